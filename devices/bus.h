@@ -1,0 +1,54 @@
+// PortBus / MemoryBus: ranges of ports and guest-physical memory, and the device behind each (D1).
+// Owns: the range tables, not the devices. Overlap is refused; unclaimed reads are all ones, counted.
+// Called by: interpreter, exit handlers, linear memory. See docs/devices.md.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "devices/device.h"
+#include "shadowmmu/base/address.h"
+
+namespace ringshift {
+
+class PortBus {
+ public:
+  // Claims [first, first+count). Returns false (and changes nothing) if any port has an owner already.
+  [[nodiscard]] bool claim(uint16_t first, uint32_t count, PortDevice& device, std::string name);
+  // An access wider than the owner's range is split into bytes, as the ISA bus splits it.
+  [[nodiscard]] uint32_t read(uint16_t port, AccessWidth width);
+  void write(uint16_t port, AccessWidth width, uint32_t value);
+
+ private:
+  struct Range {
+    uint16_t first;
+    uint32_t count;
+    PortDevice* device;
+    std::string name;
+  };
+  [[nodiscard]] const Range* find(uint16_t port) const;
+  std::map<uint16_t, Range> ranges_;
+};
+
+class MemoryBus {
+ public:
+  [[nodiscard]] bool claim(GuestPhysical first, uint64_t bytes, MemoryDevice& device,
+                           std::string name);
+  // Is any byte of [address, address+1) claimed by a device?
+  [[nodiscard]] bool claims(GuestPhysical address) const;
+  [[nodiscard]] uint32_t read(GuestPhysical address, AccessWidth width);
+  void write(GuestPhysical address, AccessWidth width, uint32_t value);
+
+ private:
+  struct Range {
+    GuestPhysical first;
+    uint64_t bytes;
+    MemoryDevice* device;
+    std::string name;
+  };
+  [[nodiscard]] const Range* find(GuestPhysical address) const;
+  std::map<GuestPhysical, Range> ranges_;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,28 @@
+// PortDevice / MemoryDevice: what a device is to the buses. Two methods each, and no more.
+// Owns: nothing. Called by: bus. Offsets are relative to the start of the claimed range.
+// See docs/devices.md.
+#pragma once
+
+#include <cstdint>
+
+namespace ringshift {
+
+enum class AccessWidth : uint8_t { Byte = 1, Word = 2, Dword = 4 };
+
+class PortDevice {
+ public:
+  virtual ~PortDevice() = default;
+  // offset: port number minus the first claimed port. The value's low `width` bytes count.
+  [[nodiscard]] virtual uint32_t read(uint16_t offset, AccessWidth width) = 0;
+  virtual void write(uint16_t offset, AccessWidth width, uint32_t value) = 0;
+};
+
+class MemoryDevice {
+ public:
+  virtual ~MemoryDevice() = default;
+  // offset: bytes from the start of the claimed guest-physical range.
+  [[nodiscard]] virtual uint32_t read(uint64_t offset, AccessWidth width) = 0;
+  virtual void write(uint64_t offset, AccessWidth width, uint32_t value) = 0;
+};
+
+}  // namespace ringshift

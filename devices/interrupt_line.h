@@ -1,0 +1,13 @@
+// InterruptLine: one wire from a device to an interrupt controller input.
+// Owns: nothing. A device raises and lowers; edge or level is the controller's business.
+#pragma once
+
+namespace ringshift {
+
+class InterruptLine {
+ public:
+  virtual ~InterruptLine() = default;
+  virtual void set_level(bool asserted) = 0;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,71 @@
+// VirtualClock: the only time a device knows (D2), and the way it asks to be called later.
+// Owns: the queue of pending timers (not the timers). Time is nanoseconds since the machine started.
+// Called by: PIT, RTC, UART...; advanced by monitor (HostClock) or by a test (ManualClock).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace ringshift {
+
+using Nanoseconds = int64_t;
+
+class VirtualClock;
+
+// One pending call-back. Destroying it cancels it.
+class ClockTimer {
+ public:
+  // on_due runs on the vCPU thread inside VirtualClock::run_due, with the deadline that was asked
+  // for (now() may be later). It may re-arm the timer.
+  ClockTimer(VirtualClock& clock, std::function<void(Nanoseconds deadline)> on_due);
+  ~ClockTimer();
+  ClockTimer(const ClockTimer&) = delete;
+  ClockTimer& operator=(const ClockTimer&) = delete;
+  void arm(Nanoseconds deadline);  // replaces an earlier deadline
+  void cancel();
+  [[nodiscard]] bool armed() const { return armed_; }
+  [[nodiscard]] Nanoseconds deadline() const { return deadline_; }
+
+ private:
+  friend class VirtualClock;
+  VirtualClock& clock_;
+  std::function<void(Nanoseconds)> on_due_;
+  Nanoseconds deadline_ = 0;
+  bool armed_ = false;
+};
+
+class VirtualClock {
+ public:
+  virtual ~VirtualClock() = default;
+  [[nodiscard]] virtual Nanoseconds now() = 0;
+  // The earliest deadline, if any timer is armed.
+  [[nodiscard]] std::optional<Nanoseconds> next_deadline() const;
+  // Calls every timer whose deadline has passed, in order of deadline.
+  void run_due();
+
+ protected:
+  // Told whenever next_deadline() may have become earlier.
+  virtual void on_deadline_changed() {}
+
+ private:
+  friend class ClockTimer;
+  void insert(ClockTimer& timer);
+  void remove(ClockTimer& timer);
+  std::set<std::pair<Nanoseconds, ClockTimer*>> queue_;
+};
+
+// A clock that only moves when told, for tests and for deterministic runs.
+class ManualClock final : public VirtualClock {
+ public:
+  [[nodiscard]] Nanoseconds now() override { return now_; }
+  // Moves time forward, calling each due timer at its own deadline.
+  void advance(Nanoseconds by);
+
+ private:
+  Nanoseconds now_ = 0;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,61 @@
+// PhysicalMemory: guest-physical space as the CPU and DMA reach it: RAM, ROM, device memory, nothing.
+// Owns: the decision which of these an address is. Does not own: RAM itself, devices, traces.
+// Called by: linear memory, interpreter, boot. Every write to RAM after start-up goes through here so
+// that page-table and code traces see it before the next guest instruction (M2).
+#pragma once
+
+#include <cstdint>
+
+#include "devices/bus.h"
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/guest_memory.h"
+#include "shadowmmu/walker.h"
+
+namespace ringshift {
+
+// Told of writes to pages that somebody watches. Implemented by the coherence layer; a null object
+// (no traces at all) serves the interpreter alone.
+class WriteObserver {
+ public:
+  virtual ~WriteObserver() = default;
+  // Is any byte of the page watched? Asked before a fast write path is cached.
+  [[nodiscard]] virtual bool watches(GuestPhysicalPage page) const = 0;
+  // Bytes [address, address+length) have just been written; they lie in one page.
+  virtual void on_write(GuestPhysical address, uint32_t length) = 0;
+};
+
+class PhysicalMemory final : public PageTableMemory {
+ public:
+  PhysicalMemory(GuestMemory& ram, MemoryBus& bus) : ram_(ram), bus_(bus) {}
+  void set_observer(WriteObserver* observer) { observer_ = observer; }
+
+  // Is this whole page RAM, with no device claiming any of it? (Device ranges are page-aligned.)
+  [[nodiscard]] bool is_ram(GuestPhysicalPage page) const;
+  [[nodiscard]] bool is_watched(GuestPhysicalPage page) const {
+    return observer_ != nullptr && observer_->watches(page);
+  }
+  // A20 gate: when masked, address bit 20 is forced to zero (all accesses, walker's included).
+  void set_a20(bool enabled) { a20_mask_ = enabled ? ~uint64_t{0} : ~(uint64_t{1} << 20); }
+  [[nodiscard]] bool a20() const { return a20_mask_ == ~uint64_t{0}; }
+
+  // Any length, any alignment within one page. Reads of nothing are all ones; writes to it vanish.
+  void read(GuestPhysical address, void* bytes, uint32_t length);
+  void write(GuestPhysical address, const void* bytes, uint32_t length);
+
+  [[nodiscard]] uint32_t read_entry32(GuestPhysical address) override;
+  [[nodiscard]] uint64_t read_entry64(GuestPhysical address) override;
+  void set_entry_bits(GuestPhysical address, uint32_t bits) override;
+
+  [[nodiscard]] GuestMemory& ram() { return ram_; }
+
+ private:
+  [[nodiscard]] GuestPhysical masked(GuestPhysical address) const {
+    return GuestPhysical(address.value() & a20_mask_);
+  }
+  GuestMemory& ram_;
+  MemoryBus& bus_;
+  WriteObserver* observer_ = nullptr;
+  uint64_t a20_mask_ = ~uint64_t{0};
+};
+
+}  // namespace ringshift

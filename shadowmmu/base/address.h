@@ -1,0 +1,86 @@
+// Address kinds: guest and host addresses as different types, so that none is taken for another.
+// Owns: nothing; values only. No implicit construction, no cross-kind arithmetic.
+// Called by: everything. See docs/glossary.md for what each word means.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+
+namespace ringshift {
+
+// One address kind. Representation is unsigned; arithmetic with byte counts wraps at its width, as
+// the processor's does (SDM 1 3.3.7 for linear addresses).
+template <typename Tag, typename Rep>
+class Address {
+ public:
+  using Representation = Rep;
+  constexpr Address() = default;
+  constexpr explicit Address(Rep value) : value_(value) {}
+  [[nodiscard]] constexpr Rep value() const { return value_; }
+  [[nodiscard]] constexpr uint32_t offset_in_page() const {
+    return static_cast<uint32_t>(value_ & 0xfffU);
+  }
+  [[nodiscard]] constexpr Address page_base() const {
+    return Address(static_cast<Rep>(value_ & ~Rep{0xfff}));
+  }
+  constexpr auto operator<=>(const Address&) const = default;
+  constexpr Address operator+(Rep bytes) const { return Address(static_cast<Rep>(value_ + bytes)); }
+  constexpr Address operator-(Rep bytes) const { return Address(static_cast<Rep>(value_ - bytes)); }
+  constexpr Rep operator-(Address other) const { return static_cast<Rep>(value_ - other.value_); }
+  constexpr Address& operator+=(Rep bytes) {
+    value_ = static_cast<Rep>(value_ + bytes);
+    return *this;
+  }
+
+ private:
+  Rep value_ = 0;
+};
+
+// A page number (not an address) of one address kind. Pages are 4 KiB.
+template <typename AddressKind>
+class Page {
+ public:
+  using Rep = typename AddressKind::Representation;
+  constexpr Page() = default;
+  constexpr explicit Page(Rep number) : number_(number) {}
+  [[nodiscard]] static constexpr Page of(AddressKind address) { return Page(address.value() >> 12); }
+  [[nodiscard]] constexpr Rep number() const { return number_; }
+  [[nodiscard]] constexpr AddressKind address() const {
+    return AddressKind(static_cast<Rep>(number_ << 12));
+  }
+  constexpr auto operator<=>(const Page&) const = default;
+  constexpr Page operator+(Rep pages) const { return Page(static_cast<Rep>(number_ + pages)); }
+
+ private:
+  Rep number_ = 0;
+};
+
+struct GuestOffsetTag;
+struct GuestVirtualTag;
+struct GuestPhysicalTag;
+struct HostAddressTag;
+
+using GuestOffset = Address<GuestOffsetTag, uint32_t>;      // effective address inside a segment
+using GuestVirtual = Address<GuestVirtualTag, uint32_t>;    // linear address, before paging
+using GuestPhysical = Address<GuestPhysicalTag, uint64_t>;  // after guest paging; at most 36 bits
+using HostAddress = Address<HostAddressTag, uint64_t>;      // in our own process
+using GuestVirtualPage = Page<GuestVirtual>;
+using GuestPhysicalPage = Page<GuestPhysical>;
+
+inline constexpr uint32_t kPageSize = 4096;
+
+}  // namespace ringshift
+
+template <typename Tag, typename Rep>
+struct std::hash<ringshift::Address<Tag, Rep>> {
+  size_t operator()(const ringshift::Address<Tag, Rep>& address) const {
+    return std::hash<Rep>()(address.value());
+  }
+};
+template <typename Kind>
+struct std::hash<ringshift::Page<Kind>> {
+  size_t operator()(const ringshift::Page<Kind>& page) const {
+    return std::hash<typename Kind::Representation>()(page.number());
+  }
+};
