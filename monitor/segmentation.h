@@ -22,6 +22,22 @@ struct Descriptor {
   [[nodiscard]] uint32_t byte_limit() const;    // granularity applied
   [[nodiscard]] uint16_t attributes() const;    // as in SegmentCache::attributes
   [[nodiscard]] SegmentCache cache(uint16_t selector) const;
+
+  [[nodiscard]] bool present() const { return (high & 0x8000U) != 0; }
+  [[nodiscard]] unsigned dpl() const { return (high >> 13) & 3U; }
+  [[nodiscard]] unsigned type() const { return (high >> 8) & 0xfU; }
+  [[nodiscard]] bool is_system() const { return (high & 0x1000U) == 0; }
+  [[nodiscard]] bool is_code() const { return (high & 0x1800U) == 0x1800U; }
+  [[nodiscard]] bool is_conforming_code() const { return (high & 0x1c00U) == 0x1c00U; }
+  [[nodiscard]] bool is_writable_data() const { return (high & 0x1a00U) == 0x1200U; }
+  // Data, or code with the R bit: what DS, ES, FS and GS may hold.
+  [[nodiscard]] bool is_readable() const {
+    return !is_system() && (!is_code() || (high & 0x200U) != 0);
+  }
+  // Gate fields (SDM 3A 5.8.3, 6.11).
+  [[nodiscard]] uint16_t gate_selector() const { return static_cast<uint16_t>(low >> 16); }
+  [[nodiscard]] uint32_t gate_offset() const;  // 16 bits wide in a 16-bit gate
+  [[nodiscard]] unsigned gate_parameter_count() const { return high & 0x1fU; }
 };
 
 // Effective segment checks for a data access (SDM 3A 5.3, 5.5): returns the linear address, or the

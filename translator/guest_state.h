@@ -110,6 +110,7 @@ struct GuestState {
   uint32_t sysenter_esp = 0;
   uint32_t sysenter_eip = 0;
   uint32_t reserved1 = 0;
+  uint64_t pat = 0x0007040600070406ULL;  // IA32_PAT at reset (SDM 3A 11.12.4)
   // x87/MMX/SSE in FXSAVE format (SDM 1 10.5.1). True here whenever translated code is not running.
   alignas(64) std::array<uint8_t, 512> fxsave{};
 
