@@ -1,0 +1,117 @@
+#include "shadowmmu/host_mapping.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "shadowmmu/base/check.h"
+
+namespace ringshift {
+namespace {
+
+void* pointer(HostAddress address) {
+  return reinterpret_cast<void*>(static_cast<uintptr_t>(address.value()));
+}
+
+HostAddress address_of(const void* pointer) {
+  return HostAddress(static_cast<uint64_t>(reinterpret_cast<uintptr_t>(pointer)));
+}
+
+int protection(HostAccess access) {
+  switch (access) {
+    case HostAccess::None:
+      return PROT_NONE;
+    case HostAccess::Read:
+      return PROT_READ;
+    case HostAccess::ReadWrite:
+      return PROT_READ | PROT_WRITE;
+  }
+  UNREACHABLE();
+}
+
+bool page_aligned(uint64_t value) { return value % kPageSize == 0; }
+
+HostResult map_at(HostAddress at, size_t bytes, int prot, int flags, int descriptor,
+                  uint64_t offset) {
+  CHECK(page_aligned(at.value()) && page_aligned(bytes) && page_aligned(offset));
+  void* mapped = mmap(pointer(at), bytes, prot, flags, descriptor, static_cast<off_t>(offset));
+  return mapped == MAP_FAILED ? HostResult(errno) : HostResult();
+}
+
+constexpr int kReservationFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+}  // namespace
+
+std::string HostResult::text() const { return std::generic_category().message(error_); }
+
+HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor) {
+  *descriptor = -1;
+  int made = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (made < 0) return HostResult(errno);
+  if (ftruncate(made, static_cast<off_t>(bytes)) != 0 ||
+      fcntl(made, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    HostResult result(errno);
+    close(made);
+    return result;
+  }
+  *descriptor = made;
+  return HostResult();
+}
+
+void close_descriptor(int descriptor) {
+  if (descriptor >= 0) close(descriptor);
+}
+
+HostResult map_shared(int descriptor, uint64_t offset, size_t bytes, HostAccess access,
+                      HostAddress* mapped) {
+  void* found = mmap(nullptr, bytes, protection(access), MAP_SHARED | MAP_NORESERVE, descriptor,
+                     static_cast<off_t>(offset));
+  if (found == MAP_FAILED) return HostResult(errno);
+  *mapped = address_of(found);
+  return HostResult();
+}
+
+HostResult reserve(size_t bytes, size_t alignment, HostAddress* reserved) {
+  CHECK(alignment >= kPageSize && (alignment & (alignment - 1)) == 0 && page_aligned(bytes));
+  size_t slack = alignment - kPageSize;
+  if (bytes == 0 || bytes > SIZE_MAX - slack) return HostResult(EINVAL);
+  void* found = mmap(nullptr, bytes + slack, PROT_NONE, kReservationFlags, -1, 0);
+  if (found == MAP_FAILED) return HostResult(errno);
+  HostAddress start = address_of(found);
+  HostAddress aligned((start.value() + slack) & ~static_cast<uint64_t>(alignment - 1));
+  size_t head = static_cast<size_t>(aligned - start);
+  // Giving back an end of a mapping cannot fail: it makes no new mapping.
+  if (head != 0) CHECK(munmap(found, head) == 0);
+  if (head != slack) CHECK(munmap(pointer(aligned + bytes), slack - head) == 0);
+  *reserved = aligned;
+  return HostResult();
+}
+
+HostResult reserve_at(HostAddress at, size_t bytes) {
+  return map_at(at, bytes, PROT_NONE, kReservationFlags | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+HostResult map_fixed(HostAddress at, int descriptor, uint64_t offset, size_t bytes,
+                     HostAccess access, Population population) {
+  int populate = population == Population::Now ? MAP_POPULATE : 0;
+  return map_at(at, bytes, protection(access), MAP_SHARED | MAP_NORESERVE | MAP_FIXED | populate,
+                descriptor, offset);
+}
+
+HostResult unmap_to_reserved(HostAddress at, size_t bytes) {
+  return map_at(at, bytes, PROT_NONE, kReservationFlags | MAP_FIXED, -1, 0);
+}
+
+HostResult protect(HostAddress at, size_t bytes, HostAccess access) {
+  CHECK(page_aligned(at.value()) && page_aligned(bytes));
+  return mprotect(pointer(at), bytes, protection(access)) == 0 ? HostResult() : HostResult(errno);
+}
+
+HostResult release(HostAddress at, size_t bytes) {
+  return munmap(pointer(at), bytes) == 0 ? HostResult() : HostResult(errno);
+}
+
+}  // namespace ringshift

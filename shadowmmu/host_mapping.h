@@ -1,0 +1,61 @@
+// Host mappings: the memfd, mmap and munmap calls behind guest RAM and windows; nothing else.
+// Owns: nothing. Every call is one system call and says whether the host agreed.
+// Called by: guest memory, shadow windows. The only home of these calls for guest RAM.
+// See docs/shadow-mmu.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "shadowmmu/base/address.h"
+
+namespace ringshift {
+
+enum class HostAccess : uint8_t { None, Read, ReadWrite };
+
+// Lifts a range ahead of need into the page tables (MAP_POPULATE), or leaves each page to its first
+// touch. Populating is the cheaper of the two by far for a page that is about to be used.
+enum class Population : uint8_t { OnTouch, Now };
+
+// What the host answered: 0, or the errno of the refused call.
+class [[nodiscard]] HostResult {
+ public:
+  constexpr HostResult() = default;
+  constexpr explicit HostResult(int error) : error_(error) {}
+  [[nodiscard]] constexpr bool ok() const { return error_ == 0; }
+  [[nodiscard]] constexpr int error() const { return error_; }
+  // The host's words for the error, for one-line messages.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  int error_ = 0;
+};
+
+// A new memfd of `bytes` zero bytes, closed on exec. Its size is sealed: a mapping of it can never
+// raise SIGBUS because somebody shortened it. *descriptor is -1 on failure.
+HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor);
+void close_descriptor(int descriptor);
+
+// Bytes [offset, offset+bytes) of `descriptor`, shared, wherever the host likes.
+HostResult map_shared(int descriptor, uint64_t offset, size_t bytes, HostAccess access,
+                      HostAddress* mapped);
+
+// Reserves address space without memory: PROT_NONE, not counted against the commit limit.
+// `alignment` is a power of two of at least a page; unaligned head and tail are given back.
+HostResult reserve(size_t bytes, size_t alignment, HostAddress* reserved);
+// The same at exactly `at`; fails with EEXIST if anything is mapped there already.
+HostResult reserve_at(HostAddress at, size_t bytes);
+
+// Puts bytes [offset, offset+bytes) of `descriptor` at `at`, shared, in place of whatever is there.
+// Pre: the range lies in a reservation of the caller's: a stray address would replace our own code.
+HostResult map_fixed(HostAddress at, int descriptor, uint64_t offset, size_t bytes,
+                     HostAccess access, Population population = Population::OnTouch);
+// Puts the bare reservation back: PROT_NONE and anonymous, so every access faults. Pre: as above.
+HostResult unmap_to_reserved(HostAddress at, size_t bytes);
+// Changes what may be done with pages that stay mapped.
+HostResult protect(HostAddress at, size_t bytes, HostAccess access);
+// Gives the address space itself back.
+HostResult release(HostAddress at, size_t bytes);
+
+}  // namespace ringshift
