@@ -13,3 +13,35 @@ die() {
   printf 'error: %s\n' "$*" >&2
   exit 1
 }
+
+# step NAME COMMAND...: one line with the time it took. Output goes to build/logs/NAME.log, and to
+# the terminal only when the command fails, whose status it returns. Pre: the working directory is
+# the repository's root.
+step() {
+  local name=$1 begin end status=0 log
+  shift
+  mkdir -p build/logs
+  log=build/logs/${name//[^a-z0-9-]/_}.log
+  begin=$(date +%s%N)
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  end=$(date +%s%N)
+  if [ $status -eq 0 ]; then
+    printf '%-28s ok      %6.1f s\n' "$name" "$(((end - begin) / 100000000))e-1"
+  else
+    printf '%-28s FAILED  %6.1f s (status %d; whole output in %s)\n' "$name" \
+      "$(((end - begin) / 100000000))e-1" $status "$log"
+    tail -n 80 "$log" | sed 's/^/  | /'
+  fi
+  return $status
+}
+
+# build PRESET: configures and builds build/PRESET, through ccache where there is one.
+build() {
+  local launcher=()
+  if command -v ccache >/dev/null; then
+    export CCACHE_DIR=${CCACHE_DIR:-$RINGSHIFT_CACHE/ccache}
+    mkdir -p "$CCACHE_DIR"
+    launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  fi
+  cmake --preset "$1" "${launcher[@]}" && cmake --build --preset "$1" -j "$(nproc)"
+}

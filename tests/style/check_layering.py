@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Includes point one way, and each facility of the host is used in one place only.
+
+Both tables are those of docs/architecture.md. A new edge or a new home is a decision: make it there.
+"""
+
+import fnmatch
+import re
+import sys
+
+from sources import ALL_FOLDERS, SOURCE_FOLDERS, code_only, cpp_files, line_of, report
+
+# folder -> what it may include of the project (a folder, or one named header).
+ALLOWED = {
+    "shadowmmu": ("shadowmmu/",),
+    "translator": ("translator/", "shadowmmu/base/"),
+    "devices": ("devices/", "shadowmmu/base/", "shadowmmu/guest_memory.h"),
+    "monitor": ("monitor/", "translator/", "shadowmmu/", "devices/"),
+    "tests": tuple(folder + "/" for folder in ALL_FOLDERS),
+    "bench": tuple(folder + "/" for folder in ALL_FOLDERS),
+}
+
+# (facility, pattern of an #include, its only homes)
+INCLUDE_HOMES = (
+    ("Zydis", r"Zydis/", ("translator/decode*",)),
+    ("asmjit", r"asmjit/", ("translator/emit*", "translator/gate*", "translator/fpu_unit*",
+                            "translator/stubs*", "translator/host_registers.h")),
+    ("host signals", r"(csignal|signal\.h|ucontext\.h|sys/ucontext\.h)$",
+     ("monitor/host_signals.*", "monitor/direct_stub*")),
+    ("terminals", r"termios\.h$", ("devices/host_console.cpp",)),
+    ("host mappings", r"sys/mman\.h$",
+     ("translator/code_arena.cpp", "shadowmmu/host_mapping.cpp", "shadowmmu/guest_memory.cpp",
+      "monitor/direct_*")),
+)
+
+# (facility, pattern of a call or name in code, its only homes)
+CODE_HOMES = (
+    ("host signals", r"\b(sigaction|sigaltstack|sigprocmask|pthread_sigmask|ucontext_t|mcontext_t)\b",
+     ("monitor/host_signals.*", "monitor/direct_stub*", "monitor/direct_execution*")),
+    ("host mappings", r"\b(mmap|mprotect|munmap|mremap|madvise|memfd_create)\s*\(",
+     ("translator/code_arena.cpp", "shadowmmu/host_mapping.cpp", "shadowmmu/guest_memory.cpp",
+      "monitor/direct_*")),
+    ("host clocks and timers",
+     r"\b(clock_gettime|clock_nanosleep|gettimeofday|nanosleep|timer_create|timer_settime"
+     r"|timerfd_create|setitimer|steady_clock|system_clock|high_resolution_clock)\b",
+     ("monitor/host_clock.cpp",)),
+    ("host segments", r"\b(arch_prctl|modify_ldt|SYS_arch_prctl|SYS_modify_ldt|_writegsbase_u64"
+     r"|_writefsbase_u64)\b", ("monitor/host_segments.cpp", "monitor/direct_*")),
+    ("terminals", r"\b(tcsetattr|tcgetattr|cfmakeraw)\b", ("devices/host_console.cpp",)),
+    ("disk image files", r"\b(pread|pwrite|pread64|pwrite64|fsync|fdatasync)\s*\(",
+     ("devices/host_disk.cpp",)),
+)
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
+
+
+def at_home(name, homes):
+    return any(fnmatch.fnmatch(name, home) for home in homes)
+
+
+def check_includes(name, text, problems):
+    folder = name.split("/")[0]
+    for match in INCLUDE.finditer(text):
+        included, where = match.group(2), f"{name}:{line_of(text, match.start())}"
+        if match.group(1) == '"' and included.split("/")[0] in ALL_FOLDERS:
+            if not included.startswith(ALLOWED[folder]):
+                problems.append(f"{where}: {folder} may not include {included}")
+        elif match.group(1) == '"' and folder in SOURCE_FOLDERS:
+            problems.append(f'{where}: "{included}" is not a path from the root')
+        if folder in SOURCE_FOLDERS:
+            for facility, pattern, homes in INCLUDE_HOMES:
+                if re.match(pattern, included) and not at_home(name, homes):
+                    problems.append(f"{where}: <{included}>: {facility} is at home in "
+                                    f"{', '.join(homes)} only")
+
+
+def check_calls(name, text, problems):
+    code = code_only(text)
+    for facility, pattern, homes in CODE_HOMES:
+        if at_home(name, homes):
+            continue
+        for match in re.finditer(pattern, code):
+            problems.append(f"{name}:{line_of(code, match.start())}: {match.group().rstrip('( ')}: "
+                            f"{facility} at home in {', '.join(homes)} only")
+
+
+def main():
+    problems = []
+    for name, text in cpp_files():
+        check_includes(name, text, problems)
+        if name.split("/")[0] in SOURCE_FOLDERS:
+            check_calls(name, text, problems)
+    return report(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
