@@ -1,7 +1,7 @@
-// PhysicalMemory: guest-physical space as the CPU and DMA reach it: RAM, ROM, device memory, nothing.
-// Owns: the decision which of these an address is. Does not own: RAM itself, devices, traces.
-// Called by: linear memory, interpreter, boot. Every write to RAM after start-up goes through here so
-// that page-table and code traces see it before the next guest instruction (M2).
+// PhysicalMemory: guest-physical space as the CPU and DMA reach it: RAM, ROM, device memory,
+// nothing. Owns: the decision which of these an address is. Does not own: RAM itself, devices,
+// traces. Called by: linear memory, interpreter, boot. Every write to RAM after start-up goes
+// through here so that page-table and code traces see it before the next guest instruction (M2).
 #pragma once
 
 #include <cstdint>
@@ -38,10 +38,19 @@ class PhysicalMemory final : public PageTableMemory {
   void set_a20(bool enabled) { a20_mask_ = enabled ? ~uint64_t{0} : ~(uint64_t{1} << 20); }
   [[nodiscard]] bool a20() const { return a20_mask_ == ~uint64_t{0}; }
 
-  // Any length, any alignment within one page. Reads of nothing are all ones; writes to it vanish.
+  // The address after the A20 gate: what an access to `address` really reaches. Whoever caches or
+  // maps a page (linear memory, windows) uses this, and drops all of it when set_a20 changes it.
+  [[nodiscard]] GuestPhysical masked(GuestPhysical address) const {
+    return GuestPhysical(address.value() & a20_mask_);
+  }
+
+  // Any length, any alignment. Reads of nothing are all ones; writes to it vanish. 1, 2, 4 and 8
+  // bytes of RAM within a page move as one host access. Device memory is accessed in naturally
+  // aligned pieces of at most four bytes, lowest address first.
   void read(GuestPhysical address, void* bytes, uint32_t length);
   void write(GuestPhysical address, const void* bytes, uint32_t length);
 
+  // For the walker: page tables are looked for in RAM only; anywhere else reads all ones.
   [[nodiscard]] uint32_t read_entry32(GuestPhysical address) override;
   [[nodiscard]] uint64_t read_entry64(GuestPhysical address) override;
   void set_entry_bits(GuestPhysical address, uint32_t bits) override;
@@ -49,9 +58,14 @@ class PhysicalMemory final : public PageTableMemory {
   [[nodiscard]] GuestMemory& ram() { return ram_; }
 
  private:
-  [[nodiscard]] GuestPhysical masked(GuestPhysical address) const {
-    return GuestPhysical(address.value() & a20_mask_);
-  }
+  // Both: the range lies in one page, A20 applied.
+  void read_within_page(GuestPhysical address, uint8_t* bytes, uint32_t length);
+  void write_within_page(GuestPhysical address, const uint8_t* bytes, uint32_t length);
+  void read_device(GuestPhysical address, uint8_t* bytes, uint32_t length);
+  void write_device(GuestPhysical address, const uint8_t* bytes, uint32_t length);
+  // Host address of a naturally aligned page-table entry, or null outside RAM.
+  [[nodiscard]] uint8_t* entry_in_ram(GuestPhysical address) const;
+
   GuestMemory& ram_;
   MemoryBus& bus_;
   WriteObserver* observer_ = nullptr;
