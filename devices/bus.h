@@ -1,6 +1,6 @@
 // PortBus / MemoryBus: ranges of ports and guest-physical memory, and the device behind each (D1).
-// Owns: the range tables, not the devices. Overlap is refused; unclaimed reads are all ones, counted.
-// Called by: interpreter, exit handlers, linear memory. See docs/devices.md.
+// Owns: the range tables, not the devices. Overlap is refused; unclaimed reads are all ones,
+// counted. Called by: interpreter, exit handlers, linear memory. See docs/devices.md.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace ringshift {
 
 class PortBus {
  public:
-  // Claims [first, first+count). Returns false (and changes nothing) if any port has an owner already.
+  // Claims [first, first+count). Returns false (and changes nothing) if any port has an owner
+  // already.
   [[nodiscard]] bool claim(uint16_t first, uint32_t count, PortDevice& device, std::string name);
   // An access wider than the owner's range is split into bytes, as the ISA bus splits it.
   [[nodiscard]] uint32_t read(uint16_t port, AccessWidth width);

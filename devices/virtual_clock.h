@@ -1,6 +1,7 @@
 // VirtualClock: the only time a device knows (D2), and the way it asks to be called later.
-// Owns: the queue of pending timers (not the timers). Time is nanoseconds since the machine started.
-// Called by: PIT, RTC, UART...; advanced by monitor (HostClock) or by a test (ManualClock).
+// Owns: the queue of pending timers (not the timers). Time is nanoseconds since the machine
+// started. Called by: PIT, RTC, UART...; advanced by monitor (HostClock) or by a test
+// (ManualClock).
 #pragma once
 
 #include <cstdint>
@@ -35,6 +36,7 @@ class ClockTimer {
   std::function<void(Nanoseconds)> on_due_;
   Nanoseconds deadline_ = 0;
   bool armed_ = false;
+  uint64_t last_pass_ = 0;  // the run_due pass that called it last
 };
 
 class VirtualClock {
@@ -43,7 +45,9 @@ class VirtualClock {
   [[nodiscard]] virtual Nanoseconds now() = 0;
   // The earliest deadline, if any timer is armed.
   [[nodiscard]] std::optional<Nanoseconds> next_deadline() const;
-  // Calls every timer whose deadline has passed, in order of deadline.
+  // Calls every timer whose deadline has passed, in order of deadline. Each is called once: a timer
+  // that re-arms itself in the past waits for the next pass, so that a late vCPU gets late periods
+  // one by one and a device can never keep the caller here.
   void run_due();
 
  protected:
@@ -55,6 +59,7 @@ class VirtualClock {
   void insert(ClockTimer& timer);
   void remove(ClockTimer& timer);
   std::set<std::pair<Nanoseconds, ClockTimer*>> queue_;
+  uint64_t passes_ = 0;
 };
 
 // A clock that only moves when told, for tests and for deterministic runs.

@@ -1,0 +1,26 @@
+// A20Gate: the state of address line 20, which two devices of the board can switch.
+// Owns: the state. Called by: i8042, port92. The last writer wins, as chipsets merge the two
+// sources. See docs/devices.md.
+#pragma once
+
+#include <functional>
+#include <utility>
+
+namespace ringshift {
+
+class A20Gate {
+ public:
+  explicit A20Gate(std::function<void(bool)> on_change) : on_change_(std::move(on_change)) {}
+  [[nodiscard]] bool enabled() const { return enabled_; }
+  void set(bool enabled) {
+    if (enabled == enabled_) return;
+    enabled_ = enabled;
+    if (on_change_) on_change_(enabled);
+  }
+
+ private:
+  std::function<void(bool)> on_change_;
+  bool enabled_ = true;
+};
+
+}  // namespace ringshift

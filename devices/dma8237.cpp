@@ -1,0 +1,94 @@
+#include "devices/dma8237.h"
+
+namespace ringshift {
+namespace {
+
+uint16_t with_byte(uint16_t word, bool high, uint8_t value) {
+  return high ? static_cast<uint16_t>((word & 0x00ff) | value << 8)
+              : static_cast<uint16_t>((word & 0xff00) | value);
+}
+
+}  // namespace
+
+uint8_t Dma8237::read(unsigned index) {
+  if (index < 8) {
+    const Channel& channel = channels_[index / 2];
+    const uint16_t word = (index & 1) != 0 ? channel.count : channel.address;
+    const bool high = high_byte_next_;
+    high_byte_next_ = !high_byte_next_;
+    return static_cast<uint8_t>(high ? word >> 8 : word);
+  }
+  switch (index) {
+    case 8:  // status: requests pending; no channel ever reaches terminal count
+      return static_cast<uint8_t>(requests_ << 4);
+    case 13:  // temporary register: only memory-to-memory transfers fill it
+      return 0;
+    case 15:  // 82C37 and later let the mask be read here
+      return static_cast<uint8_t>(0xf0 | mask_);
+    default:
+      return 0xff;
+  }
+}
+
+void Dma8237::write_channel(unsigned index, uint8_t value) {
+  Channel& channel = channels_[index / 2];
+  uint16_t& base = (index & 1) != 0 ? channel.base_count : channel.base_address;
+  uint16_t& current = (index & 1) != 0 ? channel.count : channel.address;
+  base = with_byte(base, high_byte_next_, value);
+  current = with_byte(current, high_byte_next_, value);
+  high_byte_next_ = !high_byte_next_;
+}
+
+void Dma8237::master_clear() {
+  high_byte_next_ = false;
+  mask_ = 0x0f;
+  requests_ = 0;
+  command_ = 0;
+}
+
+void Dma8237::write(unsigned index, uint8_t value) {
+  const auto channel_bit = static_cast<uint8_t>(1U << (value & 3));
+  const bool set = (value & 4) != 0;
+  switch (index) {
+    case 8:
+      command_ = value;
+      break;
+    case 9:
+      requests_ = static_cast<uint8_t>(set ? requests_ | channel_bit : requests_ & ~channel_bit);
+      break;
+    case 10:
+      mask_ = static_cast<uint8_t>(set ? mask_ | channel_bit : mask_ & ~channel_bit);
+      break;
+    case 11:
+      channels_[value & 3].mode = value;
+      break;
+    case 12:
+      high_byte_next_ = false;
+      break;
+    case 13:
+      master_clear();
+      break;
+    case 14:
+      mask_ = 0;
+      break;
+    case 15:
+      mask_ = value & 0x0f;
+      break;
+    default:
+      write_channel(index, value);
+      break;
+  }
+}
+
+DmaControllers::DmaControllers()
+    : first_ports_([this](uint16_t offset) { return first_.read(offset & 15U); },
+                   [this](uint16_t offset, uint8_t value) { first_.write(offset & 15U, value); }),
+      // The second controller is wired to A1-A4: each register answers at two ports.
+      second_ports_(
+          [this](uint16_t offset) { return second_.read((offset >> 1) & 15U); },
+          [this](uint16_t offset, uint8_t value) { second_.write((offset >> 1) & 15U, value); }),
+      page_ports_([this](uint16_t offset) { return pages_[(offset + 1U) & 15U]; },
+                  [this](uint16_t offset, uint8_t value) { pages_[(offset + 1U) & 15U] = value; }) {
+}
+
+}  // namespace ringshift

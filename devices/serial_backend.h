@@ -1,0 +1,16 @@
+// SerialBackend: where the bytes of a serial port or a debug console go.
+// Owns: nothing. Called by: uart16550, debug_ports. Implemented by: host_console, tests.
+// See docs/devices.md.
+#pragma once
+
+#include <cstdint>
+
+namespace ringshift {
+
+class SerialBackend {
+ public:
+  virtual ~SerialBackend() = default;
+  virtual void transmit(uint8_t byte) = 0;
+};
+
+}  // namespace ringshift
