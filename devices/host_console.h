@@ -1,0 +1,72 @@
+// HostConsole: the terminal (or pipe) that our own stdin and stdout are, as a serial backend.
+// Owns: raw mode and its end, the reader thread, the inbox, the output buffer. Ctrl-A is its
+// escape. Called by: uart16550 (transmit), monitor (take_input, flush); calls `notify` on the
+// reader thread. See docs/devices.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "devices/serial_backend.h"
+
+namespace ringshift {
+
+// Gives the terminal back the modes it had before HostConsole changed them. Does nothing if it did
+// not. Safe to call at any time, from any thread, more than once.
+void restore_terminal();  // async-signal-safe
+
+struct HostConsoleConfig {
+  int input = 0;  // file descriptors, not owned
+  int output = 1;
+  // Both run on the reader thread and must only take note (set attention).
+  std::function<void()> notify;    // there is input to take
+  std::function<void()> on_quit;   // Ctrl-A x
+  size_t inbox_limit = 64 * 1024;  // the reader waits when the guest does not take its input
+};
+
+class HostConsole final : public SerialBackend {
+ public:
+  explicit HostConsole(HostConsoleConfig config);
+  ~HostConsole() override;
+  HostConsole(const HostConsole&) = delete;
+  HostConsole& operator=(const HostConsole&) = delete;
+
+  // vCPU thread. Buffered; written at a newline, at 16 KiB, or by flush().
+  void transmit(uint8_t byte) override;
+  void flush();
+
+  // vCPU thread: offers the waiting input to `accept`, which returns how much it took.
+  void deliver_input(const std::function<size_t(std::span<const uint8_t>)>& accept);
+  [[nodiscard]] bool has_input();
+  // No more input will come: end of file, or an error on the descriptor.
+  [[nodiscard]] bool input_ended();
+
+ private:
+  void enter_raw_mode();
+  void read_input();
+  [[nodiscard]] bool wait_for_input(bool listen);
+  void take_bytes(std::span<const uint8_t> bytes);
+  void take_escape(uint8_t byte, std::vector<uint8_t>& literal);
+  void write_all(std::span<const uint8_t> bytes);
+
+  HostConsoleConfig config_;
+  int wake_ = -1;  // eventfd: stop, or the inbox has room again
+  bool raw_ = false;
+  bool output_broken_ = false;
+  bool escape_ = false;  // reader thread: Ctrl-A seen
+  std::vector<uint8_t> output_buffer_;
+  std::mutex mutex_;  // guards the four below
+  std::vector<uint8_t> inbox_;
+  bool stopping_ = false;
+  bool ended_ = false;
+  bool reader_waits_for_room_ = false;
+  std::thread reader_;
+};
+
+}  // namespace ringshift
