@@ -1,0 +1,262 @@
+#include "translator/classify.h"
+
+#include <algorithm>
+
+namespace ringshift {
+namespace {
+
+enum class IsaGroup : uint8_t { Integer, X87, SseBase, SseLater, Unknown };
+
+IsaGroup isa_group(ZydisISASet set) {
+  switch (set) {
+    case ZYDIS_ISA_SET_I86:
+    case ZYDIS_ISA_SET_I186:
+    case ZYDIS_ISA_SET_I386:
+    case ZYDIS_ISA_SET_I486:
+    case ZYDIS_ISA_SET_I486REAL:
+    case ZYDIS_ISA_SET_I286REAL:
+    case ZYDIS_ISA_SET_I286PROTECTED:
+    case ZYDIS_ISA_SET_PENTIUMREAL:
+    case ZYDIS_ISA_SET_PPRO:
+    case ZYDIS_ISA_SET_CMOV:
+    case ZYDIS_ISA_SET_FAT_NOP:
+    case ZYDIS_ISA_SET_PAUSE:
+    case ZYDIS_ISA_SET_LAHF:
+    case ZYDIS_ISA_SET_PREFETCH_NOP:
+    case ZYDIS_ISA_SET_CLFSH:
+      return IsaGroup::Integer;
+    case ZYDIS_ISA_SET_X87:
+    case ZYDIS_ISA_SET_FCMOV:
+    case ZYDIS_ISA_SET_PENTIUMMMX:
+      return IsaGroup::X87;
+    case ZYDIS_ISA_SET_SSE:
+    case ZYDIS_ISA_SET_SSEMXCSR:
+      return IsaGroup::SseBase;
+    case ZYDIS_ISA_SET_SSE_PREFETCH:
+      return IsaGroup::Integer;
+    case ZYDIS_ISA_SET_SSE2:
+    case ZYDIS_ISA_SET_SSE2MMX:
+    case ZYDIS_ISA_SET_SSE3:
+    case ZYDIS_ISA_SET_SSE3X87:
+    case ZYDIS_ISA_SET_SSSE3:
+    case ZYDIS_ISA_SET_SSSE3MMX:
+    case ZYDIS_ISA_SET_SSE4:
+    case ZYDIS_ISA_SET_SSE42:
+    case ZYDIS_ISA_SET_POPCNT:
+      return IsaGroup::SseLater;
+    default:
+      return IsaGroup::Unknown;
+  }
+}
+
+Classification by_table(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+#define TREATMENT(name, treatment, family, why) \
+  case ZYDIS_MNEMONIC_##name:                   \
+    return {Treatment::treatment, Family::family};
+#include "translator/treatment.def"
+#undef TREATMENT
+    default:
+      return {Treatment::Identical, Family::Reencode};
+  }
+}
+
+bool has_register_of(const GuestInstruction& instruction, ZydisRegisterClass register_class) {
+  for (uint8_t i = 0; i < instruction.facts.operand_count; ++i) {
+    const ZydisDecodedOperand& operand = instruction.operands[i];
+    if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+        operand.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
+        ZydisRegisterGetClass(operand.reg.value) == register_class) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool destination_is_gpr32(const GuestInstruction& instruction) {
+  return instruction.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+         ZydisRegisterGetClass(instruction.operands[0].reg.value) == ZYDIS_REGCLASS_GPR32;
+}
+
+constexpr Classification kInterpret{};
+
+// MOV to and from segment, control and debug registers share a mnemonic with plain MOV.
+Classification classify_system_mov(const GuestInstruction& instruction, Privilege privilege) {
+  if (has_register_of(instruction, ZYDIS_REGCLASS_SEGMENT)) {
+    return destination_is_gpr32(instruction)
+               ? Classification{Treatment::Inline, Family::ReadSelector}
+               : kInterpret;
+  }
+  if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL)) {
+    return destination_is_gpr32(instruction) && privilege == Privilege::Supervisor
+               ? Classification{Treatment::Inline, Family::ReadControl}
+               : kInterpret;
+  }
+  return kInterpret;  // debug registers
+}
+
+bool is_system_mov(const GuestInstruction& instruction) {
+  return instruction.facts.mnemonic == ZYDIS_MNEMONIC_MOV &&
+         (has_register_of(instruction, ZYDIS_REGCLASS_SEGMENT) ||
+          has_register_of(instruction, ZYDIS_REGCLASS_CONTROL) ||
+          has_register_of(instruction, ZYDIS_REGCLASS_DEBUG));
+}
+
+// String instructions through flat DS/ES with 32-bit addresses; INS and OUTS go to the port bus.
+Classification classify_string(const GuestInstruction& instruction) {
+  if (instruction.facts.meta.category != ZYDIS_CATEGORY_STRINGOP ||
+      instruction.facts.address_width != 32) {
+    return kInterpret;
+  }
+  if ((instruction.facts.attributes & (ZYDIS_ATTRIB_HAS_SEGMENT_FS | ZYDIS_ATTRIB_HAS_SEGMENT_GS |
+                                       ZYDIS_ATTRIB_HAS_SEGMENT_CS)) != 0) {
+    return kInterpret;
+  }
+  return {Treatment::Memory, Family::String};
+}
+
+bool has_hidden_memory(const GuestInstruction& instruction) {
+  for (uint8_t i = 0; i < instruction.facts.operand_count; ++i) {
+    const ZydisDecodedOperand& operand = instruction.operands[i];
+    if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+        operand.visibility != ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Classification classify_plain(const GuestInstruction& instruction) {
+  if (has_hidden_memory(instruction)) return kInterpret;
+  const ZydisDecodedOperand* memory = memory_operand(instruction);
+  if (memory == nullptr) return {Treatment::Identical, Family::Reencode};
+  if (memory->mem.type == ZYDIS_MEMOP_TYPE_AGEN) {
+    return instruction.facts.address_width == 32
+               ? Classification{Treatment::Identical, Family::Lea}
+               : kInterpret;
+  }
+  if (instruction.facts.address_width != 32) return kInterpret;
+  return {Treatment::Memory, Family::Reencode};
+}
+
+bool is_sixteen_bit_stack_or_branch(const GuestInstruction& instruction, Family family) {
+  switch (family) {
+    case Family::Push:
+    case Family::Pop:
+    case Family::Leave:
+    case Family::Jump:
+    case Family::Call:
+    case Family::Return:
+    case Family::JumpConditional:
+    case Family::LoopBranch:
+      return instruction.facts.operand_width == 16 || instruction.facts.address_width == 16;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+const char* treatment_name(Treatment treatment) {
+  switch (treatment) {
+    case Treatment::Identical: return "identical";
+    case Treatment::Memory: return "memory";
+    case Treatment::DirectBranch: return "direct-branch";
+    case Treatment::IndirectBranch: return "indirect-branch";
+    case Treatment::Inline: return "inline";
+    case Treatment::Interpret: return "interpret";
+  }
+  return "?";
+}
+
+const ZydisDecodedOperand* memory_operand(const GuestInstruction& instruction) {
+  for (uint8_t i = 0; i < instruction.facts.operand_count_visible; ++i) {
+    const ZydisDecodedOperand& operand = instruction.operands[i];
+    if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+        operand.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT) {
+      return &operand;
+    }
+  }
+  return nullptr;
+}
+
+FpuUse fpu_use(const GuestInstruction& instruction) {
+  // FCOMI and FUCOMI count as Pentium Pro integer set.
+  if (has_register_of(instruction, ZYDIS_REGCLASS_X87)) return FpuUse::X87;
+  // CRC32, MOVNTI, the fences, PREFETCH and the like belong to SSE sets but touch no FPU state.
+  const bool touches_state =
+      has_register_of(instruction, ZYDIS_REGCLASS_XMM) ||
+      has_register_of(instruction, ZYDIS_REGCLASS_MMX) ||
+      instruction.facts.mnemonic == ZYDIS_MNEMONIC_LDMXCSR ||
+      instruction.facts.mnemonic == ZYDIS_MNEMONIC_STMXCSR ||
+      instruction.facts.mnemonic == ZYDIS_MNEMONIC_EMMS;
+  switch (isa_group(instruction.facts.meta.isa_set)) {
+    case IsaGroup::X87:
+      return FpuUse::X87;
+    case IsaGroup::SseBase:
+    case IsaGroup::SseLater:
+      if (instruction.facts.meta.isa_set == ZYDIS_ISA_SET_SSE3X87) return FpuUse::X87;
+      return touches_state ? FpuUse::Sse : FpuUse::None;
+    default:
+      return FpuUse::None;
+  }
+}
+
+bool ends_unit(Family family) {
+  switch (family) {
+    case Family::Jump:
+    case Family::JumpConditional:
+    case Family::LoopBranch:
+    case Family::Call:
+    case Family::Return:
+    case Family::Interpret:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Classification classify(const GuestInstruction& instruction, Privilege privilege,
+                        const TranslatorFeatures& features) {
+  const ZydisDecodedInstruction& facts = instruction.facts;
+  // 82 /n, an alias of 80 /n, does not exist in 64-bit code.
+  if (facts.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && facts.opcode == 0x82) return kInterpret;
+  if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return kInterpret;
+  switch (isa_group(facts.meta.isa_set)) {
+    case IsaGroup::Unknown:
+      return kInterpret;
+    case IsaGroup::SseLater:
+      if (!features.sse2_and_later) return kInterpret;
+      break;
+    default:
+      break;
+  }
+  if (is_system_mov(instruction)) return classify_system_mov(instruction, privilege);
+  if (facts.meta.category == ZYDIS_CATEGORY_STRINGOP ||
+      facts.meta.category == ZYDIS_CATEGORY_IOSTRINGOP) {
+    return classify_string(instruction);
+  }
+  const Classification listed = by_table(facts.mnemonic);
+  if (listed.family == Family::Interpret) return kInterpret;
+  if (facts.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return kInterpret;
+  if (is_sixteen_bit_stack_or_branch(instruction, listed.family)) return kInterpret;
+  switch (listed.family) {
+    case Family::Push:
+    case Family::Pop:
+      // Segment registers: a POP loads a descriptor.
+      return has_register_of(instruction, ZYDIS_REGCLASS_SEGMENT) ? kInterpret : listed;
+    case Family::InterruptFlag:
+      return privilege == Privilege::Supervisor ? listed : kInterpret;
+    case Family::Jump:
+    case Family::Call: {
+      const bool direct = instruction.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+      return {direct ? Treatment::DirectBranch : Treatment::IndirectBranch, listed.family};
+    }
+    case Family::Reencode:
+      return classify_plain(instruction);
+    default:
+      return listed;
+  }
+}
+
+}  // namespace ringshift

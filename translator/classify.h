@@ -1,0 +1,34 @@
+// Classify: GuestInstruction -> Treatment and family, by the policy table treatment.def.
+// Owns: nothing; pure. Default is deny: an instruction set the table does not know is interpreted (V3).
+// Called by: plan. See docs/translator.md.
+#pragma once
+
+#include "translator/translation_unit.h"
+
+namespace ringshift {
+
+struct Classification {
+  Treatment treatment = Treatment::Interpret;
+  Family family = Family::Interpret;
+};
+
+// Which optional parts of the guest's processor exist; the rest is left to the interpreter, which
+// raises #UD.
+struct TranslatorFeatures {
+  bool sse2_and_later = true;
+};
+
+[[nodiscard]] Classification classify(const GuestInstruction& instruction, Privilege privilege,
+                                      const TranslatorFeatures& features);
+
+// Does the instruction need the guest's x87/MMX or SSE state in the host's registers?
+enum class FpuUse : uint8_t { None, X87, Sse };
+[[nodiscard]] FpuUse fpu_use(const GuestInstruction& instruction);
+
+// Does it end a unit?
+[[nodiscard]] bool ends_unit(Family family);
+
+// The explicit memory operand, or null. Pre: at most one, as classify guarantees for Reencode.
+[[nodiscard]] const ZydisDecodedOperand* memory_operand(const GuestInstruction& instruction);
+
+}  // namespace ringshift

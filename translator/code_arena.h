@@ -1,0 +1,67 @@
+// CodeArena: executable memory, mapped twice so that no page is ever writable and executable at once.
+// Owns: one memfd and its two views. A bump allocator; when it is full everything is dropped at once.
+// Called by: stubs, translation cache. Keeps: T3 (storage is reused only by reset, at a safe point).
+// See docs/translator.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ringshift {
+
+// Where generated code runs, and where the same bytes can be written. Different types so that a
+// patch cannot be written through the executable alias.
+struct CodeExecuteView {
+  uint64_t address = 0;
+};
+struct CodeWriteView {
+  uint8_t* bytes = nullptr;
+};
+
+class CodeArena {
+ public:
+  // bytes: capacity, rounded up to pages; at least 64 KiB.
+  static std::unique_ptr<CodeArena> create(uint64_t bytes, std::string* error);
+  ~CodeArena();
+  CodeArena(const CodeArena&) = delete;
+  CodeArena& operator=(const CodeArena&) = delete;
+
+  // Copies code in; returns where it runs, or an address of 0 when the arena is full. Starts are
+  // 64-byte aligned: one granule never holds two allocations, which find_owner relies on.
+  [[nodiscard]] CodeExecuteView publish(std::span<const uint8_t> code, uint32_t owner);
+  // Where the next publish will put its code, given that it fits.
+  [[nodiscard]] CodeExecuteView next() const { return {execute_ + used_}; }
+  [[nodiscard]] bool has_room(uint64_t bytes) const { return used_ + bytes + kGranule <= size_; }
+  // Everything published so far stays for good (the stubs); reset() returns to this point.
+  void keep_everything_so_far() { kept_ = used_; }
+  void reset();
+
+  [[nodiscard]] bool contains(uint64_t host_pc) const {
+    return host_pc >= execute_ && host_pc < execute_ + used_;
+  }
+  // The owner given to publish for the code at host_pc. Pre: contains(host_pc).
+  [[nodiscard]] uint32_t owner_of(uint64_t host_pc) const;
+  [[nodiscard]] CodeWriteView write_view(CodeExecuteView at) const {
+    return {write_ + (at.address - execute_)};
+  }
+  [[nodiscard]] uint64_t base() const { return execute_; }
+  [[nodiscard]] uint64_t used() const { return used_; }
+  [[nodiscard]] uint64_t size() const { return size_; }
+
+  static constexpr uint64_t kGranule = 64;
+
+ private:
+  CodeArena() = default;
+  uint8_t* write_ = nullptr;
+  uint64_t execute_ = 0;
+  uint64_t size_ = 0;
+  uint64_t used_ = 0;
+  uint64_t kept_ = 0;
+  int descriptor_ = -1;
+  std::vector<uint32_t> owner_by_granule_;
+};
+
+}  // namespace ringshift

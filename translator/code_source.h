@@ -1,0 +1,30 @@
+// CodeSource: guest instruction bytes by linear address, and the guest-physical page behind them.
+// Owns: nothing. Declared here because the translator needs it; implemented above, over the walker.
+// Called by: plan.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/paging_mode.h"
+
+namespace ringshift {
+
+class CodeSource {
+ public:
+  virtual ~CodeSource() = default;
+  // The bytes from `address` to the end of its page, and where they are; an empty span when they
+  // cannot be fetched with this privilege or are not RAM (the interpreter then finds out why).
+  [[nodiscard]] virtual std::span<const uint8_t> code_at(GuestVirtual address, Privilege privilege,
+                                                         GuestPhysical* physical) = 0;
+};
+
+// Which instructions have proved to fault too often for a plain access (adaptive memory access).
+class SoftSites {
+ public:
+  virtual ~SoftSites() = default;
+  [[nodiscard]] virtual bool is_soft(GuestPhysical instruction) const = 0;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,146 @@
+#include "translator/emit.h"
+
+#include <cstring>
+
+#include "shadowmmu/base/check.h"
+#include "translator/classify.h"
+#include "translator/frame.h"
+#include "translator/host_registers.h"
+
+namespace ringshift {
+
+using namespace asmjit;  // NOLINT: the assembler's vocabulary
+
+x86::Mem Emitter::slot32(int32_t displacement) { return x86::dword_ptr(host::frame, displacement); }
+x86::Mem Emitter::slot64(int32_t displacement) { return x86::qword_ptr(host::frame, displacement); }
+
+void Emitter::embed_byte(unsigned byte) {
+  const auto value = static_cast<uint8_t>(byte);
+  a_.embed(&value, 1);
+}
+
+void Emitter::embed32(uint32_t value) { a_.embed(&value, sizeof(value)); }
+
+void Emitter::mark(uint32_t eip, RecoveryKind kind) {
+  out_.recovery.push_back({offset(), eip, kind});
+}
+
+const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at,
+                                 uint32_t first_link) {
+  unit_ = &unit;
+  first_link_ = first_link;
+  x87_ensured_ = sse_ensured_ = false;
+  out_.recovery.clear();
+  out_.links.clear();
+  out_.starts.clear();
+  code_.reset();
+  CHECK(code_.init(Environment::host(), at.address) == kErrorOk);
+  CHECK(code_.attach(&a_) == kErrorOk);
+
+  emit_indirect_entry();
+  for (const UnitInstruction& instruction : unit.instructions) {
+    out_.starts.push_back({offset(), static_cast<uint32_t>(out_.starts.size())});
+    mark(instruction.eip);
+    ensure_fpu(instruction);
+    emit_instruction(instruction);
+  }
+  const UnitInstruction& last = unit.instructions.back();
+  if (!ends_unit(last.family)) {
+    mark(last.next_eip());
+    jump_link(last.next_eip());
+  }
+  emit_cold_stubs();
+  finish(at);
+  return out_;
+}
+
+// Reached through the jump table by the low 16 bits of EIP: verify the rest.
+void Emitter::emit_indirect_entry() {
+  out_.indirect_entry = 0;
+  mark(0, RecoveryKind::EipInAddress);
+  Label matches = a_.newLabel();
+  verify_address_is(unit_->key.eip, matches);
+  a_.jmp(imm(stubs_.indirect_miss));
+  a_.bind(matches);
+  a_.mov(x86::rcx, host::saved_rcx);
+  out_.body = offset();
+}
+
+// Branches to `matches`, with RCX still saved, if R8D is `eip`; else falls through with RCX restored.
+void Emitter::verify_address_is(uint32_t eip, const Label& matches) {
+  a_.mov(host::saved_rcx, x86::rcx);
+  a_.lea(x86::ecx, x86::ptr(host::address, static_cast<int32_t>(0U - eip)));
+  a_.jecxz(x86::ecx, matches);
+  a_.mov(x86::rcx, host::saved_rcx);
+}
+
+void Emitter::ensure_fpu(const UnitInstruction& instruction) {
+  if (instruction.family == Family::Interpret || instruction.instruction.length == 0) return;
+  const FpuUse use = fpu_use(instruction.instruction);
+  if (use == FpuUse::None) return;
+  bool& ensured = use == FpuUse::X87 ? x87_ensured_ : sse_ensured_;
+  if (ensured) return;
+  ensured = true;
+  Label missing = a_.newLabel();
+  Label live = a_.newLabel();
+  a_.mov(host::saved_rcx, x86::rcx);
+  a_.mov(x86::ecx, slot32(use == FpuUse::X87 ? RINGSHIFT_SLOT(x87_live) : RINGSHIFT_SLOT(sse_live)));
+  a_.jecxz(x86::ecx, missing);
+  a_.mov(x86::rcx, host::saved_rcx);
+  a_.short_().jmp(live);
+  a_.bind(missing);
+  a_.mov(x86::rcx, host::saved_rcx);
+  a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
+  a_.jmp(imm(stubs_.ensure_fpu));
+  a_.bind(live);
+}
+
+void Emitter::emit_instruction(const UnitInstruction& instruction) {
+  switch (instruction.family) {
+    case Family::Reencode: return emit_reencode(instruction);
+    case Family::Lea: return emit_lea(instruction);
+    case Family::Push: return emit_push(instruction);
+    case Family::Pop: return emit_pop(instruction);
+    case Family::Leave: return emit_leave(instruction);
+    case Family::String: return emit_string(instruction);
+    case Family::PushFlags: return emit_push_flags(instruction);
+    case Family::PopFlags: return emit_pop_flags(instruction);
+    case Family::InterruptFlag: return emit_interrupt_flag(instruction);
+    case Family::ReadControl: return emit_read_control(instruction);
+    case Family::ReadSelector: return emit_read_selector(instruction);
+    case Family::Jump: return emit_jump(instruction);
+    case Family::JumpConditional: return emit_jump_conditional(instruction);
+    case Family::LoopBranch: return emit_loop_branch(instruction);
+    case Family::Call: return emit_call(instruction);
+    case Family::Return: return emit_return(instruction);
+    case Family::Interpret: return emit_interpret(instruction);
+  }
+  UNREACHABLE();
+}
+
+// One stub a link: store the link's number, leave. Cold, so after the hot code.
+void Emitter::emit_cold_stubs() {
+  out_.cold = offset();
+  for (size_t i = 0; i < out_.links.size(); ++i) {
+    EmittedLink& link = out_.links[i];
+    link.stub_offset = offset();
+    mark(link.destination_eip);
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_link)), first_link_ + static_cast<uint32_t>(i));
+    link.number_offset = offset() - 4;
+    a_.jmp(imm(stubs_.unlinked));
+  }
+  a_.int3();  // running off the end is our bug and stops there
+}
+
+void Emitter::finish(CodeExecuteView at) {
+  CHECK(code_.flatten() == kErrorOk && code_.resolveUnresolvedLinks() == kErrorOk);
+  CHECK(code_.relocateToBase(at.address) == kErrorOk);
+  const CodeBuffer& buffer = code_.textSection()->buffer();
+  out_.bytes.assign(buffer.data(), buffer.data() + buffer.size());
+  for (const EmittedLink& link : out_.links) {
+    const uint32_t relative = link.stub_offset - (link.patch_offset + 4);
+    std::memcpy(out_.bytes.data() + link.patch_offset, &relative, sizeof(relative));
+  }
+}
+
+}  // namespace ringshift

@@ -1,0 +1,102 @@
+// Emit: TranslationUnit -> EmittedCode. The only stage that writes host code; it decides nothing.
+// Owns: the assembler and its buffers, reused from unit to unit. Families live in emit_*.cpp.
+// Called by: translator. Keeps: T4, T5. See docs/translator.md.
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "translator/emitted_code.h"
+#include "translator/reencode.h"
+#include "translator/stubs.h"
+#include "translator/translation_unit.h"
+
+namespace ringshift {
+
+class Emitter {
+ public:
+  explicit Emitter(const Stubs& stubs) : stubs_(stubs) {}
+
+  // at: where the code will run. Links are numbered from first_link. The result is valid until the
+  // next call.
+  const EmittedCode& emit(const TranslationUnit& unit, CodeExecuteView at, uint32_t first_link);
+
+ private:
+  using Gp = asmjit::x86::Gp;
+  using Mem = asmjit::x86::Mem;
+
+  // emit.cpp: the frame of a fragment.
+  void emit_indirect_entry();
+  void emit_instruction(const UnitInstruction& instruction);
+  void emit_cold_stubs();
+  void finish(CodeExecuteView at);
+  void ensure_fpu(const UnitInstruction& instruction);
+
+  // emit_memory.cpp: operands, plain instructions, stack, strings.
+  // Leaves the operand's address in R8 (and R9, R10 undefined) or in the returned form.
+  HostMemory prepare_memory(const UnitInstruction& instruction, const ZydisDecodedOperand& operand,
+                            bool force_address_register);
+  HostMemory effective_address_form(const ZydisDecodedOperand& operand) const;
+  void load_address(const HostMemory& form);
+  void call_soft(bool is_write, uint32_t size);
+  void emit_reencode(const UnitInstruction& instruction);
+  void emit_with_swapped_high_byte(const UnitInstruction& instruction,
+                                   const ZydisDecodedOperand& operand, unsigned reg);
+  void emit_lea(const UnitInstruction& instruction);
+  void emit_push(const UnitInstruction& instruction);
+  void emit_pop(const UnitInstruction& instruction);
+  void emit_leave(const UnitInstruction& instruction);
+  void emit_string(const UnitInstruction& instruction);
+  void push_register(const UnitInstruction& instruction, Gp value);
+  void push_constant(const UnitInstruction& instruction, uint32_t value);
+  // Prepares [ESP-4] (write) or [ESP] (read) and returns the host operand.
+  Mem stack_slot_for_push(AccessStyle style);
+  Mem stack_slot_for_pop(AccessStyle style);
+  bool load_operand(const UnitInstruction& instruction, Gp destination);
+
+  // emit_privileged.cpp: sensitive instructions as inline code.
+  void emit_push_flags(const UnitInstruction& instruction);
+  void emit_pop_flags(const UnitInstruction& instruction);
+  void emit_interrupt_flag(const UnitInstruction& instruction);
+  void emit_read_control(const UnitInstruction& instruction);
+  void emit_read_selector(const UnitInstruction& instruction);
+  void emit_interpret(const UnitInstruction& instruction);
+  void exit_event_window_if_not_zero(const Mem& condition, uint32_t eip, bool shadow);
+
+  // emit_control.cpp: branches.
+  void emit_poll();
+  void emit_link(unsigned opcode_bytes, unsigned opcode_length, uint32_t destination_eip);
+  void jump_link(uint32_t destination_eip);
+  void emit_jump(const UnitInstruction& instruction);
+  void emit_jump_conditional(const UnitInstruction& instruction);
+  void emit_loop_branch(const UnitInstruction& instruction);
+  void emit_call(const UnitInstruction& instruction);
+  void emit_return(const UnitInstruction& instruction);
+  void emit_return_point(uint32_t return_eip);
+  void verify_address_is(uint32_t eip, const asmjit::Label& matches);
+
+  void embed(const HostBytes& bytes) { a_.embed(bytes.bytes.data(), bytes.length); }
+  void embed_byte(unsigned byte);
+  void embed32(uint32_t value);
+  void mark(uint32_t eip, RecoveryKind kind = RecoveryKind::Boundary);
+  [[nodiscard]] uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
+  [[nodiscard]] static Mem slot32(int32_t displacement);
+  [[nodiscard]] static Mem slot64(int32_t displacement);
+  [[nodiscard]] bool branches_backward(uint32_t destination, const UnitInstruction& from) const {
+    return destination <= from.eip;
+  }
+
+  const Stubs& stubs_;
+  const TranslationUnit* unit_ = nullptr;
+  asmjit::CodeHolder code_;
+  asmjit::x86::Assembler a_;
+  EmittedCode out_;
+  uint32_t first_link_ = 0;
+  bool x87_ensured_ = false;
+  bool sse_ensured_ = false;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,121 @@
+// Branches: links, polls, calls paired with returns.
+#include "translator/emit.h"
+#include "translator/frame.h"
+#include "translator/host_registers.h"
+
+namespace ringshift {
+
+using namespace asmjit;  // NOLINT: the assembler's vocabulary
+
+// Every loop passes a backward branch, a call or the dispatcher, and each of these loads from the
+// poll page first, before anything of the instruction is committed. The load touches no flag and
+// is all that noticing attention costs.
+void Emitter::emit_poll() {
+  a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
+}
+
+// A branch with a 32-bit displacement that links can patch. opcode_bytes: little-endian.
+void Emitter::emit_link(unsigned opcode_bytes, unsigned opcode_length, uint32_t destination_eip) {
+  for (unsigned i = 0; i < opcode_length; ++i) embed_byte((opcode_bytes >> (8 * i)) & 0xffU);
+  EmittedLink link;
+  link.patch_offset = offset();
+  link.destination_eip = destination_eip;
+  out_.links.push_back(link);
+  embed32(0);
+}
+
+void Emitter::jump_link(uint32_t destination_eip) { emit_link(0xe9, 1, destination_eip); }
+
+namespace {
+
+uint32_t direct_destination(const UnitInstruction& instruction) {
+  const int64_t relative = instruction.instruction.operands[0].imm.value.s;
+  return instruction.next_eip() + static_cast<uint32_t>(relative);
+}
+
+bool is_direct(const UnitInstruction& instruction) {
+  return instruction.instruction.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+}
+
+}  // namespace
+
+void Emitter::emit_jump(const UnitInstruction& instruction) {
+  if (is_direct(instruction)) {
+    const uint32_t destination = direct_destination(instruction);
+    if (branches_backward(destination, instruction)) emit_poll();
+    return jump_link(destination);
+  }
+  if (!load_operand(instruction, host::address)) return emit_interpret(instruction);
+  a_.jmp(imm(stubs_.dispatch));
+}
+
+void Emitter::emit_jump_conditional(const UnitInstruction& instruction) {
+  const uint32_t destination = direct_destination(instruction);
+  if (branches_backward(destination, instruction)) emit_poll();
+  const unsigned condition = instruction.instruction.facts.opcode & 0xfU;
+  emit_link(0x0fU | ((0x80U | condition) << 8), 2, destination);
+  mark(instruction.next_eip());
+  jump_link(instruction.next_eip());
+}
+
+// JECXZ, LOOP, LOOPE, LOOPNE have only a short form: they jump over a jump.
+void Emitter::emit_loop_branch(const UnitInstruction& instruction) {
+  const uint32_t destination = direct_destination(instruction);
+  if (branches_backward(destination, instruction)) emit_poll();
+  constexpr unsigned kLongJump = 5;
+  embed_byte(0x67);  // ECX, not RCX
+  embed_byte(instruction.instruction.facts.opcode);
+  embed_byte(kLongJump);
+  mark(instruction.next_eip());
+  jump_link(instruction.next_eip());
+  mark(destination);
+  jump_link(destination);
+}
+
+void Emitter::emit_call(const UnitInstruction& instruction) {
+  const uint32_t return_eip = instruction.next_eip();
+  if (is_direct(instruction)) {
+    const uint32_t destination = direct_destination(instruction);
+    emit_poll();
+    push_constant(instruction, return_eip);
+    mark(destination);  // the host's CALL itself faults when the return stack is full
+    emit_link(0xe8, 1, destination);
+    return emit_return_point(return_eip);
+  }
+  if (!load_operand(instruction, host::address)) return emit_interpret(instruction);
+  if (instruction.style == AccessStyle::Soft) {
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::address.r32());
+    push_constant(instruction, return_eip);
+    a_.mov(host::address.r32(), slot32(RINGSHIFT_SLOT(scratch)));
+  } else {
+    push_constant(instruction, return_eip);
+  }
+  mark(0, RecoveryKind::EipInAddress);
+  a_.call(imm(stubs_.dispatch));
+  emit_return_point(return_eip);
+}
+
+// Where the host's RET lands. The guest may have returned anywhere, so R8D is compared with the
+// address this call expects; nothing is assumed about the guest's stack.
+void Emitter::emit_return_point(uint32_t return_eip) {
+  mark(0, RecoveryKind::EipInAddress);
+  Label matches = a_.newLabel();
+  verify_address_is(return_eip, matches);
+  a_.jmp(imm(stubs_.dispatch));
+  a_.bind(matches);
+  a_.mov(x86::rcx, host::saved_rcx);
+  mark(return_eip);
+  jump_link(return_eip);
+}
+
+void Emitter::emit_return(const UnitInstruction& instruction) {
+  uint32_t released = 4;
+  if (instruction.instruction.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+    released += static_cast<uint32_t>(instruction.instruction.operands[0].imm.value.u & 0xffffU);
+  }
+  a_.mov(host::address.r32(), stack_slot_for_pop(instruction.style));
+  a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, static_cast<int32_t>(released)));
+  a_.ret();
+}
+
+}  // namespace ringshift

@@ -1,0 +1,310 @@
+// Plain instructions with their operands, stack and string instructions.
+#include <array>
+
+#include "shadowmmu/base/check.h"
+#include "translator/classify.h"
+#include "translator/emit.h"
+#include "translator/frame.h"
+#include "translator/host_registers.h"
+
+namespace ringshift {
+
+using namespace asmjit;  // NOLINT: the assembler's vocabulary
+
+namespace {
+
+const std::array<x86::Gp, 8> kGuest32 = {x86::eax,  x86::ecx, x86::edx, x86::ebx,
+                                         x86::r15d, x86::ebp, x86::esi, x86::edi};
+
+// A displacement that is added to a register in the host's 64 bits instead of the guest's 32: near
+// enough to zero that a register holding a small negative number or a pointer still ends in the
+// window or its guard zones. Kernel addresses as displacement (0xc...) must wrap, so they use LEA.
+constexpr int64_t kSmallestFoldedDisplacement = -(int64_t{1} << 24);
+
+unsigned gpr_number(ZydisRegister reg) {
+  return static_cast<unsigned>(reg) - static_cast<unsigned>(ZYDIS_REGISTER_EAX);
+}
+
+bool is_fs_or_gs(const ZydisDecodedOperand& operand) {
+  return operand.mem.segment == ZYDIS_REGISTER_FS || operand.mem.segment == ZYDIS_REGISTER_GS;
+}
+
+bool touches_no_memory(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_NOP:
+    case ZYDIS_MNEMONIC_PREFETCH:
+    case ZYDIS_MNEMONIC_PREFETCHW:
+    case ZYDIS_MNEMONIC_PREFETCHNTA:
+    case ZYDIS_MNEMONIC_PREFETCHT0:
+    case ZYDIS_MNEMONIC_PREFETCHT1:
+    case ZYDIS_MNEMONIC_PREFETCHT2:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool writes(const ZydisDecodedOperand& operand) {
+  return (operand.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+}
+
+bool is_soft_size(uint32_t size) {
+  for (uint32_t allowed : kSoftSizes) {
+    if (allowed == size) return true;
+  }
+  return false;
+}
+
+// BT and friends with a register bit offset reach beyond their operand.
+bool is_bit_string(const UnitInstruction& instruction) {
+  switch (instruction.instruction.facts.mnemonic) {
+    case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_BTS:
+    case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTC:
+      return instruction.instruction.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+    default:
+      return false;
+  }
+}
+
+RecoveryKind swapped_kind(unsigned reg) {
+  return static_cast<RecoveryKind>(static_cast<unsigned>(RecoveryKind::SwappedHighA) + reg);
+}
+
+}  // namespace
+
+HostMemory Emitter::effective_address_form(const ZydisDecodedOperand& operand) const {
+  HostMemory form;
+  if (operand.mem.base != ZYDIS_REGISTER_NONE) {
+    form.base = host::of_guest(gpr_number(operand.mem.base));
+  }
+  if (operand.mem.index != ZYDIS_REGISTER_NONE) {
+    form.index = host::of_guest(gpr_number(operand.mem.index));
+    form.scale = operand.mem.scale == 8 ? 3U : operand.mem.scale == 4 ? 2U : operand.mem.scale - 1U;
+  }
+  if (operand.mem.disp.has_displacement) {
+    form.displacement = static_cast<int32_t>(operand.mem.disp.value);
+  }
+  return form;
+}
+
+// R8D := effective address, wrapped to 32 bits.
+void Emitter::load_address(const HostMemory& form) {
+  if (!form.base && !form.index) {
+    a_.mov(host::address.r32(), static_cast<uint32_t>(form.displacement));
+    return;
+  }
+  if (form.base && !form.index && form.displacement == 0) {
+    a_.mov(host::address.r32(), x86::gpd(*form.base));
+    return;
+  }
+  embed(encode_load_address(host::kAddress, form));
+}
+
+void Emitter::call_soft(bool is_write, uint32_t size) {
+  const uint64_t stub = stubs_.soft_for(unit_->key.privilege, is_write, size);
+  CHECK(stub != 0);
+  a_.call(imm(stub));
+}
+
+HostMemory Emitter::prepare_memory(const UnitInstruction& instruction,
+                                   const ZydisDecodedOperand& operand,
+                                   bool force_address_register) {
+  HostMemory form = effective_address_form(operand);
+  if (is_fs_or_gs(operand)) {
+    const bool fs = operand.mem.segment == ZYDIS_REGISTER_FS;
+    const auto index = static_cast<size_t>(fs ? SegmentRegister::Fs : SegmentRegister::Gs);
+    // Faults when the segment's limits need a check (T5): the instruction is then interpreted.
+    a_.mov(host::scratch, slot64(fs ? RINGSHIFT_SLOT(fs_probe) : RINGSHIFT_SLOT(gs_probe)));
+    a_.mov(host::scratch.r32(), x86::dword_ptr(host::scratch));
+    load_address(form);
+    a_.mov(host::scratch.r32(),
+           slot32(RINGSHIFT_STATE(segment) + static_cast<int32_t>(index * sizeof(SegmentCache)) +
+                  static_cast<int32_t>(offsetof(SegmentCache, base))));
+    a_.lea(host::address.r32(), x86::ptr(host::address, host::scratch));
+  } else if (instruction.style == AccessStyle::Window && !force_address_register && !form.index &&
+             (form.base ? form.displacement >= kSmallestFoldedDisplacement
+                        : form.displacement >= 0)) {
+    HostMemory folded;
+    folded.base = host::kWindow;
+    folded.index = form.base;
+    folded.displacement = form.displacement;
+    return folded;
+  } else {
+    load_address(form);
+  }
+  HostMemory result;
+  if (instruction.style == AccessStyle::Soft) {
+    call_soft(writes(operand), operand.size / 8U);
+    result.base = host::kAddress;
+  } else {
+    result.base = host::kWindow;
+    result.index = host::kAddress;
+  }
+  return result;
+}
+
+void Emitter::emit_reencode(const UnitInstruction& instruction) {
+  const ZydisDecodedOperand* operand = memory_operand(instruction.instruction);
+  if (touches_no_memory(instruction.instruction.facts.mnemonic)) {
+    a_.nop();
+    return;
+  }
+  if (operand == nullptr) {
+    const auto bytes = reencode(instruction.instruction, nullptr);
+    if (!bytes) return emit_interpret(instruction);
+    embed(*bytes);
+    return;
+  }
+  if (instruction.style == AccessStyle::Soft &&
+      (!is_soft_size(operand->size / 8U) || is_bit_string(instruction))) {
+    return emit_interpret(instruction);
+  }
+  if (const auto reg = high_byte_register(instruction.instruction)) {
+    return emit_with_swapped_high_byte(instruction, *operand, *reg);
+  }
+  const HostMemory memory = prepare_memory(instruction, *operand, false);
+  const auto bytes = reencode(instruction.instruction, &memory);
+  CHECK(bytes.has_value());  // only a high-byte register can fail, and it went the other way
+  embed(*bytes);
+}
+
+// AH..BH cannot be named beside the REX prefix our operands need: exchange it with AL..BL around the
+// instruction, which then names the low byte.
+void Emitter::emit_with_swapped_high_byte(const UnitInstruction& instruction,
+                                          const ZydisDecodedOperand& operand, unsigned reg) {
+  if (instruction.instruction.facts.mnemonic == ZYDIS_MNEMONIC_CMPXCHG) {
+    return emit_interpret(instruction);  // AL is an operand of its own there
+  }
+  const HostMemory memory = prepare_memory(instruction, operand, true);
+  const auto bytes = reencode(instruction.instruction, &memory, true);
+  CHECK(bytes.has_value());
+  const unsigned exchange = 0xc0U | ((reg + 4) << 3) | reg;
+  embed_byte(0x86);
+  embed_byte(exchange);
+  mark(instruction.eip, swapped_kind(reg));
+  embed(*bytes);
+  embed_byte(0x86);
+  embed_byte(exchange);
+}
+
+void Emitter::emit_lea(const UnitInstruction& instruction) {
+  const HostMemory form = effective_address_form(*memory_operand(instruction.instruction));
+  const auto bytes = reencode(instruction.instruction, &form);
+  CHECK(bytes.has_value());
+  embed(*bytes);
+}
+
+x86::Mem Emitter::stack_slot_for_push(AccessStyle style) {
+  if (style == AccessStyle::Window) {
+    return x86::dword_ptr(host::window, host::guest_esp, 0, -4);
+  }
+  a_.lea(host::address.r32(), x86::ptr(host::guest_esp, -4));
+  call_soft(true, 4);
+  return x86::dword_ptr(host::address);
+}
+
+x86::Mem Emitter::stack_slot_for_pop(AccessStyle style) {
+  if (style == AccessStyle::Window) return x86::dword_ptr(host::window, host::guest_esp);
+  a_.mov(host::address.r32(), host::guest_esp.r32());
+  call_soft(false, 4);
+  return x86::dword_ptr(host::address);
+}
+
+void Emitter::push_register(const UnitInstruction& instruction, Gp value) {
+  a_.mov(stack_slot_for_push(instruction.style), value.r32());
+  a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
+}
+
+void Emitter::push_constant(const UnitInstruction& instruction, uint32_t value) {
+  a_.mov(stack_slot_for_push(instruction.style), value);
+  a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
+}
+
+// destination := the 32-bit register or memory operand 0. False: cannot (the caller interprets).
+bool Emitter::load_operand(const UnitInstruction& instruction, Gp destination) {
+  const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
+  if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER) {
+    a_.mov(destination.r32(), kGuest32[gpr_number(operand.reg.value)]);
+    return true;
+  }
+  if (operand.type != ZYDIS_OPERAND_TYPE_MEMORY || operand.size != 32) return false;
+  const HostMemory memory = prepare_memory(instruction, operand, false);
+  x86::Mem source = memory.index ? x86::dword_ptr(x86::gpq(*memory.base), x86::gpq(*memory.index),
+                                                  0, memory.displacement)
+                                 : x86::dword_ptr(x86::gpq(*memory.base), memory.displacement);
+  a_.mov(destination.r32(), source);
+  return true;
+}
+
+void Emitter::emit_push(const UnitInstruction& instruction) {
+  const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
+  switch (operand.type) {
+    case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+      return push_constant(instruction, static_cast<uint32_t>(operand.imm.value.s));
+    case ZYDIS_OPERAND_TYPE_REGISTER:
+      return push_register(instruction, kGuest32[gpr_number(operand.reg.value)]);
+    default:
+      break;
+  }
+  if (!load_operand(instruction, host::scratch)) return emit_interpret(instruction);
+  if (instruction.style == AccessStyle::Soft) {
+    // The soft stub of the store has no scratch register to spare.
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::scratch.r32());
+    const x86::Mem slot = stack_slot_for_push(instruction.style);
+    a_.mov(host::scratch.r32(), slot32(RINGSHIFT_SLOT(scratch)));
+    a_.mov(slot, host::scratch.r32());
+    a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
+    return;
+  }
+  push_register(instruction, host::scratch);
+}
+
+void Emitter::emit_pop(const UnitInstruction& instruction) {
+  const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
+  // POP to memory computes its address with the new ESP; rare enough for the interpreter.
+  if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER) return emit_interpret(instruction);
+  const x86::Gp destination = kGuest32[gpr_number(operand.reg.value)];
+  a_.mov(destination, stack_slot_for_pop(instruction.style));
+  if (destination != host::guest_esp.r32()) {
+    a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));
+  }
+}
+
+void Emitter::emit_leave(const UnitInstruction& instruction) {
+  if (instruction.style == AccessStyle::Window) {
+    a_.mov(host::scratch.r32(), x86::dword_ptr(host::window, x86::rbp));
+  } else {
+    a_.mov(host::address.r32(), x86::ebp);
+    call_soft(false, 4);
+    a_.mov(host::scratch.r32(), x86::dword_ptr(host::address));
+  }
+  a_.lea(host::guest_esp.r32(), x86::ptr(x86::rbp, 4));
+  a_.mov(x86::ebp, host::scratch.r32());
+}
+
+// The host's own string instruction on window addresses: a fault in the middle of a REP finds RCX,
+// RSI and RDI advanced exactly as the guest's must be.
+void Emitter::emit_string(const UnitInstruction& instruction) {
+  if (instruction.style == AccessStyle::Soft) return emit_interpret(instruction);
+  const ZydisDecodedInstruction& facts = instruction.instruction.facts;
+  const unsigned kind = facts.opcode & 0xfeU;
+  const bool source = kind == 0xa4 || kind == 0xa6 || kind == 0xac;
+  const bool destination = kind != 0xac;
+  if (source) a_.lea(x86::rsi, x86::ptr(host::window, x86::rsi));
+  if (destination) a_.lea(x86::rdi, x86::ptr(host::window, x86::rdi));
+  mark(instruction.eip, source ? (destination ? RecoveryKind::StringBoth
+                                              : RecoveryKind::StringSource)
+                               : RecoveryKind::StringDestination);
+  for (uint8_t i = 0; i < facts.raw.prefix_count; ++i) {
+    const uint8_t prefix = facts.raw.prefixes[i].value;
+    if (prefix == 0x66 || prefix == 0xf2 || prefix == 0xf3) embed_byte(prefix);
+  }
+  embed_byte(facts.opcode);
+  a_.mov(host::scratch, slot64(RINGSHIFT_SLOT(window_negated)));
+  if (source) a_.lea(x86::esi, x86::ptr(x86::rsi, host::scratch));
+  if (destination) a_.lea(x86::edi, x86::ptr(x86::rdi, host::scratch));
+}
+
+}  // namespace ringshift

@@ -1,0 +1,56 @@
+// EmittedCode: what emit makes of a unit: host bytes, the way back from each of them, open links.
+// Owns: values; transient, until publish copies them into the arena and a Fragment.
+// Called by: emit (makes), translation cache (consumes), recovery, dump.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace ringshift {
+
+// What the host registers hold, beyond guest registers in place, when a fault strikes at a point.
+enum class RecoveryKind : uint8_t {
+  Boundary,           // restart the instruction at guest_eip
+  EipInAddress,       // guest EIP is in R8D (an indirect branch under way)
+  SwappedHighA,       // AL and AH are exchanged (an instruction with AH beside a REX prefix)
+  SwappedHighC,
+  SwappedHighD,
+  SwappedHighB,
+  StringSource,       // RSI holds a host address of the window
+  StringDestination,  // RDI does
+  StringBoth,
+};
+
+// Valid from host_offset up to the next point's.
+struct RecoveryPoint {
+  uint32_t host_offset = 0;
+  uint32_t guest_eip = 0;
+  RecoveryKind kind = RecoveryKind::Boundary;
+  bool operator==(const RecoveryPoint&) const = default;
+};
+
+// A direct branch: rel32 at patch_offset, to its own cold stub until the link is made.
+struct EmittedLink {
+  uint32_t patch_offset = 0;
+  uint32_t stub_offset = 0;
+  uint32_t number_offset = 0;  // imm32 in the stub: the link number
+  uint32_t destination_eip = 0;
+};
+
+// Where each guest instruction's host code begins (for dumps and golden tests).
+struct InstructionStart {
+  uint32_t host_offset = 0;
+  uint32_t index = 0;
+};
+
+struct EmittedCode {
+  std::vector<uint8_t> bytes;
+  uint32_t indirect_entry = 0;  // verifies R8D against the fragment's EIP
+  uint32_t body = 0;
+  uint32_t cold = 0;            // exit stubs begin here
+  std::vector<RecoveryPoint> recovery;
+  std::vector<EmittedLink> links;
+  std::vector<InstructionStart> starts;
+};
+
+}  // namespace ringshift

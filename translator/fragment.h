@@ -1,0 +1,46 @@
+// Fragment: a published translation and everything that is freed with it (host side).
+// Owns: its recovery points. Its code lies in the arena, its links in the cache.
+// Called by: translation cache (owns), gate, recovery, vcpu (runs). Keeps: T1 T4.
+#pragma once
+
+#include <array>
+#include <boost/intrusive/list.hpp>
+#include <cstdint>
+#include <vector>
+
+#include "translator/code_arena.h"
+#include "translator/emitted_code.h"
+#include "translator/translation_unit.h"
+
+namespace ringshift {
+
+struct Fragment;
+
+// A fragment is on the list of each guest-physical page its bytes came from.
+struct PageMember
+    : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+  Fragment* fragment = nullptr;
+};
+using PageMembers =
+    boost::intrusive::list<PageMember, boost::intrusive::constant_time_size<false>>;
+
+struct Fragment {
+  TranslationKey key;
+  CodeExecuteView code;         // first byte: the indirect entry
+  uint32_t size = 0;            // bytes of host code
+  uint32_t body_offset = 0;     // direct entry
+  uint32_t cold_offset = 0;
+  uint32_t guest_length = 0;    // bytes of guest code
+  uint32_t instruction_count = 0;
+  uint32_t page_count = 1;
+  std::array<PageMember, 2> pages;
+  std::vector<RecoveryPoint> recovery;
+  uint32_t first_link = 0;
+  uint32_t link_count = 0;
+  std::vector<uint32_t> incoming;  // links of other fragments (or its own) that lead here
+
+  [[nodiscard]] uint64_t body() const { return code.address + body_offset; }
+  [[nodiscard]] bool crosses_page() const { return page_count == 2; }
+};
+
+}  // namespace ringshift

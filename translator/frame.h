@@ -1,0 +1,80 @@
+// Frame: the guest state and the slots beside it that generated code reaches from one register.
+// Owns: values only. Slots are private to the gate, the stubs and generated code (T5).
+// Called by: gate, emit, stubs; vcpu sets what a view switch changes. See docs/translator.md.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "shadowmmu/base/address.h"
+#include "translator/guest_state.h"
+
+namespace ringshift {
+
+// One entry of a soft TLB. Empty entries hold a tag that no page number can match.
+struct SoftTlbEntry {
+  // Minus the page number (modulo 2^32), so that adding the page number gives zero on a hit: the
+  // test needs no flags (JECXZ).
+  uint32_t negated_read_page = 1;
+  uint32_t negated_write_page = 1;
+  uint64_t addend = 0;  // host address minus linear address
+};
+inline constexpr size_t kSoftTlbEntries = 256;
+static_assert(sizeof(SoftTlbEntry) == 16, "stubs scale the index by 16");
+
+using SoftTlb = std::array<SoftTlbEntry, kSoftTlbEntries>;
+
+struct Slots {
+  uint64_t enter_at = 0;      // host address the gate jumps to
+  uint64_t host_rsp = 0;      // the monitor's stack while generated code runs
+  uint64_t return_stack = 0;  // RSP of generated code
+  uint64_t window_base = 0;
+  uint64_t window_negated = 0;  // minus window_base: string instructions subtract it without flags
+  uint64_t jump_table = 0;    // uint32_t[65536]: arena offsets, by the low 16 bits of EIP
+  uint64_t host_flags = 0;    // arithmetic flags and DF across the gate
+  uint64_t exit_pc = 0;       // SoftMiss: host return address of the stub call
+  uint64_t scratch = 0;
+  uint64_t scratch_flags = 0;
+  uint32_t exit_reason = 0;
+  uint32_t exit_eip = 0;
+  uint32_t exit_link = 0;
+  uint32_t exit_address = 0;
+  uint32_t exit_is_write = 0;
+  // EFLAGS while generated code runs: arithmetic flags and DF are the host's; IF is here (0 or
+  // 0x200); everything else, with bit 1, is in system_flags.
+  uint32_t interrupt_flag = 0;
+  uint32_t system_flags = 0;
+  uint32_t interrupt_waiting = 0;  // 0x200 (IF's bit): enabling IF must exit; else 0
+  uint32_t x87_live = 0;           // guest FPU state is in the host's registers and CR0 allows its use
+  uint32_t sse_live = 0;
+  // A readable byte when the segment may be used with any offset, an unmapped address when its
+  // limits need checking: the access then faults and is interpreted.
+  uint64_t fs_probe = 0;
+  uint64_t gs_probe = 0;
+};
+
+struct alignas(4096) Frame {
+  GuestState state;
+  alignas(64) Slots slots;
+  alignas(64) SoftTlb supervisor_tlb;
+  alignas(64) SoftTlb user_tlb;
+  // Loaded from at backward and indirect branches; made unreadable when attention is wanted.
+  alignas(4096) std::array<uint8_t, kPageSize> poll_page{};
+};
+
+// Displacement of a Frame member from the frame register, which points at `slots`.
+constexpr int32_t frame_displacement(size_t offset) {
+  return static_cast<int32_t>(offset) - static_cast<int32_t>(offsetof(Frame, slots));
+}
+constexpr int32_t slot_displacement(size_t offset_in_slots) {
+  return static_cast<int32_t>(offset_in_slots);
+}
+constexpr int32_t state_displacement(size_t offset_in_state) {
+  return frame_displacement(offsetof(Frame, state) + offset_in_state);
+}
+#define RINGSHIFT_SLOT(field) ::ringshift::slot_displacement(offsetof(::ringshift::Slots, field))
+#define RINGSHIFT_STATE(field) \
+  ::ringshift::state_displacement(offsetof(::ringshift::GuestState, field))
+
+}  // namespace ringshift

@@ -1,0 +1,143 @@
+#include "translator/gate.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include "shadowmmu/base/check.h"
+#include "translator/recovery.h"
+
+namespace ringshift {
+namespace {
+
+constexpr uint32_t kHostHeldFlags = kFlagsArithmetic | kFlagDf;
+constexpr uint32_t kHostFlagsConstant = 0x202;  // IF and bit 1, as RFLAGS has them at CPL 3
+
+uint64_t map_anonymous(uint64_t bytes) {
+  void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return mapped == MAP_FAILED ? 0 : reinterpret_cast<uint64_t>(mapped);
+}
+
+}  // namespace
+
+const char* exit_reason_name(ExitReason reason) {
+  switch (reason) {
+    case ExitReason::Unlinked: return "unlinked";
+    case ExitReason::IndirectMiss: return "indirect-miss";
+    case ExitReason::Interpret: return "interpret";
+    case ExitReason::SoftMiss: return "soft-miss";
+    case ExitReason::EnsureFpu: return "ensure-fpu";
+    case ExitReason::EventWindow: return "event-window";
+    case ExitReason::HostFault: return "host-fault";
+  }
+  return "?";
+}
+
+std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::string* error) {
+  auto gate = std::unique_ptr<Gate>(new Gate(stubs, arena));
+  const uint64_t frame = map_anonymous(sizeof(Frame));
+  gate->return_stack_ = map_anonymous(kReturnStackBytes);
+  if (frame == 0 || gate->return_stack_ == 0 ||
+      mprotect(reinterpret_cast<void*>(gate->return_stack_), kPageSize, PROT_NONE) != 0) {
+    *error = std::string("cannot map the vCPU frame: ") + std::strerror(errno);
+    return nullptr;
+  }
+  gate->frame_ = new (reinterpret_cast<void*>(frame)) Frame();
+  gate->reset_return_stack();
+  return gate;
+}
+
+Gate::~Gate() {
+  if (frame_ != nullptr) {
+    frame_->~Frame();
+    munmap(frame_, sizeof(Frame));
+  }
+  if (return_stack_ != 0) munmap(reinterpret_cast<void*>(return_stack_), kReturnStackBytes);
+}
+
+void Gate::reset_return_stack() {
+  const uint64_t top = return_stack_ + kReturnStackBytes - 64;
+  std::memcpy(reinterpret_cast<void*>(top), &stubs_.return_underflow, sizeof(uint64_t));
+  frame_->slots.return_stack = top;
+}
+
+void Gate::raise_poll() {
+  mprotect(frame_->poll_page.data(), kPageSize, PROT_NONE);
+}
+
+void Gate::lower_poll() {
+  mprotect(frame_->poll_page.data(), kPageSize, PROT_READ | PROT_WRITE);
+}
+
+bool Gate::is_poll_page(uint64_t host_address) const {
+  return host_address - reinterpret_cast<uint64_t>(frame_->poll_page.data()) < kPageSize;
+}
+
+void Gate::load_flags() {
+  const uint32_t eflags = frame_->state.eflags;
+  Slots& slots = frame_->slots;
+  slots.host_flags = (eflags & kHostHeldFlags) | kHostFlagsConstant;
+  slots.interrupt_flag = eflags & kFlagIf;
+  slots.system_flags = (eflags & ~(kHostHeldFlags | kFlagIf | kFlagRf)) | kFlagReservedOne;
+}
+
+void Gate::store_flags() {
+  const Slots& slots = frame_->slots;
+  frame_->state.eflags = (static_cast<uint32_t>(slots.host_flags) & kHostHeldFlags) |
+                         slots.interrupt_flag | slots.system_flags;
+}
+
+void Gate::recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t address_register) {
+  const Fragment* fragment = cache.fragment_at(host_pc);
+  if (fragment == nullptr) {
+    // The only instruction of a stub that may fault is the dispatcher's poll.
+    frame_->state.eip = address_register;
+    return;
+  }
+  const auto offset = static_cast<uint32_t>(host_pc - fragment->code.address);
+  recover(recovery_point(fragment->recovery, offset), address_register,
+          frame_->slots.window_base, &frame_->state);
+}
+
+Exit Gate::run(const Fragment& fragment, const TranslationCache& cache) {
+  Slots& slots = frame_->slots;
+  load_flags();
+  slots.enter_at = fragment.body();
+  reinterpret_cast<void (*)(Slots*)>(stubs_.enter)(&slots);
+  store_flags();
+  // x87_live and sse_live said whether the guest's FPU state was loaded; the leave stub stored it.
+  Exit exit;
+  exit.reason = static_cast<ExitReason>(slots.exit_reason);
+  switch (exit.reason) {
+    case ExitReason::Unlinked:
+      exit.link = slots.exit_link;
+      frame_->state.eip = cache.link_view(exit.link).destination_eip;
+      break;
+    case ExitReason::SoftMiss:
+      exit.address = slots.exit_address;
+      exit.is_write = slots.exit_is_write != 0;
+      // A return address: the call before it belongs to the instruction.
+      recover_at(slots.exit_pc - 1, cache, slots.exit_address);
+      break;
+    case ExitReason::HostFault:
+      exit.fault = fault_;
+      recover_at(fault_.host_pc, cache, slots.exit_eip);
+      break;
+    case ExitReason::EventWindow:
+      exit.link = slots.exit_link;
+      frame_->state.eip = slots.exit_eip;
+      break;
+    case ExitReason::IndirectMiss:
+    case ExitReason::Interpret:
+    case ExitReason::EnsureFpu:
+      frame_->state.eip = slots.exit_eip;
+      break;
+  }
+  exit.eip = frame_->state.eip;
+  return exit;
+}
+
+}  // namespace ringshift

@@ -1,0 +1,29 @@
+// Host registers: which are the guest's, which are ours, while generated code runs.
+// Owns: constants only. Guest EAX ECX EDX EBX EBP ESI EDI live in the registers of the same encoding,
+// zero-extended; guest ESP lives in R15 so that RSP is ours. Called by: emit, stubs, gate, recovery.
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include <cstdint>
+
+namespace ringshift::host {
+
+inline constexpr unsigned kGuestEsp = 15;  // encoding numbers, for the re-encoder
+inline constexpr unsigned kWindow = 14;
+inline constexpr unsigned kAddress = 8;
+
+inline const asmjit::x86::Gp guest_esp = asmjit::x86::r15;
+inline const asmjit::x86::Gp window = asmjit::x86::r14;      // host address of guest-linear 0
+inline const asmjit::x86::Gp frame = asmjit::x86::r13;       // &Frame::slots
+inline const asmjit::x86::Gp jump_table = asmjit::x86::r12;  // of the current view
+// Scratch, dead at every guest instruction boundary. R8: addresses and branch destinations.
+inline const asmjit::x86::Gp address = asmjit::x86::r8;
+inline const asmjit::x86::Gp scratch = asmjit::x86::r9;
+inline const asmjit::x86::Gp scratch2 = asmjit::x86::r10;
+inline const asmjit::x86::Gp saved_rcx = asmjit::x86::r11;
+
+// Encoding of the host register that holds guest register `number` (0..7).
+[[nodiscard]] constexpr unsigned of_guest(unsigned number) { return number == 4 ? kGuestEsp : number; }
+
+}  // namespace ringshift::host

@@ -1,0 +1,23 @@
+// Plan: key -> TranslationUnit: which guest instructions go together, and what becomes of each.
+// Owns: nothing. A unit is a basic block cut at the page end and at the instruction limit; one
+// instruction that crosses a page is a unit by itself. Called by: translator. See docs/translator.md.
+#pragma once
+
+#include <cstdint>
+
+#include "translator/classify.h"
+#include "translator/code_source.h"
+#include "translator/translation_unit.h"
+
+namespace ringshift {
+
+struct PlanLimits {
+  uint32_t max_instructions = 32;
+};
+
+// Fills *unit (reusing its storage). A unit is never empty: bytes that cannot be fetched or decoded
+// become one Interpret instruction, so that the interpreter raises what the processor would.
+void plan(const TranslationKey& key, CodeSource& source, const SoftSites& soft_sites,
+          const TranslatorFeatures& features, const PlanLimits& limits, TranslationUnit* unit);
+
+}  // namespace ringshift

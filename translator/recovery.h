@@ -1,0 +1,22 @@
+// Recovery: host PC in a fragment -> the exact guest instruction boundary and its registers.
+// Owns: nothing; pure but for the state it corrects. Any host instruction of a fragment has an answer.
+// Called by: gate, tests (for every host byte that starts an instruction). Keeps: T4.
+#pragma once
+
+#include <cstdint>
+
+#include "translator/fragment.h"
+#include "translator/frame.h"
+
+namespace ringshift {
+
+// The point in force at `host_offset` bytes into the fragment. Pre: host_offset < fragment.size.
+[[nodiscard]] const RecoveryPoint& recovery_point(const std::vector<RecoveryPoint>& points,
+                                                  uint32_t host_offset);
+
+// state's general registers hold the host registers as the gate saved them; makes them, and EIP,
+// the guest's at the boundary `point` describes. address_register: R8D when the code stopped.
+void recover(const RecoveryPoint& point, uint32_t address_register, uint64_t window_base,
+             GuestState* state);
+
+}  // namespace ringshift

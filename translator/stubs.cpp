@@ -1,0 +1,264 @@
+#include "translator/stubs.h"
+
+#include <asmjit/x86.h>
+
+#include "shadowmmu/base/check.h"
+#include "translator/exit.h"
+#include "translator/frame.h"
+#include "translator/host_registers.h"
+
+namespace ringshift {
+namespace {
+
+using namespace asmjit;  // NOLINT: the assembler's vocabulary
+using x86::dword_ptr;
+using x86::qword_ptr;
+
+// Guest registers in the order of GuestState::gpr.
+const std::array<x86::Gp, 8> kGuestRegisters = {x86::eax,  x86::ecx, x86::edx, x86::ebx,
+                                                x86::r15d, x86::ebp, x86::esi, x86::edi};
+
+class StubEmitter {
+ public:
+  explicit StubEmitter(CodeArena& arena) : arena_(arena) {
+    CHECK(code_.init(Environment::host(), arena.base()) == kErrorOk);
+    CHECK(code_.attach(&a_) == kErrorOk);
+    has_bmi2_ = CpuInfo::host().features().x86().hasBMI2();
+    leave_ = a_.newLabel();
+    dispatch_ = a_.newLabel();
+  }
+
+  Stubs emit() {
+    Stubs stubs;
+    // First of all, at arena offset 0: what an empty jump-table entry leads to.
+    stubs.indirect_miss = here();
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), host::address.r32());
+    leave_with(ExitReason::IndirectMiss);
+    emit_dispatch(&stubs);
+    emit_enter(&stubs);
+    emit_leave(&stubs);
+    stubs.unlinked = emit_exit(ExitReason::Unlinked);
+    stubs.interpret = emit_exit(ExitReason::Interpret);
+    stubs.ensure_fpu = emit_exit(ExitReason::EnsureFpu);
+    stubs.event_window = emit_exit(ExitReason::EventWindow);
+    for (Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
+      for (bool is_write : {false, true}) {
+        for (size_t i = 0; i < kSoftSizes.size(); ++i) {
+          a_.align(AlignMode::kCode, 16);
+          stubs.soft[static_cast<size_t>(privilege)][is_write ? 1 : 0][i] = here();
+          emit_soft(privilege, is_write, kSoftSizes[i]);
+        }
+      }
+    }
+    stubs.end = here();
+    publish();
+    return stubs;
+  }
+
+ private:
+  [[nodiscard]] uint64_t here() { return arena_.base() + a_.offset(); }
+  [[nodiscard]] static x86::Mem slot32(int32_t displacement) {
+    return dword_ptr(host::frame, displacement);
+  }
+  [[nodiscard]] static x86::Mem slot64(int32_t displacement) {
+    return qword_ptr(host::frame, displacement);
+  }
+  [[nodiscard]] static x86::Mem state_gpr(size_t index) {
+    return dword_ptr(host::frame,
+                     RINGSHIFT_STATE(gpr) + static_cast<int32_t>(index * sizeof(uint32_t)));
+  }
+
+  void leave_with(ExitReason reason) {
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_reason)), static_cast<uint32_t>(reason));
+    a_.jmp(leave_);
+  }
+
+  uint64_t emit_exit(ExitReason reason) {
+    const uint64_t at = here();
+    leave_with(reason);
+    return at;
+  }
+
+  // Jumps to guest EIP in R8D through the jump table, touching no flag. The load from the poll
+  // page is where an indirect branch notices attention: recovery finds EIP in R8D there.
+  void emit_dispatch(Stubs* stubs) {
+    a_.align(AlignMode::kCode, 16);
+    // A return found the return stack empty: put the sentinel back, then go the long way.
+    stubs->return_underflow = here();
+    const int32_t self = static_cast<int32_t>(a_.offset());
+    a_.lea(host::scratch, x86::ptr(x86::rip, self - static_cast<int32_t>(a_.offset()) - 7));
+    a_.push(host::scratch);
+    a_.bind(dispatch_);
+    stubs->dispatch = here();
+    a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
+    a_.movzx(host::scratch.r32(), host::address.r16());
+    a_.mov(host::scratch.r32(), dword_ptr(host::jump_table, host::scratch, 2));
+    a_.lea(host::scratch2, x86::ptr(x86::rip, -static_cast<int32_t>(a_.offset()) - 7));
+    a_.lea(host::scratch2, x86::ptr(host::scratch2, host::scratch));
+    a_.jmp(host::scratch2);
+  }
+
+  // void enter(Slots*): the monitor's registers go to its stack, the guest's come from the state.
+  void emit_enter(Stubs* stubs) {
+    a_.align(AlignMode::kCode, 16);
+    stubs->enter = here();
+    for (const x86::Gp& reg : {x86::rbx, x86::rbp, x86::r12, x86::r13, x86::r14, x86::r15}) {
+      a_.push(reg);
+    }
+    a_.sub(x86::rsp, 16);
+    a_.stmxcsr(dword_ptr(x86::rsp));
+    a_.fnstcw(x86::word_ptr(x86::rsp, 8));
+    a_.mov(host::frame, x86::rdi);
+    a_.mov(slot64(RINGSHIFT_SLOT(host_rsp)), x86::rsp);
+    Label no_fpu = a_.newLabel();
+    a_.cmp(slot32(RINGSHIFT_SLOT(x87_live)), 0);
+    a_.je(no_fpu);
+    a_.fxrstor(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
+    a_.bind(no_fpu);
+    a_.mov(host::window, slot64(RINGSHIFT_SLOT(window_base)));
+    a_.mov(host::jump_table, slot64(RINGSHIFT_SLOT(jump_table)));
+    a_.push(slot64(RINGSHIFT_SLOT(host_flags)));
+    a_.popfq();
+    a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack)));
+    for (size_t i = 0; i < kGuestRegisters.size(); ++i) a_.mov(kGuestRegisters[i], state_gpr(i));
+    a_.mov(host::address.r32(), slot32(RINGSHIFT_SLOT(exit_eip)));
+    a_.jmp(slot64(RINGSHIFT_SLOT(enter_at)));
+  }
+
+  void emit_leave(Stubs* stubs) {
+    a_.align(AlignMode::kCode, 16);
+    stubs->leave_fault = here();
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), host::address.r32());
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_reason)), static_cast<uint32_t>(ExitReason::HostFault));
+    a_.bind(leave_);
+    stubs->leave = here();
+    for (size_t i = 0; i < kGuestRegisters.size(); ++i) a_.mov(state_gpr(i), kGuestRegisters[i]);
+    a_.mov(slot64(RINGSHIFT_SLOT(return_stack)), x86::rsp);
+    a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(host_rsp)));
+    a_.pushfq();
+    a_.pop(slot64(RINGSHIFT_SLOT(host_flags)));
+    a_.cld();
+    Label no_fpu = a_.newLabel();
+    a_.cmp(slot32(RINGSHIFT_SLOT(x87_live)), 0);
+    a_.je(no_fpu);
+    a_.fxsave(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
+    a_.fninit();
+    a_.fldcw(x86::word_ptr(x86::rsp, 8));
+    a_.ldmxcsr(dword_ptr(x86::rsp));
+    a_.bind(no_fpu);
+    a_.add(x86::rsp, 16);
+    for (const x86::Gp& reg : {x86::r15, x86::r14, x86::r13, x86::r12, x86::rbp, x86::rbx}) {
+      a_.pop(reg);
+    }
+    a_.ret();
+  }
+
+  [[nodiscard]] static int32_t tlb_displacement(Privilege privilege) {
+    return frame_displacement(privilege == Privilege::User ? offsetof(Frame, user_tlb)
+                                                           : offsetof(Frame, supervisor_tlb));
+  }
+
+  void emit_soft_miss(bool is_write) {
+    a_.pop(host::scratch);
+    a_.mov(slot64(RINGSHIFT_SLOT(exit_pc)), host::scratch);
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_address)), host::address.r32());
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_is_write)), is_write ? 1U : 0U);
+    leave_with(ExitReason::SoftMiss);
+  }
+
+  // R8D: linear address -> R8: host address of `size` bytes that lie in one page. The entry is that
+  // of the first byte's page, the page compared is the last byte's: crossing pages misses.
+  void emit_soft(Privilege privilege, bool is_write, uint32_t size) {
+    const int32_t table = tlb_displacement(privilege);
+    const int32_t tag = table + static_cast<int32_t>(
+                                    is_write ? offsetof(SoftTlbEntry, negated_write_page)
+                                             : offsetof(SoftTlbEntry, negated_read_page));
+    const int32_t addend = table + static_cast<int32_t>(offsetof(SoftTlbEntry, addend));
+    if (has_bmi2_) {
+      emit_soft_bmi2(is_write, size, tag, addend);
+    } else {
+      emit_soft_plain(is_write, size, tag, addend);
+    }
+  }
+
+  // RORX, SHRX and JECXZ leave the flags alone, so nothing needs saving but ECX.
+  void emit_soft_bmi2(bool is_write, uint32_t size, int32_t tag, int32_t addend) {
+    Label hit = a_.newLabel();
+    a_.mov(host::saved_rcx, x86::rcx);
+    a_.lea(host::scratch2.r32(), x86::ptr(host::address, static_cast<int32_t>(size) - 1));
+    a_.rorx(host::scratch.r32(), host::address.r32(), 12);
+    a_.mov(x86::ecx, 12);
+    a_.shrx(host::scratch2.r32(), host::scratch2.r32(), x86::ecx);
+    a_.movzx(host::scratch.r32(), host::scratch.r8());
+    a_.lea(host::scratch.r32(), x86::ptr(host::scratch, host::scratch));
+    a_.mov(x86::ecx, dword_ptr(host::frame, host::scratch, 3, tag));
+    a_.lea(x86::ecx, x86::ptr(x86::rcx, host::scratch2));
+    a_.jecxz(x86::ecx, hit);
+    a_.mov(x86::rcx, host::saved_rcx);
+    emit_soft_miss(is_write);
+    a_.bind(hit);
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.mov(host::scratch, qword_ptr(host::frame, host::scratch, 3, addend));
+    a_.lea(host::address, x86::ptr(host::address, host::scratch));
+    a_.ret();
+  }
+
+  void restore_flags() {
+    a_.mov(x86::eax, slot32(RINGSHIFT_SLOT(scratch_flags)));
+    a_.add(x86::al, 0x7f);  // AL is 0 or 1 from SETO: 1 overflows, which sets OF again
+    a_.sahf();
+    a_.mov(x86::rax, host::saved_rcx);
+  }
+
+  void emit_soft_plain(bool is_write, uint32_t size, int32_t tag, int32_t addend) {
+    Label miss = a_.newLabel();
+    a_.mov(host::saved_rcx, x86::rax);
+    a_.lahf();
+    a_.seto(x86::al);
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch_flags)), x86::eax);
+    a_.mov(host::scratch.r32(), host::address.r32());
+    a_.shr(host::scratch.r32(), 12);
+    a_.movzx(host::scratch.r32(), host::scratch.r8());
+    a_.add(host::scratch.r32(), host::scratch.r32());
+    a_.lea(host::scratch2.r32(), x86::ptr(host::address, static_cast<int32_t>(size) - 1));
+    a_.shr(host::scratch2.r32(), 12);
+    a_.neg(host::scratch2.r32());
+    a_.cmp(host::scratch2.r32(), dword_ptr(host::frame, host::scratch, 3, tag));
+    a_.jne(miss);
+    a_.add(host::address, qword_ptr(host::frame, host::scratch, 3, addend));
+    restore_flags();
+    a_.ret();
+    a_.bind(miss);
+    restore_flags();
+    emit_soft_miss(is_write);
+  }
+
+  void publish() {
+    CHECK(code_.flatten() == kErrorOk && code_.resolveUnresolvedLinks() == kErrorOk);
+    CHECK(code_.relocateToBase(arena_.base()) == kErrorOk);
+    const CodeBuffer& buffer = code_.textSection()->buffer();
+    CHECK(arena_.publish({buffer.data(), buffer.size()}, 0).address == arena_.base());
+    arena_.keep_everything_so_far();
+  }
+
+  CodeArena& arena_;
+  CodeHolder code_;
+  x86::Assembler a_;
+  Label leave_, dispatch_;
+  bool has_bmi2_ = false;
+};
+
+}  // namespace
+
+uint64_t Stubs::soft_for(Privilege privilege, bool is_write, uint32_t size) const {
+  for (size_t i = 0; i < kSoftSizes.size(); ++i) {
+    if (kSoftSizes[i] == size) {
+      return soft[static_cast<size_t>(privilege)][is_write ? 1 : 0][i];
+    }
+  }
+  return 0;
+}
+
+Stubs emit_stubs(CodeArena& arena) { return StubEmitter(arena).emit(); }
+
+}  // namespace ringshift

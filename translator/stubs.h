@@ -1,0 +1,39 @@
+// Stubs: the hand-written host code that every fragment shares: gate, exits, dispatch, soft accesses.
+// Owns: their addresses in the arena. Emitted once, before any fragment; never dropped.
+// Called by: gate (enter), emit (jump and call destinations), recovery. Keeps: T6.
+// See docs/translator.md.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "shadowmmu/paging_mode.h"
+#include "translator/code_arena.h"
+
+namespace ringshift {
+
+// Sizes a soft access may have; anything else is interpreted.
+inline constexpr std::array<uint32_t, 5> kSoftSizes = {1, 2, 4, 8, 16};
+
+struct Stubs {
+  uint64_t enter = 0;         // void(Slots*): see gate.cpp
+  uint64_t leave = 0;         // exit_reason is in its slot already
+  uint64_t leave_fault = 0;   // where a signal handler sends a faulting fragment
+  uint64_t indirect_miss = 0;  // at arena offset 0, so that an empty jump-table entry leads here
+  uint64_t dispatch = 0;      // jump to guest EIP in R8D, polling
+  uint64_t return_underflow = 0;
+  uint64_t unlinked = 0;
+  uint64_t interpret = 0;
+  uint64_t ensure_fpu = 0;
+  uint64_t event_window = 0;
+  // [privilege][is_write][index into kSoftSizes]: R8D linear -> R8 host address; clobbers R9-R11.
+  std::array<std::array<std::array<uint64_t, kSoftSizes.size()>, 2>, 2> soft{};
+  uint64_t end = 0;  // stubs occupy [arena base, end)
+
+  [[nodiscard]] uint64_t soft_for(Privilege privilege, bool is_write, uint32_t size) const;
+};
+
+// Emits everything into an empty arena and tells the arena to keep it.
+[[nodiscard]] Stubs emit_stubs(CodeArena& arena);
+
+}  // namespace ringshift

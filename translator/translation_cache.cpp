@@ -1,0 +1,183 @@
+#include "translator/translation_cache.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
+
+namespace ringshift {
+
+Fragment* TranslationCache::find(const TranslationKey& key) const {
+  auto it = by_key_.find(key);
+  return it == by_key_.end() ? nullptr : it->second;
+}
+
+Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCode& emitted) {
+  const auto owner = static_cast<uint32_t>(fragments_.size() + 1);
+  const CodeExecuteView at = arena_.publish(emitted.bytes, owner);
+  if (at.address == 0) return nullptr;
+  auto owned = std::make_unique<Fragment>();
+  Fragment& fragment = *owned;
+  fragment.key = unit.key;
+  fragment.code = at;
+  fragment.size = static_cast<uint32_t>(emitted.bytes.size());
+  fragment.body_offset = emitted.body;
+  fragment.cold_offset = emitted.cold;
+  fragment.guest_length = unit.byte_length;
+  fragment.instruction_count = static_cast<uint32_t>(unit.instructions.size());
+  fragment.recovery = emitted.recovery;
+  fragment.first_link = next_link();
+  fragment.link_count = static_cast<uint32_t>(emitted.links.size());
+  for (const EmittedLink& link : emitted.links) {
+    links_.push_back({&fragment, nullptr, link.patch_offset, link.stub_offset,
+                      link.destination_eip});
+  }
+  fragment.page_count = unit.page_count;
+  for (uint32_t i = 0; i < unit.page_count; ++i) {
+    fragment.pages[i].fragment = &fragment;
+    by_page_[unit.pages[i]].push_back(fragment.pages[i]);
+  }
+  by_key_.emplace(fragment.key, &fragment);
+  fragments_.push_back(std::move(owned));
+  return &fragment;
+}
+
+Fragment* TranslationCache::fragment_at(uint64_t host_pc) const {
+  const uint32_t owner = arena_.owner_of(host_pc);
+  return owner == 0 ? nullptr : fragments_[owner - 1].get();
+}
+
+TranslationCache::LinkView TranslationCache::link_view(uint32_t link) const {
+  CHECK(link < links_.size());
+  return {links_[link].from, links_[link].destination_eip};
+}
+
+void TranslationCache::patch(const Link& link, uint64_t destination) {
+  const uint64_t field = link.from->code.address + link.patch_offset;
+  const auto relative = static_cast<uint32_t>(destination - (field + 4));
+  std::memcpy(arena_.write_view({field}).bytes, &relative, sizeof(relative));
+}
+
+void TranslationCache::link(uint32_t number, Fragment& to, const SafePoint&) {
+  Link& link = links_[number];
+  CHECK(link.from != nullptr);
+  if (link.to == &to) return;
+  if (link.to != nullptr) undo(number);
+  link.to = &to;
+  to.incoming.push_back(number);
+  patch(link, to.body());
+  counters().links_made++;
+}
+
+void TranslationCache::undo(uint32_t number) {
+  Link& link = links_[number];
+  if (link.to == nullptr) return;
+  remove_incoming(*link.to, number);
+  link.to = nullptr;
+  if (link.from != nullptr) patch(link, link.from->code.address + link.stub_offset);
+  counters().links_undone++;
+}
+
+void TranslationCache::remove_incoming(Fragment& to, uint32_t number) {
+  auto it = std::find(to.incoming.begin(), to.incoming.end(), number);
+  CHECK(it != to.incoming.end());
+  *it = to.incoming.back();
+  to.incoming.pop_back();
+}
+
+void TranslationCache::unlink_all(const SafePoint&) {
+  for (uint32_t number = 0; number < links_.size(); ++number) undo(number);
+}
+
+bool TranslationCache::has_code(GuestPhysicalPage page) const {
+  auto it = by_page_.find(page);
+  return it != by_page_.end() && !it->second.empty();
+}
+
+uint32_t TranslationCache::drop_overlapping(GuestPhysical address, uint32_t length,
+                                            const SafePoint& safe) {
+  auto it = by_page_.find(GuestPhysicalPage::of(address));
+  if (it == by_page_.end()) return 0;
+  uint32_t dropped = 0;
+  PageMembers& members = it->second;
+  for (auto member = members.begin(); member != members.end();) {
+    Fragment& fragment = *member->fragment;
+    const bool second_page = &*member == &fragment.pages[1];
+    ++member;
+    // On its second page a fragment has the page's first bytes; how many, it need not know.
+    const uint64_t start = second_page ? address.page_base().value() : fragment.key.physical.value();
+    const uint64_t end = start + (second_page ? 16 : fragment.guest_length);
+    if (start < address.value() + length && address.value() < end) {
+      drop(fragment, safe);
+      ++dropped;
+    }
+  }
+  return dropped;
+}
+
+uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPage linear,
+                                          const SafePoint& safe) {
+  auto it = by_page_.find(page);
+  if (it == by_page_.end()) return 0;
+  uint32_t dropped = 0;
+  for (auto member = it->second.begin(); member != it->second.end();) {
+    Fragment& fragment = *member->fragment;
+    const bool second_page = &*member == &fragment.pages[1];
+    ++member;
+    const GuestVirtualPage begins = GuestVirtualPage::of(GuestVirtual(fragment.key.eip));
+    if ((second_page ? begins + 1 : begins) == linear) {
+      drop(fragment, safe);
+      ++dropped;
+    }
+  }
+  return dropped;
+}
+
+void TranslationCache::drop(Fragment& fragment, const SafePoint&) {
+  observer_.on_fragment_dropped(fragment);
+  while (!fragment.incoming.empty()) undo(fragment.incoming.back());
+  for (uint32_t i = 0; i < fragment.link_count; ++i) {
+    const uint32_t number = fragment.first_link + i;
+    undo(number);
+    links_[number].from = nullptr;
+  }
+  by_key_.erase(fragment.key);
+  for (PageMember& member : fragment.pages) {
+    if (member.is_linked()) member.unlink();
+  }
+  counters().fragments_dropped++;
+  // Its code stays in the arena, unreachable, until the next drop_all (T3); the record goes now.
+  fragments_[arena_.owner_of(fragment.code.address) - 1].reset();
+}
+
+void TranslationCache::drop_all(const SafePoint&) {
+  observer_.on_all_dropped();
+  counters().fragments_dropped += by_key_.size();
+  counters().cache_flushes++;
+  by_key_.clear();
+  by_page_.clear();
+  fragments_.clear();
+  links_.clear();
+  arena_.reset();
+}
+
+void TranslationCache::verify_invariants() const {
+  for (const auto& [key, fragment] : by_key_) {
+    CHECK(fragment->key == key);
+    CHECK(fragment_at(fragment->code.address) == fragment);
+    for (uint32_t i = 0; i < fragment->page_count; ++i) CHECK(fragment->pages[i].is_linked());
+    for (uint32_t number : fragment->incoming) CHECK(links_[number].to == fragment);
+    for (uint32_t i = 0; i < fragment->link_count; ++i) {
+      CHECK(links_[fragment->first_link + i].from == fragment);
+    }
+  }
+  for (uint32_t number = 0; number < links_.size(); ++number) {
+    const Link& link = links_[number];
+    if (link.to == nullptr) continue;
+    CHECK(link.from != nullptr);
+    CHECK(std::count(link.to->incoming.begin(), link.to->incoming.end(), number) == 1);
+  }
+}
+
+}  // namespace ringshift

@@ -1,0 +1,94 @@
+// TranslationCache: key -> Fragment, guest-physical page -> Fragments, and the links between them.
+// Owns: fragments, links and their storage in the arena. Bounded: when the arena is full, drop_all.
+// Called by: translator, vcpu. Keeps: T2 T3.
+// See docs/translator.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "translator/code_arena.h"
+#include "translator/emitted_code.h"
+#include "translator/fragment.h"
+#include "translator/safe_point.h"
+#include "translator/translation_unit.h"
+
+namespace ringshift {
+
+// Told before a fragment goes, so that jump tables and return stacks forget it.
+class FragmentObserver {
+ public:
+  virtual ~FragmentObserver() = default;
+  virtual void on_fragment_dropped(const Fragment& fragment) = 0;
+  virtual void on_all_dropped() = 0;
+};
+
+class TranslationCache {
+ public:
+  TranslationCache(CodeArena& arena, FragmentObserver& observer)
+      : arena_(arena), observer_(observer) {}
+
+  [[nodiscard]] Fragment* find(const TranslationKey& key) const;
+  // Null when the arena is full. Pre: emitted for arena.next() and links numbered from next_link().
+  [[nodiscard]] Fragment* publish(const TranslationUnit& unit, const EmittedCode& emitted);
+  [[nodiscard]] uint32_t next_link() const { return static_cast<uint32_t>(links_.size()); }
+
+  // The fragment a host PC lies in, or null for a stub.
+  [[nodiscard]] Fragment* fragment_at(uint64_t host_pc) const;
+
+  struct LinkView {
+    Fragment* from = nullptr;
+    uint32_t destination_eip = 0;
+  };
+  [[nodiscard]] LinkView link_view(uint32_t link) const;
+  void link(uint32_t link, Fragment& to, const SafePoint&);
+  void unlink_all(const SafePoint&);
+
+  [[nodiscard]] bool has_code(GuestPhysicalPage page) const;
+  // Drops every fragment made from a byte of [address, address+length). Returns how many.
+  uint32_t drop_overlapping(GuestPhysical address, uint32_t length, const SafePoint&);
+  // Drops the fragments of one page that begin at this linear page (its mapping has changed).
+  uint32_t drop_mapped_at(GuestPhysicalPage page, GuestVirtualPage linear, const SafePoint&);
+  void drop(Fragment& fragment, const SafePoint&);
+  void drop_all(const SafePoint&);
+
+  [[nodiscard]] size_t size() const { return by_key_.size(); }
+  void verify_invariants() const;
+
+  template <typename Visitor>
+  void for_each(Visitor visit) const {
+    for (const auto& [key, fragment] : by_key_) visit(*fragment);
+  }
+
+ private:
+  struct KeyHash {
+    size_t operator()(const TranslationKey& key) const {
+      uint64_t mixed = (key.physical.value() << 24) ^ (uint64_t{key.eip} << 2) ^
+                       (static_cast<uint64_t>(key.privilege) << 1) ^
+                       static_cast<uint64_t>(key.style);
+      mixed *= 0x9e3779b97f4a7c15U;
+      return mixed ^ (mixed >> 29);
+    }
+  };
+  struct Link {
+    Fragment* from = nullptr;  // null once the fragment is gone
+    Fragment* to = nullptr;    // null while unlinked
+    uint32_t patch_offset = 0;
+    uint32_t stub_offset = 0;
+    uint32_t destination_eip = 0;
+  };
+  void patch(const Link& link, uint64_t destination);
+  void undo(uint32_t number);
+  void remove_incoming(Fragment& to, uint32_t number);
+
+  CodeArena& arena_;
+  FragmentObserver& observer_;
+  std::vector<std::unique_ptr<Fragment>> fragments_;  // by owner number minus one
+  std::unordered_map<TranslationKey, Fragment*, KeyHash> by_key_;
+  std::unordered_map<GuestPhysicalPage, PageMembers> by_page_;
+  std::vector<Link> links_;
+};
+
+}  // namespace ringshift

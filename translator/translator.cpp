@@ -1,0 +1,66 @@
+#include "translator/translator.h"
+
+#include <x86intrin.h>
+
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
+
+namespace ringshift {
+
+std::unique_ptr<Translator> Translator::create(const TranslatorConfig& config, CodeSource& source,
+                                               CodeTraces& traces, const SoftSites& soft_sites,
+                                               FragmentObserver& observer, std::string* error) {
+  std::unique_ptr<CodeArena> arena = CodeArena::create(config.arena_bytes, error);
+  if (arena == nullptr) return nullptr;
+  return std::unique_ptr<Translator>(
+      new Translator(config, std::move(arena), source, traces, soft_sites, observer));
+}
+
+Translator::Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena> arena,
+                       CodeSource& source, CodeTraces& traces, const SoftSites& soft_sites,
+                       FragmentObserver& observer)
+    : config_(config),
+      arena_(std::move(arena)),
+      stubs_(emit_stubs(*arena_)),
+      cache_(*arena_, observer),
+      emitter_(stubs_),
+      source_(source),
+      traces_(traces),
+      soft_sites_(soft_sites) {}
+
+// The whole pipeline. Bytes go in through source_, host code comes out of the cache.
+Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
+  if (Fragment* found = cache_.find(key)) return *found;
+  const uint64_t started = __rdtsc();
+  plan(key, source_, soft_sites_, config_.features, config_.limits, &unit_);
+  for (uint32_t i = 0; i < unit_.page_count; ++i) traces_.ensure_code_trace(unit_.pages[i]);
+  last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());
+  if (!arena_->has_room(last_emitted_->bytes.size())) {
+    cache_.drop_all(safe);
+    for (uint32_t i = 0; i < unit_.page_count; ++i) traces_.ensure_code_trace(unit_.pages[i]);
+    last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());
+  }
+  Fragment* fragment = cache_.publish(unit_, *last_emitted_);
+  CHECK(fragment != nullptr);  // an empty arena holds the largest unit
+  count_treatments();
+  counters().translate_cycles += __rdtsc() - started;
+  return *fragment;
+}
+
+void Translator::count_treatments() const {
+  Counters& count = counters();
+  count.units_translated++;
+  count.instructions_translated += unit_.instructions.size();
+  for (const UnitInstruction& instruction : unit_.instructions) {
+    switch (instruction.treatment) {
+      case Treatment::Identical: count.treatment_identical++; break;
+      case Treatment::Memory: count.treatment_memory++; break;
+      case Treatment::DirectBranch: count.treatment_direct_branch++; break;
+      case Treatment::IndirectBranch: count.treatment_indirect_branch++; break;
+      case Treatment::Inline: count.treatment_inline++; break;
+      case Treatment::Interpret: count.treatment_exit++; break;
+    }
+  }
+}
+
+}  // namespace ringshift

@@ -1,0 +1,62 @@
+// Translator: the pipeline in one function: find, else plan -> trace -> emit -> publish.
+// Owns: arena, stubs, cache and the stages' storage. Does not own: guest memory, traces, views.
+// Called by: vcpu. Keeps: T2. Start reading the project at Translator::ensure.
+// See docs/translator.md.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "translator/code_source.h"
+#include "translator/emit.h"
+#include "translator/plan.h"
+#include "translator/translation_cache.h"
+
+namespace ringshift {
+
+// Asked to watch the guest-physical pages a unit came from, before its fragment can be found (T2).
+class CodeTraces {
+ public:
+  virtual ~CodeTraces() = default;
+  virtual void ensure_code_trace(GuestPhysicalPage page) = 0;
+};
+
+struct TranslatorConfig {
+  uint64_t arena_bytes = 16U << 20;
+  PlanLimits limits;
+  TranslatorFeatures features;
+};
+
+class Translator {
+ public:
+  static std::unique_ptr<Translator> create(const TranslatorConfig& config, CodeSource& source,
+                                            CodeTraces& traces, const SoftSites& soft_sites,
+                                            FragmentObserver& observer, std::string* error);
+
+  // The fragment for `key`, translating if need be. May drop all others (arena full).
+  [[nodiscard]] Fragment& ensure(const TranslationKey& key, const SafePoint& safe);
+
+  [[nodiscard]] TranslationCache& cache() { return cache_; }
+  [[nodiscard]] const Stubs& stubs() const { return stubs_; }
+  [[nodiscard]] CodeArena& arena() { return *arena_; }
+  [[nodiscard]] const TranslationUnit& last_unit() const { return unit_; }
+  [[nodiscard]] const EmittedCode* last_emitted() const { return last_emitted_; }
+
+ private:
+  Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena> arena, CodeSource& source,
+             CodeTraces& traces, const SoftSites& soft_sites, FragmentObserver& observer);
+  void count_treatments() const;
+
+  TranslatorConfig config_;
+  std::unique_ptr<CodeArena> arena_;
+  Stubs stubs_;
+  TranslationCache cache_;
+  Emitter emitter_;
+  CodeSource& source_;
+  CodeTraces& traces_;
+  const SoftSites& soft_sites_;
+  TranslationUnit unit_;
+  const EmittedCode* last_emitted_ = nullptr;
+};
+
+}  // namespace ringshift
