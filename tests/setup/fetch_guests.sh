@@ -3,7 +3,7 @@
 # Uses an apt state directory of its own, so neither root nor a change to the system is needed.
 # Network is used only for what is not in the cache yet.
 #   $RINGSHIFT_CACHE/guests/linux-686/vmlinuz, linux-686-pae/vmlinuz, busybox,
-#   and where the archive has them invaders and gnumach.
+#   and where the archive has them invaders-image and gnumach-image (Multiboot).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./common.sh
@@ -114,6 +114,15 @@ link_guest() {
   ln -sfn "$(realpath --relative-to="$(dirname "$guests/$1")" "$2")" "$guests/$1"
 }
 
+# install_image NAME-IN-GUESTS FILE: as link_guest, but a compressed image is stored unpacked, because
+# unpacking is a boot loader's habit and not part of the Multiboot format.
+install_image() {
+  case $2 in
+    *.gz) gunzip -c "$2" >"$guests/$1.new" && mv "$guests/$1.new" "$guests/$1" ;;
+    *) link_guest "$1" "$2" ;;
+  esac
+}
+
 # linux-image-686 only depends on the package of the current version.
 kernel_package() {
   field_of "$1" Depends | tr ',' '\n' |
@@ -152,7 +161,7 @@ fetch_optional() {
     unpack "$downloaded_deb" "$2"
     local file
     file=$(find "$guests/tree/$2" -path "$guests/tree/$2/$3" -type f -print -quit)
-    link_guest "$2-image" "${file:-$3}"
+    install_image "$2-image" "${file:-$3}"
     record "$1"
   else
     warn "could not download $1; will be tried again next time"

@@ -25,8 +25,7 @@ INCLUDE_HOMES = (
     ("Zydis", r"Zydis/", ("translator/decode*",)),
     ("asmjit", r"asmjit/", ("translator/emit*", "translator/gate*", "translator/fpu_unit*",
                             "translator/stubs*", "translator/host_registers.h")),
-    ("host signals", r"(csignal|signal\.h|ucontext\.h|sys/ucontext\.h)$",
-     ("monitor/host_signals.*", "monitor/direct_stub*")),
+    ("host signals", r"(sys/)?ucontext\.h$", ("monitor/host_signals.*", "monitor/direct_*")),
     ("terminals", r"termios\.h$", ("devices/host_console.cpp",)),
     ("host mappings", r"sys/mman\.h$",
      ("translator/code_arena.cpp", "shadowmmu/host_mapping.cpp", "shadowmmu/guest_memory.cpp",
@@ -35,8 +34,8 @@ INCLUDE_HOMES = (
 
 # (facility, pattern of a call or name in code, its only homes)
 CODE_HOMES = (
-    ("host signals", r"\b(sigaction|sigaltstack|sigprocmask|pthread_sigmask|ucontext_t|mcontext_t)\b",
-     ("monitor/host_signals.*", "monitor/direct_stub*", "monitor/direct_execution*")),
+    ("host signals", r"\b(sigaction|sigaltstack|ucontext_t|mcontext_t|signal\s*\()",
+     ("monitor/host_signals.*", "monitor/direct_*")),
     ("host mappings", r"\b(mmap|mprotect|munmap|mremap|madvise|memfd_create)\s*\(",
      ("translator/code_arena.cpp", "shadowmmu/host_mapping.cpp", "shadowmmu/guest_memory.cpp",
       "monitor/direct_*")),
@@ -48,7 +47,7 @@ CODE_HOMES = (
      r"|_writefsbase_u64)\b", ("monitor/host_segments.cpp", "monitor/direct_*")),
     ("terminals", r"\b(tcsetattr|tcgetattr|cfmakeraw)\b", ("devices/host_console.cpp",)),
     ("disk image files", r"\b(pread|pwrite|pread64|pwrite64|fsync|fdatasync)\s*\(",
-     ("devices/host_disk.cpp",)),
+     ("devices/host_disk.cpp", "monitor/boot_image.cpp")),
 )
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
