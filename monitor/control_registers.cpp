@@ -81,9 +81,9 @@ void reset_segments(GuestState& state) {
 void reset_fpu(GuestState& state) {
   // FXSAVE layout, SDM 1 table 10-2. Power-on tag word 5555h: every register valid, zero.
   state.fxsave.fill(0);
-  state.fxsave[0] = 0x40;     // FCW 0040h
-  state.fxsave[4] = 0xff;     // abridged FTW
-  state.fxsave[24] = 0x80;    // MXCSR 1f80h
+  state.fxsave[0] = 0x40;   // FCW 0040h
+  state.fxsave[4] = 0xff;   // abridged FTW
+  state.fxsave[24] = 0x80;  // MXCSR 1f80h
   state.fxsave[25] = 0x1f;
 }
 

@@ -12,8 +12,8 @@ constexpr uint32_t kMaxBasicWithClock = 0x16;
 constexpr uint32_t kMaxExtended = 0x80000008U;
 constexpr uint32_t kHypervisorLeaf = 0x40000000U;
 
-constexpr uint32_t kSignatureMerom = 0x6fb;         // family 6 model 15 stepping 11
-constexpr uint32_t kSignaturePentium3 = 0x68a;      // family 6 model 8 stepping 10
+constexpr uint32_t kSignatureMerom = 0x6fb;     // family 6 model 15 stepping 11
+constexpr uint32_t kSignaturePentium3 = 0x68a;  // family 6 model 8 stepping 10
 
 // Leaf 1 EDX, SDM 2A table 3-11.
 constexpr uint32_t kFpu = 1U << 0;
@@ -143,8 +143,8 @@ CpuidResult extended_leaf(const CpuModel& model, uint32_t leaf) {
       return brand_leaf(leaf);
     case 0x80000006U:
       // L2: size in KiB, associativity code (8: 16-way, 6: 8-way), line bytes.
-      return {0, 0, model.sse42 ? (4096U << 16) | (8U << 12) | 64U : (256U << 16) | (6U << 12) | 32U,
-              0};
+      return {0, 0,
+              model.sse42 ? (4096U << 16) | (8U << 12) | 64U : (256U << 16) | (6U << 12) | 32U, 0};
     case 0x80000007U:
       return {0, 0, 0, kInvariantTsc};
     case 0x80000008U:
@@ -179,9 +179,9 @@ CpuidResult CpuModel::cpuid(uint32_t leaf, uint32_t subleaf) const {
     case 0x16:
       return frequency_leaf(*this);
     default:
-      // Leaves that this model does not have answer zeros: a leaf above the highest basic one
-      // would repeat the highest, whose data is zero too when there is no clock leaf.
-      return {};
+      // A leaf above the highest answers as the highest basic one does (SDM 2A CPUID), and without
+      // a clock that one is zeros; leaves in between that this model lacks are zeros anyway.
+      return leaf > kMaxBasicWithClock && tsc_hz != 0 ? frequency_leaf(*this) : CpuidResult{};
   }
 }
 

@@ -1,6 +1,6 @@
-// CpuModel: which processor the guest is shown: CPUID leaves and the feature bits that gate instructions.
-// Owns: a constant table. Called by: cpuid instruction, control registers (reserved bits), decoder gates.
-// See docs/limitations.md for what is left out and why.
+// CpuModel: which processor the guest is shown: CPUID leaves and the feature bits that gate
+// instructions. Owns: a constant table. Called by: cpuid instruction, control registers (reserved
+// bits), decoder gates. See docs/limitations.md for what is left out and why.
 #pragma once
 
 #include <array>
@@ -15,10 +15,10 @@ struct CpuidResult {
 struct CpuModel {
   bool pae = true;
   bool nx = true;
-  bool sse42 = true;           // SSE3..SSE4.2, POPCNT; off gives a Pentium-III class CPU with SSE only
-  bool meltdown = false;       // true: report a processor that needs page-table isolation
+  bool sse42 = true;      // SSE3..SSE4.2, POPCNT; off gives a Pentium-III class CPU with SSE only
+  bool meltdown = false;  // true: report a processor that needs page-table isolation
   bool sysenter = true;
-  uint64_t tsc_hz = 0;         // 0: unknown; not reported
+  uint64_t tsc_hz = 0;  // 0: unknown; not reported
 
   // SDM 2A CPUID. Also the PAE/NX/... bits above decide CR4 and EFER reserved bits.
   [[nodiscard]] CpuidResult cpuid(uint32_t leaf, uint32_t subleaf) const;

@@ -1,5 +1,5 @@
-// Descriptor access: finding a descriptor in GDT or LDT, and what selectors and error codes look like.
-// Owns: nothing. Table accesses are supervisor accesses whatever the CPL (SDM 3A 5.12).
+// Descriptor access: finding a descriptor in GDT or LDT, and what selectors and error codes look
+// like. Owns: nothing. Table accesses are supervisor accesses whatever the CPL (SDM 3A 5.12).
 // Called by: segmentation, far transfers, task switches, event delivery. Keeps: V1.
 // See docs/faults-and-exits.md.
 #pragma once
@@ -61,8 +61,10 @@ constexpr bool is_available_tss(unsigned type) {
 // Do all of [offset, offset+length) lie inside the segment (SDM 3A 5.3)?
 [[nodiscard]] bool segment_covers(const SegmentCache& cache, uint32_t offset, uint32_t length);
 
-// Linear address of the descriptor; *found is false when the table is too short or the LDT unusable.
-[[nodiscard]] GuestVirtual descriptor_address(const CpuContext& cpu, uint16_t selector, bool* found);
+// Linear address of the descriptor; *found is false when the table is too short or the LDT
+// unusable.
+[[nodiscard]] GuestVirtual descriptor_address(const CpuContext& cpu, uint16_t selector,
+                                              bool* found);
 
 // Faults only as paging does.
 [[nodiscard]] MaybeFault find_descriptor(CpuContext& cpu, uint16_t selector, bool* found,

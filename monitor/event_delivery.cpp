@@ -99,15 +99,15 @@ MaybeFault enter_same_ring(CpuContext& cpu, GateEntry& entry, const Event& event
 
 // V86 data segments mean nothing to a protected-mode handler: pushed, then null (SDM 3B 20.3.1.1).
 void push_v86_segments(StackPusher& pusher, const GuestState& state) {
-  for (const SegmentRegister name : {SegmentRegister::Gs, SegmentRegister::Fs, SegmentRegister::Ds,
-                                     SegmentRegister::Es}) {
+  for (const SegmentRegister name :
+       {SegmentRegister::Gs, SegmentRegister::Fs, SegmentRegister::Ds, SegmentRegister::Es}) {
     pusher.push(state.seg(name).selector);
   }
 }
 
 void null_data_segments(GuestState& state) {
-  for (const SegmentRegister name : {SegmentRegister::Gs, SegmentRegister::Fs, SegmentRegister::Ds,
-                                     SegmentRegister::Es}) {
+  for (const SegmentRegister name :
+       {SegmentRegister::Gs, SegmentRegister::Fs, SegmentRegister::Ds, SegmentRegister::Es}) {
     state.seg(name) = SegmentCache{};
   }
 }
@@ -148,8 +148,8 @@ MaybeFault deliver_through_gate(CpuContext& cpu, const Descriptor& gate, const E
   if (is_null_selector(entry.selector)) {
     return GuestFault::general_protection(entry.external);
   }
-  RETURN_IF_FAULT(require_descriptor(cpu, entry.selector, Vector::GeneralProtection,
-                                     entry.external, &entry.code));
+  RETURN_IF_FAULT(require_descriptor(cpu, entry.selector, Vector::GeneralProtection, entry.external,
+                                     &entry.code));
   const GuestFault bad = selector_fault(Vector::GeneralProtection, entry.selector, entry.external);
   const unsigned cpl = cpu.state.cpl;
   if (!entry.code.is_code() || entry.code.dpl() > cpl) {
@@ -193,8 +193,8 @@ MaybeFault deliver_protected(CpuContext& cpu, const Event& event, bool* task_swi
     return GuestFault::general_protection(idt_error(event));
   }
   uint64_t raw = 0;
-  RETURN_IF_FAULT(cpu.memory.read_value(GuestVirtual(state.idtr.base + offset),
-                                        Privilege::Supervisor, &raw));
+  RETURN_IF_FAULT(
+      cpu.memory.read_value(GuestVirtual(state.idtr.base + offset), Privilege::Supervisor, &raw));
   const Descriptor gate{static_cast<uint32_t>(raw), static_cast<uint32_t>(raw >> 32)};
   const bool task_gate = gate.type() == kTypeTaskGate;
   if (!gate.is_system() || (!task_gate && !is_interrupt_or_trap_gate(gate.type()))) {

@@ -187,8 +187,8 @@ MaybeFault transfer_protected(CpuContext& cpu, const SameRingTransfer& transfer)
     return GuestFault::general_protection(0);
   }
   Descriptor descriptor;
-  RETURN_IF_FAULT(require_descriptor(cpu, transfer.selector, Vector::GeneralProtection, 0,
-                                     &descriptor));
+  RETURN_IF_FAULT(
+      require_descriptor(cpu, transfer.selector, Vector::GeneralProtection, 0, &descriptor));
   if (descriptor.is_system()) {
     return transfer_to_system(cpu, transfer.kind, transfer.selector, descriptor,
                               transfer.return_eip);

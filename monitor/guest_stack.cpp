@@ -43,8 +43,8 @@ MaybeFault StackPopper::pop(uint32_t* value) {
     return GuestFault::with_code(Vector::StackFault, 0);
   }
   *value = 0;
-  RETURN_IF_FAULT(cpu_.memory.read(GuestVirtual(ss.base + offset), value, bytes,
-                                   privilege_of(cpu_.state.cpl)));
+  RETURN_IF_FAULT(
+      cpu_.memory.read(GuestVirtual(ss.base + offset), value, bytes, privilege_of(cpu_.state.cpl)));
   skip(bytes);
   return kNoFault;
 }
@@ -86,8 +86,7 @@ MaybeFault load_inner_stack(CpuContext& cpu, unsigned ring, uint32_t external, I
     return selector_fault(Vector::InvalidTss, selector, external);
   }
   Descriptor descriptor;
-  RETURN_IF_FAULT(
-      require_descriptor(cpu, selector, Vector::InvalidTss, external, &descriptor));
+  RETURN_IF_FAULT(require_descriptor(cpu, selector, Vector::InvalidTss, external, &descriptor));
   if (selector_rpl(selector) != ring || descriptor.dpl() != ring ||
       !descriptor.is_writable_data()) {
     return selector_fault(Vector::InvalidTss, selector, external);

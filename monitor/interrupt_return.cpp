@@ -12,8 +12,8 @@ namespace {
 constexpr uint32_t kFlagsAlwaysPopped =
     kFlagsArithmetic | kFlagTf | kFlagDf | kFlagNt;  // at any privilege, any size
 constexpr uint32_t kFlagsPopped32 = kFlagRf | kFlagAc | kFlagId;
-constexpr uint32_t kFlagsDefined = kFlagsAlwaysPopped | kFlagsPopped32 | kFlagIf | kFlagIopl |
-                                   kFlagVm | kFlagVif | kFlagVip;
+constexpr uint32_t kFlagsDefined =
+    kFlagsAlwaysPopped | kFlagsPopped32 | kFlagIf | kFlagIopl | kFlagVm | kFlagVif | kFlagVip;
 constexpr uint32_t kUpperHalf = 0xffff0000U;
 
 struct ReturnFrame {

@@ -21,8 +21,8 @@ constexpr uint32_t kMsrEfer = 0xc0000080U;
 constexpr uint64_t kMiscEnableFastStrings = 1;
 
 // RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO,
-// PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. Guest privilege is kept by our address spaces, not by
-// the guest's U/S bits in a shared one, so none of these leaks crosses it.
+// PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. The mitigations for these act through page tables,
+// MSRs or buffer-clearing instructions that cannot reach the host's processor from in here.
 constexpr uint64_t kArchCapabilities = (1U << 0) | (1U << 3) | (1U << 4) | (1U << 5) | (1U << 6) |
                                        (1U << 8) | (1U << 13) | (1U << 14) | (1U << 15) |
                                        (1U << 20) | (1U << 24) | (1U << 26) | (1U << 27);

@@ -146,8 +146,8 @@ void enter_code(GuestState& state, const Descriptor& code, uint16_t selector, un
 }
 
 void drop_privileged_data_segments(GuestState& state) {
-  for (const SegmentRegister name : {SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs,
-                                     SegmentRegister::Gs}) {
+  for (const SegmentRegister name :
+       {SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs, SegmentRegister::Gs}) {
     SegmentCache& cache = state.seg(name);
     if (!cache.is_conforming_code() && cache.dpl() < state.cpl) {
       cache = SegmentCache{};
@@ -210,8 +210,7 @@ MaybeFault load_segment(CpuContext& cpu, SegmentRegister segment, uint16_t selec
     return kNoFault;
   }
   Descriptor descriptor;
-  RETURN_IF_FAULT(
-      require_descriptor(cpu, selector, Vector::GeneralProtection, 0, &descriptor));
+  RETURN_IF_FAULT(require_descriptor(cpu, selector, Vector::GeneralProtection, 0, &descriptor));
   RETURN_IF_FAULT(stack ? check_stack_segment(descriptor, selector, state.cpl)
                         : check_data_segment(descriptor, selector, state.cpl));
   RETURN_IF_FAULT(mark_accessed(cpu, selector, &descriptor));
@@ -228,8 +227,7 @@ MaybeFault load_ldt(CpuContext& cpu, uint16_t selector) {
     return selector_fault(Vector::GeneralProtection, selector);
   }
   Descriptor descriptor;
-  RETURN_IF_FAULT(
-      require_descriptor(cpu, selector, Vector::GeneralProtection, 0, &descriptor));
+  RETURN_IF_FAULT(require_descriptor(cpu, selector, Vector::GeneralProtection, 0, &descriptor));
   if (!descriptor.is_system() || descriptor.type() != kTypeLdt) {
     return selector_fault(Vector::GeneralProtection, selector);
   }
@@ -245,8 +243,7 @@ MaybeFault load_task_register(CpuContext& cpu, uint16_t selector) {
     return selector_fault(Vector::GeneralProtection, selector);
   }
   Descriptor descriptor;
-  RETURN_IF_FAULT(
-      require_descriptor(cpu, selector, Vector::GeneralProtection, 0, &descriptor));
+  RETURN_IF_FAULT(require_descriptor(cpu, selector, Vector::GeneralProtection, 0, &descriptor));
   if (!descriptor.is_system() || !is_available_tss(descriptor.type())) {
     return selector_fault(Vector::GeneralProtection, selector);
   }
@@ -319,8 +316,8 @@ MaybeFault check_io_permission(CpuContext& cpu, uint16_t port, uint32_t bytes) {
     return denied;
   }
   uint16_t bits = 0;
-  RETURN_IF_FAULT(cpu.memory.read_value(GuestVirtual(state.tr.base + byte), Privilege::Supervisor,
-                                        &bits));
+  RETURN_IF_FAULT(
+      cpu.memory.read_value(GuestVirtual(state.tr.base + byte), Privilege::Supervisor, &bits));
   const uint32_t wanted = ((1U << bytes) - 1U) << (port & 7U);
   if ((bits & wanted) != 0) {
     return denied;

@@ -19,8 +19,8 @@ struct Descriptor {
   uint32_t low = 0;
   uint32_t high = 0;
   [[nodiscard]] uint32_t base() const;
-  [[nodiscard]] uint32_t byte_limit() const;    // granularity applied
-  [[nodiscard]] uint16_t attributes() const;    // as in SegmentCache::attributes
+  [[nodiscard]] uint32_t byte_limit() const;  // granularity applied
+  [[nodiscard]] uint16_t attributes() const;  // as in SegmentCache::attributes
   [[nodiscard]] SegmentCache cache(uint16_t selector) const;
 
   [[nodiscard]] bool present() const { return (high & 0x8000U) != 0; }
@@ -51,7 +51,8 @@ struct Descriptor {
 [[nodiscard]] MaybeFault load_ldt(CpuContext& cpu, uint16_t selector);
 [[nodiscard]] MaybeFault load_task_register(CpuContext& cpu, uint16_t selector);
 
-// On success all of CS:EIP (and SS:ESP, CPL, flags) are the new ones. return_eip: the address of the next instruction.
+// On success all of CS:EIP (and SS:ESP, CPL, flags) are the new ones. return_eip: the address of
+// the next instruction.
 [[nodiscard]] MaybeFault far_jump(CpuContext& cpu, uint16_t selector, uint32_t offset,
                                   OperandSize size, uint32_t return_eip);
 [[nodiscard]] MaybeFault far_call(CpuContext& cpu, uint16_t selector, uint32_t offset,
@@ -61,7 +62,8 @@ struct Descriptor {
 [[nodiscard]] MaybeFault sysenter(CpuContext& cpu);
 [[nodiscard]] MaybeFault sysexit(CpuContext& cpu);
 
-// LAR, LSL, VERR, VERW: *valid is what ZF becomes. Only a page fault on the descriptor table faults.
+// LAR, LSL, VERR, VERW: *valid is what ZF becomes. Only a page fault on the descriptor table
+// faults.
 [[nodiscard]] MaybeFault query_access_rights(CpuContext& cpu, uint16_t selector, bool* valid,
                                              uint32_t* rights);
 [[nodiscard]] MaybeFault query_limit(CpuContext& cpu, uint16_t selector, bool* valid,

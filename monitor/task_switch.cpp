@@ -31,9 +31,7 @@ constexpr uint32_t kDr6TaskSwitch = 1U << 15;
 constexpr uint32_t kDr7Local = 0x155;
 constexpr uint32_t kFlagsLoadable = 0x003f7fd5U;
 
-const TssLayout& layout_of(unsigned type) {
-  return (type & kTypeSize32Bit) != 0 ? kTss32 : kTss16;
-}
+const TssLayout& layout_of(unsigned type) { return (type & kTypeSize32Bit) != 0 ? kTss32 : kTss16; }
 
 // A task's state as its TSS holds it.
 struct TaskImage {
@@ -71,16 +69,15 @@ class TssBytes {
 MaybeFault read_task(CpuContext& cpu, const SegmentCache& tss, TaskImage* task) {
   const TssLayout& layout = layout_of(tss.attributes & 0xfU);
   TssBytes bytes;
-  RETURN_IF_FAULT(cpu.memory.read(GuestVirtual(tss.base), bytes.data(), layout.bytes,
-                                  Privilege::Supervisor));
+  RETURN_IF_FAULT(
+      cpu.memory.read(GuestVirtual(tss.base), bytes.data(), layout.bytes, Privilege::Supervisor));
   task->wide = layout.field_bytes == 4;
   task->eip = bytes.get(layout.eip, layout.field_bytes);
   task->eflags = bytes.get(layout.eip + layout.field_bytes, layout.field_bytes);
   for (uint32_t i = 0; i < kGprCount; ++i) {
     // A 16-bit TSS leaves the upper halves undefined; processors set them.
     const uint32_t upper = task->wide ? 0 : 0xffff0000U;
-    task->gpr[i] =
-        bytes.get(layout.general + i * layout.field_bytes, layout.field_bytes) | upper;
+    task->gpr[i] = bytes.get(layout.general + i * layout.field_bytes, layout.field_bytes) | upper;
   }
   for (uint32_t i = 0; i < layout.segment_count; ++i) {
     task->selector[i] =
@@ -112,8 +109,8 @@ MaybeFault save_task(CpuContext& cpu, uint32_t eip, uint32_t eflags) {
   const SaveArea area = save_area(state.tr);
   TssBytes bytes;
   // The upper halves of 32-bit selector fields are reserved and keep what they hold.
-  RETURN_IF_FAULT(cpu.memory.read(area.address, bytes.data() + layout.eip, area.bytes,
-                                  Privilege::Supervisor));
+  RETURN_IF_FAULT(
+      cpu.memory.read(area.address, bytes.data() + layout.eip, area.bytes, Privilege::Supervisor));
   bytes.put(layout.eip, layout.field_bytes, eip);
   bytes.put(layout.eip + layout.field_bytes, layout.field_bytes, eflags);
   for (uint32_t i = 0; i < kGprCount; ++i) {
@@ -178,7 +175,8 @@ MaybeFault probe_switch(CpuContext& cpu, const TaskSwitchRequest& request,
   const SegmentCache& tr = cpu.state.tr;
   const SaveArea area = save_area(tr);
   const TssLayout& layout = layout_of(tr.attributes & 0xfU);
-  if (!tr.usable() || tr.limit < layout.segments + layout.segment_count * layout.segment_stride - 1) {
+  if (!tr.usable() ||
+      tr.limit < layout.segments + layout.segment_count * layout.segment_stride - 1) {
     return selector_fault(Vector::InvalidTss, tr.selector, request.external);
   }
   RETURN_IF_FAULT(cpu.memory.probe_write(area.address, area.bytes, Privilege::Supervisor));
@@ -204,8 +202,8 @@ MaybeFault leave_task(CpuContext& cpu, const TaskSwitchRequest& request,
   if (!nested) {
     RETURN_IF_FAULT(write_busy(cpu, old_selector, false));
   } else {
-    RETURN_IF_FAULT(cpu.memory.write_value(GuestVirtual(descriptor.base()),
-                                           Privilege::Supervisor, old_selector));
+    RETURN_IF_FAULT(cpu.memory.write_value(GuestVirtual(descriptor.base()), Privilege::Supervisor,
+                                           old_selector));
   }
   if (request.source != TaskSwitchSource::InterruptReturn) {
     RETURN_IF_FAULT(write_busy(cpu, request.selector, true));
@@ -293,8 +291,8 @@ MaybeFault load_new_segments(CpuContext& cpu, const TaskImage& task) {
   }
   RETURN_IF_FAULT(load_new_code(cpu, selector(SegmentRegister::Cs)));
   RETURN_IF_FAULT(load_new_stack(cpu, selector(SegmentRegister::Ss)));
-  for (const SegmentRegister name : {SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs,
-                                     SegmentRegister::Gs}) {
+  for (const SegmentRegister name :
+       {SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs, SegmentRegister::Gs}) {
     RETURN_IF_FAULT(load_new_data(cpu, name, selector(name)));
   }
   return kNoFault;
@@ -355,8 +353,7 @@ MaybeFault start_task(CpuContext& cpu, const TaskImage& task, const TaskSwitchRe
 
 }  // namespace
 
-MaybeFault perform_task_switch(CpuContext& cpu, const TaskSwitchRequest& request,
-                               bool* committed) {
+MaybeFault perform_task_switch(CpuContext& cpu, const TaskSwitchRequest& request, bool* committed) {
   *committed = false;
   Descriptor descriptor;
   TaskImage task;
@@ -372,8 +369,8 @@ MaybeFault perform_task_switch(CpuContext& cpu, const TaskSwitchRequest& request
 MaybeFault switch_task(CpuContext& cpu, uint16_t selector, TaskSwitchSource source,
                        uint32_t return_eip, bool push_error_code, uint32_t error_code) {
   bool committed = false;
-  return perform_task_switch(
-      cpu, {selector, source, return_eip, push_error_code, error_code, 0, 0}, &committed);
+  return perform_task_switch(cpu, {selector, source, return_eip, push_error_code, error_code, 0, 0},
+                             &committed);
 }
 
 }  // namespace ringshift

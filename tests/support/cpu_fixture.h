@@ -1,6 +1,7 @@
-// CpuFixture: one virtual CPU with RAM, buses and flat protected-mode tables, for tests of what it does.
-// Owns: everything CpuContext refers to. Called by: tests of segmentation, events, registers, interpreter.
-// Starts in ring 0, 32-bit flat, paging off, with a 32-bit TSS loaded. Layout: the constants below.
+// CpuFixture: one virtual CPU with RAM, buses and flat protected-mode tables, for tests of what it
+// does. Owns: everything CpuContext refers to. Called by: tests of segmentation, events, registers,
+// interpreter. Starts in ring 0, 32-bit flat, paging off, with a 32-bit TSS loaded. Layout: the
+// constants below.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -50,10 +51,10 @@ class CpuFixture : public testing::Test {
   static constexpr uint64_t kRamBytes = 1 << 20;
   static constexpr uint32_t kGdt = 0x1000, kIdt = 0x2000, kLdt = 0x3000, kTss = 0x4000,
                             kOtherTss = 0x5000;
-  static constexpr uint32_t kStack0 = 0x9000;      // TSS.ESP0
-  static constexpr uint32_t kStack1 = 0xa000;      // TSS.ESP1
-  static constexpr uint32_t kStackTop = 0xc000;    // ESP at the start, any ring
-  static constexpr uint32_t kHandlers = 0x20000;   // handler of vector v: + v * 16
+  static constexpr uint32_t kStack0 = 0x9000;     // TSS.ESP0
+  static constexpr uint32_t kStack1 = 0xa000;     // TSS.ESP1
+  static constexpr uint32_t kStackTop = 0xc000;   // ESP at the start, any ring
+  static constexpr uint32_t kHandlers = 0x20000;  // handler of vector v: + v * 16
   // Selectors of the flat GDT that set_up_tables() writes.
   static constexpr uint16_t kCode0 = 0x08, kData0 = 0x10, kCode3 = 0x1b, kData3 = 0x23,
                             kCode1 = 0x29, kData1 = 0x31, kTssSelector = 0x38,
@@ -68,8 +69,8 @@ class CpuFixture : public testing::Test {
     EXPECT_NE(ram_, nullptr) << error;
     physical_ = std::make_unique<PhysicalMemory>(*ram_, memory_bus_);
     memory_ = std::make_unique<LinearMemory>(*physical_, state);
-    cpu_ = std::make_unique<CpuContext>(
-        CpuContext{state, *memory_, ports_, tsc_, coherence_, model});
+    cpu_ =
+        std::make_unique<CpuContext>(CpuContext{state, *memory_, ports_, tsc_, coherence_, model});
     reset(state);
     set_up_tables();
     enter_protected_mode();
@@ -100,8 +101,8 @@ class CpuFixture : public testing::Test {
                       uint32_t attributes) {
     const uint32_t at = table + (selector & 0xfff8U);
     set32(at, (base << 16) | (limit & 0xffffU));
-    set32(at + 4, ((base >> 16) & 0xffU) | (attributes << 8) | (limit & 0xf0000U) |
-                      (base & 0xff000000U));
+    set32(at + 4,
+          ((base >> 16) & 0xffU) | (attributes << 8) | (limit & 0xf0000U) | (base & 0xff000000U));
   }
   void set_gdt(uint16_t selector, uint32_t base, uint32_t limit, uint32_t attributes) {
     set_descriptor(kGdt, selector, base, limit, attributes);

@@ -1,0 +1,66 @@
+#include "monitor/control_registers.h"
+#include "tests/support/cpu_fixture.h"
+
+namespace ringshift {
+namespace {
+
+class ModelSpecificRegisters : public CpuFixture {};
+
+MaybeFault gp() { return GuestFault::general_protection(0); }
+
+TEST_F(ModelSpecificRegisters, UnknownRegistersAreGeneralProtection) {
+  uint64_t value = 0;
+  for (const uint32_t index : {0x1bU, 0xfeU, 0x179U, 0x200U, 0x2ffU, 0xc0000081U, 0xdeadbeefU}) {
+    EXPECT_EQ(read_msr(cpu(), index, &value), gp()) << index;
+    EXPECT_EQ(write_msr(cpu(), index, 0), gp()) << index;
+  }
+}
+
+TEST_F(ModelSpecificRegisters, WritingTheTscMovesTheOffset) {
+  tsc_.now = 5000;
+  ASSERT_EQ(write_msr(cpu(), 0x10, 1000), kNoFault);
+  EXPECT_EQ(state.tsc_offset, static_cast<uint64_t>(-4000));
+}
+
+TEST_F(ModelSpecificRegisters, SysenterRegistersRoundTrip) {
+  uint64_t value = 0;
+  for (const uint32_t index : {0x174U, 0x175U, 0x176U}) {
+    ASSERT_EQ(write_msr(cpu(), index, index), kNoFault);
+    ASSERT_EQ(read_msr(cpu(), index, &value), kNoFault);
+    EXPECT_EQ(value, index);
+  }
+  model.sysenter = false;
+  EXPECT_EQ(read_msr(cpu(), 0x174, &value), gp());
+}
+
+TEST_F(ModelSpecificRegisters, EferHoldsOnlyNxe) {
+  ASSERT_EQ(write_msr(cpu(), 0xc0000080, 1U << 11), kNoFault);
+  EXPECT_EQ(state.efer, 1U << 11);
+  EXPECT_EQ(coherence_.mode_changes, 1);
+  EXPECT_EQ(write_msr(cpu(), 0xc0000080, 1), gp());
+  EXPECT_EQ(write_msr(cpu(), 0xc0000080, 1U << 8), gp());
+  model.nx = false;
+  uint64_t value = 0;
+  EXPECT_EQ(read_msr(cpu(), 0xc0000080, &value), gp());
+}
+
+TEST_F(ModelSpecificRegisters, PatRefusesReservedTypes) {
+  uint64_t value = 0;
+  ASSERT_EQ(read_msr(cpu(), 0x277, &value), kNoFault);
+  EXPECT_EQ(value, 0x0007040600070406ULL);
+  EXPECT_EQ(write_msr(cpu(), 0x277, 2), gp());
+  ASSERT_EQ(write_msr(cpu(), 0x277, 0x0407050600070106ULL), kNoFault);
+  EXPECT_EQ(state.pat, 0x0407050600070106ULL);
+}
+
+TEST_F(ModelSpecificRegisters, ArchCapabilitiesFollowTheModel) {
+  uint64_t value = 0;
+  ASSERT_EQ(read_msr(cpu(), 0x10a, &value), kNoFault);
+  EXPECT_EQ(value & 1U, 1U);
+  EXPECT_EQ(write_msr(cpu(), 0x10a, value), gp());
+  model.meltdown = true;
+  EXPECT_EQ(read_msr(cpu(), 0x10a, &value), gp());
+}
+
+}  // namespace
+}  // namespace ringshift
