@@ -1,0 +1,249 @@
+#include "devices/host_console.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <pty.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace ringshift {
+namespace {
+
+struct Pipe {
+  Pipe() {
+    int ends[2];
+    EXPECT_EQ(pipe(ends), 0);
+    reading = ends[0];
+    writing = ends[1];
+  }
+  ~Pipe() {
+    close(reading);
+    if (writing >= 0) close(writing);
+  }
+  void close_writer() {
+    close(writing);
+    writing = -1;
+  }
+  int reading = -1;
+  int writing = -1;
+};
+
+template <typename Condition>
+bool eventually(Condition condition) {
+  for (int i = 0; i < 2000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+void type(int descriptor, std::string_view text) {
+  ASSERT_EQ(write(descriptor, text.data(), text.size()), static_cast<ssize_t>(text.size()));
+}
+
+std::string take(HostConsole& console, size_t limit = 1 << 20) {
+  std::string text;
+  console.deliver_input([&](std::span<const uint8_t> bytes) {
+    const size_t count = std::min(limit, bytes.size());
+    text.assign(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(count));
+    return count;
+  });
+  return text;
+}
+
+std::string read_available(int descriptor) {
+  std::string text;
+  pollfd ready{descriptor, POLLIN, 0};
+  char bytes[4096];
+  while (poll(&ready, 1, 0) > 0 && (ready.revents & POLLIN) != 0) {
+    const ssize_t count = read(descriptor, bytes, sizeof bytes);
+    if (count <= 0) break;
+    text.append(bytes, static_cast<size_t>(count));
+  }
+  return text;
+}
+
+void print(HostConsole& console, std::string_view text) {
+  for (const char c : text) console.transmit(static_cast<uint8_t>(c));
+}
+
+class Console : public ::testing::Test {
+ protected:
+  HostConsoleConfig config() {
+    HostConsoleConfig config;
+    config.input = input_.reading;
+    config.output = output_.writing;
+    config.notify = [this] { ++notified_; };
+    config.on_quit = [this] { ++quits_; };
+    return config;
+  }
+  Pipe input_, output_;
+  std::atomic<int> notified_ = 0;
+  std::atomic<int> quits_ = 0;
+};
+
+TEST_F(Console, InputReachesTheInboxAndNotifies) {
+  HostConsole console(config());
+  type(input_.writing, "hello");
+  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+  EXPECT_TRUE(eventually([&] { return notified_ > 0; }));
+  EXPECT_EQ(take(console), "hello");
+  EXPECT_FALSE(console.has_input());
+}
+
+TEST_F(Console, InputNotTakenStays) {
+  HostConsole console(config());
+  type(input_.writing, "hello");
+  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+  EXPECT_EQ(take(console, 2), "he");
+  EXPECT_EQ(take(console), "llo");
+}
+
+TEST_F(Console, EscapeKeysAreTakenOutOfTheInput) {
+  HostConsole console(config());
+  type(input_.writing,
+       "a\x01\x01"
+       "b\x01"
+       "ac\x01"
+       "xd");
+  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+  EXPECT_EQ(take(console),
+            "a\x01"
+            "b\x01"
+            "cd");
+  EXPECT_EQ(quits_, 1);
+}
+
+TEST_F(Console, HelpIsPrintedOnRequest) {
+  HostConsole console(config());
+  type(input_.writing, "\x01h");
+  std::string text;
+  ASSERT_TRUE(eventually([&] { return !(text += read_available(output_.reading)).empty(); }));
+  EXPECT_NE(text.find("Ctrl-A x"), std::string::npos);
+}
+
+TEST_F(Console, EndOfInputStopsReadingQuietly) {
+  HostConsole console(config());
+  type(input_.writing, "x");
+  input_.close_writer();
+  ASSERT_TRUE(eventually([&] { return console.input_ended(); }));
+  EXPECT_EQ(take(console), "x");
+}
+
+TEST_F(Console, NullDeviceIsAnInputThatEnds) {
+  HostConsoleConfig null_input = config();
+  null_input.input = open("/dev/null", O_RDONLY);
+  {
+    HostConsole console(null_input);
+    EXPECT_TRUE(eventually([&] { return console.input_ended(); }));
+  }
+  close(null_input.input);
+}
+
+TEST_F(Console, ReaderWaitsWhenTheInboxIsFullAndGoesOnAfterwards) {
+  HostConsoleConfig small = config();
+  small.inbox_limit = 4;
+  HostConsole console(small);
+  type(input_.writing, "abcd");
+  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+  type(input_.writing, "efgh");
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(take(console), "abcd");
+  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+  EXPECT_EQ(take(console), "efgh");
+}
+
+TEST_F(Console, OutputIsWrittenAtNewlineFlushAndLimit) {
+  HostConsole console(config());
+  print(console, "login: ");
+  EXPECT_EQ(read_available(output_.reading), "");
+  console.flush();
+  EXPECT_EQ(read_available(output_.reading), "login: ");
+  print(console, "line\n");
+  EXPECT_EQ(read_available(output_.reading), "line\n");
+  print(console, std::string(16 * 1024, 'x'));
+  EXPECT_EQ(read_available(output_.reading).size(), 16U * 1024);
+}
+
+TEST_F(Console, OutputLeftOverIsWrittenAtTheEnd) {
+  { HostConsole(config()).transmit('z'); }
+  EXPECT_EQ(read_available(output_.reading), "z");
+}
+
+TEST_F(Console, ClosedOutputDoesNotEndTheProgram) {
+  Pipe broken;
+  HostConsoleConfig to_broken = config();
+  to_broken.output = broken.writing;
+  HostConsole console(to_broken);
+  close(broken.reading);
+  print(console, "one\ntwo\n");
+  broken.reading = open("/dev/null", O_RDONLY);
+  SUCCEED();
+}
+
+TEST_F(Console, NonBlockingOutputIsWaitedFor) {
+  ASSERT_EQ(fcntl(output_.writing, F_SETFL, O_NONBLOCK), 0);
+  HostConsole console(config());
+  size_t received = 0;
+  constexpr size_t kTotal = 512 * 1024;
+  std::thread slow_reader([&] {
+    char bytes[4096];
+    while (received < kTotal) {
+      const ssize_t count = read(output_.reading, bytes, sizeof bytes);
+      if (count <= 0) break;
+      received += static_cast<size_t>(count);
+    }
+  });
+  print(console, std::string(kTotal, 'x'));
+  console.flush();
+  slow_reader.join();
+  EXPECT_EQ(received, kTotal);
+}
+
+TEST_F(Console, TerminalIsRawWhileOpenAndRestoredAfter) {
+  int master = -1, slave = -1;
+  ASSERT_EQ(openpty(&master, &slave, nullptr, nullptr, nullptr), 0);
+  termios before, during, after;
+  ASSERT_EQ(tcgetattr(slave, &before), 0);
+  HostConsoleConfig terminal = config();
+  terminal.input = slave;
+  {
+    HostConsole console(terminal);
+    ASSERT_EQ(tcgetattr(slave, &during), 0);
+    type(master, "\x03");
+    ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+    EXPECT_EQ(take(console), "\x03");
+  }
+  ASSERT_EQ(tcgetattr(slave, &after), 0);
+  EXPECT_EQ(during.c_lflag & (ICANON | ECHO | ISIG), 0U);
+  EXPECT_EQ(after.c_lflag, before.c_lflag);
+  EXPECT_EQ(after.c_iflag, before.c_iflag);
+  close(master);
+  close(slave);
+}
+
+TEST_F(Console, RestoreTerminalMayBeCalledEarlyAndTwice) {
+  int master = -1, slave = -1;
+  ASSERT_EQ(openpty(&master, &slave, nullptr, nullptr, nullptr), 0);
+  termios before, after;
+  ASSERT_EQ(tcgetattr(slave, &before), 0);
+  HostConsoleConfig terminal = config();
+  terminal.input = slave;
+  HostConsole console(terminal);
+  restore_terminal();
+  restore_terminal();
+  ASSERT_EQ(tcgetattr(slave, &after), 0);
+  EXPECT_EQ(after.c_lflag, before.c_lflag);
+  close(master);
+  close(slave);
+}
+
+}  // namespace
+}  // namespace ringshift
