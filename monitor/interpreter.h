@@ -1,6 +1,7 @@
-// Interpreter: one guest instruction, by the book. The fallback for what is rare, and the second oracle.
-// Owns: a decode cache (verified against the bytes on each use, so it needs no invalidation).
-// Called by: vcpu loop, exit handlers, differential tests. Keeps: V3. See docs/faults-and-exits.md.
+// Interpreter: one guest instruction, by the book. The fallback for what is rare, and the second
+// oracle. Owns: a decode cache (verified against the bytes on each use, so it needs no
+// invalidation). Called by: vcpu loop, exit handlers, differential tests. Keeps: V3. See
+// docs/faults-and-exits.md.
 #pragma once
 
 #include <cstdint>
@@ -9,31 +10,15 @@
 
 #include "monitor/cpu_context.h"
 #include "shadowmmu/base/guest_fault.h"
+#include "translator/fpu_unit_runner.h"
 
 namespace ringshift {
-
-// Runs one x87/MMX/SSE instruction natively on the guest's FPU state: the "one-instruction unit".
-// Supplied by the translator (it knows how to emit code); the interpreter has checked #NM/#UD and
-// translated the memory operand.
-class FpuUnitRunner {
- public:
-  virtual ~FpuUnitRunner() = default;
-  struct Request {
-    const uint8_t* instruction = nullptr;  // guest bytes, prefixes included
-    uint8_t length = 0;
-    // Memory operand, if the instruction has one: at most 512 bytes, 64-byte aligned buffer. Filled by the caller when
-    // the instruction reads; to be written back by the caller when it writes.
-    uint8_t* memory = nullptr;
-    GuestState* state = nullptr;           // gpr, eflags and fxsave are inputs and outputs
-  };
-  enum class Outcome : uint8_t { Done, FloatingPointError /* #MF or #XM pending */, NotSupported };
-  [[nodiscard]] virtual Outcome run(const Request& request) = 0;
-};
 
 enum class StepKind : uint8_t {
   Done,           // one instruction (or one REP iteration batch) has completed; eip is the next one
   Fault,          // `fault` is to be delivered with eip unchanged
-  SoftwareEvent,  // INT n/INT3/INTO/INT1: deliver `event` (eip still at the instruction; next in event.return_eip)
+  SoftwareEvent,  // INT n/INT3/INTO/INT1: deliver `event` (eip still at the instruction; next in
+                  // event.return_eip)
   Halted,         // HLT executed with success; eip is the next instruction
   Unimplemented,  // stops the machine loudly: `message` names instruction, bytes, where (V3)
 };
@@ -41,10 +26,10 @@ enum class StepKind : uint8_t {
 struct StepResult {
   StepKind kind = StepKind::Done;
   GuestFault fault;
-  uint8_t vector = 0;                // SoftwareEvent
+  uint8_t vector = 0;                  // SoftwareEvent
   bool is_software_exception = false;  // SoftwareEvent: INT3/INTO rather than INT n
-  uint32_t return_eip = 0;           // SoftwareEvent
-  std::string message;               // Unimplemented
+  uint32_t return_eip = 0;             // SoftwareEvent
+  std::string message;                 // Unimplemented
 };
 
 class Interpreter {
@@ -52,9 +37,10 @@ class Interpreter {
   Interpreter(CpuContext& cpu, FpuUnitRunner& fpu);
   ~Interpreter();
   // Executes the instruction at CS:EIP. REP string instructions run at most a bounded number of
-  // iterations (kRepBatch) and then return Done with EIP still at the instruction, so that interrupts get in.
-  // TF and data/instruction breakpoints: a single-step trap is returned as Fault #DB with eip at the
-  // next instruction and dr6_bits set, state committed (it is a trap: SDM 3A 17.3.1.4).
+  // iterations (kRepBatch) and then return Done with EIP still at the instruction, so that
+  // interrupts get in. TF and data/instruction breakpoints: a single-step trap is returned as Fault
+  // #DB with eip at the next instruction and dr6_bits set, state committed (it is a trap: SDM
+  // 3A 17.3.1.4).
   [[nodiscard]] StepResult step();
 
   static constexpr uint32_t kRepBatch = 4096;

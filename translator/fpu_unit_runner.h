@@ -1,7 +1,7 @@
-// FpuUnitRunner: runs one x87/MMX/SSE instruction natively on the guest's FPU state, a "one-instruction unit".
-// Owns: nothing; an interface. Implemented by FpuUnit (and by test doubles).
-// Called by: the interpreter, which has raised #NM/#UD, checked alignment and translated the operand.
-// See docs/translator.md.
+// FpuUnitRunner: runs one x87/MMX/SSE instruction natively on the guest's FPU state, a
+// "one-instruction unit". Owns: nothing; an interface. Implemented by FpuUnit (and by test
+// doubles). Called by: the interpreter, which has raised #NM/#UD, checked alignment and translated
+// the operand. See docs/translator.md.
 #pragma once
 
 #include <cstdint>
