@@ -8,9 +8,9 @@ namespace {
 
 // Status register.
 constexpr uint8_t kOutputFull = 0x01, kSystemFlag = 0x04, kCommandLast = 0x08;
-constexpr uint8_t kNotInhibited = 0x10, kAuxiliaryFull = 0x20;
+constexpr uint8_t kNotInhibited = 0x10;
 // Command byte.
-constexpr uint8_t kKeyboardIrq = 0x01, kAuxiliaryIrq = 0x02, kPassedSelfTest = 0x04;
+constexpr uint8_t kKeyboardIrq = 0x01, kPassedSelfTest = 0x04;
 constexpr uint8_t kKeyboardDisabled = 0x10, kAuxiliaryDisabled = 0x20, kTranslate = 0x40;
 // Output port.
 constexpr uint8_t kNotReset = 0x01, kA20 = 0x02;
@@ -107,10 +107,8 @@ void Ps2Keyboard::command(uint8_t byte) {
   }
 }
 
-I8042::I8042(InterruptLine& irq1, InterruptLine& irq12, A20Gate& a20,
-             std::function<void()> on_reset)
+I8042::I8042(InterruptLine& irq1, A20Gate& a20, std::function<void()> on_reset)
     : irq1_(irq1),
-      irq12_(irq12),
       a20_(a20),
       on_reset_(std::move(on_reset)),
       data_port_([this](uint16_t) { return read_data(); },
@@ -130,24 +128,22 @@ size_t I8042::inject_scancodes(std::span<const uint8_t> codes) {
 uint8_t I8042::read_status() const {
   return static_cast<uint8_t>(kNotInhibited | (output_full_ ? kOutputFull : 0) |
                               ((memory_[0] & kPassedSelfTest) != 0 ? kSystemFlag : 0) |
-                              (last_write_was_command_ ? kCommandLast : 0) |
-                              (output_full_ && output_from_auxiliary_ ? kAuxiliaryFull : 0));
+                              (last_write_was_command_ ? kCommandLast : 0));
 }
 
 uint8_t I8042::read_data() {
   const uint8_t value = output_;
   output_full_ = false;
-  update_irqs();  // the wire falls before the next byte raises it: an edge for each byte
+  update_irq();  // the wire falls before the next byte raises it: an edge for each byte
   fill_output();
   return value;
 }
 
-void I8042::reply(uint8_t value, bool from_auxiliary) {
+void I8042::reply(uint8_t value) {
   output_ = value;
   output_full_ = true;
-  output_raises_irq_ = from_auxiliary;
-  output_from_auxiliary_ = from_auxiliary;
-  update_irqs();
+  output_raises_irq_ = false;
+  update_irq();
 }
 
 uint8_t I8042::translated(uint8_t code) {
@@ -178,22 +174,20 @@ void I8042::fill_output() {
     output_ = code;
     output_full_ = true;
     output_raises_irq_ = true;
-    output_from_auxiliary_ = false;
     break;
   }
-  update_irqs();
+  update_irq();
 }
 
-void I8042::update_irqs() {
+void I8042::update_irq() {
   const bool full = output_full_ && output_raises_irq_;
-  irq1_.set_level(full && !output_from_auxiliary_ && (memory_[0] & kKeyboardIrq) != 0);
-  irq12_.set_level(full && output_from_auxiliary_ && (memory_[0] & kAuxiliaryIrq) != 0);
+  irq1_.set_level(full && (memory_[0] & kKeyboardIrq) != 0);
 }
 
 uint8_t I8042::read_output_port() const {
-  // Bits 4 and 5 mirror the two interrupt wires; 6 and 7 are the keyboard's clock and data, high.
+  // Bit 4 follows the output buffer; 6 and 7 are the keyboard's clock and data, high.
   return static_cast<uint8_t>(0xc0 | kNotReset | (a20_.enabled() ? kA20 : 0) |
-                              (output_full_ ? (output_from_auxiliary_ ? 0x20 : 0x10) : 0));
+                              (output_full_ ? 0x10 : 0));
 }
 
 void I8042::write_output_port(uint8_t value) {
@@ -206,7 +200,7 @@ void I8042::write_data(uint8_t value) {
   const uint8_t command = std::exchange(pending_command_, uint8_t{0});
   if (command >= 0x60 && command <= 0x7f) {
     memory_[command & 0x1f] = value;
-    update_irqs();
+    update_irq();
     fill_output();
     return;
   }
@@ -217,7 +211,7 @@ void I8042::write_data(uint8_t value) {
     case 0xd2:  // as if the keyboard had sent it
       reply(value);
       output_raises_irq_ = true;
-      update_irqs();
+      update_irq();
       break;
     case 0xd3:  // as if the mouse had sent it: there is none, so the byte is not marked as its own
       reply(value);
@@ -233,21 +227,25 @@ void I8042::write_data(uint8_t value) {
   }
 }
 
+// The commands whose low bits are an operand. Returns false for any other.
+bool I8042::write_ranged_command(uint8_t command) {
+  if (command >= 0x20 && command <= 0x3f) {
+    reply(memory_[command & 0x1f]);
+  } else if (command >= 0x60 && command <= 0x7f) {
+    pending_command_ = command;
+  } else if (command >= 0xf0) {
+    // Pulses the output port bits that are 0; bit 0 is the reset wire.
+    if ((command & kNotReset) == 0) reset();
+  } else {
+    return false;
+  }
+  return true;
+}
+
 void I8042::write_command(uint8_t command) {
   last_write_was_command_ = true;
   pending_command_ = 0;
-  if (command >= 0x20 && command <= 0x3f) {
-    reply(memory_[command & 0x1f]);
-    return;
-  }
-  if (command >= 0xf0) {  // pulse the output port bits that are 0; bit 0 is the reset wire
-    if ((command & kNotReset) == 0) reset();
-    return;
-  }
-  if (command >= 0x60 && command <= 0x7f) {
-    pending_command_ = command;
-    return;
-  }
+  if (write_ranged_command(command)) return;
   switch (command) {
     case 0xa9:  // test the mouse port: clock line stuck high, nothing is attached
       reply(0x02);

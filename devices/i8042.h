@@ -36,7 +36,7 @@ class Ps2Keyboard {
 
 class I8042 {
  public:
-  I8042(InterruptLine& irq1, InterruptLine& irq12, A20Gate& a20, std::function<void()> on_reset);
+  I8042(InterruptLine& irq1, A20Gate& a20, std::function<void()> on_reset);
 
   [[nodiscard]] PortDevice& data_port() { return data_port_; }        // 0x60
   [[nodiscard]] PortDevice& command_port() { return command_port_; }  // 0x64
@@ -48,18 +48,18 @@ class I8042 {
   void write_data(uint8_t value);
   [[nodiscard]] uint8_t read_status() const;
   void write_command(uint8_t command);
+  bool write_ranged_command(uint8_t command);
   void write_output_port(uint8_t value);
   [[nodiscard]] uint8_t read_output_port() const;
-  void reply(uint8_t value, bool from_auxiliary = false);
+  void reply(uint8_t value);
   void fill_output();
   [[nodiscard]] uint8_t translated(uint8_t code);
-  void update_irqs();
+  void update_irq();
   void reset() const {
     if (on_reset_) on_reset_();
   }
 
   InterruptLine& irq1_;
-  InterruptLine& irq12_;
   A20Gate& a20_;
   std::function<void()> on_reset_;
   Ps2Keyboard keyboard_;
@@ -68,7 +68,6 @@ class I8042 {
   uint8_t output_ = 0;
   bool output_full_ = false;
   bool output_raises_irq_ = false;
-  bool output_from_auxiliary_ = false;
   bool last_write_was_command_ = false;
   bool break_prefix_ = false;  // translation: F0 seen, the next code is a release
   PortWindow data_port_;

@@ -83,7 +83,6 @@ RtcCmos::RtcCmos(VirtualClock& clock, InterruptLine& irq8, int64_t epoch_seconds
   bytes_[kA] = 0x26;  // 32,768 Hz time base, 1,024 Hz periodic rate: as every PC BIOS leaves it
   bytes_[kB] = kHours24;
   bytes_[kD] = kValidRam;
-  base_seconds_ -= clock.now() / kNanosecondsPerSecond;
   last_catch_up_ = chain_time();
   calendar_to_registers();
 }
