@@ -39,14 +39,19 @@ const char* exit_reason_name(ExitReason reason) {
 std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::string* error) {
   auto gate = std::unique_ptr<Gate>(new Gate(stubs, arena));
   const uint64_t frame = map_anonymous(sizeof(Frame));
-  gate->return_stack_ = map_anonymous(kReturnStackBytes);
-  if (frame == 0 || gate->return_stack_ == 0 ||
-      mprotect(reinterpret_cast<void*>(gate->return_stack_), kPageSize, PROT_NONE) != 0) {
+  bool mapped = frame != 0;
+  for (uint64_t& stack : gate->return_stacks_) {
+    stack = map_anonymous(kReturnStackBytes);
+    mapped = mapped && stack != 0 &&
+             mprotect(reinterpret_cast<void*>(stack), kPageSize, PROT_NONE) == 0;
+  }
+  if (!mapped) {
     *error = std::string("cannot map the vCPU frame: ") + std::strerror(errno);
     return nullptr;
   }
   gate->frame_ = new (reinterpret_cast<void*>(frame)) Frame();
-  gate->reset_return_stack();
+  gate->reset_return_stack(Privilege::User);
+  gate->reset_return_stack(Privilege::Supervisor);
   return gate;
 }
 
@@ -55,13 +60,31 @@ Gate::~Gate() {
     frame_->~Frame();
     munmap(frame_, sizeof(Frame));
   }
-  if (return_stack_ != 0) munmap(reinterpret_cast<void*>(return_stack_), kReturnStackBytes);
+  for (uint64_t stack : return_stacks_) {
+    if (stack != 0) munmap(reinterpret_cast<void*>(stack), kReturnStackBytes);
+  }
 }
 
-void Gate::reset_return_stack() {
-  const uint64_t top = return_stack_ + kReturnStackBytes - 64;
+void Gate::reset_return_stack(Privilege privilege) {
+  const auto index = static_cast<size_t>(privilege);
+  const uint64_t top = return_stacks_[index] + kReturnStackBytes - 64;
   std::memcpy(reinterpret_cast<void*>(top), &stubs_.return_underflow, sizeof(uint64_t));
-  frame_->slots.return_stack = top;
+  return_stack_tops_[index] = top;
+  if (privilege == selected_) frame_->slots.return_stack = top;
+}
+
+void Gate::select_return_stack(Privilege privilege) {
+  if (privilege == selected_) return;
+  return_stack_tops_[static_cast<size_t>(selected_)] = frame_->slots.return_stack;
+  frame_->slots.return_stack = return_stack_tops_[static_cast<size_t>(privilege)];
+  selected_ = privilege;
+}
+
+bool Gate::is_return_stack_guard(uint64_t host_address) const {
+  for (uint64_t stack : return_stacks_) {
+    if (host_address - stack < kPageSize) return true;
+  }
+  return false;
 }
 
 void Gate::raise_poll() {
@@ -102,10 +125,10 @@ void Gate::recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t 
           frame_->slots.window_base, &frame_->state);
 }
 
-Exit Gate::run(const Fragment& fragment, const TranslationCache& cache) {
+Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {
   Slots& slots = frame_->slots;
   load_flags();
-  slots.enter_at = fragment.body();
+  slots.enter_at = host_pc;
   reinterpret_cast<void (*)(Slots*)>(stubs_.enter)(&slots);
   store_flags();
   // x87_live and sse_live said whether the guest's FPU state was loaded; the leave stub stored it.

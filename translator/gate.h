@@ -4,6 +4,7 @@
 // See docs/faults-and-exits.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -26,16 +27,17 @@ class Gate {
   [[nodiscard]] Frame& frame() { return *frame_; }
   [[nodiscard]] GuestState& state() { return frame_->state; }
 
-  // Runs from fragment's body until something leaves. Pre: state.eip == fragment.key.eip, and the
-  // view's slots (window, jump table) are those the fragment's key was made for.
-  [[nodiscard]] Exit run(const Fragment& fragment, const TranslationCache& cache);
+  // Runs from `host_pc`, which is a fragment's body or the resume point of one of its instructions,
+  // until something leaves. Pre: state.eip belongs to that point, and the slots (window, jump table,
+  // return stack) are those of the view the fragment's key was made for.
+  [[nodiscard]] Exit run(uint64_t host_pc, const TranslationCache& cache);
 
   // Forgets every pending return: after code was dropped, after a view or privilege switch. A return
   // then finds the sentinel and goes through the jump table.
-  void reset_return_stack();
-  [[nodiscard]] bool is_return_stack_guard(uint64_t host_address) const {
-    return host_address >= return_stack_ && host_address < return_stack_ + kPageSize;
-  }
+  // Each privilege has a stack of its own, so that no return crosses rings.
+  void reset_return_stack(Privilege privilege);
+  void select_return_stack(Privilege privilege);
+  [[nodiscard]] bool is_return_stack_guard(uint64_t host_address) const;
 
   // What a signal handler needs (async-signal-safe): is this PC in generated code, and where to go.
   [[nodiscard]] bool owns(uint64_t host_pc) const { return arena_.contains(host_pc); }
@@ -57,7 +59,9 @@ class Gate {
   const Stubs& stubs_;
   CodeArena& arena_;
   Frame* frame_ = nullptr;
-  uint64_t return_stack_ = 0;  // lowest address; its first page is a guard
+  std::array<uint64_t, 2> return_stacks_{};  // lowest addresses; the first page of each is a guard
+  std::array<uint64_t, 2> return_stack_tops_{};  // RSP of the one not selected
+  Privilege selected_ = Privilege::Supervisor;
   HostFault fault_;
 };
 

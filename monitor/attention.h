@@ -1,0 +1,79 @@
+// Attention: the one word that makes the vCPU come back to a safe point, and wakes it when it sleeps.
+// Owns: the flag and the semaphore HLT sleeps on. raise() is async-signal-safe and thread-safe.
+// Called by: host timers, I/O threads, devices (raise); vcpu (take, sleep).
+// See docs/faults-and-exits.md.
+#pragma once
+
+#include <semaphore.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+
+#include "translator/gate.h"
+
+namespace ringshift {
+
+class Attention {
+ public:
+  Attention() { sem_init(&wake_, 0, 0); }
+  ~Attention() { sem_destroy(&wake_); }
+  Attention(const Attention&) = delete;
+  Attention& operator=(const Attention&) = delete;
+
+  // Before the first raise(). Null in an interpreter-only machine.
+  void set_gate(Gate* gate) { gate_ = gate; }
+
+  // async-signal-safe
+  void raise() {
+    if (raised_.exchange(true)) return;
+    // Translated code polls a page instead of this word; outside it the loop looks here itself.
+    if (inside_.load() && gate_ != nullptr) {
+      poll_raised_.store(true);
+      gate_->raise_poll();
+    }
+    sem_post(&wake_);
+  }
+  [[nodiscard]] bool is_raised() const { return raised_.load(std::memory_order_relaxed); }
+  // vCPU thread: the reason for coming back is about to be looked into.
+  void take() {
+    raised_.store(false);
+    if (poll_raised_.exchange(false)) gate_->lower_poll();
+  }
+
+  // vCPU thread, around translated code. enter() says false if attention is already wanted: a raise
+  // between the check and the first poll finds inside_ set and protects the page.
+  [[nodiscard]] bool enter() {
+    inside_.store(true);
+    if (!raised_.load()) return true;
+    inside_.store(false);
+    return false;
+  }
+  void leave() { inside_.store(false); }
+
+  // vCPU thread: sleeps until raise() or the deadline (CLOCK_MONOTONIC, absolute; null: no end).
+  void sleep_until(const timespec* deadline) {
+    while (!is_raised()) {
+      const int result = deadline == nullptr ? sem_wait(&wake_)
+                                             : sem_clockwait(&wake_, CLOCK_MONOTONIC, deadline);
+      if (result != 0 && errno == ETIMEDOUT) return;
+    }
+  }
+  // Posts of raises that no sleep consumed would end the next sleeps early, harmlessly, but they
+  // must not pile up.
+  void drain_wakeups() {
+    while (sem_trywait(&wake_) == 0) {
+    }
+  }
+
+ private:
+  std::atomic<bool> raised_{false};
+  std::atomic<bool> inside_{false};
+  std::atomic<bool> poll_raised_{false};
+  Gate* gate_ = nullptr;
+  sem_t wake_{};
+};
+
+static_assert(std::atomic<bool>::is_always_lock_free, "raise() runs in signal handlers");
+
+}  // namespace ringshift

@@ -1,0 +1,53 @@
+// CodeView: how one address space sees code: which guest-physical page each linear code page is, and
+// the jump table from EIP to fragments. Owns: the page map and the table's memory.
+// Called by: coherence. A view outlives CR3 loads; what it remembers is checked again after each
+// guest TLB flush, before it is used. See docs/shadow-mmu.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "shadowmmu/base/address.h"
+
+namespace ringshift {
+
+// uint32_t[65536] of arena offsets by the low 16 bits of EIP; zero leads to the miss stub.
+class JumpTable {
+ public:
+  static std::unique_ptr<JumpTable> create(std::string* error);
+  ~JumpTable();
+  JumpTable(const JumpTable&) = delete;
+  JumpTable& operator=(const JumpTable&) = delete;
+
+  [[nodiscard]] uint64_t address() const { return reinterpret_cast<uint64_t>(entries_); }
+  void set(uint32_t eip, uint32_t arena_offset) { entries_[eip & 0xffffU] = arena_offset; }
+  void clear_if(uint32_t eip, uint32_t arena_offset) {
+    uint32_t& entry = entries_[eip & 0xffffU];
+    if (entry == arena_offset) entry = 0;
+  }
+  // Entries of the EIPs in this page, and of the last instruction before it (it may cross into it).
+  void clear_page(GuestVirtualPage page);
+  void clear();
+
+ private:
+  JumpTable() = default;
+  uint32_t* entries_ = nullptr;
+};
+
+struct CodePage {
+  GuestPhysicalPage physical;
+  bool is_global = false;
+  uint64_t verified_in = 0;  // flush epoch in which the mapping was last known to be true
+};
+
+struct CodeView {
+  std::unordered_map<GuestVirtualPage, CodePage> pages;
+  std::unique_ptr<JumpTable> jumps;
+  uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
+  uint64_t last_used = 0;
+};
+
+}  // namespace ringshift

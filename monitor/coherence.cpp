@@ -1,0 +1,410 @@
+#include "monitor/coherence.h"
+
+#include <algorithm>
+
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
+#include "shadowmmu/walker.h"
+
+namespace ringshift {
+namespace {
+
+// Half of Linux's default vm.max_map_count; the rest is for guests of the same process.
+constexpr uint32_t kWindowMappingBudget = 30000;
+constexpr size_t kUserViews = 64;
+constexpr uint32_t kFaultsBeforeSoft = 2;
+constexpr uint32_t kSmallestLargePage = 2U << 20;
+constexpr uint32_t kUnpagedRun = 4U << 20;
+constexpr uint64_t kEntryAccessed = 1U << 5;
+
+}  // namespace
+
+Coherence::Coherence(PhysicalMemory& physical, LinearMemory& linear, const GuestState& state)
+    : physical_(physical),
+      linear_(linear),
+      state_(state),
+      traces_(physical.ram().size()),
+      reverse_(physical.ram().size()) {}
+
+std::unique_ptr<Coherence> Coherence::create(PhysicalMemory& physical, LinearMemory& linear,
+                                             const GuestState& state, std::string* error) {
+  auto coherence = std::unique_ptr<Coherence>(new Coherence(physical, linear, state));
+  coherence->window_ = ShadowSpace::create(physical.ram(), coherence->reverse_,
+                                           coherence->traces_, kWindowMappingBudget, error);
+  if (coherence->window_ == nullptr) return nullptr;
+  coherence->supervisor_.jumps = JumpTable::create(error);
+  if (coherence->supervisor_.jumps == nullptr) return nullptr;
+  return coherence;
+}
+
+void Coherence::attach(Gate* gate, TranslationCache* cache, CodeArena* arena) {
+  gate_ = gate;
+  cache_ = cache;
+  arena_ = arena;
+  mode_ = linear_.paging_mode();
+}
+
+// ---- notifications: take note, flush what holds no code ----
+
+void Coherence::on_write(GuestPhysical address, uint32_t length) {
+  if (!traces_.is_traced(GuestPhysicalPage::of(address))) return;
+  counters().trace_writes_code++;
+  has_pending_work_ = true;
+  if (!pending_writes_.empty()) {
+    PendingWrite& last = pending_writes_.back();
+    const bool continues = last.address + last.length == address &&
+                           GuestPhysicalPage::of(last.address) == GuestPhysicalPage::of(address);
+    if (continues) {
+      last.length += length;
+      return;
+    }
+  }
+  pending_writes_.push_back({address, length});
+}
+
+void Coherence::flush_soft_tlbs() {
+  gate_->frame().supervisor_tlb.fill(SoftTlbEntry{});
+  gate_->frame().user_tlb.fill(SoftTlbEntry{});
+}
+
+void Coherence::on_cr3_loaded() {
+  counters().cr3_loads++;
+  mode_ = linear_.paging_mode();
+  ++flush_epoch_;
+  current_user_ = nullptr;
+  user_returns_stale_ = true;
+  flush_soft_tlbs();
+  retain_window(false);
+  verify_supervisor_code(false);
+}
+
+void Coherence::on_page_invalidated(GuestVirtual address) {
+  const GuestVirtualPage page = GuestVirtualPage::of(address);
+  if (const ShadowMapping* mapping = window_->find(page)) {
+    if (mapping->is_large) {
+      window_->drop_region(page);
+    } else {
+      window_->drop(page);
+    }
+  }
+  flush_soft_tlbs();
+  recheck_code_page(supervisor_, page, Privilege::Supervisor);
+  if (current_user_ != nullptr) recheck_code_page(*current_user_, page, Privilege::User);
+}
+
+void Coherence::on_paging_mode_changed() {
+  const PagingMode old = mode_;
+  mode_ = linear_.paging_mode();
+  ++flush_epoch_;
+  current_user_ = nullptr;
+  user_returns_stale_ = true;
+  flush_soft_tlbs();
+  // Toggling CR4.PGE is how kernels flush global translations: most of what we hold is still true.
+  PagingMode same_but_global = old;
+  same_but_global.global = mode_.global;
+  if (mode_.paging && same_but_global == mode_) {
+    retain_window(true);
+    verify_supervisor_code(true);
+    return;
+  }
+  window_->drop_all();
+  users_.clear();
+  supervisor_.pages.clear();
+  supervisor_.jumps->clear();
+  pending_unlink_ = true;  // links were made for the old mapping of linear to physical pages
+  has_pending_work_ = true;
+}
+
+// ---- what we hold against the guest's tables, after a flush ----
+
+bool Coherence::entry_is_accessed(const Translation& translation) const {
+  for (uint8_t i = 0; i < translation.levels; ++i) {
+    if ((translation.entries[i].value & kEntryAccessed) == 0) return false;
+  }
+  return true;
+}
+
+bool Coherence::still_shadows(const ShadowMapping& mapping) {
+  const WalkResult result = probe(mode_, physical_, mapping.virtual_page.address(),
+                                  AccessKind::Read, Privilege::Supervisor);
+  if (result.fault || !entry_is_accessed(result.translation)) return false;
+  const Translation& now = result.translation;
+  return GuestPhysicalPage::of(physical_.masked(now.physical)) == mapping.physical_page &&
+         (now.page_bytes >= kSmallestLargePage) == mapping.is_large && !now.user &&
+         now.global == mapping.is_global && (now.writable && now.dirty) == mapping.may_write;
+}
+
+// Global translations survive a CR3 load, unchecked (SDM 3A 4.10.2.4). Others are walked again, and
+// kept where the tables still say the same: a CR3 load does not flush what is still true.
+void Coherence::retain_window(bool globals_too) {
+  if (window_->mapped_pages() == 0) return;
+  window_->retain([this, globals_too](const ShadowMapping& mapping) {
+    return (mapping.is_global && !globals_too) || still_shadows(mapping);
+  });
+}
+
+bool Coherence::still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege) {
+  const WalkResult result =
+      probe(mode_, physical_, page.address(), AccessKind::Fetch, privilege);
+  return !result.fault && entry_is_accessed(result.translation) &&
+         GuestPhysicalPage::of(physical_.masked(result.translation.physical)) == code.physical;
+}
+
+void Coherence::recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege) {
+  auto it = view.pages.find(page);
+  if (it == view.pages.end() || still_maps(page, it->second, privilege)) return;
+  if (privilege == Privilege::Supervisor) {
+    pending_remaps_.push_back({it->second.physical, page});
+    has_pending_work_ = true;
+  } else {
+    user_returns_stale_ = true;
+  }
+  view.jumps->clear_page(page);
+  view.pages.erase(it);
+}
+
+void Coherence::verify_supervisor_code(bool globals_too) {
+  std::vector<GuestVirtualPage> suspects;
+  for (const auto& [page, code] : supervisor_.pages) {
+    if (globals_too || !code.is_global) suspects.push_back(page);
+  }
+  for (GuestVirtualPage page : suspects) {
+    recheck_code_page(supervisor_, page, Privilege::Supervisor);
+  }
+}
+
+void Coherence::verify_user_view(CodeView& view) {
+  view.verified_in = flush_epoch_;
+  for (auto it = view.pages.begin(); it != view.pages.end();) {
+    if (still_maps(it->first, it->second, Privilege::User)) {
+      ++it;
+      continue;
+    }
+    view.jumps->clear_page(it->first);
+    it = view.pages.erase(it);
+  }
+}
+
+// ---- views ----
+
+CodeView& Coherence::view_of(Privilege privilege) {
+  return privilege == Privilege::Supervisor ? supervisor_ : current_user_view();
+}
+
+CodeView& Coherence::current_user_view() {
+  if (current_user_ != nullptr) return *current_user_;
+  auto it = users_.find(state_.cr3);
+  if (it == users_.end()) {
+    if (users_.size() >= kUserViews) evict_user_view();
+    it = users_.try_emplace(state_.cr3).first;
+    std::string error;
+    it->second.jumps = JumpTable::create(&error);
+    CHECK(it->second.jumps != nullptr);
+  }
+  current_user_ = &it->second;
+  current_user_->last_used = ++use_clock_;
+  if (current_user_->verified_in != flush_epoch_) verify_user_view(*current_user_);
+  return *current_user_;
+}
+
+void Coherence::evict_user_view() {
+  auto oldest = std::min_element(users_.begin(), users_.end(), [](const auto& a, const auto& b) {
+    return a.second.last_used < b.second.last_used;
+  });
+  users_.erase(oldest);
+}
+
+void Coherence::select_view(Privilege privilege) {
+  CodeView& view = view_of(privilege);
+  Slots& slots = gate_->frame().slots;
+  slots.jump_table = view.jumps->address();
+  slots.window_base = window_->base().value();
+  slots.window_negated = 0 - slots.window_base;
+  if (privilege == Privilege::User) {
+    // User fragments are soft; no window is theirs to reach.
+    slots.window_base = slots.window_negated = 0;
+    if (user_returns_stale_) {
+      gate_->reset_return_stack(Privilege::User);
+      user_returns_stale_ = false;
+    }
+  }
+  gate_->select_return_stack(privilege);
+}
+
+void Coherence::set_jump(const Fragment& fragment) {
+  view_of(fragment.key.privilege)
+      .jumps->set(fragment.key.eip,
+                  static_cast<uint32_t>(fragment.code.address - arena_->base()));
+}
+
+// ---- code ----
+
+std::span<const uint8_t> Coherence::code_at(GuestVirtual address, Privilege privilege,
+                                            GuestPhysical* physical) {
+  const GuestVirtualPage page = GuestVirtualPage::of(address);
+  CodeView& view = view_of(privilege);
+  auto it = view.pages.find(page);
+  if (it == view.pages.end()) {
+    const WalkResult result =
+        walk(mode_, physical_, page.address(), AccessKind::Fetch, privilege);
+    if (result.fault) return {};
+    const GuestPhysicalPage at =
+        GuestPhysicalPage::of(physical_.masked(result.translation.physical));
+    if (!physical_.is_ram(at)) return {};
+    it = view.pages.emplace(page, CodePage{at, result.translation.global, flush_epoch_}).first;
+  }
+  *physical = it->second.physical.address() + address.offset_in_page();
+  return physical_.ram().span(*physical, kPageSize - address.offset_in_page());
+}
+
+std::optional<TranslationKey> Coherence::key_for(uint32_t eip, Privilege privilege) {
+  GuestPhysical physical;
+  if (code_at(GuestVirtual(eip), privilege, &physical).empty()) return std::nullopt;
+  TranslationKey key;
+  key.eip = eip;
+  key.physical = physical;
+  key.privilege = privilege;
+  key.style = privilege == Privilege::User ? AccessStyle::Soft : AccessStyle::Window;
+  return key;
+}
+
+void Coherence::ensure_code_trace(GuestPhysicalPage page) {
+  if (!traces_.add(page, TraceReason::TranslatedCode)) return;
+  counters().traces_code++;
+  for (ShadowMapping& mapping : reverse_.of(page)) mapping.space->protect(mapping);
+  linear_.flush_physical_page(page);
+  flush_soft_tlbs();
+}
+
+void Coherence::on_fragment_dropped(const Fragment& fragment) {
+  const auto offset = static_cast<uint32_t>(fragment.code.address - arena_->base());
+  supervisor_.jumps->clear_if(fragment.key.eip, offset);
+  for (auto& [cr3, view] : users_) view.jumps->clear_if(fragment.key.eip, offset);
+  gate_->reset_return_stack(Privilege::Supervisor);
+  gate_->reset_return_stack(Privilege::User);
+}
+
+void Coherence::on_all_dropped() {
+  supervisor_.jumps->clear();
+  for (auto& [cr3, view] : users_) view.jumps->clear();
+  gate_->reset_return_stack(Privilege::Supervisor);
+  gate_->reset_return_stack(Privilege::User);
+}
+
+void Coherence::apply(const SafePoint& safe) {
+  if (!has_pending_work_) return;
+  has_pending_work_ = false;
+  for (const PendingWrite& write : pending_writes_) {
+    const GuestPhysicalPage page = GuestPhysicalPage::of(write.address);
+    cache_->drop_overlapping(write.address, write.length, safe);
+    if (!cache_->has_code(page)) traces_.remove(page, TraceReason::TranslatedCode);
+  }
+  pending_writes_.clear();
+  for (const PendingRemap& remap : pending_remaps_) {
+    cache_->drop_mapped_at(remap.physical, remap.linear, safe);
+  }
+  pending_remaps_.clear();
+  if (pending_unlink_) {
+    cache_->unlink_all(safe);
+    gate_->reset_return_stack(Privilege::Supervisor);
+    gate_->reset_return_stack(Privilege::User);
+    pending_unlink_ = false;
+  }
+}
+
+// ---- data ----
+
+Coherence::Miss Coherence::fill_soft(GuestVirtual address, bool is_write, Privilege privilege) {
+  const uint32_t page_number = address.value() >> 12;
+  SoftTlb& tlb = privilege == Privilege::User ? gate_->frame().user_tlb
+                                              : gate_->frame().supervisor_tlb;
+  SoftTlbEntry& entry = tlb[page_number % kSoftTlbEntries];
+  // The entry is there and yet it missed: the access crosses into the next page.
+  const uint32_t held = is_write ? entry.negated_write_page : entry.negated_read_page;
+  if (held + page_number == 0) return Miss::Interpret;
+  const WalkResult result = walk(mode_, physical_, address,
+                                 is_write ? AccessKind::Write : AccessKind::Read, privilege);
+  if (result.fault) return Miss::Interpret;
+  const Translation& found = result.translation;
+  const GuestPhysicalPage page = GuestPhysicalPage::of(physical_.masked(found.physical));
+  if (!physical_.is_ram(page)) return Miss::Interpret;
+  const bool may_write = found.writable && found.dirty && !traces_.is_traced(page);
+  if (is_write && !may_write) return Miss::Interpret;
+  entry.negated_read_page = 0U - page_number;
+  entry.negated_write_page = may_write ? 0U - page_number : SoftTlbEntry{}.negated_write_page;
+  entry.addend = reinterpret_cast<uint64_t>(physical_.ram().at(page.address())) -
+                 address.page_base().value();
+  counters().tlb_fills++;
+  return Miss::Filled;
+}
+
+void Coherence::clip_to_ram(ShadowRun* run) const {
+  // Keep the part around nothing but RAM: cut at the first page that is not, from the run's start.
+  for (uint32_t i = 0; i < run->pages; ++i) {
+    if (!physical_.is_ram(run->physical_page + i)) {
+      run->pages = i;
+      return;
+    }
+  }
+}
+
+// A large page (or unpaged memory) is mapped in one call, from its start to the first page that is
+// not RAM; if that leaves the address out, the one page alone.
+ShadowRun Coherence::run_for(GuestVirtual address, const Translation& translation) const {
+  ShadowRun run;
+  run.virtual_page = GuestVirtualPage::of(address);
+  run.physical_page = GuestPhysicalPage::of(physical_.masked(translation.physical));
+  run.may_write = translation.writable && translation.dirty;
+  run.is_global = translation.global;
+  const uint32_t bytes = translation.levels == 0 ? kUnpagedRun : translation.page_bytes;
+  run.is_large = bytes >= kSmallestLargePage;
+  if (!run.is_large || !physical_.a20()) return run;
+  const uint32_t back = (address.value() & (bytes - 1)) >> 12;
+  ShadowRun whole = run;
+  whole.virtual_page = GuestVirtualPage(run.virtual_page.number() - back);
+  whole.physical_page = GuestPhysicalPage(run.physical_page.number() - back);
+  whole.pages = bytes / kPageSize;
+  clip_to_ram(&whole);
+  return whole.pages > back ? whole : run;
+}
+
+Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write) {
+  const WalkResult result =
+      walk(mode_, physical_, address, is_write ? AccessKind::Write : AccessKind::Read,
+           Privilege::Supervisor);
+  if (result.fault) return Miss::Interpret;
+  const Translation& found = result.translation;
+  // The window serves all address spaces, so it holds supervisor pages only.
+  if (found.levels != 0 && found.user) return Miss::Interpret;
+  const GuestPhysicalPage page = GuestPhysicalPage::of(physical_.masked(found.physical));
+  if (!physical_.is_ram(page)) return Miss::Interpret;
+  if (is_write && traces_.is_traced(page)) return Miss::Interpret;
+  const ShadowMapping* present = window_->find(GuestVirtualPage::of(address));
+  ShadowRun run = run_for(address, found);
+  if (present != nullptr && present->is_large && run.pages > 1) {
+    // One page of a large mapping needs more rights (its trace went, or D was set): the rest stays.
+    run.virtual_page = GuestVirtualPage::of(address);
+    run.physical_page = page;
+    run.pages = 1;
+  }
+  counters().faults_hidden++;
+  return window_->fill(run) ? Miss::Filled : Miss::Interpret;
+}
+
+bool Coherence::note_site_fault(GuestPhysical instruction) {
+  if (++site_faults_[instruction] < kFaultsBeforeSoft) return false;
+  site_faults_.erase(instruction);
+  if (!soft_sites_.insert(instruction).second) return false;
+  counters().sites_softened++;
+  return true;
+}
+
+void Coherence::verify_invariants() const {
+  window_->verify_invariants();
+  cache_->verify_invariants();
+  cache_->for_each([this](const Fragment& fragment) {
+    CHECK(traces_.is_traced(GuestPhysicalPage::of(fragment.key.physical)));
+  });
+}
+
+}  // namespace ringshift

@@ -1,0 +1,140 @@
+// Coherence: keeps what we cached of the guest's memory true: windows, soft TLBs, code views, fragments.
+// Owns: the supervisor window, traces, reverse map, code views, the list of soft sites. Does not own: fragments.
+// Called by: physical memory (writes), control registers (flushes), translator (code), vcpu (misses).
+// Keeps: T2 M1 M2 M3. Notifications only take note; what drops code waits for apply() at a safe point.
+// See docs/shadow-mmu.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "monitor/code_view.h"
+#include "monitor/cpu_context.h"
+#include "monitor/linear_memory.h"
+#include "monitor/physical_memory.h"
+#include "shadowmmu/reverse_map.h"
+#include "shadowmmu/shadow_space.h"
+#include "shadowmmu/trace.h"
+#include "translator/code_source.h"
+#include "translator/gate.h"
+#include "translator/safe_point.h"
+#include "translator/translator.h"
+
+namespace ringshift {
+
+class Coherence final : public WriteObserver,
+                        public CoherenceObserver,
+                        public CodeSource,
+                        public CodeTraces,
+                        public SoftSites,
+                        public FragmentObserver {
+ public:
+  static std::unique_ptr<Coherence> create(PhysicalMemory& physical, LinearMemory& linear,
+                                           const GuestState& state, std::string* error);
+  // Wiring, once: both are made after us because they are handed references to us.
+  void attach(Gate* gate, TranslationCache* cache, CodeArena* arena);
+
+  // WriteObserver
+  [[nodiscard]] bool watches(GuestPhysicalPage page) const override {
+    return traces_.is_traced(page);
+  }
+  void on_write(GuestPhysical address, uint32_t length) override;
+  // CoherenceObserver
+  void on_cr3_loaded() override;
+  void on_page_invalidated(GuestVirtual address) override;
+  void on_paging_mode_changed() override;
+  // CodeSource
+  [[nodiscard]] std::span<const uint8_t> code_at(GuestVirtual address, Privilege privilege,
+                                                 GuestPhysical* physical) override;
+  // CodeTraces
+  void ensure_code_trace(GuestPhysicalPage page) override;
+  // SoftSites
+  [[nodiscard]] bool is_soft(GuestPhysical instruction) const override {
+    return soft_sites_.contains(instruction);
+  }
+  // FragmentObserver
+  void on_fragment_dropped(const Fragment& fragment) override;
+  void on_all_dropped() override;
+
+  // Does everything noted since the last safe point. Before any fragment is looked up or run.
+  void apply(const SafePoint& safe);
+  [[nodiscard]] bool has_pending_work() const { return has_pending_work_; }
+
+  // The key under which code at `eip` is translated now, or nothing if it cannot be fetched.
+  [[nodiscard]] std::optional<TranslationKey> key_for(uint32_t eip, Privilege privilege);
+  // Points the gate's slots at the view of this privilege in the current address space.
+  void select_view(Privilege privilege);
+  void set_jump(const Fragment& fragment);
+
+  enum class Miss : uint8_t { Filled, Interpret };
+  // A soft access to `address` missed. Interpret: it faults, crosses a page, or is not plain RAM.
+  [[nodiscard]] Miss fill_soft(GuestVirtual address, bool is_write, Privilege privilege);
+  // A plain access through the supervisor window faulted at `address`.
+  [[nodiscard]] Miss fill_window(GuestVirtual address, bool is_write);
+  [[nodiscard]] std::optional<GuestVirtual> window_address(uint64_t host_address) const {
+    return window_->linear_of(host_address);
+  }
+
+  // A plain access at this instruction could not be served from the window. True: from now on the
+  // site is soft, and its fragment must be made anew.
+  [[nodiscard]] bool note_site_fault(GuestPhysical instruction);
+
+  void verify_invariants() const;
+
+ private:
+  Coherence(PhysicalMemory& physical, LinearMemory& linear, const GuestState& state);
+  [[nodiscard]] CodeView& view_of(Privilege privilege);
+  [[nodiscard]] CodeView& current_user_view();
+  void evict_user_view();
+  void verify_user_view(CodeView& view);
+  void verify_supervisor_code(bool globals_too);
+  [[nodiscard]] bool still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege);
+  void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
+  void flush_soft_tlbs();
+  void retain_window(bool globals_too);
+  [[nodiscard]] bool still_shadows(const ShadowMapping& mapping);
+  [[nodiscard]] ShadowRun run_for(GuestVirtual address, const Translation& translation) const;
+  void clip_to_ram(ShadowRun* run) const;
+  [[nodiscard]] bool entry_is_accessed(const Translation& translation) const;
+
+  struct PendingWrite {
+    GuestPhysical address;
+    uint32_t length;
+  };
+  struct PendingRemap {
+    GuestPhysicalPage physical;
+    GuestVirtualPage linear;
+  };
+
+  PhysicalMemory& physical_;
+  LinearMemory& linear_;
+  const GuestState& state_;
+  Gate* gate_ = nullptr;
+  TranslationCache* cache_ = nullptr;
+  CodeArena* arena_ = nullptr;
+
+  TraceTable traces_;
+  ReverseMap reverse_;
+  std::unique_ptr<ShadowSpace> window_;
+  CodeView supervisor_;
+  std::unordered_map<uint32_t, CodeView> users_;  // by CR3
+  CodeView* current_user_ = nullptr;              // null: look it up again
+  uint64_t flush_epoch_ = 1;
+  uint64_t use_clock_ = 0;
+  PagingMode mode_;  // as of the last notification
+
+  std::unordered_set<GuestPhysical> soft_sites_;
+  std::unordered_map<GuestPhysical, uint32_t> site_faults_;
+  std::vector<PendingWrite> pending_writes_;
+  std::vector<PendingRemap> pending_remaps_;
+  bool pending_unlink_ = false;
+  bool has_pending_work_ = false;
+  bool user_returns_stale_ = false;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,66 @@
+#include "monitor/host_clock.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "monitor/host_signals.h"
+
+namespace ringshift {
+namespace {
+
+constexpr Nanoseconds kSecond = 1'000'000'000;
+
+Nanoseconds monotonic() {
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return Nanoseconds{time.tv_sec} * kSecond + time.tv_nsec;
+}
+
+timespec to_timespec(Nanoseconds time) {
+  timespec result{};
+  result.tv_sec = time / kSecond;
+  result.tv_nsec = time % kSecond;
+  return result;
+}
+
+}  // namespace
+
+std::unique_ptr<HostClock> HostClock::create(std::string* error) {
+  auto clock = std::unique_ptr<HostClock>(new HostClock());
+  clock->origin_ = monotonic();
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = HostSignals::attention_signal();
+  event._sigev_un._tid = static_cast<pid_t>(syscall(SYS_gettid));
+  if (timer_create(CLOCK_MONOTONIC, &event, &clock->timer_) != 0) {
+    *error = std::string("cannot create the timer: ") + std::strerror(errno);
+    return nullptr;
+  }
+  clock->has_timer_ = true;
+  return clock;
+}
+
+HostClock::~HostClock() {
+  if (has_timer_) timer_delete(timer_);
+}
+
+Nanoseconds HostClock::now() { return monotonic() - origin_; }
+
+timespec HostClock::host_time_of(Nanoseconds deadline) const {
+  return to_timespec(deadline + origin_);
+}
+
+void HostClock::rearm() {
+  const std::optional<Nanoseconds> deadline = next_deadline();
+  if (!deadline || *deadline == armed_for_) return;
+  armed_for_ = *deadline;
+  itimerspec setting{};
+  setting.it_value = to_timespec(*deadline + origin_);
+  timer_settime(timer_, TIMER_ABSTIME, &setting, nullptr);
+}
+
+}  // namespace ringshift

@@ -1,0 +1,38 @@
+// HostClock: VirtualClock over CLOCK_MONOTONIC, with a host timer that raises attention when due.
+// Owns: one POSIX timer that signals the vCPU thread. Called by: machine, vcpu; devices through
+// VirtualClock. See docs/devices.md.
+#pragma once
+
+#include <ctime>
+#include <memory>
+#include <string>
+
+#include "devices/virtual_clock.h"
+
+namespace ringshift {
+
+class HostClock final : public VirtualClock {
+ public:
+  // Signals go to the calling thread (the vCPU's).
+  static std::unique_ptr<HostClock> create(std::string* error);
+  ~HostClock() override;
+  [[nodiscard]] Nanoseconds now() override;
+  // A virtual deadline as an absolute CLOCK_MONOTONIC time.
+  [[nodiscard]] timespec host_time_of(Nanoseconds deadline) const;
+
+  // Aims the host timer at the next deadline; after run_due, because a cancelled deadline leaves the
+  // timer aimed too early.
+  void rearm();
+
+ protected:
+  void on_deadline_changed() override { rearm(); }
+
+ private:
+  HostClock() = default;
+  timer_t timer_{};
+  bool has_timer_ = false;
+  Nanoseconds origin_ = 0;
+  Nanoseconds armed_for_ = -1;
+};
+
+}  // namespace ringshift

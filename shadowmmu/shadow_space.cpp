@@ -1,0 +1,189 @@
+#include "shadowmmu/shadow_space.h"
+
+#include <cstdlib>
+
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
+#include "shadowmmu/host_mapping.h"
+
+namespace ringshift {
+namespace {
+
+constexpr uint64_t kWindowBytes = uint64_t{1} << 32;
+// Below: a register plus a negative displacement of at most 16 MiB (translator/emit_memory.cpp)
+// or a bit offset of 256 MiB. Above: a register plus any positive displacement or such an offset.
+constexpr uint64_t kGuardBelow = uint64_t{4} << 30;
+constexpr uint64_t kGuardAbove = uint64_t{4} << 30;
+constexpr uint64_t kReservation = kGuardBelow + kWindowBytes + kGuardAbove;
+
+}  // namespace
+
+std::unique_ptr<ShadowSpace> ShadowSpace::create(GuestMemory& ram, ReverseMap& reverse,
+                                                 TraceTable& traces, uint32_t mapping_budget,
+                                                 std::string* error) {
+  auto space =
+      std::unique_ptr<ShadowSpace>(new ShadowSpace(ram, reverse, traces, mapping_budget));
+  const HostResult reserved = reserve(kReservation, kPageSize, &space->reservation_);
+  if (!reserved.ok()) {
+    *error = "cannot reserve a 4 GiB window: " + reserved.text();
+    return nullptr;
+  }
+  space->base_ = space->reservation_ + kGuardBelow;
+  // calloc of this size is untouched zero pages: only the parts in use cost memory.
+  space->slots_ =
+      static_cast<ShadowMapping**>(std::calloc(kPagesInSpace, sizeof(ShadowMapping*)));
+  if (space->slots_ == nullptr) {
+    *error = "cannot allocate the shadow map";
+    return nullptr;
+  }
+  space->region_count_.assign(kPagesInSpace / kRegionPages, 0);
+  return space;
+}
+
+ShadowSpace::~ShadowSpace() {
+  if (slots_ != nullptr) {
+    drop_all();
+    std::free(static_cast<void*>(slots_));
+  }
+  if (reservation_.value() != 0) (void)release(reservation_, kReservation);
+}
+
+std::optional<GuestVirtual> ShadowSpace::linear_of(uint64_t host_address) const {
+  if (host_address - base_.value() >= kWindowBytes) return std::nullopt;
+  return GuestVirtual(static_cast<uint32_t>(host_address - base_.value()));
+}
+
+// Each call may split a host mapping in two or three. Counting upwards only and starting afresh at
+// the limit is simple, and bounded whatever the guest does.
+void ShadowSpace::spend(uint32_t mappings) {
+  spent_ += mappings;
+  if (spent_ <= budget_) return;
+  counters().shadow_evictions++;
+  drop_all();
+}
+
+bool ShadowSpace::fill(const ShadowRun& run) {
+  spend(2);
+  const uint32_t first = run.virtual_page.number();
+  for (uint32_t i = 0; i < run.pages; ++i) remove_record(GuestVirtualPage(first + i));
+  const HostAccess access = run.may_write ? HostAccess::ReadWrite : HostAccess::Read;
+  const HostResult mapped =
+      map_fixed(host_of(run.virtual_page), ram_.descriptor(),
+                run.physical_page.address().value(), uint64_t{run.pages} * kPageSize, access,
+                run.pages <= 16 ? Population::Now : Population::OnTouch);
+  if (!mapped.ok()) {
+    (void)unmap_to_reserved(host_of(run.virtual_page), uint64_t{run.pages} * kPageSize);
+    return false;
+  }
+  for (uint32_t i = 0; i < run.pages; ++i) insert_record(run, i);
+  counters().shadow_fills++;
+  return true;
+}
+
+void ShadowSpace::insert_record(const ShadowRun& run, uint32_t index) {
+  auto* mapping = new ShadowMapping();
+  mapping->space = this;
+  mapping->virtual_page = run.virtual_page + index;
+  mapping->physical_page = run.physical_page + index;
+  mapping->may_write = run.may_write;
+  mapping->is_writable = run.may_write;
+  mapping->is_large = run.is_large;
+  mapping->is_global = run.is_global;
+  slots_[mapping->virtual_page.number()] = mapping;
+  region_count_[mapping->virtual_page.number() / kRegionPages]++;
+  ++mapped_pages_;
+  reverse_.of(mapping->physical_page).push_back(*mapping);
+  if (mapping->is_writable && traces_.is_traced(mapping->physical_page)) protect(*mapping);
+}
+
+void ShadowSpace::remove_record(GuestVirtualPage page) {
+  ShadowMapping* mapping = slots_[page.number()];
+  if (mapping == nullptr) return;
+  reverse_.of(mapping->physical_page).erase(ShadowMappings::s_iterator_to(*mapping));
+  slots_[page.number()] = nullptr;
+  region_count_[page.number() / kRegionPages]--;
+  --mapped_pages_;
+  delete mapping;
+}
+
+void ShadowSpace::protect(ShadowMapping& mapping) {
+  if (!mapping.is_writable) return;
+  spent_ += 2;  // checked at the next fill: here a record must stay where it is
+  mapping.is_writable = false;
+  const HostResult result = ringshift::protect(host_of(mapping.virtual_page), kPageSize,
+                                               HostAccess::Read);
+  CHECK(result.ok());  // the budget keeps us below vm.max_map_count; without the trace M2 is void
+}
+
+void ShadowSpace::drop_run(uint32_t first, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) remove_record(GuestVirtualPage(first + i));
+  const HostResult result =
+      unmap_to_reserved(host_of(GuestVirtualPage(first)), uint64_t{count} * kPageSize);
+  CHECK(result.ok());
+  counters().shadow_drops++;
+}
+
+void ShadowSpace::drop(GuestVirtualPage page) {
+  if (slots_[page.number()] != nullptr) drop_run(page.number(), 1);
+}
+
+void ShadowSpace::drop_region(GuestVirtualPage page) {
+  const uint32_t region = page.number() / kRegionPages;
+  if (region_count_[region] == 0) return;
+  counters().shadow_region_drops++;
+  drop_run(region * kRegionPages, kRegionPages);
+}
+
+void ShadowSpace::drop_all() {
+  for (uint32_t region = 0; region < region_count_.size(); ++region) {
+    if (region_count_[region] == 0) continue;
+    for (uint32_t i = 0; i < kRegionPages; ++i) {
+      remove_record(GuestVirtualPage(region * kRegionPages + i));
+    }
+  }
+  const HostResult result = unmap_to_reserved(base_, kWindowBytes);
+  CHECK(result.ok());
+  spent_ = 0;
+  counters().shadow_drops++;
+}
+
+void ShadowSpace::retain(const std::function<bool(const ShadowMapping&)>& keep) {
+  constexpr uint32_t kAskedAtOnce = 512;  // 2 MiB: the smallest large page
+  for (uint32_t region = 0; region < region_count_.size(); ++region) {
+    if (region_count_[region] == 0) continue;
+    const uint32_t first = region * kRegionPages;
+    for (uint32_t i = 0; i < kRegionPages; ++i) {
+      const ShadowMapping* mapping = slots_[first + i];
+      if (mapping == nullptr) continue;
+      const bool large = mapping->is_large;
+      const bool kept = keep(*mapping);
+      if (!large) {
+        if (!kept) drop_run(first + i, 1);
+        continue;
+      }
+      const uint32_t until = (i / kAskedAtOnce + 1) * kAskedAtOnce;
+      if (!kept) drop_run(first + i, until - i);
+      i = until - 1;
+    }
+  }
+}
+
+void ShadowSpace::verify_invariants() const {
+  size_t found = 0;
+  for (uint32_t number = 0; number < kPagesInSpace; ++number) {
+    if (region_count_[number / kRegionPages] == 0) {
+      number |= kRegionPages - 1;
+      continue;
+    }
+    const ShadowMapping* mapping = slots_[number];
+    if (mapping == nullptr) continue;
+    ++found;
+    CHECK(mapping->space == this && mapping->virtual_page.number() == number);
+    CHECK(!mapping->is_writable || mapping->may_write);
+    CHECK(!mapping->is_writable || !traces_.is_traced(mapping->physical_page));
+    CHECK(mapping->is_linked());
+  }
+  CHECK(found == mapped_pages_);
+}
+
+}  // namespace ringshift

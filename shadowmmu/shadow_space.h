@@ -1,0 +1,91 @@
+// ShadowSpace: one view of guest-linear space as host mappings: a 4 GiB window and what is in it.
+// Owns: the reserved window with its guard zones, the mappings in it. Does not own: RAM, traces.
+// Called by: coherence, the miss path. Keeps: M1 M3 M4. It is a TLB without a size limit: an entry
+// stays until the guest flushes it (SDM 3A 4.10.4), or a budget of host mappings is used up.
+// See docs/shadow-mmu.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/guest_memory.h"
+#include "shadowmmu/reverse_map.h"
+#include "shadowmmu/trace.h"
+
+namespace ringshift {
+
+// A run of guest pages, contiguous in both address kinds, with the same rights.
+struct ShadowRun {
+  GuestVirtualPage virtual_page;
+  GuestPhysicalPage physical_page;
+  uint32_t pages = 1;
+  bool may_write = false;
+  bool is_large = false;
+  bool is_global = false;
+};
+
+class ShadowSpace {
+ public:
+  // mapping_budget: host mappings (of vm.max_map_count) this space may use before it starts afresh.
+  static std::unique_ptr<ShadowSpace> create(GuestMemory& ram, ReverseMap& reverse,
+                                             TraceTable& traces, uint32_t mapping_budget,
+                                             std::string* error);
+  ~ShadowSpace();
+  ShadowSpace(const ShadowSpace&) = delete;
+  ShadowSpace& operator=(const ShadowSpace&) = delete;
+
+  // Host address of guest-linear 0. The window is followed and preceded by guard zones that catch
+  // any address one host instruction of a fragment can form.
+  [[nodiscard]] HostAddress base() const { return base_; }
+  [[nodiscard]] std::optional<GuestVirtual> linear_of(uint64_t host_address) const;
+
+  // Maps the run, replacing what was there. Traced pages come out read-only. False: the host
+  // refused (the caller interprets the access instead).
+  [[nodiscard]] bool fill(const ShadowRun& run);
+  [[nodiscard]] const ShadowMapping* find(GuestVirtualPage page) const {
+    return slots_[page.number()];
+  }
+  // The page has become traced: its mapping here loses write permission.
+  void protect(ShadowMapping& mapping);
+
+  void drop(GuestVirtualPage page);
+  // Every mapping of the 4 MiB around it (a large page may have been cut from it).
+  void drop_region(GuestVirtualPage page);
+  void drop_all();
+  // Drops the mappings `keep` refuses. Large mappings are asked about once for each 2 MiB.
+  void retain(const std::function<bool(const ShadowMapping&)>& keep);
+
+  [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
+  void verify_invariants() const;
+
+ private:
+  ShadowSpace(GuestMemory& ram, ReverseMap& reverse, TraceTable& traces, uint32_t budget)
+      : ram_(ram), reverse_(reverse), traces_(traces), budget_(budget) {}
+  [[nodiscard]] HostAddress host_of(GuestVirtualPage page) const {
+    return base_ + page.address().value();
+  }
+  void remove_record(GuestVirtualPage page);
+  void insert_record(const ShadowRun& run, uint32_t index);
+  void drop_run(uint32_t first, uint32_t count);
+  void spend(uint32_t mappings);
+
+  static constexpr uint32_t kPagesInSpace = 1U << 20;
+  static constexpr uint32_t kRegionPages = 1024;
+  GuestMemory& ram_;
+  ReverseMap& reverse_;
+  TraceTable& traces_;
+  uint32_t budget_;
+  uint32_t spent_ = 0;
+  HostAddress reservation_;
+  HostAddress base_;
+  ShadowMapping** slots_ = nullptr;  // by virtual page; lazily populated by the host
+  std::vector<uint32_t> region_count_;
+  size_t mapped_pages_ = 0;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,43 @@
+// TraceTable: which guest-physical pages are write-traced, and why.
+// Owns: one byte a page of RAM. Does not own: the mappings that enforce it (shadow spaces, TLBs).
+// Called by: coherence (sets and clears), shadow spaces and soft TLBs (ask). Keeps: M1 M2.
+// See docs/shadow-mmu.md.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "shadowmmu/base/address.h"
+
+namespace ringshift {
+
+enum class TraceReason : uint8_t {
+  TranslatedCode = 1,  // fragments came from bytes of the page
+};
+
+class TraceTable {
+ public:
+  explicit TraceTable(uint64_t ram_bytes) : reasons_(ram_bytes / kPageSize, 0) {}
+  // Pages beyond RAM are never traced: nothing is cached from them.
+  [[nodiscard]] bool is_traced(GuestPhysicalPage page) const {
+    return page.number() < reasons_.size() && reasons_[page.number()] != 0;
+  }
+  // True if it was not traced for this reason before.
+  bool add(GuestPhysicalPage page, TraceReason reason) {
+    if (page.number() >= reasons_.size()) return false;
+    uint8_t& bits = reasons_[page.number()];
+    const bool is_new = (bits & static_cast<uint8_t>(reason)) == 0;
+    bits = static_cast<uint8_t>(bits | static_cast<uint8_t>(reason));
+    return is_new;
+  }
+  void remove(GuestPhysicalPage page, TraceReason reason) {
+    if (page.number() >= reasons_.size()) return;
+    uint8_t& bits = reasons_[page.number()];
+    bits = static_cast<uint8_t>(bits & ~static_cast<uint8_t>(reason));
+  }
+
+ private:
+  std::vector<uint8_t> reasons_;
+};
+
+}  // namespace ringshift
