@@ -330,8 +330,8 @@ MaybeFault push_task_error_code(CpuContext& cpu, bool wide, const TaskSwitchRequ
   return kNoFault;
 }
 
-// Step 13 and what follows: faults here belong to the new task, before its first instruction.
-MaybeFault start_task(CpuContext& cpu, const TaskImage& task, const TaskSwitchRequest& request) {
+// Step 13: faults here belong to the new task, before its first instruction.
+MaybeFault load_task(CpuContext& cpu, const TaskImage& task) {
   GuestState& state = cpu.state;
   if (task.wide && (state.cr0 & kCr0Pg) != 0) {
     RETURN_IF_FAULT(write_cr3(cpu, task.cr3));
@@ -339,6 +339,16 @@ MaybeFault start_task(CpuContext& cpu, const TaskImage& task, const TaskSwitchRe
   RETURN_IF_FAULT(load_new_segments(cpu, task));
   if (state.eip > state.seg(SegmentRegister::Cs).limit) {
     return GuestFault::general_protection(0);
+  }
+  return kNoFault;
+}
+
+MaybeFault start_task(CpuContext& cpu, const TaskImage& task, const TaskSwitchRequest& request) {
+  if (MaybeFault fault = load_task(cpu, task)) {
+    if (fault->has_error_code && fault->vector != Vector::PageFault) {
+      fault->error_code |= request.external;
+    }
+    return fault;
   }
   if (request.push_error_code) {
     RETURN_IF_FAULT(push_task_error_code(cpu, task.wide, request));

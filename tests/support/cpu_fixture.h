@@ -172,12 +172,7 @@ class CpuFixture : public testing::Test {
     memory_->flush();
   }
 
-  GuestState state;
-  CpuModel model;
-  FixedTimeStampCounter tsc_;
-  RecordingCoherence coherence_;
-
- private:
+  // GDT, TSS and IDT as every test finds them.
   void set_up_tables() {
     set_gdt(kCode0, 0, 0xfffff, kFlatCode);
     set_gdt(kData0, 0, 0xfffff, kFlatData);
@@ -200,6 +195,13 @@ class CpuFixture : public testing::Test {
       set_idt(static_cast<uint8_t>(vector), kCode0, 0x8e);
     }
   }
+
+  GuestState state;
+  CpuModel model;
+  FixedTimeStampCounter tsc_;
+  RecordingCoherence coherence_;
+
+ private:
   void enter_protected_mode() {
     state.cr0 = kCr0Pe | kCr0Et;
     state.gdtr = {kGdt, 0xff};

@@ -1,3 +1,6 @@
+#include <random>
+
+#include "monitor/event_delivery.h"
 #include "monitor/segmentation.h"
 #include "tests/support/cpu_fixture.h"
 
@@ -152,6 +155,138 @@ TEST_F(FarTransfer, ReturnToInnerRingIsRefused) {
   set32(kStackTop, 0x1000);
   set32(kStackTop + 4, kCode0);
   EXPECT_EQ(far_return(cpu(), 0, k32), gp(kCode0));
+}
+
+// Tables, frames and selectors at random: whatever a guest prepares, a transfer that faults has
+// changed nothing (unless a task switch had committed), and one that succeeds leaves CPL
+// consistent.
+class RandomTransfer : public FarTransfer {
+ protected:
+  uint32_t word() { return static_cast<uint32_t>(generator_()); }
+  uint32_t pick(uint32_t count) { return word() % count; }
+  uint32_t random_selector() { return pick(40) * 8 + (pick(8) == 0 ? 4 : 0) + pick(4); }
+
+  // Mostly plausible descriptors: any type, low random limits as often as flat ones.
+  void fill_tables() {
+    set_up_tables();
+    for (uint32_t at = kGdt; at < kGdt + 0x100; at += 8) {
+      if (pick(4) == 0) {
+        set32(at, word());
+        set32(at + 4, (word() & 0x00ffffffU) | (pick(4) == 0 ? 0 : 0x8000U));
+      }
+    }
+    for (uint32_t at = kIdt; at < kIdt + 0x200; at += 8) {
+      if (pick(2) == 0) {
+        continue;
+      }
+      set_gate(at, static_cast<uint16_t>(random_selector()), word() & 0x3ffffU,
+               (pick(8) == 0 ? 0 : 0x80U) | (pick(4) << 5) | pick(16));
+    }
+    for (const uint32_t tss : {kTss, kOtherTss}) {
+      for (uint32_t field = 0; field < 104; field += 4) {
+        if (pick(2) == 0) {
+          set32(tss + field, pick(3) == 0 ? word() & 0xfffffU : random_selector());
+        }
+      }
+    }
+    for (uint32_t at = kStackTop; at < kStackTop + 64; at += 4) {
+      set32(at, pick(2) == 0 ? random_selector() : word() & 0x3ffffU);
+    }
+  }
+  void choose_state() {
+    enter_ring(std::array<unsigned, 3>{0, 1, 3}[pick(3)]);
+    state.tr = {kTss, pick(8) == 0 ? 0x20U : 0x2fffU, kTssSelector, 0x8b};
+    state.eflags = kFlagReservedOne | (word() & (kFlagNt | kFlagIopl | kFlagIf));
+    state.cr0 = kCr0Pe | kCr0Et;
+    if (pick(4) == 0) {
+      enable_paging();
+      unmap((1 + pick(12)) << 12);
+    }
+    state.sysenter_cs = random_selector();
+    if (pick(5) == 0) {
+      enter_v86(pick(4));
+    }
+  }
+  MaybeFault run_one() {
+    const auto target = static_cast<uint16_t>(random_selector());
+    const OperandSize size = pick(2) == 0 ? k16 : k32;
+    switch (pick(6)) {
+      case 0:
+        return far_jump(cpu(), target, word() & 0x3ffffU, size, 0x30007);
+      case 1:
+        return far_call(cpu(), target, word() & 0x3ffffU, size, 0x30007);
+      case 2:
+        return far_return(cpu(), static_cast<uint16_t>(pick(32)), size);
+      case 3:
+        return interrupt_return(cpu(), size, 0x30007);
+      case 4:
+        return pick(2) == 0 ? sysenter(cpu()) : sysexit(cpu());
+      default:
+        return load_segment(cpu(), static_cast<SegmentRegister>(pick(6)), target);
+    }
+  }
+  void expect_consistent() {
+    ASSERT_EQ(state.eflags & kFlagReservedOne, kFlagReservedOne);
+    if (state.v86_mode()) {
+      ASSERT_EQ(state.cpl, 3);
+      return;
+    }
+    ASSERT_EQ(selector_ring(SegmentRegister::Cs), state.cpl);
+    ASSERT_EQ(selector_ring(SegmentRegister::Ss), state.cpl);
+    ASSERT_EQ(state.seg(SegmentRegister::Ss).dpl(), state.cpl);
+  }
+  [[nodiscard]] unsigned selector_ring(SegmentRegister name) const { return selector(name) & 3U; }
+
+  std::mt19937 generator_{12345};
+};
+
+TEST_F(RandomTransfer, FaultsChangeNothingAndSuccessIsConsistent) {
+  int succeeded = 0;
+  for (int round = 0; round < 40000; ++round) {
+    if (round % 16 == 0) {
+      fill_tables();
+    }
+    choose_state();
+    const GuestState before = state;
+    if (!run_one()) {
+      ++succeeded;
+      expect_consistent();
+    } else if ((state.cr0 & kCr0Ts) == 0) {
+      ASSERT_EQ(std::memcmp(&before, &state, sizeof(state)), 0) << "round " << round;
+    }
+    if (HasFatalFailure()) {
+      FAIL() << "round " << round;
+    }
+  }
+  EXPECT_GT(succeeded, 4000);
+}
+
+TEST_F(RandomTransfer, DeliveryAlwaysEnds) {
+  int delivered = 0;
+  for (int round = 0; round < 40000; ++round) {
+    if (round % 16 == 0) {
+      fill_tables();
+    }
+    choose_state();
+    Event event;
+    event.kind = static_cast<EventKind>(pick(5));
+    event.vector = static_cast<uint8_t>(pick(0x44));
+    event.has_error_code = event.kind == EventKind::Exception && pick(2) == 0;
+    event.return_eip = 0x30002;
+    const GuestState before = state;
+    if (deliver(cpu(), event, 0x30000) == DeliveryResult::Delivered) {
+      ++delivered;
+      expect_consistent();
+    } else if ((state.cr0 & kCr0Ts) == 0) {
+      ASSERT_EQ(state.eip, before.eip);
+      ASSERT_EQ(state.activity, ActivityState::Shutdown);
+    }
+    state.activity = ActivityState::Running;
+    if (HasFatalFailure()) {
+      FAIL() << "round " << round;
+    }
+  }
+  EXPECT_GT(delivered, 4000);
 }
 
 }  // namespace
