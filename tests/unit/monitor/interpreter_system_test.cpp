@@ -1,0 +1,183 @@
+#include "tests/support/interpreter_fixture.h"
+
+namespace ringshift {
+namespace {
+
+using InterpreterSystem = InterpreterFixture;
+
+TEST_F(InterpreterSystem, PopFlagsInRingThreeKeepsIfAndIopl) {
+  enter_ring(3);
+  esp() = kStackTop;
+  set32(kStackTop, kFlagIf | kFlagIopl | kFlagCf | kFlagAc);
+  run({0x9d});  // popfd
+  EXPECT_EQ(state.eflags, kFlagReservedOne | kFlagCf | kFlagAc);
+}
+
+TEST_F(InterpreterSystem, PopFlagsInRingZeroSetsIfAndIopl) {
+  set32(kStackTop, kFlagIf | kFlagIopl);
+  run({0x9d});
+  EXPECT_EQ(state.eflags, kFlagReservedOne | kFlagIf | kFlagIopl);
+}
+
+TEST_F(InterpreterSystem, PushFlagsHidesResumeAndVirtualMode) {
+  state.eflags |= kFlagRf | kFlagId;
+  run({0x9c});
+  EXPECT_EQ(get32(kStackTop - 4), kFlagReservedOne | kFlagId);
+}
+
+TEST_F(InterpreterSystem, PushFlagsInV86NeedsIoplThree) {
+  enter_v86(2);
+  EXPECT_EQ(fault({0x9c}), GuestFault::general_protection(0));
+  enter_v86(3);
+  run({0x9c});
+}
+
+TEST_F(InterpreterSystem, CliNeedsIopl) {
+  enter_ring(3);
+  EXPECT_EQ(fault({0xfa}), GuestFault::general_protection(0));
+  state.eflags |= kFlagIopl | kFlagIf;
+  run({0xfa});
+  EXPECT_EQ(state.eflags & kFlagIf, 0U);
+}
+
+TEST_F(InterpreterSystem, PrivilegedInstructionsFaultInRingThree) {
+  enter_ring(3);
+  const GuestFault expected = GuestFault::general_protection(0);
+  EXPECT_EQ(fault({0xf4}), expected);                          // hlt
+  EXPECT_EQ(fault({0x0f, 0x20, 0xc0}), expected);              // mov eax, cr0
+  EXPECT_EQ(fault({0x0f, 0x22, 0xd8}), expected);              // mov cr3, eax
+  EXPECT_EQ(fault({0x0f, 0x06}), expected);                    // clts
+  EXPECT_EQ(fault({0x0f, 0x01, 0x15, 0, 0, 5, 0}), expected);  // lgdt
+  EXPECT_EQ(fault({0x0f, 0x01, 0x38}), expected);              // invlpg
+  EXPECT_EQ(fault({0x0f, 0x32}), expected);                    // rdmsr
+  EXPECT_EQ(fault({0x0f, 0x09}), expected);                    // wbinvd
+  EXPECT_EQ(fault({0x0f, 0x00, 0xd0}), expected);              // lldt ax
+}
+
+TEST_F(InterpreterSystem, HaltReportsAndMovesOn) {
+  EXPECT_EQ(step({0xf4}).kind, StepKind::Halted);
+  EXPECT_EQ(state.eip, kCode + 1);
+}
+
+TEST_F(InterpreterSystem, GlobalDescriptorTableStoreIsAllowedEverywhere) {
+  enter_ring(3);
+  run({0x0f, 0x01, 0x05, 0, 0, 5, 0});  // sgdt [kData]
+  EXPECT_EQ(get16(kData), 0xff);
+  EXPECT_EQ(get32(kData + 2), kGdt);
+}
+
+TEST_F(InterpreterSystem, SixteenBitTableLoadTakesTwentyFourBits) {
+  set16(kData, 0x123);
+  set32(kData + 2, 0xaabbccdd);
+  run({0x66, 0x0f, 0x01, 0x1d, 0, 0, 5, 0});  // lidt
+  EXPECT_EQ(state.idtr.base, 0xbbccddU);
+  EXPECT_EQ(state.idtr.limit, 0x123U);
+}
+
+TEST_F(InterpreterSystem, MachineStatusCannotLeaveProtectedMode) {
+  eax() = kCr0Ts;
+  run({0x0f, 0x01, 0xf0});  // lmsw ax
+  EXPECT_NE(state.cr0 & kCr0Pe, 0U);
+  EXPECT_NE(state.cr0 & kCr0Ts, 0U);
+}
+
+TEST_F(InterpreterSystem, MoveFromControlRegisterIgnoresMod) {
+  state.cr2 = 0x1234;
+  run({0x0f, 0x20, 0x10});  // mov eax, cr2 with mod 0
+  EXPECT_EQ(eax(), 0x1234U);
+}
+
+TEST_F(InterpreterSystem, TimeStampCanBeRestricted) {
+  enter_ring(3);
+  run({0x0f, 0x31});
+  EXPECT_EQ(eax(), 1000U);
+  state.cr4 |= kCr4Tsd;
+  EXPECT_EQ(fault({0x0f, 0x31}), GuestFault::general_protection(0));
+}
+
+TEST_F(InterpreterSystem, SelectorQueriesAreUndefinedInV86) {
+  enter_v86(3);
+  EXPECT_EQ(fault({0x0f, 0x02, 0xc0}), GuestFault::invalid_opcode());  // lar
+  EXPECT_EQ(fault({0x63, 0xc0}), GuestFault::invalid_opcode());        // arpl
+}
+
+TEST_F(InterpreterSystem, AdjustRplRaisesToTheCallersLevel) {
+  eax() = 0x10;
+  ecx() = 0x1b;
+  run({0x63, 0xc8});  // arpl ax, cx
+  EXPECT_EQ(eax(), 0x13U);
+  EXPECT_NE(flags() & kFlagZf, 0U);
+}
+
+TEST_F(InterpreterSystem, PortAccessWithoutPermissionFaults) {
+  enter_ring(3);
+  edx() = 0x3f8;
+  run({0xec});                         // in al, dx
+  set8(kTss + 104 + 0x3f8 / 8, 0x01);  // the I/O map's bit of that port
+  EXPECT_EQ(fault({0xec}), GuestFault::general_protection(0));
+}
+
+TEST_F(InterpreterSystem, PushOfASegmentRegisterWritesTwoBytes) {
+  set32(kStackTop - 4, 0xaaaaaaaa);
+  run({0x1e});  // push ds
+  EXPECT_EQ(get32(kStackTop - 4), 0xaaaa0000U | kData0);
+  EXPECT_EQ(esp(), kStackTop - 4);
+}
+
+TEST_F(InterpreterSystem, PopEspTakesTheValueRead) {
+  set32(kStackTop, 0x8888);
+  run({0x5c});
+  EXPECT_EQ(esp(), 0x8888U);
+}
+
+TEST_F(InterpreterSystem, PopToMemoryComputesItsAddressWithTheNewEsp) {
+  set32(kStackTop, 0x4242);
+  run({0x8f, 0x44, 0x24, 0x08});  // pop dword [esp+8]
+  EXPECT_EQ(get32(kStackTop + 4 + 8), 0x4242U);
+}
+
+TEST_F(InterpreterSystem, PushAllStoresTheOldStackPointer) {
+  run({0x60});
+  EXPECT_EQ(get32(kStackTop - 20), kStackTop);
+  EXPECT_EQ(esp(), kStackTop - 32);
+  run({0x61});
+  EXPECT_EQ(esp(), kStackTop);
+}
+
+TEST_F(InterpreterSystem, EnterCopiesTheDisplay) {
+  ebp() = kData + 0x100;
+  set32(kData + 0xfc, 0x1111);
+  run({0xc8, 0x10, 0x00, 0x02});  // enter 16, 2
+  EXPECT_EQ(get32(kStackTop - 4), kData + 0x100);
+  EXPECT_EQ(get32(kStackTop - 8), 0x1111U);
+  EXPECT_EQ(get32(kStackTop - 12), kStackTop - 4);
+  EXPECT_EQ(ebp(), kStackTop - 4);
+  EXPECT_EQ(esp(), kStackTop - 12 - 16);
+}
+
+TEST_F(InterpreterSystem, RealModeUsesSixteenBitOperandsAndSegments) {
+  enter_real_mode();
+  state.reg(Gpr::Ebx) = 0x0010;
+  set16(0x10000 + 0x12, 0xbeef);
+  run({0x8b, 0x47, 0x02});  // mov ax, [bx+2]
+  EXPECT_EQ(eax(), 0xbeefU);
+  EXPECT_EQ(state.eip, 0x103U);
+}
+
+TEST_F(InterpreterSystem, RealModeFarJumpLoadsTheSegment) {
+  enter_real_mode();
+  run({0xea, 0x34, 0x12, 0x00, 0x20});  // jmp 2000:1234
+  EXPECT_EQ(state.eip, 0x1234U);
+  EXPECT_EQ(state.seg(SegmentRegister::Cs).base, 0x20000U);
+}
+
+TEST_F(InterpreterSystem, AlignmentIsCheckedInRingThreeOnly) {
+  state.cr0 |= kCr0Am;
+  state.eflags |= kFlagAc;
+  run({0xa1, 1, 0, 5, 0});  // mov eax, [kData+1]
+  enter_ring(3);
+  EXPECT_EQ(fault({0xa1, 1, 0, 5, 0}), GuestFault::with_code(Vector::AlignmentCheck, 0));
+}
+
+}  // namespace
+}  // namespace ringshift
