@@ -107,6 +107,18 @@ void Coherence::on_paging_mode_changed() {
     verify_supervisor_code(true);
     return;
   }
+  forget_all_mappings();
+}
+
+void Coherence::on_a20_changed() {
+  ++flush_epoch_;
+  current_user_ = nullptr;
+  user_returns_stale_ = true;
+  flush_soft_tlbs();
+  forget_all_mappings();
+}
+
+void Coherence::forget_all_mappings() {
   window_->drop_all();
   users_.clear();
   supervisor_.pages.clear();

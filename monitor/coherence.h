@@ -48,6 +48,8 @@ class Coherence final : public WriteObserver,
   void on_cr3_loaded() override;
   void on_page_invalidated(GuestVirtual address) override;
   void on_paging_mode_changed() override;
+  // The A20 gate moved: every guest-physical address we remember may be another.
+  void on_a20_changed();
   // CodeSource
   [[nodiscard]] std::span<const uint8_t> code_at(GuestVirtual address, Privilege privilege,
                                                  GuestPhysical* physical) override;
@@ -96,6 +98,7 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] bool still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege);
   void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void flush_soft_tlbs();
+  void forget_all_mappings();
   void retain_window(bool globals_too);
   [[nodiscard]] bool still_shadows(const ShadowMapping& mapping);
   [[nodiscard]] ShadowRun run_for(GuestVirtual address, const Translation& translation) const;

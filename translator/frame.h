@@ -6,6 +6,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
 
 #include "shadowmmu/base/address.h"
 #include "translator/guest_state.h"
@@ -61,6 +63,20 @@ struct alignas(4096) Frame {
   alignas(64) SoftTlb user_tlb;
   // Loaded from at backward and indirect branches; made unreadable when attention is wanted.
   alignas(4096) std::array<uint8_t, kPageSize> poll_page{};
+};
+
+// A Frame in pages of its own (the poll page changes protection).
+class FrameStorage {
+ public:
+  static std::unique_ptr<FrameStorage> create(std::string* error);
+  ~FrameStorage();
+  FrameStorage(const FrameStorage&) = delete;
+  FrameStorage& operator=(const FrameStorage&) = delete;
+  [[nodiscard]] Frame& frame() { return *frame_; }
+
+ private:
+  explicit FrameStorage(Frame* frame) : frame_(frame) {}
+  Frame* frame_;
 };
 
 // Displacement of a Frame member from the frame register, which points at `slots`.

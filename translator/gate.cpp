@@ -36,30 +36,43 @@ const char* exit_reason_name(ExitReason reason) {
   return "?";
 }
 
-std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::string* error) {
+std::unique_ptr<FrameStorage> FrameStorage::create(std::string* error) {
+  const uint64_t mapped = map_anonymous(sizeof(Frame));
+  if (mapped == 0) {
+    *error = std::string("cannot map the vCPU frame: ") + std::strerror(errno);
+    return nullptr;
+  }
+  auto* frame = new (reinterpret_cast<void*>(mapped)) Frame();
+  return std::unique_ptr<FrameStorage>(new FrameStorage(frame));
+}
+
+FrameStorage::~FrameStorage() {
+  frame_->~Frame();
+  munmap(frame_, sizeof(Frame));
+}
+
+std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::string* error,
+                                   std::unique_ptr<FrameStorage> storage) {
   auto gate = std::unique_ptr<Gate>(new Gate(stubs, arena));
-  const uint64_t frame = map_anonymous(sizeof(Frame));
-  bool mapped = frame != 0;
+  gate->storage_ = storage ? std::move(storage) : FrameStorage::create(error);
+  if (gate->storage_ == nullptr) return nullptr;
+  gate->frame_ = &gate->storage_->frame();
+  bool mapped = true;
   for (uint64_t& stack : gate->return_stacks_) {
     stack = map_anonymous(kReturnStackBytes);
     mapped = mapped && stack != 0 &&
              mprotect(reinterpret_cast<void*>(stack), kPageSize, PROT_NONE) == 0;
   }
   if (!mapped) {
-    *error = std::string("cannot map the vCPU frame: ") + std::strerror(errno);
+    *error = std::string("cannot map the return stacks: ") + std::strerror(errno);
     return nullptr;
   }
-  gate->frame_ = new (reinterpret_cast<void*>(frame)) Frame();
   gate->reset_return_stack(Privilege::User);
   gate->reset_return_stack(Privilege::Supervisor);
   return gate;
 }
 
 Gate::~Gate() {
-  if (frame_ != nullptr) {
-    frame_->~Frame();
-    munmap(frame_, sizeof(Frame));
-  }
   for (uint64_t stack : return_stacks_) {
     if (stack != 0) munmap(reinterpret_cast<void*>(stack), kReturnStackBytes);
   }

@@ -19,7 +19,9 @@ namespace ringshift {
 
 class Gate {
  public:
-  static std::unique_ptr<Gate> create(const Stubs& stubs, CodeArena& arena, std::string* error);
+  // storage: made beforehand where others need the state earlier; null: a new one.
+  static std::unique_ptr<Gate> create(const Stubs& stubs, CodeArena& arena, std::string* error,
+                                      std::unique_ptr<FrameStorage> storage = nullptr);
   ~Gate();
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
@@ -58,6 +60,7 @@ class Gate {
   static constexpr uint64_t kReturnStackBytes = 256 * 1024;
   const Stubs& stubs_;
   CodeArena& arena_;
+  std::unique_ptr<FrameStorage> storage_;
   Frame* frame_ = nullptr;
   std::array<uint64_t, 2> return_stacks_{};  // lowest addresses; the first page of each is a guard
   std::array<uint64_t, 2> return_stack_tops_{};  // RSP of the one not selected

@@ -25,6 +25,14 @@ const RecoveryPoint& recovery_point(const std::vector<RecoveryPoint>& points,
   return *std::prev(after);
 }
 
+uint32_t resume_offset(const std::vector<RecoveryPoint>& points, uint32_t host_offset) {
+  const RecoveryPoint* point = &recovery_point(points, host_offset);
+  // An instruction's sequence may have several points; they are adjacent and name the same EIP.
+  while (point != points.data() && (point - 1)->guest_eip == point->guest_eip) --point;
+  CHECK(point->kind == RecoveryKind::Boundary);
+  return point->host_offset;
+}
+
 void recover(const RecoveryPoint& point, uint32_t address_register, uint64_t window_base,
              GuestState* state) {
   state->eip = point.guest_eip;

@@ -14,6 +14,10 @@ namespace ringshift {
 [[nodiscard]] const RecoveryPoint& recovery_point(const std::vector<RecoveryPoint>& points,
                                                   uint32_t host_offset);
 
+// Where to re-enter to run the instruction at host_offset again: its first host instruction.
+[[nodiscard]] uint32_t resume_offset(const std::vector<RecoveryPoint>& points,
+                                     uint32_t host_offset);
+
 // state's general registers hold the host registers as the gate saved them; makes them, and EIP,
 // the guest's at the boundary `point` describes. address_register: R8D when the code stopped.
 void recover(const RecoveryPoint& point, uint32_t address_register, uint64_t window_base,

@@ -70,6 +70,19 @@ void TranslationCache::link(uint32_t number, Fragment& to, const SafePoint&) {
   counters().links_made++;
 }
 
+void TranslationCache::link_through_table(uint32_t number, uint64_t dispatch, const SafePoint&) {
+  const Link& link = links_[number];
+  CHECK(link.from != nullptr && link.to == nullptr);
+  // mov r8d, destination; jmp dispatch: shorter than the stub it replaces.
+  const uint64_t stub = link.from->code.address + link.stub_offset;
+  std::array<uint8_t, 11> code = {0x41, 0xb8, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0};
+  std::memcpy(&code[2], &link.destination_eip, sizeof(uint32_t));
+  const auto relative = static_cast<uint32_t>(dispatch - (stub + code.size()));
+  std::memcpy(&code[7], &relative, sizeof(relative));
+  std::memcpy(arena_.write_view({stub}).bytes, code.data(), code.size());
+  counters().links_through_table++;
+}
+
 void TranslationCache::undo(uint32_t number) {
   Link& link = links_[number];
   if (link.to == nullptr) return;
@@ -159,6 +172,7 @@ void TranslationCache::drop_all(const SafePoint&) {
   by_page_.clear();
   fragments_.clear();
   links_.clear();
+  ++epoch_;
   arena_.reset();
 }
 

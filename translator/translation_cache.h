@@ -44,6 +44,9 @@ class TranslationCache {
   };
   [[nodiscard]] LinkView link_view(uint32_t link) const;
   void link(uint32_t link, Fragment& to, const SafePoint&);
+  // Makes the link's stub a jump to `dispatch` with the destination in R8D: what links cannot join
+  // directly goes through the jump table. For good: the stub dies with its fragment.
+  void link_through_table(uint32_t link, uint64_t dispatch, const SafePoint&);
   void unlink_all(const SafePoint&);
 
   [[nodiscard]] bool has_code(GuestPhysicalPage page) const;
@@ -54,6 +57,8 @@ class TranslationCache {
   void drop(Fragment& fragment, const SafePoint&);
   void drop_all(const SafePoint&);
 
+  // Changes whenever link numbers lose their meaning (drop_all).
+  [[nodiscard]] uint64_t epoch() const { return epoch_; }
   [[nodiscard]] size_t size() const { return by_key_.size(); }
   void verify_invariants() const;
 
@@ -89,6 +94,7 @@ class TranslationCache {
   std::unordered_map<TranslationKey, Fragment*, KeyHash> by_key_;
   std::unordered_map<GuestPhysicalPage, PageMembers> by_page_;
   std::vector<Link> links_;
+  uint64_t epoch_ = 0;
 };
 
 }  // namespace ringshift

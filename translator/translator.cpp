@@ -58,7 +58,7 @@ void Translator::count_treatments() const {
       case Treatment::DirectBranch: count.treatment_direct_branch++; break;
       case Treatment::IndirectBranch: count.treatment_indirect_branch++; break;
       case Treatment::Inline: count.treatment_inline++; break;
-      case Treatment::Interpret: count.treatment_exit++; break;
+      case Treatment::Interpret: count.treatment_interpret++; break;
     }
   }
 }

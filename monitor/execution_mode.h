@@ -1,0 +1,31 @@
+// Execution mode: which engine may run the guest's next instruction, and why. Pure.
+// Owns: nothing. Called by: vcpu at every safe point. What translated code assumes and its key does
+// not say is checked here: flat segments, 32-bit code, no single-stepping. Keeps: T1.
+// See docs/architecture.md.
+#pragma once
+
+#include <cstdint>
+
+#include "translator/guest_state.h"
+
+namespace ringshift {
+
+enum class Engine : uint8_t { Translate, Interpret };
+
+enum class ModeReason : uint8_t {
+  Translatable,
+  RealMode,
+  Virtual8086,
+  SixteenBitCode,
+  SegmentsNotFlat,
+  MiddleRing,      // CPL 1 or 2
+  SingleStep,      // TF
+  Breakpoints,     // DR7 enables any
+  InterruptShadow,  // the one instruction after STI or MOV SS
+  AlignmentChecks,  // CPL 3 with CR0.AM and EFLAGS.AC
+};
+
+[[nodiscard]] ModeReason execution_mode(const GuestState& state);
+[[nodiscard]] const char* mode_reason_name(ModeReason reason);
+
+}  // namespace ringshift

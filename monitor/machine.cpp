@@ -1,0 +1,202 @@
+#include "monitor/machine.h"
+
+#include <x86intrin.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+
+#include "monitor/control_registers.h"
+#include "monitor/host_signals.h"
+#include "shadowmmu/base/check.h"
+
+namespace ringshift {
+namespace {
+
+class NullSerial final : public SerialBackend {
+ public:
+  void transmit(uint8_t) override {}
+};
+
+class FileSerial final : public SerialBackend {
+ public:
+  explicit FileSerial(std::FILE* file) : file_(file) {}
+  ~FileSerial() override { std::fclose(file_); }
+  FileSerial(const FileSerial&) = delete;
+  FileSerial& operator=(const FileSerial&) = delete;
+  void transmit(uint8_t byte) override {
+    std::fputc(byte, file_);
+    if (byte == '\n') std::fflush(file_);
+  }
+
+ private:
+  std::FILE* file_;
+};
+
+// The machine whose state a failing CHECK prints.
+Machine* g_running = nullptr;
+
+void print_running_machine() {
+  restore_terminal();
+  if (g_running != nullptr) g_running->print_state();
+}
+
+}  // namespace
+
+uint64_t HostTimeStampCounter::read() { return __rdtsc() + state_.tsc_offset; }
+
+std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::string* error) {
+  auto machine = std::unique_ptr<Machine>(new Machine(config));
+  if (!machine->build(error)) return nullptr;
+  return machine;
+}
+
+bool Machine::build(std::string* error) {
+  memory_ = GuestMemory::create(config_.memory_bytes, error);
+  if (memory_ == nullptr) return false;
+  if (!build_processor(error) || !build_board(error)) return false;
+  reset(state());
+  // The guest's TSC starts at zero with the machine.
+  state().tsc_offset = 0 - static_cast<uint64_t>(__rdtsc());
+  const BootResult booted = boot_guest(config_.boot, *memory_, state());
+  if (!booted.ok) {
+    *error = booted.error;
+    return false;
+  }
+  linear_->flush();
+  coherence_->on_paging_mode_changed();
+  VcpuParts parts{.cpu = *cpu_,
+                  .interpreter = *interpreter_,
+                  .interrupts = board_->interrupts(),
+                  .clock = *clock_,
+                  .attention = attention_,
+                  .gate = gate_.get(),
+                  .translator = translator_.get(),
+                  .coherence = coherence_.get(),
+                  .service_host = [this] { service_host(); },
+                  .before_sleep =
+                      [this] {
+                        if (console_ != nullptr) console_->flush();
+                      }};
+  vcpu_ = std::make_unique<Vcpu>(parts, config_.vcpu);
+  return true;
+}
+
+bool Machine::build_processor(std::string* error) {
+  frame_storage_ = FrameStorage::create(error);
+  if (frame_storage_ == nullptr) return false;
+  frame_ = &frame_storage_->frame();
+  physical_ = std::make_unique<PhysicalMemory>(*memory_, memory_bus_);
+  linear_ = std::make_unique<LinearMemory>(*physical_, state());
+  coherence_ = Coherence::create(*physical_, *linear_, state(), error);
+  if (coherence_ == nullptr) return false;
+  config_.translator.features.sse2_and_later = config_.cpu.sse42;
+  translator_ = Translator::create(config_.translator, *coherence_, *coherence_, *coherence_,
+                                   *coherence_, error);
+  if (translator_ == nullptr) return false;
+  gate_ = Gate::create(translator_->stubs(), translator_->arena(), error,
+                       std::move(frame_storage_));
+  if (gate_ == nullptr) return false;
+  coherence_->attach(gate_.get(), &translator_->cache(), &translator_->arena());
+  physical_->set_observer(coherence_.get());
+  tsc_ = std::make_unique<HostTimeStampCounter>(state());
+  cpu_ = std::make_unique<CpuContext>(
+      CpuContext{state(), *linear_, ports_, *tsc_, *coherence_, config_.cpu});
+  fpu_ = FpuUnit::create(error);
+  if (fpu_ == nullptr) return false;
+  interpreter_ = std::make_unique<Interpreter>(*cpu_, *fpu_);
+  attention_.set_gate(gate_.get());
+  return true;
+}
+
+bool Machine::build_board(std::string* error) {
+  clock_ = HostClock::create(error);
+  if (clock_ == nullptr) return false;
+  switch (config_.serial) {
+    case SerialTarget::None:
+      serial_ = std::make_unique<NullSerial>();
+      break;
+    case SerialTarget::File: {
+      std::FILE* file = std::fopen(config_.serial_path.c_str(), "wb");
+      if (file == nullptr) {
+        *error = "cannot write " + config_.serial_path + ": " + std::strerror(errno);
+        return false;
+      }
+      serial_ = std::make_unique<FileSerial>(file);
+      break;
+    }
+    case SerialTarget::Console: {
+      HostConsoleConfig console;
+      console.input = config_.raw_console ? 0 : -1;
+      console.notify = [this] { attention_.raise(); };
+      console.on_quit = [this] {
+        vcpu_->request_stop(StopReason::Quit);
+        attention_.raise();
+      };
+      auto made = std::make_unique<HostConsole>(std::move(console));
+      console_ = made.get();
+      serial_ = std::move(made);
+      break;
+    }
+  }
+  PcBoardConfig board;
+  board.ram_bytes = config_.memory_bytes;
+  board.epoch_seconds = std::time(nullptr);
+  board.serial0 = serial_.get();
+  board.debug_console = serial_.get();
+  board.on_debug_exit = [this](uint8_t value) {
+    debug_exit_value_ = value;
+    vcpu_->request_stop(StopReason::DebugExit);
+  };
+  board.on_reset = [this] { vcpu_->request_stop(StopReason::Reset); };
+  board.on_a20 = [this](bool enabled) {
+    if (physical_->a20() == enabled) return;
+    physical_->set_a20(enabled);
+    linear_->flush();
+    coherence_->on_a20_changed();
+  };
+  board_ = std::make_unique<PcBoard>(*clock_, ports_, memory_bus_, board);
+  board_->interrupts().set_on_output([this] { attention_.raise(); });
+  board_->serial(0).set_on_room([this] { attention_.raise(); });
+  return true;
+}
+
+void Machine::service_host() {
+  if (console_ == nullptr || !console_->has_input()) return;
+  console_->deliver_input(
+      [this](std::span<const uint8_t> bytes) { return board_->serial(0).receive(bytes); });
+}
+
+MachineOutcome Machine::run() {
+  MachineOutcome outcome;
+  std::string error;
+  g_running = this;
+  set_check_hook(print_running_machine);
+  if (!HostSignals::install(gate_.get(), &attention_, &error)) {
+    outcome.reason = StopReason::Unimplemented;
+    outcome.message = error;
+    return outcome;
+  }
+  outcome.reason = vcpu_->run();
+  HostSignals::uninstall();
+  set_check_hook(nullptr);
+  g_running = nullptr;
+  outcome.debug_exit_value = debug_exit_value_;
+  outcome.message = vcpu_->message();
+  if (console_ != nullptr) console_->flush();
+  return outcome;
+}
+
+void Machine::print_state() const {
+  const GuestState& s = frame_->state;
+  std::fprintf(stderr,
+               "guest: eip=%08x eflags=%08x cpl=%u cr0=%08x cr2=%08x cr3=%08x cr4=%08x\n"
+               "       eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%08x ebp=%08x esi=%08x edi=%08x\n",
+               s.eip, s.eflags, static_cast<unsigned>(s.cpl), s.cr0, s.cr2, s.cr3, s.cr4,
+               s.gpr[0], s.gpr[1], s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7]);
+}
+
+Machine::~Machine() = default;
+
+}  // namespace ringshift

@@ -1,0 +1,109 @@
+// Machine: builds and owns one virtual machine; the order of its members is the wiring diagram.
+// Owns: everything of one VM. Called by: main, tests, bench. One machine runs in a process at a time.
+// See docs/architecture.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "devices/bus.h"
+#include "devices/host_console.h"
+#include "devices/pc_board.h"
+#include "monitor/attention.h"
+#include "monitor/boot.h"
+#include "monitor/coherence.h"
+#include "monitor/cpu_context.h"
+#include "monitor/host_clock.h"
+#include "monitor/interpreter.h"
+#include "monitor/linear_memory.h"
+#include "monitor/physical_memory.h"
+#include "monitor/vcpu.h"
+#include "shadowmmu/guest_memory.h"
+#include "translator/fpu_unit.h"
+#include "translator/gate.h"
+#include "translator/translator.h"
+
+namespace ringshift {
+
+enum class SerialTarget : uint8_t { Console, None, File };
+
+struct MachineConfig {
+  BootRequest boot;
+  uint64_t memory_bytes = 128U << 20;
+  CpuModel cpu;
+  VcpuConfig vcpu;
+  TranslatorConfig translator;
+  SerialTarget serial = SerialTarget::Console;
+  std::string serial_path;  // SerialTarget::File: what the guest prints goes there
+  bool raw_console = true;  // read our standard input as the guest's serial input
+};
+
+// How a run ended.
+struct MachineOutcome {
+  StopReason reason = StopReason::Halted;
+  uint8_t debug_exit_value = 0;  // StopReason::DebugExit: what the guest wrote
+  std::string message;           // Unimplemented: what and where
+};
+
+// The host's time-stamp counter plus the guest's offset.
+class HostTimeStampCounter final : public TimeStampCounter {
+ public:
+  explicit HostTimeStampCounter(const GuestState& state) : state_(state) {}
+  [[nodiscard]] uint64_t read() override;
+
+ private:
+  const GuestState& state_;
+};
+
+class Machine {
+ public:
+  // Null with one line in *error if the host refuses something or the image is bad.
+  static std::unique_ptr<Machine> create(const MachineConfig& config, std::string* error);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  [[nodiscard]] MachineOutcome run();
+
+  [[nodiscard]] PcBoard& board() { return *board_; }
+  [[nodiscard]] GuestState& state() { return frame_->state; }
+  [[nodiscard]] GuestMemory& memory() { return *memory_; }
+  [[nodiscard]] Translator& translator() { return *translator_; }
+  [[nodiscard]] Coherence& coherence() { return *coherence_; }
+  // Prints what a person needs to see when we stop for a reason of our own (one CHECK away).
+  void print_state() const;
+
+ private:
+  explicit Machine(const MachineConfig& config) : config_(config) {}
+  [[nodiscard]] bool build(std::string* error);
+  [[nodiscard]] bool build_processor(std::string* error);
+  [[nodiscard]] bool build_board(std::string* error);
+  void service_host();
+
+  MachineConfig config_;
+  Attention attention_;
+  std::unique_ptr<GuestMemory> memory_;
+  PortBus ports_;
+  MemoryBus memory_bus_;
+  Frame* frame_ = nullptr;  // the GuestState and generated code's slots; gate_ owns it in the end
+  std::unique_ptr<FrameStorage> frame_storage_;
+  std::unique_ptr<PhysicalMemory> physical_;
+  std::unique_ptr<LinearMemory> linear_;
+  std::unique_ptr<Coherence> coherence_;
+  std::unique_ptr<Translator> translator_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<HostTimeStampCounter> tsc_;
+  std::unique_ptr<CpuContext> cpu_;
+  std::unique_ptr<FpuUnit> fpu_;
+  std::unique_ptr<Interpreter> interpreter_;
+  std::unique_ptr<HostClock> clock_;
+  std::unique_ptr<SerialBackend> serial_;
+  HostConsole* console_ = nullptr;  // serial_, if it is the console
+  std::unique_ptr<PcBoard> board_;
+  std::unique_ptr<Vcpu> vcpu_;
+  uint8_t debug_exit_value_ = 0;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,328 @@
+#include "monitor/vcpu.h"
+
+#include <cstdio>
+
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
+#include "translator/recovery.h"
+
+namespace ringshift {
+namespace {
+
+Privilege privilege_of(const GuestState& state) {
+  return state.cpl == 3 ? Privilege::User : Privilege::Supervisor;
+}
+
+}  // namespace
+
+StopReason Vcpu::run() {
+  const GuestState& state = parts_.cpu.state;
+  while (true) {
+    if (parts_.attention.is_raised()) service_attention();
+    if (const StopReason stop = stop_.load(std::memory_order_relaxed);
+        stop != StopReason::Running) {
+      return stop;
+    }
+    if (state.activity == ActivityState::Shutdown) return StopReason::Reset;
+    if (deliver_interrupt()) continue;
+    if (state.activity == ActivityState::Halted) {
+      wait_halted();
+      continue;
+    }
+    if (config_.engine == Engine::Translate &&
+        execution_mode(state) == ModeReason::Translatable) {
+      run_translated();
+    } else {
+      resume_pc_ = 0;
+      pending_link_ = kNoLink;
+      pending_jump_ = false;
+      interpret_one();
+    }
+  }
+}
+
+void Vcpu::service_attention() {
+  counters().attentions++;
+  parts_.attention.take();
+  parts_.attention.drain_wakeups();
+  parts_.clock.run_due();
+  parts_.clock.rearm();
+  parts_.service_host();
+}
+
+// True if the guest's state has changed (an interrupt has been delivered).
+bool Vcpu::deliver_interrupt() {
+  GuestState& state = parts_.cpu.state;
+  if (!parts_.interrupts.pending()) return false;
+  if ((state.eflags & kFlagIf) == 0 || state.interrupt_shadow != 0) return false;
+  Event event;
+  event.kind = EventKind::HardwareInterrupt;
+  event.vector = parts_.interrupts.acknowledge();
+  event.return_eip = state.eip;
+  counters().events_interrupts++;
+  deliver_event(event, state.eip);
+  return true;
+}
+
+void Vcpu::deliver_event(const Event& event, uint32_t instruction_eip) {
+  resume_pc_ = 0;
+  if (parts_.gate != nullptr) {
+    // Kernels rarely use the FPU: do not carry its state into the handler and back.
+    parts_.gate->frame().slots.x87_live = parts_.gate->frame().slots.sse_live = 0;
+  }
+  if (deliver(parts_.cpu, event, instruction_eip) == DeliveryResult::Shutdown) {
+    parts_.cpu.state.activity = ActivityState::Shutdown;
+  }
+}
+
+void Vcpu::wait_halted() {
+  const GuestState& state = parts_.cpu.state;
+  if ((state.eflags & kFlagIf) == 0) {
+    request_stop(StopReason::Halted);
+    return;
+  }
+  counters().halts++;
+  parts_.before_sleep();
+  const std::optional<Nanoseconds> deadline = parts_.clock.next_deadline();
+  if (deadline) {
+    const timespec host = parts_.clock.host_time_of(*deadline);
+    parts_.attention.sleep_until(&host);
+  } else {
+    parts_.attention.sleep_until(nullptr);
+  }
+  service_attention();
+}
+
+void Vcpu::interpret_one() {
+  GuestState& state = parts_.cpu.state;
+  const uint32_t eip = state.eip;
+  StepResult step = parts_.interpreter.step();
+  switch (step.kind) {
+    case StepKind::Done:
+      return;
+    case StepKind::Fault: {
+      counters().events_exceptions++;
+      if (step.fault.vector == Vector::PageFault) counters().faults_true++;
+      deliver_event(Event::from_fault(step.fault, state.eip), state.eip);
+      return;
+    }
+    case StepKind::SoftwareEvent: {
+      counters().events_software_interrupts++;
+      Event event;
+      event.kind = step.is_software_exception ? EventKind::SoftwareException
+                                              : EventKind::SoftwareInterrupt;
+      event.vector = step.vector;
+      event.return_eip = step.return_eip;
+      deliver_event(event, eip);
+      return;
+    }
+    case StepKind::Halted:
+      state.activity = ActivityState::Halted;
+      return;
+    case StepKind::Unimplemented:
+      message_ = step.message;
+      request_stop(StopReason::Unimplemented);
+      return;
+  }
+  UNREACHABLE();
+}
+
+// ---- the translate engine ----
+
+void Vcpu::prepare_slots(Privilege privilege) {
+  const GuestState& state = parts_.cpu.state;
+  Slots& slots = parts_.gate->frame().slots;
+  parts_.coherence->select_view(privilege);
+  slots.interrupt_waiting = parts_.interrupts.pending() ? kFlagIf : 0;
+  if ((state.cr0 & (kCr0Ts | kCr0Em)) != 0) slots.x87_live = slots.sse_live = 0;
+  // Any address that nothing of ours is mapped at will do: the access faults and is interpreted.
+  constexpr uint64_t kPoison = 8;
+  const auto readable = reinterpret_cast<uint64_t>(&slots.scratch);
+  auto probe_for = [&](SegmentRegister segment) {
+    const SegmentCache& cache = state.seg(segment);
+    const bool unlimited = cache.present() && cache.is_writable_data() &&
+                           !cache.is_expand_down() && cache.limit == 0xffffffffU;
+    return unlimited ? readable : kPoison;
+  };
+  slots.fs_probe = probe_for(SegmentRegister::Fs);
+  slots.gs_probe = probe_for(SegmentRegister::Gs);
+}
+
+// Where translated code for the current EIP begins; 0 if the interpreter must find out why not.
+uint64_t Vcpu::entry_point(Privilege privilege) {
+  if (resume_pc_ != 0) {
+    const uint64_t at = resume_pc_;
+    resume_pc_ = 0;
+    return at;
+  }
+  const std::optional<TranslationKey> key =
+      parts_.coherence->key_for(parts_.cpu.state.eip, privilege);
+  if (!key) return 0;
+  const SafePoint safe;
+  Fragment& fragment = parts_.translator->ensure(*key, safe);
+  connect_link(fragment);
+  if (pending_jump_) parts_.coherence->set_jump(fragment);
+  return fragment.body();
+}
+
+// The branch that brought us here goes straight to the fragment from now on. In a user view that is
+// sound within one linear page only: another page may be another frame in another address space
+// that shares this fragment, so such a branch goes through the view's jump table.
+void Vcpu::connect_link(Fragment& to) {
+  if (pending_link_ == kNoLink || !config_.make_links) return;
+  TranslationCache& cache = parts_.translator->cache();
+  if (pending_link_epoch_ != cache.epoch()) return;
+  const TranslationCache::LinkView link = cache.link_view(pending_link_);
+  if (link.from == nullptr || link.destination_eip != to.key.eip ||
+      link.from->key.privilege != to.key.privilege) {
+    return;
+  }
+  const SafePoint safe;
+  const bool same_page = (link.from->key.eip >> 12) == (to.key.eip >> 12);
+  if (to.key.privilege == Privilege::Supervisor || (same_page && !to.crosses_page())) {
+    cache.link(pending_link_, to, safe);
+  } else {
+    cache.link_through_table(pending_link_, parts_.translator->stubs().dispatch, safe);
+    parts_.coherence->set_jump(to);
+  }
+}
+
+void Vcpu::run_translated() {
+  const Privilege privilege = privilege_of(parts_.cpu.state);
+  if (parts_.coherence->has_pending_work()) {
+    resume_pc_ = 0;
+    const SafePoint safe;
+    parts_.coherence->apply(safe);
+  }
+  prepare_slots(privilege);
+  const uint64_t entry = entry_point(privilege);
+  pending_link_ = kNoLink;
+  pending_jump_ = false;
+  if (entry == 0) return interpret_one();
+  if (!parts_.attention.enter()) {
+    return;  // looked up again after attention has been seen to
+  }
+  const Exit exit = parts_.gate->run(entry, parts_.translator->cache());
+  parts_.attention.leave();
+  count(exit);
+  if (config_.trace_exits) trace(exit);
+  handle(exit, privilege);
+  torture();
+}
+
+void Vcpu::handle(const Exit& exit, Privilege privilege) {
+  switch (exit.reason) {
+    case ExitReason::Unlinked:
+      pending_link_ = exit.link;
+      pending_link_epoch_ = parts_.translator->cache().epoch();
+      return;
+    case ExitReason::IndirectMiss:
+      pending_jump_ = true;
+      return;
+    case ExitReason::Interpret:
+      return interpret_one();
+    case ExitReason::SoftMiss:
+      return handle_soft_miss(exit, privilege);
+    case ExitReason::EnsureFpu:
+      return handle_ensure_fpu();
+    case ExitReason::EventWindow:
+      if (exit.link != 0) parts_.cpu.state.interrupt_shadow = 1;  // STI
+      return;
+    case ExitReason::HostFault:
+      return handle_host_fault(exit, privilege);
+  }
+  UNREACHABLE();
+}
+
+// The same instruction again, in the same fragment: at its first host instruction.
+void Vcpu::resume_at_boundary(uint64_t host_pc) {
+  const Fragment* fragment = parts_.translator->cache().fragment_at(host_pc);
+  CHECK(fragment != nullptr);
+  resume_pc_ = fragment->code.address +
+               resume_offset(fragment->recovery,
+                             static_cast<uint32_t>(host_pc - fragment->code.address));
+}
+
+void Vcpu::handle_soft_miss(const Exit& exit, Privilege privilege) {
+  const GuestVirtual address(exit.address);
+  if (parts_.coherence->fill_soft(address, exit.is_write, privilege) ==
+      Coherence::Miss::Interpret) {
+    return interpret_one();
+  }
+  resume_at_boundary(parts_.gate->frame().slots.exit_pc - 1);
+}
+
+void Vcpu::handle_ensure_fpu() {
+  const GuestState& state = parts_.cpu.state;
+  Slots& slots = parts_.gate->frame().slots;
+  const bool sse = (state.cr4 & kCr4Osfxsr) != 0;
+  const bool already = slots.x87_live != 0 && (slots.sse_live != 0 || !sse);
+  // Already loaded and still asked for: SSE without CR4.OSFXSR. The interpreter raises #UD or #NM.
+  if (already || (state.cr0 & (kCr0Ts | kCr0Em)) != 0) return interpret_one();
+  slots.x87_live = 1;
+  slots.sse_live = sse ? 1 : 0;
+}
+
+void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
+  const HostFault& fault = exit.fault;
+  if (parts_.gate->is_poll_page(fault.address)) return;  // attention; nothing was committed
+  if (parts_.gate->is_return_stack_guard(fault.address)) {
+    parts_.gate->reset_return_stack(privilege);
+    return;
+  }
+  constexpr uint32_t kPageFaultTrap = 14;
+  const auto linear = parts_.coherence->window_address(fault.address);
+  if (fault.trap_number == kPageFaultTrap && linear && privilege == Privilege::Supervisor) {
+    if (parts_.coherence->fill_window(*linear, fault.is_write) == Coherence::Miss::Filled) {
+      return resume_at_boundary(fault.host_pc);
+    }
+    counters().faults_traced++;
+  }
+  handle_site_fault();
+  interpret_one();
+}
+
+// Counts against the instruction at EIP; when it has cost enough, its fragment is made anew with
+// soft accesses.
+void Vcpu::handle_site_fault() {
+  const GuestState& state = parts_.cpu.state;
+  const auto key = parts_.coherence->key_for(state.eip, privilege_of(state));
+  if (!key || !parts_.coherence->note_site_fault(key->physical)) return;
+  const SafePoint safe;
+  parts_.translator->cache().drop_overlapping(key->physical, 1, safe);
+}
+
+void Vcpu::count(const Exit& exit) const {
+  Counters& count = counters();
+  switch (exit.reason) {
+    case ExitReason::Unlinked: count.exit_unlinked++; break;
+    case ExitReason::IndirectMiss: count.exit_indirect++; break;
+    case ExitReason::Interpret: count.exit_interpret++; break;
+    case ExitReason::SoftMiss: count.exit_soft_miss++; break;
+    case ExitReason::EnsureFpu: count.exit_ensure_fpu++; break;
+    case ExitReason::EventWindow: count.exit_event_window++; break;
+    case ExitReason::HostFault: count.exit_host_fault++; break;
+  }
+}
+
+void Vcpu::trace(const Exit& exit) const {
+  std::fprintf(stderr, "exit %s cpl=%u eip=%08x\n", exit_reason_name(exit.reason),
+               static_cast<unsigned>(parts_.cpu.state.cpl), exit.eip);
+}
+
+void Vcpu::torture() {
+  if (config_.drop_randomly != 0 && ++since_drop_ >= config_.drop_randomly) {
+    since_drop_ = 0;
+    resume_pc_ = 0;
+    const SafePoint safe;
+    parts_.translator->cache().drop_all(safe);
+  }
+  if (config_.verify_every != 0 && ++since_verify_ >= config_.verify_every) {
+    since_verify_ = 0;
+    const SafePoint safe;
+    parts_.coherence->apply(safe);
+    parts_.coherence->verify_invariants();
+  }
+}
+
+}  // namespace ringshift

@@ -1,0 +1,107 @@
+// Vcpu: the loop. Attention, events, choose an engine, run it, handle its Exit, again.
+// Owns: nothing but its bookkeeping; makes the only SafePoint there is outside tests.
+// Called by: machine. Keeps: V1 V3. Every way out of every engine comes back here.
+// See docs/faults-and-exits.md.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "devices/pc_board.h"
+#include "monitor/attention.h"
+#include "monitor/coherence.h"
+#include "monitor/cpu_context.h"
+#include "monitor/event_delivery.h"
+#include "monitor/execution_mode.h"
+#include "monitor/host_clock.h"
+#include "monitor/interpreter.h"
+#include "translator/gate.h"
+#include "translator/translator.h"
+
+namespace ringshift {
+
+// Why the loop gave up; the machine turns it into an exit code and one line.
+enum class StopReason : uint8_t {
+  Running,        // it has not
+  Halted,         // HLT with interrupts off and nothing that could end it: power-off
+  Reset,          // triple fault, keyboard controller, port 0x92
+  DebugExit,      // port 0xf4
+  Quit,           // the user asked for it
+  Unimplemented,  // an instruction or feature we do not have: message
+};
+
+struct VcpuConfig {
+  Engine engine = Engine::Translate;
+  bool trace_exits = false;
+  uint32_t verify_every = 0;     // exits between invariant checks; 0: never
+  uint32_t drop_randomly = 0;    // torture: drop all fragments every so many exits; 0: never
+  bool make_links = true;
+};
+
+// What the loop drives; all owned by machine.
+struct VcpuParts {
+  CpuContext& cpu;
+  Interpreter& interpreter;
+  InterruptControllerPair& interrupts;
+  HostClock& clock;
+  Attention& attention;
+  // Null when only interpreting.
+  Gate* gate = nullptr;
+  Translator* translator = nullptr;
+  Coherence* coherence = nullptr;
+  std::function<void()> service_host;   // console input, outside translated code
+  std::function<void()> before_sleep;   // flush what the guest has printed
+};
+
+class Vcpu {
+ public:
+  Vcpu(const VcpuParts& parts, const VcpuConfig& config) : parts_(parts), config_(config) {}
+
+  // Runs until something stops the machine.
+  StopReason run();
+  // From devices during run(), or from another thread followed by Attention::raise(): takes effect
+  // before the next guest instruction. The first reason given stands.
+  void request_stop(StopReason reason) {
+    StopReason none = StopReason::Running;
+    stop_.compare_exchange_strong(none, reason);
+  }
+  [[nodiscard]] const std::string& message() const { return message_; }
+
+ private:
+  void service_attention();
+  bool deliver_interrupt();
+  void wait_halted();
+  void interpret_one();
+  void deliver_event(const Event& event, uint32_t instruction_eip);
+  void run_translated();
+  void prepare_slots(Privilege privilege);
+  [[nodiscard]] uint64_t entry_point(Privilege privilege);
+  void connect_link(Fragment& to);
+  void handle(const Exit& exit, Privilege privilege);
+  void handle_soft_miss(const Exit& exit, Privilege privilege);
+  void handle_ensure_fpu();
+  void handle_host_fault(const Exit& exit, Privilege privilege);
+  void handle_site_fault();
+  void resume_at_boundary(uint64_t host_pc);
+  void count(const Exit& exit) const;
+  void trace(const Exit& exit) const;
+  void torture();
+
+  VcpuParts parts_;
+  VcpuConfig config_;
+  std::atomic<StopReason> stop_{StopReason::Running};
+  std::string message_;
+  uint32_t since_verify_ = 0;
+  uint32_t since_drop_ = 0;
+
+  static constexpr uint32_t kNoLink = ~0U;
+  uint32_t pending_link_ = kNoLink;   // to be connected to the fragment found for link_eip_
+  uint64_t pending_link_epoch_ = 0;
+  bool pending_jump_ = false;         // an indirect miss: enter the fragment into the jump table
+  uint64_t resume_pc_ = 0;            // run from here instead of looking a fragment up
+};
+
+}  // namespace ringshift
