@@ -19,11 +19,14 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ("translator", "monitor", "shadowmmu", "devices")
+# Path-sensitive, and so half a minute a file of the interpreter: on demand only.
+ANALYZER = "clang-analyzer-core.*,clang-analyzer-cplusplus.*"
 INCLUDE = re.compile(rb'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 
-def digest(entry, contents):
+def digest(entry, contents, options):
     result = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + entry["command"].encode())
+    result.update(" ".join(options).encode())
     seen, waiting = set(), [os.path.relpath(entry["file"], ROOT)]
     while waiting:
         name = waiting.pop()
@@ -46,26 +49,27 @@ def changed_files():
     return names
 
 
-def tidy(build, entry, deadline):
+def tidy(build, entry, deadline, options):
     left = deadline - time.monotonic()
     if left <= 1:
         return None
     try:
-        answer = subprocess.run(["clang-tidy", "--quiet", "-p", build, entry["file"]], cwd=ROOT,
-                                capture_output=True, text=True, timeout=left, check=False)
+        answer = subprocess.run(["clang-tidy", "--quiet", *options, "-p", build, entry["file"]],
+                                cwd=ROOT, capture_output=True, text=True, timeout=left,
+                                check=False)
     except subprocess.TimeoutExpired:
         return None
     return answer.returncode == 0, answer.stdout
 
 
-def pending_entries(build, stamps):
+def pending_entries(build, stamps, options):
     contents = {}
     database = json.loads((ROOT / build / "compile_commands.json").read_text())
     entries = {}
     for entry in database:
         name = os.path.relpath(entry["file"], ROOT)
         if name.startswith(tuple(folder + "/" for folder in FOLDERS)):
-            entries[name] = dict(entry, stamp=stamps / digest(entry, contents))
+            entries[name] = dict(entry, stamp=stamps / digest(entry, contents, options))
     changed = changed_files()
     pending = [name for name in sorted(entries) if not entries[name]["stamp"].exists()]
     pending.sort(key=lambda name: name not in changed)
@@ -77,16 +81,19 @@ def main():
     parser.add_argument("--build", default="build/clang", help="has compile_commands.json")
     parser.add_argument("--budget", type=float, default=300, help="seconds")
     parser.add_argument("-j", "--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--analyzer", action="store_true", help="also the clang static analyzer")
     arguments = parser.parse_args()
+    options = ["--checks=" + ANALYZER] if arguments.analyzer else []
     cache = os.environ.get("RINGSHIFT_CACHE") or pathlib.Path.home() / ".cache/ringshift"
     stamps = pathlib.Path(cache) / "tidy"
     stamps.mkdir(parents=True, exist_ok=True)
 
     deadline = time.monotonic() + arguments.budget
-    total, pending = pending_entries(arguments.build, stamps)
+    total, pending = pending_entries(arguments.build, stamps, options)
     failed, skipped = [], []
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        answers = pool.map(lambda entry: tidy(arguments.build, entry, deadline), pending.values())
+        answers = pool.map(lambda entry: tidy(arguments.build, entry, deadline, options),
+                           pending.values())
         for name, answer in zip(pending, answers):
             if answer is None:
                 skipped.append(name)
