@@ -136,6 +136,8 @@ Classification classify_plain(const GuestInstruction& instruction) {
                : kInterpret;
   }
   if (instruction.facts.address_width != 32) return kInterpret;
+  // Code segments are never writable, and need not be readable (SDM 3A 5.5).
+  if (memory->mem.segment == ZYDIS_REGISTER_CS) return kInterpret;
   return {Treatment::Memory, Family::Reencode};
 }
 
@@ -243,8 +245,11 @@ Classification classify(const GuestInstruction& instruction, Privilege privilege
   switch (listed.family) {
     case Family::Push:
     case Family::Pop:
-      // Segment registers: a POP loads a descriptor.
-      return has_register_of(instruction, ZYDIS_REGCLASS_SEGMENT) ? kInterpret : listed;
+      // Segment registers: a POP loads a descriptor. (They are implicit operands of their opcodes.)
+      return instruction.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                     !destination_is_gpr32(instruction)
+                 ? kInterpret
+                 : listed;
     case Family::InterruptFlag:
       return privilege == Privilege::Supervisor ? listed : kInterpret;
     case Family::Jump:

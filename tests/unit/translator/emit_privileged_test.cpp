@@ -1,0 +1,304 @@
+// Sensitive instructions as inline code, executed.
+#include "tests/support/translator_fixture.h"
+
+namespace ringshift {
+namespace {
+
+using Machine = TranslatorMachine;
+using Privileged = BothStyles;
+INSTANTIATE_TEST_SUITE_P(Styles, Privileged,
+                         ::testing::Values(AccessStyle::Window, AccessStyle::Soft), style_name);
+
+TEST_P(Privileged, PushfShowsTheVirtualFlags) {
+  machine_.state().eflags = kFlagReservedOne | kFlagIf | kFlagIopl | kFlagNt | kFlagCf | kFlagOf |
+                            kFlagDf | kFlagId | kFlagAc;
+  machine_.run_snippet(
+      "9c "  // pushfd
+      "58 "  // pop eax
+  );
+  EXPECT_EQ(machine_.reg(Gpr::Eax), kFlagReservedOne | kFlagIf | kFlagIopl | kFlagNt | kFlagCf |
+                                        kFlagOf | kFlagDf | kFlagId | kFlagAc);
+  EXPECT_EQ(machine_.state().eflags, machine_.reg(Gpr::Eax));
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+}
+
+TEST_P(Privileged, PushfWithInterruptsOffShowsThemOff) {
+  machine_.run_snippet(
+      "9c "  // pushfd
+      "58 "  // pop eax
+      "f9 "  // stc
+      "9c "  // pushfd
+      "59 "  // pop ecx
+  );
+  EXPECT_EQ(machine_.reg(Gpr::Eax), kFlagReservedOne);
+  EXPECT_EQ(machine_.reg(Gpr::Ecx), kFlagReservedOne | kFlagCf);
+}
+
+TEST_P(Privileged, PopfLoadsArithmeticFlagsDirectionAndIf) {
+  machine_.run_snippet(
+      "68 d7 0e 00 00 "  // push dword 0xed7
+      "9d "              // popfd
+      "9c "              // pushfd
+      "58 "              // pop eax
+      "6a 02 "           // push dword 2
+      "9d "              // popfd
+      "9c "              // pushfd
+      "59 "              // pop ecx
+  );
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 0xed7U);
+  EXPECT_EQ(machine_.reg(Gpr::Ecx), 2U);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+}
+
+TEST_P(Privileged, PopfThatEnablesWaitingInterruptsLeavesAfterIt) {
+  machine_.slots().interrupt_waiting = kFlagIf;
+  machine_.load(Machine::kCode,
+                "68 03 02 00 00 "  // push dword 0x203
+                "9d "              // popfd
+                "f4 "              // hlt
+  );
+  machine_.state().eip = Machine::kCode;
+  const Exit exit = machine_.run();
+  EXPECT_EQ(exit.reason, ExitReason::EventWindow);
+  EXPECT_EQ(exit.eip, Machine::kCode + 6);
+  EXPECT_EQ(exit.link, 0U);
+  EXPECT_EQ(machine_.state().eflags, 0x203U);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+}
+
+TEST_P(Privileged, PopfThatKeepsInterruptsOffStays) {
+  machine_.slots().interrupt_waiting = kFlagIf;
+  machine_.run_snippet(
+      "6a 03 "  // push dword 3
+      "9d "     // popfd
+  );
+  EXPECT_EQ(machine_.state().eflags, 3U);
+}
+
+TEST_P(Privileged, PopfThatChangesRareFlagsIsInterpreted) {
+  for (const uint32_t rare : {kFlagTf, kFlagNt, kFlagAc, kFlagId, kFlagIopl}) {
+    machine_.reg(Gpr::Esp) = Machine::kStack;
+    machine_.write32(Machine::kStack, kFlagReservedOne | rare);
+    machine_.load(Machine::kCode,
+                  "9d "  // popfd
+                  "f4 "  // hlt
+    );
+    machine_.state().eip = Machine::kCode;
+    const Exit exit = machine_.run();
+    EXPECT_EQ(exit.reason, ExitReason::Interpret);
+    EXPECT_EQ(exit.eip, Machine::kCode);
+    EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+  }
+}
+
+TEST_P(Privileged, UserPopfLeavesIfAndIoplSilently) {
+  machine_.privilege = Privilege::User;
+  machine_.state().eflags = kFlagReservedOne | kFlagIf;
+  machine_.run_snippet(
+      "68 41 30 00 00 "  // push dword 0x3041
+      "9d "              // popfd
+      "9c "              // pushfd
+      "58 "              // pop eax
+  );
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 0x243U);
+}
+
+TEST_P(Privileged, UserPopfWithIoplThreeIsInterpreted) {
+  machine_.privilege = Privilege::User;
+  machine_.state().eflags = kFlagReservedOne | kFlagIf | kFlagIopl;
+  machine_.load(Machine::kCode,
+                "9d "  // popfd
+  );
+  machine_.state().eip = Machine::kCode;
+  const Exit exit = machine_.run();
+  EXPECT_EQ(exit.reason, ExitReason::Interpret);
+  EXPECT_EQ(exit.eip, Machine::kCode);
+}
+
+TEST_P(Privileged, CliAndStiSwitchTheVirtualIf) {
+  machine_.run_snippet(
+      "fb "  // sti
+      "9c "  // pushfd
+      "58 "  // pop eax
+      "fa "  // cli
+      "9c "  // pushfd
+      "59 "  // pop ecx
+  );
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 0x202U);
+  EXPECT_EQ(machine_.reg(Gpr::Ecx), 0x2U);
+  EXPECT_EQ(machine_.state().eflags, 2U);
+}
+
+TEST_P(Privileged, StiWithAnInterruptWaitingLeavesUnderItsShadow) {
+  machine_.slots().interrupt_waiting = kFlagIf;
+  machine_.reg(Gpr::Ecx) = 0xabcdef01;
+  machine_.load(Machine::kCode,
+                "f9 "  // stc
+                "fb "  // sti
+                "f4 "  // hlt
+  );
+  machine_.state().eip = Machine::kCode;
+  const Exit exit = machine_.run();
+  EXPECT_EQ(exit.reason, ExitReason::EventWindow);
+  EXPECT_EQ(exit.eip, Machine::kCode + 2);
+  EXPECT_EQ(exit.link, 1U);
+  EXPECT_EQ(machine_.state().eflags, kFlagReservedOne | kFlagIf | kFlagCf);
+  EXPECT_EQ(machine_.reg(Gpr::Ecx), 0xabcdef01U);
+}
+
+TEST_P(Privileged, UserCliAndStiAreInterpreted) {
+  machine_.privilege = Privilege::User;
+  for (const char* instruction : {"fa", "fb"}) {
+    machine_.forget_code();
+    machine_.load(Machine::kCode, instruction);
+    machine_.state().eip = Machine::kCode;
+    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+  }
+}
+
+TEST_P(Privileged, ControlRegistersAndSelectorsAreTheGuests) {
+  machine_.state().cr0 = 0x80050033;
+  machine_.state().cr2 = 0x1111;
+  machine_.state().cr3 = 0x2000;
+  machine_.state().cr4 = 0x10;
+  for (size_t i = 0; i < kSegmentCount; ++i) {
+    machine_.state().segment[i].selector = static_cast<uint16_t>(0x8008 + 8 * i);
+  }
+  machine_.run_snippet(
+      "0f 20 c0 "  // mov eax, cr0
+      "0f 20 d1 "  // mov ecx, cr2
+      "0f 20 da "  // mov edx, cr3
+      "0f 20 e3 "  // mov ebx, cr4
+      "8c cd "     // mov ebp, cs
+      "8c d6 "     // mov esi, ss
+      "8c ef "     // mov edi, gs
+      "8c dc "     // mov esp, ds
+  );
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 0x80050033U);
+  EXPECT_EQ(machine_.reg(Gpr::Ecx), 0x1111U);
+  EXPECT_EQ(machine_.reg(Gpr::Edx), 0x2000U);
+  EXPECT_EQ(machine_.reg(Gpr::Ebx), 0x10U);
+  EXPECT_EQ(machine_.reg(Gpr::Ebp), 0x8010U);
+  EXPECT_EQ(machine_.reg(Gpr::Esi), 0x8018U);
+  EXPECT_EQ(machine_.reg(Gpr::Edi), 0x8030U);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), 0x8020U);
+}
+
+TEST_P(Privileged, UserReadsOfControlRegistersAreInterpreted) {
+  machine_.privilege = Privilege::User;
+  machine_.load(Machine::kCode,
+                "0f 20 c0 "  // mov eax, cr0
+  );
+  machine_.state().eip = Machine::kCode;
+  EXPECT_EQ(machine_.run().eip, Machine::kCode);
+}
+
+// Each must leave at once: run natively it would show or touch the host.
+TEST_P(Privileged, EverySensitiveInstructionLeavesForTheInterpreter) {
+  for (const char* instruction : {"0f 01 03",
+                                  "0f 01 0b",
+                                  "0f 00 c0",
+                                  "0f 00 c8",
+                                  "0f 01 e0",
+                                  "0f 02 c0",
+                                  "0f 03 c0",
+                                  "0f 00 e0",
+                                  "0f 00 e8",
+                                  "cd 80",
+                                  "cc",
+                                  "f1",
+                                  "ce",
+                                  "cf",
+                                  "0f 34",
+                                  "0f 35",
+                                  "0f a2",
+                                  "0f 31",
+                                  "0f 33",
+                                  "c5 03",
+                                  "c4 03",
+                                  "0f b4 03",
+                                  "0f b5 03",
+                                  "0f b2 03",
+                                  "f4",
+                                  "e4 60",
+                                  "ec",
+                                  "e6 60",
+                                  "ee",
+                                  "6c",
+                                  "6e",
+                                  "f3 6d",
+                                  "0f 01 13",
+                                  "0f 01 1b",
+                                  "0f 00 d0",
+                                  "0f 00 d8",
+                                  "0f 01 f0",
+                                  "0f 06",
+                                  "0f 01 3b",
+                                  "0f 08",
+                                  "0f 09",
+                                  "0f 32",
+                                  "0f 30",
+                                  "0f 22 c0",
+                                  "0f 20 c9",
+                                  "0f 21 c0",
+                                  "0f 23 c0",
+                                  "8e d8",
+                                  "8e 1b",
+                                  "8c 1b",
+                                  "06",
+                                  "1f",
+                                  "0f a0",
+                                  "0f a1",
+                                  "16",
+                                  "17",
+                                  "66 9c",
+                                  "66 9d",
+                                  "60",
+                                  "61",
+                                  "c8 00 00 00",
+                                  "9a 00 00 00 00 08 00",
+                                  "ea 00 00 00 00 08 00",
+                                  "cb",
+                                  "ca 04 00",
+                                  "ff 2b",
+                                  "ff 1b",
+                                  "d7",
+                                  "27",
+                                  "37",
+                                  "d4 0a",
+                                  "d6",
+                                  "62 03",
+                                  "63 c0",
+                                  "0f 05",
+                                  "0f 07",
+                                  "0f 0b",
+                                  "0f aa",
+                                  "0f 01 d0",
+                                  "0f 01 f8",
+                                  "0f 01 f9",
+                                  "0f 01 c8",
+                                  "0f 01 c1",
+                                  "0f c7 f0",
+                                  "0f ae 03",
+                                  "0f ae 0b",
+                                  "d9 33",
+                                  "dd 33",
+                                  "82 c0 01",
+                                  "c5 f8 77",
+                                  "0f 0b",
+                                  "66 c3",
+                                  "66 50",
+                                  "67 e2 fe",
+                                  "67 8b 00",
+                                  "66 e8 00 00"}) {
+    machine_.forget_code();
+    machine_.load(Machine::kCode, instruction);
+    machine_.state().eip = Machine::kCode;
+    const Exit exit = machine_.run();
+    EXPECT_EQ(exit.reason, ExitReason::Interpret) << instruction;
+    EXPECT_EQ(exit.eip, Machine::kCode) << instruction;
+  }
+}
+
+}  // namespace
+}  // namespace ringshift
