@@ -27,8 +27,12 @@ const RecoveryPoint& recovery_point(const std::vector<RecoveryPoint>& points,
 
 uint32_t resume_offset(const std::vector<RecoveryPoint>& points, uint32_t host_offset) {
   const RecoveryPoint* point = &recovery_point(points, host_offset);
-  // An instruction's sequence may have several points; they are adjacent and name the same EIP.
-  while (point != points.data() && (point - 1)->guest_eip == point->guest_eip) --point;
+  // An instruction's sequence may have several points; they are adjacent and name the same EIP;
+  // EipInAddress points belong to none (and name EIP 0, which a unit may begin at).
+  while (point != points.data() && (point - 1)->guest_eip == point->guest_eip &&
+         (point - 1)->kind != RecoveryKind::EipInAddress) {
+    --point;
+  }
   CHECK(point->kind == RecoveryKind::Boundary);
   return point->host_offset;
 }
@@ -48,9 +52,8 @@ void recover(const RecoveryPoint& point, uint32_t address_register, uint64_t win
     case RecoveryKind::SwappedHighC:
     case RecoveryKind::SwappedHighD:
     case RecoveryKind::SwappedHighB:
-      exchange_high_and_low_byte(
-          &state->gpr[static_cast<size_t>(point.kind) -
-                      static_cast<size_t>(RecoveryKind::SwappedHighA)]);
+      exchange_high_and_low_byte(&state->gpr[static_cast<size_t>(point.kind) -
+                                             static_cast<size_t>(RecoveryKind::SwappedHighA)]);
       break;
     case RecoveryKind::StringSource:
       state->reg(Gpr::Esi) -= base;

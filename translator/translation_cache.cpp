@@ -7,6 +7,17 @@
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
+namespace {
+
+// The first member of the list that does not go when `member`'s fragment is dropped: a fragment
+// whose two pages are one physical page, mapped twice, is on that page's list twice in a row.
+PageMembers::iterator after_fragment(PageMembers::iterator member, PageMembers::iterator end) {
+  const Fragment* fragment = member->fragment;
+  while (member != end && member->fragment == fragment) ++member;
+  return member;
+}
+
+}  // namespace
 
 Fragment* TranslationCache::find(const TranslationKey& key) const {
   auto it = by_key_.find(key);
@@ -30,8 +41,8 @@ Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCo
   fragment.first_link = next_link();
   fragment.link_count = static_cast<uint32_t>(emitted.links.size());
   for (const EmittedLink& link : emitted.links) {
-    links_.push_back({&fragment, nullptr, link.patch_offset, link.stub_offset,
-                      link.destination_eip});
+    links_.push_back(
+        {&fragment, nullptr, link.patch_offset, link.stub_offset, link.destination_eip});
   }
   fragment.page_count = unit.page_count;
   for (uint32_t i = 0; i < unit.page_count; ++i) {
@@ -117,9 +128,10 @@ uint32_t TranslationCache::drop_overlapping(GuestPhysical address, uint32_t leng
   for (auto member = members.begin(); member != members.end();) {
     Fragment& fragment = *member->fragment;
     const bool second_page = &*member == &fragment.pages[1];
-    ++member;
+    member = after_fragment(member, members.end());
     // On its second page a fragment has the page's first bytes; how many, it need not know.
-    const uint64_t start = second_page ? address.page_base().value() : fragment.key.physical.value();
+    const uint64_t start =
+        second_page ? address.page_base().value() : fragment.key.physical.value();
     const uint64_t end = start + (second_page ? 16 : fragment.guest_length);
     if (start < address.value() + length && address.value() < end) {
       drop(fragment, safe);
@@ -137,7 +149,7 @@ uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPa
   for (auto member = it->second.begin(); member != it->second.end();) {
     Fragment& fragment = *member->fragment;
     const bool second_page = &*member == &fragment.pages[1];
-    ++member;
+    member = after_fragment(member, it->second.end());
     const GuestVirtualPage begins = GuestVirtualPage::of(GuestVirtual(fragment.key.eip));
     if ((second_page ? begins + 1 : begins) == linear) {
       drop(fragment, safe);

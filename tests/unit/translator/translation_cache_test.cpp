@@ -1,0 +1,152 @@
+// The cache: links made and undone, drops by page, drop of everything; through code that runs.
+#include "translator/translation_cache.h"
+
+#include "tests/support/translator_fixture.h"
+
+namespace ringshift {
+namespace {
+
+using Machine = TranslatorMachine;
+
+class Cache : public ::testing::Test {
+ protected:
+  TranslationCache& cache() { return machine_.translator->cache(); }
+  void run_loop() {
+    machine_.run_snippet(
+        "b9 0a 00 00 00 "     // mov ecx, 10
+        "40 "                 // .a: inc eax
+        "49 "                 // dec ecx
+        "0f 85 f8 ff ff ff "  // jnz near .a
+    );
+  }
+  const SafePoint& safe_ = SafePointForTest::get();
+  TranslatorMachine machine_;
+};
+
+TEST_F(Cache, FindsWhatItPublishedByWholeKey) {
+  machine_.load(Machine::kCode, "90 f4");
+  Fragment& fragment = machine_.fragment_at_eip(Machine::kCode);
+  TranslationKey key = machine_.key_at(Machine::kCode);
+  EXPECT_EQ(cache().find(key), &fragment);
+  key.style = AccessStyle::Soft;
+  EXPECT_EQ(cache().find(key), nullptr);
+  key = machine_.key_at(Machine::kCode);
+  key.privilege = Privilege::User;
+  EXPECT_EQ(cache().find(key), nullptr);
+  EXPECT_EQ(cache().fragment_at(fragment.code.address + fragment.size - 1), &fragment);
+  EXPECT_EQ(cache().fragment_at(machine_.translator->stubs().leave), nullptr);
+  cache().verify_invariants();
+}
+
+TEST_F(Cache, ADroppedFragmentIsTranslatedAnew) {
+  run_loop();
+  cache().verify_invariants();
+  *machine_.ram(Machine::kCode + 5) = 0x43;  // inc ebx in place of inc eax
+  EXPECT_EQ(cache().drop_overlapping(GuestPhysical(Machine::kCode + 5), 1, safe_), 2U);
+  cache().verify_invariants();
+  machine_.state().eip = Machine::kCode;
+  machine_.run();
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 10U);
+  EXPECT_EQ(machine_.reg(Gpr::Ebx), 10U);
+}
+
+TEST_F(Cache, AWriteBesideAFragmentDropsNothing) {
+  run_loop();
+  EXPECT_EQ(cache().drop_overlapping(GuestPhysical(Machine::kCode - 4), 4, safe_), 0U);
+  EXPECT_EQ(cache().drop_overlapping(GuestPhysical(Machine::kCode + 0x100), 4, safe_), 0U);
+}
+
+TEST_F(Cache, UnlinkedCodeStillRuns) {
+  run_loop();
+  cache().unlink_all(safe_);
+  cache().verify_invariants();
+  run_loop();
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 20U);
+}
+
+TEST_F(Cache, LinksThroughTheTableArrive) {
+  machine_.load(Machine::kCode,
+                "40 "              // inc eax
+                "e9 fa 1f 00 00 "  // jmp near 0x3000
+  );
+  machine_.load(0x3000, "43 f4");
+  machine_.state().eip = Machine::kCode;
+  const Exit exit = machine_.run_once();
+  ASSERT_EQ(exit.reason, ExitReason::Unlinked);
+  cache().link_through_table(exit.link, machine_.translator->stubs().dispatch, safe_);
+  machine_.set_jump_table(machine_.fragment_at_eip(0x3000));
+  machine_.state().eip = Machine::kCode;
+  EXPECT_EQ(machine_.run_once().reason, ExitReason::Interpret);
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 2U);
+  EXPECT_EQ(machine_.reg(Gpr::Ebx), 1U);
+}
+
+TEST_F(Cache, DroppingAFragmentSendsItsCallersBackToTheLoop) {
+  machine_.load(Machine::kCode,
+                "e9 fb 1f 00 00 "  // jmp near 0x3000
+  );
+  machine_.load(0x3000, "43 f4");
+  machine_.state().eip = Machine::kCode;
+  machine_.run();
+  cache().drop(machine_.fragment_at_eip(0x3000), safe_);
+  cache().verify_invariants();
+  machine_.state().eip = Machine::kCode;
+  EXPECT_EQ(machine_.run_once().reason, ExitReason::Unlinked);
+}
+
+TEST_F(Cache, APageCrossingFragmentGoesWithEitherPage) {
+  for (const uint32_t written : {0x1fffU, 0x2000U}) {
+    machine_.load(0x1ffe, "b8 78 56 34 12 f4");
+    (void)machine_.fragment_at_eip(0x1ffe);
+    EXPECT_EQ(cache().drop_overlapping(GuestPhysical(written), 1, safe_), 1U);
+    EXPECT_EQ(cache().size(), 0U);
+    cache().verify_invariants();
+  }
+}
+
+// One physical page mapped at two consecutive linear pages.
+TEST_F(Cache, AFragmentWhosePagesAreOnePageIsDroppedOnce) {
+  for (const bool by_mapping : {false, true}) {
+    machine_.load(0x1ffe, "b8 78 56 34 12 f4");
+    TranslationUnit unit;
+    plan(machine_.key_at(0x1ffe), machine_, machine_, {}, {}, &unit);
+    unit.pages[1] = unit.pages[0];
+    Emitter emitter(machine_.translator->stubs());
+    const EmittedCode& code =
+        emitter.emit(unit, machine_.translator->arena().next(), cache().next_link());
+    ASSERT_NE(cache().publish(unit, code), nullptr);
+    EXPECT_EQ(by_mapping ? cache().drop_mapped_at(unit.pages[0], GuestVirtualPage(1), safe_)
+                         : cache().drop_overlapping(GuestPhysical(0x1ffe), 1, safe_),
+              1U);
+    cache().verify_invariants();
+  }
+}
+
+TEST_F(Cache, AFullArenaIsEmptiedAndFilledAgain) {
+  TranslatorConfig config;
+  config.arena_bytes = 65536;
+  TranslatorMachine machine(AccessStyle::Window, config);
+  const uint64_t epoch = machine.translator->cache().epoch();
+  // A long chain of jumps: 4,000 units of one jump each, 16 bytes apart.
+  for (uint32_t i = 0; i < 4000; ++i) {
+    machine.load(0x30000 + 16 * i,
+                 "40 "              // inc eax
+                 "e9 0a 00 00 00 "  // jmp near $+15
+    );
+  }
+  *machine.ram(0x30000 + 16 * 4000) = 0xf4;
+  machine.state().eip = 0x30000;
+  EXPECT_EQ(machine.run().reason, ExitReason::Interpret);
+  EXPECT_EQ(machine.reg(Gpr::Eax), 4000U);
+  EXPECT_GT(machine.translator->cache().epoch(), epoch);
+  machine.translator->cache().verify_invariants();
+}
+
+TEST_F(Cache, CodePagesAreTracedBeforeTheirFragmentsExist) {
+  machine_.load(0x1ffe, "b8 78 56 34 12 f4");
+  (void)machine_.fragment_at_eip(0x1ffe);
+  EXPECT_EQ(machine_.traced_pages, (std::vector<uint64_t>{1, 2}));
+}
+
+}  // namespace
+}  // namespace ringshift
