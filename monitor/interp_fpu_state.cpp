@@ -197,7 +197,7 @@ MaybeFault check_x87(const Execution& x) {
 
 void record_x87_pointers(Execution& x, const Operation& op, uint32_t data_offset) {
   GuestState& state = x.state;
-  const unsigned modrm = (op.is_memory ? 0U : 0xc0U) | (op.reg << 3) | op.rm;
+  const unsigned modrm = (op.is_memory ? 0U : 0xc0U) | (unsigned{op.reg} << 3) | op.rm;
   set_fx_field<uint16_t>(state, kFxOpcode, static_cast<uint16_t>(((op.opcode & 7U) << 8) | modrm));
   set_fx_field<uint32_t>(state, kFxInstructionOffset, state.eip);
   set_fx_field<uint16_t>(state, kFxInstructionSelector, state.seg(SegmentRegister::Cs).selector);

@@ -170,6 +170,8 @@ void prepare_operation(const GuestInstruction& instruction, DecodeMode mode, con
   operation->handler = undefined_opcode;
   // VEX, EVEX, XOP and 3DNow! belong to processors that the guest does not have.
   if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return;
+  // LOCK MOV CR0 is another vendor's name for CR8.
+  if (prefixes.lock && ignores_mod(facts)) return;
   const Encoding encoding{instruction,         model,
                           facts.opcode_map,    facts.opcode,
                           facts.raw.modrm.mod, facts.raw.modrm.reg,

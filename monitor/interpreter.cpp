@@ -117,10 +117,14 @@ MaybeFault Interpreter::Impl::find_operation(const Operation** found) {
   Operation& entry = cache[mixed & (kCacheEntries - 1)];
   *found = &entry;
   if (entry.linear == linear.value() && entry.mode == mode && entry.length != 0) [[likely]] {
-    if (entry.length > code.available) [[unlikely]]
+    // What is here already decides whether the rest is wanted: the next page may be absent.
+    const unsigned here = std::min<unsigned>(entry.length, code.available);
+    if (same_bytes(entry.bytes, code.bytes, here)) [[likely]] {
+      if (here == entry.length) return kNoFault;
       RETURN_IF_FAULT(fetch_rest(linear, &code));
-    if (entry.length <= code.available && same_bytes(entry.bytes, code.bytes, entry.length)) {
-      return kNoFault;
+      if (entry.length <= code.available && same_bytes(entry.bytes, code.bytes, entry.length)) {
+        return kNoFault;
+      }
     }
   }
   return decode_into(linear, mode, &code, &entry);

@@ -158,6 +158,16 @@ TEST_F(InterpreterControl, ChangedBytesAreDecodedAgain) {
   EXPECT_EQ(ebx(), 1U);
 }
 
+TEST_F(InterpreterControl, ShorterInstructionBeforeAnAbsentPageNeedsOnlyItsOwnBytes) {
+  enable_paging();
+  state.eip = 0x30ffe;
+  run({0xb8, 1, 2, 3, 4});  // mov eax, imm32, across the boundary
+  unmap(0x31000);
+  state.eip = 0x30ffe;
+  run({0x43});  // inc ebx
+  EXPECT_EQ(ebx(), 1U);
+}
+
 TEST_F(InterpreterControl, FarCallAndReturnAgree) {
   run({0x9a, 0x00, 0x00, 0x04, 0x00, kCode0, 0x00});  // call 8:40000
   EXPECT_EQ(state.eip, 0x40000U);

@@ -124,6 +124,15 @@ TEST_F(InterpreterSystem, PushOfASegmentRegisterWritesTwoBytes) {
   EXPECT_EQ(esp(), kStackTop - 4);
 }
 
+TEST_F(InterpreterSystem, ByteImmediateIsPushedSignExtended) {
+  run({0x6a, 0xfe});
+  EXPECT_EQ(get32(kStackTop - 4), 0xfffffffeU);
+}
+
+TEST_F(InterpreterSystem, LockedControlRegisterMoveIsUndefined) {
+  EXPECT_EQ(fault({0xf0, 0x0f, 0x20, 0xc0}), GuestFault::invalid_opcode());
+}
+
 TEST_F(InterpreterSystem, PopEspTakesTheValueRead) {
   set32(kStackTop, 0x8888);
   run({0x5c});
@@ -162,6 +171,22 @@ TEST_F(InterpreterSystem, RealModeUsesSixteenBitOperandsAndSegments) {
   run({0x8b, 0x47, 0x02});  // mov ax, [bx+2]
   EXPECT_EQ(eax(), 0xbeefU);
   EXPECT_EQ(state.eip, 0x103U);
+}
+
+TEST_F(InterpreterSystem, RealModeAbsoluteOffsetIsUnsigned) {
+  enter_real_mode();
+  set8(0x1fffe, 0x5a);
+  run({0xa0, 0xfe, 0xff});  // mov al, [0fffeh]
+  EXPECT_EQ(eax(), 0x5aU);
+}
+
+TEST_F(InterpreterSystem, RealModeBasePointerAddressesTheStackSegment) {
+  enter_real_mode();
+  state.seg(SegmentRegister::Ss).base = 0x40000;
+  ebp() = 0x10;
+  set16(0x40000 + 0x0e, 0x1234);
+  run({0x8b, 0x46, 0xfe});  // mov ax, [bp-2]
+  EXPECT_EQ(eax(), 0x1234U);
 }
 
 TEST_F(InterpreterSystem, RealModeFarJumpLoadsTheSegment) {
