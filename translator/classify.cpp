@@ -65,7 +65,7 @@ bool has_register_of(const GuestInstruction& instruction, ZydisRegisterClass reg
   for (uint8_t i = 0; i < instruction.facts.operand_count; ++i) {
     const ZydisDecodedOperand& operand = instruction.operands[i];
     if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
-        operand.visibility == ZYDIS_OPERAND_VISIBILITY_EXPLICIT &&
+        operand.visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
         ZydisRegisterGetClass(operand.reg.value) == register_class) {
       return true;
     }
