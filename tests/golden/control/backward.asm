@@ -1,0 +1,4 @@
+again:
+    dec ecx
+    jnz again
+    jmp again

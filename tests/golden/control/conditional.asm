@@ -1,0 +1,2 @@
+    cmp eax, ebx
+    jz near $+0x100

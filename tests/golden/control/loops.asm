@@ -1,0 +1,7 @@
+again:
+    nop
+    loop again
+    jecxz ahead
+    nop
+ahead:
+    loopne again

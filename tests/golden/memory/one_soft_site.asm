@@ -1,0 +1,5 @@
+; soft site: 2
+    mov eax, [ebx]
+    mov [ecx], eax
+    mov edx, [ebx]
+    hlt

@@ -1,0 +1,4 @@
+; style: soft
+    pushfd
+    popfd
+    hlt

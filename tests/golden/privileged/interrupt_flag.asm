@@ -1,0 +1,5 @@
+    cli
+    sti
+    pushfd
+    popfd
+    hlt

@@ -1,0 +1,3 @@
+; privilege: user
+    popfd
+    cli

@@ -1,0 +1,5 @@
+    mov eax, cr0
+    mov esp, cr3
+    mov ecx, ds
+    mov edx, cs
+    hlt

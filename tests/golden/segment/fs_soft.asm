@@ -1,0 +1,3 @@
+; style: soft
+    mov eax, [fs:0x14]
+    hlt

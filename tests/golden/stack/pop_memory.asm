@@ -1,0 +1,1 @@
+    pop dword [ebx]

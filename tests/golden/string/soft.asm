@@ -1,0 +1,2 @@
+; style: soft
+    rep stosd

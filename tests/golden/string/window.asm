@@ -1,0 +1,6 @@
+    rep movsd
+    stosb
+    lodsw
+    repne scasb
+    repe cmpsb
+    hlt
