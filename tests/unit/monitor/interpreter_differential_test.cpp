@@ -117,7 +117,7 @@ class InterpreterDifferential : public InterpreterFixture {
     // push rbx; push rbp; mov r8, rdi; push [r8+32]; popfq; then mov r32, [r8+4*r]
     const auto append_moves = [&code, &kRegisters](uint8_t opcode) {
       for (const uint8_t number : kRegisters) {
-        const Bytes move = {0x41, opcode, static_cast<uint8_t>(0x40U | (number << 3)),
+        const Bytes move = {0x41, opcode, static_cast<uint8_t>(0x40U | (unsigned{number} << 3)),
                             static_cast<uint8_t>(number * 4)};
         code.insert(code.end(), move.begin(), move.end());
       }
