@@ -19,6 +19,9 @@ namespace {
 std::atomic<Gate*> g_gate{nullptr};
 std::atomic<Attention*> g_attention{nullptr};
 
+std::atomic<bool> g_termination{false};
+
+constexpr std::array<int, 3> kTerminationSignals = {SIGTERM, SIGHUP, SIGINT};
 constexpr std::array<int, 5> kFaultSignals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 constexpr size_t kAlternateStackBytes = 64 * 1024;
 
@@ -57,6 +60,12 @@ void on_attention(int) {
   errno = saved_errno;
 }
 
+// async-signal-safe
+void on_termination(int signal) {
+  g_termination.store(true);
+  on_attention(signal);
+}
+
 bool install_alternate_stack(std::string* error) {
   void* stack = mmap(nullptr, kAlternateStackBytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
@@ -72,6 +81,8 @@ bool install_alternate_stack(std::string* error) {
 
 }  // namespace
 
+bool HostSignals::termination_requested() { return g_termination.load(); }
+
 int HostSignals::attention_signal() { return SIGRTMIN + 1; }
 
 bool HostSignals::install(Gate* gate, Attention* attention, std::string* error) {
@@ -86,8 +97,12 @@ bool HostSignals::install(Gate* gate, Attention* attention, std::string* error) 
     if (sigaction(signal, &action, nullptr) != 0) return false;
   }
   struct sigaction action {};
-  action.sa_handler = on_attention;
   action.sa_flags = SA_ONSTACK | SA_RESTART;
+  action.sa_handler = on_termination;
+  for (int signal : kTerminationSignals) {
+    if (sigaction(signal, &action, nullptr) != 0) return false;
+  }
+  action.sa_handler = on_attention;
   return sigaction(attention_signal(), &action, nullptr) == 0;
 }
 
@@ -95,6 +110,7 @@ void HostSignals::uninstall() {
   struct sigaction action {};
   action.sa_handler = SIG_DFL;
   for (int signal : kFaultSignals) sigaction(signal, &action, nullptr);
+  for (int signal : kTerminationSignals) sigaction(signal, &action, nullptr);
   action.sa_handler = SIG_IGN;  // a timer's last signal may still be on its way
   sigaction(attention_signal(), &action, nullptr);
   g_gate.store(nullptr);

@@ -18,6 +18,9 @@ class HostSignals {
   // Back to the default actions; the gate and attention may be destroyed after this.
   static void uninstall();
 
+  // SIGTERM, SIGHUP or SIGINT has asked us to end; the vCPU loop looks at each attention.
+  [[nodiscard]] static bool termination_requested();
+
   // The signal that means "attention": sent by the timer to the vCPU thread.
   [[nodiscard]] static int attention_signal();
 };

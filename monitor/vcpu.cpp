@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "monitor/host_signals.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 #include "translator/recovery.h"
@@ -48,6 +49,7 @@ void Vcpu::service_attention() {
   parts_.clock.run_due();
   parts_.clock.rearm();
   parts_.service_host();
+  if (HostSignals::termination_requested()) request_stop(StopReason::Quit);
 }
 
 // True if the guest's state has changed (an interrupt has been delivered).
@@ -244,7 +246,14 @@ void Vcpu::resume_at_boundary(uint64_t host_pc) {
 }
 
 void Vcpu::handle_soft_miss(const Exit& exit, Privilege privilege) {
+  constexpr uint32_t kRepeatsBeforeInterpreting = 2;
   const GuestVirtual address(exit.address);
+  soft_miss_repeats_ = exit.eip == soft_miss_eip_ ? soft_miss_repeats_ + 1 : 0;
+  soft_miss_eip_ = exit.eip;
+  if (soft_miss_repeats_ >= kRepeatsBeforeInterpreting) {
+    soft_miss_repeats_ = 0;
+    return interpret_one();
+  }
   if (parts_.coherence->fill_soft(address, exit.is_write, privilege) ==
       Coherence::Miss::Interpret) {
     return interpret_one();

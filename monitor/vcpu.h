@@ -101,6 +101,9 @@ class Vcpu {
   uint32_t pending_link_ = kNoLink;   // to be connected to the fragment found for link_eip_
   uint64_t pending_link_epoch_ = 0;
   bool pending_jump_ = false;         // an indirect miss: enter the fragment into the jump table
+  // An instruction with two accesses whose pages share a TLB entry would miss for ever.
+  uint32_t soft_miss_eip_ = 0;
+  uint32_t soft_miss_repeats_ = 0;
   uint64_t resume_pc_ = 0;            // run from here instead of looking a fragment up
 };
 

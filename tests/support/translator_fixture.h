@@ -72,10 +72,10 @@ class FaultCatcher {
     registers[REG_RIP] = static_cast<greg_t>(gate_->leave_after_fault());
   }
 
-  static constexpr std::array<int, 3> kSignals = {SIGSEGV, SIGBUS, SIGFPE};
+  static constexpr std::array<int, 4> kSignals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
   static inline Gate* gate_ = nullptr;
   std::vector<uint8_t> stack_;
-  std::array<struct sigaction, 3> old_{};
+  std::array<struct sigaction, 4> old_{};
   stack_t old_stack_{};
 };
 
@@ -200,6 +200,25 @@ class TranslatorMachine : public CodeSource,
     ADD_FAILURE() << "the guest does not stop; EIP " << std::hex << state().eip;
     return {};
   }
+  // Answers a SoftMiss; false: there is no RAM, or the access crosses into the next page.
+  bool fill_soft_tlb(const Exit& exit) {
+    const uint32_t page = exit.address >> 12;
+    const uint32_t offset = exit.address >= kKernelBase ? exit.address - kKernelBase : exit.address;
+    if (offset >= kRamBytes) return false;
+    auto known = page_access_.find(page);
+    const HostAccess access = known == page_access_.end() ? HostAccess::ReadWrite : known->second;
+    if (access == HostAccess::None || (exit.is_write && access == HostAccess::Read)) return false;
+    Frame& frame = gate->frame();
+    SoftTlb& tlb = privilege == Privilege::User ? frame.user_tlb : frame.supervisor_tlb;
+    SoftTlbEntry& entry = tlb[page % kSoftTlbEntries];
+    const uint32_t& tag = exit.is_write ? entry.negated_write_page : entry.negated_read_page;
+    if (tag == 0U - page) return false;  // it was a hit: the access crosses into the next page
+    if (entry.addend != window_) entry = SoftTlbEntry{};
+    entry.addend = window_;
+    entry.negated_read_page = 0U - page;
+    entry.negated_write_page = access == HostAccess::ReadWrite ? 0U - page : 1;
+    return true;
+  }
   // Loads a snippet at kCode with HLT after it, runs it and expects it to arrive at that HLT.
   void run_snippet(std::string_view hex) {
     std::vector<uint8_t> bytes = bytes_of_hex(hex);
@@ -257,10 +276,10 @@ class TranslatorMachine : public CodeSource,
     gate->reset_return_stack(Privilege::User);
   }
 
-  // Folded displacements reach 16 MiB below a register and almost 2 GiB above it (emit_memory.cpp).
-  static constexpr uint64_t kGuardBelow = 32U << 20;
-  static constexpr uint64_t kWindowBytes = uint64_t{1} << 32;
-  static constexpr uint64_t kGuardAbove = (uint64_t{2} << 30) + kPageSize;
+  // Folded displacements reach almost 2 GiB above a register, bit strings 256 MiB either way.
+  static constexpr uint64_t kGuardBelow = uint64_t{4} << 30;
+  static constexpr uint64_t kWindowBytes = uint64_t{4} << 30;
+  static constexpr uint64_t kGuardAbove = uint64_t{4} << 30;
 
   void map_ram(uint32_t linear) {
     CHECK(map_fixed(HostAddress(window_ + linear), memory_->descriptor(), 0, kRamBytes,
@@ -313,25 +332,6 @@ class TranslatorMachine : public CodeSource,
         return false;
     }
     return false;
-  }
-
-  bool fill_soft_tlb(const Exit& exit) {
-    const uint32_t page = exit.address >> 12;
-    const uint32_t offset = exit.address >= kKernelBase ? exit.address - kKernelBase : exit.address;
-    if (offset >= kRamBytes) return false;
-    auto known = page_access_.find(page);
-    const HostAccess access = known == page_access_.end() ? HostAccess::ReadWrite : known->second;
-    if (access == HostAccess::None || (exit.is_write && access == HostAccess::Read)) return false;
-    Frame& frame = gate->frame();
-    SoftTlb& tlb = privilege == Privilege::User ? frame.user_tlb : frame.supervisor_tlb;
-    SoftTlbEntry& entry = tlb[page % kSoftTlbEntries];
-    const uint32_t& tag = exit.is_write ? entry.negated_write_page : entry.negated_read_page;
-    if (tag == 0U - page) return false;  // it was a hit: the access crosses into the next page
-    if (entry.addend != window_) entry = SoftTlbEntry{};
-    entry.addend = window_;
-    entry.negated_read_page = 0U - page;
-    entry.negated_write_page = access == HostAccess::ReadWrite ? 0U - page : 1;
-    return true;
   }
 
   std::unique_ptr<GuestMemory> memory_;
