@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Assembles one tiny guest of tests/guests/asm and runs it under each torture switch.
+
+The head of the guest says what to expect:
+    ; exit: 0            value it writes to port 0xf4, or a word of EXIT_CODES
+    ; options: --cpu nx=on           more options of `ringshift run` (optional)
+    ; skip: drop-every=7: reason     a variant it cannot pass, and why (optional)
+    ; serial:
+    ;   exact text, line by line
+"""
+import argparse
+import difflib
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+EXIT_CODES = {"power-off": 0, "unimplemented": 4, "reset": 6}
+
+VARIANTS = {
+    "default": [],
+    "interpret": ["--engine", "interpret"],
+    "arena=64K": ["--translator", "arena=64K"],
+    "unit-max=1": ["--translator", "unit-max=1"],
+    "links=off": ["--translator", "links=off"],
+    "drop-every=7": ["--translator", "drop-every=7"],
+    "verify-every=1": ["--translator", "verify-every=1"],
+    "all": ["--translator", "arena=64K,unit-max=2,links=off,drop-every=3,verify-every=5"],
+}
+
+
+class Expectation:
+    def __init__(self, text):
+        self.exit_code, self.options, self.skip, self.serial = None, [], {}, ""
+        in_serial = False
+        for line in text.splitlines():
+            if not line.startswith(";"):
+                break
+            if in_serial and (line.startswith(";   ") or line == ";"):
+                self.serial += line[4:] + "\n"
+            elif line.startswith("; exit:"):
+                value = line.split(":", 1)[1].strip()
+                self.exit_code = EXIT_CODES.get(value)
+                if self.exit_code is None:
+                    self.exit_code = (int(value, 0) << 1 | 1) & 0xFF
+            elif line.startswith("; options:"):
+                self.options += line.split(":", 1)[1].split()
+            elif line.startswith("; skip:"):
+                variant, reason = line.split(":", 1)[1].strip().split(":", 1)
+                self.skip[variant] = reason.strip()
+            elif line.startswith("; serial:"):
+                in_serial = True
+        if self.exit_code is None:
+            raise SystemExit("no '; exit:' line at the head of the guest")
+
+
+def assemble(source, image):
+    subprocess.run(["nasm", "-f", "bin", "-Werror", "-I", str(source.parent) + "/",
+                    "-o", str(image), str(source)], check=True)
+
+
+def run(ringshift, image, variant, expected, seconds):
+    command = [ringshift, "run", "--kernel", str(image), "--memory", "32M", "--no-reboot",
+               *VARIANTS[variant], *expected.options]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=seconds)
+    except subprocess.TimeoutExpired as late:
+        return f"no end after {seconds} s; printed {late.stdout!r}"
+    serial = done.stdout.decode("latin-1").replace("\r", "")
+    problems = []
+    if done.returncode != expected.exit_code:
+        problems.append(f"exit code {done.returncode}, expected {expected.exit_code}")
+    if serial != expected.serial:
+        problems += difflib.unified_diff(expected.serial.splitlines(), serial.splitlines(),
+                                         "expected", "printed", lineterm="")
+    if problems and done.stderr:
+        problems.append(done.stderr.decode("latin-1")[-2000:])
+    return "\n".join(problems)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ringshift", required=True)
+    parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("guest", type=pathlib.Path, nargs="+")
+    arguments = parser.parse_args()
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for source in arguments.guest:
+            expected = Expectation(source.read_text())
+            image = pathlib.Path(folder) / (source.stem + ".bin")
+            assemble(source, image)
+            for variant in arguments.variant or VARIANTS:
+                if variant in expected.skip:
+                    print(f"skip {source.stem} {variant}: {expected.skip[variant]}")
+                    continue
+                problem = run(arguments.ringshift, image, variant, expected, arguments.seconds)
+                print(f"{'FAIL' if problem else 'pass'} {source.stem} {variant}")
+                if problem:
+                    failures += 1
+                    print(problem)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
