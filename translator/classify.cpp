@@ -182,6 +182,18 @@ const ZydisDecodedOperand* memory_operand(const GuestInstruction& instruction) {
   return nullptr;
 }
 
+bool converts_to_integer(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_CVTSS2SI:
+    case ZYDIS_MNEMONIC_CVTTSS2SI:
+    case ZYDIS_MNEMONIC_CVTSD2SI:
+    case ZYDIS_MNEMONIC_CVTTSD2SI:
+      return true;
+    default:
+      return false;
+  }
+}
+
 FpuUse fpu_use(const GuestInstruction& instruction) {
   // FCOMI and FUCOMI count as Pentium Pro integer set.
   if (has_register_of(instruction, ZYDIS_REGCLASS_X87)) return FpuUse::X87;
@@ -189,6 +201,7 @@ FpuUse fpu_use(const GuestInstruction& instruction) {
   const bool touches_state =
       has_register_of(instruction, ZYDIS_REGCLASS_XMM) ||
       has_register_of(instruction, ZYDIS_REGCLASS_MMX) ||
+      converts_to_integer(instruction.facts.mnemonic) ||
       instruction.facts.mnemonic == ZYDIS_MNEMONIC_LDMXCSR ||
       instruction.facts.mnemonic == ZYDIS_MNEMONIC_STMXCSR ||
       instruction.facts.mnemonic == ZYDIS_MNEMONIC_EMMS;

@@ -1,6 +1,6 @@
 // Classify: GuestInstruction -> Treatment and family, by the policy table treatment.def.
-// Owns: nothing; pure. Default is deny: an instruction set the table does not know is interpreted (V3).
-// Called by: plan. See docs/translator.md.
+// Owns: nothing; pure. Default is deny: an instruction set the table does not know is interpreted
+// (V3). Called by: plan. See docs/translator.md.
 #pragma once
 
 #include "translator/translation_unit.h"
@@ -24,6 +24,9 @@ struct TranslatorFeatures {
 // Does the instruction need the guest's x87/MMX or SSE state in the host's registers?
 enum class FpuUse : uint8_t { None, X87, Sse };
 [[nodiscard]] FpuUse fpu_use(const GuestInstruction& instruction);
+
+// CVTSS2SI and its kind: from memory they name no XMM register, yet they round by MXCSR.
+[[nodiscard]] bool converts_to_integer(ZydisMnemonic mnemonic);
 
 // Does it end a unit?
 [[nodiscard]] bool ends_unit(Family family);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <initializer_list>
 
+#include "translator/classify.h"
 #include "translator/fpu_unit.h"
 
 namespace ringshift {
@@ -109,7 +110,8 @@ bool may_run(const GuestInstruction& instruction, const RegisterUse& use) {
     return false;
   }
   return is_x87(facts) || facts.mnemonic == ZYDIS_MNEMONIC_EMMS ||
-         (use.vector && facts.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT);
+         ((use.vector || converts_to_integer(facts.mnemonic)) &&
+          facts.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT);
 }
 
 void append_opcode(Code* code, const ZydisDecodedInstruction& facts) {

@@ -97,6 +97,21 @@ TEST_P(Fpu, SseLoadsStoresAndGeneralRegisters) {
   EXPECT_EQ(machine_.reg(Gpr::Eax), 2U);
 }
 
+TEST_P(Fpu, ConversionsFromMemoryRoundByTheGuestsMxcsr) {
+  machine_.write32(Machine::kData, 0x7f80);          // round toward zero
+  machine_.write32(Machine::kData + 4, 0x3fe00000);  // 1.75
+  machine_.run_snippet(
+      "0f ae 15 00 80 00 00 "  // ldmxcsr [0x8000]
+      "90 "                    // nop
+  );
+  machine_.forget_code();
+  machine_.slots().x87_live = machine_.slots().sse_live = 0;
+  machine_.run_snippet("f3 0f 2d 05 04 80 00 00 "  // cvtss2si eax, [0x8004]
+  );
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 1U);
+  EXPECT_EQ(machine_.exits[ExitReason::EnsureFpu], 2U);
+}
+
 TEST_P(Fpu, IntegerMembersOfSseSetsNeedNoState) {
   machine_.reg(Gpr::Ecx) = 0xf0;
   machine_.run_snippet(
