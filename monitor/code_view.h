@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "shadowmmu/base/address.h"
+#include "shadowmmu/shadow_space.h"
 
 namespace ringshift {
 
@@ -46,6 +47,9 @@ struct CodePage {
 struct CodeView {
   std::unordered_map<GuestVirtualPage, CodePage> pages;
   std::unique_ptr<JumpTable> jumps;
+  // User views begin without one, on soft accesses; those that keep working get one.
+  std::unique_ptr<ShadowSpace> window;
+  uint64_t work = 0;         // what soft accesses have cost it so far (Coherence::note_user_work)
   uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
   uint64_t last_used = 0;
 };

@@ -9,10 +9,17 @@
 namespace ringshift {
 namespace {
 
-// Half of Linux's default vm.max_map_count; the rest is for guests of the same process.
-constexpr uint32_t kWindowMappingBudget = 30000;
+// Together below Linux's default vm.max_map_count of 65,530.
+constexpr uint32_t kSupervisorMappingBudget = 24000;
+constexpr uint32_t kUserMappingBudget = 4000;
+constexpr size_t kUserWindows = 8;
 constexpr size_t kUserViews = 64;
-constexpr uint32_t kFaultsBeforeSoft = 2;
+// In the kernel a site that faults touches user pages or traced ones and will do so again. In user
+// code most faults are first touches.
+constexpr uint32_t kSupervisorFaultsBeforeSoft = 2;
+constexpr uint32_t kUserFaultsBeforeSoft = 64;
+// Soft exits, of some 200 ns each, after which a window (8 us a page) begins to pay.
+constexpr uint64_t kWorkBeforeWindow = 6000;
 constexpr uint32_t kSmallestLargePage = 2U << 20;
 constexpr uint32_t kUnpagedRun = 4U << 20;
 constexpr uint64_t kEntryAccessed = 1U << 5;
@@ -30,7 +37,7 @@ std::unique_ptr<Coherence> Coherence::create(PhysicalMemory& physical, LinearMem
                                              const GuestState& state, std::string* error) {
   auto coherence = std::unique_ptr<Coherence>(new Coherence(physical, linear, state));
   coherence->window_ = ShadowSpace::create(physical.ram(), coherence->reverse_,
-                                           coherence->traces_, kWindowMappingBudget, error);
+                                           coherence->traces_, kSupervisorMappingBudget, error);
   if (coherence->window_ == nullptr) return nullptr;
   coherence->supervisor_.jumps = JumpTable::create(error);
   if (coherence->supervisor_.jumps == nullptr) return nullptr;
@@ -78,14 +85,25 @@ void Coherence::on_cr3_loaded() {
   verify_supervisor_code(false);
 }
 
+namespace {
+
+void drop_from_window(ShadowSpace& window, GuestVirtualPage page) {
+  const ShadowMapping* mapping = window.find(page);
+  if (mapping == nullptr) return;
+  if (mapping->is_large) {
+    window.drop_region(page);
+  } else {
+    window.drop(page);
+  }
+}
+
+}  // namespace
+
 void Coherence::on_page_invalidated(GuestVirtual address) {
   const GuestVirtualPage page = GuestVirtualPage::of(address);
-  if (const ShadowMapping* mapping = window_->find(page)) {
-    if (mapping->is_large) {
-      window_->drop_region(page);
-    } else {
-      window_->drop(page);
-    }
+  drop_from_window(*window_, page);
+  if (current_user_ != nullptr && current_user_->window != nullptr) {
+    drop_from_window(*current_user_->window, page);
   }
   flush_soft_tlbs();
   recheck_code_page(supervisor_, page, Privilege::Supervisor);
@@ -136,14 +154,14 @@ bool Coherence::entry_is_accessed(const Translation& translation) const {
   return true;
 }
 
-bool Coherence::still_shadows(const ShadowMapping& mapping) {
-  const WalkResult result = probe(mode_, physical_, mapping.virtual_page.address(),
-                                  AccessKind::Read, Privilege::Supervisor);
+bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege) {
+  const WalkResult result =
+      probe(mode_, physical_, mapping.virtual_page.address(), AccessKind::Read, privilege);
   if (result.fault || !entry_is_accessed(result.translation)) return false;
   const Translation& now = result.translation;
   return GuestPhysicalPage::of(physical_.masked(now.physical)) == mapping.physical_page &&
-         (now.page_bytes >= kSmallestLargePage) == mapping.is_large && !now.user &&
-         now.global == mapping.is_global && (now.writable && now.dirty) == mapping.may_write;
+         (now.page_bytes >= kSmallestLargePage) == mapping.is_large &&
+         now.user == (privilege == Privilege::User) && now.global == mapping.is_global && (now.writable && now.dirty) == mapping.may_write;
 }
 
 // Global translations survive a CR3 load, unchecked (SDM 3A 4.10.2.4). Others are walked again, and
@@ -151,7 +169,8 @@ bool Coherence::still_shadows(const ShadowMapping& mapping) {
 void Coherence::retain_window(bool globals_too) {
   if (window_->mapped_pages() == 0) return;
   window_->retain([this, globals_too](const ShadowMapping& mapping) {
-    return (mapping.is_global && !globals_too) || still_shadows(mapping);
+    return (mapping.is_global && !globals_too) ||
+           still_shadows(mapping, Privilege::Supervisor);
   });
 }
 
@@ -195,6 +214,10 @@ void Coherence::verify_user_view(CodeView& view) {
     view.jumps->clear_page(it->first);
     it = view.pages.erase(it);
   }
+  if (view.window == nullptr) return;
+  view.window->retain([this](const ShadowMapping& mapping) {
+    return still_shadows(mapping, Privilege::User);
+  });
 }
 
 // ---- views ----
@@ -226,6 +249,48 @@ void Coherence::evict_user_view() {
   users_.erase(oldest);
 }
 
+ShadowSpace* Coherence::window_of(Privilege privilege) {
+  return privilege == Privilege::Supervisor ? window_.get() : current_user_view().window.get();
+}
+
+std::optional<GuestVirtual> Coherence::window_address(uint64_t host_address,
+                                                      Privilege privilege) {
+  const ShadowSpace* window = window_of(privilege);
+  if (window == nullptr) return std::nullopt;
+  return window->linear_of(host_address);
+}
+
+// The least recently used window goes when there are too many; its view is soft again.
+void Coherence::make_room_for_window() {
+  CodeView* oldest = nullptr;
+  size_t windows = 0;
+  for (auto& [cr3, view] : users_) {
+    if (view.window == nullptr) continue;
+    ++windows;
+    if (oldest == nullptr || view.last_used < oldest->last_used) oldest = &view;
+  }
+  if (windows < kUserWindows) return;
+  oldest->window.reset();
+  oldest->work = 0;
+  oldest->jumps->clear();
+}
+
+bool Coherence::note_user_work(uint64_t amount) {
+  CodeView& view = current_user_view();
+  if (view.window != nullptr) return false;
+  view.work += amount;
+  if (view.work < kWorkBeforeWindow) return false;
+  make_room_for_window();
+  std::string error;
+  view.window = ShadowSpace::create(physical_.ram(), reverse_, traces_, kUserMappingBudget, &error);
+  view.work = 0;
+  if (view.window == nullptr) return false;  // the host refused: soft accesses go on serving
+  counters().user_windows++;
+  view.jumps->clear();
+  user_returns_stale_ = true;
+  return true;
+}
+
 void Coherence::select_view(Privilege privilege) {
   CodeView& view = view_of(privilege);
   Slots& slots = gate_->frame().slots;
@@ -233,8 +298,9 @@ void Coherence::select_view(Privilege privilege) {
   slots.window_base = window_->base().value();
   slots.window_negated = 0 - slots.window_base;
   if (privilege == Privilege::User) {
-    // User fragments are soft; no window is theirs to reach.
-    slots.window_base = slots.window_negated = 0;
+    // Without a window its fragments are soft and never use the base.
+    slots.window_base = view.window != nullptr ? view.window->base().value() : 0;
+    slots.window_negated = 0 - slots.window_base;
     if (user_returns_stale_) {
       gate_->reset_return_stack(Privilege::User);
       user_returns_stale_ = false;
@@ -276,7 +342,7 @@ std::optional<TranslationKey> Coherence::key_for(uint32_t eip, Privilege privile
   key.eip = eip;
   key.physical = physical;
   key.privilege = privilege;
-  key.style = privilege == Privilege::User ? AccessStyle::Soft : AccessStyle::Window;
+  key.style = window_of(privilege) != nullptr ? AccessStyle::Window : AccessStyle::Soft;
   return key;
 }
 
@@ -380,18 +446,22 @@ ShadowRun Coherence::run_for(GuestVirtual address, const Translation& translatio
   return whole.pages > back ? whole : run;
 }
 
-Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write) {
+Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write,
+                                       Privilege privilege) {
+  ShadowSpace* window = window_of(privilege);
+  if (window == nullptr) return Miss::Interpret;
   const WalkResult result =
-      walk(mode_, physical_, address, is_write ? AccessKind::Write : AccessKind::Read,
-           Privilege::Supervisor);
+      walk(mode_, physical_, address, is_write ? AccessKind::Write : AccessKind::Read, privilege);
   if (result.fault) return Miss::Interpret;
   const Translation& found = result.translation;
-  // The window serves all address spaces, so it holds supervisor pages only.
-  if (found.levels != 0 && found.user) return Miss::Interpret;
+  // The supervisor's window serves all address spaces, so it holds supervisor pages only.
+  if (privilege == Privilege::Supervisor && found.levels != 0 && found.user) {
+    return Miss::Interpret;
+  }
   const GuestPhysicalPage page = GuestPhysicalPage::of(physical_.masked(found.physical));
   if (!physical_.is_ram(page)) return Miss::Interpret;
   if (is_write && traces_.is_traced(page)) return Miss::Interpret;
-  const ShadowMapping* present = window_->find(GuestVirtualPage::of(address));
+  const ShadowMapping* present = window->find(GuestVirtualPage::of(address));
   ShadowRun run = run_for(address, found);
   if (present != nullptr && present->is_large && run.pages > 1) {
     // One page of a large mapping needs more rights (its trace went, or D was set): the rest stays.
@@ -400,11 +470,13 @@ Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write) {
     run.pages = 1;
   }
   counters().faults_hidden++;
-  return window_->fill(run) ? Miss::Filled : Miss::Interpret;
+  return window->fill(run) ? Miss::Filled : Miss::Interpret;
 }
 
-bool Coherence::note_site_fault(GuestPhysical instruction) {
-  if (++site_faults_[instruction] < kFaultsBeforeSoft) return false;
+bool Coherence::note_site_fault(GuestPhysical instruction, Privilege privilege) {
+  const uint32_t limit = privilege == Privilege::Supervisor ? kSupervisorFaultsBeforeSoft
+                                                            : kUserFaultsBeforeSoft;
+  if (++site_faults_[instruction] < limit) return false;
   site_faults_.erase(instruction);
   if (!soft_sites_.insert(instruction).second) return false;
   counters().sites_softened++;
@@ -413,6 +485,9 @@ bool Coherence::note_site_fault(GuestPhysical instruction) {
 
 void Coherence::verify_invariants() const {
   window_->verify_invariants();
+  for (const auto& [cr3, view] : users_) {
+    if (view.window != nullptr) view.window->verify_invariants();
+  }
   cache_->verify_invariants();
   cache_->for_each([this](const Fragment& fragment) {
     CHECK(traces_.is_traced(GuestPhysicalPage::of(fragment.key.physical)));

@@ -27,6 +27,10 @@
 
 namespace ringshift {
 
+// Host mappings the supervisor window may use: half of Linux's default vm.max_map_count; the rest is
+// for the other windows of the process.
+inline constexpr uint32_t kWindowMappingBudget = 30000;
+
 class Coherence final : public WriteObserver,
                         public CoherenceObserver,
                         public CodeSource,
@@ -76,15 +80,20 @@ class Coherence final : public WriteObserver,
   enum class Miss : uint8_t { Filled, Interpret };
   // A soft access to `address` missed. Interpret: it faults, crosses a page, or is not plain RAM.
   [[nodiscard]] Miss fill_soft(GuestVirtual address, bool is_write, Privilege privilege);
-  // A plain access through the supervisor window faulted at `address`.
-  [[nodiscard]] Miss fill_window(GuestVirtual address, bool is_write);
-  [[nodiscard]] std::optional<GuestVirtual> window_address(uint64_t host_address) const {
-    return window_->linear_of(host_address);
-  }
+  // A plain access through the window of this privilege faulted at `address`.
+  [[nodiscard]] Miss fill_window(GuestVirtual address, bool is_write, Privilege privilege);
+  // The linear address a host address means in the window of this privilege, if it lies in it.
+  [[nodiscard]] std::optional<GuestVirtual> window_address(uint64_t host_address,
+                                                           Privilege privilege);
+  [[nodiscard]] bool has_window(Privilege privilege) { return window_of(privilege) != nullptr; }
 
   // A plain access at this instruction could not be served from the window. True: from now on the
   // site is soft, and its fragment must be made anew.
-  [[nodiscard]] bool note_site_fault(GuestPhysical instruction);
+  [[nodiscard]] bool note_site_fault(GuestPhysical instruction, Privilege privilege);
+
+  // The current user view has spent this much on soft accesses. True: it has been given a window,
+  // and whatever was about to be resumed in its old code must be looked up again.
+  [[nodiscard]] bool note_user_work(uint64_t amount);
 
   void verify_invariants() const;
 
@@ -99,8 +108,10 @@ class Coherence final : public WriteObserver,
   void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void flush_soft_tlbs();
   void forget_all_mappings();
+  [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
+  void make_room_for_window();
   void retain_window(bool globals_too);
-  [[nodiscard]] bool still_shadows(const ShadowMapping& mapping);
+  [[nodiscard]] bool still_shadows(const ShadowMapping& mapping, Privilege privilege);
   [[nodiscard]] ShadowRun run_for(GuestVirtual address, const Translation& translation) const;
   void clip_to_ram(ShadowRun* run) const;
   [[nodiscard]] bool entry_is_accessed(const Translation& translation) const;

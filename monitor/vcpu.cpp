@@ -85,6 +85,7 @@ void Vcpu::wait_halted() {
   }
   counters().halts++;
   parts_.before_sleep();
+  const Nanoseconds asleep_at = parts_.clock.now();
   const std::optional<Nanoseconds> deadline = parts_.clock.next_deadline();
   if (deadline) {
     const timespec host = parts_.clock.host_time_of(*deadline);
@@ -92,6 +93,7 @@ void Vcpu::wait_halted() {
   } else {
     parts_.attention.sleep_until(nullptr);
   }
+  counters().halted_nanoseconds += static_cast<uint64_t>(parts_.clock.now() - asleep_at);
   service_attention();
 }
 
@@ -104,7 +106,12 @@ void Vcpu::interpret_one() {
       return;
     case StepKind::Fault: {
       counters().events_exceptions++;
-      if (step.fault.vector == Vector::PageFault) counters().faults_true++;
+      if (step.fault.vector == Vector::PageFault) {
+        counters().faults_true++;
+        has_prefault_ = state.cpl == 3;
+        prefault_address_ = GuestVirtual(step.fault.cr2);
+        prefault_is_write_ = (step.fault.error_code & kPageFaultWrite) != 0;
+      }
       deliver_event(Event::from_fault(step.fault, state.eip), state.eip);
       return;
     }
@@ -176,7 +183,7 @@ void Vcpu::connect_link(Fragment& to) {
   if (pending_link_epoch_ != cache.epoch()) return;
   const TranslationCache::LinkView link = cache.link_view(pending_link_);
   if (link.from == nullptr || link.destination_eip != to.key.eip ||
-      link.from->key.privilege != to.key.privilege) {
+      link.from->key.privilege != to.key.privilege || link.from->key.style != to.key.style) {
     return;
   }
   const SafePoint safe;
@@ -197,6 +204,7 @@ void Vcpu::run_translated() {
     parts_.coherence->apply(safe);
   }
   prepare_slots(privilege);
+  if (has_prefault_ && privilege == Privilege::User) prefault();
   const uint64_t entry = entry_point(privilege);
   pending_link_ = kNoLink;
   pending_jump_ = false;
@@ -212,6 +220,19 @@ void Vcpu::run_translated() {
   torture();
 }
 
+// User code goes on where its page fault was: the kernel has most likely made the page present, and
+// mapping it now saves the host signal that finding it absent would cost.
+void Vcpu::prefault() {
+  has_prefault_ = false;
+  if (!parts_.coherence->has_window(Privilege::User)) return;
+  counters().shadow_prefaults++;
+  (void)parts_.coherence->fill_window(prefault_address_, prefault_is_write_, Privilege::User);
+}
+
+void Vcpu::note_user_work(uint64_t amount) {
+  if (parts_.coherence->note_user_work(amount)) resume_pc_ = 0;
+}
+
 void Vcpu::handle(const Exit& exit, Privilege privilege) {
   switch (exit.reason) {
     case ExitReason::Unlinked:
@@ -222,6 +243,7 @@ void Vcpu::handle(const Exit& exit, Privilege privilege) {
       pending_jump_ = true;
       return;
     case ExitReason::Interpret:
+      if (privilege == Privilege::User) note_user_work(1);
       return interpret_one();
     case ExitReason::SoftMiss:
       return handle_soft_miss(exit, privilege);
@@ -259,6 +281,7 @@ void Vcpu::handle_soft_miss(const Exit& exit, Privilege privilege) {
     return interpret_one();
   }
   resume_at_boundary(parts_.gate->frame().slots.exit_pc - 1);
+  if (privilege == Privilege::User) note_user_work(1);
 }
 
 void Vcpu::handle_ensure_fpu() {
@@ -274,20 +297,26 @@ void Vcpu::handle_ensure_fpu() {
 
 void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
   const HostFault& fault = exit.fault;
-  if (parts_.gate->is_poll_page(fault.address)) return;  // attention; nothing was committed
+  if (parts_.gate->is_poll_page(fault.address)) {
+    // Attention; nothing was committed. A timer that finds user code running has found work.
+    constexpr uint64_t kWorkOfTick = 1000;
+    if (privilege == Privilege::User) note_user_work(kWorkOfTick);
+    return;
+  }
   if (parts_.gate->is_return_stack_guard(fault.address)) {
     parts_.gate->reset_return_stack(privilege);
     return;
   }
   constexpr uint32_t kPageFaultTrap = 14;
-  const auto linear = parts_.coherence->window_address(fault.address);
-  if (fault.trap_number == kPageFaultTrap && linear && privilege == Privilege::Supervisor) {
-    if (parts_.coherence->fill_window(*linear, fault.is_write) == Coherence::Miss::Filled) {
+  const auto linear = parts_.coherence->window_address(fault.address, privilege);
+  if (fault.trap_number == kPageFaultTrap && linear) {
+    if (parts_.coherence->fill_window(*linear, fault.is_write, privilege) ==
+        Coherence::Miss::Filled) {
       return resume_at_boundary(fault.host_pc);
     }
     counters().faults_traced++;
   }
-  handle_site_fault();
+  if (fault.trap_number == kPageFaultTrap) handle_site_fault();
   interpret_one();
 }
 
@@ -295,8 +324,9 @@ void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
 // soft accesses.
 void Vcpu::handle_site_fault() {
   const GuestState& state = parts_.cpu.state;
-  const auto key = parts_.coherence->key_for(state.eip, privilege_of(state));
-  if (!key || !parts_.coherence->note_site_fault(key->physical)) return;
+  const Privilege privilege = privilege_of(state);
+  const auto key = parts_.coherence->key_for(state.eip, privilege);
+  if (!key || !parts_.coherence->note_site_fault(key->physical, privilege)) return;
   const SafePoint safe;
   parts_.translator->cache().drop_overlapping(key->physical, 1, safe);
 }

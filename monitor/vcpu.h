@@ -85,6 +85,8 @@ class Vcpu {
   void handle_ensure_fpu();
   void handle_host_fault(const Exit& exit, Privilege privilege);
   void handle_site_fault();
+  void note_user_work(uint64_t amount);
+  void prefault();
   void resume_at_boundary(uint64_t host_pc);
   void count(const Exit& exit) const;
   void trace(const Exit& exit) const;
@@ -96,6 +98,11 @@ class Vcpu {
   std::string message_;
   uint32_t since_verify_ = 0;
   uint32_t since_drop_ = 0;
+
+  // The last page fault delivered from user code: on the way back its page is mapped beforehand.
+  bool has_prefault_ = false;
+  bool prefault_is_write_ = false;
+  GuestVirtual prefault_address_;
 
   static constexpr uint32_t kNoLink = ~0U;
   uint32_t pending_link_ = kNoLink;   // to be connected to the fragment found for link_eip_
