@@ -1,0 +1,99 @@
+// Guest: the processor half of a machine, with the code and data areas of these tests mapped, run
+// by the interpreter alone or by the real vCPU loop with the translator. Owns: all of it, RAM
+// included. Called by: differential tests. Every exception is taken by a task of its own, so that
+// nothing of the interrupted state is disturbed (SDM 3A 7.3).
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "devices/bus.h"
+#include "devices/pic8259.h"
+#include "monitor/coherence.h"
+#include "monitor/cpu_context.h"
+#include "monitor/host_clock.h"
+#include "monitor/interpreter.h"
+#include "monitor/vcpu.h"
+#include "tests/differential/outcome.h"
+#include "translator/fpu_unit.h"
+
+namespace ringshift::differential {
+
+// CPL and who owns the pages of code and data.
+enum class Ring : uint8_t {
+  Kernel,              // CPL 0, supervisor pages: the window serves them
+  KernelOnUserPages,   // CPL 0, user pages: as when a kernel reads its caller's memory
+  User,                // CPL 3
+};
+
+// Linear and guest-physical layout of what is not the code or data area.
+namespace layout {
+inline constexpr uint32_t kRamBytes = 0x40000;
+inline constexpr uint32_t kSystem = 0xc0000000;      // linear; kSystemPhysical upwards
+inline constexpr uint32_t kSystemPhysical = 0x8000;
+inline constexpr uint32_t kSystemBytes = 0x8000;
+inline constexpr uint32_t kDirectories = 0x1000;     // guest-physical: a directory and three tables
+inline constexpr uint32_t kDirectoryStride = 0x4000;
+inline constexpr uint32_t kCodePhysical = 0x10000;
+inline constexpr uint32_t kDataPhysical = 0x20000;
+}  // namespace layout
+
+class Guest final : private PortDevice {
+ public:
+  // step_only: no translator; run() interprets.
+  static std::unique_ptr<Guest> create(Engine engine, std::string* error);
+  ~Guest() override;
+
+  // Sets everything to the start of a case: registers, tables, the bytes of code and data.
+  void prepare(const Start& start, Ring ring, std::span<const uint8_t> code,
+               std::span<const uint8_t> data);
+  // From prepare() to the end or the first fault, through the vCPU loop.
+  [[nodiscard]] Outcome run();
+  // By hand, for whoever wants to look in between.
+  [[nodiscard]] StepResult step() { return interpreter_->step(); }
+  // The outcome as it stands after step()s, `fault` being what the last one returned (or null).
+  [[nodiscard]] Outcome outcome_here(const GuestFault* fault) const;
+
+  [[nodiscard]] GuestState& state() { return frame_->state; }
+  [[nodiscard]] GuestMemory& ram() { return *memory_; }
+  [[nodiscard]] Translator* translator() { return translator_.get(); }
+
+ private:
+  explicit Guest(Engine engine) : engine_(engine) {}
+  [[nodiscard]] bool build(std::string* error);
+  [[nodiscard]] bool build_translator(std::string* error);
+  void write_page_tables();
+  void write_tasks(uint32_t cr3);
+  void set32(uint32_t physical, uint32_t value);
+  [[nodiscard]] uint32_t get32(uint32_t physical) const;
+  void set_segments(Ring ring);
+  [[nodiscard]] Outcome outcome_of_task() const;
+  [[nodiscard]] uint32_t read(uint16_t offset, AccessWidth width) override;
+  void write(uint16_t offset, AccessWidth width, uint32_t value) override;
+
+  Engine engine_;
+  std::unique_ptr<GuestMemory> memory_;
+  PortBus ports_;
+  MemoryBus memory_bus_;
+  std::unique_ptr<FrameStorage> frame_storage_;
+  Frame* frame_ = nullptr;
+  std::unique_ptr<PhysicalMemory> physical_;
+  std::unique_ptr<LinearMemory> linear_;
+  std::unique_ptr<Coherence> coherence_;
+  std::unique_ptr<Translator> translator_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<HostTimeStampCounterForTest> tsc_;
+  std::unique_ptr<CpuContext> cpu_;
+  CpuModel model_;
+  std::unique_ptr<FpuUnit> fpu_;
+  std::unique_ptr<Interpreter> interpreter_;
+  InterruptControllerPair interrupts_;
+  Attention attention_;
+  std::unique_ptr<HostClock> clock_;
+  Vcpu* running_ = nullptr;
+  uint32_t stop_vector_ = kNotRun;
+  uint32_t loaded_cr3_ = 0;
+};
+
+}  // namespace ringshift::differential
