@@ -146,7 +146,7 @@ bool Machine::build_board(std::string* error) {
   board.serial0 = serial_.get();
   board.debug_console = serial_.get();
   board.on_debug_exit = [this](uint8_t value) {
-    debug_exit_value_ = value;
+    debug_exit_value_ = value >> 1;  // the port hands over twice what was written, plus one
     vcpu_->request_stop(StopReason::DebugExit);
   };
   board.on_reset = [this] { vcpu_->request_stop(StopReason::Reset); };

@@ -43,7 +43,7 @@ struct MachineConfig {
 // How a run ended.
 struct MachineOutcome {
   StopReason reason = StopReason::Halted;
-  uint8_t debug_exit_value = 0;  // StopReason::DebugExit: twice what the guest wrote, plus one
+  uint8_t debug_exit_value = 0;  // StopReason::DebugExit: what the guest wrote, its low 7 bits
   std::string message;           // Unimplemented: what and where
 };
 
