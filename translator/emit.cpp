@@ -11,6 +11,11 @@ namespace ringshift {
 
 using namespace asmjit;  // NOLINT: the assembler's vocabulary
 
+void RefusedEncoding::handleError(Error /*error*/, const char* /*message*/,
+                                  BaseEmitter* /*origin*/) {
+  UNREACHABLE();
+}
+
 x86::Mem Emitter::slot32(int32_t displacement) { return x86::dword_ptr(host::frame, displacement); }
 x86::Mem Emitter::slot64(int32_t displacement) { return x86::qword_ptr(host::frame, displacement); }
 
@@ -35,6 +40,7 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
   out_.starts.clear();
   code_.reset();
   CHECK(code_.init(Environment::host(), at.address) == kErrorOk);
+  code_.setErrorHandler(&refused_encoding_);
   CHECK(code_.attach(&a_) == kErrorOk);
 
   emit_indirect_entry();

@@ -16,6 +16,13 @@
 
 namespace ringshift {
 
+// The assembler would skip what it cannot encode; that is our bug, so it stops here.
+class RefusedEncoding final : public asmjit::ErrorHandler {
+ public:
+  void handleError(asmjit::Error error, const char* message,
+                   asmjit::BaseEmitter* origin) override;
+};
+
 class Emitter {
  public:
   explicit Emitter(const Stubs& stubs) : stubs_(stubs) {}
@@ -91,6 +98,7 @@ class Emitter {
 
   const Stubs& stubs_;
   const TranslationUnit* unit_ = nullptr;
+  RefusedEncoding refused_encoding_;
   asmjit::CodeHolder code_;
   asmjit::x86::Assembler a_;
   EmittedCode out_;
