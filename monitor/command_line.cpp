@@ -42,7 +42,7 @@ int exit_code_of(const MachineOutcome& outcome) {
     case StopReason::Reset:
       return kExitReset;
     case StopReason::DebugExit:
-      return outcome.debug_exit_value;
+      return (outcome.debug_exit_value << 1) | 1;
     case StopReason::Quit:
       return kExitQuit;
     case StopReason::Unimplemented:
