@@ -27,10 +27,6 @@
 
 namespace ringshift {
 
-// Host mappings the supervisor window may use: half of Linux's default vm.max_map_count; the rest is
-// for the other windows of the process.
-inline constexpr uint32_t kWindowMappingBudget = 30000;
-
 class Coherence final : public WriteObserver,
                         public CoherenceObserver,
                         public CodeSource,

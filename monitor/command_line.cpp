@@ -1,37 +1,65 @@
 #include "monitor/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
-#include <nlohmann/json.hpp>
+#include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "monitor/doctor.h"
+#include "monitor/host_clock.h"
 #include "monitor/machine.h"
 #include "monitor/options.h"
+#include "monitor/statistics.h"
+#include "monitor/translate_command.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
 namespace {
 
-int fail(const std::string& message) {
+// Everything a command line can say. The commands' options point into it.
+struct Arguments {
+  RunOptions run;
+  TranslateOptions translate;
+  bool doctor_json = false;
+};
+
+int fail(std::string message) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
   std::fprintf(stderr, "ringshift: %s\n", message.c_str());
   return kExitUsage;
 }
 
-void print_stats(StatsFormat format) {
-  if (format == StatsFormat::None) return;
-  if (format == StatsFormat::Json) {
-    nlohmann::ordered_json out;
-    for_each_counter(counters(), [&out](std::string_view name, uint64_t value) {
-      out[std::string(name)] = value;
-    });
-    std::fprintf(stderr, "%s\n", out.dump(2).c_str());
-    return;
+void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
+
+// Where the statistics go; standard error is not closed.
+struct CloseUnlessStandard {
+  void operator()(std::FILE* file) const {
+    if (file != stderr) std::fclose(file);
   }
-  for_each_counter(counters(), [](std::string_view name, uint64_t value) {
-    std::fprintf(stderr, "%-36.*s %14llu\n", static_cast<int>(name.size()), name.data(),
-                 static_cast<unsigned long long>(value));
-  });
+};
+using ReportFile = std::unique_ptr<std::FILE, CloseUnlessStandard>;
+
+ReportFile open_report(const RunOptions& options) {
+  if (options.stats_path.empty()) return ReportFile(stderr);
+  return ReportFile(std::fopen(options.stats_path.c_str(), "w"));
+}
+
+void print_stats(const RunOptions& options, Machine& machine, Nanoseconds started,
+                 std::FILE* file) {
+  if (options.stats == StatsFormat::None) return;
+  const double wall = static_cast<double>(HostClock::monotonic() - started) / 1e9;
+  const ProcessFigures figures = measure_process(wall, machine.memory().descriptor());
+  const StatisticsDetail detail =
+      options.stats == StatsFormat::AllText ? StatisticsDetail::All : StatisticsDetail::NonZero;
+  const std::string text = options.stats == StatsFormat::Json
+                               ? statistics_as_json(counters(), figures)
+                               : statistics_as_text(counters(), figures, detail);
+  std::fputs(text.c_str(), file);
+  std::fflush(file);
 }
 
 int exit_code_of(const MachineOutcome& outcome) {
@@ -53,6 +81,11 @@ int exit_code_of(const MachineOutcome& outcome) {
 }
 
 int run_machine(const RunOptions& options) {
+  const Nanoseconds started = HostClock::monotonic();
+  const ReportFile report = open_report(options);
+  if (report == nullptr) {
+    return fail("--stats-file: cannot write " + options.stats_path + ": " + std::strerror(errno));
+  }
   while (true) {
     std::string error;
     const std::unique_ptr<Machine> machine = Machine::create(options.machine, &error);
@@ -62,31 +95,89 @@ int run_machine(const RunOptions& options) {
     if (options.dump_screen) {
       std::fprintf(stderr, "%s", machine->board().vga().dump_text().c_str());
     }
-    print_stats(options.stats);
+    print_stats(options, *machine, started, report.get());
     return exit_code_of(outcome);
   }
+}
+
+int run_command(RunOptions* options) {
+  std::string problem;
+  if (!finish_run_options(options, &problem)) return fail(problem);
+  return run_machine(*options);
+}
+
+int translate_command(TranslateOptions* options) {
+  std::string problem;
+  std::string text;
+  if (!finish_translate_options(options, &problem)) return fail(problem);
+  if (!run_translate(*options, &text, &problem)) return fail(problem);
+  print(text);
+  return kExitPowerOff;
+}
+
+int doctor_command(bool json) {
+  const std::vector<Finding> findings = examine(collect_host_facts());
+  print(json ? findings_as_json(findings) : findings_as_text(findings));
+  return is_usable(findings) ? kExitPowerOff : kExitUsage;
+}
+
+constexpr char kExitCodes[] =
+    "Exit codes: 0 power-off (HLT with interrupts off), 2 bad command line, image or host,\n"
+    "4 the guest used something not implemented, 6 reset under --no-reboot, 8 Ctrl-A x or "
+    "SIGTERM,\n"
+    "134 internal error; odd: the guest wrote v to the debug-exit port 0xf4, (v << 1) | 1.\n";
+
+constexpr char kRunExamples[] =
+    "Keys on the console: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A a sends Ctrl-A.\n"
+    "Examples:\n"
+    "  ringshift run --kernel bzImage --initrd root.cpio.gz --append console=ttyS0\n"
+    "  ringshift run --kernel kernel.elf --module 'disk.img rw' -m 64M --stats\n";
+
+constexpr char kTranslateExamples[] =
+    "Examples:\n"
+    "  ringshift translate --kernel vmlinuz --blocks 20\n"
+    "  ringshift translate --raw loop.bin --base 0x8048000 --ring 3\n";
+
+void describe(CLI::App* app, Arguments* arguments) {
+  app->set_version_flag("--version", std::string("ringshift ") + kVersion);
+  app->require_subcommand(0, 1);  // we say it better
+  app->get_formatter()->column_width(34);
+  app->footer(std::string("A command line that begins with an option means run.\n") + kExitCodes);
+  CLI::App* run = app->add_subcommand("run", "boot a guest");
+  add_run_options(*run, &arguments->run);
+  run->footer(std::string(kRunExamples) + kExitCodes);
+  CLI::App* translate =
+      app->add_subcommand("translate", "show what code of a guest is translated to; run nothing");
+  add_translate_options(*translate, &arguments->translate);
+  translate->footer(kTranslateExamples);
+  CLI::App* doctor =
+      app->add_subcommand("doctor", "say what this host offers, and whether guests can run");
+  doctor->add_flag("--json", arguments->doctor_json, "print one JSON object");
+  doctor->footer("Exit codes: 0 everything needed is there, 2 something needed is missing.\n");
 }
 
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
-  CLI::App app{"Ringshift: unprivileged binary-translating virtual machine monitor for IA-32"};
-  app.require_subcommand(1);
-  RunOptions run;
-  CLI::App* run_command = app.add_subcommand("run", "boot a guest");
-  add_run_options(*run_command, &run);
-  std::vector<std::string> arguments = modern_spelling({argv + 1, argv + argc});
-  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them last first
+  CLI::App app{"Ringshift: unprivileged binary-translating virtual machine monitor for IA-32",
+               "ringshift"};
+  Arguments arguments;
+  describe(&app, &arguments);
+  std::vector<std::string> words = modern_spelling({argv + 1, argv + argc});
+  std::reverse(words.begin(), words.end());  // CLI11 takes them last first
   try {
-    app.parse(arguments);
+    app.parse(words);
   } catch (const CLI::Success& success) {
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    return fail(error.what());
+    return fail(std::string(error.what()) + " (see ringshift --help)");
   }
-  std::string problem;
-  if (!finish_run_options(&run, &problem)) return fail(problem);
-  return run_machine(run);
+  if (app.get_subcommands().empty()) {
+    return fail("needs a command: run, translate or doctor (see ringshift --help)");
+  }
+  if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
+  if (app.got_subcommand("doctor")) return doctor_command(arguments.doctor_json);
+  return run_command(&arguments.run);
 }
 
 }  // namespace ringshift

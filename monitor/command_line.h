@@ -1,6 +1,6 @@
-// Command line: options -> MachineConfig, outcome -> exit code. Sub-commands run, translate, doctor.
-// Owns: the spelling of every option, the exit codes. Called by: main.cpp only.
-// See docs/usage.md.
+// Command line: options -> MachineConfig, outcome -> exit code. Sub-commands run, translate,
+// doctor. Owns: the spelling of every option, the exit codes. Called by: main.cpp only. See
+// docs/usage.md.
 #pragma once
 
 namespace ringshift {
@@ -12,6 +12,8 @@ inline constexpr int kExitUnimplemented = 4;  // the guest used something we do 
 inline constexpr int kExitReset = 6;          // the guest reset, under --no-reboot
 inline constexpr int kExitQuit = 8;           // Ctrl-A x
 inline constexpr int kExitInternal = 134;     // our own mistake: SIGABRT as a shell shows it
+
+inline constexpr char kVersion[] = "0.1.0";
 
 int run_command_line(int argc, char** argv);
 

@@ -14,12 +14,6 @@ namespace {
 
 constexpr Nanoseconds kSecond = 1'000'000'000;
 
-Nanoseconds monotonic() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return Nanoseconds{time.tv_sec} * kSecond + time.tv_nsec;
-}
-
 timespec to_timespec(Nanoseconds time) {
   timespec result{};
   result.tv_sec = time / kSecond;
@@ -28,6 +22,12 @@ timespec to_timespec(Nanoseconds time) {
 }
 
 }  // namespace
+
+Nanoseconds HostClock::monotonic() {
+  timespec time{};
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return Nanoseconds{time.tv_sec} * kSecond + time.tv_nsec;
+}
 
 std::unique_ptr<HostClock> HostClock::create(std::string* error) {
   auto clock = std::unique_ptr<HostClock>(new HostClock());

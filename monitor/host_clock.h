@@ -16,12 +16,14 @@ class HostClock final : public VirtualClock {
   // Signals go to the calling thread (the vCPU's).
   static std::unique_ptr<HostClock> create(std::string* error);
   ~HostClock() override;
+  // The host's CLOCK_MONOTONIC, for measuring.
+  [[nodiscard]] static Nanoseconds monotonic();
   [[nodiscard]] Nanoseconds now() override;
   // A virtual deadline as an absolute CLOCK_MONOTONIC time.
   [[nodiscard]] timespec host_time_of(Nanoseconds deadline) const;
 
-  // Aims the host timer at the next deadline; after run_due, because a cancelled deadline leaves the
-  // timer aimed too early.
+  // Aims the host timer at the next deadline; after run_due, because a cancelled deadline leaves
+  // the timer aimed too early.
   void rearm();
 
  protected:

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <map>
+#include <set>
 
 namespace ringshift {
 namespace {
@@ -136,62 +137,130 @@ bool apply_modules(const std::vector<std::string>& items, BootRequest* boot) {
 }
 
 bool apply_stats(const std::string& text, RunOptions* options, std::string* problem) {
-  if (text.empty()) return true;
-  if (text == "text") {
+  if (text.empty()) {
+    if (!options->stats_path.empty()) options->stats = StatsFormat::Json;
+  } else if (text == "text") {
     options->stats = StatsFormat::Text;
+  } else if (text == "all") {
+    options->stats = StatsFormat::AllText;
   } else if (text == "json") {
     options->stats = StatsFormat::Json;
   } else {
-    *problem = "--stats: '" + text + "' is none of text, json";
+    *problem = "--stats: '" + text + "' is none of text, all, json";
     return false;
   }
   return true;
 }
 
-}  // namespace
-
-bool parse_size(const std::string& text, uint64_t unit_without_suffix, uint64_t* bytes) {
-  uint64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stopped, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || stopped == text.data()) return false;
-  uint64_t unit = unit_without_suffix;
-  if (stopped != end) {
-    if (stopped + 1 != end) return false;
-    switch (*stopped) {
-      case 'k': case 'K': unit = 1U << 10; break;
-      case 'm': case 'M': unit = kMiB; break;
-      case 'g': case 'G': unit = 1U << 30; break;
-      default: return false;
-    }
+bool apply_at(TranslateOptions* options, std::string* problem) {
+  if (options->at.empty()) return true;
+  uint32_t address = 0;
+  if (options->entry) {
+    *problem = "--at and --entry exclude each other";
+    return false;
   }
-  return !__builtin_mul_overflow(number, unit, bytes);
+  if (!parse_address(options->at, &address)) {
+    *problem = "--at: '" + options->at + "' is not a 32-bit address (0xc0100000, 4096)";
+    return false;
+  }
+  options->at_address = address;
+  return true;
 }
 
-void add_run_options(CLI::App& command, RunOptions* options) {
+bool apply_style(TranslateOptions* options, std::string* problem) {
+  if (options->ring != 0 && options->ring != 3) {
+    *problem = "--ring: " + std::to_string(options->ring) + " is none of 0, 3";
+    return false;
+  }
+  if (options->style == "window" || (options->style.empty() && options->ring == 0)) {
+    options->access_style = AccessStyle::Window;
+  } else if (options->style == "soft" || options->style.empty()) {
+    options->access_style = AccessStyle::Soft;
+  } else {
+    *problem = "--style: '" + options->style + "' is none of window, soft";
+    return false;
+  }
+  return true;
+}
+
+bool apply_source(TranslateOptions* options, std::string* problem) {
+  const bool has_kernel = !options->guest.machine.boot.kernel_path.empty();
+  if (has_kernel == !options->raw_path.empty()) {
+    *problem = "translate needs one of --kernel and --raw";
+    return false;
+  }
+  if (!parse_address(options->base, &options->base_address)) {
+    *problem = "--base: '" + options->base + "' is not a 32-bit address (0x1000, 4096)";
+    return false;
+  }
+  return true;
+}
+
+// What a command needs to put a guest into memory.
+void add_guest_options(CLI::App& command, RunOptions* options) {
   BootRequest& boot = options->machine.boot;
-  command.add_option("--kernel", boot.kernel_path, "Linux bzImage or Multiboot image")->required();
-  command.add_option("--initrd", boot.initrd_path, "initial RAM disk (Linux)");
-  command.add_option("--append", boot.command_line, "kernel command line");
-  command.add_option("--module", options->modules,
-                     "Multiboot module: 'PATH' or 'PATH arguments'; may be repeated");
-  command.add_option("--memory,-m", options->memory, "guest RAM: 64M, 1G; or size=64M");
-  command.add_option("--engine", options->engine, "translate or interpret");
-  command.add_option("--serial", options->serial, "console, none or file=PATH");
-  command.add_flag("--nographic", options->nographic, "accepted: there is no other way");
-  command.add_flag("--no-reboot", options->no_reboot, "end when the guest resets");
-  command.add_option("--stats", options->stats_text, "print every counter at the end: text or json")
-      ->expected(0, 1)
-      ->default_str("text");
-  command.add_flag("--trace", options->machine.vcpu.trace_exits, "print every exit on stderr");
-  command.add_flag("--dump-screen", options->dump_screen, "print the text screen at the end");
-  command.add_option("--cpu", options->cpu, "processor shown to the guest: key=value,...")
-      ->delimiter(',');
-  command.add_option("--translator", options->translator, "translator settings: key=value,...")
-      ->delimiter(',');
+  command.add_option("--kernel", boot.kernel_path, "Linux bzImage or Multiboot image")
+      ->type_name("IMAGE")
+      ->group("Guest");
+  command.add_option("--initrd", boot.initrd_path, "initial RAM disk (Linux)")
+      ->type_name("FILE")
+      ->group("Guest");
+  command.add_option("--append", boot.command_line, "kernel command line")
+      ->type_name("TEXT")
+      ->group("Guest");
+  command
+      .add_option("--module", options->modules,
+                  "Multiboot module: 'FILE' or 'FILE arguments'; may be repeated")
+      ->type_name("TEXT")
+      ->allow_extra_args(false)
+      ->group("Guest");
+  command.add_option("--memory,-m", options->memory, "guest RAM, 4M to 3584M (default 128M)")
+      ->type_name("SIZE")
+      ->group("Guest");
+  command
+      .add_option("--cpu", options->cpu,
+                  "processor shown to the guest: model=core|pentium3;\n"
+                  "pae, nx, meltdown, sysenter = on|off")
+      ->type_name("KEY=VALUE,...")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group("Processor");
+  command
+      .add_option("--translator", options->translator,
+                  "for measurements and tests: arena=SIZE, unit-max=N, links=on|off,\n"
+                  "drop-every=N, verify-every=N")
+      ->type_name("KEY=VALUE,...")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group("Processor");
 }
 
-bool finish_run_options(RunOptions* options, std::string* problem) {
+void add_report_options(CLI::App& command, RunOptions* options) {
+  command
+      .add_option("--stats", options->stats_text,
+                  "print counters and costs when the run ends: text (what is not zero),\n"
+                  "all or json")
+      ->type_name("[FORMAT]")
+      ->expected(0, 1)
+      ->default_str("text")
+      ->group("Reports");
+  command
+      .add_option("--stats-file", options->stats_path,
+                  "write them there, not to standard error; json unless --stats says\n"
+                  "otherwise")
+      ->type_name("FILE")
+      ->group("Reports");
+  command
+      .add_flag("--trace", options->machine.vcpu.trace_exits,
+                "print each return from translated code on standard error")
+      ->group("Reports");
+  command
+      .add_flag("--dump-screen", options->dump_screen,
+                "print the text screen on standard error when the run ends")
+      ->group("Reports");
+}
+
+bool finish_guest_options(RunOptions* options, std::string* problem) {
   if (options->engine == "translate") {
     options->machine.vcpu.engine = Engine::Translate;
   } else if (options->engine == "interpret") {
@@ -208,20 +277,123 @@ bool finish_run_options(RunOptions* options, std::string* problem) {
          apply_modules(options->modules, &options->machine.boot);
 }
 
+}  // namespace
+
+bool parse_size(const std::string& text, uint64_t unit_without_suffix, uint64_t* bytes) {
+  uint64_t number = 0;
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || stopped == text.data()) return false;
+  uint64_t unit = unit_without_suffix;
+  if (stopped != end) {
+    if (stopped + 1 != end) return false;
+    switch (*stopped) {
+      case 'k':
+      case 'K':
+        unit = 1U << 10;
+        break;
+      case 'm':
+      case 'M':
+        unit = kMiB;
+        break;
+      case 'g':
+      case 'G':
+        unit = 1U << 30;
+        break;
+      default:
+        return false;
+    }
+  }
+  return !__builtin_mul_overflow(number, unit, bytes);
+}
+
+bool parse_address(const std::string& text, uint32_t* address) {
+  const bool is_hexadecimal = text.rfind("0x", 0) == 0 || text.rfind("0X", 0) == 0;
+  const char* begin = text.data() + (is_hexadecimal ? 2 : 0);
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(begin, end, *address, is_hexadecimal ? 16 : 10);
+  return error == std::errc() && stopped == end && stopped != begin;
+}
+
+void add_run_options(CLI::App& command, RunOptions* options) {
+  add_guest_options(command, options);
+  command.add_option("--engine", options->engine, "translate (default) or interpret")
+      ->type_name("NAME")
+      ->group("Processor");
+  command
+      .add_option("--serial", options->serial,
+                  "the guest's serial port: console (default), none, file=FILE")
+      ->type_name("WHERE")
+      ->group("Devices");
+  command.add_flag("--nographic", options->nographic, "accepted: there is no other way")
+      ->group("Devices");
+  command.add_flag("--no-reboot", options->no_reboot, "end when the guest resets (exit code 6)")
+      ->group("Guest");
+  add_report_options(command, options);
+}
+
+void add_translate_options(CLI::App& command, TranslateOptions* options) {
+  add_guest_options(command, &options->guest);
+  command.add_option("--raw", options->raw_path, "a file of 32-bit code, instead of --kernel")
+      ->type_name("FILE")
+      ->group("Code");
+  command.add_option("--base", options->base, "linear address of --raw (default 0x1000)")
+      ->type_name("ADDRESS")
+      ->group("Code");
+  command.add_option("--at", options->at, "linear address to begin at")
+      ->type_name("ADDRESS")
+      ->group("Code");
+  command.add_flag("--entry", options->entry, "begin at the entry point (the default)")
+      ->group("Code");
+  command.add_option("--blocks", options->blocks, "blocks at most (default 8)")
+      ->type_name("N")
+      ->group("Code");
+  command.add_option("--count", options->count, "instructions at most (default: no limit)")
+      ->type_name("N")
+      ->group("Code");
+  command
+      .add_option("--style", options->style,
+                  "memory accesses: window (default in ring 0) or soft (in ring 3)")
+      ->type_name("NAME")
+      ->group("Code");
+  command.add_option("--ring", options->ring, "privilege level of the code: 0 (default) or 3")
+      ->type_name("N")
+      ->group("Code");
+}
+
+bool finish_run_options(RunOptions* options, std::string* problem) {
+  if (options->machine.boot.kernel_path.empty()) {
+    *problem = "--kernel is required";
+    return false;
+  }
+  return finish_guest_options(options, problem);
+}
+
+bool finish_translate_options(TranslateOptions* options, std::string* problem) {
+  if (options->blocks == 0) {
+    *problem = "--blocks: 0 is too few";
+    return false;
+  }
+  options->guest.serial = "none";
+  options->guest.machine.raw_console = false;
+  return finish_guest_options(&options->guest, problem) && apply_source(options, problem) &&
+         apply_at(options, problem) && apply_style(options, problem);
+}
+
 std::vector<std::string> modern_spelling(std::vector<std::string> arguments) {
   static const std::map<std::string, std::string> kSpellings = {
-      {"-kernel", "--kernel"},       {"-initrd", "--initrd"},       {"-append", "--append"},
-      {"-nographic", "--nographic"}, {"-serial", "--serial"},       {"-no-reboot", "--no-reboot"},
+      {"-kernel", "--kernel"}, {"-initrd", "--initrd"},
+      {"-append", "--append"}, {"-nographic", "--nographic"},
+      {"-serial", "--serial"}, {"-no-reboot", "--no-reboot"},
       {"-m", "--memory"},
   };
   for (std::string& argument : arguments) {
     auto it = kSpellings.find(argument);
     if (it != kSpellings.end()) argument = it->second;
   }
-  const bool is_help = !arguments.empty() && (arguments[0] == "--help" || arguments[0] == "-h");
-  if (!arguments.empty() && arguments[0][0] == '-' && !is_help) {
-    arguments.insert(arguments.begin(), "run");
-  }
+  if (arguments.empty() || arguments[0].empty() || arguments[0][0] != '-') return arguments;
+  static const std::set<std::string> kOfNoCommand = {"--help", "-h", "--version"};
+  if (!kOfNoCommand.contains(arguments[0])) arguments.insert(arguments.begin(), "run");
   return arguments;
 }
 

@@ -1,9 +1,10 @@
-// Options of `ringshift run`: every spelling, and what it sets in the MachineConfig.
+// Options of every command: each spelling, and what it sets in the MachineConfig.
 // Owns: nothing. Long options with key=value sub-options; the usual short spellings are translated
 // first. Called by: command_line. See docs/usage.md.
 #pragma once
 
 #include <CLI/App.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,7 @@
 
 namespace ringshift {
 
-enum class StatsFormat : uint8_t { None, Text, Json };
+enum class StatsFormat : uint8_t { None, Text, AllText, Json };
 
 struct RunOptions {
   MachineConfig machine;
@@ -23,21 +24,43 @@ struct RunOptions {
   std::string engine = "translate";
   std::string serial = "console";
   std::string stats_text;
+  std::string stats_path;  // empty: standard error
   std::vector<std::string> modules;
   std::vector<std::string> cpu;
   std::vector<std::string> translator;
   bool nographic = false;
 };
 
+struct TranslateOptions {
+  RunOptions guest;      // its kernel path is empty when raw_path is not
+  std::string raw_path;  // a file of 32-bit code
+  uint32_t base_address = 0;
+  std::optional<uint32_t> at_address;  // none: the entry point, or the raw file's first byte
+  AccessStyle access_style = AccessStyle::Window;
+  uint32_t ring = 0;
+  uint32_t count = 0;  // instructions at most; 0: no limit
+  uint32_t blocks = 8;
+  // As typed; finish_translate_options parses them.
+  std::string base = "0x1000";
+  std::string at;
+  std::string style;
+  bool entry = false;
+};
+
 void add_run_options(CLI::App& command, RunOptions* options);
+void add_translate_options(CLI::App& command, TranslateOptions* options);
 // False with one line in *problem for a value that makes no sense.
 [[nodiscard]] bool finish_run_options(RunOptions* options, std::string* problem);
+[[nodiscard]] bool finish_translate_options(TranslateOptions* options, std::string* problem);
 
 // -kernel, -initrd, -append, -m, -nographic, -serial, -no-reboot as other emulators spell them; a
 // command line that begins with an option means `run`.
 [[nodiscard]] std::vector<std::string> modern_spelling(std::vector<std::string> arguments);
 
-// "64K", "256M", "1G", "4096" (bytes; MiB when `megabytes` and no suffix). False if it is none.
+// "0xc0100000" or "4096". False if it is none or needs more than 32 bits.
+[[nodiscard]] bool parse_address(const std::string& text, uint32_t* address);
+
+// "64K", "256M", "1G", "4096" (without a suffix: times unit_without_suffix). False if it is none.
 [[nodiscard]] bool parse_size(const std::string& text, uint64_t unit_without_suffix,
                               uint64_t* bytes);
 

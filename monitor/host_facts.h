@@ -1,0 +1,58 @@
+// HostFacts: what this host offers, found out by asking and, where asking is not enough, by trying.
+// Owns: nothing; values. What could kill or change the process is tried in a child process.
+// Called by: the doctor command only; the machine itself finds out by doing.
+// See docs/usage.md, "doctor".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace ringshift {
+
+// Whether the host agreed to something, and its words if not.
+struct HostAnswer {
+  bool ok = false;
+  std::string error;
+};
+
+// The default values are those of a host that offers nothing.
+struct HostFacts {
+  std::string cpu_vendor;  // empty: not an x86-64 processor we can ask
+  std::string cpu_model;
+  bool sse42 = false;
+  bool lahf64 = false;  // LAHF and SAHF in 64-bit mode
+  bool bmi2 = false;
+  bool fsgsbase = false;  // the processor has it and the kernel allows it to user code
+
+  HostAnswer memfd;
+  HostAnswer code_arena;    // a writable and an executable view of the same pages
+  HostAnswer code_runs;     // code written through the one runs through the other
+  HostAnswer window;        // address space for one supervisor window with its guard zones
+  HostAnswer many_windows;  // 64 GiB of address space
+  HostAnswer timer;         // timer_create with SIGEV_THREAD_ID
+
+  std::optional<uint64_t> max_map_count;
+  std::optional<uint64_t> mmap_min_addr;
+  std::optional<uint64_t> overcommit_memory;
+  std::optional<uint64_t> address_space_limit;  // RLIMIT_AS; none: unlimited
+
+  std::optional<uint64_t> signal_nanoseconds;   // SIGSEGV to handler and back, median
+  std::optional<uint64_t> mapping_nanoseconds;  // mmap of one page over another, median
+
+  bool compatibility_mode = false;     // 32-bit code through CS 0x23
+  bool cpuid_faulting = false;         // arch_prctl(ARCH_SET_CPUID)
+  bool syscall_user_dispatch = false;  // prctl(PR_SET_SYSCALL_USER_DISPATCH)
+  bool kvm_device = false;
+  uint32_t user_id = 0;
+  std::optional<uint64_t> capabilities;  // effective, as bits
+};
+
+// Address space one window takes: 4 GiB, and 4 GiB of guard zone on either side; and enough of it
+// for a window for each of several user programs.
+inline constexpr uint64_t kWindowReservationBytes = uint64_t{12} << 30;
+inline constexpr uint64_t kManyWindowsBytes = uint64_t{128} << 30;
+
+[[nodiscard]] HostFacts collect_host_facts();
+
+}  // namespace ringshift

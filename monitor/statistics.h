@@ -1,0 +1,37 @@
+// Statistics: the counters and what follows from them, as the text and JSON of --stats.
+// Owns: nothing. Making the text is pure; measure_process asks the host about this process.
+// Called by: the run command, when the run is over. See docs/usage.md, "statistics".
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "shadowmmu/base/counters.h"
+
+namespace ringshift {
+
+// What the counters do not know.
+struct ProcessFigures {
+  double wall_seconds = 0;
+  double user_seconds = 0;
+  double system_seconds = 0;
+  // Nothing when the host does not say.
+  std::optional<uint64_t> guest_ram_resident_bytes;
+  std::optional<uint64_t> monitor_bytes;  // resident memory that is not guest RAM
+};
+
+// guest_ram: the descriptor guest RAM is kept in.
+[[nodiscard]] ProcessFigures measure_process(double wall_seconds, int guest_ram);
+
+enum class StatisticsDetail : uint8_t { NonZero, All };
+
+// Counters in groups by the first part of their name, then what follows from them.
+[[nodiscard]] std::string statistics_as_text(const Counters& counters,
+                                             const ProcessFigures& figures,
+                                             StatisticsDetail detail);
+// One object: every counter under its own name, and the figures under time., memory., derived.
+[[nodiscard]] std::string statistics_as_json(const Counters& counters,
+                                             const ProcessFigures& figures);
+
+}  // namespace ringshift
