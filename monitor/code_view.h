@@ -4,6 +4,7 @@
 // guest TLB flush, before it is used. See docs/shadow-mmu.md.
 #pragma once
 
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -46,6 +47,8 @@ struct CodePage {
 
 struct CodeView {
   std::unordered_map<GuestVirtualPage, CodePage> pages;
+  // The 4 MiB regions with pages cut out of a large one: INVLPG of any address in it drops them all.
+  std::bitset<1024> large_regions;
   std::unique_ptr<JumpTable> jumps;
   // User views begin without one, on soft accesses; those that keep working get one.
   std::unique_ptr<ShadowSpace> window;

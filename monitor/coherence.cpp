@@ -88,13 +88,15 @@ void Coherence::on_cr3_loaded() {
 namespace {
 
 void drop_from_window(ShadowSpace& window, GuestVirtualPage page) {
-  const ShadowMapping* mapping = window.find(page);
-  if (mapping == nullptr) return;
-  if (mapping->is_large) {
-    window.drop_region(page);
-  } else {
-    window.drop(page);
+  // A run of a large page starts at its first small one, present though `page` itself may not be.
+  constexpr uint32_t kPagesIn2MiB = 512;
+  const GuestVirtualPage half(page.number() & ~(kPagesIn2MiB - 1));
+  const GuestVirtualPage whole(page.number() & ~(2 * kPagesIn2MiB - 1));
+  for (GuestVirtualPage candidate : {page, half, whole}) {
+    const ShadowMapping* mapping = window.find(candidate);
+    if (mapping != nullptr && mapping->is_large) return window.drop_region(page);
   }
+  window.drop(page);
 }
 
 }  // namespace
@@ -106,8 +108,8 @@ void Coherence::on_page_invalidated(GuestVirtual address) {
     drop_from_window(*current_user_->window, page);
   }
   flush_soft_tlbs();
-  recheck_code_page(supervisor_, page, Privilege::Supervisor);
-  if (current_user_ != nullptr) recheck_code_page(*current_user_, page, Privilege::User);
+  recheck_code_after_invlpg(supervisor_, page, Privilege::Supervisor);
+  if (current_user_ != nullptr) recheck_code_after_invlpg(*current_user_, page, Privilege::User);
 }
 
 void Coherence::on_paging_mode_changed() {
@@ -192,6 +194,18 @@ void Coherence::recheck_code_page(CodeView& view, GuestVirtualPage page, Privile
   }
   view.jumps->clear_page(page);
   view.pages.erase(it);
+}
+
+// INVLPG drops all of a large page, whichever of its addresses it names (SDM 3A 4.10.4.1).
+void Coherence::recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page,
+                                          Privilege privilege) {
+  constexpr uint32_t kRegionPages = 1024;
+  recheck_code_page(view, page, privilege);
+  const uint32_t region = page.number() / kRegionPages;
+  if (!view.large_regions[region]) return;
+  for (uint32_t i = 0; i < kRegionPages; ++i) {
+    recheck_code_page(view, GuestVirtualPage(region * kRegionPages + i), privilege);
+  }
 }
 
 void Coherence::verify_supervisor_code(bool globals_too) {
@@ -330,6 +344,9 @@ std::span<const uint8_t> Coherence::code_at(GuestVirtual address, Privilege priv
         GuestPhysicalPage::of(physical_.masked(result.translation.physical));
     if (!physical_.is_ram(at)) return {};
     it = view.pages.emplace(page, CodePage{at, result.translation.global, flush_epoch_}).first;
+    if (result.translation.page_bytes >= kSmallestLargePage) {
+      view.large_regions.set(address.value() >> 22);
+    }
   }
   *physical = it->second.physical.address() + address.offset_in_page();
   return physical_.ram().span(*physical, kPageSize - address.offset_in_page());

@@ -102,6 +102,7 @@ class Coherence final : public WriteObserver,
   void verify_supervisor_code(bool globals_too);
   [[nodiscard]] bool still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege);
   void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
+  void recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void flush_soft_tlbs();
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
