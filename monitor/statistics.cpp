@@ -134,8 +134,13 @@ std::string statistics_as_json(const Counters& counters, const ProcessFigures& f
   nlohmann::ordered_json out;
   for_each_counter(
       counters, [&out](std::string_view name, uint64_t value) { out[std::string(name)] = value; });
-  for_each_figure(counters, figures,
-                  [&out](const Figure& figure) { out[std::string(figure.name)] = figure.value; });
+  for_each_figure(counters, figures, [&out](const Figure& figure) {
+    if (figure.digits == 0) {
+      out[std::string(figure.name)] = static_cast<uint64_t>(figure.value);
+    } else {
+      out[std::string(figure.name)] = figure.value;
+    }
+  });
   return out.dump(2) + "\n";
 }
 

@@ -59,6 +59,8 @@ TEST(Statistics, JsonHasEveryCounterUnderItsName) {
   const auto json = nlohmann::json::parse(statistics_as_json(counters, {}));
   EXPECT_EQ(json["exits.interpret"], 7);
   EXPECT_EQ(json["exits.unlinked"], 0);
+  EXPECT_TRUE(json["derived.exits"].is_number_unsigned());
+  EXPECT_EQ(json["derived.exits"], 7);
   for_each_counter(counters, [&](std::string_view name, uint64_t) {
     EXPECT_TRUE(json.contains(std::string(name))) << name;
   });
