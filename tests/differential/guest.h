@@ -16,24 +16,25 @@
 #include "monitor/interpreter.h"
 #include "monitor/vcpu.h"
 #include "tests/differential/outcome.h"
+#include "tests/support/cpu_fixture.h"
 #include "translator/fpu_unit.h"
 
 namespace ringshift::differential {
 
 // CPL and who owns the pages of code and data.
 enum class Ring : uint8_t {
-  Kernel,              // CPL 0, supervisor pages: the window serves them
-  KernelOnUserPages,   // CPL 0, user pages: as when a kernel reads its caller's memory
-  User,                // CPL 3
+  Kernel,             // CPL 0, supervisor pages: the window serves them
+  KernelOnUserPages,  // CPL 0, user pages: as when a kernel reads its caller's memory
+  User,               // CPL 3
 };
 
 // Linear and guest-physical layout of what is not the code or data area.
 namespace layout {
 inline constexpr uint32_t kRamBytes = 0x40000;
-inline constexpr uint32_t kSystem = 0xc0000000;      // linear; kSystemPhysical upwards
-inline constexpr uint32_t kSystemPhysical = 0x8000;
-inline constexpr uint32_t kSystemBytes = 0x8000;
-inline constexpr uint32_t kDirectories = 0x1000;     // guest-physical: a directory and three tables
+inline constexpr uint32_t kSystem = 0x9e340000;  // linear; kSystemPhysical upwards
+inline constexpr uint32_t kSystemPhysical = 0x9000;
+inline constexpr uint32_t kSystemBytes = 0x5000;
+inline constexpr uint32_t kDirectories = 0x1000;  // guest-physical: a directory and three tables
 inline constexpr uint32_t kDirectoryStride = 0x4000;
 inline constexpr uint32_t kCodePhysical = 0x10000;
 inline constexpr uint32_t kDataPhysical = 0x20000;
@@ -41,7 +42,7 @@ inline constexpr uint32_t kDataPhysical = 0x20000;
 
 class Guest final : private PortDevice {
  public:
-  // step_only: no translator; run() interprets.
+  // engine: what run() uses.
   static std::unique_ptr<Guest> create(Engine engine, std::string* error);
   ~Guest() override;
 
@@ -83,7 +84,7 @@ class Guest final : private PortDevice {
   std::unique_ptr<Coherence> coherence_;
   std::unique_ptr<Translator> translator_;
   std::unique_ptr<Gate> gate_;
-  std::unique_ptr<HostTimeStampCounterForTest> tsc_;
+  FixedTimeStampCounter tsc_;
   std::unique_ptr<CpuContext> cpu_;
   CpuModel model_;
   std::unique_ptr<FpuUnit> fpu_;

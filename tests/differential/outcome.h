@@ -12,8 +12,8 @@
 
 namespace ringshift::differential {
 
-inline constexpr uint32_t kStopped = 256;      // the code's own end
-inline constexpr uint32_t kNotRun = 257;       // Outcome::message says why
+inline constexpr uint32_t kStopped = 256;  // the code's own end
+inline constexpr uint32_t kNotRun = 257;   // Outcome::message says why
 inline constexpr uint32_t kCodeBase = 0x10000000;
 inline constexpr uint32_t kCodeBytes = 0x2000;
 inline constexpr uint32_t kDataBase = 0x20000000;

@@ -13,14 +13,14 @@ namespace {
 
 // What the way in and the signal handler share. Offsets are in the assembly below.
 struct alignas(64) Crossing {
-  std::array<uint32_t, kGprCount> gpr{};             // 0
-  uint64_t eflags = 0;                               // 32
-  uint32_t target_eip = 0;                           // 40: far pointer, offset then selector
-  uint32_t target_selector = 0x23;                   // 44: Linux's 32-bit user code segment
-  uint64_t host_rsp = 0;                             // 48
-  uint64_t padding = 0;                              // 56
-  alignas(64) std::array<uint8_t, 512> fxsave{};     // 64: loaded on the way in
-  alignas(64) std::array<uint8_t, 512> host_fpu{};   // 576
+  std::array<uint32_t, kGprCount> gpr{};            // 0
+  uint64_t eflags = 0;                              // 32
+  uint32_t target_eip = 0;                          // 40: far pointer, offset then selector
+  uint32_t target_selector = 0x23;                  // 44: Linux's 32-bit user code segment
+  uint64_t host_rsp = 0;                            // 48
+  uint64_t padding = 0;                             // 56
+  alignas(64) std::array<uint8_t, 512> fxsave{};    // 64: loaded on the way in
+  alignas(64) std::array<uint8_t, 512> host_fpu{};  // 576
 };
 static_assert(offsetof(Crossing, target_eip) == 40);
 static_assert(offsetof(Crossing, fxsave) == 64);
@@ -111,8 +111,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   regs[REG_RSP] = static_cast<greg_t>(g_crossing->host_rsp);
   regs[REG_R15] = reinterpret_cast<greg_t>(g_crossing);
   regs[REG_EFL] = 0x202;
-  regs[REG_CSGSFS] = kSelectorCs64 | (regs[REG_CSGSFS] & 0x0000ffffffff0000) |
-                     (kSelectorSs << 48);
+  regs[REG_CSGSFS] = kSelectorCs64 | (regs[REG_CSGSFS] & 0x0000ffffffff0000) | (kSelectorSs << 48);
 }
 
 bool map_at(uint32_t address, size_t bytes, std::string* error) {
