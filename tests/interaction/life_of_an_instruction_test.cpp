@@ -1,0 +1,279 @@
+// The steps of docs/life-of-an-instruction.md, one call each, on the machine's own classes;
+// counters are asserted after each step. What Vcpu does between them is done here by hand.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "devices/bus.h"
+#include "monitor/attention.h"
+#include "monitor/coherence.h"
+#include "monitor/control_registers.h"
+#include "monitor/cpu_model.h"
+#include "monitor/execution_mode.h"
+#include "monitor/host_signals.h"
+#include "monitor/interpreter.h"
+#include "monitor/linear_memory.h"
+#include "monitor/physical_memory.h"
+#include "shadowmmu/base/counters.h"
+#include "tests/support/translator_fixture.h"
+#include "translator/fpu_unit.h"
+#include "translator/plan.h"
+#include "translator/recovery.h"
+#include "translator/translator.h"
+
+namespace ringshift {
+namespace {
+
+constexpr uint64_t kRamBytes = 4U << 20;
+constexpr uint32_t kPageDirectory = 0x1000;
+constexpr uint32_t kPageTable = 0x2000;
+constexpr uint32_t kKernelBase = 0xc0000000;
+constexpr uint32_t kPresentWritable = 3;
+constexpr uint32_t kAccessed = 0x20;
+constexpr uint32_t kDirty = 0x40;
+
+constexpr uint32_t kCode = 0xc0101234;  // mov [ebx+16], eax; jmp to the next unit; hlt
+constexpr uint32_t kCodePhysical = 0x101234;
+constexpr uint32_t kData = 0xc0200010;  // EBX
+constexpr uint32_t kStored = kData + 16;
+constexpr uint32_t kStoredPhysical = 0x200020;
+constexpr uint32_t kValue = 0x12345678;
+constexpr uint16_t kFlatCode = 0xc09b;
+constexpr uint16_t kFlatData = 0xc093;
+
+class FixedTime final : public TimeStampCounter {
+ public:
+  [[nodiscard]] uint64_t read() override { return 0; }
+};
+
+class LifeOfAnInstruction : public ::testing::Test {
+ protected:
+  LifeOfAnInstruction() {
+    std::string error;
+    ram_ = GuestMemory::create(kRamBytes, &error);
+    auto storage = FrameStorage::create(&error);
+    frame_ = &storage->frame();
+    physical_ = std::make_unique<PhysicalMemory>(*ram_, memory_bus_);
+    linear_ = std::make_unique<LinearMemory>(*physical_, state());
+    coherence_ = Coherence::create(*physical_, *linear_, state(), &error);
+    translator_ = Translator::create({.arena_bytes = 1U << 20, .limits = {}, .features = {}},
+                                     *coherence_, *coherence_, *coherence_, *coherence_, &error);
+    gate_ = Gate::create(translator_->stubs(), translator_->arena(), &error, std::move(storage));
+    coherence_->attach(gate_.get(), &translator_->cache(), &translator_->arena());
+    physical_->set_observer(coherence_.get());
+    cpu_ = std::make_unique<CpuContext>(
+        CpuContext{state(), *linear_, ports_, time_, *coherence_, model_});
+    fpu_ = FpuUnit::create(&error);
+    interpreter_ = std::make_unique<Interpreter>(*cpu_, *fpu_);
+    attention_.set_gate(gate_.get());
+    EXPECT_TRUE(HostSignals::install(gate_.get(), &attention_, &error)) << error;
+    set_up_kernel();
+    counters() = Counters{};
+  }
+  ~LifeOfAnInstruction() override { HostSignals::uninstall(); }
+
+  // A kernel at 3 GiB over all of RAM; no A or D bit is set yet.
+  void set_up_kernel() {
+    set32(kPageDirectory + (kKernelBase >> 22) * 4, kPageTable | kPresentWritable);
+    for (uint32_t page = 0; page < 1024; ++page) {
+      set32(kPageTable + page * 4, (page << 12) | kPresentWritable);
+    }
+    const std::vector<uint8_t> code = {0x89, 0x43, 0x10, 0xeb, 0x00, 0xf4};
+    std::memcpy(ram_->at(GuestPhysical(kCodePhysical)), code.data(), code.size());
+    reset(state());
+    state().cr0 |= kCr0Pe | kCr0Pg | kCr0Wp;
+    state().cr3 = kPageDirectory;
+    for (SegmentCache& cache : state().segment) cache = {0, 0xffffffffU, 0x10, kFlatData};
+    state().seg(SegmentRegister::Cs) = {0, 0xffffffffU, 0x08, kFlatCode};
+    state().eip = kCode;
+    state().reg(Gpr::Eax) = kValue;
+    state().reg(Gpr::Ebx) = kData;
+    linear_->flush();
+    coherence_->on_paging_mode_changed();
+    coherence_->apply(safe());
+  }
+
+  [[nodiscard]] static const SafePoint& safe() { return SafePointForTest::get(); }
+  [[nodiscard]] GuestState& state() { return frame_->state; }
+  void set32(uint32_t at, uint32_t value) {
+    std::memcpy(ram_->at(GuestPhysical(at)), &value, sizeof(value));
+  }
+  [[nodiscard]] uint32_t get32(uint32_t at) const {
+    uint32_t value;
+    std::memcpy(&value, ram_->at(GuestPhysical(at)), sizeof(value));
+    return value;
+  }
+  [[nodiscard]] uint32_t page_table_entry(uint32_t linear) const {
+    return get32(kPageTable + ((linear - kKernelBase) >> 12) * 4);
+  }
+  [[nodiscard]] TranslationKey key() {
+    return coherence_->key_for(state().eip, Privilege::Supervisor).value();
+  }
+  [[nodiscard]] Exit run_from(uint64_t host_pc) {
+    coherence_->select_view(Privilege::Supervisor);
+    return gate_->run(host_pc, translator_->cache());
+  }
+  // Steps 1 to 10, for tests of what comes after.
+  Exit run_until_stored() {
+    state().eip = kCode;
+    const Fragment& fragment = translator_->ensure(key(), safe());
+    const Exit fault = run_from(fragment.body());
+    EXPECT_EQ(fault.reason, ExitReason::HostFault);
+    EXPECT_EQ(coherence_->fill_window(GuestVirtual(kStored), true, Privilege::Supervisor),
+              Coherence::Miss::Filled);
+    return run_from(fragment.body());
+  }
+
+  std::unique_ptr<GuestMemory> ram_;
+  MemoryBus memory_bus_;
+  PortBus ports_;
+  Frame* frame_ = nullptr;
+  FixedTime time_;
+  CpuModel model_;
+  Attention attention_;
+  std::unique_ptr<PhysicalMemory> physical_;
+  std::unique_ptr<LinearMemory> linear_;
+  std::unique_ptr<Coherence> coherence_;
+  std::unique_ptr<Translator> translator_;
+  std::unique_ptr<Gate> gate_;
+  std::unique_ptr<CpuContext> cpu_;
+  std::unique_ptr<FpuUnit> fpu_;
+  std::unique_ptr<Interpreter> interpreter_;
+};
+
+TEST_F(LifeOfAnInstruction, ChooseAndLocateFindAKeyAndNoFragment) {
+  EXPECT_EQ(execution_mode(state()), ModeReason::Translatable);
+  const auto found = coherence_->key_for(kCode, Privilege::Supervisor);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->eip, kCode);
+  EXPECT_EQ(found->physical, GuestPhysical(kCodePhysical));
+  EXPECT_EQ(found->style, AccessStyle::Window);
+  EXPECT_EQ(translator_->cache().find(*found), nullptr);
+  // The fetch is an access (SDM 3A 4.8): A is set, D is not.
+  EXPECT_EQ(page_table_entry(kCode) & (kAccessed | kDirty), kAccessed);
+  EXPECT_EQ(counters().units_translated, 0U);
+}
+
+TEST_F(LifeOfAnInstruction, PlanDecodesAndClassifiesUpToTheBranch) {
+  TranslationUnit unit;
+  plan(key(), *coherence_, *coherence_, TranslatorFeatures{}, PlanLimits{}, &unit);
+  ASSERT_EQ(unit.instructions.size(), 2U);
+  EXPECT_EQ(unit.instructions[0].treatment, Treatment::Memory);
+  EXPECT_EQ(unit.instructions[0].family, Family::Reencode);
+  EXPECT_EQ(unit.instructions[0].style, AccessStyle::Window);
+  EXPECT_EQ(unit.instructions[0].instruction.length, 3U);
+  EXPECT_EQ(unit.instructions[1].treatment, Treatment::DirectBranch);
+  EXPECT_EQ(unit.page_count, 1U);
+  EXPECT_EQ(counters().traces_code, 0U);
+}
+
+TEST_F(LifeOfAnInstruction, TraceEmitAndPublishMakeAFragmentOfAWatchedPage) {
+  EXPECT_FALSE(coherence_->watches(GuestPhysicalPage::of(GuestPhysical(kCodePhysical))));
+  Fragment& fragment = translator_->ensure(key(), safe());
+  EXPECT_TRUE(coherence_->watches(GuestPhysicalPage::of(GuestPhysical(kCodePhysical))));
+  EXPECT_EQ(translator_->cache().find(key()), &fragment);
+  EXPECT_EQ(fragment.instruction_count, 2U);
+  EXPECT_EQ(fragment.link_count, 1U);
+  EXPECT_EQ(counters().traces_code, 1U);
+  EXPECT_EQ(counters().units_translated, 1U);
+  EXPECT_EQ(counters().instructions_translated, 2U);
+  EXPECT_EQ(counters().treatment_memory, 1U);
+  EXPECT_EQ(counters().treatment_direct_branch, 1U);
+  coherence_->verify_invariants();
+}
+
+TEST_F(LifeOfAnInstruction, RunMissesAndRecoversTheBoundaryWithItsRegisters) {
+  const Fragment& fragment = translator_->ensure(key(), safe());
+  const Exit exit = run_from(fragment.body());
+  EXPECT_EQ(exit.reason, ExitReason::HostFault);
+  EXPECT_EQ(exit.eip, kCode);
+  EXPECT_TRUE(exit.fault.is_write);
+  EXPECT_EQ(coherence_->window_address(exit.fault.address, Privilege::Supervisor),
+            GuestVirtual(kStored));
+  EXPECT_EQ(state().eip, kCode);
+  EXPECT_EQ(state().reg(Gpr::Eax), kValue);
+  EXPECT_EQ(state().reg(Gpr::Ebx), kData);
+  EXPECT_EQ(get32(kStoredPhysical), 0U);
+  EXPECT_EQ(counters().shadow_fills, 0U);
+  EXPECT_EQ(page_table_entry(kStored) & (kAccessed | kDirty), 0U);
+}
+
+TEST_F(LifeOfAnInstruction, HandleFillsTheWindowOnceAAndDAreSetAndTheStoreCompletes) {
+  const Fragment& fragment = translator_->ensure(key(), safe());
+  const Exit fault = run_from(fragment.body());
+  ASSERT_EQ(
+      coherence_->fill_window(GuestVirtual(kStored), fault.fault.is_write, Privilege::Supervisor),
+      Coherence::Miss::Filled);
+  EXPECT_EQ(page_table_entry(kStored) & (kAccessed | kDirty), kAccessed | kDirty);
+  EXPECT_EQ(counters().faults_hidden, 1U);
+  EXPECT_EQ(counters().shadow_fills, 1U);
+  const auto offset = static_cast<uint32_t>(fault.fault.host_pc - fragment.code.address);
+  const Exit exit = run_from(fragment.code.address + resume_offset(fragment.recovery, offset));
+  EXPECT_EQ(exit.reason, ExitReason::Unlinked);
+  EXPECT_EQ(exit.eip, kCode + 5);
+  EXPECT_EQ(get32(kStoredPhysical), kValue);
+  EXPECT_EQ(counters().shadow_fills, 1U);
+  coherence_->verify_invariants();
+}
+
+TEST_F(LifeOfAnInstruction, OrElseTheWalkFaultsAndTheInterpreterReturnsTheFault) {
+  set32(kPageTable + ((kStored - kKernelBase) >> 12) * 4, 0);
+  const Fragment& fragment = translator_->ensure(key(), safe());
+  EXPECT_EQ(run_from(fragment.body()).reason, ExitReason::HostFault);
+  EXPECT_EQ(coherence_->fill_window(GuestVirtual(kStored), true, Privilege::Supervisor),
+            Coherence::Miss::Interpret);
+  const StepResult step = interpreter_->step();
+  EXPECT_EQ(step.kind, StepKind::Fault);
+  EXPECT_EQ(step.fault.vector, Vector::PageFault);
+  EXPECT_EQ(state().eip, kCode);
+  EXPECT_EQ(counters().shadow_fills, 0U);
+}
+
+TEST_F(LifeOfAnInstruction, OrElseTheStoreGoesToAWatchedPageAndDropsTheFragment) {
+  constexpr uint32_t kSecondUnit = kCode + 5;
+  state().reg(Gpr::Ebx) = kSecondUnit - 16;  // it overwrites the HLT that comes next
+  const Fragment& fragment = translator_->ensure(key(), safe());
+  state().eip = kSecondUnit;
+  (void)translator_->ensure(key(), safe());
+  state().eip = kCode;
+  EXPECT_EQ(translator_->cache().size(), 2U);
+  EXPECT_EQ(run_from(fragment.body()).reason, ExitReason::HostFault);
+  EXPECT_EQ(coherence_->fill_window(GuestVirtual(kSecondUnit), true, Privilege::Supervisor),
+            Coherence::Miss::Interpret);
+  EXPECT_EQ(interpreter_->step().kind, StepKind::Done);
+  EXPECT_EQ(counters().trace_writes_code, 1U);
+  EXPECT_TRUE(coherence_->has_pending_work());
+  EXPECT_EQ(counters().fragments_dropped, 0U);  // not before the safe point
+  coherence_->apply(safe());
+  EXPECT_EQ(counters().fragments_dropped, 1U);
+  state().eip = kCode;
+  EXPECT_NE(translator_->cache().find(key()), nullptr);
+  state().eip = kSecondUnit;
+  EXPECT_EQ(translator_->cache().find(key()), nullptr);
+  coherence_->verify_invariants();
+}
+
+TEST_F(LifeOfAnInstruction, AgainTheBranchIsLinkedAndNothingComesBackBeforeTheHalt) {
+  const Exit unlinked = run_until_stored();
+  ASSERT_EQ(unlinked.reason, ExitReason::Unlinked);
+  state().eip = unlinked.eip;
+  Fragment& next = translator_->ensure(key(), safe());
+  translator_->cache().link(unlinked.link, next, safe());
+  EXPECT_EQ(counters().links_made, 1U);
+  const Counters before = counters();
+  set32(kStoredPhysical, 0);
+  state().eip = kCode;
+  const Exit exit = run_from(translator_->ensure(key(), safe()).body());
+  EXPECT_EQ(exit.reason, ExitReason::Interpret);
+  EXPECT_EQ(exit.eip, kCode + 5);
+  EXPECT_EQ(get32(kStoredPhysical), kValue);
+  EXPECT_EQ(counters().units_translated, before.units_translated);
+  EXPECT_EQ(counters().shadow_fills, before.shadow_fills);
+  EXPECT_EQ(counters().interpreted_instructions, before.interpreted_instructions);
+}
+
+}  // namespace
+}  // namespace ringshift
