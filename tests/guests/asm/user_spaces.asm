@@ -1,8 +1,9 @@
 ; Two ring-3 programs in two address spaces, both long-running, at the same addresses: each sees its
-; own data and its own code at each switch; a page both have is one page.
+; own data and its own code at each switch; a page both have is one page. The second's data is in
+; another frame at each turn, changed while the first runs.
 ; exit: 0
 ; serial:
-;   own 00002710 00004e20
+;   own 00002710 00002710 00002710
 ;   shared 00007530
 ;   code 00000001 00000002
 %include "guest.inc"
@@ -40,10 +41,9 @@ main:
 .next:
   push ecx
   mov eax, PAGE_DIR
-  mov ebx, 1
   call turn
+  xor dword [OTHER_TABLES], 0x6000        ; frame SPARE + 0x3000 or SPARE + 0x5000
   mov eax, OTHER_DIR
-  mov ebx, 2
   call turn
   pop ecx
   loop .next
@@ -52,6 +52,9 @@ main:
   call print_hex
   print " "
   mov eax, [SPARE + 0x3000]
+  call print_hex
+  print " "
+  mov eax, [SPARE + 0x5000]
   call print_hex
   say ""
   print "shared "
