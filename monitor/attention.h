@@ -1,7 +1,7 @@
-// Attention: the one word that makes the vCPU come back to a safe point, and wakes it when it sleeps.
-// Owns: the flag and the semaphore HLT sleeps on. raise() is async-signal-safe and thread-safe.
-// Called by: host timers, I/O threads, devices (raise); vcpu (take, sleep).
-// See docs/faults-and-exits.md.
+// Attention: the one word that makes the vCPU come back to a safe point, and wakes it when it
+// sleeps. Owns: the flag and the semaphore HLT sleeps on. raise() is async-signal-safe and
+// thread-safe. Called by: host timers, I/O threads, devices (raise); vcpu (take, sleep). See
+// docs/faults-and-exits.md.
 #pragma once
 
 #include <semaphore.h>
@@ -54,8 +54,8 @@ class Attention {
   // vCPU thread: sleeps until raise() or the deadline (CLOCK_MONOTONIC, absolute; null: no end).
   void sleep_until(const timespec* deadline) {
     while (!is_raised()) {
-      const int result = deadline == nullptr ? sem_wait(&wake_)
-                                             : sem_clockwait(&wake_, CLOCK_MONOTONIC, deadline);
+      const int result =
+          deadline == nullptr ? sem_wait(&wake_) : sem_clockwait(&wake_, CLOCK_MONOTONIC, deadline);
       if (result != 0 && errno == ETIMEDOUT) return;
     }
   }

@@ -1,9 +1,10 @@
 #include "monitor/code_view.h"
 
-#include <sys/mman.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <cstring>
+
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/host_mapping.h"
 
 namespace ringshift {
 namespace {
@@ -16,26 +17,31 @@ constexpr uint32_t kLongestInstruction = 15;
 
 std::unique_ptr<JumpTable> JumpTable::create(std::string* error) {
   auto table = std::unique_ptr<JumpTable>(new JumpTable());
-  void* mapped = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (mapped == MAP_FAILED) {
-    *error = std::string("cannot map a jump table: ") + std::strerror(errno);
+  HostAddress mapped;
+  if (const HostResult result = map_private(kBytes, &mapped); !result.ok()) {
+    *error = "cannot map a jump table: " + result.text();
     return nullptr;
   }
-  table->entries_ = static_cast<uint32_t*>(mapped);
+  table->entries_ = reinterpret_cast<uint32_t*>(mapped.value());
   return table;
 }
 
 JumpTable::~JumpTable() {
-  if (entries_ != nullptr) munmap(entries_, kBytes);
+  if (entries_ != nullptr) (void)release(HostAddress(address()), kBytes);
 }
 
 void JumpTable::clear_page(GuestVirtualPage page) {
   const uint32_t first = page.address().value();
   for (uint32_t eip = first - kLongestInstruction; eip != first; ++eip) set(eip, 0);
-  std::memset(entries_ + (first & 0xffffU), 0, kPageSize * sizeof(uint32_t));
+  const uint32_t start = jump_table_index(first);
+  const uint32_t until_end = std::min<uint32_t>(kPageSize, kEntries - start);
+  std::memset(entries_ + start, 0, until_end * sizeof(uint32_t));
+  std::memset(entries_, 0, (kPageSize - until_end) * sizeof(uint32_t));
 }
 
-void JumpTable::clear() { madvise(entries_, kBytes, MADV_DONTNEED); }
+void JumpTable::clear() {
+  const HostResult result = discard(HostAddress(address()), kBytes);
+  CHECK(result.ok());  // stale entries would lead into dropped code
+}
 
 }  // namespace ringshift

@@ -1,7 +1,7 @@
-// CodeView: how one address space sees code: which guest-physical page each linear code page is, and
-// the jump table from EIP to fragments. Owns: the page map and the table's memory.
-// Called by: coherence. A view outlives CR3 loads; what it remembers is checked again after each
-// guest TLB flush, before it is used. See docs/shadow-mmu.md.
+// CodeView: how one address space sees code: which guest-physical page each linear code page is,
+// and the jump table from EIP to fragments. Owns: the page map and the table's memory. Called by:
+// coherence. A view outlives CR3 loads; what it remembers is checked again after each guest TLB
+// flush, before it is used. See docs/shadow-mmu.md.
 #pragma once
 
 #include <bitset>
@@ -13,10 +13,11 @@
 
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/shadow_space.h"
+#include "translator/frame.h"
 
 namespace ringshift {
 
-// uint32_t[65536] of arena offsets by the low 16 bits of EIP; zero leads to the miss stub.
+// uint32_t[65536] of arena offsets by jump_table_index(EIP); zero leads to the miss stub.
 class JumpTable {
  public:
   static std::unique_ptr<JumpTable> create(std::string* error);
@@ -25,9 +26,9 @@ class JumpTable {
   JumpTable& operator=(const JumpTable&) = delete;
 
   [[nodiscard]] uint64_t address() const { return reinterpret_cast<uint64_t>(entries_); }
-  void set(uint32_t eip, uint32_t arena_offset) { entries_[eip & 0xffffU] = arena_offset; }
+  void set(uint32_t eip, uint32_t arena_offset) { entries_[jump_table_index(eip)] = arena_offset; }
   void clear_if(uint32_t eip, uint32_t arena_offset) {
-    uint32_t& entry = entries_[eip & 0xffffU];
+    uint32_t& entry = entries_[jump_table_index(eip)];
     if (entry == arena_offset) entry = 0;
   }
   // Entries of the EIPs in this page, and of the last instruction before it (it may cross into it).
@@ -47,7 +48,8 @@ struct CodePage {
 
 struct CodeView {
   std::unordered_map<GuestVirtualPage, CodePage> pages;
-  // The 4 MiB regions with pages cut out of a large one: INVLPG of any address in it drops them all.
+  // The 4 MiB regions with pages cut out of a large one: INVLPG of any address in it drops them
+  // all.
   std::bitset<1024> large_regions;
   std::unique_ptr<JumpTable> jumps;
   // User views begin without one, on soft accesses; those that keep working get one.

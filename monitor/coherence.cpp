@@ -10,9 +10,12 @@ namespace ringshift {
 namespace {
 
 // Together below Linux's default vm.max_map_count of 65,530.
-constexpr uint32_t kSupervisorMappingBudget = 24000;
-constexpr uint32_t kUserMappingBudget = 4000;
+constexpr ShadowBudget kSupervisorBudget{24000, 256 * 1024};
+constexpr ShadowBudget kUserBudget{4000, 16 * 1024};
 constexpr size_t kUserWindows = 8;
+// A hostile guest could make each of these grow with its linear space; none is worth that much.
+constexpr size_t kCodePagesInView = 32 * 1024;
+constexpr size_t kRememberedSites = 32 * 1024;
 constexpr size_t kUserViews = 64;
 // In the kernel a site that faults touches user pages or traced ones and will do so again. In user
 // code most faults are first touches.
@@ -36,8 +39,8 @@ Coherence::Coherence(PhysicalMemory& physical, LinearMemory& linear, const Guest
 std::unique_ptr<Coherence> Coherence::create(PhysicalMemory& physical, LinearMemory& linear,
                                              const GuestState& state, std::string* error) {
   auto coherence = std::unique_ptr<Coherence>(new Coherence(physical, linear, state));
-  coherence->window_ = ShadowSpace::create(physical.ram(), coherence->reverse_,
-                                           coherence->traces_, kSupervisorMappingBudget, error);
+  coherence->window_ = ShadowSpace::create(physical.ram(), coherence->reverse_, coherence->traces_,
+                                           kSupervisorBudget, error);
   if (coherence->window_ == nullptr) return nullptr;
   coherence->supervisor_.jumps = JumpTable::create(error);
   if (coherence->supervisor_.jumps == nullptr) return nullptr;
@@ -140,6 +143,7 @@ void Coherence::on_a20_changed() {
 
 void Coherence::forget_all_mappings() {
   window_->drop_all();
+  current_user_ = nullptr;
   users_.clear();
   supervisor_.pages.clear();
   supervisor_.jumps->clear();
@@ -163,7 +167,8 @@ bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege)
   const Translation& now = result.translation;
   return GuestPhysicalPage::of(physical_.masked(now.physical)) == mapping.physical_page &&
          (now.page_bytes >= kSmallestLargePage) == mapping.is_large &&
-         now.user == (privilege == Privilege::User) && now.global == mapping.is_global && (now.writable && now.dirty) == mapping.may_write;
+         now.user == (privilege == Privilege::User) && now.global == mapping.is_global &&
+         (now.writable && now.dirty) == mapping.may_write;
 }
 
 // Global translations survive a CR3 load, unchecked (SDM 3A 4.10.2.4). Others are walked again, and
@@ -171,14 +176,12 @@ bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege)
 void Coherence::retain_window(bool globals_too) {
   if (window_->mapped_pages() == 0) return;
   window_->retain([this, globals_too](const ShadowMapping& mapping) {
-    return (mapping.is_global && !globals_too) ||
-           still_shadows(mapping, Privilege::Supervisor);
+    return (mapping.is_global && !globals_too) || still_shadows(mapping, Privilege::Supervisor);
   });
 }
 
 bool Coherence::still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege) {
-  const WalkResult result =
-      probe(mode_, physical_, page.address(), AccessKind::Fetch, privilege);
+  const WalkResult result = probe(mode_, physical_, page.address(), AccessKind::Fetch, privilege);
   return !result.fault && entry_is_accessed(result.translation) &&
          GuestPhysicalPage::of(physical_.masked(result.translation.physical)) == code.physical;
 }
@@ -229,9 +232,8 @@ void Coherence::verify_user_view(CodeView& view) {
     it = view.pages.erase(it);
   }
   if (view.window == nullptr) return;
-  view.window->retain([this](const ShadowMapping& mapping) {
-    return still_shadows(mapping, Privilege::User);
-  });
+  view.window->retain(
+      [this](const ShadowMapping& mapping) { return still_shadows(mapping, Privilege::User); });
 }
 
 // ---- views ----
@@ -267,8 +269,7 @@ ShadowSpace* Coherence::window_of(Privilege privilege) {
   return privilege == Privilege::Supervisor ? window_.get() : current_user_view().window.get();
 }
 
-std::optional<GuestVirtual> Coherence::window_address(uint64_t host_address,
-                                                      Privilege privilege) {
+std::optional<GuestVirtual> Coherence::window_address(uint64_t host_address, Privilege privilege) {
   const ShadowSpace* window = window_of(privilege);
   if (window == nullptr) return std::nullopt;
   return window->linear_of(host_address);
@@ -296,7 +297,7 @@ bool Coherence::note_user_work(uint64_t amount) {
   if (view.work < kWorkBeforeWindow) return false;
   make_room_for_window();
   std::string error;
-  view.window = ShadowSpace::create(physical_.ram(), reverse_, traces_, kUserMappingBudget, &error);
+  view.window = ShadowSpace::create(physical_.ram(), reverse_, traces_, kUserBudget, &error);
   view.work = 0;
   if (view.window == nullptr) return false;  // the host refused: soft accesses go on serving
   counters().user_windows++;
@@ -325,8 +326,7 @@ void Coherence::select_view(Privilege privilege) {
 
 void Coherence::set_jump(const Fragment& fragment) {
   view_of(fragment.key.privilege)
-      .jumps->set(fragment.key.eip,
-                  static_cast<uint32_t>(fragment.code.address - arena_->base()));
+      .jumps->set(fragment.key.eip, static_cast<uint32_t>(fragment.code.address - arena_->base()));
 }
 
 // ---- code ----
@@ -337,13 +337,15 @@ std::span<const uint8_t> Coherence::code_at(GuestVirtual address, Privilege priv
   CodeView& view = view_of(privilege);
   auto it = view.pages.find(page);
   if (it == view.pages.end()) {
-    const WalkResult result =
-        walk(mode_, physical_, page.address(), AccessKind::Fetch, privilege);
+    const WalkResult result = walk(mode_, physical_, page.address(), AccessKind::Fetch, privilege);
     if (result.fault) return {};
     const GuestPhysicalPage at =
         GuestPhysicalPage::of(physical_.masked(result.translation.physical));
     if (!physical_.is_ram(at)) return {};
-    it = view.pages.emplace(page, CodePage{at, result.translation.global, flush_epoch_}).first;
+    if (view.pages.size() >= kCodePagesInView) forget_all_mappings();
+    it = view_of(privilege)
+             .pages.emplace(page, CodePage{at, result.translation.global, flush_epoch_})
+             .first;
     if (result.translation.page_bytes >= kSmallestLargePage) {
       view.large_regions.set(address.value() >> 22);
     }
@@ -411,14 +413,14 @@ void Coherence::apply(const SafePoint& safe) {
 
 Coherence::Miss Coherence::fill_soft(GuestVirtual address, bool is_write, Privilege privilege) {
   const uint32_t page_number = address.value() >> 12;
-  SoftTlb& tlb = privilege == Privilege::User ? gate_->frame().user_tlb
-                                              : gate_->frame().supervisor_tlb;
+  SoftTlb& tlb =
+      privilege == Privilege::User ? gate_->frame().user_tlb : gate_->frame().supervisor_tlb;
   SoftTlbEntry& entry = tlb[page_number % kSoftTlbEntries];
   // The entry is there and yet it missed: the access crosses into the next page.
   const uint32_t held = is_write ? entry.negated_write_page : entry.negated_read_page;
   if (held + page_number == 0) return Miss::Interpret;
-  const WalkResult result = walk(mode_, physical_, address,
-                                 is_write ? AccessKind::Write : AccessKind::Read, privilege);
+  const WalkResult result =
+      walk(mode_, physical_, address, is_write ? AccessKind::Write : AccessKind::Read, privilege);
   if (result.fault) return Miss::Interpret;
   const Translation& found = result.translation;
   const GuestPhysicalPage page = GuestPhysicalPage::of(physical_.masked(found.physical));
@@ -427,8 +429,8 @@ Coherence::Miss Coherence::fill_soft(GuestVirtual address, bool is_write, Privil
   if (is_write && !may_write) return Miss::Interpret;
   entry.negated_read_page = 0U - page_number;
   entry.negated_write_page = may_write ? 0U - page_number : SoftTlbEntry{}.negated_write_page;
-  entry.addend = reinterpret_cast<uint64_t>(physical_.ram().at(page.address())) -
-                 address.page_base().value();
+  entry.addend =
+      reinterpret_cast<uint64_t>(physical_.ram().at(page.address())) - address.page_base().value();
   counters().tlb_fills++;
   return Miss::Filled;
 }
@@ -463,8 +465,7 @@ ShadowRun Coherence::run_for(GuestVirtual address, const Translation& translatio
   return whole.pages > back ? whole : run;
 }
 
-Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write,
-                                       Privilege privilege) {
+Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write, Privilege privilege) {
   ShadowSpace* window = window_of(privilege);
   if (window == nullptr) return Miss::Interpret;
   const WalkResult result =
@@ -491,8 +492,10 @@ Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write,
 }
 
 bool Coherence::note_site_fault(GuestPhysical instruction, Privilege privilege) {
-  const uint32_t limit = privilege == Privilege::Supervisor ? kSupervisorFaultsBeforeSoft
-                                                            : kUserFaultsBeforeSoft;
+  const uint32_t limit =
+      privilege == Privilege::Supervisor ? kSupervisorFaultsBeforeSoft : kUserFaultsBeforeSoft;
+  if (site_faults_.size() >= kRememberedSites) site_faults_.clear();
+  if (soft_sites_.size() >= kRememberedSites) soft_sites_.clear();
   if (++site_faults_[instruction] < limit) return false;
   site_faults_.erase(instruction);
   if (!soft_sites_.insert(instruction).second) return false;

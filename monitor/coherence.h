@@ -1,8 +1,8 @@
-// Coherence: keeps what we cached of the guest's memory true: windows, soft TLBs, code views, fragments.
-// Owns: the supervisor window, traces, reverse map, code views, the list of soft sites. Does not own: fragments.
-// Called by: physical memory (writes), control registers (flushes), translator (code), vcpu (misses).
-// Keeps: T2 M1 M2 M3. Notifications only take note; what drops code waits for apply() at a safe point.
-// See docs/shadow-mmu.md.
+// Coherence: keeps what we cached of the guest's memory true: windows, soft TLBs, code views,
+// fragments. Owns: the supervisor window, traces, reverse map, code views, the list of soft sites.
+// Does not own: fragments. Called by: physical memory (writes), control registers (flushes),
+// translator (code), vcpu (misses). Keeps: T2 M1 M2 M3. Notifications only take note; what drops
+// code waits for apply() at a safe point. See docs/shadow-mmu.md.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// CpuContext: what one virtual CPU can reach, handed to every function that executes an instruction.
-// Owns: nothing; references, put together by machine.cpp.
-// Called by: interpreter, segmentation, event delivery, control registers.
+// CpuContext: what one virtual CPU can reach, handed to every function that executes an
+// instruction. Owns: nothing; references, put together by machine.cpp. Called by: interpreter,
+// segmentation, event delivery, control registers.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,10 @@ namespace ringshift {
 class CoherenceObserver {
  public:
   virtual ~CoherenceObserver() = default;
-  virtual void on_cr3_loaded() = 0;              // MOV CR3, task switch: non-global translations die
+  virtual void on_cr3_loaded() = 0;  // MOV CR3, task switch: non-global translations die
   virtual void on_page_invalidated(GuestVirtual address) = 0;  // INVLPG: that page, globals too
-  virtual void on_paging_mode_changed() = 0;     // CR0.PG/WP, CR4.PAE/PSE/PGE, EFER.NXE: everything dies
+  virtual void
+  on_paging_mode_changed() = 0;  // CR0.PG/WP, CR4.PAE/PSE/PGE, EFER.NXE: everything dies
 };
 
 class TimeStampCounter {

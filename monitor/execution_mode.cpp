@@ -48,16 +48,26 @@ ModeReason execution_mode(const GuestState& state) {
 
 const char* mode_reason_name(ModeReason reason) {
   switch (reason) {
-    case ModeReason::Translatable: return "translatable";
-    case ModeReason::RealMode: return "real mode";
-    case ModeReason::Virtual8086: return "virtual-8086 mode";
-    case ModeReason::SixteenBitCode: return "16-bit code segment";
-    case ModeReason::SegmentsNotFlat: return "segments not flat";
-    case ModeReason::MiddleRing: return "CPL 1 or 2";
-    case ModeReason::SingleStep: return "single-stepping";
-    case ModeReason::Breakpoints: return "debug breakpoints";
-    case ModeReason::InterruptShadow: return "interrupt shadow";
-    case ModeReason::AlignmentChecks: return "alignment checks";
+    case ModeReason::Translatable:
+      return "translatable";
+    case ModeReason::RealMode:
+      return "real mode";
+    case ModeReason::Virtual8086:
+      return "virtual-8086 mode";
+    case ModeReason::SixteenBitCode:
+      return "16-bit code segment";
+    case ModeReason::SegmentsNotFlat:
+      return "segments not flat";
+    case ModeReason::MiddleRing:
+      return "CPL 1 or 2";
+    case ModeReason::SingleStep:
+      return "single-stepping";
+    case ModeReason::Breakpoints:
+      return "debug breakpoints";
+    case ModeReason::InterruptShadow:
+      return "interrupt shadow";
+    case ModeReason::AlignmentChecks:
+      return "alignment checks";
   }
   return "?";
 }

@@ -18,9 +18,9 @@ enum class ModeReason : uint8_t {
   Virtual8086,
   SixteenBitCode,
   SegmentsNotFlat,
-  MiddleRing,      // CPL 1 or 2
-  SingleStep,      // TF
-  Breakpoints,     // DR7 enables any
+  MiddleRing,       // CPL 1 or 2
+  SingleStep,       // TF
+  Breakpoints,      // DR7 enables any
   InterruptShadow,  // the one instruction after STI or MOV SS
   AlignmentChecks,  // CPL 3 with CR0.AM and EFLAGS.AC
 };

@@ -1,13 +1,13 @@
 #include "monitor/host_signals.h"
 
 #include <signal.h>
-#include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "devices/host_console.h"
@@ -67,12 +67,11 @@ void on_termination(int signal) {
 }
 
 bool install_alternate_stack(std::string* error) {
-  void* stack = mmap(nullptr, kAlternateStackBytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  alignas(16) static std::array<std::byte, kAlternateStackBytes> stack;
   stack_t description{};
-  description.ss_sp = stack;
+  description.ss_sp = stack.data();
   description.ss_size = kAlternateStackBytes;
-  if (stack == MAP_FAILED || sigaltstack(&description, nullptr) != 0) {
+  if (sigaltstack(&description, nullptr) != 0) {
     *error = std::string("cannot set up the signal stack: ") + std::strerror(errno);
     return false;
   }

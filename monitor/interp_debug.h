@@ -1,5 +1,7 @@
 // Interpreter debug registers: instruction, data and I/O breakpoints of DR0..DR3.
-// Owns: nothing. Called by: interpreter.cpp. See SDM 3A 17.2.
+// Owns: nothing; reads the debug registers of GuestState.
+// Called by: interpreter.cpp, only while DR7 enables something.
+// See SDM 3A 17.2.
 #pragma once
 
 #include "monitor/interp.h"

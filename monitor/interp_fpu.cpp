@@ -5,6 +5,8 @@
 #include <string_view>
 
 #include "shadowmmu/base/counters.h"
+#include "translator/classify.h"
+#include "translator/classify.h"
 
 namespace ringshift::interp {
 namespace {
@@ -76,8 +78,7 @@ MaybeFault run_unit(Execution& x, const Operation& op) {
     case FpuUnitRunner::Outcome::Done:
       break;
     case FpuUnitRunner::Outcome::FloatingPointError:
-      return kUnit == Unit::X87 || kUnit == Unit::Mmx ? GuestFault::simple(Vector::FloatingPoint)
-                                                      : simd_error(x);
+      return simd_error(x);  // x87 exceptions wait for the next instruction
     case FpuUnitRunner::Outcome::NotSupported:
       x.kind = StepKind::Unimplemented;
       x.message = describe(x, op);
@@ -132,6 +133,19 @@ bool uses(const GuestInstruction& instruction, ZydisRegisterClass wanted) {
   return false;
 }
 
+// Packed floats to MMX integers: from memory they name no XMM register, yet they are SSE.
+bool converts_to_mmx(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_CVTPS2PI:
+    case ZYDIS_MNEMONIC_CVTTPS2PI:
+    case ZYDIS_MNEMONIC_CVTPD2PI:
+    case ZYDIS_MNEMONIC_CVTTPD2PI:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Does the guest's processor have this extension? SSE2 and later come together with SSE4.2.
 bool has_extension(const Encoding& e) {
   switch (e.instruction.facts.meta.isa_set) {
@@ -166,12 +180,19 @@ Handler select_fpu(const Encoding& e, Operation* op) {
   if (e.map == ZYDIS_OPCODE_MAP_DEFAULT) {
     if ((e.opcode & 0xf8U) != 0xd8) return nullptr;
     if (const Handler control = select_x87_control(e)) return control;
+    // An unmasked exception keeps a store from happening: what is written back must then be what
+    // was there.
+    if ((op->memory_access & kWrites) != 0) op->memory_access |= kReads;
     return run_unit<Unit::X87>;
   }
   if (const Handler state = select_fpu_state(e)) return state;
-  const bool xmm = uses(e.instruction, ZYDIS_REGCLASS_XMM);
+  const ZydisMnemonic mnemonic = e.instruction.facts.mnemonic;
+  const bool xmm = uses(e.instruction, ZYDIS_REGCLASS_XMM) || converts_to_integer(mnemonic) ||
+                   converts_to_mmx(mnemonic);
   const bool mmx = uses(e.instruction, ZYDIS_REGCLASS_MMX) ||
                    e.instruction.facts.mnemonic == ZYDIS_MNEMONIC_EMMS;
+  // CVTSD2SI and its kin from memory name no XMM register, and yet need MXCSR.
+  if (converts_to_integer(e.instruction.facts.mnemonic)) return run_unit<Unit::Sse>;
   if (xmm) return mmx ? run_unit<Unit::SseWithMmx> : run_unit<Unit::Sse>;
   return mmx ? run_unit<Unit::Mmx> : nullptr;
 }

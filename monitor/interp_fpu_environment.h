@@ -1,5 +1,7 @@
 // Interpreter x87 environment: FNSTENV, FLDENV, FNSAVE, FRSTOR in all four layouts, FNINIT's state.
-// Owns: nothing. Called by: interp_fpu_state.cpp. See SDM 1 8.1.10, figures 8-9 to 8-12.
+// Owns: nothing; converts between the FXSAVE image and the older layouts.
+// Called by: interp_fpu_state.cpp.
+// See SDM 1 8.1.10, figures 8-9 to 8-12.
 #pragma once
 
 #include "monitor/interp.h"

@@ -95,8 +95,8 @@ bool Machine::build_processor(std::string* error) {
   translator_ = Translator::create(config_.translator, *coherence_, *coherence_, *coherence_,
                                    *coherence_, error);
   if (translator_ == nullptr) return false;
-  gate_ = Gate::create(translator_->stubs(), translator_->arena(), error,
-                       std::move(frame_storage_));
+  gate_ =
+      Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
   if (gate_ == nullptr) return false;
   coherence_->attach(gate_.get(), &translator_->cache(), &translator_->arena());
   physical_->set_observer(coherence_.get());
@@ -193,8 +193,8 @@ void Machine::print_state() const {
   std::fprintf(stderr,
                "guest: eip=%08x eflags=%08x cpl=%u cr0=%08x cr2=%08x cr3=%08x cr4=%08x\n"
                "       eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%08x ebp=%08x esi=%08x edi=%08x\n",
-               s.eip, s.eflags, static_cast<unsigned>(s.cpl), s.cr0, s.cr2, s.cr3, s.cr4,
-               s.gpr[0], s.gpr[1], s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7]);
+               s.eip, s.eflags, static_cast<unsigned>(s.cpl), s.cr0, s.cr2, s.cr3, s.cr4, s.gpr[0],
+               s.gpr[1], s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7]);
 }
 
 Machine::~Machine() = default;

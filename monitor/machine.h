@@ -1,6 +1,6 @@
 // Machine: builds and owns one virtual machine; the order of its members is the wiring diagram.
-// Owns: everything of one VM. Called by: main, tests, bench. One machine runs in a process at a time.
-// See docs/architecture.md.
+// Owns: everything of one VM. Called by: main, tests, bench. One machine runs in a process at a
+// time. See docs/architecture.md.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // PhysicalMemory: guest-physical space as the CPU and DMA reach it: RAM, ROM, device memory,
 // nothing. Owns: the decision which of these an address is. Does not own: RAM itself, devices,
 // traces. Called by: linear memory, interpreter, boot. Every write to RAM after start-up goes
-// through here so that page-table and code traces see it before the next guest instruction (M2).
+// through here so that traces see it before the next guest instruction (M2).
 #pragma once
 
 #include <cstdint>

@@ -30,8 +30,7 @@ StopReason Vcpu::run() {
       wait_halted();
       continue;
     }
-    if (config_.engine == Engine::Translate &&
-        execution_mode(state) == ModeReason::Translatable) {
+    if (config_.engine == Engine::Translate && execution_mode(state) == ModeReason::Translatable) {
       run_translated();
     } else {
       resume_pc_ = 0;
@@ -118,8 +117,8 @@ void Vcpu::interpret_one() {
     case StepKind::SoftwareEvent: {
       counters().events_software_interrupts++;
       Event event;
-      event.kind = step.is_software_exception ? EventKind::SoftwareException
-                                              : EventKind::SoftwareInterrupt;
+      event.kind =
+          step.is_software_exception ? EventKind::SoftwareException : EventKind::SoftwareInterrupt;
       event.vector = step.vector;
       event.return_eip = step.return_eip;
       deliver_event(event, eip);
@@ -149,8 +148,8 @@ void Vcpu::prepare_slots(Privilege privilege) {
   const auto readable = reinterpret_cast<uint64_t>(&slots.scratch);
   auto probe_for = [&](SegmentRegister segment) {
     const SegmentCache& cache = state.seg(segment);
-    const bool unlimited = cache.present() && cache.is_writable_data() &&
-                           !cache.is_expand_down() && cache.limit == 0xffffffffU;
+    const bool unlimited = cache.present() && cache.is_writable_data() && !cache.is_expand_down() &&
+                           cache.limit == 0xffffffffU;
     return unlimited ? readable : kPoison;
   };
   slots.fs_probe = probe_for(SegmentRegister::Fs);
@@ -203,9 +202,9 @@ void Vcpu::run_translated() {
     const SafePoint safe;
     parts_.coherence->apply(safe);
   }
-  prepare_slots(privilege);
   if (has_prefault_ && privilege == Privilege::User) prefault();
   const uint64_t entry = entry_point(privilege);
+  prepare_slots(privilege);  // after translating, which may have replaced the view
   pending_link_ = kNoLink;
   pending_jump_ = false;
   if (entry == 0) return interpret_one();
@@ -262,9 +261,9 @@ void Vcpu::handle(const Exit& exit, Privilege privilege) {
 void Vcpu::resume_at_boundary(uint64_t host_pc) {
   const Fragment* fragment = parts_.translator->cache().fragment_at(host_pc);
   CHECK(fragment != nullptr);
-  resume_pc_ = fragment->code.address +
-               resume_offset(fragment->recovery,
-                             static_cast<uint32_t>(host_pc - fragment->code.address));
+  resume_pc_ =
+      fragment->code.address +
+      resume_offset(fragment->recovery, static_cast<uint32_t>(host_pc - fragment->code.address));
 }
 
 void Vcpu::handle_soft_miss(const Exit& exit, Privilege privilege) {
@@ -298,7 +297,10 @@ void Vcpu::handle_ensure_fpu() {
 void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
   const HostFault& fault = exit.fault;
   if (parts_.gate->is_poll_page(fault.address)) {
-    // Attention; nothing was committed. A timer that finds user code running has found work.
+    // Attention; nothing was committed. A raise() on another thread that we overtook may have
+    // protected the page after its word was taken: set it again, so that take() sees to the page.
+    parts_.attention.raise();
+    // A timer that finds user code running has found work.
     constexpr uint64_t kWorkOfTick = 1000;
     if (privilege == Privilege::User) note_user_work(kWorkOfTick);
     return;
@@ -334,13 +336,27 @@ void Vcpu::handle_site_fault() {
 void Vcpu::count(const Exit& exit) const {
   Counters& count = counters();
   switch (exit.reason) {
-    case ExitReason::Unlinked: count.exit_unlinked++; break;
-    case ExitReason::IndirectMiss: count.exit_indirect++; break;
-    case ExitReason::Interpret: count.exit_interpret++; break;
-    case ExitReason::SoftMiss: count.exit_soft_miss++; break;
-    case ExitReason::EnsureFpu: count.exit_ensure_fpu++; break;
-    case ExitReason::EventWindow: count.exit_event_window++; break;
-    case ExitReason::HostFault: count.exit_host_fault++; break;
+    case ExitReason::Unlinked:
+      count.exit_unlinked++;
+      break;
+    case ExitReason::IndirectMiss:
+      count.exit_indirect++;
+      break;
+    case ExitReason::Interpret:
+      count.exit_interpret++;
+      break;
+    case ExitReason::SoftMiss:
+      count.exit_soft_miss++;
+      break;
+    case ExitReason::EnsureFpu:
+      count.exit_ensure_fpu++;
+      break;
+    case ExitReason::EventWindow:
+      count.exit_event_window++;
+      break;
+    case ExitReason::HostFault:
+      count.exit_host_fault++;
+      break;
   }
 }
 

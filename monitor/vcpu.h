@@ -36,8 +36,8 @@ enum class StopReason : uint8_t {
 struct VcpuConfig {
   Engine engine = Engine::Translate;
   bool trace_exits = false;
-  uint32_t verify_every = 0;     // exits between invariant checks; 0: never
-  uint32_t drop_randomly = 0;    // torture: drop all fragments every so many exits; 0: never
+  uint32_t verify_every = 0;   // exits between invariant checks; 0: never
+  uint32_t drop_randomly = 0;  // torture: drop all fragments every so many exits; 0: never
   bool make_links = true;
 };
 
@@ -52,8 +52,8 @@ struct VcpuParts {
   Gate* gate = nullptr;
   Translator* translator = nullptr;
   Coherence* coherence = nullptr;
-  std::function<void()> service_host;   // console input, outside translated code
-  std::function<void()> before_sleep;   // flush what the guest has printed
+  std::function<void()> service_host;  // console input, outside translated code
+  std::function<void()> before_sleep;  // flush what the guest has printed
 };
 
 class Vcpu {
@@ -105,13 +105,13 @@ class Vcpu {
   GuestVirtual prefault_address_;
 
   static constexpr uint32_t kNoLink = ~0U;
-  uint32_t pending_link_ = kNoLink;   // to be connected to the fragment found for link_eip_
+  uint32_t pending_link_ = kNoLink;  // to be connected to the fragment found for link_eip_
   uint64_t pending_link_epoch_ = 0;
-  bool pending_jump_ = false;         // an indirect miss: enter the fragment into the jump table
+  bool pending_jump_ = false;  // an indirect miss: enter the fragment into the jump table
   // An instruction with two accesses whose pages share a TLB entry would miss for ever.
   uint32_t soft_miss_eip_ = 0;
   uint32_t soft_miss_repeats_ = 0;
-  uint64_t resume_pc_ = 0;            // run from here instead of looking a fragment up
+  uint64_t resume_pc_ = 0;  // run from here instead of looking a fragment up
 };
 
 }  // namespace ringshift

@@ -74,6 +74,19 @@ HostResult map_shared(int descriptor, uint64_t offset, size_t bytes, HostAccess 
   return HostResult();
 }
 
+HostResult map_private(size_t bytes, HostAddress* mapped) {
+  void* result = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (result == MAP_FAILED) return HostResult(errno);
+  *mapped = HostAddress(reinterpret_cast<uint64_t>(result));
+  return HostResult();
+}
+
+HostResult discard(HostAddress at, size_t bytes) {
+  const int result = madvise(reinterpret_cast<void*>(at.value()), bytes, MADV_DONTNEED);
+  return HostResult(result == 0 ? 0 : errno);
+}
+
 HostResult reserve(size_t bytes, size_t alignment, HostAddress* reserved) {
   CHECK(alignment >= kPageSize && (alignment & (alignment - 1)) == 0 && page_aligned(bytes));
   size_t slack = alignment - kPageSize;

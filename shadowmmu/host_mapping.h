@@ -41,6 +41,11 @@ void close_descriptor(int descriptor);
 HostResult map_shared(int descriptor, uint64_t offset, size_t bytes, HostAccess access,
                       HostAddress* mapped);
 
+// Fresh zero bytes of our own, read-write, that cost memory only where they are touched.
+HostResult map_private(size_t bytes, HostAddress* mapped);
+// They are zero again, and their memory is given back. Pre: page-aligned, of map_private.
+HostResult discard(HostAddress at, size_t bytes);
+
 // Reserves address space without memory: PROT_NONE, not counted against the commit limit.
 // `alignment` is a power of two of at least a page; unaligned head and tail are given back.
 HostResult reserve(size_t bytes, size_t alignment, HostAddress* reserved);

@@ -19,10 +19,9 @@ constexpr uint64_t kReservation = kGuardBelow + kWindowBytes + kGuardAbove;
 }  // namespace
 
 std::unique_ptr<ShadowSpace> ShadowSpace::create(GuestMemory& ram, ReverseMap& reverse,
-                                                 TraceTable& traces, uint32_t mapping_budget,
+                                                 TraceTable& traces, ShadowBudget budget,
                                                  std::string* error) {
-  auto space =
-      std::unique_ptr<ShadowSpace>(new ShadowSpace(ram, reverse, traces, mapping_budget));
+  auto space = std::unique_ptr<ShadowSpace>(new ShadowSpace(ram, reverse, traces, budget));
   const HostResult reserved = reserve(kReservation, kPageSize, &space->reservation_);
   if (!reserved.ok()) {
     *error = "cannot reserve a 4 GiB window: " + reserved.text();
@@ -30,8 +29,7 @@ std::unique_ptr<ShadowSpace> ShadowSpace::create(GuestMemory& ram, ReverseMap& r
   }
   space->base_ = space->reservation_ + kGuardBelow;
   // calloc of this size is untouched zero pages: only the parts in use cost memory.
-  space->slots_ =
-      static_cast<ShadowMapping**>(std::calloc(kPagesInSpace, sizeof(ShadowMapping*)));
+  space->slots_ = static_cast<ShadowMapping**>(std::calloc(kPagesInSpace, sizeof(ShadowMapping*)));
   if (space->slots_ == nullptr) {
     *error = "cannot allocate the shadow map";
     return nullptr;
@@ -57,7 +55,7 @@ std::optional<GuestVirtual> ShadowSpace::linear_of(uint64_t host_address) const 
 // the limit is simple, and bounded whatever the guest does.
 void ShadowSpace::spend(uint32_t mappings) {
   spent_ += mappings;
-  if (spent_ <= budget_) return;
+  if (spent_ <= budget_.host_mappings && mapped_pages_ <= budget_.pages) return;
   counters().shadow_evictions++;
   drop_all();
 }
@@ -68,8 +66,8 @@ bool ShadowSpace::fill(const ShadowRun& run) {
   for (uint32_t i = 0; i < run.pages; ++i) remove_record(GuestVirtualPage(first + i));
   const HostAccess access = run.may_write ? HostAccess::ReadWrite : HostAccess::Read;
   const HostResult mapped =
-      map_fixed(host_of(run.virtual_page), ram_.descriptor(),
-                run.physical_page.address().value(), uint64_t{run.pages} * kPageSize, access,
+      map_fixed(host_of(run.virtual_page), ram_.descriptor(), run.physical_page.address().value(),
+                uint64_t{run.pages} * kPageSize, access,
                 run.pages <= 16 ? Population::Now : Population::OnTouch);
   if (!mapped.ok()) {
     (void)unmap_to_reserved(host_of(run.virtual_page), uint64_t{run.pages} * kPageSize);
@@ -110,8 +108,8 @@ void ShadowSpace::protect(ShadowMapping& mapping) {
   if (!mapping.is_writable) return;
   spent_ += 2;  // checked at the next fill: here a record must stay where it is
   mapping.is_writable = false;
-  const HostResult result = ringshift::protect(host_of(mapping.virtual_page), kPageSize,
-                                               HostAccess::Read);
+  const HostResult result =
+      ringshift::protect(host_of(mapping.virtual_page), kPageSize, HostAccess::Read);
   CHECK(result.ok());  // the budget keeps us below vm.max_map_count; without the trace M2 is void
 }
 

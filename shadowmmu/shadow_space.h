@@ -29,11 +29,17 @@ struct ShadowRun {
   bool is_global = false;
 };
 
+struct ShadowBudget {
+  uint32_t host_mappings = 0;
+  uint32_t pages = 0;
+};
+
 class ShadowSpace {
  public:
-  // mapping_budget: host mappings (of vm.max_map_count) this space may use before it starts afresh.
+  // Both bounds make the space start afresh: host mappings (of vm.max_map_count), and pages mapped
+  // (a record of some 80 bytes each; a guest may map the same large page everywhere).
   static std::unique_ptr<ShadowSpace> create(GuestMemory& ram, ReverseMap& reverse,
-                                             TraceTable& traces, uint32_t mapping_budget,
+                                             TraceTable& traces, ShadowBudget budget,
                                              std::string* error);
   ~ShadowSpace();
   ShadowSpace(const ShadowSpace&) = delete;
@@ -64,7 +70,7 @@ class ShadowSpace {
   void verify_invariants() const;
 
  private:
-  ShadowSpace(GuestMemory& ram, ReverseMap& reverse, TraceTable& traces, uint32_t budget)
+  ShadowSpace(GuestMemory& ram, ReverseMap& reverse, TraceTable& traces, ShadowBudget budget)
       : ram_(ram), reverse_(reverse), traces_(traces), budget_(budget) {}
   [[nodiscard]] HostAddress host_of(GuestVirtualPage page) const {
     return base_ + page.address().value();
@@ -79,7 +85,7 @@ class ShadowSpace {
   GuestMemory& ram_;
   ReverseMap& reverse_;
   TraceTable& traces_;
-  uint32_t budget_;
+  ShadowBudget budget_;
   uint32_t spent_ = 0;
   HostAddress reservation_;
   HostAddress base_;

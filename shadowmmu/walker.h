@@ -1,6 +1,7 @@
-// Walker: (PagingMode, GuestVirtual, access) -> Translation or GuestFault, by the book (SDM 3A 4.3-4.7).
-// Owns: nothing. Pure but for one thing: on success it sets A (and D on a write) through `memory`.
-// Called by: linear memory, the miss path, code source. Keeps: M3 (D before writable).
+// Walker: (PagingMode, GuestVirtual, access) -> Translation or GuestFault, by the book (SDM
+// 3A 4.3-4.7). Owns: nothing. Pure but for one thing: on success it sets A (and D on a write)
+// through `memory`. Called by: linear memory, the miss path, code source. Keeps: M3 (D before
+// writable).
 #pragma once
 
 #include <array>
@@ -20,27 +21,27 @@ class PageTableMemory {
   virtual ~PageTableMemory() = default;
   [[nodiscard]] virtual uint32_t read_entry32(GuestPhysical address) = 0;
   [[nodiscard]] virtual uint64_t read_entry64(GuestPhysical address) = 0;
-  // Sets A/D bits (only): ORs `bits` into the entry. Not reported to page-table traces, because it
-  // takes no right away and grants none that a shadow could hold.
+  // Sets A/D bits (only): ORs `bits` into the entry. Not reported to write traces (LIMIT(L9)): code
+  // that runs from bytes it uses as a page table does not see its own A and D bits change.
   virtual void set_entry_bits(GuestPhysical address, uint32_t bits) = 0;
 };
 
-// Where a page-table entry lies; kept so that the tables behind a shadow can be traced.
+// Where a page-table entry lies; kept so that A can be checked at every level.
 struct TableEntryLocation {
   GuestPhysical address;
   uint64_t value = 0;
 };
 
 struct Translation {
-  GuestPhysical physical;       // of the byte asked for
-  uint32_t page_bytes = 4096;   // 4 KiB, 2 MiB or 4 MiB: size of the guest page it lies in
-  bool writable = false;        // for the privilege asked, honouring CR0.WP, disregarding D
-  bool writable_user = false;   // R/W of every level (what CPL 3 may do if `user`)
-  bool user = false;            // U/S of every level
-  bool executable = true;       // NX clear at every level (or NX off)
-  bool dirty = false;           // D of the leaf (after this walk)
-  bool global = false;          // G of the leaf and CR4.PGE
-  uint8_t levels = 0;           // how many of `entries` are set; 0 when paging is off
+  GuestPhysical physical;      // of the byte asked for
+  uint32_t page_bytes = 4096;  // 4 KiB, 2 MiB or 4 MiB: size of the guest page it lies in
+  bool writable = false;       // for the privilege asked, honouring CR0.WP, disregarding D
+  bool writable_user = false;  // R/W of every level (what CPL 3 may do if `user`)
+  bool user = false;           // U/S of every level
+  bool executable = true;      // NX clear at every level (or NX off)
+  bool dirty = false;          // D of the leaf (after this walk)
+  bool global = false;         // G of the leaf and CR4.PGE
+  uint8_t levels = 0;          // how many of `entries` are set; 0 when paging is off
   std::array<TableEntryLocation, 2> entries{};  // [0] directory entry, [1] table entry
 };
 
@@ -54,7 +55,7 @@ struct WalkResult {
                               AccessKind access, Privilege privilege);
 
 // The same without touching A/D: for debuggers, tracing and code that only looks.
-[[nodiscard]] WalkResult probe(const PagingMode& mode, PageTableMemory& memory, GuestVirtual address,
-                               AccessKind access, Privilege privilege);
+[[nodiscard]] WalkResult probe(const PagingMode& mode, PageTableMemory& memory,
+                               GuestVirtual address, AccessKind access, Privilege privilege);
 
 }  // namespace ringshift

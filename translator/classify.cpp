@@ -131,9 +131,8 @@ Classification classify_plain(const GuestInstruction& instruction) {
   const ZydisDecodedOperand* memory = memory_operand(instruction);
   if (memory == nullptr) return {Treatment::Identical, Family::Reencode};
   if (memory->mem.type == ZYDIS_MEMOP_TYPE_AGEN) {
-    return instruction.facts.address_width == 32
-               ? Classification{Treatment::Identical, Family::Lea}
-               : kInterpret;
+    return instruction.facts.address_width == 32 ? Classification{Treatment::Identical, Family::Lea}
+                                                 : kInterpret;
   }
   if (instruction.facts.address_width != 32) return kInterpret;
   // Code segments are never writable, and need not be readable (SDM 3A 5.5).
@@ -161,12 +160,18 @@ bool is_sixteen_bit_stack_or_branch(const GuestInstruction& instruction, Family 
 
 const char* treatment_name(Treatment treatment) {
   switch (treatment) {
-    case Treatment::Identical: return "identical";
-    case Treatment::Memory: return "memory";
-    case Treatment::DirectBranch: return "direct-branch";
-    case Treatment::IndirectBranch: return "indirect-branch";
-    case Treatment::Inline: return "inline";
-    case Treatment::Interpret: return "interpret";
+    case Treatment::Identical:
+      return "identical";
+    case Treatment::Memory:
+      return "memory";
+    case Treatment::DirectBranch:
+      return "direct-branch";
+    case Treatment::IndirectBranch:
+      return "indirect-branch";
+    case Treatment::Inline:
+      return "inline";
+    case Treatment::Interpret:
+      return "interpret";
   }
   return "?";
 }
@@ -197,14 +202,15 @@ bool converts_to_integer(ZydisMnemonic mnemonic) {
 FpuUse fpu_use(const GuestInstruction& instruction) {
   // FCOMI and FUCOMI count as Pentium Pro integer set.
   if (has_register_of(instruction, ZYDIS_REGCLASS_X87)) return FpuUse::X87;
+  // The decoder lists its 32-bit form under SSE3, without a register operand.
+  if (instruction.facts.mnemonic == ZYDIS_MNEMONIC_FISTTP) return FpuUse::X87;
   // CRC32, MOVNTI, the fences, PREFETCH and the like belong to SSE sets but touch no FPU state.
-  const bool touches_state =
-      has_register_of(instruction, ZYDIS_REGCLASS_XMM) ||
-      has_register_of(instruction, ZYDIS_REGCLASS_MMX) ||
-      converts_to_integer(instruction.facts.mnemonic) ||
-      instruction.facts.mnemonic == ZYDIS_MNEMONIC_LDMXCSR ||
-      instruction.facts.mnemonic == ZYDIS_MNEMONIC_STMXCSR ||
-      instruction.facts.mnemonic == ZYDIS_MNEMONIC_EMMS;
+  const bool touches_state = has_register_of(instruction, ZYDIS_REGCLASS_XMM) ||
+                             has_register_of(instruction, ZYDIS_REGCLASS_MMX) ||
+                             converts_to_integer(instruction.facts.mnemonic) ||
+                             instruction.facts.mnemonic == ZYDIS_MNEMONIC_LDMXCSR ||
+                             instruction.facts.mnemonic == ZYDIS_MNEMONIC_STMXCSR ||
+                             instruction.facts.mnemonic == ZYDIS_MNEMONIC_EMMS;
   switch (isa_group(instruction.facts.meta.isa_set)) {
     case IsaGroup::X87:
       return FpuUse::X87;

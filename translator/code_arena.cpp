@@ -26,10 +26,10 @@ std::unique_ptr<CodeArena> CodeArena::create(uint64_t bytes, std::string* error)
     *error = std::string("cannot create the code arena: ") + std::strerror(errno);
     return nullptr;
   }
-  void* write = mmap(nullptr, arena->size_, PROT_READ | PROT_WRITE, MAP_SHARED,
-                     arena->descriptor_, 0);
-  void* execute = mmap(nullptr, arena->size_, PROT_READ | PROT_EXEC, MAP_SHARED,
-                       arena->descriptor_, 0);
+  void* write =
+      mmap(nullptr, arena->size_, PROT_READ | PROT_WRITE, MAP_SHARED, arena->descriptor_, 0);
+  void* execute =
+      mmap(nullptr, arena->size_, PROT_READ | PROT_EXEC, MAP_SHARED, arena->descriptor_, 0);
   if (write != MAP_FAILED) arena->write_ = static_cast<uint8_t*>(write);
   if (execute != MAP_FAILED) arena->execute_ = reinterpret_cast<uint64_t>(execute);
   if (write == MAP_FAILED || execute == MAP_FAILED) {

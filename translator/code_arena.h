@@ -1,7 +1,7 @@
-// CodeArena: executable memory, mapped twice so that no page is ever writable and executable at once.
-// Owns: one memfd and its two views. A bump allocator; when it is full everything is dropped at once.
-// Called by: stubs, translation cache. Keeps: T3 (storage is reused only by reset, at a safe point).
-// See docs/translator.md.
+// CodeArena: executable memory, mapped twice so that no page is ever writable and executable at
+// once. Owns: one memfd and its two views. A bump allocator; when it is full everything is dropped
+// at once. Called by: stubs, translation cache. Keeps: T3 (storage is reused only by reset, at a
+// safe point). See docs/translator.md.
 #pragma once
 
 #include <cstdint>

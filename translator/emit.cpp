@@ -72,7 +72,8 @@ void Emitter::emit_indirect_entry() {
   out_.body = offset();
 }
 
-// Branches to `matches`, with RCX still saved, if R8D is `eip`; else falls through with RCX restored.
+// Branches to `matches`, with RCX still saved, if R8D is `eip`; else falls through with RCX
+// restored.
 void Emitter::verify_address_is(uint32_t eip, const Label& matches) {
   a_.mov(host::saved_rcx, x86::rcx);
   a_.lea(x86::ecx, x86::ptr(host::address, static_cast<int32_t>(0U - eip)));
@@ -90,7 +91,8 @@ void Emitter::ensure_fpu(const UnitInstruction& instruction) {
   Label missing = a_.newLabel();
   Label live = a_.newLabel();
   a_.mov(host::saved_rcx, x86::rcx);
-  a_.mov(x86::ecx, slot32(use == FpuUse::X87 ? RINGSHIFT_SLOT(x87_live) : RINGSHIFT_SLOT(sse_live)));
+  a_.mov(x86::ecx,
+         slot32(use == FpuUse::X87 ? RINGSHIFT_SLOT(x87_live) : RINGSHIFT_SLOT(sse_live)));
   a_.jecxz(x86::ecx, missing);
   a_.mov(x86::rcx, host::saved_rcx);
   a_.short_().jmp(live);
@@ -103,23 +105,40 @@ void Emitter::ensure_fpu(const UnitInstruction& instruction) {
 
 void Emitter::emit_instruction(const UnitInstruction& instruction) {
   switch (instruction.family) {
-    case Family::Reencode: return emit_reencode(instruction);
-    case Family::Lea: return emit_lea(instruction);
-    case Family::Push: return emit_push(instruction);
-    case Family::Pop: return emit_pop(instruction);
-    case Family::Leave: return emit_leave(instruction);
-    case Family::String: return emit_string(instruction);
-    case Family::PushFlags: return emit_push_flags(instruction);
-    case Family::PopFlags: return emit_pop_flags(instruction);
-    case Family::InterruptFlag: return emit_interrupt_flag(instruction);
-    case Family::ReadControl: return emit_read_control(instruction);
-    case Family::ReadSelector: return emit_read_selector(instruction);
-    case Family::Jump: return emit_jump(instruction);
-    case Family::JumpConditional: return emit_jump_conditional(instruction);
-    case Family::LoopBranch: return emit_loop_branch(instruction);
-    case Family::Call: return emit_call(instruction);
-    case Family::Return: return emit_return(instruction);
-    case Family::Interpret: return emit_interpret(instruction);
+    case Family::Reencode:
+      return emit_reencode(instruction);
+    case Family::Lea:
+      return emit_lea(instruction);
+    case Family::Push:
+      return emit_push(instruction);
+    case Family::Pop:
+      return emit_pop(instruction);
+    case Family::Leave:
+      return emit_leave(instruction);
+    case Family::String:
+      return emit_string(instruction);
+    case Family::PushFlags:
+      return emit_push_flags(instruction);
+    case Family::PopFlags:
+      return emit_pop_flags(instruction);
+    case Family::InterruptFlag:
+      return emit_interrupt_flag(instruction);
+    case Family::ReadControl:
+      return emit_read_control(instruction);
+    case Family::ReadSelector:
+      return emit_read_selector(instruction);
+    case Family::Jump:
+      return emit_jump(instruction);
+    case Family::JumpConditional:
+      return emit_jump_conditional(instruction);
+    case Family::LoopBranch:
+      return emit_loop_branch(instruction);
+    case Family::Call:
+      return emit_call(instruction);
+    case Family::Return:
+      return emit_return(instruction);
+    case Family::Interpret:
+      return emit_interpret(instruction);
   }
   UNREACHABLE();
 }

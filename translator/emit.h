@@ -19,8 +19,7 @@ namespace ringshift {
 // The assembler would skip what it cannot encode; that is our bug, so it stops here.
 class RefusedEncoding final : public asmjit::ErrorHandler {
  public:
-  void handleError(asmjit::Error error, const char* message,
-                   asmjit::BaseEmitter* origin) override;
+  void handleError(asmjit::Error error, const char* message, asmjit::BaseEmitter* origin) override;
 };
 
 class Emitter {

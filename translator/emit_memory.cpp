@@ -170,8 +170,8 @@ void Emitter::emit_reencode(const UnitInstruction& instruction) {
   embed(*bytes);
 }
 
-// AH..BH cannot be named beside the REX prefix our operands need: exchange it with AL..BL around the
-// instruction, which then names the low byte.
+// AH..BH cannot be named beside the REX prefix our operands need: exchange it with AL..BL around
+// the instruction, which then names the low byte.
 void Emitter::emit_with_swapped_high_byte(const UnitInstruction& instruction,
                                           const ZydisDecodedOperand& operand, unsigned reg) {
   if (instruction.instruction.facts.mnemonic == ZYDIS_MNEMONIC_CMPXCHG) {
@@ -294,9 +294,9 @@ void Emitter::emit_string(const UnitInstruction& instruction) {
   const bool destination = kind != 0xac;
   if (source) a_.lea(x86::rsi, x86::ptr(host::window, x86::rsi));
   if (destination) a_.lea(x86::rdi, x86::ptr(host::window, x86::rdi));
-  mark(instruction.eip, source ? (destination ? RecoveryKind::StringBoth
-                                              : RecoveryKind::StringSource)
-                               : RecoveryKind::StringDestination);
+  mark(instruction.eip, source
+                            ? (destination ? RecoveryKind::StringBoth : RecoveryKind::StringSource)
+                            : RecoveryKind::StringDestination);
   for (uint8_t i = 0; i < facts.raw.prefix_count; ++i) {
     const uint8_t prefix = facts.raw.prefixes[i].value;
     if (prefix == 0x66 || prefix == 0xf2 || prefix == 0xf3) embed_byte(prefix);

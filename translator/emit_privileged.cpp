@@ -12,8 +12,8 @@ namespace {
 // What the host's RFLAGS always holds at CPL 3 beside arithmetic flags and DF: IF and bit 1.
 constexpr int32_t kHostFlagsConstant = 0x202;
 // A POPF that changes any of these is for the interpreter.
-constexpr uint32_t kRarePopFlags = kFlagTf | kFlagNt | kFlagRf | kFlagAc | kFlagVif | kFlagVip |
-                                   kFlagId;
+constexpr uint32_t kRarePopFlags =
+    kFlagTf | kFlagNt | kFlagRf | kFlagAc | kFlagVif | kFlagVip | kFlagId;
 constexpr uint32_t kHostFlags = kFlagsArithmetic | kFlagDf;
 
 }  // namespace
@@ -99,11 +99,20 @@ void Emitter::emit_interrupt_flag(const UnitInstruction& instruction) {
 void Emitter::emit_read_control(const UnitInstruction& instruction) {
   int32_t source = 0;
   switch (instruction.instruction.operands[1].reg.value) {
-    case ZYDIS_REGISTER_CR0: source = RINGSHIFT_STATE(cr0); break;
-    case ZYDIS_REGISTER_CR2: source = RINGSHIFT_STATE(cr2); break;
-    case ZYDIS_REGISTER_CR3: source = RINGSHIFT_STATE(cr3); break;
-    case ZYDIS_REGISTER_CR4: source = RINGSHIFT_STATE(cr4); break;
-    default: return emit_interpret(instruction);
+    case ZYDIS_REGISTER_CR0:
+      source = RINGSHIFT_STATE(cr0);
+      break;
+    case ZYDIS_REGISTER_CR2:
+      source = RINGSHIFT_STATE(cr2);
+      break;
+    case ZYDIS_REGISTER_CR3:
+      source = RINGSHIFT_STATE(cr3);
+      break;
+    case ZYDIS_REGISTER_CR4:
+      source = RINGSHIFT_STATE(cr4);
+      break;
+    default:
+      return emit_interpret(instruction);
   }
   const unsigned number = static_cast<unsigned>(instruction.instruction.operands[0].reg.value) -
                           static_cast<unsigned>(ZYDIS_REGISTER_EAX);
@@ -113,21 +122,33 @@ void Emitter::emit_read_control(const UnitInstruction& instruction) {
 void Emitter::emit_read_selector(const UnitInstruction& instruction) {
   size_t segment = 0;
   switch (instruction.instruction.operands[1].reg.value) {
-    case ZYDIS_REGISTER_ES: segment = 0; break;
-    case ZYDIS_REGISTER_CS: segment = 1; break;
-    case ZYDIS_REGISTER_SS: segment = 2; break;
-    case ZYDIS_REGISTER_DS: segment = 3; break;
-    case ZYDIS_REGISTER_FS: segment = 4; break;
-    case ZYDIS_REGISTER_GS: segment = 5; break;
-    default: return emit_interpret(instruction);
+    case ZYDIS_REGISTER_ES:
+      segment = 0;
+      break;
+    case ZYDIS_REGISTER_CS:
+      segment = 1;
+      break;
+    case ZYDIS_REGISTER_SS:
+      segment = 2;
+      break;
+    case ZYDIS_REGISTER_DS:
+      segment = 3;
+      break;
+    case ZYDIS_REGISTER_FS:
+      segment = 4;
+      break;
+    case ZYDIS_REGISTER_GS:
+      segment = 5;
+      break;
+    default:
+      return emit_interpret(instruction);
   }
   const unsigned number = static_cast<unsigned>(instruction.instruction.operands[0].reg.value) -
                           static_cast<unsigned>(ZYDIS_REGISTER_EAX);
   a_.movzx(x86::gpd(host::of_guest(number)),
-           x86::word_ptr(host::frame,
-                         RINGSHIFT_STATE(segment) +
-                             static_cast<int32_t>(segment * sizeof(SegmentCache)) +
-                             static_cast<int32_t>(offsetof(SegmentCache, selector))));
+           x86::word_ptr(host::frame, RINGSHIFT_STATE(segment) +
+                                          static_cast<int32_t>(segment * sizeof(SegmentCache)) +
+                                          static_cast<int32_t>(offsetof(SegmentCache, selector))));
 }
 
 void Emitter::emit_interpret(const UnitInstruction& instruction) {

@@ -10,9 +10,9 @@ namespace ringshift {
 
 // What the host registers hold, beyond guest registers in place, when a fault strikes at a point.
 enum class RecoveryKind : uint8_t {
-  Boundary,           // restart the instruction at guest_eip
-  EipInAddress,       // guest EIP is in R8D (an indirect branch under way)
-  SwappedHighA,       // AL and AH are exchanged (an instruction with AH beside a REX prefix)
+  Boundary,      // restart the instruction at guest_eip
+  EipInAddress,  // guest EIP is in R8D (an indirect branch under way)
+  SwappedHighA,  // AL and AH are exchanged (an instruction with AH beside a REX prefix)
   SwappedHighC,
   SwappedHighD,
   SwappedHighB,
@@ -47,7 +47,7 @@ struct EmittedCode {
   std::vector<uint8_t> bytes;
   uint32_t indirect_entry = 0;  // verifies R8D against the fragment's EIP
   uint32_t body = 0;
-  uint32_t cold = 0;            // exit stubs begin here
+  uint32_t cold = 0;  // exit stubs begin here
   std::vector<RecoveryPoint> recovery;
   std::vector<EmittedLink> links;
   std::vector<InstructionStart> starts;

@@ -11,7 +11,8 @@ enum class ExitReason : uint32_t {
   Unlinked,      // a direct branch whose link is not made yet; `link` says which
   IndirectMiss,  // an indirect branch whose destination (eip) is not in the jump table
   Interpret,     // the instruction at eip is for the interpreter
-  SoftMiss,      // a soft access missed its TLB; eip is at the instruction, `address` the linear address
+  SoftMiss,      // a soft access missed its TLB; eip is at the instruction, `address` the linear
+                 // address
   EnsureFpu,     // the fragment needs the guest's FPU state in the host's registers
   EventWindow,   // interrupts have just been enabled and one is waiting
   HostFault,     // a host signal inside translated code
@@ -23,7 +24,7 @@ inline constexpr uint32_t kExitReasonCount = 7;
 // What a host signal leaves behind (plain data: filled inside a signal handler).
 struct HostFault {
   uint64_t host_pc = 0;
-  uint64_t address = 0;     // si_addr: a host address, meaningful for page faults
+  uint64_t address = 0;  // si_addr: a host address, meaningful for page faults
   uint32_t signal = 0;
   uint32_t trap_number = 0;  // x86 exception vector as the kernel reports it
   bool is_write = false;
@@ -31,8 +32,8 @@ struct HostFault {
 
 struct Exit {
   ExitReason reason = ExitReason::Interpret;
-  uint32_t eip = 0;       // guest EIP; registers and flags in GuestState belong to this boundary (T6)
-  uint32_t link = 0;      // Unlinked: link number
+  uint32_t eip = 0;   // guest EIP; registers and flags in GuestState belong to this boundary (T6)
+  uint32_t link = 0;  // Unlinked: link number
   uint32_t address = 0;   // SoftMiss: linear address
   bool is_write = false;  // SoftMiss
   HostFault fault;        // HostFault

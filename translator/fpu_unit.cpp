@@ -20,6 +20,8 @@ constexpr uint32_t kMxcsrFlags = 0x3f;
 constexpr uint32_t kMxcsrMasks = 0x1f80;
 constexpr unsigned kMxcsrMaskShift = 7;
 constexpr uint32_t kBeforeComputing = 0x7;  // invalid, denormal, divide by zero
+constexpr uint32_t kMxcsrUnderflow = 1U << 4;
+constexpr uint32_t kMxcsrFtz = 1U << 15;
 constexpr uint16_t kX87Flags = 0x3f;
 constexpr uint16_t kErrorSummary = 0x8080;
 
@@ -121,11 +123,26 @@ FpuUnitRunner::Outcome FpuUnit::store_frame(const Request& request) {
   return Outcome::Done;
 }
 
+// An unmasked underflow is raised by a tiny result even if it is exact, a masked one is not flagged
+// then (SDM 1 4.9.1.5): running again with flush-to-zero tells, for it flushes exact ones too.
+void FpuUnit::find_exact_underflow(const Request& request, Thunk thunk) {
+  const auto mxcsr = field<uint32_t>(request.state->fxsave, kMxcsr);
+  if ((mxcsr & (kMxcsrUnderflow << kMxcsrMaskShift)) != 0) return;
+  const FpuUnitFrame result = frame_;
+  load_frame(request);
+  set_field<uint32_t>(&frame_.guest, kMxcsr, field<uint32_t>(frame_.guest, kMxcsr) | kMxcsrFtz);
+  thunk(&frame_);
+  const uint32_t underflow = field<uint32_t>(frame_.guest, kMxcsr) & kMxcsrUnderflow;
+  frame_ = result;
+  set_field<uint32_t>(&frame_.guest, kMxcsr, field<uint32_t>(frame_.guest, kMxcsr) | underflow);
+}
+
 FpuUnitRunner::Outcome FpuUnit::run(const Request& request) {
   const Thunk thunk = find_or_emit(request);
   if (thunk == nullptr) return Outcome::NotSupported;
   load_frame(request);
   thunk(&frame_);
+  find_exact_underflow(request, thunk);
   // PCMPESTRI and PCMPISTRI answer in ECX, the only implicit general register that anything writes.
   if (frame_.ecx != request.state->reg(Gpr::Ecx)) frame_.gpr[1] = frame_.ecx;
   return store_frame(request);

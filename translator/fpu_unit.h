@@ -45,6 +45,7 @@ class FpuUnit final : public FpuUnitRunner {
   // Null when the instruction is none that may be run here.
   [[nodiscard]] Thunk find_or_emit(const Request& request);
   void load_frame(const Request& request);
+  void find_exact_underflow(const Request& request, Thunk thunk);
   [[nodiscard]] Outcome store_frame(const Request& request);
 
   std::unique_ptr<CodeArena> arena_;

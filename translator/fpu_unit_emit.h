@@ -1,5 +1,7 @@
 // FpuUnit emission: the machine code of one thunk.
-// Owns: nothing. Called by: fpu_unit.cpp. See SDM 2A chapter 2 for the encodings used.
+// Owns: nothing; the bytes it returns are the caller's.
+// Called by: fpu_unit.cpp, once for each new instruction.
+// See SDM 2A chapter 2 for the encodings used.
 #pragma once
 
 #include <cstdint>

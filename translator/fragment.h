@@ -21,16 +21,15 @@ struct PageMember
     : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
   Fragment* fragment = nullptr;
 };
-using PageMembers =
-    boost::intrusive::list<PageMember, boost::intrusive::constant_time_size<false>>;
+using PageMembers = boost::intrusive::list<PageMember, boost::intrusive::constant_time_size<false>>;
 
 struct Fragment {
   TranslationKey key;
-  CodeExecuteView code;         // first byte: the indirect entry
-  uint32_t size = 0;            // bytes of host code
-  uint32_t body_offset = 0;     // direct entry
+  CodeExecuteView code;      // first byte: the indirect entry
+  uint32_t size = 0;         // bytes of host code
+  uint32_t body_offset = 0;  // direct entry
   uint32_t cold_offset = 0;
-  uint32_t guest_length = 0;    // bytes of guest code
+  uint32_t guest_length = 0;  // bytes of guest code
   uint32_t instruction_count = 0;
   uint32_t page_count = 1;
   std::array<PageMember, 2> pages;

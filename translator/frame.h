@@ -27,15 +27,21 @@ static_assert(sizeof(SoftTlbEntry) == 16, "stubs scale the index by 16");
 
 using SoftTlb = std::array<SoftTlbEntry, kSoftTlbEntries>;
 
+// Where the jump table keeps EIP's fragment. The upper half is mixed in, or code whose pieces lie
+// 64 KiB apart would fight for entries. For the EIPs of one page the indices are consecutive.
+constexpr uint32_t jump_table_index(uint32_t eip) {
+  return (eip + 8 * __builtin_bswap32(eip)) & 0xffffU;
+}
+
 struct Slots {
   uint64_t enter_at = 0;      // host address the gate jumps to
   uint64_t host_rsp = 0;      // the monitor's stack while generated code runs
   uint64_t return_stack = 0;  // RSP of generated code
   uint64_t window_base = 0;
   uint64_t window_negated = 0;  // minus window_base: string instructions subtract it without flags
-  uint64_t jump_table = 0;    // uint32_t[65536]: arena offsets, by the low 16 bits of EIP
-  uint64_t host_flags = 0;    // arithmetic flags and DF across the gate
-  uint64_t exit_pc = 0;       // SoftMiss: host return address of the stub call
+  uint64_t jump_table = 0;      // uint32_t[65536]: arena offsets, by jump_table_index
+  uint64_t host_flags = 0;      // arithmetic flags and DF across the gate
+  uint64_t exit_pc = 0;         // SoftMiss: host return address of the stub call
   uint64_t scratch = 0;
   uint64_t scratch_flags = 0;
   uint32_t exit_reason = 0;
@@ -48,7 +54,7 @@ struct Slots {
   uint32_t interrupt_flag = 0;
   uint32_t system_flags = 0;
   uint32_t interrupt_waiting = 0;  // 0x200 (IF's bit): enabling IF must exit; else 0
-  uint32_t x87_live = 0;           // guest FPU state is in the host's registers and CR0 allows its use
+  uint32_t x87_live = 0;  // guest FPU state is in the host's registers and CR0 allows its use
   uint32_t sse_live = 0;
   // A readable byte when the segment may be used with any offset, an unmapped address when its
   // limits need checking: the access then faults and is interpreted.

@@ -25,13 +25,20 @@ uint64_t map_anonymous(uint64_t bytes) {
 
 const char* exit_reason_name(ExitReason reason) {
   switch (reason) {
-    case ExitReason::Unlinked: return "unlinked";
-    case ExitReason::IndirectMiss: return "indirect-miss";
-    case ExitReason::Interpret: return "interpret";
-    case ExitReason::SoftMiss: return "soft-miss";
-    case ExitReason::EnsureFpu: return "ensure-fpu";
-    case ExitReason::EventWindow: return "event-window";
-    case ExitReason::HostFault: return "host-fault";
+    case ExitReason::Unlinked:
+      return "unlinked";
+    case ExitReason::IndirectMiss:
+      return "indirect-miss";
+    case ExitReason::Interpret:
+      return "interpret";
+    case ExitReason::SoftMiss:
+      return "soft-miss";
+    case ExitReason::EnsureFpu:
+      return "ensure-fpu";
+    case ExitReason::EventWindow:
+      return "event-window";
+    case ExitReason::HostFault:
+      return "host-fault";
   }
   return "?";
 }
@@ -60,8 +67,8 @@ std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::st
   bool mapped = true;
   for (uint64_t& stack : gate->return_stacks_) {
     stack = map_anonymous(kReturnStackBytes);
-    mapped = mapped && stack != 0 &&
-             mprotect(reinterpret_cast<void*>(stack), kPageSize, PROT_NONE) == 0;
+    mapped =
+        mapped && stack != 0 && mprotect(reinterpret_cast<void*>(stack), kPageSize, PROT_NONE) == 0;
   }
   if (!mapped) {
     *error = std::string("cannot map the return stacks: ") + std::strerror(errno);
@@ -100,13 +107,9 @@ bool Gate::is_return_stack_guard(uint64_t host_address) const {
   return false;
 }
 
-void Gate::raise_poll() {
-  mprotect(frame_->poll_page.data(), kPageSize, PROT_NONE);
-}
+void Gate::raise_poll() { mprotect(frame_->poll_page.data(), kPageSize, PROT_NONE); }
 
-void Gate::lower_poll() {
-  mprotect(frame_->poll_page.data(), kPageSize, PROT_READ | PROT_WRITE);
-}
+void Gate::lower_poll() { mprotect(frame_->poll_page.data(), kPageSize, PROT_READ | PROT_WRITE); }
 
 bool Gate::is_poll_page(uint64_t host_address) const {
   return host_address - reinterpret_cast<uint64_t>(frame_->poll_page.data()) < kPageSize;
@@ -134,8 +137,8 @@ void Gate::recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t 
     return;
   }
   const auto offset = static_cast<uint32_t>(host_pc - fragment->code.address);
-  recover(recovery_point(fragment->recovery, offset), address_register,
-          frame_->slots.window_base, &frame_->state);
+  recover(recovery_point(fragment->recovery, offset), address_register, frame_->slots.window_base,
+          &frame_->state);
 }
 
 Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {

@@ -30,13 +30,13 @@ class Gate {
   [[nodiscard]] GuestState& state() { return frame_->state; }
 
   // Runs from `host_pc`, which is a fragment's body or the resume point of one of its instructions,
-  // until something leaves. Pre: state.eip belongs to that point, and the slots (window, jump table,
-  // return stack) are those of the view the fragment's key was made for.
+  // until something leaves. Pre: state.eip belongs to that point, and the slots (window, jump
+  // table, return stack) are those of the view the fragment's key was made for.
   [[nodiscard]] Exit run(uint64_t host_pc, const TranslationCache& cache);
 
-  // Forgets every pending return: after code was dropped, after a view or privilege switch. A return
-  // then finds the sentinel and goes through the jump table.
-  // Each privilege has a stack of its own, so that no return crosses rings.
+  // Forgets every pending return: after code was dropped, after a view or privilege switch. A
+  // return then finds the sentinel and goes through the jump table. Each privilege has a stack of
+  // its own, so that no return crosses rings.
   void reset_return_stack(Privilege privilege);
   void select_return_stack(Privilege privilege);
   [[nodiscard]] bool is_return_stack_guard(uint64_t host_address) const;

@@ -1,7 +1,8 @@
-// GuestState: the architectural state of the virtual CPU, as generated code and everybody else see it.
-// Owns: values only. Field offsets are pinned below, because generated code has them as immediates.
-// Called by: everything that runs the guest. Inside translated code registers and arithmetic flags
-// live in host registers; here they are true at every Exit (T6). See docs/translator.md.
+// GuestState: the architectural state of the virtual CPU, as generated code and everybody else see
+// it. Owns: values only. Field offsets are pinned below, because generated code has them as
+// immediates. Called by: everything that runs the guest. Inside translated code registers and
+// arithmetic flags live in host registers; here they are true at every Exit (T6). See
+// docs/translator.md.
 #pragma once
 
 #include <array>
@@ -56,11 +57,13 @@ inline constexpr uint32_t kCr4Pce = 1U << 8;
 inline constexpr uint32_t kCr4Osfxsr = 1U << 9;
 inline constexpr uint32_t kCr4Osxmmexcpt = 1U << 10;
 
-// The hidden part of a segment register (SDM 3A 3.4.3). `attributes` are descriptor bits 40-55 moved
-// down to bit 0: type 0-3, S 4, DPL 5-6, P 7, (limit 19:16 zeroed) 8-11, AVL 12, L 13, D/B 14, G 15.
+// The hidden part of a segment register (SDM 3A 3.4.3). `attributes` are descriptor bits 40-55
+// moved down to bit 0: type 0-3, S 4, DPL 5-6, P 7, (limit 19:16 zeroed) 8-11, AVL 12, L 13, D/B
+// 14, G 15.
 struct SegmentCache {
   uint32_t base = 0;
-  uint32_t limit = 0;  // in bytes, granularity applied: the last valid offset (or, expand-down, the last invalid)
+  uint32_t limit = 0;  // in bytes, granularity applied: the last valid offset (or, expand-down, the
+                       // last invalid)
   uint16_t selector = 0;
   uint16_t attributes = 0;
 
@@ -89,7 +92,8 @@ struct GuestState {
   uint32_t eip = 0;
   uint32_t eflags = kFlagReservedOne;
   uint8_t cpl = 0;
-  // Interrupts are held off until the instruction after STI / MOV SS / POP SS has run (SDM 3A 6.8.3).
+  // Interrupts are held off until the instruction after STI / MOV SS / POP SS has run (SDM
+  // 3A 6.8.3).
   uint8_t interrupt_shadow = 0;
   ActivityState activity = ActivityState::Running;
   uint8_t reserved0 = 0;
@@ -102,10 +106,10 @@ struct GuestState {
   uint32_t cr2 = 0;
   uint32_t cr3 = 0;
   uint32_t cr4 = 0;
-  std::array<uint64_t, 4> pdpte{};   // as loaded by MOV CR3 under PAE (SDM 3A 4.4.1)
+  std::array<uint64_t, 4> pdpte{};  // as loaded by MOV CR3 under PAE (SDM 3A 4.4.1)
   std::array<uint32_t, 8> dr{0, 0, 0, 0, 0, 0, 0xffff0ff0U, 0x400U};
   uint64_t efer = 0;
-  uint64_t tsc_offset = 0;           // guest TSC = host TSC + offset
+  uint64_t tsc_offset = 0;  // guest TSC = host TSC + offset
   uint32_t sysenter_cs = 0;
   uint32_t sysenter_esp = 0;
   uint32_t sysenter_eip = 0;
@@ -125,8 +129,10 @@ struct GuestState {
   [[nodiscard]] unsigned iopl() const { return (eflags & kFlagIopl) >> kFlagIoplShift; }
 };
 
-static_assert(offsetof(GuestState, gpr) == 0, "the gate loads registers from the start of the state");
-static_assert(offsetof(GuestState, eflags) < 128, "hot fields are reached with an 8-bit displacement");
+static_assert(offsetof(GuestState, gpr) == 0,
+              "the gate loads registers from the start of the state");
+static_assert(offsetof(GuestState, eflags) < 128,
+              "hot fields are reached with an 8-bit displacement");
 static_assert(offsetof(GuestState, fxsave) % 16 == 0, "FXSAVE needs 16-byte alignment");
 
 }  // namespace ringshift

@@ -1,6 +1,7 @@
 // Host registers: which are the guest's, which are ours, while generated code runs.
-// Owns: constants only. Guest EAX ECX EDX EBX EBP ESI EDI live in the registers of the same encoding,
-// zero-extended; guest ESP lives in R15 so that RSP is ours. Called by: emit, stubs, gate, recovery.
+// Owns: constants only. Guest EAX ECX EDX EBX EBP ESI EDI live in the registers of the same
+// encoding, zero-extended; guest ESP lives in R15 so that RSP is ours. Called by: emit, stubs,
+// gate, recovery.
 #pragma once
 
 #include <asmjit/x86.h>
@@ -24,6 +25,8 @@ inline const asmjit::x86::Gp scratch2 = asmjit::x86::r10;
 inline const asmjit::x86::Gp saved_rcx = asmjit::x86::r11;
 
 // Encoding of the host register that holds guest register `number` (0..7).
-[[nodiscard]] constexpr unsigned of_guest(unsigned number) { return number == 4 ? kGuestEsp : number; }
+[[nodiscard]] constexpr unsigned of_guest(unsigned number) {
+  return number == 4 ? kGuestEsp : number;
+}
 
 }  // namespace ringshift::host

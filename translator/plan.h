@@ -1,6 +1,7 @@
 // Plan: key -> TranslationUnit: which guest instructions go together, and what becomes of each.
 // Owns: nothing. A unit is a basic block cut at the page end and at the instruction limit; one
-// instruction that crosses a page is a unit by itself. Called by: translator. See docs/translator.md.
+// instruction that crosses a page is a unit by itself. Called by: translator. See
+// docs/translator.md.
 #pragma once
 
 #include <cstdint>

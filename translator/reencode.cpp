@@ -45,10 +45,19 @@ void set_opcode(const ZydisDecodedInstruction& facts, Pieces* pieces) {
     pieces->opcode[pieces->opcode_length++] = static_cast<uint8_t>(byte);
   };
   switch (facts.opcode_map) {
-    case ZYDIS_OPCODE_MAP_0F: add(0x0f); break;
-    case ZYDIS_OPCODE_MAP_0F38: add(0x0f); add(0x38); break;
-    case ZYDIS_OPCODE_MAP_0F3A: add(0x0f); add(0x3a); break;
-    default: break;
+    case ZYDIS_OPCODE_MAP_0F:
+      add(0x0f);
+      break;
+    case ZYDIS_OPCODE_MAP_0F38:
+      add(0x0f);
+      add(0x38);
+      break;
+    case ZYDIS_OPCODE_MAP_0F3A:
+      add(0x0f);
+      add(0x3a);
+      break;
+    default:
+      break;
   }
   add(facts.opcode);
 }
@@ -73,8 +82,7 @@ void replace_lost_forms(const GuestInstruction& instruction, Pieces* pieces) {
 }
 
 void map_opcode_register(const GuestInstruction& instruction, Pieces* pieces) {
-  const ZydisDecodedOperand* operand =
-      register_operand(instruction, ZYDIS_OPERAND_ENCODING_OPCODE);
+  const ZydisDecodedOperand* operand = register_operand(instruction, ZYDIS_OPERAND_ENCODING_OPCODE);
   if (operand == nullptr || pieces->has_modrm) return;
   uint8_t& opcode = pieces->opcode[pieces->opcode_length - 1];
   if (is_wide_gpr(operand->reg.value)) {
@@ -136,7 +144,8 @@ void push_prefixes(const GuestInstruction& instruction, HostBytes* out) {
 void push_memory(const HostMemory& memory, unsigned reg, HostBytes* out) {
   const bool short_displacement = memory.displacement >= -128 && memory.displacement <= 127;
   const unsigned base_low = memory.base ? (*memory.base & 7) : 5;
-  // Without a base: mod 0 with SIB base 5 means disp32 alone. RBP/R13 cannot go without a displacement.
+  // Without a base: mod 0 with SIB base 5 means disp32 alone. RBP/R13 cannot go without a
+  // displacement.
   unsigned mod = 0;
   if (memory.base) {
     if (memory.displacement != 0 || base_low == 5) mod = short_displacement ? 1 : 2;

@@ -91,7 +91,11 @@ class StubEmitter {
     a_.bind(dispatch_);
     stubs->dispatch = here();
     a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
-    a_.movzx(host::scratch.r32(), host::address.r16());
+    // jump_table_index, without flags: EIP plus eight times its upper half with bytes swapped.
+    a_.mov(host::scratch.r32(), host::address.r32());
+    a_.bswap(host::scratch.r32());
+    a_.lea(host::scratch.r32(), x86::ptr(host::address, host::scratch, 3));
+    a_.movzx(host::scratch.r32(), host::scratch.r16());
     a_.mov(host::scratch.r32(), dword_ptr(host::jump_table, host::scratch, 2));
     a_.lea(host::scratch2, x86::ptr(x86::rip, -static_cast<int32_t>(a_.offset()) - 7));
     a_.lea(host::scratch2, x86::ptr(host::scratch2, host::scratch));
@@ -170,9 +174,9 @@ class StubEmitter {
   // of the first byte's page, the page compared is the last byte's: crossing pages misses.
   void emit_soft(Privilege privilege, bool is_write, uint32_t size) {
     const int32_t table = tlb_displacement(privilege);
-    const int32_t tag = table + static_cast<int32_t>(
-                                    is_write ? offsetof(SoftTlbEntry, negated_write_page)
-                                             : offsetof(SoftTlbEntry, negated_read_page));
+    const int32_t tag =
+        table + static_cast<int32_t>(is_write ? offsetof(SoftTlbEntry, negated_write_page)
+                                              : offsetof(SoftTlbEntry, negated_read_page));
     const int32_t addend = table + static_cast<int32_t>(offsetof(SoftTlbEntry, addend));
     if (has_bmi2_) {
       emit_soft_bmi2(is_write, size, tag, addend);

@@ -1,5 +1,5 @@
-// Stubs: the hand-written host code that every fragment shares: gate, exits, dispatch, soft accesses.
-// Owns: their addresses in the arena. Emitted once, before any fragment; never dropped.
+// Stubs: the hand-written host code that every fragment shares: gate, exits, dispatch, soft
+// accesses. Owns: their addresses in the arena. Emitted once, before any fragment; never dropped.
 // Called by: gate (enter), emit (jump and call destinations), recovery. Keeps: T6.
 // See docs/translator.md.
 #pragma once
@@ -16,11 +16,11 @@ namespace ringshift {
 inline constexpr std::array<uint32_t, 5> kSoftSizes = {1, 2, 4, 8, 16};
 
 struct Stubs {
-  uint64_t enter = 0;         // void(Slots*): see gate.cpp
-  uint64_t leave = 0;         // exit_reason is in its slot already
-  uint64_t leave_fault = 0;   // where a signal handler sends a faulting fragment
+  uint64_t enter = 0;          // void(Slots*): see gate.cpp
+  uint64_t leave = 0;          // exit_reason is in its slot already
+  uint64_t leave_fault = 0;    // where a signal handler sends a faulting fragment
   uint64_t indirect_miss = 0;  // at arena offset 0, so that an empty jump-table entry leads here
-  uint64_t dispatch = 0;      // jump to guest EIP in R8D, polling
+  uint64_t dispatch = 0;       // jump to guest EIP in R8D, polling
   uint64_t return_underflow = 0;
   uint64_t unlinked = 0;
   uint64_t interpret = 0;

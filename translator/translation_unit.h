@@ -1,6 +1,6 @@
-// TranslationUnit: guest instructions about to become one fragment, with what was decided about each.
-// Owns: decoded instructions; transient, guest side. Called by: plan (makes), emit (consumes), dump.
-// See docs/translator.md.
+// TranslationUnit: guest instructions about to become one fragment, with what was decided about
+// each. Owns: decoded instructions; transient, guest side. Called by: plan (makes), emit
+// (consumes), dump. See docs/translator.md.
 #pragma once
 
 #include <array>
@@ -14,19 +14,34 @@
 namespace ringshift {
 
 enum class Treatment : uint8_t {
-  Identical,       // the same instruction on host registers
-  Memory,          // the same, its memory operand adapted to the window or the soft TLB
+  Identical,  // the same instruction on host registers
+  Memory,     // the same, its memory operand adapted to the window or the soft TLB
   DirectBranch,
   IndirectBranch,
-  Inline,          // a sensitive instruction as an inline sequence
-  Interpret,       // leaves for the interpreter
+  Inline,     // a sensitive instruction as an inline sequence
+  Interpret,  // leaves for the interpreter
 };
 [[nodiscard]] const char* treatment_name(Treatment treatment);
 
 // Which emitter writes it.
 enum class Family : uint8_t {
-  Reencode, Lea, Push, Pop, Leave, String, PushFlags, PopFlags, InterruptFlag, ReadControl,
-  ReadSelector, Jump, JumpConditional, LoopBranch, Call, Return, Interpret,
+  Reencode,
+  Lea,
+  Push,
+  Pop,
+  Leave,
+  String,
+  PushFlags,
+  PopFlags,
+  InterruptFlag,
+  ReadControl,
+  ReadSelector,
+  Jump,
+  JumpConditional,
+  LoopBranch,
+  Call,
+  Return,
+  Interpret,
 };
 
 // How guest memory is reached: see docs/translator.md, "adaptive memory access".
@@ -37,8 +52,8 @@ enum class AccessStyle : uint8_t {
 
 // What makes two translations of the same bytes differ (T1).
 struct TranslationKey {
-  uint32_t eip = 0;                      // equals the linear address: CS is flat in translated code
-  GuestPhysical physical;                // of the first byte
+  uint32_t eip = 0;        // equals the linear address: CS is flat in translated code
+  GuestPhysical physical;  // of the first byte
   Privilege privilege = Privilege::Supervisor;
   AccessStyle style = AccessStyle::Window;
   bool operator==(const TranslationKey&) const = default;
@@ -58,7 +73,8 @@ struct UnitInstruction {
 struct TranslationUnit {
   TranslationKey key;
   std::vector<UnitInstruction> instructions;
-  // Guest-physical pages the bytes came from; the second only for one instruction across a boundary.
+  // Guest-physical pages the bytes came from; the second only for one instruction across a
+  // boundary.
   std::array<GuestPhysicalPage, 2> pages{};
   uint32_t page_count = 0;
   uint32_t byte_length = 0;

@@ -53,12 +53,24 @@ void Translator::count_treatments() const {
   count.instructions_translated += unit_.instructions.size();
   for (const UnitInstruction& instruction : unit_.instructions) {
     switch (instruction.treatment) {
-      case Treatment::Identical: count.treatment_identical++; break;
-      case Treatment::Memory: count.treatment_memory++; break;
-      case Treatment::DirectBranch: count.treatment_direct_branch++; break;
-      case Treatment::IndirectBranch: count.treatment_indirect_branch++; break;
-      case Treatment::Inline: count.treatment_inline++; break;
-      case Treatment::Interpret: count.treatment_interpret++; break;
+      case Treatment::Identical:
+        count.treatment_identical++;
+        break;
+      case Treatment::Memory:
+        count.treatment_memory++;
+        break;
+      case Treatment::DirectBranch:
+        count.treatment_direct_branch++;
+        break;
+      case Treatment::IndirectBranch:
+        count.treatment_indirect_branch++;
+        break;
+      case Treatment::Inline:
+        count.treatment_inline++;
+        break;
+      case Treatment::Interpret:
+        count.treatment_interpret++;
+        break;
     }
   }
 }

@@ -44,7 +44,9 @@ class Page {
   using Rep = typename AddressKind::Representation;
   constexpr Page() = default;
   constexpr explicit Page(Rep number) : number_(number) {}
-  [[nodiscard]] static constexpr Page of(AddressKind address) { return Page(address.value() >> 12); }
+  [[nodiscard]] static constexpr Page of(AddressKind address) {
+    return Page(address.value() >> 12);
+  }
   [[nodiscard]] constexpr Rep number() const { return number_; }
   [[nodiscard]] constexpr AddressKind address() const {
     return AddressKind(static_cast<Rep>(number_ << 12));

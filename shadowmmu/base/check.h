@@ -1,6 +1,6 @@
-// CHECK / DCHECK / UNREACHABLE: our own mistakes stop the monitor; they are never logged and limped past.
-// Owns: the failure hook. On in release builds: an invariant that is only checked in tests is a hope.
-// Called by: everything. A guest can never make a CHECK fail (that would be our bug).
+// CHECK / DCHECK / UNREACHABLE: our own mistakes stop the monitor; they are never logged and limped
+// past. Owns: the failure hook. On in release builds: an invariant that is only checked in tests is
+// a hope. Called by: everything. A guest can never make a CHECK fail (that would be our bug).
 #pragma once
 
 namespace ringshift {
@@ -14,10 +14,10 @@ void set_check_hook(CheckHook hook);
 
 }  // namespace ringshift
 
-#define CHECK(condition)                                                       \
-  do {                                                                         \
-    if (!(condition)) [[unlikely]]                                             \
-      ::ringshift::check_failed(#condition, __FILE__, __LINE__);               \
+#define CHECK(condition)                                         \
+  do {                                                           \
+    if (!(condition)) [[unlikely]]                               \
+      ::ringshift::check_failed(#condition, __FILE__, __LINE__); \
   } while (false)
 
 #ifdef NDEBUG

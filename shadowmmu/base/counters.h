@@ -1,5 +1,5 @@
-// Counters: every countable event by name, always compiled in; an event is one line where it happens.
-// Owns: one process-wide block, written by the vCPU thread only (so plain additions).
+// Counters: every countable event by name, always compiled in; an event is one line where it
+// happens. Owns: one process-wide block, written by the vCPU thread only (so plain additions).
 // Called by: everything; printed by --stats; asserted by tests ("explain time by counters").
 #pragma once
 

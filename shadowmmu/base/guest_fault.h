@@ -41,8 +41,8 @@ struct GuestFault {
   Vector vector = Vector::InvalidOpcode;
   bool has_error_code = false;
   uint32_t error_code = 0;
-  uint32_t cr2 = 0;          // faulting linear address; meaningful for #PF only
-  uint32_t dr6_bits = 0;     // bits to set in DR6; meaningful for #DB only
+  uint32_t cr2 = 0;       // faulting linear address; meaningful for #PF only
+  uint32_t dr6_bits = 0;  // bits to set in DR6; meaningful for #DB only
 
   [[nodiscard]] static GuestFault simple(Vector vector) { return {vector, false, 0, 0, 0}; }
   [[nodiscard]] static GuestFault with_code(Vector vector, uint32_t code) {
@@ -64,8 +64,8 @@ inline constexpr std::nullopt_t kNoFault = std::nullopt;
 }  // namespace ringshift
 
 // Returns the fault of `expression` from the calling function, if it has one.
-#define RETURN_IF_FAULT(expression)                                  \
-  do {                                                               \
-    if (auto fault_ = (expression)) [[unlikely]]                     \
-      return fault_;                                                 \
+#define RETURN_IF_FAULT(expression)              \
+  do {                                           \
+    if (auto fault_ = (expression)) [[unlikely]] \
+      return fault_;                             \
   } while (false)

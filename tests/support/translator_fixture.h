@@ -234,7 +234,7 @@ class TranslatorMachine : public CodeSource,
   // Drops every translation, as a write to code would.
   void forget_code() { translator->cache().drop_all(SafePointForTest::get()); }
   void set_jump_table(const Fragment& fragment) {
-    jump_table_[fragment.key.eip & 0xffffU] =
+    jump_table_[jump_table_index(fragment.key.eip)] =
         static_cast<uint32_t>(fragment.code.address - translator->arena().base());
   }
 
@@ -262,7 +262,7 @@ class TranslatorMachine : public CodeSource,
     return soft_sites.contains(instruction.value());
   }
   void on_fragment_dropped(const Fragment& fragment) override {
-    jump_table_[fragment.key.eip & 0xffffU] = 0;
+    jump_table_[jump_table_index(fragment.key.eip)] = 0;
     reset_return_stacks();
   }
   void on_all_dropped() override {
