@@ -6,7 +6,6 @@
 
 #include "shadowmmu/base/counters.h"
 #include "translator/classify.h"
-#include "translator/classify.h"
 
 namespace ringshift::interp {
 namespace {

@@ -57,7 +57,7 @@ MaybeFault pop_all(Execution& x, const Operation&) {
   std::array<T, kGprCount> values{};
   constexpr auto kSize = static_cast<uint32_t>(sizeof(T));
   constexpr auto kEsp = static_cast<unsigned>(Gpr::Esp);
-  for (unsigned i = 0; i < kGprCount; ++i) {
+  for (unsigned i = kGprCount; i-- > 0;) {  // EDI is popped first: its address is the one to fault
     if (i == kEsp) continue;
     RETURN_IF_FAULT(read_above<T>(x, (7U - i) * kSize, &values[i]));
   }

@@ -55,7 +55,10 @@ std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::strin
 bool Machine::build(std::string* error) {
   memory_ = GuestMemory::create(config_.memory_bytes, error);
   if (memory_ == nullptr) return false;
-  if (!build_processor(error) || !build_board(error)) return false;
+  if (!build_processor(error)) return false;
+  // Before the console makes the terminal raw: whatever ends us from here on gives it back.
+  if (!HostSignals::install(gate_.get(), &attention_, error)) return false;
+  if (!build_board(error)) return false;
   reset(state());
   // The guest's TSC starts at zero with the machine.
   state().tsc_offset = 0 - static_cast<uint64_t>(__rdtsc());
@@ -170,16 +173,9 @@ void Machine::service_host() {
 
 MachineOutcome Machine::run() {
   MachineOutcome outcome;
-  std::string error;
   g_running = this;
   set_check_hook(print_running_machine);
-  if (!HostSignals::install(gate_.get(), &attention_, &error)) {
-    outcome.reason = StopReason::Unimplemented;
-    outcome.message = error;
-    return outcome;
-  }
   outcome.reason = vcpu_->run();
-  HostSignals::uninstall();
   set_check_hook(nullptr);
   g_running = nullptr;
   outcome.debug_exit_value = debug_exit_value_;
@@ -197,6 +193,11 @@ void Machine::print_state() const {
                s.gpr[1], s.gpr[2], s.gpr[3], s.gpr[4], s.gpr[5], s.gpr[6], s.gpr[7]);
 }
 
-Machine::~Machine() = default;
+Machine::~Machine() {
+  // The console gives the terminal back while signals still find us; then nobody may.
+  board_.reset();
+  serial_.reset();
+  HostSignals::uninstall();
+}
 
 }  // namespace ringshift

@@ -34,6 +34,10 @@ struct Expected {
   Outcome outcome;
   uint32_t undefined_flags = 0;
   bool depends_on_undefined = false;  // such a case says nothing
+  // Which of several addresses CR2 shows is the implementation's choice.
+  uint32_t cr2_mask = ~0U;
+  bool x87_compared = true;
+  uint8_t mxcsr_mask = 0xff;  // of its exception flags
   uint32_t instructions = 0;
 };
 

@@ -8,7 +8,7 @@ namespace ringshift::differential {
 namespace {
 
 constexpr uint32_t kPageFault = 14;
-constexpr size_t kStBytes = 10, kXmmBytes = 16, kStAt = 32, kXmmAt = 160;
+constexpr size_t kMxcsrAt = 24, kStBytes = 10, kXmmBytes = 16, kStAt = 32, kXmmAt = 160;
 
 // Not user/supervisor: the rings differ on purpose.
 uint32_t comparable_error(const Outcome& outcome) {
@@ -149,8 +149,12 @@ bool same(const Expected& expected, const Outcome& actual) {
   const uint32_t flags = kFlagsCompared & ~expected.undefined_flags;
   if (((want.eflags ^ actual.eflags) & flags) != 0) return false;
   if (comparable_error(want) != comparable_error(actual)) return false;
-  if (want.vector == kPageFault && want.cr2 != actual.cr2) return false;
+  if (want.vector == kPageFault && ((want.cr2 ^ actual.cr2) & expected.cr2_mask) != 0) return false;
+  if (((want.fxsave[kMxcsrAt] ^ actual.fxsave[kMxcsrAt]) & expected.mxcsr_mask) != 0) return false;
   for (const FpuField& field : kFpuFields) {
+    if (field.at == kMxcsrAt && expected.mxcsr_mask != 0xff) continue;
+    const bool is_x87 = field.at < kMxcsrAt || (field.at >= kStAt && field.at < kXmmAt);
+    if (is_x87 && !expected.x87_compared) continue;
     if (std::memcmp(&want.fxsave[field.at], &actual.fxsave[field.at], field.count) != 0) {
       return false;
     }

@@ -178,7 +178,9 @@ def run_one(ringshift, seed, seconds, flippable, keep):
                 process.wait()
                 problem = f"did not end within {SECONDS_TO_OBEY} s of SIGTERM"
         code = process.returncode
-        if not problem and (code < 0 or (code % 2 == 0 and code not in (0, 4, 6, 8))):
+        # On a busy host the monitor may not yet have got as far as its signal handlers.
+        untimely = ended == "when told to" and code == -signal.SIGTERM
+        if not problem and not untimely and (code < 0 or (code % 2 == 0 and code not in (0, 4, 6, 8))):
             problem = f"exit code {code}"
         if not problem and largest > OWN_MEMORY_LIMIT_KIB:
             problem = f"memory of its own: {largest} KiB"
