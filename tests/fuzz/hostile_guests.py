@@ -180,7 +180,8 @@ def run_one(ringshift, seed, seconds, flippable, keep):
         code = process.returncode
         # On a busy host the monitor may not yet have got as far as its signal handlers.
         untimely = ended == "when told to" and code == -signal.SIGTERM
-        if not problem and not untimely and (code < 0 or (code % 2 == 0 and code not in (0, 4, 6, 8))):
+        known = code in (0, 4, 6, 8) or (code > 0 and code % 2 == 1)
+        if not problem and not untimely and not known:
             problem = f"exit code {code}"
         if not problem and largest > OWN_MEMORY_LIMIT_KIB:
             problem = f"memory of its own: {largest} KiB"
