@@ -124,18 +124,27 @@ void exempt_fault(const GuestInstruction& instruction, Expected* expected) {
       if (page_fault) expected->cr2_mask = 0;  // either operand may be read first
       if (wraps(outcome.gpr[6]) || wraps(outcome.gpr[7])) expected->depends_on_undefined = true;
       break;
+    case ZYDIS_MNEMONIC_LDMXCSR:  // AMD's MXCSR has bit 17
+      if (!page_fault) expected->depends_on_undefined = true;
+      break;
     default:
       break;
   }
   // Whether an instruction that faults has already gone over to MMX is not said (SDM 1 9.5.1).
   if (outcome.vector == static_cast<uint32_t>(Vector::SimdFloatingPoint)) {
     expected->x87_compared = false;
-    // PE beside an unmasked UE tells of the result with an unbounded exponent, which the FPU unit
-    // does not compute.
-    constexpr uint8_t kUnderflow = 1U << 4, kPrecision = 1U << 5;
+    // What else is flagged beside an unmasked overflow or underflow tells of the result with an
+    // unbounded exponent, which the FPU unit does not compute; for DPPS and DPPD, of which
+    // multiplication or addition came first.
+    constexpr uint8_t kDenormal = 1U << 1, kOverflow = 1U << 3, kUnderflow = 1U << 4,
+                      kPrecision = 1U << 5;
     constexpr size_t kMxcsr = 24;
-    if ((outcome.fxsave[kMxcsr] & kUnderflow) != 0)
-      expected->mxcsr_mask = static_cast<uint8_t>(~kPrecision);
+    if (instruction.facts.mnemonic == ZYDIS_MNEMONIC_DPPS ||
+        instruction.facts.mnemonic == ZYDIS_MNEMONIC_DPPD) {
+      expected->mxcsr_mask = 0;
+    } else if ((outcome.fxsave[kMxcsr] & (kOverflow | kUnderflow)) != 0) {
+      expected->mxcsr_mask = static_cast<uint8_t>(~(kPrecision | kDenormal));
+    }
   }
 }
 

@@ -1,0 +1,64 @@
+#include "tests/differential/comparison.h"
+
+#include <algorithm>
+
+#include "translator/dump.h"
+
+namespace ringshift::differential {
+
+std::unique_ptr<Comparison> Comparison::create(std::string* error) {
+  auto made = std::unique_ptr<Comparison>(new Comparison);
+  made->silicon_ = Silicon::create(error);
+  made->oracle_ = Guest::create(Engine::Interpret, error);
+  made->window_ = Guest::create(Engine::Translate, error);
+  made->soft_ = Guest::create(Engine::Translate, error);
+  const bool complete = made->silicon_ != nullptr && made->oracle_ != nullptr &&
+                        made->window_ != nullptr && made->soft_ != nullptr;
+  return complete ? std::move(made) : nullptr;
+}
+
+bool Comparison::agrees(const Case& test) {
+  const Ring ring = (test.seed & 1) != 0 ? Ring::User : Ring::Kernel;
+  expected_ = run_oracle(test, *oracle_, ring);
+  runs_.clear();
+  if (expected_.depends_on_undefined) return true;
+  const std::vector<uint8_t> code = test.code();
+  runs_.push_back({"interp", expected_.outcome});
+  runs_.push_back({"silicon", silicon_->run(test.start, code, test.data())});
+  window_->prepare(test.start, Ring::Kernel, code, test.data());
+  runs_.push_back({"window", window_->run()});
+  const bool copy_user = test.seed % 16 == 2;
+  soft_->prepare(test.start, copy_user ? Ring::KernelOnUserPages : Ring::User, code, test.data());
+  runs_.push_back({copy_user ? "copyuser" : "soft", soft_->run()});
+  return std::all_of(runs_.begin(), runs_.end(),
+                     [this](const Run& run) { return same(expected_, run.outcome); });
+}
+
+Case Comparison::shrink(Case test) {
+  for (bool smaller = true; smaller;) {
+    smaller = false;
+    for (size_t i = test.pieces.size(); i-- > 0 && test.pieces.size() > 1;) {
+      Case candidate = test;
+      candidate.pieces.erase(candidate.pieces.begin() + static_cast<std::ptrdiff_t>(i));
+      if (agrees(candidate)) continue;
+      test = candidate;
+      smaller = true;
+    }
+  }
+  (void)agrees(test);
+  return test;
+}
+
+// The last fragment of the window run.
+std::string Comparison::host_code() {
+  Translator& translator = *window_->translator();
+  if (translator.last_emitted() == nullptr) return "";
+  return dump(translator.last_unit(), *translator.last_emitted(), translator.stubs(),
+              translator.arena().base());
+}
+
+std::string Comparison::describe(const Case& test) {
+  return listing(test) + table(test, expected_, runs_) + host_code();
+}
+
+}  // namespace ringshift::differential
