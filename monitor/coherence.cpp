@@ -365,6 +365,13 @@ std::optional<TranslationKey> Coherence::key_for(uint32_t eip, Privilege privile
   return key;
 }
 
+bool Coherence::second_page_holds(const Fragment& fragment) {
+  GuestPhysical physical;
+  const GuestVirtual end(fragment.key.eip + kPageSize);
+  return !code_at(end.page_base(), fragment.key.privilege, &physical).empty() &&
+         GuestPhysicalPage::of(physical) == fragment.second_page;
+}
+
 void Coherence::ensure_code_trace(GuestPhysicalPage page) {
   if (!traces_.add(page, TraceReason::TranslatedCode)) return;
   counters().traces_code++;

@@ -69,6 +69,8 @@ class Coherence final : public WriteObserver,
 
   // The key under which code at `eip` is translated now, or nothing if it cannot be fetched.
   [[nodiscard]] std::optional<TranslationKey> key_for(uint32_t eip, Privilege privilege);
+  // Does the page that a page-crossing fragment ends on still lie where its bytes came from?
+  [[nodiscard]] bool second_page_holds(const Fragment& fragment);
   // Points the gate's slots at the view of this privilege in the current address space.
   void select_view(Privilege privilege);
   void set_jump(const Fragment& fragment);

@@ -134,7 +134,7 @@ bool Machine::build_board(std::string* error) {
       console.input = config_.raw_console ? 0 : -1;
       console.notify = [this] { attention_.raise(); };
       console.on_quit = [this] {
-        vcpu_->request_stop(StopReason::Quit);
+        quit_.store(true);  // the vCPU may not exist yet
         attention_.raise();
       };
       auto made = std::make_unique<HostConsole>(std::move(console));
@@ -166,6 +166,7 @@ bool Machine::build_board(std::string* error) {
 }
 
 void Machine::service_host() {
+  if (quit_.load()) vcpu_->request_stop(StopReason::Quit);
   if (console_ == nullptr || !console_->has_input()) return;
   console_->deliver_input(
       [this](std::span<const uint8_t> bytes) { return board_->serial(0).receive(bytes); });

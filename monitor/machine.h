@@ -3,6 +3,7 @@
 // time. See docs/architecture.md.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -104,6 +105,7 @@ class Machine {
   std::unique_ptr<PcBoard> board_;
   std::unique_ptr<Vcpu> vcpu_;
   uint8_t debug_exit_value_ = 0;
+  std::atomic<bool> quit_{false};  // set by the console's reader thread
 };
 
 }  // namespace ringshift

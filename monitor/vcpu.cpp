@@ -167,10 +167,18 @@ uint64_t Vcpu::entry_point(Privilege privilege) {
       parts_.coherence->key_for(parts_.cpu.state.eip, privilege);
   if (!key) return 0;
   const SafePoint safe;
-  Fragment& fragment = parts_.translator->ensure(*key, safe);
-  connect_link(fragment);
-  if (pending_jump_) parts_.coherence->set_jump(fragment);
-  return fragment.body();
+  Fragment* fragment = &parts_.translator->ensure(*key, safe);
+  if (fragment->crosses_page() && !parts_.coherence->second_page_holds(*fragment)) {
+    parts_.translator->cache().drop(*fragment, safe);
+    fragment = &parts_.translator->ensure(*key, safe);
+  }
+  if (fragment->is_incomplete) {
+    parts_.translator->cache().drop(*fragment, safe);
+    return 0;
+  }
+  connect_link(*fragment);
+  if (pending_jump_) parts_.coherence->set_jump(*fragment);
+  return fragment->body();
 }
 
 // The branch that brought us here goes straight to the fragment from now on. In a user view that is

@@ -33,6 +33,11 @@ struct Fragment {
   uint32_t instruction_count = 0;
   uint32_t page_count = 1;
   std::array<PageMember, 2> pages;
+  // Of an instruction across a boundary: the page its end came from. Not in the key, so whoever
+  // finds such a fragment compares it with the mapping of the moment (T1).
+  GuestPhysicalPage second_page;
+  // The bytes could not be fetched or decoded to the end; they may be whole next time.
+  bool is_incomplete = false;
   std::vector<RecoveryPoint> recovery;
   uint32_t first_link = 0;
   uint32_t link_count = 0;

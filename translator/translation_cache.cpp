@@ -45,6 +45,8 @@ Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCo
         {&fragment, nullptr, link.patch_offset, link.stub_offset, link.destination_eip});
   }
   fragment.page_count = unit.page_count;
+  fragment.second_page = unit.pages[1];
+  fragment.is_incomplete = unit.instructions.back().instruction.length == 0;
   for (uint32_t i = 0; i < unit.page_count; ++i) {
     fragment.pages[i].fragment = &fragment;
     by_page_[unit.pages[i]].push_back(fragment.pages[i]);
