@@ -1,6 +1,11 @@
 #include "tests/differential/guest.h"
 
+#include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <functional>
+#include <mutex>
+#include <thread>
 
 #include "monitor/control_registers.h"
 #include "monitor/host_signals.h"
@@ -195,7 +200,17 @@ void Guest::write(uint16_t offset, AccessWidth, uint32_t value) {
   if (running_ != nullptr) running_->request_stop(StopReason::DebugExit);
 }
 
-Outcome Guest::run() {
+void Guest::load(const GuestState& start, std::span<const uint8_t> ram) {
+  state() = start;
+  std::memcpy(memory_->at(GuestPhysical(0)), ram.data(), ram.size());
+  translator_->cache().drop_all(SafePointForTest::get());
+  linear_->flush();
+  coherence_->on_paging_mode_changed();
+  coherence_->on_a20_changed();  // everything remembered of guest-physical memory goes
+  gate_->frame().slots.x87_live = gate_->frame().slots.sse_live = 0;
+}
+
+StopReason Guest::run_loop(unsigned seconds) {
   const std::function<void()> nothing = [this] { (void)stop_vector_; };
   Vcpu vcpu({.cpu = *cpu_,
              .interpreter = *interpreter_,
@@ -208,25 +223,48 @@ Outcome Guest::run() {
              .service_host = nothing,
              .before_sleep = nothing},
             {.engine = engine_});
-  std::string error;
-  Outcome outcome;
-  if (!HostSignals::install(gate_.get(), &attention_, &error)) {
-    outcome.message = error;
-    return outcome;
+  if (!HostSignals::install(gate_.get(), &attention_, &message_)) return StopReason::Unimplemented;
+  std::mutex mutex;
+  std::condition_variable ended;
+  bool is_over = false;
+  std::thread watchdog;
+  if (seconds != 0) {
+    watchdog = std::thread([&] {
+      std::unique_lock lock(mutex);
+      if (ended.wait_for(lock, std::chrono::seconds(seconds), [&] { return is_over; })) return;
+      vcpu.request_stop(StopReason::Quit);
+      attention_.raise();
+    });
   }
   running_ = &vcpu;
   stop_vector_ = kNotRun;
   const StopReason reason = vcpu.run();
   running_ = nullptr;
+  if (watchdog.joinable()) {
+    {
+      const std::lock_guard lock(mutex);
+      is_over = true;
+    }
+    ended.notify_one();
+    watchdog.join();
+  }
   HostSignals::uninstall();
+  message_ = vcpu.message();
+  return reason;
+}
+
+StopReason Guest::run_whole(unsigned seconds) { return run_loop(seconds); }
+
+Outcome Guest::run() {
+  const StopReason reason = run_loop(0);
   if (reason == StopReason::DebugExit && stop_vector_ < kStopped) return outcome_of_task();
-  outcome = outcome_here(nullptr);
+  Outcome outcome = outcome_here(nullptr);
   outcome.vector = stop_vector_;
   outcome.eip -= static_cast<uint32_t>(kEndBytes.size());
   if (reason != StopReason::DebugExit) {
     outcome.vector = kNotRun;
     outcome.message =
-        "stop reason " + std::to_string(static_cast<unsigned>(reason)) + " " + vcpu.message();
+        "stop reason " + std::to_string(static_cast<unsigned>(reason)) + " " + message_;
   }
   return outcome;
 }

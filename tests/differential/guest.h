@@ -51,6 +51,12 @@ class Guest final : private PortDevice {
                std::span<const uint8_t> data);
   // From prepare() to the end or the first fault, through the vCPU loop.
   [[nodiscard]] Outcome run();
+  // A whole machine state instead of prepare(), and the loop until it stops by itself or, after
+  // `seconds`, because it does not: StopReason::Quit.
+  void load(const GuestState& start, std::span<const uint8_t> ram);
+  [[nodiscard]] StopReason run_whole(unsigned seconds);
+  [[nodiscard]] const std::string& message() const { return message_; }
+  [[nodiscard]] PortBus& ports() { return ports_; }
   // By hand, for whoever wants to look in between.
   [[nodiscard]] StepResult step() { return interpreter_->step(); }
   // The outcome as it stands after step()s, `fault` being what the last one returned (or null).
@@ -69,6 +75,7 @@ class Guest final : private PortDevice {
   void set32(uint32_t physical, uint32_t value);
   [[nodiscard]] uint32_t get32(uint32_t physical) const;
   void set_segments(Ring ring);
+  [[nodiscard]] StopReason run_loop(unsigned seconds);
   [[nodiscard]] Outcome outcome_of_task() const;
   [[nodiscard]] uint32_t read(uint16_t offset, AccessWidth width) override;
   void write(uint16_t offset, AccessWidth width, uint32_t value) override;
@@ -93,6 +100,7 @@ class Guest final : private PortDevice {
   Attention attention_;
   std::unique_ptr<HostClock> clock_;
   Vcpu* running_ = nullptr;
+  std::string message_;
   uint32_t stop_vector_ = kNotRun;
   uint32_t loaded_cr3_ = 0;
 };

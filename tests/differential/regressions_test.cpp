@@ -6,6 +6,7 @@
 #include <initializer_list>
 
 #include "tests/differential/comparison.h"
+#include "tests/support/interpreter_fixture.h"
 
 namespace ringshift::differential {
 namespace {
@@ -92,6 +93,14 @@ TEST_F(Regressions, PopaFaultsAtTheLowestAddress) {
   test_.start.gpr[4] = kHole;
   expect_agreement({0x61});        // popad
   expect_agreement({0x66, 0x61});  // popa
+}
+
+// A handler that goes on at INT3 by IRET with RF set: the trap's own frame has RF clear.
+using InterpretedRegressions = InterpreterFixture;
+TEST_F(InterpretedRegressions, SoftwareInterruptClearsTheResumeFlag) {
+  state.eflags |= kFlagRf;
+  EXPECT_EQ(step({0xcc}).kind, StepKind::SoftwareEvent);
+  EXPECT_EQ(state.eflags & kFlagRf, 0U);
 }
 
 }  // namespace
