@@ -32,11 +32,10 @@ struct CodeBytes {
   uint32_t in_segment = 0;  // up to the segment limit, at most 15
 };
 
-// Do the first `length` bytes agree?
-bool same_bytes(const std::array<uint8_t, 16>& left, const std::array<uint8_t, 16>& right,
-                unsigned length) {
+// Do the first `length` bytes agree? Sixteen are read of each.
+bool same_bytes(const std::array<uint8_t, 16>& left, const uint8_t* right, unsigned length) {
   const __m128i a = _mm_load_si128(reinterpret_cast<const __m128i*>(left.data()));
-  const __m128i b = _mm_load_si128(reinterpret_cast<const __m128i*>(right.data()));
+  const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(right));
   const auto equal = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(a, b)));
   const unsigned wanted = (1U << length) - 1U;
   return (equal & wanted) == wanted;
@@ -51,6 +50,8 @@ struct Interpreter::Impl {
   [[nodiscard]] MaybeFault fetch(CodeBytes* code);
   [[nodiscard]] MaybeFault fetch_rest(GuestVirtual linear, CodeBytes* code);
   [[nodiscard]] MaybeFault find_operation(const Operation** found);
+  [[nodiscard]] MaybeFault find_operation_slowly(GuestVirtual linear, DecodeMode mode, bool known,
+                                                 Operation* entry);
   [[nodiscard]] MaybeFault decode_into(GuestVirtual linear, DecodeMode mode, CodeBytes* code,
                                        Operation* entry);
   [[nodiscard]] StepResult finish(bool single_step);
@@ -109,25 +110,39 @@ MaybeFault Interpreter::Impl::decode_into(GuestVirtual linear, DecodeMode mode, 
 }
 
 MaybeFault Interpreter::Impl::find_operation(const Operation** found) {
-  CodeBytes code;
-  RETURN_IF_FAULT(fetch(&code));
-  const GuestVirtual linear(x.state.seg(SegmentRegister::Cs).base + x.state.eip);
+  const SegmentCache& cs = x.state.seg(SegmentRegister::Cs);
+  const GuestVirtual linear(cs.base + x.state.eip);
   const DecodeMode mode = mode_of(x.state);
   const uint32_t mixed = linear.value() ^ (linear.value() >> 15);
   Operation& entry = cache[mixed & (kCacheEntries - 1)];
   *found = &entry;
-  if (entry.linear == linear.value() && entry.mode == mode && entry.length != 0) [[likely]] {
+  const bool known = entry.linear == linear.value() && entry.mode == mode && entry.length != 0;
+  // The usual case, without copying: all of it within its page and its segment.
+  constexpr uint32_t kCompared = 16;
+  if (known && x.state.eip <= cs.limit && cs.limit - x.state.eip >= kCompared) [[likely]] {
+    const uint8_t* code = x.memory.cached_code(linear, kCompared, x.privilege());
+    if (code != nullptr && same_bytes(entry.bytes, code, entry.length)) return kNoFault;
+  }
+  return find_operation_slowly(linear, mode, known, &entry);
+}
+
+MaybeFault Interpreter::Impl::find_operation_slowly(GuestVirtual linear, DecodeMode mode,
+                                                    bool known, Operation* entry) {
+  CodeBytes code;
+  RETURN_IF_FAULT(fetch(&code));
+  if (known) {
     // What is here already decides whether the rest is wanted: the next page may be absent.
-    const unsigned here = std::min<unsigned>(entry.length, code.available);
-    if (same_bytes(entry.bytes, code.bytes, here)) [[likely]] {
-      if (here == entry.length) return kNoFault;
+    const unsigned here = std::min<unsigned>(entry->length, code.available);
+    if (same_bytes(entry->bytes, code.bytes.data(), here)) {
+      if (here == entry->length) return kNoFault;
       RETURN_IF_FAULT(fetch_rest(linear, &code));
-      if (entry.length <= code.available && same_bytes(entry.bytes, code.bytes, entry.length)) {
+      if (entry->length <= code.available &&
+          same_bytes(entry->bytes, code.bytes.data(), entry->length)) {
         return kNoFault;
       }
     }
   }
-  return decode_into(linear, mode, &code, &entry);
+  return decode_into(linear, mode, &code, entry);
 }
 
 MaybeFault Interpreter::Impl::execute(bool* single_step) {
@@ -156,6 +171,7 @@ StepResult Interpreter::Impl::finish(bool single_step) {
     return result;
   }
   if (x.kind == StepKind::SoftwareEvent) [[unlikely]] {
+    state.eflags &= ~kFlagRf;  // traps push RF clear (SDM 3B 17.3.1.1)
     result.vector = x.vector;
     result.is_software_exception = x.software_exception;
     result.return_eip = x.next_eip;
