@@ -4,6 +4,7 @@
 // flush, before it is used. See docs/shadow-mmu.md.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <memory>
@@ -43,8 +44,9 @@ class JumpTable {
 struct CodePage {
   GuestPhysicalPage physical;
   bool is_global = false;
-  uint64_t verified_in = 0;  // flush epoch in which the mapping was last known to be true
 };
+
+inline constexpr uint32_t kRegions = 1024;  // of 4 MiB: what one directory entry covers (PAE: two)
 
 struct CodeView {
   std::unordered_map<GuestVirtualPage, CodePage> pages;
@@ -52,6 +54,10 @@ struct CodeView {
   // all.
   std::bitset<1024> large_regions;
   std::unique_ptr<JumpTable> jumps;
+  // Hash of the guest tables behind a region when all we hold of it was last found true; 0: not
+  // known, or something was added since. An equal hash saves walking for every page
+  // (shadow-mmu.md).
+  std::array<uint64_t, kRegions> verified_tables{};
   // User views begin without one, on soft accesses; those that keep working get one.
   std::unique_ptr<ShadowSpace> window;
   uint64_t work = 0;         // what soft accesses have cost it so far (Coherence::note_user_work)

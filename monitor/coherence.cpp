@@ -1,6 +1,7 @@
 #include "monitor/coherence.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
@@ -13,6 +14,10 @@ namespace {
 constexpr ShadowBudget kSupervisorBudget{24000, 256 * 1024};
 constexpr ShadowBudget kUserBudget{4000, 16 * 1024};
 constexpr size_t kUserWindows = 8;
+// Pages lost in one verification that tell other tables from changed ones, and for how many flushes
+// verification then waits (Coherence::supervisor_needs_verification).
+constexpr size_t kLossOfOtherTables = 128;
+constexpr uint32_t kDeferrals = 10000;
 // A hostile guest could make each of these grow with its linear space; none is worth that much.
 constexpr size_t kCodePagesInView = 32 * 1024;
 constexpr size_t kRememberedSites = 32 * 1024;
@@ -84,8 +89,7 @@ void Coherence::on_cr3_loaded() {
   current_user_ = nullptr;
   user_returns_stale_ = true;
   flush_soft_tlbs();
-  retain_window(false);
-  verify_supervisor_code(false);
+  supervisor_flushed();
 }
 
 namespace {
@@ -126,8 +130,7 @@ void Coherence::on_paging_mode_changed() {
   PagingMode same_but_global = old;
   same_but_global.global = mode_.global;
   if (mode_.paging && same_but_global == mode_) {
-    retain_window(true);
-    verify_supervisor_code(true);
+    supervisor_flushed();
     return;
   }
   forget_all_mappings();
@@ -171,13 +174,83 @@ bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege)
          (now.writable && now.dirty) == mapping.may_write;
 }
 
-// Global translations survive a CR3 load, unchecked (SDM 3A 4.10.2.4). Others are walked again, and
-// kept where the tables still say the same: a CR3 load does not flush what is still true.
-void Coherence::retain_window(bool globals_too) {
-  if (window_->mapped_pages() == 0) return;
-  window_->retain([this, globals_too](const ShadowMapping& mapping) {
-    return (mapping.is_global && !globals_too) || still_shadows(mapping, Privilege::Supervisor);
-  });
+// What we hold is compared with the tables and kept where these still say the same: a flush does
+// not lose what is still true. Global translations need not be looked at after a CR3 load (SDM 3A
+// 4.10.2.4), but may: a translation can be dropped at any time.
+void Coherence::supervisor_flushed() {
+  if (deferrals_left_ == 0) return verify_supervisor();
+  --deferrals_left_;
+  supervisor_unverified_ = true;
+}
+
+void Coherence::verify_supervisor() {
+  supervisor_unverified_ = false;
+  ++verification_pass_;
+  const size_t held = window_->mapped_pages() + supervisor_.pages.size();
+  window_->retain(
+      [this](const ShadowMapping& mapping) {
+        return still_shadows(mapping, Privilege::Supervisor);
+      },
+      [this](uint32_t region) { return tables_unchanged(supervisor_, region); });
+  verify_supervisor_code();
+  note_verified(supervisor_);
+  // So much lost at once means other tables altogether, which will be changed back soon.
+  const size_t lost = held - window_->mapped_pages() - supervisor_.pages.size();
+  if (lost > kLossOfOtherTables) deferrals_left_ = kDeferrals;
+}
+
+uint64_t Coherence::hash_directory_entry(uint64_t entry) {
+  constexpr uint64_t kPresent = 1;
+  constexpr uint64_t kLargePage = 1U << 7;
+  constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15U;
+  const bool is_large = (entry & kLargePage) != 0 && (mode_.pae || mode_.pse);
+  if ((entry & kPresent) == 0 || is_large) return (entry + 1) * kMultiplier;
+  const GuestPhysical table = physical_.masked(GuestPhysical(entry & 0xffffff000U));
+  if (!physical_.ram().contains(table, kPageSize)) return 0;
+  // Four lanes, so that the multiplications overlap.
+  std::array<uint64_t, 4> lane = {entry, 1, 2, 3};
+  const uint8_t* bytes = physical_.ram().at(table);
+  for (uint32_t i = 0; i < kPageSize; i += 32) {
+    for (uint32_t k = 0; k < 4; ++k) {
+      uint64_t word = 0;
+      std::memcpy(&word, bytes + i + 8 * k, sizeof(word));
+      lane[k] = (lane[k] ^ word) * kMultiplier;
+      lane[k] ^= lane[k] >> 29;
+    }
+  }
+  return ((lane[0] * 3 + lane[1]) * 5 + lane[2]) * 7 + lane[3];
+}
+
+// The tables behind 4 MiB of linear space as one number; 0 when there is no telling.
+uint64_t Coherence::hash_tables(uint32_t region) {
+  if (!mode_.paging) return 0;
+  if (!mode_.pae) {
+    const GuestPhysical directory(mode_.cr3 & 0xfffff000U);
+    return hash_directory_entry(physical_.read_entry32(directory + region * 4));
+  }
+  const uint64_t pointer = mode_.pdpte[region >> 8];
+  if ((pointer & 1) == 0) return 1;
+  const GuestPhysical first((pointer & 0xffffff000U) + (region & 0xffU) * 16);
+  const uint64_t low = hash_directory_entry(physical_.read_entry64(first));
+  const uint64_t high = hash_directory_entry(physical_.read_entry64(first + 8));
+  return low == 0 || high == 0 ? 0 : (low * 31) ^ high;
+}
+
+// Within one verification pass the guest does not run, so a hash is computed once.
+bool Coherence::tables_unchanged(const CodeView& view, uint32_t region) {
+  if (table_hash_pass_[region] != verification_pass_) {
+    table_hash_pass_[region] = verification_pass_;
+    table_hash_[region] = hash_tables(region);
+  }
+  return table_hash_[region] != 0 && view.verified_tables[region] == table_hash_[region];
+}
+
+// All that is left in the view has just been found true, against tables with these hashes.
+void Coherence::note_verified(CodeView& view) {
+  for (uint32_t region = 0; region < kRegions; ++region) {
+    view.verified_tables[region] =
+        table_hash_pass_[region] == verification_pass_ ? table_hash_[region] : 0;
+  }
 }
 
 bool Coherence::still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege) {
@@ -211,10 +284,10 @@ void Coherence::recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page,
   }
 }
 
-void Coherence::verify_supervisor_code(bool globals_too) {
+void Coherence::verify_supervisor_code() {
   std::vector<GuestVirtualPage> suspects;
   for (const auto& [page, code] : supervisor_.pages) {
-    if (globals_too || !code.is_global) suspects.push_back(page);
+    if (!tables_unchanged(supervisor_, page.number() >> 10)) suspects.push_back(page);
   }
   for (GuestVirtualPage page : suspects) {
     recheck_code_page(supervisor_, page, Privilege::Supervisor);
@@ -223,17 +296,22 @@ void Coherence::verify_supervisor_code(bool globals_too) {
 
 void Coherence::verify_user_view(CodeView& view) {
   view.verified_in = flush_epoch_;
+  ++verification_pass_;
   for (auto it = view.pages.begin(); it != view.pages.end();) {
-    if (still_maps(it->first, it->second, Privilege::User)) {
+    if (tables_unchanged(view, it->first.number() >> 10) ||
+        still_maps(it->first, it->second, Privilege::User)) {
       ++it;
       continue;
     }
     view.jumps->clear_page(it->first);
     it = view.pages.erase(it);
   }
-  if (view.window == nullptr) return;
-  view.window->retain(
-      [this](const ShadowMapping& mapping) { return still_shadows(mapping, Privilege::User); });
+  if (view.window != nullptr) {
+    view.window->retain(
+        [this](const ShadowMapping& mapping) { return still_shadows(mapping, Privilege::User); },
+        [this, &view](uint32_t region) { return tables_unchanged(view, region); });
+  }
+  note_verified(view);
 }
 
 // ---- views ----
@@ -343,12 +421,11 @@ std::span<const uint8_t> Coherence::code_at(GuestVirtual address, Privilege priv
         GuestPhysicalPage::of(physical_.masked(result.translation.physical));
     if (!physical_.is_ram(at)) return {};
     if (view.pages.size() >= kCodePagesInView) forget_all_mappings();
-    it = view_of(privilege)
-             .pages.emplace(page, CodePage{at, result.translation.global, flush_epoch_})
-             .first;
-    if (result.translation.page_bytes >= kSmallestLargePage) {
-      view.large_regions.set(address.value() >> 22);
-    }
+    CodeView& holder = view_of(privilege);  // forgetting may have replaced it
+    it = holder.pages.emplace(page, CodePage{at, result.translation.global}).first;
+    const uint32_t region = address.value() >> 22;
+    holder.verified_tables[region] = 0;
+    if (result.translation.page_bytes >= kSmallestLargePage) holder.large_regions.set(region);
   }
   *physical = it->second.physical.address() + address.offset_in_page();
   return physical_.ram().span(*physical, kPageSize - address.offset_in_page());
@@ -495,6 +572,7 @@ Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write, Priv
     run.pages = 1;
   }
   counters().faults_hidden++;
+  view_of(privilege).verified_tables[address.value() >> 22] = 0;
   return window->fill(run) ? Miss::Filled : Miss::Interpret;
 }
 

@@ -5,6 +5,7 @@
 // code waits for apply() at a safe point. See docs/shadow-mmu.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -63,6 +64,12 @@ class Coherence final : public WriteObserver,
   void on_fragment_dropped(const Fragment& fragment) override;
   void on_all_dropped() override;
 
+  // After a flush of many supervisor translations what we hold of them is not checked at once:
+  // a kernel with page-table isolation runs a few instructions on each set of tables and changes
+  // over. Those are interpreted; code that stays gets the check.
+  [[nodiscard]] bool supervisor_needs_verification() const { return supervisor_unverified_; }
+  void verify_supervisor();
+
   // Does everything noted since the last safe point. Before any fragment is looked up or run.
   void apply(const SafePoint& safe);
   [[nodiscard]] bool has_pending_work() const { return has_pending_work_; }
@@ -101,7 +108,8 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] CodeView& current_user_view();
   void evict_user_view();
   void verify_user_view(CodeView& view);
-  void verify_supervisor_code(bool globals_too);
+  void supervisor_flushed();
+  void verify_supervisor_code();
   [[nodiscard]] bool still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege);
   void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page, Privilege privilege);
@@ -109,7 +117,10 @@ class Coherence final : public WriteObserver,
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
   void make_room_for_window();
-  void retain_window(bool globals_too);
+  [[nodiscard]] uint64_t hash_tables(uint32_t region);
+  [[nodiscard]] uint64_t hash_directory_entry(uint64_t entry);
+  [[nodiscard]] bool tables_unchanged(const CodeView& view, uint32_t region);
+  void note_verified(CodeView& view);
   [[nodiscard]] bool still_shadows(const ShadowMapping& mapping, Privilege privilege);
   [[nodiscard]] ShadowRun run_for(GuestVirtual address, const Translation& translation) const;
   void clip_to_ram(ShadowRun* run) const;
@@ -148,6 +159,12 @@ class Coherence final : public WriteObserver,
   bool pending_unlink_ = false;
   bool has_pending_work_ = false;
   bool user_returns_stale_ = false;
+  bool supervisor_unverified_ = false;
+  uint32_t deferrals_left_ = 0;
+  // Hashes of the current tables, by region, and the verification pass that computed each.
+  uint64_t verification_pass_ = 0;
+  std::array<uint64_t, kRegions> table_hash_{};
+  std::array<uint64_t, kRegions> table_hash_pass_{};
 };
 
 }  // namespace ringshift

@@ -203,8 +203,29 @@ void Vcpu::connect_link(Fragment& to) {
   }
 }
 
+// True if the instruction at EIP has been interpreted because the supervisor's window and code are
+// not yet checked against the tables of the moment (Coherence::supervisor_needs_verification).
+bool Vcpu::interpret_until_verified(Privilege privilege) {
+  constexpr uint32_t kInterpretedBeforeVerifying = 48;
+  if (privilege == Privilege::User || !parts_.coherence->supervisor_needs_verification()) {
+    interpreted_unverified_ = 0;
+    return false;
+  }
+  if (++interpreted_unverified_ < kInterpretedBeforeVerifying) {
+    resume_pc_ = 0;
+    pending_link_ = kNoLink;
+    pending_jump_ = false;
+    interpret_one();
+    return true;
+  }
+  interpreted_unverified_ = 0;
+  parts_.coherence->verify_supervisor();
+  return false;
+}
+
 void Vcpu::run_translated() {
   const Privilege privilege = privilege_of(parts_.cpu.state);
+  if (interpret_until_verified(privilege)) return;
   if (parts_.coherence->has_pending_work()) {
     resume_pc_ = 0;
     const SafePoint safe;

@@ -87,6 +87,7 @@ class Vcpu {
   void handle_site_fault();
   void note_user_work(uint64_t amount);
   void prefault();
+  [[nodiscard]] bool interpret_until_verified(Privilege privilege);
   void resume_at_boundary(uint64_t host_pc);
   void count(const Exit& exit) const;
   void trace(const Exit& exit) const;
@@ -98,6 +99,8 @@ class Vcpu {
   std::string message_;
   uint32_t since_verify_ = 0;
   uint32_t since_drop_ = 0;
+
+  uint32_t interpreted_unverified_ = 0;
 
   // The last page fault delivered from user code: on the way back its page is mapped beforehand.
   bool has_prefault_ = false;

@@ -145,10 +145,11 @@ void ShadowSpace::drop_all() {
   counters().shadow_drops++;
 }
 
-void ShadowSpace::retain(const std::function<bool(const ShadowMapping&)>& keep) {
+void ShadowSpace::retain(const std::function<bool(const ShadowMapping&)>& keep,
+                         const std::function<bool(uint32_t region)>& skip_region) {
   constexpr uint32_t kAskedAtOnce = 512;  // 2 MiB: the smallest large page
   for (uint32_t region = 0; region < region_count_.size(); ++region) {
-    if (region_count_[region] == 0) continue;
+    if (region_count_[region] == 0 || skip_region(region)) continue;
     const uint32_t first = region * kRegionPages;
     for (uint32_t i = 0; i < kRegionPages; ++i) {
       const ShadowMapping* mapping = slots_[first + i];

@@ -63,8 +63,10 @@ class ShadowSpace {
   // Every mapping of the 4 MiB around it (a large page may have been cut from it).
   void drop_region(GuestVirtualPage page);
   void drop_all();
-  // Drops the mappings `keep` refuses. Large mappings are asked about once for each 2 MiB.
-  void retain(const std::function<bool(const ShadowMapping&)>& keep);
+  // Drops the mappings `keep` refuses, asking about large ones once for each 2 MiB. Regions of 4
+  // MiB that `skip_region` accepts are left as they are.
+  void retain(const std::function<bool(const ShadowMapping&)>& keep,
+              const std::function<bool(uint32_t region)>& skip_region);
 
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
   void verify_invariants() const;
