@@ -178,8 +178,8 @@ class Tcg:
 
     def round(self):
         memory, words = machine_words(self.options)
-        return guest_round([QEMU, "-accel", "tcg", "-cpu", "max", "-nodefaults", "-display", "none",
-                            "-serial", "stdio", "-no-reboot", "-m", memory, *self.linux,
+        return guest_round([QEMU, "-accel", "tcg", "-cpu", self.options.tcg_cpu, "-nodefaults",
+                            "-display", "none", "-serial", "stdio", "-no-reboot", "-m", memory, *self.linux,
                             "-append", words], self.stage, self.options)
 
 
@@ -263,7 +263,7 @@ def machine_line(options):
              f"{float(frequency.group(1)):.0f} MHz" if frequency else "",
              f"{os.cpu_count()} CPUs", "itself a virtual machine" if virtual else "bare hardware",
              f"Linux {platform.release()}", f"load {load}", f"guest {options.kernel}",
-             f"memory {options.memory}",
+             f"memory {options.memory}", f"tcg cpu {options.tcg_cpu}",
              "commit " + (first_line(["git", "describe", "--always", "--dirty"]) or "unknown"),
              first_line([QEMU, "--version"]) if shutil.which(QEMU) else ""]
     return "; ".join(word for word in words if word)
@@ -320,6 +320,7 @@ def arguments():
     options.add_argument("--ringshift", type=pathlib.Path, default=ROOT / "build/release/ringshift")
     options.add_argument("--kernel", default="linux-686", help="linux-686 or linux-686-pae")
     options.add_argument("--memory", default="128M")
+    options.add_argument("--tcg-cpu", default="max", help="the processor QEMU is to imitate")
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--quick", action="store_true", help="one run of each")
     options.add_argument("--timeout", type=float, default=600, help="seconds for one boot")

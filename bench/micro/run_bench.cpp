@@ -1,4 +1,8 @@
 // Running translated code: through the gate and back; a loop of loads, each way of reaching memory.
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
 #include "bench/micro/cycles.h"
 #include "tests/support/translator_fixture.h"
 
@@ -13,7 +17,10 @@ void GateRoundTrip(benchmark::State& state) {
   cycles.start();
   for (auto _ : state) {
     machine.state().eip = TranslatorMachine::kCode;
-    benchmark::DoNotOptimize(machine.gate->run(body, machine.translator->cache()));
+    const Exit exit = machine.gate->run(body, machine.translator->cache());
+    if (exit.reason != ExitReason::Interpret || exit.eip != TranslatorMachine::kCode) {
+      return state.SkipWithError("left for another reason, or at another instruction");
+    }
   }
   cycles.stop();
   cycles.report(state, "cycles/trip", static_cast<uint64_t>(state.iterations()));
@@ -21,7 +28,8 @@ void GateRoundTrip(benchmark::State& state) {
 BENCHMARK(GateRoundTrip);
 
 constexpr uint32_t kArray = 0x40000;
-constexpr uint32_t kLoads = 16384;  // 16 pages: a soft TLB holds them, and so does the first cache
+constexpr uint32_t kLoads = 16384;  // 16 pages: a soft TLB holds them, and so does the second cache
+constexpr uint32_t kSum = kLoads / 2 * (kLoads - 1);
 
 void report_loads(benchmark::State& state, const Cycles& cycles) {
   const auto loads = static_cast<uint64_t>(state.iterations()) * kLoads;
@@ -38,16 +46,19 @@ void LoadLoop(benchmark::State& state, AccessStyle style) {
                "75 f8 "     // jnz .a
                "f4 "        // hlt
   );
+  for (uint32_t i = 0; i < kLoads; ++i) machine.write32(kArray + i * 4, i);
   const auto run = [&machine] {
     machine.state().eip = TranslatorMachine::kCode;
+    machine.reg(Gpr::Eax) = 0;
     machine.reg(Gpr::Esi) = kArray;
     machine.reg(Gpr::Ecx) = kLoads;
-    return machine.run().reason == ExitReason::Interpret && machine.reg(Gpr::Ecx) == 0;
+    return machine.run().reason == ExitReason::Interpret && machine.reg(Gpr::Eax) == kSum;
   };
-  if (!run()) return state.SkipWithError("the loop does not end at its HLT");
   Cycles cycles;
   cycles.start();
-  for (auto _ : state) benchmark::DoNotOptimize(run());
+  for (auto _ : state) {
+    if (!run()) return state.SkipWithError("the loop does not end with the sum");
+  }
   cycles.stop();
   report_loads(state, cycles);
 }
@@ -55,7 +66,8 @@ BENCHMARK_CAPTURE(LoadLoop, window, AccessStyle::Window)->Unit(benchmark::kMicro
 BENCHMARK_CAPTURE(LoadLoop, soft, AccessStyle::Soft)->Unit(benchmark::kMicrosecond);
 
 void LoadLoopNative(benchmark::State& state) {
-  const std::vector<uint32_t> array(kLoads, 1);
+  std::vector<uint32_t> array(kLoads);
+  std::iota(array.begin(), array.end(), 0U);
   Cycles cycles;
   cycles.start();
   for (auto _ : state) {
@@ -63,6 +75,7 @@ void LoadLoopNative(benchmark::State& state) {
     uint32_t left = kLoads;
     uint32_t sum = 0;
     asm volatile(
+        ".p2align 6\n"
         "1: addl (%[at]), %[sum]\n"
         "addq $4, %[at]\n"
         "decl %[left]\n"
@@ -70,7 +83,7 @@ void LoadLoopNative(benchmark::State& state) {
         : [at] "+r"(at), [left] "+r"(left), [sum] "+r"(sum)
         :
         : "cc", "memory");
-    benchmark::DoNotOptimize(sum);
+    if (sum != kSum) return state.SkipWithError("the sum is wrong");
   }
   cycles.stop();
   report_loads(state, cycles);

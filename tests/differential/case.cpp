@@ -91,7 +91,7 @@ Start random_start(Random& random) {
     return (kDataBase + 0x200 + random.below(kHole - kDataBase - 0x400)) &
            (random.one_in(4) ? ~0U : ~15U);
   };
-  for (const size_t reg : {3, 5, 6, 7}) {
+  for (const size_t reg : {3U, 5U, 6U, 7U}) {
     if (!random.one_in(6)) start.gpr[reg] = pointer();
   }
   if (random.one_in(2)) start.gpr[1] = random.below(64);

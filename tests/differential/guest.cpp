@@ -24,7 +24,7 @@ constexpr uint32_t kTasksInUse = 20;  // vectors 0-19
 constexpr uint16_t kCode0 = 0x08, kData0 = 0x10, kCode3 = 0x23, kData3 = 0x2b, kTssSelector = 0x30,
                    kTaskSelectors = 0x80;
 constexpr uint16_t kFlatCode = 0xc09b, kFlatData = 0xc093;
-constexpr uint16_t kStopPort = 0xf4, kVectorPort = 0xf5;
+constexpr uint16_t kStopPort = 0xf4;  // and the vector port after it
 // Present, writable, accessed, dirty; user.
 constexpr uint32_t kPageKernel = 0x63, kPageUser = 0x67, kWritableBit = 2;
 

@@ -18,7 +18,7 @@ using namespace system_layout;
 
 constexpr uint32_t kSteps = 24;
 constexpr uint32_t kUserSteps = 16;
-constexpr uint32_t kLine = 16, kStubBytes = 16;
+constexpr uint32_t kStubBytes = 16;
 constexpr uint32_t kMostEvents = 40;
 constexpr uint32_t kEventBytes = 32;
 constexpr uint32_t kLogCursor = kLog, kEventsLeft = kLog + 4;
