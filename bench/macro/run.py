@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whole guests: ringshift beside QEMU's TCG (same kernel, same initramfs) and beside the host itself.
+"""Whole guests: ringshift beside QEMU's TCG (same kernel and initramfs) and beside the host itself.
 
 In each round every subject boots (or starts) once, in turn, and then does the same things at its
 console: a shell loop, the same loop again, the self-test. Wall and CPU seconds of each part are
@@ -142,10 +142,6 @@ def guest_round(command, stage, options):
     return result
 
 
-def machine_words(options):
-    return options.memory, KERNEL_WORDS
-
-
 class Ringshift:
     name = "ringshift"
 
@@ -157,11 +153,10 @@ class Ringshift:
         self.linux = stage.linux(options.kernel)
 
     def round(self):
-        memory, words = machine_words(self.options)
         figures = self.out / "stats.json"
         figures.unlink(missing_ok=True)
-        result = guest_round([self.stage.ringshift, "run", *self.linux, "--append", words,
-                              "--memory", memory, "--no-reboot", "--stats=json",
+        result = guest_round([self.stage.ringshift, "run", *self.linux, "--append", KERNEL_WORDS,
+                              "--memory", self.options.memory, "--no-reboot", "--stats=json",
                               "--stats-file", str(figures)], self.stage, self.options)
         if figures.is_file():
             known = json.loads(figures.read_text())
@@ -177,10 +172,9 @@ class Tcg:
         self.linux = [word.replace("--", "-", 1) for word in stage.linux(options.kernel)]
 
     def round(self):
-        memory, words = machine_words(self.options)
         return guest_round([QEMU, "-accel", "tcg", "-cpu", self.options.tcg_cpu, "-nodefaults",
-                            "-display", "none", "-serial", "stdio", "-no-reboot", "-m", memory, *self.linux,
-                            "-append", words], self.stage, self.options)
+                            "-display", "none", "-serial", "stdio", "-no-reboot", "-m", self.options.memory,
+                            *self.linux, "-append", KERNEL_WORDS], self.stage, self.options)
 
 
 class Native:
@@ -247,7 +241,8 @@ def subjects(stage, options):
 
 def first_line(command):
     try:
-        output = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT).stdout
+        output = subprocess.run(command, capture_output=True, text=True, check=False,
+                                cwd=ROOT).stdout
     except OSError:
         return ""
     return output.splitlines()[0].strip() if output else ""
