@@ -52,7 +52,7 @@ class Trouble(Exception):
 
 
 def cpu_seconds_of(pid):
-    """All threads of a process, the ended ones included, to the nanosecond (clock_getcpuclockid)."""
+    """All threads of a process, the ended ones included: the clock of clock_getcpuclockid."""
     return time.clock_gettime((~pid << 3) | 2)
 
 
@@ -173,8 +173,8 @@ class Tcg:
 
     def round(self):
         return guest_round([QEMU, "-accel", "tcg", "-cpu", self.options.tcg_cpu, "-nodefaults",
-                            "-display", "none", "-serial", "stdio", "-no-reboot", "-m", self.options.memory,
-                            *self.linux, "-append", KERNEL_WORDS], self.stage, self.options)
+                            "-display", "none", "-serial", "stdio", "-no-reboot", "-m",
+                            self.options.memory, *self.linux, "-append", KERNEL_WORDS], self.stage, self.options)
 
 
 class Native:
