@@ -1,4 +1,5 @@
 // Running translated code: through the gate and back; a loop of loads, each way of reaching memory.
+// The loops alone: --benchmark_filter=LoadLoop.
 #include <cstdint>
 #include <numeric>
 #include <vector>
