@@ -22,7 +22,7 @@ class CodeTraces {
 };
 
 struct TranslatorConfig {
-  uint64_t arena_bytes = 16U << 20;
+  uint64_t arena_bytes = 8U << 20;
   PlanLimits limits;
   TranslatorFeatures features;
 };
