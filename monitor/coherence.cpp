@@ -21,7 +21,7 @@ constexpr uint32_t kDeferrals = 10000;
 // A hostile guest could make each of these grow with its linear space; none is worth that much.
 constexpr size_t kCodePagesInView = 32 * 1024;
 constexpr size_t kRememberedSites = 32 * 1024;
-constexpr size_t kUserViews = 64;
+constexpr size_t kUserViews = 24;
 // In the kernel a site that faults touches user pages or traced ones and will do so again. In user
 // code most faults are first touches.
 constexpr uint32_t kSupervisorFaultsBeforeSoft = 2;
@@ -259,16 +259,22 @@ bool Coherence::still_maps(GuestVirtualPage page, const CodePage& code, Privileg
          GuestPhysicalPage::of(physical_.masked(result.translation.physical)) == code.physical;
 }
 
+// The page is another frame now. Code that may be linked across pages (the supervisor's, and that
+// of a view with a window) is dropped; other user code is reached only through the view's jump
+// table.
+void Coherence::forget_code_page(CodeView& view, GuestVirtualPage page, GuestPhysicalPage was) {
+  view.jumps->clear_page(page);
+  if (&view == &supervisor_ || view.id != 0) {
+    pending_remaps_.push_back({was, page, view.id});
+    has_pending_work_ = true;
+  }
+  if (&view != &supervisor_) user_returns_stale_ = true;
+}
+
 void Coherence::recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege) {
   auto it = view.pages.find(page);
   if (it == view.pages.end() || still_maps(page, it->second, privilege)) return;
-  if (privilege == Privilege::Supervisor) {
-    pending_remaps_.push_back({it->second.physical, page});
-    has_pending_work_ = true;
-  } else {
-    user_returns_stale_ = true;
-  }
-  view.jumps->clear_page(page);
+  forget_code_page(view, page, it->second.physical);
   view.pages.erase(it);
 }
 
@@ -297,21 +303,35 @@ void Coherence::verify_supervisor_code() {
 void Coherence::verify_user_view(CodeView& view) {
   view.verified_in = flush_epoch_;
   ++verification_pass_;
+  const size_t held = view.pages.size();
   for (auto it = view.pages.begin(); it != view.pages.end();) {
     if (tables_unchanged(view, it->first.number() >> 10) ||
         still_maps(it->first, it->second, Privilege::User)) {
       ++it;
       continue;
     }
-    view.jumps->clear_page(it->first);
+    forget_code_page(view, it->first, it->second.physical);
     it = view.pages.erase(it);
   }
+  // Most of its code gone: another program has got the page directory, and starts as new ones do.
+  if (view.pages.size() * 2 < held) give_up_window(view);
   if (view.window != nullptr) {
     view.window->retain(
         [this](const ShadowMapping& mapping) { return still_shadows(mapping, Privilege::User); },
         [this, &view](uint32_t region) { return tables_unchanged(view, region); });
   }
   note_verified(view);
+}
+
+// The view is soft again. Code made for its window is found no more, and goes with the next
+// drop_all.
+void Coherence::give_up_window(CodeView& view) {
+  if (view.window == nullptr) return;
+  view.window.reset();
+  view.id = 0;
+  view.work = 0;
+  view.jumps->clear();
+  user_returns_stale_ = true;
 }
 
 // ---- views ----
@@ -363,9 +383,7 @@ void Coherence::make_room_for_window() {
     if (oldest == nullptr || view.last_used < oldest->last_used) oldest = &view;
   }
   if (windows < kUserWindows) return;
-  oldest->window.reset();
-  oldest->work = 0;
-  oldest->jumps->clear();
+  give_up_window(*oldest);
 }
 
 bool Coherence::note_user_work(uint64_t amount) {
@@ -378,6 +396,7 @@ bool Coherence::note_user_work(uint64_t amount) {
   view.window = ShadowSpace::create(physical_.ram(), reverse_, traces_, kUserBudget, &error);
   view.work = 0;
   if (view.window == nullptr) return false;  // the host refused: soft accesses go on serving
+  view.id = ++views_with_window_;
   counters().user_windows++;
   view.jumps->clear();
   user_returns_stale_ = true;
@@ -439,6 +458,7 @@ std::optional<TranslationKey> Coherence::key_for(uint32_t eip, Privilege privile
   key.physical = physical;
   key.privilege = privilege;
   key.style = window_of(privilege) != nullptr ? AccessStyle::Window : AccessStyle::Soft;
+  key.view = view_of(privilege).id;
   return key;
 }
 
@@ -482,7 +502,7 @@ void Coherence::apply(const SafePoint& safe) {
   }
   pending_writes_.clear();
   for (const PendingRemap& remap : pending_remaps_) {
-    cache_->drop_mapped_at(remap.physical, remap.linear, safe);
+    cache_->drop_mapped_at(remap.physical, remap.linear, remap.view, safe);
   }
   pending_remaps_.clear();
   if (pending_unlink_) {

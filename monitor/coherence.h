@@ -74,6 +74,9 @@ class Coherence final : public WriteObserver,
   void apply(const SafePoint& safe);
   [[nodiscard]] bool has_pending_work() const { return has_pending_work_; }
 
+  // Makes the view of this privilege the current one, checked after the last flush. Before apply():
+  // it may find code to drop.
+  void prepare_view(Privilege privilege) { (void)view_of(privilege); }
   // The key under which code at `eip` is translated now, or nothing if it cannot be fetched.
   [[nodiscard]] std::optional<TranslationKey> key_for(uint32_t eip, Privilege privilege);
   // Does the page that a page-crossing fragment ends on still lie where its bytes came from?
@@ -111,12 +114,14 @@ class Coherence final : public WriteObserver,
   void supervisor_flushed();
   void verify_supervisor_code();
   [[nodiscard]] bool still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege);
+  void forget_code_page(CodeView& view, GuestVirtualPage page, GuestPhysicalPage was);
   void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void flush_soft_tlbs();
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
   void make_room_for_window();
+  void give_up_window(CodeView& view);
   [[nodiscard]] uint64_t hash_tables(uint32_t region);
   [[nodiscard]] uint64_t hash_directory_entry(uint64_t entry);
   [[nodiscard]] bool tables_unchanged(const CodeView& view, uint32_t region);
@@ -133,6 +138,7 @@ class Coherence final : public WriteObserver,
   struct PendingRemap {
     GuestPhysicalPage physical;
     GuestVirtualPage linear;
+    uint32_t view;
   };
 
   PhysicalMemory& physical_;
@@ -150,7 +156,8 @@ class Coherence final : public WriteObserver,
   CodeView* current_user_ = nullptr;              // null: look it up again
   uint64_t flush_epoch_ = 1;
   uint64_t use_clock_ = 0;
-  PagingMode mode_;  // as of the last notification
+  uint32_t views_with_window_ = 0;  // so far: the last CodeView::id given
+  PagingMode mode_;                 // as of the last notification
 
   std::unordered_set<GuestPhysical> soft_sites_;
   std::unordered_map<GuestPhysical, uint32_t> site_faults_;

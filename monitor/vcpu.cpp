@@ -181,21 +181,23 @@ uint64_t Vcpu::entry_point(Privilege privilege) {
   return fragment->body();
 }
 
-// The branch that brought us here goes straight to the fragment from now on. In a user view that is
-// sound within one linear page only: another page may be another frame in another address space
-// that shares this fragment, so such a branch goes through the view's jump table.
+// The branch that brought us here goes straight to the fragment from now on. User code that address
+// spaces share is linked within one linear page only: another page may be another frame in another
+// space, so such a branch goes through the view's jump table.
 void Vcpu::connect_link(Fragment& to) {
   if (pending_link_ == kNoLink || !config_.make_links) return;
   TranslationCache& cache = parts_.translator->cache();
   if (pending_link_epoch_ != cache.epoch()) return;
   const TranslationCache::LinkView link = cache.link_view(pending_link_);
   if (link.from == nullptr || link.destination_eip != to.key.eip ||
-      link.from->key.privilege != to.key.privilege || link.from->key.style != to.key.style) {
+      link.from->key.privilege != to.key.privilege || link.from->key.style != to.key.style ||
+      link.from->key.view != to.key.view) {
     return;
   }
   const SafePoint safe;
   const bool same_page = (link.from->key.eip >> 12) == (to.key.eip >> 12);
-  if (to.key.privilege == Privilege::Supervisor || (same_page && !to.crosses_page())) {
+  const bool shared = to.key.privilege == Privilege::User && to.key.view == 0;
+  if (!shared || (same_page && !to.crosses_page())) {
     cache.link(pending_link_, to, safe);
   } else {
     cache.link_through_table(pending_link_, parts_.translator->stubs().dispatch, safe);
@@ -226,6 +228,7 @@ bool Vcpu::interpret_until_verified(Privilege privilege) {
 void Vcpu::run_translated() {
   const Privilege privilege = privilege_of(parts_.cpu.state);
   if (interpret_until_verified(privilege)) return;
+  parts_.coherence->prepare_view(privilege);
   if (parts_.coherence->has_pending_work()) {
     resume_pc_ = 0;
     const SafePoint safe;

@@ -11,7 +11,8 @@ namespace {
 
 // The first member of the list that does not go when `member`'s fragment is dropped: a fragment
 // whose two pages are one physical page, mapped twice, is on that page's list twice in a row.
-PageMembers::iterator after_fragment(PageMembers::iterator member, PageMembers::iterator end) {
+PageMembers::iterator after_fragment(PageMembers::iterator member,
+                                     const PageMembers::iterator& end) {
   const Fragment* fragment = member->fragment;
   while (member != end && member->fragment == fragment) ++member;
   return member;
@@ -144,7 +145,7 @@ uint32_t TranslationCache::drop_overlapping(GuestPhysical address, uint32_t leng
 }
 
 uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPage linear,
-                                          const SafePoint& safe) {
+                                          uint32_t view, const SafePoint& safe) {
   auto it = by_page_.find(page);
   if (it == by_page_.end()) return 0;
   uint32_t dropped = 0;
@@ -153,7 +154,7 @@ uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPa
     const bool second_page = &*member == &fragment.pages[1];
     member = after_fragment(member, it->second.end());
     const GuestVirtualPage begins = GuestVirtualPage::of(GuestVirtual(fragment.key.eip));
-    if ((second_page ? begins + 1 : begins) == linear) {
+    if (fragment.key.view == view && (second_page ? begins + 1 : begins) == linear) {
       drop(fragment, safe);
       ++dropped;
     }

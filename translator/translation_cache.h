@@ -52,8 +52,10 @@ class TranslationCache {
   [[nodiscard]] bool has_code(GuestPhysicalPage page) const;
   // Drops every fragment made from a byte of [address, address+length). Returns how many.
   uint32_t drop_overlapping(GuestPhysical address, uint32_t length, const SafePoint&);
-  // Drops the fragments of one page that begin at this linear page (its mapping has changed).
-  uint32_t drop_mapped_at(GuestPhysicalPage page, GuestVirtualPage linear, const SafePoint&);
+  // Drops the fragments of one page that begin at this linear page and were made for this view (the
+  // page's mapping there has changed).
+  uint32_t drop_mapped_at(GuestPhysicalPage page, GuestVirtualPage linear, uint32_t view,
+                          const SafePoint&);
   void drop(Fragment& fragment, const SafePoint&);
   void drop_all(const SafePoint&);
 
@@ -71,7 +73,7 @@ class TranslationCache {
   struct KeyHash {
     size_t operator()(const TranslationKey& key) const {
       uint64_t mixed = (key.physical.value() << 24) ^ (uint64_t{key.eip} << 2) ^
-                       (static_cast<uint64_t>(key.privilege) << 1) ^
+                       (uint64_t{key.view} << 40) ^ (static_cast<uint64_t>(key.privilege) << 1) ^
                        static_cast<uint64_t>(key.style);
       mixed *= 0x9e3779b97f4a7c15U;
       return mixed ^ (mixed >> 29);

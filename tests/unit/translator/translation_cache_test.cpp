@@ -115,7 +115,7 @@ TEST_F(Cache, AFragmentWhosePagesAreOnePageIsDroppedOnce) {
     const EmittedCode& code =
         emitter.emit(unit, machine_.translator->arena().next(), cache().next_link());
     ASSERT_NE(cache().publish(unit, code), nullptr);
-    EXPECT_EQ(by_mapping ? cache().drop_mapped_at(unit.pages[0], GuestVirtualPage(1), safe_)
+    EXPECT_EQ(by_mapping ? cache().drop_mapped_at(unit.pages[0], GuestVirtualPage(1), 0, safe_)
                          : cache().drop_overlapping(GuestPhysical(0x1ffe), 1, safe_),
               1U);
     cache().verify_invariants();
