@@ -43,7 +43,6 @@ class JumpTable {
 
 struct CodePage {
   GuestPhysicalPage physical;
-  bool is_global = false;
 };
 
 inline constexpr uint32_t kRegions = 1024;  // of 4 MiB: what one directory entry covers (PAE: two)

@@ -82,13 +82,18 @@ void Coherence::flush_soft_tlbs() {
   gate_->frame().user_tlb.fill(SoftTlbEntry{});
 }
 
-void Coherence::on_cr3_loaded() {
-  counters().cr3_loads++;
-  mode_ = linear_.paging_mode();
+// What every flush of the guest's TLB begins with, whatever else it takes with it.
+void Coherence::begin_flush() {
   ++flush_epoch_;
   current_user_ = nullptr;
   user_returns_stale_ = true;
   flush_soft_tlbs();
+}
+
+void Coherence::on_cr3_loaded() {
+  counters().cr3_loads++;
+  mode_ = linear_.paging_mode();
+  begin_flush();
   supervisor_flushed();
 }
 
@@ -122,10 +127,7 @@ void Coherence::on_page_invalidated(GuestVirtual address) {
 void Coherence::on_paging_mode_changed() {
   const PagingMode old = mode_;
   mode_ = linear_.paging_mode();
-  ++flush_epoch_;
-  current_user_ = nullptr;
-  user_returns_stale_ = true;
-  flush_soft_tlbs();
+  begin_flush();
   // Toggling CR4.PGE is how kernels flush global translations: most of what we hold is still true.
   PagingMode same_but_global = old;
   same_but_global.global = mode_.global;
@@ -137,10 +139,7 @@ void Coherence::on_paging_mode_changed() {
 }
 
 void Coherence::on_a20_changed() {
-  ++flush_epoch_;
-  current_user_ = nullptr;
-  user_returns_stale_ = true;
-  flush_soft_tlbs();
+  begin_flush();
   forget_all_mappings();
 }
 
@@ -407,16 +406,13 @@ void Coherence::select_view(Privilege privilege) {
   CodeView& view = view_of(privilege);
   Slots& slots = gate_->frame().slots;
   slots.jump_table = view.jumps->address();
-  slots.window_base = window_->base().value();
+  // Without a window the view's fragments are soft and never use the base.
+  const ShadowSpace* window = window_of(privilege);
+  slots.window_base = window != nullptr ? window->base().value() : 0;
   slots.window_negated = 0 - slots.window_base;
-  if (privilege == Privilege::User) {
-    // Without a window its fragments are soft and never use the base.
-    slots.window_base = view.window != nullptr ? view.window->base().value() : 0;
-    slots.window_negated = 0 - slots.window_base;
-    if (user_returns_stale_) {
-      gate_->reset_return_stack(Privilege::User);
-      user_returns_stale_ = false;
-    }
+  if (privilege == Privilege::User && user_returns_stale_) {
+    gate_->reset_return_stack(Privilege::User);
+    user_returns_stale_ = false;
   }
   gate_->select_return_stack(privilege);
 }
@@ -441,7 +437,7 @@ std::span<const uint8_t> Coherence::code_at(GuestVirtual address, Privilege priv
     if (!physical_.is_ram(at)) return {};
     if (view.pages.size() >= kCodePagesInView) forget_all_mappings();
     CodeView& holder = view_of(privilege);  // forgetting may have replaced it
-    it = holder.pages.emplace(page, CodePage{at, result.translation.global}).first;
+    it = holder.pages.emplace(page, CodePage{at}).first;
     const uint32_t region = address.value() >> 22;
     holder.verified_tables[region] = 0;
     if (result.translation.page_bytes >= kSmallestLargePage) holder.large_regions.set(region);

@@ -118,6 +118,7 @@ class Coherence final : public WriteObserver,
   void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void flush_soft_tlbs();
+  void begin_flush();
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
   void make_room_for_window();

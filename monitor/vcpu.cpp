@@ -33,12 +33,17 @@ StopReason Vcpu::run() {
     if (config_.engine == Engine::Translate && execution_mode(state) == ModeReason::Translatable) {
       run_translated();
     } else {
-      resume_pc_ = 0;
-      pending_link_ = kNoLink;
-      pending_jump_ = false;
+      forget_continuation();
       interpret_one();
     }
   }
+}
+
+// The guest moves on without translated code: what was to be resumed or linked there is void.
+void Vcpu::forget_continuation() {
+  resume_pc_ = 0;
+  pending_link_ = kNoLink;
+  pending_jump_ = false;
 }
 
 void Vcpu::service_attention() {
@@ -214,9 +219,7 @@ bool Vcpu::interpret_until_verified(Privilege privilege) {
     return false;
   }
   if (++interpreted_unverified_ < kInterpretedBeforeVerifying) {
-    resume_pc_ = 0;
-    pending_link_ = kNoLink;
-    pending_jump_ = false;
+    forget_continuation();
     interpret_one();
     return true;
   }

@@ -71,6 +71,7 @@ class Vcpu {
   [[nodiscard]] const std::string& message() const { return message_; }
 
  private:
+  void forget_continuation();
   void service_attention();
   bool deliver_interrupt();
   void wait_halted();
