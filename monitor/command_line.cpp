@@ -11,6 +11,7 @@
 
 #include "monitor/doctor.h"
 #include "monitor/host_clock.h"
+#include "monitor/lab/lab_command.h"
 #include "monitor/machine.h"
 #include "monitor/options.h"
 #include "monitor/statistics.h"
@@ -25,6 +26,7 @@ struct Arguments {
   RunOptions run;
   TranslateOptions translate;
   bool doctor_json = false;
+  lab::LabCommand lab;
 };
 
 int fail(std::string message) {
@@ -154,6 +156,7 @@ void describe(CLI::App* app, Arguments* arguments) {
       app->add_subcommand("doctor", "say what this host offers, and whether guests can run");
   doctor->add_flag("--json", arguments->doctor_json, "print one JSON object");
   doctor->footer("Exit codes: 0 everything needed is there, 2 something needed is missing.\n");
+  arguments->lab.describe(*app);
 }
 
 }  // namespace
@@ -173,9 +176,10 @@ int run_command_line(int argc, char** argv) {
     return fail(std::string(error.what()) + " (see ringshift --help)");
   }
   if (app.get_subcommands().empty()) {
-    return fail("needs a command: run, translate or doctor (see ringshift --help)");
+    return fail("needs a command: run, translate, doctor or lab (see ringshift --help)");
   }
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
+  if (app.got_subcommand("lab")) return arguments.lab.run();
   if (app.got_subcommand("doctor")) return doctor_command(arguments.doctor_json);
   return run_command(&arguments.run);
 }

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""The laboratory from the command line: what each part prints, and what it refuses."""
+import argparse
+import html.parser
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+
+class Failure(Exception):
+    pass
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+class Page(html.parser.HTMLParser):
+    """A page's text; fails on anything fetched from elsewhere and on tags that do not close."""
+    VOID = ("meta", "br", "img", "link", "hr", "line", "rect", "path", "circle", "polygon", "use")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text = [], ""
+        self.feed(text)
+        expect(not self.open, f"unclosed: {self.open}")
+
+    def handle_starttag(self, tag, attrs):
+        expect(tag not in ("script", "link", "img", "iframe"), f"the page has a <{tag}>")
+        for name, value in attrs:
+            expect(name not in ("src", "href"), f"the page fetches {value}")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            expect(self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}")
+            self.open.pop()
+
+    def handle_data(self, data):
+        self.text += data
+
+
+class Lab:
+    def __init__(self, ringshift, folder):
+        self.ringshift, self.folder = ringshift, pathlib.Path(folder)
+
+    def run(self, *words, code=0, seconds=120):
+        done = subprocess.run([self.ringshift, "lab", *map(str, words)], capture_output=True,
+                              text=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False)
+        expect(done.returncode == code,
+               f"lab {' '.join(map(str, words))}: exit code {done.returncode}: {done.stderr}")
+        return done
+
+    def refused(self, *words):
+        done = self.run(*words, code=2)
+        expect(done.stdout == "" and done.stderr.startswith("ringshift: ") and
+               done.stderr.count("\n") == 1, f"not one line: {done.stderr!r}")
+        return done.stderr
+
+    def page(self, *words):
+        path = self.folder / "page.html"
+        done = self.run(*words, "--html", path)
+        text = path.read_text()
+        expect("prefers-color-scheme: dark" in text, "no dark form")
+        return done.stdout, Page(text)
+
+
+def test_matrix(lab):
+    text, page = lab.page("matrix")
+    matrix = json.loads(lab.run("matrix", "--json").stdout)
+    rows = {row["name"]: row for row in matrix["instructions"]}
+    mnemonics = ("SGDT SIDT SLDT SMSW PUSHF POPF LAR LSL VERR VERW STR INT3 IRET CPUID RDTSC RDPMC "
+                 "RDMSR XGETBV WRFSBASE RDFSBASE SYSENTER CLI HLT LGDT IN OUT").split()
+    for name in mnemonics + ["POP DS", "PUSH CS", "MOV GS, r", "CALL far", "JMP far", "RET far",
+                             "INT n", "MOV CR3, r"]:
+        expect(name in rows, f"no row for {name}")
+        expect(name in text and name in page.text, f"{name} is not in every form")
+    for name, row in rows.items():
+        expect(row["translation_agrees"], f"{name} translated: {row['translation_differs']}")
+        expect(row["reason"] and row["host_code"], f"{name} is not explained")
+    if matrix["not_run_deprivileged"]:
+        expect(all(row["privileged"] is None and row["verdict"] == "not measured"
+                   for row in rows.values()), "a verdict without a measurement")
+        return
+    for name in ("CLI", "HLT", "LGDT", "MOV CR3, r", "IN", "WRMSR"):
+        expect(rows[name]["privileged"] and rows[name]["verdict"] == "holds", f"{name} is no trap")
+    for name in ("PUSHF", "POPF", "LAR", "PUSH CS"):
+        expect(rows[name]["verdict"] == "VIOLATES" and not rows[name]["privileged"],
+               f"{name} does not violate: {rows[name]['verdict']}")
+    for name in ("ADD", "MOV [m], r"):
+        expect(rows[name]["verdict"] == "innocuous", f"{name}: {rows[name]['verdict']}")
+    violating = sum(row["verdict"] == "VIOLATES" for row in rows.values())
+    expect(f"{violating} of {len(rows)} instructions" in text, "the conclusion does not count")
+
+
+def test_usage(lab):
+    expect("needs a part" in lab.refused(), "no part")
+    lab.refused("alchemy")
+    lab.refused("matrix", "--no-such-option")
+    done = lab.run("matrix", "--html", "/nonexistent/page.html", code=2)
+    expect("cannot write /nonexistent/page.html" in done.stderr, done.stderr)
+
+
+TESTS = {name[5:]: test for name, test in list(globals().items()) if name.startswith("test_")}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ringshift", required=True)
+    parser.add_argument("part", choices=TESTS)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            TESTS[arguments.part](Lab(arguments.ringshift, folder))
+        except Failure as failure:
+            print(f"FAIL {arguments.part}: {failure}")
+            return 1
+    print(f"pass {arguments.part}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
