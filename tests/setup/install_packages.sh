@@ -12,7 +12,7 @@ packages=(
   libgtest-dev libbenchmark-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   nasm cpio python3 ca-certificates util-linux
-  qemu-system-x86
+  qemu-system-x86 bochs bochs-term bochsbios vgabios gcc-multilib
 )
 
 missing=()

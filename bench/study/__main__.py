@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""The comparison study: ringshift's engines, other virtual machines and the host, side by side.
+
+usage: python3 bench/study [--quick] [--json FILE] [--page FILE.html]
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import engines as columns  # noqa: E402
+import machine  # noqa: E402
+import nano  # noqa: E402
+import table  # noqa: E402
+from console import Trouble  # noqa: E402
+from places import ROOT, Stage  # noqa: E402
+from results import Results  # noqa: E402
+
+PARTS = ("nano",)
+
+
+def arguments():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="bench/study")
+    options.add_argument("--ringshift", type=pathlib.Path, default=ROOT / "build/release/ringshift")
+    options.add_argument("--quick", action="store_true", help="two minutes: one round")
+    options.add_argument("--rounds", type=int, help="instead of 5, or 1 with --quick")
+    options.add_argument("--part", action="append", choices=PARTS, help="default: all")
+    options.add_argument("--only", action="append", metavar="COLUMN", help="default: all")
+    options.add_argument("--kernel", default="linux-686", help="linux-686 or linux-686-pae")
+    options.add_argument("--memory", default="256M")
+    options.add_argument("--tcg-cpu", default="max", help="the processor QEMU is to imitate")
+    options.add_argument("--timeout", type=float, default=600, help="seconds for one guest")
+    options.add_argument("--json", type=pathlib.Path, help="every value goes there")
+    result = options.parse_args()
+    result.rounds = result.rounds or (1 if result.quick else 5)
+    if not result.ringshift.is_file():
+        options.error(f"no program at {result.ringshift}: build it, or say --ringshift")
+    return result
+
+
+def taking_part(options, context, results):
+    chosen = []
+    for engine in columns.all_engines(context):
+        if options.only and engine.name not in options.only:
+            continue
+        reason = engine.absent()
+        if reason:
+            results.note(f"left out: {engine.name}: {reason}")
+        else:
+            chosen.append(engine)
+    results.columns = [engine.name for engine in chosen]
+    return chosen
+
+
+def progress(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def measure_nano(options, engines, results):
+    titles = {name: (title, {"vmware 2006": vmware, "pentium 4": native} if vmware else {})
+              for name, title, vmware, native in nano.ROWS}
+    for name, (title, published) in titles.items():
+        results.row("nano", name, title, "cycles", published)
+    for number in range(options.rounds):
+        for engine in engines:
+            if not engine.runs_nano or (engine.name == "bochs" and number >= 2):
+                continue  # instructions are its time: it hardly varies, and it is slow
+            progress(f"nanobenchmarks, round {number + 1} of {options.rounds}: {engine.name}")
+            try:
+                found = engine.nano()
+            except Trouble as trouble:
+                results.note(f"nanobenchmarks on {engine.name}: {trouble}")
+                continue
+            for name, values in found.items():
+                results.add(results.row("nano", name, *titles.get(name, (name, {}))[:1],
+                                        "cycles"), engine.name, values)
+            if engine.counters():
+                results.counters.setdefault("nano", {})[engine.name] = engine.counters()
+
+
+def main():
+    options = arguments()
+    parts = options.part or PARTS
+    with Stage(options.ringshift) as stage:
+        context = columns.Context(stage, options.kernel, options.memory, options.timeout,
+                                  options.tcg_cpu)
+        context.cycles_a_second = machine.cycles_a_second_by_kernel()
+        results = Results(machine.line(options.kernel, options.memory, context.cycles_a_second),
+                          {"rounds": options.rounds, "quick": options.quick})
+        engines = taking_part(options, context, results)
+        if "nano" in parts:
+            measure_nano(options, engines, results)
+    print(table.text_of(results))
+    if options.json:
+        options.json.write_text(json.dumps(results.to_json(), indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

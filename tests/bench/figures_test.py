@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""The study's arithmetic and texts: medians, ratios, the rank test, tables, what is read of a guest."""
+
+import pathlib
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench/study"))
+
+import figures  # noqa: E402
+import nano  # noqa: E402
+import table  # noqa: E402
+from console import Line, Moment  # noqa: E402
+from results import Results  # noqa: E402
+
+
+def line(text, began=0.0, ended=0.0):
+    return Line(text, Moment(began, began), Moment(ended, ended))
+
+
+class Figures(unittest.TestCase):
+    def test_median_of_nothing_is_nothing(self):
+        self.assertIsNone(figures.median([]))
+        self.assertEqual(figures.median([3, 1, 2]), 2)
+
+    def test_spread_is_half_the_quartile_distance_over_the_median(self):
+        self.assertAlmostEqual(figures.spread([8, 9, 10, 11, 12]), 0.1)
+        self.assertIsNone(figures.spread([1]))
+
+    def test_ratio_is_of_medians_and_absent_without_a_divisor(self):
+        self.assertEqual(figures.ratio([2, 4, 100], [2]), 2)
+        self.assertIsNone(figures.ratio([1], []))
+        self.assertIsNone(figures.ratio([1], [0]))
+
+    def test_samples_that_do_not_overlap_have_the_exact_chance_of_two_in_all_splits(self):
+        self.assertAlmostEqual(figures.significance([1, 2, 3, 4], [5, 6, 7, 8]), 2 / 70)
+
+    def test_equal_samples_have_chance_one(self):
+        self.assertEqual(figures.significance([5, 5, 5], [5, 5, 5]), 1.0)
+        self.assertEqual(figures.significance([], [1]), 1.0)
+
+    def test_the_test_is_symmetric(self):
+        first, second = [1.0, 4.0, 2.0, 7.0], [3.0, 9.0, 8.0]
+        self.assertAlmostEqual(figures.significance(first, second),
+                               figures.significance(second, first))
+
+    def test_many_samples_are_split_at_random_and_repeatably(self):
+        first, second = list(range(30)), [value + 0.5 for value in range(30)]
+        chance = figures.significance(first, second)
+        self.assertEqual(chance, figures.significance(first, second))
+        self.assertGreater(chance, 0.5)
+        self.assertLess(figures.significance(first, [value + 40 for value in first]), 0.001)
+
+    def test_numbers_have_three_digits_or_so(self):
+        self.assertEqual([figures.number(value) for value in (None, 12345.6, 123.4, 12.34, 1.234,
+                                                              0.1234)],
+                         ["-", "12,346", "123", "12.3", "1.23", "0.123"])
+
+
+class Nano(unittest.TestCase):
+    def test_a_result_is_in_hexadecimal(self):
+        self.assertEqual(nano.parse("nano in 00000010 00000100"), ("in", 16, 256))
+        self.assertIsNone(nano.parse("nano in 00000010"))
+        self.assertIsNone(nano.parse("nano in zz 00000100"))
+        self.assertIsNone(nano.parse("nano in 00000000 00000100"))
+
+    def test_cycles_an_operation_by_the_guests_counter(self):
+        lines = [line("nano in 10 100"), line("skip syscall"), line("nano in 10 120")]
+        self.assertEqual(nano.collect(lines), {"in": [16.0, 18.0]})
+
+    def test_from_outside_a_repetition_is_what_passes_between_two_lines(self):
+        lines = [line("nano in a 1", 0, 1), line("nano in a 1", 3, 4), line("nano out a 1", 9, 10)]
+        self.assertEqual(nano.collect_from_outside(lines, 1000), {"in": [200.0]})
+
+
+class Tables(unittest.TestCase):
+    def setUp(self):
+        self.results = Results("a machine")
+        self.results.columns = ["ringshift", "tcg", "native"]
+        row = self.results.row("nano", "in", "IN", "cycles", {"vmware 2006": 215})
+        self.results.add(row, "ringshift", [100, 100, 100])
+        self.results.add(row, "tcg", [200])
+
+    def test_a_row_has_medians_ratios_and_published_figures(self):
+        text = table.text_of(self.results)
+        row = next(part for part in text.splitlines() if part.startswith("| IN"))
+        self.assertEqual([word.strip() for word in row.strip("|").split("|")],
+                         ["IN", "cycles", "100 ±0%", "200", "0.50x", "215"])
+
+    def test_a_column_without_values_is_not_shown(self):
+        self.assertNotIn("native", table.text_of(self.results))
+
+    def test_notes_are_one_line_each_and_said_once(self):
+        for _ in range(2):
+            self.results.note("left out: bochs: not there")
+        self.assertEqual(table.text_of(self.results).count("note: left out: bochs"), 1)
+
+    def test_results_survive_json(self):
+        again = Results.from_json(self.results.to_json())
+        self.assertEqual(table.text_of(again), table.text_of(self.results))
+
+
+if __name__ == "__main__":
+    unittest.main()
