@@ -100,12 +100,13 @@ struct Execution {
   StepKind kind = StepKind::Done;
   uint8_t vector = 0;
   bool software_exception = false;
-  bool debug_trap = false;        // INT1: #DB as a trap, without bits in DR6
-  bool keep_resume_flag = false;  // IRET and task switches load RF themselves
-  bool stepping = false;          // TF or data breakpoints: one string iteration at a time
-  bool watching = false;          // DR7 enables something
-  uint32_t debug_hits = 0;        // DR6 bits of data breakpoints that this instruction hit
-  std::string message;            // StepKind::Unimplemented
+  bool debug_trap = false;         // INT1: #DB as a trap, without bits in DR6
+  bool keep_resume_flag = false;   // IRET and task switches load RF themselves
+  bool single_iterations = false;  // Interpreter::iterate_singly
+  bool stepping = false;           // TF or data breakpoints: one string iteration at a time
+  bool watching = false;           // DR7 enables something
+  uint32_t debug_hits = 0;         // DR6 bits of data breakpoints that this instruction hit
+  std::string message;             // StepKind::Unimplemented
 
   [[nodiscard]] Privilege privilege() const {
     return state.cpl == 3 ? Privilege::User : Privilege::Supervisor;

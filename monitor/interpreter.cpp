@@ -153,7 +153,7 @@ MaybeFault Interpreter::Impl::execute(bool* single_step) {
     RETURN_IF_FAULT(interp::instruction_breakpoint(x));
   }
   *single_step = (state.eflags & kFlagTf) != 0;
-  x.stepping = *single_step || x.watching;
+  x.stepping = *single_step || x.watching || x.single_iterations;
   const Operation* op = nullptr;
   RETURN_IF_FAULT(find_operation(&op));
   ++count.interpreted_instructions;
@@ -193,6 +193,8 @@ Interpreter::Interpreter(CpuContext& cpu, FpuUnitRunner& fpu)
     : impl_(std::make_unique<Impl>(cpu, fpu)) {}
 
 Interpreter::~Interpreter() = default;
+
+void Interpreter::iterate_singly() { impl_->x.single_iterations = true; }
 
 StepResult Interpreter::step() {
   Execution& x = impl_->x;

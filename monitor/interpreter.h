@@ -43,6 +43,9 @@ class Interpreter {
   // 3A 17.3.1.4).
   [[nodiscard]] StepResult step();
 
+  // From now on one iteration of a REP string instruction a step: for who compares boundaries.
+  void iterate_singly();
+
   static constexpr uint32_t kRepBatch = 4096;
 
  private:

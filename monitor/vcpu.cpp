@@ -66,6 +66,7 @@ bool Vcpu::deliver_interrupt() {
   event.vector = parts_.interrupts.acknowledge();
   event.return_eip = state.eip;
   counters().events_interrupts++;
+  if (config_.observer != nullptr) config_.observer->before_interrupt(event, state);
   deliver_event(event, state.eip);
   return true;
 }
@@ -102,9 +103,16 @@ void Vcpu::wait_halted() {
 }
 
 void Vcpu::interpret_one() {
-  GuestState& state = parts_.cpu.state;
+  const GuestState& state = parts_.cpu.state;
   const uint32_t eip = state.eip;
-  StepResult step = parts_.interpreter.step();
+  if (config_.observer != nullptr) config_.observer->before_interpreted(state);
+  finish_interpreted(parts_.interpreter.step(), eip);
+  if (config_.observer != nullptr) config_.observer->after_interpreted(state);
+}
+
+// What the instruction at `eip` asks of the loop.
+void Vcpu::finish_interpreted(const StepResult& step, uint32_t eip) {
+  GuestState& state = parts_.cpu.state;
   switch (step.kind) {
     case StepKind::Done:
       return;
@@ -116,6 +124,7 @@ void Vcpu::interpret_one() {
         prefault_address_ = GuestVirtual(step.fault.cr2);
         prefault_is_write_ = (step.fault.error_code & kPageFaultWrite) != 0;
       }
+      if (config_.observer != nullptr) config_.observer->on_guest_fault(step.fault, state);
       deliver_event(Event::from_fault(step.fault, state.eip), state.eip);
       return;
     }
@@ -314,6 +323,9 @@ void Vcpu::handle_soft_miss(const Exit& exit, Privilege privilege) {
       Coherence::Miss::Interpret) {
     return interpret_one();
   }
+  if (config_.observer != nullptr) {
+    config_.observer->on_host_fault(FaultKind::Soft, address, exit.is_write, parts_.cpu.state);
+  }
   resume_at_boundary(parts_.gate->frame().slots.exit_pc - 1);
   if (privilege == Privilege::User) note_user_work(1);
 }
@@ -347,10 +359,13 @@ void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
   constexpr uint32_t kPageFaultTrap = 14;
   const auto linear = parts_.coherence->window_address(fault.address, privilege);
   if (fault.trap_number == kPageFaultTrap && linear) {
-    if (parts_.coherence->fill_window(*linear, fault.is_write, privilege) ==
-        Coherence::Miss::Filled) {
-      return resume_at_boundary(fault.host_pc);
+    const bool filled = parts_.coherence->fill_window(*linear, fault.is_write, privilege) ==
+                        Coherence::Miss::Filled;
+    if (config_.observer != nullptr) {
+      config_.observer->on_host_fault(filled ? FaultKind::Hidden : FaultKind::Traced, *linear,
+                                      fault.is_write, parts_.cpu.state);
     }
+    if (filled) return resume_at_boundary(fault.host_pc);
     counters().faults_traced++;
   }
   if (fault.trap_number == kPageFaultTrap) handle_site_fault();

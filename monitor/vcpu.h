@@ -16,6 +16,7 @@
 #include "monitor/cpu_context.h"
 #include "monitor/event_delivery.h"
 #include "monitor/execution_mode.h"
+#include "monitor/execution_observer.h"
 #include "monitor/host_clock.h"
 #include "monitor/interpreter.h"
 #include "translator/gate.h"
@@ -39,6 +40,7 @@ struct VcpuConfig {
   uint32_t verify_every = 0;   // exits between invariant checks; 0: never
   uint32_t drop_randomly = 0;  // torture: drop all fragments every so many exits; 0: never
   bool make_links = true;
+  ExecutionObserver* observer = nullptr;
 };
 
 // What the loop drives; all owned by machine.
@@ -76,6 +78,7 @@ class Vcpu {
   bool deliver_interrupt();
   void wait_halted();
   void interpret_one();
+  void finish_interpreted(const StepResult& step, uint32_t eip);
   void deliver_event(const Event& event, uint32_t instruction_eip);
   void run_translated();
   void prepare_slots(Privilege privilege);

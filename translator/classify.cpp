@@ -237,8 +237,10 @@ bool ends_unit(Family family) {
   }
 }
 
-Classification classify(const GuestInstruction& instruction, Privilege privilege,
-                        const TranslatorFeatures& features) {
+namespace {
+
+Classification classify_as_run(const GuestInstruction& instruction, Privilege privilege,
+                               const TranslatorFeatures& features) {
   const ZydisDecodedInstruction& facts = instruction.facts;
   // 82 /n, an alias of 80 /n, does not exist in 64-bit code.
   if (facts.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && facts.opcode == 0x82) return kInterpret;
@@ -281,6 +283,15 @@ Classification classify(const GuestInstruction& instruction, Privilege privilege
     default:
       return listed;
   }
+}
+
+}  // namespace
+
+Classification classify(const GuestInstruction& instruction, Privilege privilege,
+                        const TranslatorFeatures& features) {
+  const Classification usual = classify_as_run(instruction, privilege, features);
+  const bool left = features.interpret_inline && usual.treatment == Treatment::Inline;
+  return left ? kInterpret : usual;
 }
 
 }  // namespace ringshift

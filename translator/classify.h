@@ -16,6 +16,8 @@ struct Classification {
 // raises #UD.
 struct TranslatorFeatures {
   bool sse2_and_later = true;
+  // For who counts executions: what would be Inline is left to the interpreter, one exit each.
+  bool interpret_inline = false;
 };
 
 [[nodiscard]] Classification classify(const GuestInstruction& instruction, Privilege privilege,
