@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
@@ -28,6 +29,8 @@ bool PortBus::claim(uint16_t first, uint32_t count, PortDevice& device, std::str
   ranges_.emplace(first, Range{first, count, &device, std::move(name)});
   return true;
 }
+
+void PortBus::release(uint16_t first) { CHECK(ranges_.erase(first) == 1); }
 
 const PortBus::Range* PortBus::find(uint16_t port) const {
   auto after = ranges_.upper_bound(port);
@@ -93,6 +96,25 @@ bool MemoryBus::claim(GuestPhysical first, uint64_t bytes, MemoryDevice& device,
   if (find(first) != nullptr) return false;
   ranges_.emplace(first, Range{first, bytes, &device, std::move(name)});
   return true;
+}
+
+void MemoryBus::release(GuestPhysical first) { CHECK(ranges_.erase(first) == 1); }
+
+const MemoryBus::Range* MemoryBus::find_page(GuestPhysical page) const {
+  const Range* range = find(page);
+  return range != nullptr && range->bytes - (page - range->first) >= kPageSize ? range : nullptr;
+}
+
+const uint8_t* MemoryBus::readable_page(GuestPhysical page) const {
+  const Range* range = find_page(page);
+  const uint8_t* bytes = range != nullptr ? range->device->readable_bytes() : nullptr;
+  return bytes != nullptr ? bytes + (page - range->first) : nullptr;
+}
+
+uint8_t* MemoryBus::writable_page(GuestPhysical page) const {
+  const Range* range = find_page(page);
+  uint8_t* bytes = range != nullptr ? range->device->writable_bytes() : nullptr;
+  return bytes != nullptr ? bytes + (page - range->first) : nullptr;
 }
 
 const MemoryBus::Range* MemoryBus::find(GuestPhysical address) const {

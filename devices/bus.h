@@ -17,6 +17,8 @@ class PortBus {
   // Claims [first, first+count). Returns false (and changes nothing) if any port has an owner
   // already.
   [[nodiscard]] bool claim(uint16_t first, uint32_t count, PortDevice& device, std::string name);
+  // Gives back the range that begins at `first`. Pre: it was claimed.
+  void release(uint16_t first);
   // An access wider than the owner's range is split into bytes, as the ISA bus splits it.
   [[nodiscard]] uint32_t read(uint16_t port, AccessWidth width);
   void write(uint16_t port, AccessWidth width, uint32_t value);
@@ -36,6 +38,12 @@ class MemoryBus {
  public:
   [[nodiscard]] bool claim(GuestPhysical first, uint64_t bytes, MemoryDevice& device,
                            std::string name);
+  // Gives back the range that begins at `first`. Pre: it was claimed.
+  void release(GuestPhysical first);
+  // The bytes of the page at `page`, where the device that has all of it lets them be read, or
+  // written, without a call (device.h); otherwise null.
+  [[nodiscard]] const uint8_t* readable_page(GuestPhysical page) const;
+  [[nodiscard]] uint8_t* writable_page(GuestPhysical page) const;
   // Is any byte of [address, address+1) claimed by a device?
   [[nodiscard]] bool claims(GuestPhysical address) const;
   [[nodiscard]] uint32_t read(GuestPhysical address, AccessWidth width);
@@ -49,6 +57,7 @@ class MemoryBus {
     std::string name;
   };
   [[nodiscard]] const Range* find(GuestPhysical address) const;
+  [[nodiscard]] const Range* find_page(GuestPhysical page) const;
   std::map<GuestPhysical, Range> ranges_;
 };
 

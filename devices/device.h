@@ -23,6 +23,10 @@ class MemoryDevice {
   // offset: bytes from the start of the claimed guest-physical range.
   [[nodiscard]] virtual uint32_t read(uint64_t offset, AccessWidth width) = 0;
   virtual void write(uint64_t offset, AccessWidth width, uint32_t value) = 0;
+  // The bytes that read() and write() would reach, from offset 0 on, if such an access has no other
+  // effect: whoever has the pointer may do without the call. They stay until the range is released.
+  [[nodiscard]] virtual const uint8_t* readable_bytes() const { return nullptr; }
+  [[nodiscard]] virtual uint8_t* writable_bytes() { return nullptr; }
 };
 
 }  // namespace ringshift

@@ -145,7 +145,11 @@ Run plain_run(Execution& x, const Operation& op, SegmentRegister segment, Gpr nu
   }
   run.linear = GuestVirtual(cache.base + offset);
   if (x.memory.translate(run.linear, access, x.privilege(), &run.physical)) return run;
-  if (!x.memory.physical().is_ram(GuestPhysicalPage::of(run.physical))) return run;
+  const GuestPhysicalPage page = GuestPhysicalPage::of(run.physical);
+  const bool plain = access == AccessKind::Write
+                         ? x.memory.physical().writable_page(page) != nullptr
+                         : x.memory.physical().readable_page(page) != nullptr;
+  if (!plain) return run;
   run.bytes = std::min(bytes, kPageSize - run.linear.offset_in_page());
   return run;
 }

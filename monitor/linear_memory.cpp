@@ -107,17 +107,24 @@ MaybeFault LinearMemory::fill(GuestVirtual address, AccessKind access, Privilege
   ++counters().tlb_fills;
   GuestPhysical base = physical_.masked(result.translation.physical).page_base();
   GuestPhysicalPage page = GuestPhysicalPage::of(base);
-  // Device pages, and watched pages for writing, keep their translation but no host pointer.
-  bool direct =
-      physical_.is_ram(page) && (access != AccessKind::Write || !physical_.is_watched(page));
   TlbEntry& entry = slot(address, access, privilege);
-  entry.tag = tag_of(address) | (direct ? 0 : kTagNoHost);
-  entry.host = direct ? physical_.ram().at(base) : nullptr;
+  entry.host = host_page(page, access);
+  entry.tag = tag_of(address) | (entry.host != nullptr ? 0 : kTagNoHost);
   entry.physical = base;
   if (result.translation.page_bytes != kPageSize) {
     large_regions_.set(address.value() >> kLargeRegionShift);
   }
   return kNoFault;
+}
+
+// Pages of devices that want to see each access, and watched pages for writing, keep their
+// translation but no host pointer.
+uint8_t* LinearMemory::host_page(GuestPhysicalPage page, AccessKind access) const {
+  if (access == AccessKind::Write) {
+    return physical_.is_watched(page) ? nullptr : physical_.writable_page(page);
+  }
+  // Nothing is written through the entry of a read or a fetch (slot()).
+  return const_cast<uint8_t*>(physical_.readable_page(page));
 }
 
 void LinearMemory::flush() {

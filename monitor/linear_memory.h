@@ -120,6 +120,7 @@ class LinearMemory {
   [[nodiscard]] MaybeFault probe(GuestVirtual address, uint32_t length, AccessKind access,
                                  Privilege privilege);
   [[nodiscard]] MaybeFault fill(GuestVirtual address, AccessKind access, Privilege privilege);
+  [[nodiscard]] uint8_t* host_page(GuestPhysicalPage page, AccessKind access) const;
   void drop_page(GuestVirtual address);
   void drop_region(GuestVirtual address);
 

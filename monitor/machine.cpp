@@ -25,6 +25,12 @@ class FileSerial final : public SerialBackend {
   ~FileSerial() override { std::fclose(file_); }
   FileSerial(const FileSerial&) = delete;
   FileSerial& operator=(const FileSerial&) = delete;
+  static std::unique_ptr<FileSerial> create(const std::string& path, std::string* error) {
+    std::FILE* file = std::fopen(path.c_str(), "wb");
+    if (file != nullptr) return std::make_unique<FileSerial>(file);
+    *error = "cannot write " + path + ": " + std::strerror(errno);
+    return nullptr;
+  }
   void transmit(uint8_t byte) override {
     std::fputc(byte, file_);
     if (byte == '\n') std::fflush(file_);
@@ -62,11 +68,7 @@ bool Machine::build(std::string* error) {
   reset(state());
   // The guest's TSC starts at zero with the machine.
   state().tsc_offset = 0 - static_cast<uint64_t>(__rdtsc());
-  const BootResult booted = boot_guest(config_.boot, *memory_, state());
-  if (!booted.ok) {
-    *error = booted.error;
-    return false;
-  }
+  if (!boot(error)) return false;
   linear_->flush();
   coherence_->on_paging_mode_changed();
   VcpuParts parts{.cpu = *cpu_,
@@ -84,6 +86,13 @@ bool Machine::build(std::string* error) {
                       }};
   vcpu_ = std::make_unique<Vcpu>(parts, config_.vcpu);
   return true;
+}
+
+bool Machine::boot(std::string* error) {
+  if (has_firmware()) return true;  // the processor begins at its reset vector
+  const BootResult booted = boot_guest(config_.boot, *memory_, state());
+  if (!booted.ok) *error = booted.error;
+  return booted.ok;
 }
 
 bool Machine::build_processor(std::string* error) {
@@ -113,22 +122,14 @@ bool Machine::build_processor(std::string* error) {
   return true;
 }
 
-bool Machine::build_board(std::string* error) {
-  clock_ = HostClock::create(error);
-  if (clock_ == nullptr) return false;
+bool Machine::build_console(std::string* error) {
   switch (config_.serial) {
     case SerialTarget::None:
       serial_ = std::make_unique<NullSerial>();
       break;
-    case SerialTarget::File: {
-      std::FILE* file = std::fopen(config_.serial_path.c_str(), "wb");
-      if (file == nullptr) {
-        *error = "cannot write " + config_.serial_path + ": " + std::strerror(errno);
-        return false;
-      }
-      serial_ = std::make_unique<FileSerial>(file);
-      break;
-    }
+    case SerialTarget::File:
+      serial_ = FileSerial::create(config_.serial_path, error);
+      return serial_ != nullptr;
     case SerialTarget::Console: {
       HostConsoleConfig console;
       console.input = config_.raw_console ? 0 : -1;
@@ -143,6 +144,35 @@ bool Machine::build_board(std::string* error) {
       break;
     }
   }
+  return true;
+}
+
+void Machine::on_memory_map_changed() {
+  linear_->flush();
+  coherence_->on_a20_changed();
+}
+
+bool Machine::build_pci(std::string* error) {
+  PciBoardConfig pci;
+  if (!read_bios(config_.firmware.bios_path, &pci.firmware, error)) return false;
+  if (!read_video_bios(config_.firmware.video_bios_path, &pci.video_rom, error)) return false;
+  if (!config_.firmware_log.empty()) {
+    firmware_log_ = FileSerial::create(config_.firmware_log, error);
+    if (firmware_log_ == nullptr) return false;
+  }
+  pci.firmware_log = firmware_log_.get();
+  pci.on_memory_map_changed = [this] { on_memory_map_changed(); };
+  pci.on_power_off = [this] { vcpu_->request_stop(StopReason::Halted); };
+  pci.on_reset = [this] { vcpu_->request_stop(StopReason::Reset); };
+  const BoardSurroundings on{*clock_, ports_, memory_bus_, *memory_, *physical_};
+  pci_ = std::make_unique<PciBoard>(on, *board_, std::move(pci));
+  describe_machine(config_.firmware, config_.memory_bytes, pci_->fw_cfg(), board_->rtc());
+  return true;
+}
+
+bool Machine::build_board(std::string* error) {
+  clock_ = HostClock::create(error);
+  if (clock_ == nullptr || !build_console(error)) return false;
   PcBoardConfig board;
   board.ram_bytes = config_.memory_bytes;
   board.epoch_seconds = std::time(nullptr);
@@ -156,13 +186,12 @@ bool Machine::build_board(std::string* error) {
   board.on_a20 = [this](bool enabled) {
     if (physical_->a20() == enabled) return;
     physical_->set_a20(enabled);
-    linear_->flush();
-    coherence_->on_a20_changed();
+    on_memory_map_changed();
   };
   board_ = std::make_unique<PcBoard>(*clock_, ports_, memory_bus_, board);
   board_->interrupts().set_on_output([this] { attention_.raise(); });
   board_->serial(0).set_on_room([this] { attention_.raise(); });
-  return true;
+  return !has_firmware() || build_pci(error);
 }
 
 void Machine::service_host() {
@@ -196,6 +225,7 @@ void Machine::print_state() const {
 
 Machine::~Machine() {
   // The console gives the terminal back while signals still find us; then nobody may.
+  pci_.reset();
   board_.reset();
   serial_.reset();
   HostSignals::uninstall();

@@ -12,8 +12,10 @@
 #include "devices/bus.h"
 #include "devices/host_console.h"
 #include "devices/pc_board.h"
+#include "devices/pci_board.h"
 #include "monitor/attention.h"
 #include "monitor/boot.h"
+#include "monitor/boot_firmware.h"
 #include "monitor/coherence.h"
 #include "monitor/cpu_context.h"
 #include "monitor/host_clock.h"
@@ -31,7 +33,9 @@ namespace ringshift {
 enum class SerialTarget : uint8_t { Console, None, File };
 
 struct MachineConfig {
-  BootRequest boot;
+  BootRequest boot;  // ignored if there is firmware
+  FirmwareRequest firmware;
+  std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
   uint64_t memory_bytes = 128U << 20;
   CpuModel cpu;
   VcpuConfig vcpu;
@@ -80,7 +84,12 @@ class Machine {
   explicit Machine(const MachineConfig& config) : config_(config) {}
   [[nodiscard]] bool build(std::string* error);
   [[nodiscard]] bool build_processor(std::string* error);
+  [[nodiscard]] bool build_console(std::string* error);
   [[nodiscard]] bool build_board(std::string* error);
+  [[nodiscard]] bool build_pci(std::string* error);
+  [[nodiscard]] bool boot(std::string* error);
+  [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
+  void on_memory_map_changed();
   void service_host();
 
   MachineConfig config_;
@@ -102,7 +111,9 @@ class Machine {
   std::unique_ptr<HostClock> clock_;
   std::unique_ptr<SerialBackend> serial_;
   HostConsole* console_ = nullptr;  // serial_, if it is the console
+  std::unique_ptr<SerialBackend> firmware_log_;
   std::unique_ptr<PcBoard> board_;
+  std::unique_ptr<PciBoard> pci_;  // null: no PCI bus
   std::unique_ptr<Vcpu> vcpu_;
   uint8_t debug_exit_value_ = 0;
   std::atomic<bool> quit_{false};  // set by the console's reader thread

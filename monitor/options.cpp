@@ -196,6 +196,21 @@ bool apply_source(TranslateOptions* options, std::string* problem) {
   return true;
 }
 
+// A guest comes as a kernel, or from a medium that firmware boots.
+bool apply_firmware(RunOptions* options, std::string* problem) {
+  const bool has_kernel = !options->machine.boot.kernel_path.empty();
+  FirmwareRequest& firmware = options->machine.firmware;
+  if (!has_kernel && firmware.bios_path.empty()) {
+    *problem = "--kernel or --bios is required";
+    return false;
+  }
+  if (has_kernel && !firmware.bios_path.empty()) {
+    *problem = "--kernel and --bios exclude each other";
+    return false;
+  }
+  return true;
+}
+
 // What a command needs to put a guest into memory.
 void add_guest_options(CLI::App& command, RunOptions* options) {
   BootRequest& boot = options->machine.boot;
@@ -233,6 +248,21 @@ void add_guest_options(CLI::App& command, RunOptions* options) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->group("Processor");
+}
+
+void add_firmware_options(CLI::App& command, RunOptions* options) {
+  FirmwareRequest& firmware = options->machine.firmware;
+  command
+      .add_option("--bios", firmware.bios_path,
+                  "BIOS image to begin with, in place of a kernel: Debian's\n"
+                  "/usr/share/seabios/bios-256k.bin")
+      ->type_name("FILE")
+      ->group("Guest");
+  command
+      .add_option("--firmware-log", options->machine.firmware_log,
+                  "what the BIOS prints at port 0x402")
+      ->type_name("FILE")
+      ->group("Reports");
 }
 
 void add_report_options(CLI::App& command, RunOptions* options) {
@@ -329,6 +359,7 @@ void add_run_options(CLI::App& command, RunOptions* options) {
       ->group("Devices");
   command.add_flag("--no-reboot", options->no_reboot, "end when the guest resets (exit code 6)")
       ->group("Guest");
+  add_firmware_options(command, options);
   add_report_options(command, options);
 }
 
@@ -362,10 +393,7 @@ void add_translate_options(CLI::App& command, TranslateOptions* options) {
 }
 
 bool finish_run_options(RunOptions* options, std::string* problem) {
-  if (options->machine.boot.kernel_path.empty()) {
-    *problem = "--kernel is required";
-    return false;
-  }
+  if (!apply_firmware(options, problem)) return false;
   return finish_guest_options(options, problem);
 }
 

@@ -51,8 +51,8 @@ void PhysicalMemory::write(GuestPhysical address, const void* bytes, uint32_t le
 }
 
 void PhysicalMemory::read_within_page(GuestPhysical address, uint8_t* bytes, uint32_t length) {
-  if (is_ram(GuestPhysicalPage::of(address))) {
-    load_bytes(bytes, ram_.at(address), length);
+  if (const uint8_t* page = readable_page(GuestPhysicalPage::of(address))) {
+    load_bytes(bytes, page + address.offset_in_page(), length);
   } else {
     read_device(address, bytes, length);
   }
@@ -92,6 +92,35 @@ void PhysicalMemory::write_device(GuestPhysical address, const uint8_t* bytes, u
     address += part;
     bytes += part;
     length -= part;
+  }
+}
+
+const uint8_t* PhysicalMemory::readable_page(GuestPhysicalPage page) const {
+  const GuestPhysical base = masked(page.address());
+  return is_ram(page) ? ram_.at(base) : bus_.readable_page(base);
+}
+
+uint8_t* PhysicalMemory::writable_page(GuestPhysicalPage page) const {
+  const GuestPhysical base = masked(page.address());
+  return is_ram(page) ? ram_.at(base) : bus_.writable_page(base);
+}
+
+void PhysicalMemory::read_ram(uint64_t address, std::span<uint8_t> bytes) {
+  const uint64_t present =
+      address < ram_.size() ? std::min(bytes.size(), ram_.size() - address) : 0;
+  if (present != 0) std::memcpy(bytes.data(), ram_.at(GuestPhysical(address)), present);
+  std::fill(bytes.begin() + static_cast<ptrdiff_t>(present), bytes.end(), uint8_t{0xff});
+}
+
+void PhysicalMemory::write_ram(uint64_t address, std::span<const uint8_t> bytes) {
+  while (!bytes.empty() && address < ram_.size()) {
+    const GuestPhysical at(address);
+    const auto length =
+        static_cast<uint32_t>(std::min<uint64_t>(bytes.size(), kPageSize - at.offset_in_page()));
+    std::memcpy(ram_.at(at), bytes.data(), length);
+    if (is_watched(GuestPhysicalPage::of(at))) observer_->on_write(at, length);
+    address += length;
+    bytes = bytes.subspan(length);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "devices/bus.h"
+#include "devices/dma_memory.h"
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/guest_memory.h"
 #include "shadowmmu/walker.h"
@@ -24,7 +25,7 @@ class WriteObserver {
   virtual void on_write(GuestPhysical address, uint32_t length) = 0;
 };
 
-class PhysicalMemory final : public PageTableMemory {
+class PhysicalMemory final : public PageTableMemory, public DmaMemory {
  public:
   PhysicalMemory(GuestMemory& ram, MemoryBus& bus) : ram_(ram), bus_(bus) {}
   void set_observer(WriteObserver* observer) { observer_ = observer; }
@@ -49,6 +50,15 @@ class PhysicalMemory final : public PageTableMemory {
   // aligned pieces of at most four bytes, lowest address first.
   void read(GuestPhysical address, void* bytes, uint32_t length);
   void write(GuestPhysical address, const void* bytes, uint32_t length);
+
+  // Host bytes of a page, A20 applied, that may be read (written) in place of a call: RAM, or a
+  // device's own bytes (device.h). Null where every access must come here.
+  [[nodiscard]] const uint8_t* readable_page(GuestPhysicalPage page) const;
+  [[nodiscard]] uint8_t* writable_page(GuestPhysicalPage page) const;
+
+  // DmaMemory: RAM as bus masters reach it, under whatever devices claim there and past A20.
+  void read_ram(uint64_t address, std::span<uint8_t> bytes) override;
+  void write_ram(uint64_t address, std::span<const uint8_t> bytes) override;
 
   // For the walker: page tables are looked for in RAM only; anywhere else reads all ones.
   [[nodiscard]] uint32_t read_entry32(GuestPhysical address) override;

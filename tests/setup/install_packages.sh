@@ -11,6 +11,7 @@ packages=(
   libzydis-dev libasmjit-dev libboost-dev libfmt-dev libcli11-dev nlohmann-json3-dev
   libgtest-dev libbenchmark-dev
   clang clang-format clang-tidy libclang-rt-14-dev
+  seabios
   nasm cpio python3 ca-certificates util-linux
   qemu-system-x86 bochs bochs-term bochsbios vgabios gcc-multilib
 )

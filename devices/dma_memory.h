@@ -1,0 +1,19 @@
+// DmaMemory: guest RAM as a bus master reaches it.
+// Owns: nothing. Whoever watches a page is told of writes (M2), which GuestMemory itself does not
+// do. Addresses beyond RAM read all ones and swallow writes. Called by: devices that move data.
+// Implemented by: PhysicalMemory, tests. See docs/devices.md.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace ringshift {
+
+class DmaMemory {
+ public:
+  virtual ~DmaMemory() = default;
+  virtual void read_ram(uint64_t address, std::span<uint8_t> bytes) = 0;
+  virtual void write_ram(uint64_t address, std::span<const uint8_t> bytes) = 0;
+};
+
+}  // namespace ringshift

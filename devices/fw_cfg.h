@@ -1,0 +1,73 @@
+// FwCfg: the firmware configuration port of the QEMU PC: named items that firmware reads by byte or
+// by DMA. Owns: the items. Does not own: guest RAM. Called by: bus (ports 0x510-0x51b), boot wiring
+// (add). Everything that the guest names is checked: a bad request sets the error bit.
+// See docs/devices.md; "QEMU Firmware Configuration (fw_cfg) Device" specification.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "devices/byte_ports.h"
+#include "devices/dma_memory.h"
+
+namespace ringshift {
+
+// The items with a fixed number that a PC BIOS reads.
+enum class FwCfgItem : uint16_t {
+  Signature = 0x00,
+  Interface = 0x01,
+  RamSize = 0x03,
+  CpuCount = 0x05,
+  BootMenu = 0x0e,
+  MaxCpus = 0x0f,
+  Directory = 0x19,
+};
+
+class FwCfg {
+ public:
+  explicit FwCfg(DmaMemory& memory);
+
+  void add(FwCfgItem item, std::vector<uint8_t> bytes);
+  // A file of the directory. Pre: name has at most 55 characters and is new; room for 64 files.
+  void add_file(const std::string& name, std::vector<uint8_t> bytes);
+
+  [[nodiscard]] PortDevice& ports() { return ports_; }          // 0x510-0x511
+  [[nodiscard]] PortDevice& dma_ports() { return dma_ports_; }  // 0x514-0x51b
+
+ private:
+  class Selector final : public PortDevice {
+   public:
+    explicit Selector(FwCfg& owner) : owner_(owner) {}
+    [[nodiscard]] uint32_t read(uint16_t offset, AccessWidth width) override;
+    void write(uint16_t offset, AccessWidth width, uint32_t value) override;
+
+   private:
+    FwCfg& owner_;
+  };
+
+  void select(uint16_t item);
+  [[nodiscard]] uint8_t next_byte();
+  void write_dma_address(uint16_t offset, uint8_t value);
+  void run_dma();
+  void copy_out(uint64_t address, uint32_t length);
+  void rebuild_directory();
+
+  struct File {
+    std::string name;
+    uint16_t item;
+    uint32_t bytes;
+  };
+
+  DmaMemory& memory_;
+  std::map<uint16_t, std::vector<uint8_t>> items_;
+  std::vector<File> files_;
+  const std::vector<uint8_t>* selected_ = nullptr;
+  uint64_t position_ = 0;
+  uint64_t dma_address_ = 0;
+  Selector ports_;
+  PortWindow dma_ports_;
+};
+
+}  // namespace ringshift

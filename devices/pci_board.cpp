@@ -1,0 +1,47 @@
+#include "devices/pci_board.h"
+
+#include <utility>
+
+#include "shadowmmu/base/check.h"
+
+namespace ringshift {
+namespace {
+
+// Firmware looks for this value before it prints.
+constexpr uint8_t kLogPresent = 0xe9;
+
+}  // namespace
+
+PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig config)
+    : buses_{on.ports, on.memory, std::move(config.on_memory_map_changed)},
+      host_(board.interrupts(), std::move(config.on_reset)),
+      firmware_(config.firmware.empty()
+                    ? nullptr
+                    : std::make_unique<FirmwareMemory>(std::move(config.firmware), on.ram, on.dma,
+                                                       on.memory)),
+      host_bridge_(buses_, firmware_.get()),
+      isa_bridge_(buses_, host_),
+      power_(buses_, on.clock, host_.system_control_wire(), std::move(config.on_power_off)),
+      display_(buses_, std::move(config.video_rom)),
+      fw_cfg_(on.dma),
+      log_port_([](uint16_t) { return kLogPresent; },
+                [log = config.firmware_log](uint16_t, uint8_t value) { log->transmit(value); }) {
+  host_.attach(0, 0, host_bridge_);
+  host_.attach(1, 0, isa_bridge_);
+  host_.attach(1, 3, power_);
+  host_.attach(2, 0, display_.function());
+  claim_ports(on.ports, firmware_ != nullptr);
+  if (config.firmware_log != nullptr) CHECK(on.ports.claim(0x402, 1, log_port_, "firmware log"));
+}
+
+void PciBoard::claim_ports(PortBus& ports, bool with_firmware) {
+  CHECK(ports.claim(0x1ce, 4, display_.ports(), "display"));
+  CHECK(ports.claim(0xcf8, 8, host_, "pci configuration"));
+  CHECK(ports.claim(0xb2, 2, power_.command_ports(), "power management command"));
+  CHECK(ports.claim(0xafe0, 4, power_.event_ports(), "general purpose events"));
+  if (!with_firmware) return;
+  CHECK(ports.claim(0x510, 2, fw_cfg_.ports(), "firmware configuration"));
+  CHECK(ports.claim(0x514, 8, fw_cfg_.dma_ports(), "firmware configuration dma"));
+}
+
+}  // namespace ringshift

@@ -1,0 +1,68 @@
+// PciBoard: what a machine with firmware or disks has besides the AT board: the PCI bus with its
+// chip set, the firmware's memory and configuration port. Owns: those. Does not own: the AT board,
+// RAM, the buses. Called by: machine. Keeps: D1.
+// See docs/devices.md for the same as a table.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "devices/bochs_display.h"
+#include "devices/bus.h"
+#include "devices/byte_ports.h"
+#include "devices/dma_memory.h"
+#include "devices/firmware_memory.h"
+#include "devices/fw_cfg.h"
+#include "devices/pc_board.h"
+#include "devices/pci_chipset.h"
+#include "devices/pci_host.h"
+#include "devices/serial_backend.h"
+#include "shadowmmu/guest_memory.h"
+
+namespace ringshift {
+
+struct PciBoardConfig {
+  std::vector<uint8_t> firmware;          // empty: none
+  std::vector<uint8_t> video_rom;         // empty: none
+  SerialBackend* firmware_log = nullptr;  // what firmware prints for its developers, port 0x402
+  std::function<void()> on_memory_map_changed;  // the three run inside a port write: take note only
+  std::function<void()> on_power_off;
+  std::function<void()> on_reset;
+};
+
+// What the board is put on.
+struct BoardSurroundings {
+  VirtualClock& clock;
+  PortBus& ports;
+  MemoryBus& memory;
+  GuestMemory& ram;
+  DmaMemory& dma;
+};
+
+class PciBoard {
+ public:
+  PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig config);
+  PciBoard(const PciBoard&) = delete;
+  PciBoard& operator=(const PciBoard&) = delete;
+
+  [[nodiscard]] FwCfg& fw_cfg() { return fw_cfg_; }
+  [[nodiscard]] PciHost& host() { return host_; }
+  [[nodiscard]] BochsDisplay& display() { return display_; }
+
+ private:
+  void claim_ports(PortBus& ports, bool with_firmware);
+
+  PciBuses buses_;
+  PciHost host_;
+  std::unique_ptr<FirmwareMemory> firmware_;  // null: none
+  HostBridge host_bridge_;
+  IsaBridge isa_bridge_;
+  PowerManagement power_;
+  BochsDisplay display_;
+  FwCfg fw_cfg_;
+  PortWindow log_port_;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,36 @@
+// Firmware boot: the BIOS image, and what the firmware is told about the machine.
+// Owns: nothing; reads files, fills the configuration port. Called by: machine, once, before the
+// guest's first instruction, which is the one at the reset vector. Images are hostile input: any
+// failure is one line that names the file. See docs/devices.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "devices/fw_cfg.h"
+#include "devices/rtc_cmos.h"
+
+namespace ringshift {
+
+// Where Debian's seabios package puts its images.
+inline constexpr char kDefaultBios[] = "/usr/share/seabios/bios-256k.bin";
+inline constexpr char kDefaultVideoBios[] = "/usr/share/seabios/vgabios-stdvga.bin";
+
+struct FirmwareRequest {
+  std::string bios_path;  // empty: no firmware, a kernel is entered directly
+  std::string video_bios_path = kDefaultVideoBios;
+  std::string boot_order = "cad";  // a: floppy, c: hard disk, d: CD-ROM, n: network
+  bool boot_menu = false;
+};
+
+// Both read a whole file; false with one line in *error.
+[[nodiscard]] bool read_bios(const std::string& path, std::vector<uint8_t>* bytes,
+                             std::string* error);
+[[nodiscard]] bool read_video_bios(const std::string& path, std::vector<uint8_t>* bytes,
+                                   std::string* error);
+// Memory map, processors, boot order.
+void describe_machine(const FirmwareRequest& request, uint64_t ram_bytes, FwCfg& fw_cfg,
+                      RtcCmos& cmos);
+
+}  // namespace ringshift
