@@ -1,5 +1,7 @@
 #include "monitor/command_line.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
@@ -64,6 +66,13 @@ void print_stats(const RunOptions& options, Machine& machine, Nanoseconds starte
   std::fflush(file);
 }
 
+// A file has the newest statistics only; what is printed elsewhere is printed again.
+void begin_report_again(const RunOptions& options, std::FILE* file) {
+  if (options.stats_path.empty()) return;
+  std::rewind(file);
+  (void)!ftruncate(fileno(file), 0);
+}
+
 int exit_code_of(const MachineOutcome& outcome) {
   switch (outcome.reason) {
     case StopReason::Running:
@@ -88,15 +97,21 @@ int run_machine(const RunOptions& options) {
   if (report == nullptr) {
     return fail("--stats-file: cannot write " + options.stats_path + ": " + std::strerror(errno));
   }
+  MachineConfig config = options.machine;
+  config.on_report = [&](Machine& machine) {
+    begin_report_again(options, report.get());
+    print_stats(options, machine, started, report.get());
+  };
   while (true) {
     std::string error;
-    const std::unique_ptr<Machine> machine = Machine::create(options.machine, &error);
+    const std::unique_ptr<Machine> machine = Machine::create(config, &error);
     if (machine == nullptr) return fail(error);
     const MachineOutcome outcome = machine->run();
     if (outcome.reason == StopReason::Reset && !options.no_reboot) continue;
     if (options.dump_screen) {
       std::fprintf(stderr, "%s", machine->board().vga().dump_text().c_str());
     }
+    begin_report_again(options, report.get());
     print_stats(options, *machine, started, report.get());
     return exit_code_of(outcome);
   }

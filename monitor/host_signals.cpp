@@ -20,6 +20,7 @@ std::atomic<Gate*> g_gate{nullptr};
 std::atomic<Attention*> g_attention{nullptr};
 
 std::atomic<bool> g_termination{false};
+std::atomic<bool> g_report{false};
 
 constexpr std::array<int, 3> kTerminationSignals = {SIGTERM, SIGHUP, SIGINT};
 constexpr std::array<int, 5> kFaultSignals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
@@ -66,6 +67,12 @@ void on_termination(int signal) {
   on_attention(signal);
 }
 
+// async-signal-safe
+void on_report_request(int signal) {
+  g_report.store(true);
+  on_attention(signal);
+}
+
 bool install_alternate_stack(std::string* error) {
   alignas(16) static std::array<std::byte, kAlternateStackBytes> stack;
   stack_t description{};
@@ -81,6 +88,8 @@ bool install_alternate_stack(std::string* error) {
 }  // namespace
 
 bool HostSignals::termination_requested() { return g_termination.load(); }
+
+bool HostSignals::take_report_request() { return g_report.exchange(false); }
 
 int HostSignals::attention_signal() { return SIGRTMIN + 1; }
 
@@ -101,6 +110,8 @@ bool HostSignals::install(Gate* gate, Attention* attention, std::string* error) 
   for (int signal : kTerminationSignals) {
     if (sigaction(signal, &action, nullptr) != 0) return false;
   }
+  action.sa_handler = on_report_request;
+  if (sigaction(SIGUSR1, &action, nullptr) != 0) return false;
   action.sa_handler = on_attention;
   return sigaction(attention_signal(), &action, nullptr) == 0;
 }
@@ -110,6 +121,7 @@ void HostSignals::uninstall() {
   action.sa_handler = SIG_DFL;
   for (int signal : kFaultSignals) sigaction(signal, &action, nullptr);
   for (int signal : kTerminationSignals) sigaction(signal, &action, nullptr);
+  sigaction(SIGUSR1, &action, nullptr);
   action.sa_handler = SIG_IGN;  // a timer's last signal may still be on its way
   sigaction(attention_signal(), &action, nullptr);
   g_gate.store(nullptr);

@@ -21,6 +21,9 @@ class HostSignals {
   // SIGTERM, SIGHUP or SIGINT has asked us to end; the vCPU loop looks at each attention.
   [[nodiscard]] static bool termination_requested();
 
+  // SIGUSR1 has asked for the statistics as they are; asking for it forgets it.
+  [[nodiscard]] static bool take_report_request();
+
   // The signal that means "attention": sent by the timer to the vCPU thread.
   [[nodiscard]] static int attention_signal();
 };

@@ -196,6 +196,7 @@ bool Machine::build_board(std::string* error) {
 
 void Machine::service_host() {
   if (quit_.load()) vcpu_->request_stop(StopReason::Quit);
+  if (HostSignals::take_report_request() && config_.on_report) config_.on_report(*this);
   if (console_ == nullptr || !console_->has_input()) return;
   console_->deliver_input(
       [this](std::span<const uint8_t> bytes) { return board_->serial(0).receive(bytes); });

@@ -30,6 +30,8 @@
 
 namespace ringshift {
 
+class Machine;
+
 enum class SerialTarget : uint8_t { Console, None, File };
 
 struct MachineConfig {
@@ -41,8 +43,9 @@ struct MachineConfig {
   VcpuConfig vcpu;
   TranslatorConfig translator;
   SerialTarget serial = SerialTarget::Console;
-  std::string serial_path;  // SerialTarget::File: what the guest prints goes there
-  bool raw_console = true;  // read our standard input as the guest's serial input
+  std::string serial_path;                  // SerialTarget::File: what the guest prints goes there
+  std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
+  bool raw_console = true;                  // read our standard input as the guest's serial input
 };
 
 // How a run ended.

@@ -7,20 +7,25 @@ usage: python3 bench/study [--quick] [--json FILE] [--page FILE.html]
 import argparse
 import json
 import pathlib
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import engines as columns  # noqa: E402
+import guests  # noqa: E402
 import machine  # noqa: E402
+import macro  # noqa: E402
 import nano  # noqa: E402
 import table  # noqa: E402
+import workloads  # noqa: E402
 from console import Trouble  # noqa: E402
-from places import ROOT, Stage  # noqa: E402
+from places import ROOT, Stage, guests_folder  # noqa: E402
 from results import Results  # noqa: E402
 
-PARTS = ("nano",)
+PARTS = ("nano", "macro")
+QUICK_SECONDS, FULL_SECONDS = 0.2, 0.5  # processor time of one run of a workload
 
 
 def arguments():
@@ -29,6 +34,10 @@ def arguments():
     options.add_argument("--quick", action="store_true", help="two minutes: one round")
     options.add_argument("--rounds", type=int, help="instead of 5, or 1 with --quick")
     options.add_argument("--part", action="append", choices=PARTS, help="default: all")
+    options.add_argument("--workload", action="append", metavar="NAME", help="default: all",
+                         choices=[workload.name for workload in workloads.ALL])
+    options.add_argument("--no-fetch", dest="fetch", action="store_false",
+                         help="use what is in the cache, touch no network")
     options.add_argument("--only", action="append", metavar="COLUMN", help="default: all")
     options.add_argument("--kernel", default="linux-686", help="linux-686 or linux-686-pae")
     options.add_argument("--memory", default="256M")
@@ -44,7 +53,7 @@ def arguments():
 
 def taking_part(options, context, results):
     chosen = []
-    for engine in columns.all_engines(context):
+    for engine in [*columns.all_engines(context), guests.Native(context)]:
         if options.only and engine.name not in options.only:
             continue
         reason = engine.absent()
@@ -82,6 +91,32 @@ def measure_nano(options, engines, results):
                 results.counters.setdefault("nano", {})[engine.name] = engine.counters()
 
 
+def prepare(options):
+    """The guests' files; what is in the cache is not fetched again."""
+    scripts = ["fetch_guests.sh", "fetch_study.sh"] if options.fetch else []
+    for script in [*scripts, "make_study.sh"]:
+        done = subprocess.run([ROOT / "tests/setup" / script], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            yield f"{script}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
+
+
+def measure_macro(options, context, engines, results):
+    stage = context.stage
+    study = guests_folder() / "study/initramfs.cpio.gz"
+    kernel = guests_folder() / options.kernel / "vmlinuz"
+    if not study.is_file() or not kernel.is_file():
+        results.note(f"left out: the workloads: no {kernel} or no {study}")
+        return
+    seconds = QUICK_SECONDS if options.quick else FULL_SECONDS
+    chosen = [workload for workload in workloads.ALL
+              if not options.workload or workload.name in options.workload]
+    with macro.MacroRun(context, engines, results, seconds, progress) as run:
+        run.boot_all(stage.add(kernel, "vmlinuz"), stage.add(study, "study.cpio.gz"))
+        run.idle()
+        run.run(chosen, options.rounds)
+
+
 def main():
     options = arguments()
     parts = options.part or PARTS
@@ -92,8 +127,12 @@ def main():
         results = Results(machine.line(options.kernel, options.memory, context.cycles_a_second),
                           {"rounds": options.rounds, "quick": options.quick})
         engines = taking_part(options, context, results)
+        for problem in prepare(options) if "macro" in parts else ():
+            results.note(problem)
         if "nano" in parts:
             measure_nano(options, engines, results)
+        if "macro" in parts:
+            measure_macro(options, context, engines, results)
     print(table.text_of(results))
     if options.json:
         options.json.write_text(json.dumps(results.to_json(), indent=1) + "\n")

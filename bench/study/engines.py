@@ -11,7 +11,9 @@ import pathlib
 import pty
 import re
 import shutil
+import signal
 import subprocess
+import time
 
 import nano
 from console import Session
@@ -21,6 +23,7 @@ QEMU = "qemu-system-i386"
 BOCHS = "bochs-bin"
 BIOS = pathlib.Path("/usr/share/bochs/BIOS-bochs-latest")
 VGA_BIOS = pathlib.Path("/usr/share/bochs/VGABIOS-lgpl-latest")
+REPORT_SECONDS = 5
 KERNEL_WORDS = "console=ttyS0 quiet panic=-1"
 
 
@@ -38,6 +41,14 @@ class Engine:
     def counters(self):
         """What the program itself has counted in the last run; {} if it does not count."""
         return {}
+
+    def running_counters(self, session):
+        """The same while it runs."""
+        del session
+        return {}
+
+    def remove(self):
+        """What a boot has left outside the staged files goes."""
 
 
 class Context:
@@ -94,6 +105,19 @@ class Ringshift(Engine):
             return json.loads(self.figures.read_text())
         except (OSError, ValueError):
             return {}
+
+    def running_counters(self, session):
+        """SIGUSR1 makes it write them anew; a file that is half written is no JSON."""
+        if self.figures.is_file():
+            os.truncate(self.figures, 0)
+        session.process.send_signal(signal.SIGUSR1)
+        until = time.monotonic() + REPORT_SECONDS
+        while time.monotonic() < until:
+            time.sleep(0.002)
+            found = self.counters()
+            if found:
+                return found
+        return {}
 
 
 class Tcg(Engine):

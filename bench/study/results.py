@@ -10,8 +10,10 @@ class Row:
     title: str
     unit: str
     published: dict = dataclasses.field(default_factory=dict)  # other people's figures, by name
-    values: dict = dataclasses.field(default_factory=dict)     # column -> [value]
-    counters: dict = dataclasses.field(default_factory=dict)   # counter -> per operation
+    # Column -> [value]: processor time for workloads, cycles for nanobenchmarks.
+    values: dict = dataclasses.field(default_factory=dict)
+    wall: dict = dataclasses.field(default_factory=dict)       # column -> [elapsed time]
+    counters: dict = dataclasses.field(default_factory=dict)   # column -> {event: per operation}
 
 
 class Results:

@@ -4,7 +4,7 @@ import figures
 
 MINE = "ringshift"
 PARTS = (("nano", "Nanobenchmarks: cycles an operation"),
-         ("macro", "Workloads"),
+         ("macro", "Workloads: processor time an operation"),
          ("processes", "Live guest processes"),
          ("memory", "Guest memory"))
 COUNTERS_SHOWN = 4
@@ -36,7 +36,7 @@ def line_of(row, columns, published):
 
 def explanation(row):
     """The counters that moved most, for each operation of the row."""
-    most = sorted(row.counters.items(), key=lambda item: -item[1])[:COUNTERS_SHOWN]
+    most = sorted(row.counters.get(MINE, {}).items(), key=lambda item: -item[1])[:COUNTERS_SHOWN]
     return ", ".join(f"{name} {figures.number(value)}" for name, value in most)
 
 
@@ -60,7 +60,7 @@ def part_text(results, part, title):
     published, header = header_of(rows, columns)
     lines = [header, *(line_of(row, columns, published) for row in rows)]
     text = f"## {title}\n\n{markdown(lines)}\n"
-    explained = [[row.title, explanation(row)] for row in rows if row.counters]
+    explained = [[row.title, explanation(row)] for row in rows if row.counters.get(MINE)]
     if explained:
         text += (f"\nCounters of {MINE} for each operation:\n\n"
                  + markdown([["", "most frequent events"], *explained]) + "\n")

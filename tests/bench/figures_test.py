@@ -9,8 +9,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench/study"))
 
 import figures  # noqa: E402
+import guests  # noqa: E402
 import nano  # noqa: E402
 import table  # noqa: E402
+import workloads  # noqa: E402
 from console import Line, Moment  # noqa: E402
 from results import Results  # noqa: E402
 
@@ -72,6 +74,25 @@ class Nano(unittest.TestCase):
     def test_from_outside_a_repetition_is_what_passes_between_two_lines(self):
         lines = [line("nano in a 1", 0, 1), line("nano in a 1", 3, 4), line("nano out a 1", 9, 10)]
         self.assertEqual(nano.collect_from_outside(lines, 1000), {"in": [200.0]})
+
+
+class Workloads(unittest.TestCase):
+    def test_a_result_has_seconds(self):
+        found = workloads.parse("work pipe 500 2000000000 1000000000 7")
+        self.assertEqual(found, workloads.Figure(500, 2.0, 1.0, 7))
+
+    def test_what_is_no_result_is_none(self):
+        for text in ("work pipe 500 2 1", "work pipe x 2 1 7", "work pipe 0 2 1 7", "done 0"):
+            self.assertIsNone(workloads.parse(text))
+
+    def test_turns_follow_from_the_time_of_a_short_run(self):
+        self.assertEqual(workloads.turns_for(0.5, 100, 0.05), 1000)
+        self.assertEqual(workloads.turns_for(0.5, 1, 3.0), 1)
+        self.assertEqual(workloads.turns_for(0.5, 100, 0), 800)
+
+    def test_counters_that_moved_are_the_difference(self):
+        self.assertEqual(guests.difference({"a": 1, "b": 2}, {"a": 4, "b": 2, "time": 0.5, "c": 1}),
+                         {"a": 3, "c": 1})
 
 
 class Tables(unittest.TestCase):

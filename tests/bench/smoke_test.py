@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench/study"))
 
 import nano  # noqa: E402
+from places import guests_folder  # noqa: E402
 
 
 def run_study(ringshift, folder, *words):
@@ -33,12 +34,29 @@ def check_nano(ringshift, folder):
     assert known["counters"]["nano"]["ringshift"]["events.exceptions"] > 0
 
 
+def check_workloads(ringshift, folder):
+    if not (guests_folder() / "linux-686/vmlinuz").is_file():
+        print("skipped: the workloads, without guests in the cache")
+        return
+    known = run_study(ringshift, folder, "--part", "macro", "--only", "ringshift", "--only",
+                      "native", "--workload", "getpid", "--workload", "integer", "--no-fetch")
+    rows = {row["name"]: row for row in known["rows"]}
+    assert rows["start"]["values"]["ringshift"][0] > 0
+    for name in ("getpid", "integer"):
+        for column in known["columns"]:
+            assert rows[name]["values"][column][0] > 0, f"{name} on {column}"
+            assert rows[name]["wall"][column][0] > 0, f"{name} on {column}"
+        assert rows[name]["counters"]["ringshift"], f"no counters of {name}"
+    assert not [note for note in known["notes"] if "WRONG" in note], known["notes"]
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--ringshift", required=True)
     arguments = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         check_nano(arguments.ringshift, pathlib.Path(folder))
+        check_workloads(arguments.ringshift, pathlib.Path(folder))
     return 0
 
 

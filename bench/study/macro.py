@@ -1,0 +1,140 @@
+"""Runs the workloads: all guests booted side by side, each workload in each of them in turn."""
+
+import time
+
+import workloads
+from console import Trouble
+from guests import Guest, processor_time_of
+from places import guests_folder
+
+WARM_SECONDS = 0.02   # a first run shorter than this is repeated with more turns
+IDLE_SECONDS = 3
+CLOCK_TOLERANCE = 0.25
+COUNTERS_KEPT = 8
+# Not events of the run itself: sums of time, sums of other counters, what was translated how.
+NOT_EVENTS = ("cpu.halted_ns", "translator.host_cycles", "derived.", "translator.treatment.")
+LONG_SECONDS = 6      # a column's rounds of one workload, together
+COARSE = 3            # times longer where processor time is counted in ticks
+
+
+class MacroRun:
+    """Owns the guests while it runs; what it measures goes to `results`."""
+
+    def __init__(self, context, engines, results, seconds, progress):
+        self.context, self.results = context, results
+        self.seconds, self.progress = seconds, progress
+        self.engines = [engine for engine in engines if engine.runs_linux]
+        self.guests, self.turns, self.rounds, self.checks = {}, {}, {}, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for guest in self.guests.values():
+            guest.session.__exit__()
+            guest.engine.remove()
+
+    def boot_all(self, kernel, initrd):
+        """One after the other; `start` is the time from exec to the first line of the guest's init.
+
+        The native column has no start.
+        """
+        row = self.results.row("macro", "start", "start to the first process's shell", "s")
+        for engine in self.engines:
+            self.progress(f"booting on {engine.name}")
+            guest = Guest(engine, engine.boot(kernel, initrd), processor_time_of(engine))
+            self.guests[engine.name] = guest
+            try:
+                ready = guest.wait_until_ready()
+                if engine.name not in ("native", "uml"):
+                    self.store(row, engine.name, ready.ended.wall, ready.ended.cpu, 1, {})
+            except Trouble as trouble:
+                self.give_up(engine.name, trouble)
+
+    def give_up(self, name, trouble):
+        self.results.note(f"{name} is left out from here on: {trouble}")
+        guest = self.guests.pop(name)
+        guest.session.__exit__()
+        guest.engine.remove()
+
+    def store(self, row, column, wall, processor, operations, counters):
+        row.values.setdefault(column, []).append(processor / operations)
+        row.wall.setdefault(column, []).append(wall / operations)
+        if counters:
+            events = {name: value / operations for name, value in counters.items()
+                      if not name.startswith(NOT_EVENTS)}
+            kept = sorted(events.items(), key=lambda item: -item[1])[:COUNTERS_KEPT]
+            row.counters.setdefault(column, dict(kept))
+
+    def idle(self):
+        """Processor time of machines whose guests wait at a prompt, all at once."""
+        row = self.results.row("macro", "idle", "idle at a prompt: share of a CPU", "%")
+        chosen = {name: guest for name, guest in self.guests.items()
+                  if guest.processor_time == "process"}
+        before = {name: guest.session.now() for name, guest in chosen.items()}
+        time.sleep(IDLE_SECONDS)
+        for name, guest in chosen.items():
+            now = guest.session.now()
+            share = 100 * (now.cpu - before[name].cpu) / (now.wall - before[name].wall)
+            row.values.setdefault(name, []).append(share)
+
+    def run(self, chosen, rounds):
+        for workload in chosen:
+            if workload.name in workloads.NEEDS_SOURCES and not \
+                    (guests_folder() / "study/root/lua").is_dir():
+                self.results.note(f"left out: {workload.title}: tests/setup/fetch_study.sh has not "
+                                  "fetched the sources")
+                continue
+            self.progress(f"workload {workload.name}")
+            for name in list(self.guests):
+                self.attempt(name, self.warm, workload)
+            for number in range(rounds):
+                for name in list(self.guests):
+                    if number < self.rounds[name, workload.name]:
+                        self.attempt(name, self.measure, workload)
+
+    def attempt(self, name, what, workload):
+        try:
+            what(self.guests[name], workload)
+        except Trouble as trouble:
+            self.give_up(name, trouble)
+
+    def warm(self, guest, workload):
+        """The first runs: their check is compared, and the number of turns follows from their time."""
+        turns = workload.turns
+        first = guest.measure(workload, turns)
+        self.compare(guest.engine.name, workload, first.figure.check)
+        took = self.length_of(guest, first)
+        for _ in range(3):
+            if took >= WARM_SECONDS:
+                break
+            turns = min(turns * 8, workloads.MOST_TURNS)
+            took = self.length_of(guest, guest.measure(workload, turns))
+        wanted = self.seconds * (COARSE if guest.processor_time == "group" else 1)
+        key = guest.engine.name, workload.name
+        self.turns[key] = workloads.turns_for(wanted, turns, took)
+        self.rounds[key] = max(1, int(LONG_SECONDS / max(took, wanted)))
+
+    @staticmethod
+    def length_of(guest, measured):
+        if guest.processor_time == "group":  # ticks say nothing of a short run
+            return measured.figure.wall
+        return max(measured.processor, measured.figure.processor)
+
+    def compare(self, name, workload, check):
+        known = self.checks.setdefault(workload.name, (name, check))
+        if known[1] != check:
+            self.results.note(f"WRONG RESULT: {workload.name} comes to {check} on {name} and to "
+                              f"{known[1]} on {known[0]}")
+
+    def measure(self, guest, workload):
+        name = guest.engine.name
+        measured = guest.measure(workload, self.turns[name, workload.name])
+        figure = measured.figure
+        row = self.results.row("macro", workload.name, workload.title, workload.unit)
+        self.store(row, name, figure.wall * workload.scale, measured.processor * workload.scale,
+                   figure.operations, measured.counters)
+        # The console and the start of the program are outside the guest's figure.
+        if abs(measured.wall - figure.wall) > CLOCK_TOLERANCE * measured.wall + 0.3:
+            self.results.note(f"the clock of {name} said {figure.wall:.2f} s for {workload.name}, "
+                              f"the host's {measured.wall:.2f} s")
