@@ -82,6 +82,8 @@ bool apply_translator(const std::vector<std::string>& items, MachineConfig* mach
              machine->translator.limits.max_instructions <= 256;
     } else if (key == "links") {
       good = parse_on_off(value, &machine->vcpu.make_links);
+    } else if (key == "callouts") {
+      good = parse_on_off(value, &machine->vcpu.make_callouts);
     } else if (key == "drop-every") {
       good = parse_number(value, &machine->vcpu.drop_randomly);
     } else if (key == "verify-every") {
@@ -89,7 +91,8 @@ bool apply_translator(const std::vector<std::string>& items, MachineConfig* mach
     }
     if (!good) {
       *problem = "--translator: cannot use '" + item +
-                 "' (arena=64K..1G, unit-max=1..256, links=on|off, drop-every=N, verify-every=N)";
+                 "' (arena=64K..1G, unit-max=1..256, links=on|off, callouts=on|off, drop-every=N, "
+                 "verify-every=N)";
       return false;
     }
   }
@@ -243,7 +246,7 @@ void add_guest_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--translator", options->translator,
                   "for measurements and tests: arena=SIZE, unit-max=N, links=on|off,\n"
-                  "drop-every=N, verify-every=N")
+                  "callouts=on|off, drop-every=N, verify-every=N")
       ->type_name("KEY=VALUE,...")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -52,7 +52,7 @@ void visit_ratio(const std::function<void(const Figure&)>& visit, std::string_vi
 
 uint64_t all_exits(const Counters& c) {
   return c.exit_unlinked + c.exit_indirect + c.exit_interpret + c.exit_soft_miss +
-         c.exit_host_fault + c.exit_event_window + c.exit_ensure_fpu;
+         c.exit_host_fault + c.exit_event_window + c.exit_ensure_fpu + c.exit_callout;
 }
 
 void for_each_figure(const Counters& c, const ProcessFigures& process,

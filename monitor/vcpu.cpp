@@ -16,6 +16,12 @@ Privilege privilege_of(const GuestState& state) {
 
 }  // namespace
 
+Vcpu::Vcpu(const VcpuParts& parts, const VcpuConfig& config) : parts_(parts), config_(config) {
+  if (parts_.gate == nullptr || !config_.make_callouts) return;
+  parts_.gate->set_callout(
+      [](void* vcpu) { return static_cast<Vcpu*>(vcpu)->answer_callout(); }, this);
+}
+
 StopReason Vcpu::run() {
   const GuestState& state = parts_.cpu.state;
   while (true) {
@@ -259,7 +265,7 @@ void Vcpu::run_translated() {
   parts_.attention.leave();
   count(exit);
   if (config_.trace_exits) trace(exit);
-  handle(exit, privilege);
+  handle(exit, privilege_of(parts_.cpu.state));  // callouts may have changed rings meanwhile
   torture();
 }
 
@@ -297,6 +303,8 @@ void Vcpu::handle(const Exit& exit, Privilege privilege) {
       return;
     case ExitReason::HostFault:
       return handle_host_fault(exit, privilege);
+    case ExitReason::Callout:
+      return;
   }
   UNREACHABLE();
 }
@@ -406,6 +414,9 @@ void Vcpu::count(const Exit& exit) const {
       break;
     case ExitReason::HostFault:
       count.exit_host_fault++;
+      break;
+    case ExitReason::Callout:
+      count.exit_callout++;
       break;
   }
 }

@@ -40,6 +40,7 @@ struct VcpuConfig {
   uint32_t verify_every = 0;   // exits between invariant checks; 0: never
   uint32_t drop_randomly = 0;  // torture: drop all fragments every so many exits; 0: never
   bool make_links = true;
+  bool make_callouts = true;
   ExecutionObserver* observer = nullptr;
 };
 
@@ -60,7 +61,7 @@ struct VcpuParts {
 
 class Vcpu {
  public:
-  Vcpu(const VcpuParts& parts, const VcpuConfig& config) : parts_(parts), config_(config) {}
+  Vcpu(const VcpuParts& parts, const VcpuConfig& config);
 
   // Runs until something stops the machine.
   StopReason run();
@@ -93,6 +94,10 @@ class Vcpu {
   void prefault();
   [[nodiscard]] bool interpret_until_verified(Privilege privilege);
   void resume_at_boundary(uint64_t host_pc);
+  // vcpu_callouts.cpp: from inside Gate::run.
+  [[nodiscard]] uint64_t answer_callout();
+  [[nodiscard]] bool may_go_on_inside();
+  [[nodiscard]] bool torture_is_due();
   void count(const Exit& exit) const;
   void trace(const Exit& exit) const;
   void torture();

@@ -170,6 +170,8 @@ const char* treatment_name(Treatment treatment) {
       return "indirect-branch";
     case Treatment::Inline:
       return "inline";
+    case Treatment::Callout:
+      return "callout";
     case Treatment::Interpret:
       return "interpret";
   }
@@ -239,6 +241,29 @@ bool ends_unit(Family family) {
 
 namespace {
 
+// Does the guest usually go on behind it?
+bool goes_on_behind(const GuestInstruction& instruction) {
+  if (instruction.facts.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) return false;
+  switch (instruction.facts.mnemonic) {
+    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_INT1:
+    case ZYDIS_MNEMONIC_INT3:
+    case ZYDIS_MNEMONIC_INTO:
+    case ZYDIS_MNEMONIC_IRET:
+    case ZYDIS_MNEMONIC_IRETD:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_SYSEXIT:
+    case ZYDIS_MNEMONIC_HLT:
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+    case ZYDIS_MNEMONIC_RSM:
+      return false;
+    default:
+      return isa_group(instruction.facts.meta.isa_set) != IsaGroup::Unknown;
+  }
+}
+
 Classification classify_as_run(const GuestInstruction& instruction, Privilege privilege,
                                const TranslatorFeatures& features) {
   const ZydisDecodedInstruction& facts = instruction.facts;
@@ -289,9 +314,12 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
 
 Classification classify(const GuestInstruction& instruction, Privilege privilege,
                         const TranslatorFeatures& features) {
-  const Classification usual = classify_as_run(instruction, privilege, features);
-  const bool left = features.interpret_inline && usual.treatment == Treatment::Inline;
-  return left ? kInterpret : usual;
+  Classification judged = classify_as_run(instruction, privilege, features);
+  if (features.interpret_inline && judged.treatment == Treatment::Inline) judged = kInterpret;
+  if (judged.family == Family::Interpret && goes_on_behind(instruction)) {
+    return {Treatment::Callout, Family::Callout};
+  }
+  return judged;
 }
 
 }  // namespace ringshift

@@ -29,6 +29,7 @@ constexpr auto kNamedSlots = std::to_array<NamedSlot>({
     {RINGSHIFT_SLOT(exit_eip), "exit_eip"},
     {RINGSHIFT_SLOT(exit_link), "exit_link"},
     {RINGSHIFT_SLOT(exit_address), "exit_address"},
+    {RINGSHIFT_SLOT(callout_next_eip), "callout_next_eip"},
     {RINGSHIFT_SLOT(scratch), "scratch"},
     {RINGSHIFT_SLOT(window_negated), "window_negated"},
     {RINGSHIFT_SLOT(interrupt_flag), "interrupt_flag"},

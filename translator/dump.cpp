@@ -82,6 +82,7 @@ class Dumper {
     names_[stubs.dispatch] = "dispatch";
     names_[stubs.unlinked] = "unlinked";
     names_[stubs.interpret] = "interpret";
+    names_[stubs.callout] = "callout";
     names_[stubs.ensure_fpu] = "ensure fpu";
     names_[stubs.event_window] = "event window";
     for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {

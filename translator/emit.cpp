@@ -82,7 +82,10 @@ void Emitter::verify_address_is(uint32_t eip, const Label& matches) {
 }
 
 void Emitter::ensure_fpu(const UnitInstruction& instruction) {
-  if (instruction.family == Family::Interpret || instruction.instruction.length == 0) return;
+  if (instruction.family == Family::Interpret || instruction.family == Family::Callout ||
+      instruction.instruction.length == 0) {
+    return;
+  }
   const FpuUse use = fpu_use(instruction.instruction);
   if (use == FpuUse::None) return;
   bool& ensured = use == FpuUse::X87 ? x87_ensured_ : sse_ensured_;
@@ -137,6 +140,8 @@ void Emitter::emit_instruction(const UnitInstruction& instruction) {
       return emit_call(instruction);
     case Family::Return:
       return emit_return(instruction);
+    case Family::Callout:
+      return emit_callout(instruction);
     case Family::Interpret:
       return emit_interpret(instruction);
   }

@@ -70,6 +70,7 @@ class Emitter {
   void emit_read_control(const UnitInstruction& instruction);
   void emit_read_selector(const UnitInstruction& instruction);
   void emit_interpret(const UnitInstruction& instruction);
+  void emit_callout(const UnitInstruction& instruction);
   void exit_event_window_if_not_zero(const Mem& condition, uint32_t eip, bool shadow);
 
   // emit_control.cpp: branches.

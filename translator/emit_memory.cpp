@@ -153,13 +153,13 @@ void Emitter::emit_reencode(const UnitInstruction& instruction) {
   }
   if (operand == nullptr) {
     const auto bytes = reencode(instruction.instruction, nullptr);
-    if (!bytes) return emit_interpret(instruction);
+    if (!bytes) return emit_callout(instruction);
     embed(*bytes);
     return;
   }
   if (instruction.style == AccessStyle::Soft &&
       (!is_soft_size(operand->size / 8U) || is_bit_string(instruction))) {
-    return emit_interpret(instruction);
+    return emit_callout(instruction);
   }
   if (const auto reg = high_byte_register(instruction.instruction)) {
     return emit_with_swapped_high_byte(instruction, *operand, *reg);
@@ -175,7 +175,7 @@ void Emitter::emit_reencode(const UnitInstruction& instruction) {
 void Emitter::emit_with_swapped_high_byte(const UnitInstruction& instruction,
                                           const ZydisDecodedOperand& operand, unsigned reg) {
   if (instruction.instruction.facts.mnemonic == ZYDIS_MNEMONIC_CMPXCHG) {
-    return emit_interpret(instruction);  // AL is an operand of its own there
+    return emit_callout(instruction);  // AL is an operand of its own there
   }
   const HostMemory memory = prepare_memory(instruction, operand, true);
   const auto bytes = reencode(instruction.instruction, &memory, true);
@@ -248,7 +248,7 @@ void Emitter::emit_push(const UnitInstruction& instruction) {
     default:
       break;
   }
-  if (!load_operand(instruction, host::scratch)) return emit_interpret(instruction);
+  if (!load_operand(instruction, host::scratch)) return emit_callout(instruction);
   if (instruction.style == AccessStyle::Soft) {
     // The soft stub of the store has no scratch register to spare.
     a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::scratch.r32());
@@ -264,7 +264,7 @@ void Emitter::emit_push(const UnitInstruction& instruction) {
 void Emitter::emit_pop(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
   // POP to memory computes its address with the new ESP; rare enough for the interpreter.
-  if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER) return emit_interpret(instruction);
+  if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER) return emit_callout(instruction);
   const x86::Gp destination = kGuest32[gpr_number(operand.reg.value)];
   a_.mov(destination, stack_slot_for_pop(instruction.style));
   if (destination != host::guest_esp.r32()) {
@@ -287,7 +287,7 @@ void Emitter::emit_leave(const UnitInstruction& instruction) {
 // The host's own string instruction on window addresses: a fault in the middle of a REP finds RCX,
 // RSI and RDI advanced exactly as the guest's must be.
 void Emitter::emit_string(const UnitInstruction& instruction) {
-  if (instruction.style == AccessStyle::Soft) return emit_interpret(instruction);
+  if (instruction.style == AccessStyle::Soft) return emit_callout(instruction);
   const ZydisDecodedInstruction& facts = instruction.instruction.facts;
   const unsigned kind = facts.opcode & 0xfeU;
   const bool source = kind == 0xa4 || kind == 0xa6 || kind == 0xac;

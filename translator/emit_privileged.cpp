@@ -40,6 +40,7 @@ void Emitter::emit_pop_flags(const UnitInstruction& instruction) {
   const bool user = unit_->key.privilege == Privilege::User;
   Label rare = a_.newLabel();
   Label usual = a_.newLabel();
+  Label done = a_.newLabel();
   a_.mov(host::scratch.r32(), stack_slot_for_pop(instruction.style));
   a_.mov(host::scratch2.r32(), host::scratch.r32());
   a_.xor_(host::scratch2.r32(), slot32(RINGSHIFT_SLOT(system_flags)));
@@ -53,7 +54,8 @@ void Emitter::emit_pop_flags(const UnitInstruction& instruction) {
     a_.jmp(usual);
   }
   a_.bind(rare);
-  emit_interpret(instruction);
+  emit_callout(instruction);
+  a_.jmp(done);
   a_.bind(usual);
   mark(instruction.eip);
   a_.mov(host::scratch2.r32(), host::scratch.r32());
@@ -70,6 +72,7 @@ void Emitter::emit_pop_flags(const UnitInstruction& instruction) {
   if (!user) {
     exit_event_window_if_not_zero(slot32(RINGSHIFT_SLOT(scratch)), instruction.next_eip(), false);
   }
+  a_.bind(done);
 }
 
 void Emitter::exit_event_window_if_not_zero(const Mem& condition, uint32_t eip, bool shadow) {
@@ -112,7 +115,7 @@ void Emitter::emit_read_control(const UnitInstruction& instruction) {
       source = RINGSHIFT_STATE(cr4);
       break;
     default:
-      return emit_interpret(instruction);
+      return emit_callout(instruction);
   }
   const unsigned number = static_cast<unsigned>(instruction.instruction.operands[0].reg.value) -
                           static_cast<unsigned>(ZYDIS_REGISTER_EAX);
@@ -141,7 +144,7 @@ void Emitter::emit_read_selector(const UnitInstruction& instruction) {
       segment = 5;
       break;
     default:
-      return emit_interpret(instruction);
+      return emit_callout(instruction);
   }
   const unsigned number = static_cast<unsigned>(instruction.instruction.operands[0].reg.value) -
                           static_cast<unsigned>(ZYDIS_REGISTER_EAX);
@@ -151,6 +154,16 @@ void Emitter::emit_read_selector(const UnitInstruction& instruction) {
                                           static_cast<int32_t>(offsetof(SegmentCache, selector))));
 }
 
+// The monitor does the instruction and comes back behind the call, unless the guest is to go on
+// elsewhere. What the fragment knew of the FPU's state it knows no longer.
+void Emitter::emit_callout(const UnitInstruction& instruction) {
+  a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
+  a_.mov(slot32(RINGSHIFT_SLOT(callout_next_eip)), instruction.next_eip());
+  a_.call(imm(stubs_.callout));
+  x87_ensured_ = sse_ensured_ = false;
+}
+
+// The monitor does the instruction, and the guest goes on wherever that leads.
 void Emitter::emit_interpret(const UnitInstruction& instruction) {
   a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
   a_.jmp(imm(stubs_.interpret));

@@ -10,14 +10,15 @@ namespace ringshift {
 enum class ExitReason : uint32_t {
   Unlinked,      // a direct branch whose link is not made yet; `link` says which
   IndirectMiss,  // an indirect branch whose destination (eip) is not in the jump table
-  Interpret,     // the instruction at eip is for the interpreter
+  Interpret,     // the instruction at eip is for the interpreter; no callout was to be had
   SoftMiss,      // a soft access missed its TLB; eip is at the instruction, `address` the linear
                  // address
   EnsureFpu,     // the fragment needs the guest's FPU state in the host's registers
   EventWindow,   // interrupts have just been enabled and one is waiting
   HostFault,     // a host signal inside translated code
+  Callout,       // a callout has done what was to be done; the state, EFLAGS included, is true
 };
-inline constexpr uint32_t kExitReasonCount = 7;
+inline constexpr uint32_t kExitReasonCount = 8;
 
 [[nodiscard]] const char* exit_reason_name(ExitReason reason);
 

@@ -60,7 +60,17 @@ struct Slots {
   // limits need checking: the access then faults and is interpreted.
   uint64_t fs_probe = 0;
   uint64_t gs_probe = 0;
+  // Callouts: who is called, with what, and where the translated code goes on (0: nowhere, it is
+  // the last of its unit).
+  uint64_t (*callout)(void* context) = nullptr;
+  void* callout_context = nullptr;
+  uint64_t callout_return = 0;
+  uint32_t callout_next_eip = 0;  // the guest's at callout_return
 };
+
+// What a callout answers, if not the host address at which to go on.
+inline constexpr uint64_t kCalloutLeaves = 0;   // to the loop, with exit_reason
+inline constexpr uint64_t kCalloutReturns = 1;  // to callout_return
 
 struct alignas(4096) Frame {
   GuestState state;

@@ -21,6 +21,9 @@ uint64_t map_anonymous(uint64_t bytes) {
   return mapped == MAP_FAILED ? 0 : reinterpret_cast<uint64_t>(mapped);
 }
 
+// Until somebody answers callouts, each is an exit.
+uint64_t leave_instead(void* /*context*/) { return kCalloutLeaves; }
+
 }  // namespace
 
 const char* exit_reason_name(ExitReason reason) {
@@ -39,6 +42,8 @@ const char* exit_reason_name(ExitReason reason) {
       return "event-window";
     case ExitReason::HostFault:
       return "host-fault";
+    case ExitReason::Callout:
+      return "callout";
   }
   return "?";
 }
@@ -76,6 +81,7 @@ std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::st
   }
   gate->reset_return_stack(Privilege::User);
   gate->reset_return_stack(Privilege::Supervisor);
+  gate->frame_->slots.callout = leave_instead;
   return gate;
 }
 
@@ -129,6 +135,27 @@ void Gate::store_flags() {
                          slots.interrupt_flag | slots.system_flags;
 }
 
+void Gate::begin_callout() {
+  store_flags();
+  frame_->state.eip = frame_->slots.exit_eip;
+}
+
+uint64_t Gate::return_from_callout() {
+  load_flags();
+  return kCalloutReturns;
+}
+
+uint64_t Gate::dispatch_from_callout() {
+  load_flags();
+  frame_->slots.exit_eip = frame_->state.eip;
+  return stubs_.dispatch;
+}
+
+uint64_t Gate::leave_from_callout() {
+  frame_->slots.exit_reason = static_cast<uint32_t>(ExitReason::Callout);
+  return kCalloutLeaves;
+}
+
 void Gate::recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t address_register) {
   const Fragment* fragment = cache.fragment_at(host_pc);
   if (fragment == nullptr) {
@@ -146,10 +173,11 @@ Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {
   load_flags();
   slots.enter_at = host_pc;
   reinterpret_cast<void (*)(Slots*)>(stubs_.enter)(&slots);
-  store_flags();
+  const auto reason = static_cast<ExitReason>(slots.exit_reason);
+  if (reason != ExitReason::Callout) store_flags();
   // x87_live and sse_live said whether the guest's FPU state was loaded; the leave stub stored it.
   Exit exit;
-  exit.reason = static_cast<ExitReason>(slots.exit_reason);
+  exit.reason = reason;
   switch (exit.reason) {
     case ExitReason::Unlinked:
       exit.link = slots.exit_link;
@@ -173,6 +201,8 @@ Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {
     case ExitReason::Interpret:
     case ExitReason::EnsureFpu:
       frame_->state.eip = slots.exit_eip;
+      break;
+    case ExitReason::Callout:
       break;
   }
   exit.eip = frame_->state.eip;

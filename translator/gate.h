@@ -34,6 +34,20 @@ class Gate {
   // table, return stack) are those of the view the fragment's key was made for.
   [[nodiscard]] Exit run(uint64_t host_pc, const TranslationCache& cache);
 
+  // Who answers callouts, from inside run(); until then each leaves with ExitReason::Interpret.
+  void set_callout(uint64_t (*callout)(void*), void* context) {
+    frame_->slots.callout = callout;
+    frame_->slots.callout_context = context;
+  }
+  // The answerer calls the first before anything else: the state is now at the boundary before the
+  // instruction, as after an exit. It answers with what one of the others returns: back to behind
+  // the call (Pre: the guest is at callout_next_eip, in the same view), on at the guest's EIP
+  // through the selected view's jump table, or out of run() with ExitReason::Callout.
+  void begin_callout();
+  [[nodiscard]] uint64_t return_from_callout();
+  [[nodiscard]] uint64_t dispatch_from_callout();
+  [[nodiscard]] uint64_t leave_from_callout();
+
   // Forgets every pending return: after code was dropped, after a view or privilege switch. A
   // return then finds the sentinel and goes through the jump table. Each privilege has a stack of
   // its own, so that no return crosses rings.

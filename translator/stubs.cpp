@@ -26,6 +26,8 @@ class StubEmitter {
     has_bmi2_ = CpuInfo::host().features().x86().hasBMI2();
     leave_ = a_.newLabel();
     dispatch_ = a_.newLabel();
+    enter_registers_ = a_.newLabel();
+    leave_registers_ = a_.newLabel();
   }
 
   Stubs emit() {
@@ -38,7 +40,7 @@ class StubEmitter {
     emit_enter(&stubs);
     emit_leave(&stubs);
     stubs.unlinked = emit_exit(ExitReason::Unlinked);
-    stubs.interpret = emit_exit(ExitReason::Interpret);
+    emit_callout(&stubs);
     stubs.ensure_fpu = emit_exit(ExitReason::EnsureFpu);
     stubs.event_window = emit_exit(ExitReason::EventWindow);
     for (Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
@@ -114,28 +116,27 @@ class StubEmitter {
     a_.fnstcw(x86::word_ptr(x86::rsp, 8));
     a_.mov(host::frame, x86::rdi);
     a_.mov(slot64(RINGSHIFT_SLOT(host_rsp)), x86::rsp);
-    Label no_fpu = a_.newLabel();
-    a_.cmp(slot32(RINGSHIFT_SLOT(x87_live)), 0);
-    a_.je(no_fpu);
-    a_.fxrstor(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
-    a_.bind(no_fpu);
+    a_.bind(enter_registers_);
+    load_fpu();
     a_.mov(host::window, slot64(RINGSHIFT_SLOT(window_base)));
     a_.mov(host::jump_table, slot64(RINGSHIFT_SLOT(jump_table)));
-    a_.push(slot64(RINGSHIFT_SLOT(host_flags)));
-    a_.popfq();
+    load_guest_flags();
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack)));
     for (size_t i = 0; i < kGuestRegisters.size(); ++i) a_.mov(kGuestRegisters[i], state_gpr(i));
     a_.mov(host::address.r32(), slot32(RINGSHIFT_SLOT(exit_eip)));
     a_.jmp(slot64(RINGSHIFT_SLOT(enter_at)));
   }
 
-  void emit_leave(Stubs* stubs) {
-    a_.align(AlignMode::kCode, 16);
-    stubs->leave_fault = here();
-    a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), host::address.r32());
-    a_.mov(slot32(RINGSHIFT_SLOT(exit_reason)), static_cast<uint32_t>(ExitReason::HostFault));
-    a_.bind(leave_);
-    stubs->leave = here();
+  void load_fpu() {
+    Label no_fpu = a_.newLabel();
+    a_.cmp(slot32(RINGSHIFT_SLOT(x87_live)), 0);
+    a_.je(no_fpu);
+    a_.fxrstor(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
+    a_.bind(no_fpu);
+  }
+
+  // The guest's registers to the state, the monitor's stack and control words in force.
+  void store_guest() {
     for (size_t i = 0; i < kGuestRegisters.size(); ++i) a_.mov(state_gpr(i), kGuestRegisters[i]);
     a_.mov(slot64(RINGSHIFT_SLOT(return_stack)), x86::rsp);
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(host_rsp)));
@@ -150,6 +151,57 @@ class StubEmitter {
     a_.fldcw(x86::word_ptr(x86::rsp, 8));
     a_.ldmxcsr(dword_ptr(x86::rsp));
     a_.bind(no_fpu);
+  }
+
+  void load_guest_flags() {
+    a_.push(slot64(RINGSHIFT_SLOT(host_flags)));
+    a_.popfq();
+  }
+
+  // Translated code calls the monitor: all of the guest is in the state meanwhile, as after an
+  // exit, but nothing is looked up to come back. The callee answers kCalloutLeaves, kCalloutReturns
+  // or the host address to go on at.
+  void emit_callout(Stubs* stubs) {
+    Label common = a_.newLabel();
+    Label elsewhere = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    stubs->interpret = here();
+    a_.mov(slot64(RINGSHIFT_SLOT(callout_return)), 0);
+    a_.jmp(common);
+    a_.align(AlignMode::kCode, 16);
+    stubs->callout = here();
+    a_.pop(slot64(RINGSHIFT_SLOT(callout_return)));
+    a_.bind(common);
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_reason)), static_cast<uint32_t>(ExitReason::Interpret));
+    store_guest();
+    a_.sub(x86::rsp, 8);  // aligned for the call
+    a_.mov(x86::rdi, slot64(RINGSHIFT_SLOT(callout_context)));
+    a_.call(slot64(RINGSHIFT_SLOT(callout)));
+    a_.add(x86::rsp, 8);
+    a_.cmp(x86::rax, static_cast<int32_t>(kCalloutReturns));
+    a_.jb(leave_registers_);
+    a_.ja(elsewhere);
+    load_fpu();
+    load_guest_flags();
+    a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack)));
+    for (size_t i = 0; i < kGuestRegisters.size(); ++i) a_.mov(kGuestRegisters[i], state_gpr(i));
+    // By RET, so that the processor's own return predictor stays in step.
+    a_.push(slot64(RINGSHIFT_SLOT(callout_return)));
+    a_.ret();
+    a_.bind(elsewhere);
+    a_.mov(slot64(RINGSHIFT_SLOT(enter_at)), x86::rax);
+    a_.jmp(enter_registers_);
+  }
+
+  void emit_leave(Stubs* stubs) {
+    a_.align(AlignMode::kCode, 16);
+    stubs->leave_fault = here();
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), host::address.r32());
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_reason)), static_cast<uint32_t>(ExitReason::HostFault));
+    a_.bind(leave_);
+    stubs->leave = here();
+    store_guest();
+    a_.bind(leave_registers_);
     a_.add(x86::rsp, 16);
     for (const x86::Gp& reg : {x86::r15, x86::r14, x86::r13, x86::r12, x86::rbp, x86::rbx}) {
       a_.pop(reg);
@@ -248,7 +300,7 @@ class StubEmitter {
   CodeArena& arena_;
   CodeHolder code_;
   x86::Assembler a_;
-  Label leave_, dispatch_;
+  Label leave_, dispatch_, enter_registers_, leave_registers_;
   bool has_bmi2_ = false;
 };
 

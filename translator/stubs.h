@@ -23,7 +23,8 @@ struct Stubs {
   uint64_t dispatch = 0;       // jump to guest EIP in R8D, polling
   uint64_t return_underflow = 0;
   uint64_t unlinked = 0;
-  uint64_t interpret = 0;
+  uint64_t interpret = 0;  // a callout that does not come back: jumped to
+  uint64_t callout = 0;    // called; comes back behind the call, or goes elsewhere
   uint64_t ensure_fpu = 0;
   uint64_t event_window = 0;
   // [privilege][is_write][index into kSoftSizes]: R8D linear -> R8 host address; clobbers R9-R11.

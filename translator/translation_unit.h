@@ -19,7 +19,8 @@ enum class Treatment : uint8_t {
   DirectBranch,
   IndirectBranch,
   Inline,     // a sensitive instruction as an inline sequence
-  Interpret,  // leaves for the interpreter
+  Callout,    // a call to the monitor that comes back
+  Interpret,  // the same, but the guest goes on somewhere else
 };
 [[nodiscard]] const char* treatment_name(Treatment treatment);
 
@@ -41,6 +42,7 @@ enum class Family : uint8_t {
   LoopBranch,
   Call,
   Return,
+  Callout,
   Interpret,
 };
 

@@ -68,6 +68,9 @@ void Translator::count_treatments() const {
       case Treatment::Inline:
         count.treatment_inline++;
         break;
+      case Treatment::Callout:
+        count.treatment_callout++;
+        break;
       case Treatment::Interpret:
         count.treatment_interpret++;
         break;

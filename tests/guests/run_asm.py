@@ -23,6 +23,7 @@ VARIANTS = {
     "arena=64K": ["--translator", "arena=64K"],
     "unit-max=1": ["--translator", "unit-max=1"],
     "links=off": ["--translator", "links=off"],
+    "callouts=off": ["--translator", "callouts=off"],
     "drop-every=7": ["--translator", "drop-every=7"],
     "verify-every=1": ["--translator", "verify-every=1"],
     "all": ["--translator", "arena=64K,unit-max=2,links=off,drop-every=3,verify-every=5"],

@@ -329,6 +329,7 @@ class TranslatorMachine : public CodeSource,
         return true;
       case ExitReason::Interpret:
       case ExitReason::EventWindow:
+      case ExitReason::Callout:
         return false;
     }
     return false;

@@ -1,4 +1,4 @@
-; Each a unit of its own, for the interpreter.
+; For the monitor: those it comes back from stay in their unit, the others end it.
     sgdt [eax]
     smsw ax
     str ax

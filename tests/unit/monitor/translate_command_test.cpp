@@ -62,9 +62,15 @@ TEST_F(TranslateCommand, TagsInstructionsAndSumsThemUp) {
 }
 
 TEST_F(TranslateCommand, GoesOnAfterWhatIsInterpreted) {
-  const std::string text = translate({0x0f, 0x22, 0xd8, 0x90, 0xc3});  // mov cr3, eax; nop; ret
+  const std::string text = translate({0xf4, 0x90, 0xc3});  // hlt; nop; ret
   EXPECT_TRUE(contains(text, "[interpret]"));
-  EXPECT_TRUE(contains(text, "unit: 0x8003, supervisor\n"));
+  EXPECT_TRUE(contains(text, "unit: 0x8001, supervisor\n"));
+}
+
+TEST_F(TranslateCommand, KeepsACalloutInItsUnit) {
+  const std::string text = translate({0x0f, 0x22, 0xd8, 0x90, 0xc3});  // mov cr3, eax; nop; ret
+  EXPECT_TRUE(contains(text, "[callout]"));
+  EXPECT_TRUE(contains(text, "1 blocks, 3 instructions"));
 }
 
 TEST_F(TranslateCommand, StopsAfterAnInterpretedTransfer) {
