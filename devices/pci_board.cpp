@@ -22,20 +22,30 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
       host_bridge_(buses_, firmware_.get()),
       isa_bridge_(buses_, host_),
       power_(buses_, on.clock, host_.system_control_wire(), std::move(config.on_power_off)),
+      ide_(buses_, on.dma, board.interrupts().line(14), board.interrupts().line(15)),
       display_(buses_, std::move(config.video_rom)),
       fw_cfg_(on.dma),
       log_port_([](uint16_t) { return kLogPresent; },
                 [log = config.firmware_log](uint16_t, uint8_t value) { log->transmit(value); }) {
   host_.attach(0, 0, host_bridge_);
   host_.attach(1, 0, isa_bridge_);
+  host_.attach(1, 1, ide_);
   host_.attach(1, 3, power_);
   host_.attach(2, 0, display_.function());
+  if (config.first_disk != nullptr) ide_.add_disk(0, *config.first_disk);
+  if (config.second_disk != nullptr) ide_.add_disk(1, *config.second_disk);
+  ide_.add_cdrom(2, config.cdrom);
   claim_ports(on.ports, firmware_ != nullptr);
   if (config.firmware_log != nullptr) CHECK(on.ports.claim(0x402, 1, log_port_, "firmware log"));
 }
 
 void PciBoard::claim_ports(PortBus& ports, bool with_firmware) {
   CHECK(ports.claim(0x1ce, 4, display_.ports(), "display"));
+  for (unsigned i = 0; i < 2; ++i) {
+    IdeChannel& channel = ide_.channel(i);
+    CHECK(ports.claim(i == 0 ? 0x1f0 : 0x170, 8, channel.command_ports(), "ide"));
+    CHECK(ports.claim(i == 0 ? 0x3f6 : 0x376, 1, channel.control_port(), "ide control"));
+  }
   CHECK(ports.claim(0xcf8, 8, host_, "pci configuration"));
   CHECK(ports.claim(0xb2, 2, power_.command_ports(), "power management command"));
   CHECK(ports.claim(0xafe0, 4, power_.event_ports(), "general purpose events"));

@@ -12,9 +12,11 @@
 #include "devices/bochs_display.h"
 #include "devices/bus.h"
 #include "devices/byte_ports.h"
+#include "devices/disk_backend.h"
 #include "devices/dma_memory.h"
 #include "devices/firmware_memory.h"
 #include "devices/fw_cfg.h"
+#include "devices/ide_controller.h"
 #include "devices/pc_board.h"
 #include "devices/pci_chipset.h"
 #include "devices/pci_host.h"
@@ -24,8 +26,11 @@
 namespace ringshift {
 
 struct PciBoardConfig {
-  std::vector<uint8_t> firmware;          // empty: none
-  std::vector<uint8_t> video_rom;         // empty: none
+  std::vector<uint8_t> firmware;      // empty: none
+  std::vector<uint8_t> video_rom;     // empty: none
+  DiskBackend* first_disk = nullptr;  // null: no such drive
+  DiskBackend* second_disk = nullptr;
+  DiskBackend* cdrom = nullptr;           // null: a drive without a medium
   SerialBackend* firmware_log = nullptr;  // what firmware prints for its developers, port 0x402
   std::function<void()> on_memory_map_changed;  // the three run inside a port write: take note only
   std::function<void()> on_power_off;
@@ -60,6 +65,7 @@ class PciBoard {
   HostBridge host_bridge_;
   IsaBridge isa_bridge_;
   PowerManagement power_;
+  IdeController ide_;
   BochsDisplay display_;
   FwCfg fw_cfg_;
   PortWindow log_port_;

@@ -120,6 +120,7 @@ int run_machine(const RunOptions& options) {
 int run_command(RunOptions* options) {
   std::string problem;
   if (!finish_run_options(options, &problem)) return fail(problem);
+  if (!open_media(options->media, &options->machine.media, &problem)) return fail(problem);
   return run_machine(*options);
 }
 

@@ -154,8 +154,14 @@ void Machine::on_memory_map_changed() {
 
 bool Machine::build_pci(std::string* error) {
   PciBoardConfig pci;
-  if (!read_bios(config_.firmware.bios_path, &pci.firmware, error)) return false;
-  if (!read_video_bios(config_.firmware.video_bios_path, &pci.video_rom, error)) return false;
+  if (has_firmware() &&
+      (!read_bios(config_.firmware.bios_path, &pci.firmware, error) ||
+       !read_video_bios(config_.firmware.video_bios_path, &pci.video_rom, error))) {
+    return false;
+  }
+  pci.first_disk = config_.media.at(MediaSlot::FirstDisk);
+  pci.second_disk = config_.media.at(MediaSlot::SecondDisk);
+  pci.cdrom = config_.media.at(MediaSlot::Cdrom);
   if (!config_.firmware_log.empty()) {
     firmware_log_ = FileSerial::create(config_.firmware_log, error);
     if (firmware_log_ == nullptr) return false;
@@ -191,7 +197,7 @@ bool Machine::build_board(std::string* error) {
   board_ = std::make_unique<PcBoard>(*clock_, ports_, memory_bus_, board);
   board_->interrupts().set_on_output([this] { attention_.raise(); });
   board_->serial(0).set_on_room([this] { attention_.raise(); });
-  return !has_firmware() || build_pci(error);
+  return !has_pci() || build_pci(error);
 }
 
 void Machine::service_host() {

@@ -21,6 +21,7 @@
 #include "monitor/host_clock.h"
 #include "monitor/interpreter.h"
 #include "monitor/linear_memory.h"
+#include "monitor/media.h"
 #include "monitor/physical_memory.h"
 #include "monitor/vcpu.h"
 #include "shadowmmu/guest_memory.h"
@@ -37,6 +38,7 @@ enum class SerialTarget : uint8_t { Console, None, File };
 struct MachineConfig {
   BootRequest boot;  // ignored if there is firmware
   FirmwareRequest firmware;
+  Media media;
   std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
   uint64_t memory_bytes = 128U << 20;
   CpuModel cpu;
@@ -92,6 +94,7 @@ class Machine {
   [[nodiscard]] bool build_pci(std::string* error);
   [[nodiscard]] bool boot(std::string* error);
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
+  [[nodiscard]] bool has_pci() const { return has_firmware() || config_.media.any(); }
   void on_memory_map_changed();
   void service_host();
 

@@ -1,6 +1,7 @@
 #include "monitor/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <map>
 #include <set>
@@ -199,19 +200,45 @@ bool apply_source(TranslateOptions* options, std::string* problem) {
   return true;
 }
 
+// "dc", "order=dc,menu=on".
+bool apply_boot(const std::string& text, FirmwareRequest* firmware, std::string* problem) {
+  size_t begin = 0;
+  while (begin < text.size()) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const auto [key, value] = split(text.substr(begin, end - begin));
+    const std::string& order = key == "order" || key == "once" ? value : key;
+    bool good = false;
+    if (key == "menu") {
+      good = parse_on_off(value, &firmware->boot_menu);
+    } else {
+      good = !order.empty() && order.size() <= 3 &&
+             order.find_first_not_of("acdn") == std::string::npos;
+      firmware->boot_order = order;
+    }
+    if (!good) {
+      *problem = "--boot: cannot use '" + text + "' (up to three of a, c, d, n; menu=on|off)";
+      return false;
+    }
+    begin = end + 1;
+  }
+  return true;
+}
+
 // A guest comes as a kernel, or from a medium that firmware boots.
 bool apply_firmware(RunOptions* options, std::string* problem) {
   const bool has_kernel = !options->machine.boot.kernel_path.empty();
   FirmwareRequest& firmware = options->machine.firmware;
   if (!has_kernel && firmware.bios_path.empty()) {
-    *problem = "--kernel or --bios is required";
-    return false;
-  }
-  if (has_kernel && !firmware.bios_path.empty()) {
+    if (!options->media.any()) {
+      *problem = "nothing to boot: --kernel, --hda, --cdrom or --bios is required";
+      return false;
+    }
+    firmware.bios_path = kDefaultBios;
+  } else if (has_kernel && !firmware.bios_path.empty()) {
     *problem = "--kernel and --bios exclude each other";
     return false;
   }
-  return true;
+  return apply_boot(options->boot, &firmware, problem);
 }
 
 // What a command needs to put a guest into memory.
@@ -255,15 +282,32 @@ void add_guest_options(CLI::App& command, RunOptions* options) {
 
 void add_firmware_options(CLI::App& command, RunOptions* options) {
   FirmwareRequest& firmware = options->machine.firmware;
+  const auto medium = [&](const char* name, MediaSlot slot, const char* what) {
+    command.add_option(name, options->media.text[static_cast<size_t>(slot)], what)
+        ->type_name("FILE[,KEY=on]")
+        ->group("Disks");
+  };
+  medium("--hda", MediaSlot::FirstDisk,
+         "raw image of the first hard disk; snapshot=on, readonly=on");
+  medium("--hdb", MediaSlot::SecondDisk, "of the second");
+  medium("--cdrom", MediaSlot::Cdrom, "image of a CD-ROM");
+  command.add_flag("--snapshot", options->media.snapshot, "write to no image: changes are lost")
+      ->group("Disks");
+  command
+      .add_option("--boot", options->boot,
+                  "what to boot from: a floppy, c disk, d CD-ROM, n network\n"
+                  "(default cad); menu=on")
+      ->type_name("ORDER")
+      ->group("Disks");
   command
       .add_option("--bios", firmware.bios_path,
-                  "BIOS image to begin with, in place of a kernel: Debian's\n"
-                  "/usr/share/seabios/bios-256k.bin")
+                  "BIOS image to begin with, in place of a kernel (default with a disk:\n"
+                  "Debian's /usr/share/seabios/bios-256k.bin)")
       ->type_name("FILE")
       ->group("Guest");
   command
       .add_option("--firmware-log", options->machine.firmware_log,
-                  "what the BIOS prints at port 0x402")
+                  "write there what the BIOS prints at port 0x402")
       ->type_name("FILE")
       ->group("Reports");
 }
@@ -413,10 +457,13 @@ bool finish_translate_options(TranslateOptions* options, std::string* problem) {
 
 std::vector<std::string> modern_spelling(std::vector<std::string> arguments) {
   static const std::map<std::string, std::string> kSpellings = {
-      {"-kernel", "--kernel"}, {"-initrd", "--initrd"},
-      {"-append", "--append"}, {"-nographic", "--nographic"},
-      {"-serial", "--serial"}, {"-no-reboot", "--no-reboot"},
-      {"-m", "--memory"},
+      {"-kernel", "--kernel"},     {"-initrd", "--initrd"},
+      {"-append", "--append"},     {"-nographic", "--nographic"},
+      {"-serial", "--serial"},     {"-no-reboot", "--no-reboot"},
+      {"-m", "--memory"},          {"-hda", "--hda"},
+      {"-hdb", "--hdb"},           {"-cdrom", "--cdrom"},
+      {"-boot", "--boot"},         {"-bios", "--bios"},
+      {"-snapshot", "--snapshot"},
   };
   for (std::string& argument : arguments) {
     auto it = kSpellings.find(argument);

@@ -16,6 +16,7 @@ enum class StatsFormat : uint8_t { None, Text, AllText, Json };
 
 struct RunOptions {
   MachineConfig machine;
+  MediaRequest media;
   bool no_reboot = false;
   bool dump_screen = false;
   StatsFormat stats = StatsFormat::None;
@@ -23,6 +24,7 @@ struct RunOptions {
   std::string memory = "128M";
   std::string engine = "translate";
   std::string serial = "console";
+  std::string boot;
   std::string stats_text;
   std::string stats_path;  // empty: standard error
   std::vector<std::string> modules;

@@ -95,6 +95,11 @@ OPTIONS = {
     "module that is a directory": ["--module", "/"],
     "module without name": ["--module", ""],
     "option without value": ["--append"],
+    "disk that is not there": ["--hda", "/nonexistent/disk"],
+    "disk that is a directory": ["--hda", "/"],
+    "disk that is no file": ["--hda", "/dev/null,snapshot=on"],
+    "CD-ROM that is not there": ["--cdrom", "/nonexistent/cd,snapshot=on"],
+    "boot order of nothing": ["--boot", "x"],
 }
 
 
@@ -145,6 +150,8 @@ def command_lines(stage):
     yield "missing BIOS", ["run", "--bios", "/nonexistent/bios"]
     yield "endless BIOS", ["run", "--bios", "/dev/zero"]
     yield "no image", ["run"]
+    yield "disk smaller than a sector", ["run", "--hda", stage.write("tiny", b"x")]
+    yield "boot menu that is neither", ["run", "--bios", "/dev/null", "--boot", "menu=perhaps"]
     yield "no command", []
     yield "unknown command", ["frobnicate"]
     for memory in MEMORY:

@@ -3,7 +3,8 @@
 # Uses an apt state directory of its own, so neither root nor a change to the system is needed.
 # Network is used only for what is not in the cache yet.
 #   $RINGSHIFT_CACHE/guests/linux-686/vmlinuz, linux-686-pae/vmlinuz, busybox,
-#   and where the archive has them invaders-image and gnumach-image (Multiboot).
+#   and where the archive has them invaders-image and gnumach-image (Multiboot), and boot media:
+#   media/grub-rescue-cdrom.iso, media/grub-rescue-floppy.img, media/memtest86+.iso, media/ipxe.iso.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./common.sh
@@ -19,7 +20,10 @@ complete() {
     [ -s "$guests/$file" ] || return 1
   done
   # The optional ones were either unpacked or noted as not in the archive.
-  grep -q '^grub-invaders ' "$stamp" && grep -q '^gnumach-image-1.8-486 ' "$stamp"
+  local package
+  for package in grub-invaders gnumach-image-1.8-486 grub-rescue-pc memtest86+ ipxe; do
+    grep -q "^$package " "$stamp" || return 1
+  done
 }
 
 # linux-image-686 only depends on the package of the current version.
@@ -67,6 +71,26 @@ fetch_optional() {
   fi
 }
 
+# fetch_medium PACKAGE [NAME FILE]...: boot media of one package, each under media/NAME.
+fetch_medium() {
+  local package=$1
+  shift
+  if [ -z "$(field_of "$package" Filename)" ]; then
+    warn "$package is not in the i386 archive"
+    say "$package not-in-archive" >>"$stamp.new"
+  elif download "$package"; then
+    unpack "$downloaded_deb" "$package"
+    while [ $# -ge 2 ]; do
+      link_guest "media/$1" "$guests/tree/$package/$2"
+      shift 2
+    done
+    record "$package"
+  else
+    warn "could not download $package; will be tried again next time"
+  fi
+}
+
+
 if complete; then
   say "guests: all in $guests"
   exit 0
@@ -78,5 +102,9 @@ fetch_kernel 686-pae
 fetch_busybox
 fetch_optional grub-invaders invaders 'boot/*invaders*'
 fetch_optional gnumach-image-1.8-486 gnumach 'boot/gnumach*'
+fetch_medium grub-rescue-pc grub-rescue-cdrom.iso usr/lib/grub-rescue/grub-rescue-cdrom.iso \
+  grub-rescue-floppy.img usr/lib/grub-rescue/grub-rescue-floppy.img
+fetch_medium memtest86+ memtest86+.iso usr/lib/memtest86+/memtest86+ia32.iso
+fetch_medium ipxe ipxe.iso usr/lib/ipxe/ipxe.iso
 mv "$stamp.new" "$stamp"
 say "guests: unpacked in $guests"

@@ -1,0 +1,63 @@
+// IdeDrive: what is at one end of an IDE cable, as its channel drives it: registers, commands, and
+// blocks of data that move by programmed I/O or by DMA alike. Owns: the registers.
+// Called by: ide_channel. Derived: ata_disk, atapi_cdrom. See docs/devices.md; ATA/ATAPI-6.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace ringshift {
+
+// Status and error bits (ATA/ATAPI-6, 7.15 and 7.9).
+inline constexpr uint8_t kIdeError = 0x01, kIdeDataRequest = 0x08, kIdeSeekComplete = 0x10;
+inline constexpr uint8_t kIdeFault = 0x20, kIdeReady = 0x40, kIdeBusy = 0x80;
+inline constexpr uint8_t kIdeAborted = 0x04, kIdeNotFound = 0x10, kIdeUncorrectable = 0x40;
+
+// Registers; where there are two bytes, [0] is the current and [1] the one written before it, which
+// the 48-bit commands use as high half.
+struct IdeRegisters {
+  uint8_t error = 1;
+  uint8_t features[2] = {};
+  uint8_t count[2] = {1, 0};
+  uint8_t low[2] = {1, 0};
+  uint8_t mid[2] = {};
+  uint8_t high[2] = {};
+  uint8_t device = 0;
+  uint8_t status = kIdeReady | kIdeSeekComplete;
+};
+
+// What happens next, and whether the drive asks for an interrupt now.
+enum class IdePhase : uint8_t { Idle, DataIn, DataOut, DmaIn, DmaOut };
+struct IdeStep {
+  IdePhase phase = IdePhase::Idle;
+  bool interrupt = true;
+};
+
+class IdeDrive {
+ public:
+  virtual ~IdeDrive() = default;
+  IdeRegisters registers;
+
+  // Power-on and reset: signature in the registers, everything else as at the start.
+  virtual void reset() = 0;
+  [[nodiscard]] virtual bool is_packet_device() const = 0;
+  [[nodiscard]] virtual IdeStep command(uint8_t code) = 0;
+  // The bytes to move in the phase that the last step began; not empty then, and of even length.
+  [[nodiscard]] virtual std::span<uint8_t> block() = 0;
+  // All of block() has been moved.
+  [[nodiscard]] virtual IdeStep block_done() = 0;
+
+ protected:
+  IdeStep done() {
+    registers.status = kIdeReady | kIdeSeekComplete;
+    registers.error = 0;
+    return {};
+  }
+  IdeStep fail(uint8_t error) {
+    registers.status = kIdeReady | kIdeSeekComplete | kIdeError;
+    registers.error = error;
+    return {};
+  }
+};
+
+}  // namespace ringshift
