@@ -332,6 +332,10 @@ void add_report_options(CLI::App& command, RunOptions* options) {
                 "print each return from translated code on standard error")
       ->group("Reports");
   command
+      .add_flag("--perf-map", options->machine.translator.perf_map,
+                "name translated code for perf, in /tmp/perf-PID.map")
+      ->group("Reports");
+  command
       .add_flag("--dump-screen", options->dump_screen,
                 "print the text screen on standard error when the run ends")
       ->group("Reports");

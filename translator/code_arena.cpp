@@ -17,22 +17,35 @@ constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
 
 }  // namespace
 
-std::unique_ptr<CodeArena> CodeArena::create(uint64_t bytes, std::string* error) {
+bool CodeArena::map_file() {
+  descriptor_ = memfd_create("ringshift-code", MFD_CLOEXEC);
+  if (descriptor_ < 0 || ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) return false;
+  void* write = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
+  if (write == MAP_FAILED) return false;
+  write_ = static_cast<uint8_t*>(write);
+  void* execute = mmap(nullptr, size_, PROT_READ | PROT_EXEC, MAP_SHARED, descriptor_, 0);
+  if (execute == MAP_FAILED) return false;
+  execute_ = reinterpret_cast<uint64_t>(execute);
+  return true;
+}
+
+// mremap of zero bytes of a shared mapping makes a second one of the same memory (its man page).
+bool CodeArena::map_anonymous() {
+  void* write = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (write == MAP_FAILED) return false;
+  write_ = static_cast<uint8_t*>(write);
+  void* execute = mremap(write, 0, size_, MREMAP_MAYMOVE);
+  if (execute == MAP_FAILED) return false;
+  execute_ = reinterpret_cast<uint64_t>(execute);
+  return mprotect(execute, size_, PROT_READ | PROT_EXEC) == 0;
+}
+
+std::unique_ptr<CodeArena> CodeArena::create(uint64_t bytes, std::string* error,
+                                             ArenaBacking backing) {
   auto arena = std::unique_ptr<CodeArena>(new CodeArena());
   arena->size_ = round_up(bytes < 65536 ? 65536 : bytes, 4096);
-  arena->descriptor_ = memfd_create("ringshift-code", MFD_CLOEXEC);
-  if (arena->descriptor_ < 0 ||
-      ftruncate(arena->descriptor_, static_cast<off_t>(arena->size_)) != 0) {
-    *error = std::string("cannot create the code arena: ") + std::strerror(errno);
-    return nullptr;
-  }
-  void* write =
-      mmap(nullptr, arena->size_, PROT_READ | PROT_WRITE, MAP_SHARED, arena->descriptor_, 0);
-  void* execute =
-      mmap(nullptr, arena->size_, PROT_READ | PROT_EXEC, MAP_SHARED, arena->descriptor_, 0);
-  if (write != MAP_FAILED) arena->write_ = static_cast<uint8_t*>(write);
-  if (execute != MAP_FAILED) arena->execute_ = reinterpret_cast<uint64_t>(execute);
-  if (write == MAP_FAILED || execute == MAP_FAILED) {
+  const bool mapped = backing == ArenaBacking::File ? arena->map_file() : arena->map_anonymous();
+  if (!mapped) {
     *error = std::string("cannot map the code arena: ") + std::strerror(errno);
     return nullptr;
   }

@@ -1,5 +1,5 @@
 // CodeArena: executable memory, mapped twice so that no page is ever writable and executable at
-// once. Owns: one memfd and its two views. A bump allocator; when it is full everything is dropped
+// once. Owns: the memory and its two views. A bump allocator; when it is full everything is dropped
 // at once. Called by: stubs, translation cache. Keeps: T3 (storage is reused only by reset, at a
 // safe point). See docs/translator.md.
 #pragma once
@@ -21,10 +21,14 @@ struct CodeWriteView {
   uint8_t* bytes = nullptr;
 };
 
+// What the two views are mappings of. perf looks names up (PerfMap) only where there is no file.
+enum class ArenaBacking : uint8_t { File, Anonymous };
+
 class CodeArena {
  public:
   // bytes: capacity, rounded up to pages; at least 64 KiB.
-  static std::unique_ptr<CodeArena> create(uint64_t bytes, std::string* error);
+  static std::unique_ptr<CodeArena> create(uint64_t bytes, std::string* error,
+                                           ArenaBacking backing = ArenaBacking::File);
   ~CodeArena();
   CodeArena(const CodeArena&) = delete;
   CodeArena& operator=(const CodeArena&) = delete;
@@ -55,6 +59,8 @@ class CodeArena {
 
  private:
   CodeArena() = default;
+  [[nodiscard]] bool map_file();
+  [[nodiscard]] bool map_anonymous();
   uint8_t* write_ = nullptr;
   uint64_t execute_ = 0;
   uint64_t size_ = 0;

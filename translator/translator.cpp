@@ -10,10 +10,20 @@ namespace ringshift {
 std::unique_ptr<Translator> Translator::create(const TranslatorConfig& config, CodeSource& source,
                                                CodeTraces& traces, const SoftSites& soft_sites,
                                                FragmentObserver& observer, std::string* error) {
-  std::unique_ptr<CodeArena> arena = CodeArena::create(config.arena_bytes, error);
+  std::unique_ptr<CodeArena> arena = CodeArena::create(
+      config.arena_bytes, error, config.perf_map ? ArenaBacking::Anonymous : ArenaBacking::File);
   if (arena == nullptr) return nullptr;
-  return std::unique_ptr<Translator>(
+  auto translator = std::unique_ptr<Translator>(
       new Translator(config, std::move(arena), source, traces, soft_sites, observer));
+  if (config.perf_map && !translator->open_perf_map(error)) return nullptr;
+  return translator;
+}
+
+bool Translator::open_perf_map(std::string* error) {
+  perf_map_ = PerfMap::create(PerfMap::path_of_this_process(), error);
+  if (perf_map_ == nullptr) return false;
+  perf_map_->add_stubs(stubs_);
+  return true;
 }
 
 Translator::Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena> arena,
@@ -43,6 +53,7 @@ Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   Fragment* fragment = cache_.publish(unit_, *last_emitted_);
   CHECK(fragment != nullptr);  // an empty arena holds the largest unit
   count_treatments();
+  if (perf_map_ != nullptr) perf_map_->add(*fragment, unit_);
   counters().translate_cycles += __rdtsc() - started;
   return *fragment;
 }

@@ -9,6 +9,7 @@
 
 #include "translator/code_source.h"
 #include "translator/emit.h"
+#include "translator/perf_map.h"
 #include "translator/plan.h"
 #include "translator/translation_cache.h"
 
@@ -25,6 +26,7 @@ struct TranslatorConfig {
   uint64_t arena_bytes = 8U << 20;
   PlanLimits limits;
   TranslatorFeatures features;
+  bool perf_map = false;  // name the code for perf, in /tmp/perf-PID.map
 };
 
 class Translator {
@@ -45,6 +47,7 @@ class Translator {
  private:
   Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena> arena, CodeSource& source,
              CodeTraces& traces, const SoftSites& soft_sites, FragmentObserver& observer);
+  [[nodiscard]] bool open_perf_map(std::string* error);
   void count_treatments() const;
 
   TranslatorConfig config_;
@@ -57,6 +60,7 @@ class Translator {
   const SoftSites& soft_sites_;
   TranslationUnit unit_;
   const EmittedCode* last_emitted_ = nullptr;
+  std::unique_ptr<PerfMap> perf_map_;  // null: nobody asked
 };
 
 }  // namespace ringshift

@@ -23,8 +23,9 @@ PATIENCE = 10  # seconds for the statistics of a running machine
 class Measured:
     """One run of a workload: what the guest says of it, and what it cost seen from outside."""
 
-    def __init__(self, figure, wall, processor, counters):
-        self.figure, self.wall, self.processor, self.counters = figure, wall, processor, counters
+    def __init__(self, figure, wall, processor, before, after):
+        self.figure, self.wall, self.processor = figure, wall, processor
+        self.before, self.after = before, after  # what the program counts, if it does
 
 
 class Guest:
@@ -58,9 +59,9 @@ class Guest:
         if figure is None:
             raise Trouble(f"no result of {workload.name}; {self.session.last_words()}")
         after = self._clocks()
-        counters = difference(counted, self.engine.running_counters(self.session))
         processor = figure.processor if self.processor_time == "own" else after[1] - before[1]
-        return Measured(figure, after[0] - before[0], processor, counters)
+        return Measured(figure, after[0] - before[0], processor, counted,
+                        self.engine.running_counters(self.session))
 
     def _clocks(self):
         if self.processor_time == "group":
@@ -72,6 +73,20 @@ def difference(before, after):
     """Counters that have moved; figures that are not counters are left out."""
     return {name: value - before.get(name, 0) for name, value in after.items()
             if isinstance(value, int) and value != before.get(name, 0)}
+
+
+def time_split(before, after, cycles_a_second):
+    """Where processor time went, by what the program and its kernel have counted; {} if unknown."""
+    try:
+        user = after["time.user_s"] - before["time.user_s"]
+        system = after["time.system_s"] - before["time.system_s"]
+        translating = (after["translator.host_cycles"] - before["translator.host_cycles"]) \
+            / cycles_a_second
+    except (KeyError, TypeError):
+        return {}
+    translating = min(translating, user)
+    return {"guest code, callouts, interpreter": user - translating, "translation": translating,
+            "the host's kernel: signals, mappings": system}
 
 
 def seconds_of_group(leader):

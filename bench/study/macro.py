@@ -4,7 +4,7 @@ import time
 
 import workloads
 from console import Trouble
-from guests import Guest, processor_time_of
+from guests import Guest, difference, processor_time_of, time_split
 from places import guests_folder
 
 WARM_SECONDS = 0.02   # a first run shorter than this is repeated with more turns
@@ -22,7 +22,7 @@ class MacroRun:
 
     def __init__(self, context, engines, results, seconds, progress):
         self.context, self.results = context, results
-        self.seconds, self.progress = seconds, progress
+        self.seconds, self.progress, self.part = seconds, progress, "macro"
         self.engines = [engine for engine in engines if engine.runs_linux]
         self.guests, self.turns, self.rounds, self.checks = {}, {}, {}, {}
 
@@ -47,7 +47,8 @@ class MacroRun:
             try:
                 ready = guest.wait_until_ready()
                 if engine.name not in ("native", "uml"):
-                    self.store(row, engine.name, ready.ended.wall, ready.ended.cpu, 1, {})
+                    self.store(row, engine.name, ready.ended.wall, ready.ended.cpu, 1)
+                    self.explain(row, guest, {}, engine.running_counters(guest.session), 1)
             except Trouble as trouble:
                 self.give_up(engine.name, trouble)
 
@@ -57,14 +58,25 @@ class MacroRun:
         guest.session.__exit__()
         guest.engine.remove()
 
-    def store(self, row, column, wall, processor, operations, counters):
+    @staticmethod
+    def store(row, column, wall, processor, operations):
         row.values.setdefault(column, []).append(processor / operations)
         row.wall.setdefault(column, []).append(wall / operations)
-        if counters:
-            events = {name: value / operations for name, value in counters.items()
-                      if not name.startswith(NOT_EVENTS)}
-            kept = sorted(events.items(), key=lambda item: -item[1])[:COUNTERS_KEPT]
-            row.counters.setdefault(column, dict(kept))
+
+    def explain(self, row, guest, before, after, operations):
+        """The counters of one run for each operation, those of a first run being exact enough."""
+        name = guest.engine.name
+        moved = {event: value / operations for event, value in difference(before, after).items()
+                 if not event.startswith(NOT_EVENTS)}
+        kept = sorted(moved.items(), key=lambda item: -item[1])
+        kept = [item for place, item in enumerate(kept)
+                if place < COUNTERS_KEPT or item[0].startswith("exits.")]
+        if kept:
+            row.counters.setdefault(name, dict(kept))
+        zero = dict.fromkeys(after, 0) if not before else before
+        split = time_split(zero, after, self.context.cycles_a_second)
+        if split:
+            row.time.setdefault(name, split)
 
     def idle(self):
         """Processor time of machines whose guests wait at a prompt, all at once."""
@@ -78,7 +90,8 @@ class MacroRun:
             share = 100 * (now.cpu - before[name].cpu) / (now.wall - before[name].wall)
             row.values.setdefault(name, []).append(share)
 
-    def run(self, chosen, rounds):
+    def run(self, chosen, rounds, part="macro"):
+        self.part = part
         for workload in chosen:
             if workload.name in workloads.NEEDS_SOURCES and not \
                     (guests_folder() / "study/root/lua").is_dir():
@@ -131,9 +144,10 @@ class MacroRun:
         name = guest.engine.name
         measured = guest.measure(workload, self.turns[name, workload.name])
         figure = measured.figure
-        row = self.results.row("macro", workload.name, workload.title, workload.unit)
+        row = self.results.row(self.part, workload.name, workload.title, workload.unit)
         self.store(row, name, figure.wall * workload.scale, measured.processor * workload.scale,
-                   figure.operations, measured.counters)
+                   figure.operations)
+        self.explain(row, guest, measured.before, measured.after, figure.operations)
         # The console and the start of the program are outside the guest's figure.
         if abs(measured.wall - figure.wall) > CLOCK_TOLERANCE * measured.wall + 0.3:
             self.results.note(f"the clock of {name} said {figure.wall:.2f} s for {workload.name}, "

@@ -13,6 +13,7 @@ class Row:
     # Column -> [value]: processor time for workloads, cycles for nanobenchmarks.
     values: dict = dataclasses.field(default_factory=dict)
     wall: dict = dataclasses.field(default_factory=dict)       # column -> [elapsed time]
+    time: dict = dataclasses.field(default_factory=dict)       # column -> {where: seconds}
     counters: dict = dataclasses.field(default_factory=dict)   # column -> {event: per operation}
 
 

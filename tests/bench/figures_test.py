@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
-"""The study's arithmetic and texts: medians, ratios, the rank test, tables, what is read of a guest."""
+"""The study's arithmetic and texts: medians, ratios, rank test, tables, plots, what guests say."""
 
+import html.parser
+import importlib.util
+import json
 import pathlib
+import re
 import sys
 import unittest
+import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench/study"))
@@ -11,10 +16,14 @@ sys.path.insert(0, str(ROOT / "bench/study"))
 import figures  # noqa: E402
 import guests  # noqa: E402
 import nano  # noqa: E402
+import page  # noqa: E402
 import table  # noqa: E402
 import workloads  # noqa: E402
 from console import Line, Moment  # noqa: E402
 from results import Results  # noqa: E402
+
+
+RECTANGLE = "{http://www.w3.org/2000/svg}rect"
 
 
 def line(text, began=0.0, ended=0.0):
@@ -93,6 +102,94 @@ class Workloads(unittest.TestCase):
     def test_counters_that_moved_are_the_difference(self):
         self.assertEqual(guests.difference({"a": 1, "b": 2}, {"a": 4, "b": 2, "time": 0.5, "c": 1}),
                          {"a": 3, "c": 1})
+
+
+class PageReader(html.parser.HTMLParser):
+    """Elements that are opened and closed in order, and what would be loaded from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.loads = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.loads += [value for name, value in attrs if name in ("src", "href")]
+        self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        if self.open.pop() != tag:
+            raise AssertionError(f"</{tag}> closes another element")
+
+
+class Pages(unittest.TestCase):
+    def setUp(self):
+        self.results = Results('a "machine" <with> & signs')
+        self.results.columns = ["ringshift", "tcg", "native"]
+        for part, name, title in (("nano", "in", "IN"), ("macro", "pipe", "pipe <b>"),
+                                  ("processes", "p-1", "turn: 1"), ("processes", "p-2", "turn: 2")):
+            row = self.results.row(part, name, title, "us")
+            self.results.add(row, "ringshift", [4.0, 5.0])
+            self.results.add(row, "tcg", [9.0])
+            self.results.add(row, "native", [1.0])
+            row.counters["ringshift"] = {"exits.interpret": 3.0, "exits.unlinked": 1.0}
+            row.time["ringshift"] = {"translation": 0.1, "the host's kernel": 0.3}
+        self.text = page.page_of(self.results)
+
+    def test_every_element_is_closed_and_nothing_is_loaded(self):
+        reader = PageReader()
+        reader.feed(self.text)
+        reader.close()
+        self.assertEqual(reader.open, [])
+        self.assertEqual(reader.loads, [])
+
+    def test_plots_are_well_formed_and_have_a_bar_for_each_column(self):
+        plots = re.findall(r"<svg.*?</svg>", self.text, re.DOTALL)
+        self.assertGreaterEqual(len(plots), 6)
+        bars = [sum(1 for _ in xml.etree.ElementTree.fromstring(plot).iter(RECTANGLE))
+                for plot in plots]
+        self.assertEqual(bars[:3], [3, 2, 1])  # cycles, times native, times TCG
+
+    def test_text_of_guests_is_escaped(self):
+        self.assertNotIn("pipe <b>", self.text)
+        self.assertIn("pipe &lt;b&gt;", self.text)
+
+    def test_the_values_are_in_the_page(self):
+        found = re.search(r'<script type="application/json" id="results">(.*?)</script>', self.text)
+        self.assertEqual(json.loads(found.group(1)), self.results.to_json())
+
+    def test_a_ratio_plot_without_its_base_is_left_out(self):
+        self.assertEqual(page.ratio_plot(self.results.part("nano"), ["ringshift"], "bochs"), "")
+
+    def test_ticks_are_round_numbers(self):
+        self.assertEqual(page.ticks_between(0.9, 25), [1, 2, 5, 10, 20])
+
+
+class Comparison(unittest.TestCase):
+    def setUp(self):
+        location = ROOT / "bench/compare/__main__.py"
+        known = importlib.util.spec_from_file_location("compare", location)
+        self.compare = importlib.util.module_from_spec(known)
+        known.loader.exec_module(self.compare)
+
+    def verdict(self, old, new):
+        results = Results("a machine")
+        row = results.row("nano", "in", "IN", "cycles")
+        results.add(row, "old", old)
+        results.add(row, "new", new)
+        return self.compare.verdict_of(row, 0.05)[2]
+
+    def test_a_clear_difference_has_a_direction(self):
+        self.assertEqual(self.verdict([10, 11, 12, 13], [20, 21, 22, 23]), "slower")
+        self.assertEqual(self.verdict([20, 21, 22, 23], [10, 11, 12, 13]), "faster")
+
+    def test_chance_is_no_difference(self):
+        self.assertEqual(self.verdict([10, 11, 12, 13], [10, 12, 11, 14]), "")
+
+    def test_both_builds_come_first_in_turn(self):
+        self.assertEqual([self.compare.in_turn(["a", "b"], number) for number in (0, 1, 2)],
+                         [["a", "b"], ["b", "a"], ["a", "b"]])
 
 
 class Tables(unittest.TestCase):

@@ -4,6 +4,7 @@
 import argparse
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,10 @@ from places import guests_folder  # noqa: E402
 
 
 def run_study(ringshift, folder, *words):
-    result = folder / "result.json"
+    result, page = folder / "result.json", folder / "page.html"
     subprocess.run([sys.executable, str(ROOT / "bench/study"), "--ringshift", ringshift, "--quick",
-                    "--json", str(result), *words], check=True)
+                    "--json", str(result), "--page", str(page), *words], check=True)
+    assert "<svg" in page.read_text(), "no plots"
     return json.loads(result.read_text())
 
 
@@ -29,7 +31,7 @@ def check_nano(ringshift, folder):
     for name, *_ in nano.ROWS:
         for column in ("ringshift", "interpret"):
             values = rows[name].get(column, [])
-            assert len(values) == 5, f"{name} on {column}: {values}"
+            assert len(values) == 3, f"{name} on {column}: {values}"
             assert all(value > 0 for value in values), f"{name} on {column}: {values}"
     assert known["counters"]["nano"]["ringshift"]["events.exceptions"] > 0
 
@@ -50,12 +52,44 @@ def check_workloads(ringshift, folder):
     assert not [note for note in known["notes"] if "WRONG" in note], known["notes"]
 
 
+def check_compare(ringshift, folder):
+    result = folder / "compare.json"
+    subprocess.run([sys.executable, str(ROOT / "bench/compare"), ringshift, ringshift, "--part",
+                    "nano", "--rounds", "2", "--json", str(result)], check=True)
+    rows = json.loads(result.read_text())["rows"]
+    assert len(rows) == len(nano.ROWS), rows
+    for row in rows:
+        assert len(row["values"]["old"]) == len(row["values"]["new"]) == 2, row
+
+
+def check_perf_map(ringshift, folder):
+    image = nano.make_image(folder / "nano.bin", nano.CYCLES_OF_SLOW_MACHINES)
+    with subprocess.Popen([ringshift, "run", "--kernel", str(image), "--memory", "32M",
+                           "--no-reboot", "--perf-map"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL) as process:
+        names = pathlib.Path(f"/tmp/perf-{process.pid}.map")
+    try:
+        lines = names.read_text().splitlines()
+    finally:
+        names.unlink(missing_ok=True)
+    block = re.compile(r"[0-9a-f]+ [0-9a-f]+ (kernel|user) [0-9a-f]{8} (window|soft)"
+                       r"( [imdrsx][0-9]+)+")
+    stub = re.compile(r"[0-9a-f]+ [0-9a-f]+ stub [a-z_]+")
+    for line in lines:
+        assert block.fullmatch(line) or stub.fullmatch(line), line
+    entry = f"kernel {int.from_bytes(image.read_bytes()[28:32], 'little'):08x} "
+    assert any(entry in line for line in lines), f"no block at the guest's entry, '{entry}'"
+    assert any(" user " in line for line in lines), "no user code"
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--ringshift", required=True)
     arguments = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         check_nano(arguments.ringshift, pathlib.Path(folder))
+        check_perf_map(arguments.ringshift, pathlib.Path(folder))
+        check_compare(arguments.ringshift, pathlib.Path(folder))
         check_workloads(arguments.ringshift, pathlib.Path(folder))
     return 0
 
