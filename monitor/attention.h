@@ -5,11 +5,14 @@
 #pragma once
 
 #include <semaphore.h>
+#include <signal.h>
+#include <sys/types.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
 
+#include "monitor/direct_process.h"
 #include "translator/gate.h"
 
 namespace ringshift {
@@ -28,10 +31,7 @@ class Attention {
   void raise() {
     if (raised_.exchange(true)) return;
     // Translated code polls a page instead of this word; outside it the loop looks here itself.
-    if (inside_.load() && gate_ != nullptr) {
-      poll_raised_.store(true);
-      gate_->raise_poll();
-    }
+    if (inside_.load()) interrupt_guest();
     sem_post(&wake_);
   }
   [[nodiscard]] bool is_raised() const { return raised_.load(std::memory_order_relaxed); }
@@ -41,9 +41,11 @@ class Attention {
     if (poll_raised_.exchange(false)) gate_->lower_poll();
   }
 
-  // vCPU thread, around translated code. enter() says false if attention is already wanted: a raise
-  // between the check and the first poll finds inside_ set and protects the page.
-  [[nodiscard]] bool enter() {
+  // vCPU thread, around guest code: translated, or in the process given. enter() says false if
+  // attention is already wanted: a raise between the check and the first poll finds inside_ set and
+  // protects the page, or sends the signal, which stays pending until the process runs.
+  [[nodiscard]] bool enter(pid_t process = 0) {
+    process_.store(process);
     inside_.store(true);
     if (!raised_.load()) return true;
     inside_.store(false);
@@ -67,13 +69,25 @@ class Attention {
   }
 
  private:
+  // async-signal-safe
+  void interrupt_guest() {
+    if (const pid_t process = process_.load(); process != 0) {
+      kill(process, DirectProcess::kick_signal());
+    } else if (gate_ != nullptr) {
+      poll_raised_.store(true);
+      gate_->raise_poll();
+    }
+  }
+
   std::atomic<bool> raised_{false};
+  std::atomic<pid_t> process_{0};  // where guest code runs, if not in ours
   std::atomic<bool> inside_{false};
   std::atomic<bool> poll_raised_{false};
   Gate* gate_ = nullptr;
   sem_t wake_{};
 };
 
-static_assert(std::atomic<bool>::is_always_lock_free, "raise() runs in signal handlers");
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<pid_t>::is_always_lock_free,
+              "raise() runs in signal handlers");
 
 }  // namespace ringshift

@@ -11,7 +11,10 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
+#include "monitor/direct_space.h"
+#include "monitor/user_policy.h"
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/shadow_space.h"
 #include "translator/frame.h"
@@ -63,6 +66,11 @@ struct CodeView {
   uint64_t work = 0;         // what soft accesses have cost it so far (Coherence::note_user_work)
   uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
   uint64_t last_used = 0;
+  // Where its code runs untranslated, if it does, and whether it should.
+  std::unique_ptr<DirectSpace> direct;
+  UserPolicy policy;
+  // Pages that may not run untranslated. Out of date it costs time, not truth.
+  std::unordered_set<GuestVirtualPage> sensitive_pages;
 };
 
 }  // namespace ringshift

@@ -119,6 +119,9 @@ void Coherence::on_page_invalidated(GuestVirtual address) {
   if (current_user_ != nullptr && current_user_->window != nullptr) {
     drop_from_window(*current_user_->window, page);
   }
+  if (current_user_ != nullptr && current_user_->direct != nullptr) {
+    drop_from_window(current_user_->direct->shadow(), page);
+  }
   flush_soft_tlbs();
   recheck_code_after_invlpg(supervisor_, page, Privilege::Supervisor);
   if (current_user_ != nullptr) recheck_code_after_invlpg(*current_user_, page, Privilege::User);
@@ -170,7 +173,8 @@ bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege)
   return GuestPhysicalPage::of(physical_.masked(now.physical)) == mapping.physical_page &&
          (now.page_bytes >= kSmallestLargePage) == mapping.is_large &&
          now.user == (privilege == Privilege::User) && now.global == mapping.is_global &&
-         (now.writable && now.dirty) == mapping.may_write;
+         (now.writable && now.dirty) == mapping.may_write &&
+         (now.executable || !mapping.is_executable);
 }
 
 // What we hold is compared with the tables and kept where these still say the same: a flush does
@@ -313,9 +317,14 @@ void Coherence::verify_user_view(CodeView& view) {
     it = view.pages.erase(it);
   }
   // Most of its code gone: another program has got the page directory, and starts as new ones do.
-  if (view.pages.size() * 2 < held) give_up_window(view);
+  if (view.pages.size() * 2 < held) start_afresh(view);
   if (view.window != nullptr) {
     view.window->retain(
+        [this](const ShadowMapping& mapping) { return still_shadows(mapping, Privilege::User); },
+        [this, &view](uint32_t region) { return tables_unchanged(view, region); });
+  }
+  if (view.direct != nullptr) {
+    view.direct->shadow().retain(
         [this](const ShadowMapping& mapping) { return still_shadows(mapping, Privilege::User); },
         [this, &view](uint32_t region) { return tables_unchanged(view, region); });
   }
@@ -331,6 +340,14 @@ void Coherence::give_up_window(CodeView& view) {
   view.work = 0;
   view.jumps->clear();
   user_returns_stale_ = true;
+}
+
+// Another program lives here now: nothing learnt about the last one holds.
+void Coherence::start_afresh(CodeView& view) {
+  give_up_window(view);
+  view.direct.reset();
+  view.policy = UserPolicy();
+  view.sensitive_pages.clear();
 }
 
 // ---- views ----
@@ -466,7 +483,12 @@ bool Coherence::second_page_holds(const Fragment& fragment) {
 }
 
 void Coherence::ensure_code_trace(GuestPhysicalPage page) {
-  if (!traces_.add(page, TraceReason::TranslatedCode)) return;
+  trace_page(page, TraceReason::TranslatedCode);
+}
+
+void Coherence::trace_page(GuestPhysicalPage page, TraceReason reason) {
+  const bool was_traced = traces_.is_traced(page);
+  if (!traces_.add(page, reason) || was_traced) return;
   counters().traces_code++;
   for (ShadowMapping& mapping : reverse_.of(page)) mapping.space->protect(mapping);
   linear_.flush_physical_page(page);
@@ -495,6 +517,7 @@ void Coherence::apply(const SafePoint& safe) {
     const GuestPhysicalPage page = GuestPhysicalPage::of(write.address);
     cache_->drop_overlapping(write.address, write.length, safe);
     if (!cache_->has_code(page)) traces_.remove(page, TraceReason::TranslatedCode);
+    revoke_direct_execution(page);
   }
   pending_writes_.clear();
   for (const PendingRemap& remap : pending_remaps_) {
@@ -608,6 +631,7 @@ void Coherence::verify_invariants() const {
   window_->verify_invariants();
   for (const auto& [cr3, view] : users_) {
     if (view.window != nullptr) view.window->verify_invariants();
+    if (view.direct != nullptr) view.direct->shadow().verify_invariants();
   }
   cache_->verify_invariants();
   cache_->for_each([this](const Fragment& fragment) {

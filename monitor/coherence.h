@@ -103,6 +103,21 @@ class Coherence final : public WriteObserver,
   // and whatever was about to be resumed in its old code must be looked up again.
   [[nodiscard]] bool note_user_work(uint64_t amount);
 
+  // ---- untranslated user code (coherence_direct.cpp) ----
+  // Wiring, once; never called where user code is to be translated only.
+  void attach_direct(DirectHost* host, const TranslatorFeatures& features);
+  [[nodiscard]] bool offers_direct() const { return direct_host_ != nullptr; }
+  [[nodiscard]] UserPolicy& user_policy() { return current_user_view().policy; }
+  // The process of the current address space, made if there is none; null if the host refuses.
+  [[nodiscard]] DirectSpace* direct_space();
+  // Code of the current address space is not to run untranslated any more.
+  void end_direct();
+  [[nodiscard]] bool is_known_sensitive(uint32_t eip);
+  enum class DirectMiss : uint8_t { Filled, Interpret, Sensitive };
+  // Untranslated code at `eip` faulted at `address`. Sensitive: the page it was to run from holds
+  // something that must not run untranslated.
+  [[nodiscard]] DirectMiss fill_direct(GuestVirtual address, uint32_t eip);
+
   void verify_invariants() const;
 
  private:
@@ -123,6 +138,7 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
   void make_room_for_window();
   void give_up_window(CodeView& view);
+  void start_afresh(CodeView& view);
   [[nodiscard]] uint64_t hash_tables(uint32_t region);
   [[nodiscard]] uint64_t hash_directory_entry(uint64_t entry);
   [[nodiscard]] bool tables_unchanged(const CodeView& view, uint32_t region);
@@ -130,6 +146,18 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] bool still_shadows(const ShadowMapping& mapping, Privilege privilege);
   [[nodiscard]] ShadowRun run_for(GuestVirtual address, const Translation& translation) const;
   void clip_to_ram(ShadowRun* run) const;
+  [[nodiscard]] DirectMiss fill_direct_code(CodeView& view, GuestVirtualPage page, uint32_t entry);
+  [[nodiscard]] DirectMiss fill_direct_data(CodeView& view, GuestVirtual address);
+  [[nodiscard]] bool map_direct_neighbour(CodeView& view, GuestVirtualPage page);
+  void map_direct_ahead(CodeView& view);
+  void map_direct_region(CodeView& view, uint32_t region, uint32_t* left);
+  [[nodiscard]] bool region_has_user_pages(uint32_t region);
+  [[nodiscard]] bool copy_user_code(GuestVirtual from, std::span<uint8_t> to);
+  [[nodiscard]] bool code_runs_directly(GuestVirtualPage page, GuestPhysicalPage physical,
+                                        uint32_t entry);
+  void make_room_for_direct();
+  void revoke_direct_execution(GuestPhysicalPage page);
+  void trace_page(GuestPhysicalPage page, TraceReason reason);
   [[nodiscard]] bool entry_is_accessed(const Translation& translation) const;
 
   struct PendingWrite {
@@ -169,6 +197,8 @@ class Coherence final : public WriteObserver,
   bool user_returns_stale_ = false;
   bool supervisor_unverified_ = false;
   uint32_t deferrals_left_ = 0;
+  DirectHost* direct_host_ = nullptr;
+  TranslatorFeatures features_;
   // Hashes of the current tables, by region, and the verification pass that computed each.
   uint64_t verification_pass_ = 0;
   std::array<uint64_t, kRegions> table_hash_{};

@@ -84,6 +84,9 @@ int exit_code_of(const MachineOutcome& outcome) {
       return (outcome.debug_exit_value << 1) | 1;
     case StopReason::Quit:
       return kExitQuit;
+    case StopReason::HostFailure:
+      std::fprintf(stderr, "ringshift: %s\n", outcome.message.c_str());
+      return kExitHost;
     case StopReason::Unimplemented:
       std::fprintf(stderr, "ringshift: %s\n", outcome.message.c_str());
       return kExitUnimplemented;
@@ -142,7 +145,7 @@ int doctor_command(bool json) {
 constexpr char kExitCodes[] =
     "Exit codes: 0 power-off (HLT with interrupts off), 2 bad command line, image or host,\n"
     "4 the guest used something not implemented, 6 reset under --no-reboot, 8 Ctrl-A x or "
-    "SIGTERM,\n"
+    "SIGTERM, 10 the host failed,\n"
     "134 internal error; odd: the guest wrote v to the debug-exit port 0xf4, (v << 1) | 1.\n";
 
 constexpr char kRunExamples[] =

@@ -61,6 +61,7 @@ std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::strin
 bool Machine::build(std::string* error) {
   memory_ = GuestMemory::create(config_.memory_bytes, error);
   if (memory_ == nullptr) return false;
+  prepare_direct();
   if (!build_processor(error)) return false;
   // Before the console makes the terminal raw: whatever ends us from here on gives it back.
   if (!HostSignals::install(gate_.get(), &attention_, error)) return false;
@@ -95,6 +96,16 @@ bool Machine::boot(std::string* error) {
   return booted.ok;
 }
 
+// While we are small: what is forked from us now copies little.
+void Machine::prepare_direct() {
+  const VcpuConfig& vcpu = config_.vcpu;
+  if (vcpu.engine != Engine::Translate || vcpu.user == UserEngine::Translate) return;
+  std::string why;
+  direct_host_ = DirectHost::create(memory_->descriptor(), &why);
+  if (direct_host_ != nullptr || config_.quiet) return;
+  std::fprintf(stderr, "ringshift: user code runs translated: %s\n", why.c_str());
+}
+
 bool Machine::build_processor(std::string* error) {
   frame_storage_ = FrameStorage::create(error);
   if (frame_storage_ == nullptr) return false;
@@ -111,6 +122,9 @@ bool Machine::build_processor(std::string* error) {
       Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
   if (gate_ == nullptr) return false;
   coherence_->attach(gate_.get(), &translator_->cache(), &translator_->arena());
+  if (direct_host_ != nullptr) {
+    coherence_->attach_direct(direct_host_.get(), config_.translator.features);
+  }
   physical_->set_observer(coherence_.get());
   tsc_ = std::make_unique<HostTimeStampCounter>(state());
   cpu_ = std::make_unique<CpuContext>(

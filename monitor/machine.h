@@ -47,6 +47,7 @@ struct MachineConfig {
   SerialTarget serial = SerialTarget::Console;
   std::string serial_path;                  // SerialTarget::File: what the guest prints goes there
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
+  bool quiet = false;                        // no remarks on standard error
   bool raw_console = true;                  // read our standard input as the guest's serial input
 };
 
@@ -96,6 +97,7 @@ class Machine {
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
   [[nodiscard]] bool has_pci() const { return has_firmware() || config_.media.any(); }
   void on_memory_map_changed();
+  void prepare_direct();
   void service_host();
 
   MachineConfig config_;
@@ -107,6 +109,7 @@ class Machine {
   std::unique_ptr<FrameStorage> frame_storage_;
   std::unique_ptr<PhysicalMemory> physical_;
   std::unique_ptr<LinearMemory> linear_;
+  std::unique_ptr<DirectHost> direct_host_;  // null: user code is translated
   std::unique_ptr<Coherence> coherence_;
   std::unique_ptr<Translator> translator_;
   std::unique_ptr<Gate> gate_;

@@ -341,6 +341,20 @@ void add_report_options(CLI::App& command, RunOptions* options) {
       ->group("Reports");
 }
 
+bool apply_user(const std::string& text, VcpuConfig* vcpu, std::string* problem) {
+  if (text == "auto") {
+    vcpu->user = UserEngine::Auto;
+  } else if (text == "direct") {
+    vcpu->user = UserEngine::Direct;
+  } else if (text == "translate") {
+    vcpu->user = UserEngine::Translate;
+  } else {
+    *problem = "--user: '" + text + "' is none of auto, direct, translate";
+    return false;
+  }
+  return true;
+}
+
 bool finish_guest_options(RunOptions* options, std::string* problem) {
   if (options->engine == "translate") {
     options->machine.vcpu.engine = Engine::Translate;
@@ -350,7 +364,8 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
     *problem = "--engine: '" + options->engine + "' is none of translate, interpret";
     return false;
   }
-  return apply_memory(options->memory, &options->machine, problem) &&
+  return apply_user(options->user, &options->machine.vcpu, problem) &&
+         apply_memory(options->memory, &options->machine, problem) &&
          apply_serial(options->serial, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
@@ -400,6 +415,11 @@ void add_run_options(CLI::App& command, RunOptions* options) {
   add_guest_options(command, options);
   command.add_option("--engine", options->engine, "translate (default) or interpret")
       ->type_name("NAME")
+      ->group("Processor");
+  command
+      .add_option("--user", options->user,
+                  "guest user code: auto (default), direct (on the processor) or translate")
+      ->type_name("HOW")
       ->group("Processor");
   command
       .add_option("--serial", options->serial,

@@ -23,6 +23,7 @@ struct RunOptions {
   // As typed; finish_run_options parses them.
   std::string memory = "128M";
   std::string engine = "translate";
+  std::string user = "auto";
   std::string serial = "console";
   std::string boot;
   std::string stats_text;

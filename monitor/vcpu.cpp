@@ -37,6 +37,9 @@ StopReason Vcpu::run() {
       continue;
     }
     if (config_.engine == Engine::Translate && execution_mode(state) == ModeReason::Translatable) {
+      const Privilege privilege = privilege_of(state);
+      note_privilege(privilege);
+      if (privilege == Privilege::User && wants_direct() && run_direct()) continue;
       run_translated();
     } else {
       forget_continuation();
@@ -305,8 +308,9 @@ void Vcpu::handle(const Exit& exit, Privilege privilege) {
       return handle_host_fault(exit, privilege);
     case ExitReason::Callout:
       return;
+    default:
+      UNREACHABLE();  // of untranslated code
   }
-  UNREACHABLE();
 }
 
 // The same instruction again, in the same fragment: at its first host instruction.
@@ -357,7 +361,10 @@ void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
     parts_.attention.raise();
     // A timer that finds user code running has found work.
     constexpr uint64_t kWorkOfTick = 1000;
-    if (privilege == Privilege::User) note_user_work(kWorkOfTick);
+    if (privilege == Privilege::User) {
+      note_user_work(kWorkOfTick);
+      note_user_tick();
+    }
     return;
   }
   if (parts_.gate->is_return_stack_guard(fault.address)) {
@@ -417,6 +424,12 @@ void Vcpu::count(const Exit& exit) const {
       break;
     case ExitReason::Callout:
       count.exit_callout++;
+      break;
+    case ExitReason::DirectFault:
+      count.exit_direct_fault++;
+      break;
+    default:
+      count.exit_direct_stop++;
       break;
   }
 }

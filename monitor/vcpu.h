@@ -14,11 +14,13 @@
 #include "monitor/attention.h"
 #include "monitor/coherence.h"
 #include "monitor/cpu_context.h"
+#include "monitor/direct_engine.h"
 #include "monitor/event_delivery.h"
 #include "monitor/execution_mode.h"
 #include "monitor/execution_observer.h"
 #include "monitor/host_clock.h"
 #include "monitor/interpreter.h"
+#include "monitor/user_policy.h"
 #include "translator/gate.h"
 #include "translator/translator.h"
 
@@ -32,10 +34,12 @@ enum class StopReason : uint8_t {
   DebugExit,      // port 0xf4
   Quit,           // the user asked for it
   Unimplemented,  // an instruction or feature we do not have: message
+  HostFailure,    // the host took something away that cannot be done without: message
 };
 
 struct VcpuConfig {
   Engine engine = Engine::Translate;
+  UserEngine user = UserEngine::Auto;  // under Engine::Translate
   bool trace_exits = false;
   uint32_t verify_every = 0;   // exits between invariant checks; 0: never
   uint32_t drop_randomly = 0;  // torture: drop all fragments every so many exits; 0: never
@@ -92,6 +96,15 @@ class Vcpu {
   void handle_site_fault();
   void note_user_work(uint64_t amount);
   void prefault();
+  // Untranslated user code (vcpu_direct.cpp).
+  [[nodiscard]] bool wants_direct();
+  [[nodiscard]] bool run_direct();
+  [[nodiscard]] bool step_over_sensitive_page();
+  void handle_direct(const Exit& exit);
+  void deliver_single_step();
+  void punish_escape();
+  void note_user_tick();
+  void note_privilege(Privilege now);
   [[nodiscard]] bool interpret_until_verified(Privilege privilege);
   void resume_at_boundary(uint64_t host_pc);
   // vcpu_callouts.cpp: from inside Gate::run.
@@ -110,6 +123,8 @@ class Vcpu {
   uint32_t since_drop_ = 0;
 
   uint32_t interpreted_unverified_ = 0;
+  uint32_t sensitive_steps_ = 0;
+  Privilege last_privilege_ = Privilege::Supervisor;
 
   // The last page fault delivered from user code: on the way back its page is mapped beforehand.
   bool has_prefault_ = false;

@@ -41,6 +41,8 @@ bool Vcpu::may_go_on_inside() {
   const Privilege privilege = state.cpl == 3 ? Privilege::User : Privilege::Supervisor;
   Coherence& coherence = *parts_.coherence;
   if (privilege == Privilege::Supervisor && coherence.supervisor_needs_verification()) return false;
+  note_privilege(privilege);
+  if (privilege == Privilege::User && wants_direct()) return false;
   coherence.prepare_view(privilege);
   if (coherence.has_pending_work()) return false;
   if (has_prefault_ && privilege == Privilege::User) prefault();

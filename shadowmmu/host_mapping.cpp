@@ -28,6 +28,8 @@ int protection(HostAccess access) {
       return PROT_READ;
     case HostAccess::ReadWrite:
       return PROT_READ | PROT_WRITE;
+    case HostAccess::ReadExecute:
+      break;  // of a sandboxed process only; guest bytes never run in ours
   }
   UNREACHABLE();
 }

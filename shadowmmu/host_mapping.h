@@ -12,7 +12,8 @@
 
 namespace ringshift {
 
-enum class HostAccess : uint8_t { None, Read, ReadWrite };
+// ReadExecute is never asked for in our own address space.
+enum class HostAccess : uint8_t { None, Read, ReadWrite, ReadExecute };
 
 // Lifts a range ahead of need into the page tables (MAP_POPULATE), or leaves each page to its first
 // touch. Populating is the cheaper of the two by far for a page that is about to be used.

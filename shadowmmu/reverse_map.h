@@ -20,9 +20,10 @@ struct ShadowMapping
   ShadowSpace* space = nullptr;
   GuestVirtualPage virtual_page;
   GuestPhysicalPage physical_page;
-  bool may_write = false;    // the guest's tables allow writing and D is set (M3)
-  bool is_writable = false;  // the host mapping is writable now: may_write and not traced (M1)
-  bool is_large = false;     // cut out of a 2 MiB or 4 MiB guest page (or paging is off)
+  bool may_write = false;      // the guest's tables allow writing and D is set (M3)
+  bool is_writable = false;    // the host mapping is writable now: may_write and not traced (M1)
+  bool is_executable = false;  // only in a sandboxed process; its bytes were looked through (M5)
+  bool is_large = false;       // cut out of a 2 MiB or 4 MiB guest page (or paging is off)
   bool is_global = false;
 };
 

@@ -4,30 +4,28 @@
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
-#include "shadowmmu/host_mapping.h"
+#include "shadowmmu/host_window.h"
 
 namespace ringshift {
 namespace {
 
 constexpr uint64_t kWindowBytes = uint64_t{1} << 32;
-// Below: a register plus a negative displacement of at most 16 MiB (translator/emit_memory.cpp)
-// or a bit offset of 256 MiB. Above: a register plus any positive displacement or such an offset.
-constexpr uint64_t kGuardBelow = uint64_t{4} << 30;
-constexpr uint64_t kGuardAbove = uint64_t{4} << 30;
-constexpr uint64_t kReservation = kGuardBelow + kWindowBytes + kGuardAbove;
 
 }  // namespace
 
 std::unique_ptr<ShadowSpace> ShadowSpace::create(GuestMemory& ram, ReverseMap& reverse,
                                                  TraceTable& traces, ShadowBudget budget,
                                                  std::string* error) {
-  auto space = std::unique_ptr<ShadowSpace>(new ShadowSpace(ram, reverse, traces, budget));
-  const HostResult reserved = reserve(kReservation, kPageSize, &space->reservation_);
-  if (!reserved.ok()) {
-    *error = "cannot reserve a 4 GiB window: " + reserved.text();
-    return nullptr;
-  }
-  space->base_ = space->reservation_ + kGuardBelow;
+  std::unique_ptr<HostWindow> window = HostWindow::create(ram, error);
+  if (window == nullptr) return nullptr;
+  return create(std::move(window), reverse, traces, budget, error);
+}
+
+std::unique_ptr<ShadowSpace> ShadowSpace::create(std::unique_ptr<WindowMapper> mapper,
+                                                 ReverseMap& reverse, TraceTable& traces,
+                                                 ShadowBudget budget, std::string* error) {
+  auto space =
+      std::unique_ptr<ShadowSpace>(new ShadowSpace(std::move(mapper), reverse, traces, budget));
   // calloc of this size is untouched zero pages: only the parts in use cost memory.
   space->slots_ = static_cast<ShadowMapping**>(std::calloc(kPagesInSpace, sizeof(ShadowMapping*)));
   if (space->slots_ == nullptr) {
@@ -43,12 +41,11 @@ ShadowSpace::~ShadowSpace() {
     drop_all();
     std::free(static_cast<void*>(slots_));
   }
-  if (reservation_.value() != 0) (void)release(reservation_, kReservation);
 }
 
 std::optional<GuestVirtual> ShadowSpace::linear_of(uint64_t host_address) const {
-  if (host_address - base_.value() >= kWindowBytes) return std::nullopt;
-  return GuestVirtual(static_cast<uint32_t>(host_address - base_.value()));
+  if (host_address - base().value() >= kWindowBytes) return std::nullopt;
+  return GuestVirtual(static_cast<uint32_t>(host_address - base().value()));
 }
 
 // Each call may split a host mapping in two or three. Counting upwards only and starting afresh at
@@ -64,13 +61,10 @@ bool ShadowSpace::fill(const ShadowRun& run) {
   spend(2);
   const uint32_t first = run.virtual_page.number();
   for (uint32_t i = 0; i < run.pages; ++i) remove_record(GuestVirtualPage(first + i));
-  const HostAccess access = run.may_write ? HostAccess::ReadWrite : HostAccess::Read;
-  const HostResult mapped =
-      map_fixed(host_of(run.virtual_page), ram_.descriptor(), run.physical_page.address().value(),
-                uint64_t{run.pages} * kPageSize, access,
-                run.pages <= 16 ? Population::Now : Population::OnTouch);
-  if (!mapped.ok()) {
-    (void)unmap_to_reserved(host_of(run.virtual_page), uint64_t{run.pages} * kPageSize);
+  HostAccess access = run.may_write ? HostAccess::ReadWrite : HostAccess::Read;
+  if (run.may_execute) access = HostAccess::ReadExecute;  // traced, hence not written directly
+  if (!mapper_->map(run.virtual_page, run.physical_page, run.pages, access)) {
+    mapper_->unmap(run.virtual_page, run.pages);
     return false;
   }
   for (uint32_t i = 0; i < run.pages; ++i) insert_record(run, i);
@@ -84,7 +78,8 @@ void ShadowSpace::insert_record(const ShadowRun& run, uint32_t index) {
   mapping->virtual_page = run.virtual_page + index;
   mapping->physical_page = run.physical_page + index;
   mapping->may_write = run.may_write;
-  mapping->is_writable = run.may_write;
+  mapping->is_writable = run.may_write && !run.may_execute;
+  mapping->is_executable = run.may_execute;
   mapping->is_large = run.is_large;
   mapping->is_global = run.is_global;
   slots_[mapping->virtual_page.number()] = mapping;
@@ -108,16 +103,19 @@ void ShadowSpace::protect(ShadowMapping& mapping) {
   if (!mapping.is_writable) return;
   spent_ += 2;  // checked at the next fill: here a record must stay where it is
   mapping.is_writable = false;
-  const HostResult result =
-      ringshift::protect(host_of(mapping.virtual_page), kPageSize, HostAccess::Read);
-  CHECK(result.ok());  // the budget keeps us below vm.max_map_count; without the trace M2 is void
+  mapper_->restrict_to(mapping.virtual_page, HostAccess::Read);
+}
+
+void ShadowSpace::revoke_execution(ShadowMapping& mapping) {
+  if (!mapping.is_executable) return;
+  spent_ += 2;
+  mapping.is_executable = false;
+  mapper_->restrict_to(mapping.virtual_page, HostAccess::Read);
 }
 
 void ShadowSpace::drop_run(uint32_t first, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) remove_record(GuestVirtualPage(first + i));
-  const HostResult result =
-      unmap_to_reserved(host_of(GuestVirtualPage(first)), uint64_t{count} * kPageSize);
-  CHECK(result.ok());
+  mapper_->unmap(GuestVirtualPage(first), count);
   counters().shadow_drops++;
 }
 
@@ -139,8 +137,7 @@ void ShadowSpace::drop_all() {
       remove_record(GuestVirtualPage(region * kRegionPages + i));
     }
   }
-  const HostResult result = unmap_to_reserved(base_, kWindowBytes);
-  CHECK(result.ok());
+  mapper_->unmap(GuestVirtualPage(0), kPagesInSpace);
   spent_ = 0;
   counters().shadow_drops++;
 }
@@ -180,6 +177,7 @@ void ShadowSpace::verify_invariants() const {
     CHECK(mapping->space == this && mapping->virtual_page.number() == number);
     CHECK(!mapping->is_writable || mapping->may_write);
     CHECK(!mapping->is_writable || !traces_.is_traced(mapping->physical_page));
+    CHECK(!mapping->is_executable || traces_.is_traced(mapping->physical_page));
     CHECK(mapping->is_linked());
   }
   CHECK(found == mapped_pages_);

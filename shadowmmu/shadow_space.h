@@ -1,8 +1,8 @@
-// ShadowSpace: one view of guest-linear space as host mappings: a 4 GiB window and what is in it.
-// Owns: the reserved window with its guard zones, the mappings in it. Does not own: RAM, traces.
-// Called by: coherence, the miss path. Keeps: M1 M3 M4. It is a TLB without a size limit: an entry
-// stays until the guest flushes it (SDM 3A 4.10.4), or a budget of host mappings is used up.
-// See docs/shadow-mmu.md.
+// ShadowSpace: one view of guest-linear space as host mappings: which guest page is where, with
+// which rights. Owns: its mapper (a window, or the memory of a sandboxed process) and the records
+// of what is mapped. Does not own: RAM, traces. Called by: coherence, the miss path. Keeps: M1 M3
+// M4. It is a TLB without a size limit: an entry stays until the guest flushes it (SDM 3A 4.10.4),
+// or a budget of host mappings is used up. See docs/shadow-mmu.md.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@
 #include "shadowmmu/guest_memory.h"
 #include "shadowmmu/reverse_map.h"
 #include "shadowmmu/trace.h"
+#include "shadowmmu/window_mapper.h"
 
 namespace ringshift {
 
@@ -25,6 +26,7 @@ struct ShadowRun {
   GuestPhysicalPage physical_page;
   uint32_t pages = 1;
   bool may_write = false;
+  bool may_execute = false;  // only outside our own address space; the pages must be traced
   bool is_large = false;
   bool is_global = false;
 };
@@ -41,13 +43,16 @@ class ShadowSpace {
   static std::unique_ptr<ShadowSpace> create(GuestMemory& ram, ReverseMap& reverse,
                                              TraceTable& traces, ShadowBudget budget,
                                              std::string* error);
+  // The same in memory that is not ours.
+  static std::unique_ptr<ShadowSpace> create(std::unique_ptr<WindowMapper> mapper,
+                                             ReverseMap& reverse, TraceTable& traces,
+                                             ShadowBudget budget, std::string* error);
   ~ShadowSpace();
   ShadowSpace(const ShadowSpace&) = delete;
   ShadowSpace& operator=(const ShadowSpace&) = delete;
 
-  // Host address of guest-linear 0. The window is followed and preceded by guard zones that catch
-  // any address one host instruction of a fragment can form.
-  [[nodiscard]] HostAddress base() const { return base_; }
+  // Host address of guest-linear 0; 0 if the space is in memory that is not ours.
+  [[nodiscard]] HostAddress base() const { return mapper_->base(); }
   [[nodiscard]] std::optional<GuestVirtual> linear_of(uint64_t host_address) const;
 
   // Maps the run, replacing what was there. Traced pages come out read-only. False: the host
@@ -58,6 +63,8 @@ class ShadowSpace {
   }
   // The page has become traced: its mapping here loses write permission.
   void protect(ShadowMapping& mapping);
+  // The bytes of the page were written: it may be read, no longer executed.
+  void revoke_execution(ShadowMapping& mapping);
 
   void drop(GuestVirtualPage page);
   // Every mapping of the 4 MiB around it (a large page may have been cut from it).
@@ -72,11 +79,9 @@ class ShadowSpace {
   void verify_invariants() const;
 
  private:
-  ShadowSpace(GuestMemory& ram, ReverseMap& reverse, TraceTable& traces, ShadowBudget budget)
-      : ram_(ram), reverse_(reverse), traces_(traces), budget_(budget) {}
-  [[nodiscard]] HostAddress host_of(GuestVirtualPage page) const {
-    return base_ + page.address().value();
-  }
+  ShadowSpace(std::unique_ptr<WindowMapper> mapper, ReverseMap& reverse, TraceTable& traces,
+              ShadowBudget budget)
+      : mapper_(std::move(mapper)), reverse_(reverse), traces_(traces), budget_(budget) {}
   void remove_record(GuestVirtualPage page);
   void insert_record(const ShadowRun& run, uint32_t index);
   void drop_run(uint32_t first, uint32_t count);
@@ -84,13 +89,11 @@ class ShadowSpace {
 
   static constexpr uint32_t kPagesInSpace = 1U << 20;
   static constexpr uint32_t kRegionPages = 1024;
-  GuestMemory& ram_;
+  std::unique_ptr<WindowMapper> mapper_;
   ReverseMap& reverse_;
   TraceTable& traces_;
   ShadowBudget budget_;
   uint32_t spent_ = 0;
-  HostAddress reservation_;
-  HostAddress base_;
   ShadowMapping** slots_ = nullptr;  // by virtual page; lazily populated by the host
   std::vector<uint32_t> region_count_;
   size_t mapped_pages_ = 0;

@@ -13,6 +13,7 @@ namespace ringshift {
 
 enum class TraceReason : uint8_t {
   TranslatedCode = 1,  // fragments came from bytes of the page
+  DirectCode = 2,      // a sandboxed process may execute the page
 };
 
 class TraceTable {

@@ -201,6 +201,19 @@ bool converts_to_integer(ZydisMnemonic mnemonic) {
   }
 }
 
+bool guest_processor_has(const GuestInstruction& instruction, const TranslatorFeatures& features) {
+  const ZydisDecodedInstruction& facts = instruction.facts;
+  if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
+  switch (isa_group(facts.meta.isa_set)) {
+    case IsaGroup::Unknown:
+      return by_table(facts.mnemonic).treatment == Treatment::Interpret;  // known by name
+    case IsaGroup::SseLater:
+      return features.sse2_and_later;
+    default:
+      return true;
+  }
+}
+
 FpuUse fpu_use(const GuestInstruction& instruction) {
   // FCOMI and FUCOMI count as Pentium Pro integer set.
   if (has_register_of(instruction, ZYDIS_REGCLASS_X87)) return FpuUse::X87;

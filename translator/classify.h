@@ -18,10 +18,16 @@ struct TranslatorFeatures {
   bool sse2_and_later = true;
   // For who counts executions: what would be Inline is left to the interpreter, one exit each.
   bool interpret_inline = false;
+  bool tzcnt = false;  // F3 0F BC is TZCNT rather than BSF with a prefix that says nothing
 };
 
 [[nodiscard]] Classification classify(const GuestInstruction& instruction, Privilege privilege,
                                       const TranslatorFeatures& features);
+
+// Is it of an instruction set that the guest's processor has? (What traps to say otherwise, CPUID,
+// privileged and system instructions, counts as had.)
+[[nodiscard]] bool guest_processor_has(const GuestInstruction& instruction,
+                                       const TranslatorFeatures& features);
 
 // Does the instruction need the guest's x87/MMX or SSE state in the host's registers?
 enum class FpuUse : uint8_t { None, X87, Sse };

@@ -17,8 +17,14 @@ enum class ExitReason : uint32_t {
   EventWindow,   // interrupts have just been enabled and one is waiting
   HostFault,     // a host signal inside translated code
   Callout,       // a callout has done what was to be done; the state, EFLAGS included, is true
+  // Of code that ran untranslated:
+  DirectFault,      // a page fault at `address`; perhaps only for the shadow
+  DirectStep,       // EFLAGS.TF is set and one instruction has run: #DB is due
+  DirectPreempted,  // attention; nothing happened
+  DirectEscape,     // it did what no 32-bit user code may; state is as it was on entry
+  DirectLost,       // its process was killed from outside
 };
-inline constexpr uint32_t kExitReasonCount = 8;
+inline constexpr uint32_t kExitReasonCount = 13;
 
 [[nodiscard]] const char* exit_reason_name(ExitReason reason);
 
@@ -35,9 +41,10 @@ struct Exit {
   ExitReason reason = ExitReason::Interpret;
   uint32_t eip = 0;   // guest EIP; registers and flags in GuestState belong to this boundary (T6)
   uint32_t link = 0;  // Unlinked: link number
-  uint32_t address = 0;   // SoftMiss: linear address
-  bool is_write = false;  // SoftMiss
-  HostFault fault;        // HostFault
+  uint32_t address = 0;      // SoftMiss, DirectFault: linear address
+  bool is_write = false;     // SoftMiss
+  HostFault fault;           // HostFault
+  uint64_t host_cycles = 0;  // untranslated code: how long it ran
 };
 
 }  // namespace ringshift

@@ -44,6 +44,16 @@ const char* exit_reason_name(ExitReason reason) {
       return "host-fault";
     case ExitReason::Callout:
       return "callout";
+    case ExitReason::DirectFault:
+      return "direct-fault";
+    case ExitReason::DirectStep:
+      return "direct-step";
+    case ExitReason::DirectPreempted:
+      return "direct-preempted";
+    case ExitReason::DirectEscape:
+      return "direct-escape";
+    case ExitReason::DirectLost:
+      return "direct-lost";
   }
   return "?";
 }
@@ -204,6 +214,8 @@ Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {
       break;
     case ExitReason::Callout:
       break;
+    default:
+      UNREACHABLE();  // no translated code leaves for these
   }
   exit.eip = frame_->state.eip;
   return exit;

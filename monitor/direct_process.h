@@ -1,0 +1,117 @@
+// DirectProcess: a host process that holds nothing but guest user pages, in which guest CPL-3 code
+// runs untranslated; and DirectHost, which makes them. Owns: the processes, their command page.
+// Does not own: guest RAM. Called by: direct space (mappings), direct engine (runs). The process is
+// the wall: it has no host system call that does not pass through us (docs/security.md). Keeps: S1
+// S2.
+#pragma once
+
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/host_mapping.h"
+#include "translator/guest_state.h"
+
+namespace ringshift {
+
+// One host system call for a sandboxed process to make.
+struct alignas(64) DirectCommand {
+  uint64_t number = 0;
+  std::array<uint64_t, 6> arguments{};
+  uint64_t reserved = 0;
+};
+static_assert(sizeof(DirectCommand) == 64, "direct_stub.cpp steps by 64");
+
+// Guest pages at their own linear addresses, and their removal.
+[[nodiscard]] DirectCommand command_to_map(GuestVirtualPage at, GuestPhysicalPage from,
+                                           uint32_t pages, HostAccess access);
+[[nodiscard]] DirectCommand command_to_unmap(GuestVirtualPage at, uint32_t pages);
+[[nodiscard]] DirectCommand command_to_protect(GuestVirtualPage at, HostAccess access);
+
+// Why guest code in the process stopped. Except after Escaped and Gone the guest's registers are in
+// the GuestState.
+struct DirectStop {
+  enum class Kind : uint8_t {
+    PageFault,    // at `address`; state.eip is at the instruction
+    Instruction,  // state.eip is at an instruction that is not the processor's to run
+    SingleStep,   // EFLAGS.TF, set by the code itself: one instruction has run since
+    Kicked,       // kick() was called (or another signal came)
+    Escaped,      // it left 32-bit mode, changed segments behind our back, or tried a host call
+    Gone,         // the process was killed from outside
+  };
+  Kind kind = Kind::Kicked;
+  uint32_t address = 0;
+};
+
+class DirectProcess {
+ public:
+  ~DirectProcess();
+  DirectProcess(const DirectProcess&) = delete;
+  DirectProcess& operator=(const DirectProcess&) = delete;
+
+  // Carries the commands out, in order. False with one line in *error: the host refused one, or
+  // the process is gone; what the process has mapped is then unknown.
+  [[nodiscard]] bool carry_out(std::span<const DirectCommand> commands, std::string* error);
+
+  // Can the process be given these flags and FPU state exactly?
+  [[nodiscard]] bool accepts(const GuestState& state) const;
+  // Runs guest code from state.eip on until something stops it. Pre: accepts(state), flat CS, SS,
+  // DS, ES, and FS and GS each flat but for the base, or null.
+  [[nodiscard]] DirectStop run(GuestState* state);
+
+  [[nodiscard]] pid_t id() const { return id_; }
+  // The signal that stops a running process (Attention sends it).
+  [[nodiscard]] static int kick_signal();
+
+ private:
+  friend class DirectHost;
+  DirectProcess(pid_t id, const user_regs_struct& idle, DirectCommand* commands)
+      : id_(id), idle_(idle), commands_(commands) {}
+  [[nodiscard]] bool wait_for_stop(int* status) const;
+  [[nodiscard]] bool run_stub(size_t commands, int* status, user_regs_struct* after) const;
+  [[nodiscard]] bool load(const GuestState& state);
+  [[nodiscard]] bool store(const user_regs_struct& registers, bool in_system_call,
+                           GuestState* state);
+  [[nodiscard]] bool step_back_over_interrupt(GuestState* state) const;
+  [[nodiscard]] DirectStop explain(int status, const user_regs_struct& registers,
+                                   GuestState* state) const;
+
+  pid_t id_;
+  user_regs_struct idle_;  // registers with nothing of the guest's or ours in them
+  user_regs_struct loaded_{};
+  DirectCommand* commands_;           // shared with every process; they see it read-only
+  uint32_t identification_flag_ = 0;  // EFLAGS.ID in the process, which we cannot set
+  alignas(16) std::array<uint8_t, 512> fpu_{};
+  bool fpu_known_ = false;
+};
+
+class DirectHost {
+ public:
+  // ram: descriptor of guest RAM. Null with one line in *error when this host has no 32-bit mode,
+  // no CPUID faulting, no ptrace or no seccomp for us.
+  static std::unique_ptr<DirectHost> create(int ram, std::string* error);
+  ~DirectHost();
+  DirectHost(const DirectHost&) = delete;
+  DirectHost& operator=(const DirectHost&) = delete;
+
+  // A new process with nothing mapped below 4 GiB. Null with one line in *error.
+  [[nodiscard]] std::unique_ptr<DirectProcess> spawn(std::string* error);
+
+ private:
+  DirectHost() = default;
+  [[nodiscard]] bool start_template(int ram, std::string* error);
+  [[nodiscard]] bool adopt_template(pid_t id, std::string* error);
+
+  int command_descriptor_ = -1;
+  DirectCommand* commands_ = nullptr;
+  // Forked from us while we were small, then emptied; every other process is forked from it.
+  std::unique_ptr<DirectProcess> template_;
+};
+
+}  // namespace ringshift

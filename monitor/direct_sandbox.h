@@ -1,0 +1,23 @@
+// Direct sandbox: what happens between fork and the first instruction of the stub, on the child's
+// side. Owns: nothing. Called by: direct process. See docs/security.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace ringshift {
+
+// Where the sandboxed process keeps what is not the guest's: above all 32-bit addresses.
+inline constexpr uint64_t kDirectStubAddress = uint64_t{1} << 46;
+inline constexpr uint64_t kDirectCommandsAddress = kDirectStubAddress + 0x1000;
+inline constexpr size_t kDirectCommands = 1023;
+inline constexpr size_t kDirectCommandBytes = size_t{64} * 1024;
+inline constexpr uint64_t kDirectEnd = kDirectCommandsAddress + kDirectCommandBytes;
+inline constexpr int kDirectRamDescriptor = 3;  // in the child
+
+// Never returns: ends in the stub, traced, or exits with a status that sandbox_failure explains.
+[[noreturn]] void enter_direct_sandbox(int ram, int commands, int parent);
+[[nodiscard]] std::string sandbox_failure(int exit_status);
+
+}  // namespace ringshift

@@ -1,0 +1,48 @@
+#include "monitor/direct_space.h"
+
+namespace ringshift {
+namespace {
+
+// The process has an address space of its own: nearly all of Linux's default vm.max_map_count.
+constexpr ShadowBudget kBudget{60000, 64 * 1024};
+constexpr uint32_t kAllPages = 1U << 20;
+// Linux's default vm.mmap_min_addr: below, an ordinary process may map nothing.
+constexpr uint32_t kLowestPage = 16;
+
+}  // namespace
+
+bool DirectMapper::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
+                       HostAccess access) {
+  if (at.number() < kLowestPage) return false;
+  queue_->push_back(command_to_map(at, from, pages, access));
+  return true;
+}
+
+void DirectMapper::unmap(GuestVirtualPage at, uint32_t pages) {
+  if (pages == kAllPages) queue_->clear();  // nothing before it matters any more
+  queue_->push_back(command_to_unmap(at, pages));
+}
+
+void DirectMapper::restrict_to(GuestVirtualPage at, HostAccess access) {
+  queue_->push_back(command_to_protect(at, access));
+}
+
+std::unique_ptr<DirectSpace> DirectSpace::create(DirectHost& host, ReverseMap& reverse,
+                                                 TraceTable& traces, std::string* error) {
+  auto space = std::unique_ptr<DirectSpace>(new DirectSpace());
+  space->process_ = host.spawn(error);
+  if (space->process_ == nullptr) return nullptr;
+  space->shadow_ = ShadowSpace::create(std::make_unique<DirectMapper>(&space->queue_), reverse,
+                                       traces, kBudget, error);
+  if (space->shadow_ == nullptr) return nullptr;
+  return space;
+}
+
+bool DirectSpace::bring_up_to_date(std::string* error) {
+  if (queue_.empty()) return true;
+  const bool done = process_->carry_out(queue_, error);
+  queue_.clear();
+  return done;
+}
+
+}  // namespace ringshift

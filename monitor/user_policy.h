@@ -1,0 +1,83 @@
+// UserPolicy: whether the user code of one address space should run directly or translated. Pure.
+// Owns: a few numbers a view. Code that computes ends up direct (nothing is faster, but every trap
+// costs a switch of host processes); code that keeps calling its kernel ends up translated. Called
+// by: vcpu. See docs/direct-execution.md and docs/decisions/0005-direct-execution-by-ptrace.md.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace ringshift {
+
+// What --user asks for.
+enum class UserEngine : uint8_t { Auto, Direct, Translate };
+
+class UserPolicy {
+ public:
+  [[nodiscard]] bool is_direct() const { return direct_; }
+
+  // Translated code of this space has left user mode, or come back to it.
+  void note_kernel_entry() { ++kernel_entries_; }
+
+  // Attention found translated user code running. True: from now on it is direct.
+  [[nodiscard]] bool note_tick() {
+    quiet_ticks_ = kernel_entries_ <= kQuietEntries ? quiet_ticks_ + 1 : 0;
+    kernel_entries_ = 0;
+    if (quiet_ticks_ < patience_) return false;
+    start_direct();
+    return true;
+  }
+
+  // The code has run directly for so many host cycles before something stopped it. True: it has
+  // been stopped too often, and is translated from now on.
+  [[nodiscard]] bool note_slice(uint64_t cycles) {
+    cycles_ += cycles;
+    if (++slices_ < kSlicesJudged) return false;
+    const bool worth_it = cycles_ / slices_ >= kWorthwhileCycles;
+    slices_ = 0;
+    cycles_ = 0;
+    if (worth_it) {
+      patience_ = kInitialPatience;
+      return false;
+    }
+    // A program that changes its mind all the time is asked ever less often.
+    patience_ = std::min(patience_ * 2, kLongestPatience);
+    quiet_ticks_ = 0;
+    kernel_entries_ = 0;
+    direct_ = false;
+    return true;
+  }
+
+  // Something in the code defeats direct execution: translated for good.
+  void give_up() {
+    direct_ = false;
+    patience_ = kNever;
+  }
+  [[nodiscard]] bool has_given_up() const { return patience_ == kNever; }
+
+  static constexpr uint32_t kQuietEntries = 8;     // kernel entries between two ticks, at most
+  static constexpr uint32_t kInitialPatience = 2;  // quiet ticks before going direct
+  static constexpr uint32_t kLongestPatience = 256;
+  static constexpr uint32_t kSlicesJudged = 32;
+  // Some 60 us: translated code is slower by a half, and being stopped costs some 20 us.
+  static constexpr uint64_t kWorthwhileCycles = 150'000;
+
+ private:
+  static constexpr uint32_t kNever = ~0U;
+
+  void start_direct() {
+    direct_ = true;
+    quiet_ticks_ = 0;
+    slices_ = 0;
+    cycles_ = 0;
+  }
+
+  bool direct_ = false;
+  uint32_t kernel_entries_ = 0;
+  uint32_t quiet_ticks_ = 0;
+  uint32_t patience_ = kInitialPatience;
+  uint32_t slices_ = 0;
+  uint64_t cycles_ = 0;
+};
+
+}  // namespace ringshift

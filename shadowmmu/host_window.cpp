@@ -1,0 +1,52 @@
+#include "shadowmmu/host_window.h"
+
+#include "shadowmmu/base/check.h"
+
+namespace ringshift {
+namespace {
+
+constexpr uint64_t kWindowBytes = uint64_t{1} << 32;
+// Below: a register plus a negative displacement of at most 16 MiB (translator/emit_memory.cpp)
+// or a bit offset of 256 MiB. Above: a register plus any positive displacement or such an offset.
+constexpr uint64_t kGuardBelow = uint64_t{4} << 30;
+constexpr uint64_t kGuardAbove = uint64_t{4} << 30;
+constexpr uint64_t kReservation = kGuardBelow + kWindowBytes + kGuardAbove;
+// Runs up to here are about to be used; of longer ones (large pages) perhaps only a part.
+constexpr uint32_t kPopulatedPages = 16;
+
+}  // namespace
+
+std::unique_ptr<HostWindow> HostWindow::create(const GuestMemory& ram, std::string* error) {
+  auto window = std::unique_ptr<HostWindow>(new HostWindow(ram));
+  const HostResult reserved = reserve(kReservation, kPageSize, &window->reservation_);
+  if (!reserved.ok()) {
+    *error = "cannot reserve a 4 GiB window: " + reserved.text();
+    return nullptr;
+  }
+  window->base_ = window->reservation_ + kGuardBelow;
+  return window;
+}
+
+HostWindow::~HostWindow() {
+  if (reservation_.value() != 0) (void)release(reservation_, kReservation);
+}
+
+bool HostWindow::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
+                     HostAccess access) {
+  return map_fixed(host_of(at), ram_.descriptor(), from.address().value(),
+                   uint64_t{pages} * kPageSize, access,
+                   pages <= kPopulatedPages ? Population::Now : Population::OnTouch)
+      .ok();
+}
+
+void HostWindow::unmap(GuestVirtualPage at, uint32_t pages) {
+  const HostResult result = unmap_to_reserved(host_of(at), uint64_t{pages} * kPageSize);
+  CHECK(result.ok());
+}
+
+void HostWindow::restrict_to(GuestVirtualPage at, HostAccess access) {
+  const HostResult result = protect(host_of(at), kPageSize, access);
+  CHECK(result.ok());  // the budget keeps us below vm.max_map_count; without the trace M2 is void
+}
+
+}  // namespace ringshift

@@ -1,0 +1,34 @@
+// User sensitivity: which instructions mean something else to this processor than to the guest's,
+// and do so without trapping, when they run as they are at CPL 3. Owns: nothing; pure. Called by:
+// direct execution, before a page of guest code may run untranslated. See docs/direct-execution.md.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "translator/classify.h"
+#include "translator/decode.h"
+
+namespace ringshift {
+
+// May it run untranslated? Whatever traps may: the trap brings it to the interpreter. Assumes IF
+// set, IOPL 0, no single-stepping, CPUID and RDTSC that fault.
+[[nodiscard]] bool runs_directly(const GuestInstruction& instruction,
+                                 const TranslatorFeatures& features);
+
+// A page of code and what is known around it.
+struct CodePageBytes {
+  std::span<const uint8_t> bytes;
+  // How many of them lie before the page: from them a sweep finds where the page's first
+  // instruction begins. The page's 4 KiB follow, and then up to 15 bytes of the next page, where
+  // its last instruction may end.
+  uint32_t before = 0;
+};
+inline constexpr uint32_t kBytesBeforePage = 64;
+
+// Looks through the page from `entry` (offset in the page), from its beginning, and wherever direct
+// branches lead within it. True if every instruction found runs directly.
+[[nodiscard]] bool page_runs_directly(const CodePageBytes& page, uint32_t entry,
+                                      const TranslatorFeatures& features);
+
+}  // namespace ringshift
