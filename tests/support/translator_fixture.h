@@ -329,10 +329,9 @@ class TranslatorMachine : public CodeSource,
         return true;
       case ExitReason::Interpret:
       case ExitReason::EventWindow:
-      case ExitReason::Callout:
+      default:
         return false;
     }
-    return false;
   }
 
   std::unique_ptr<GuestMemory> memory_;
