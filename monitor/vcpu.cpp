@@ -18,8 +18,8 @@ Privilege privilege_of(const GuestState& state) {
 
 Vcpu::Vcpu(const VcpuParts& parts, const VcpuConfig& config) : parts_(parts), config_(config) {
   if (parts_.gate == nullptr || !config_.make_callouts) return;
-  parts_.gate->set_callout(
-      [](void* vcpu) { return static_cast<Vcpu*>(vcpu)->answer_callout(); }, this);
+  parts_.gate->set_callout([](void* vcpu) { return static_cast<Vcpu*>(vcpu)->answer_callout(); },
+                           this);
 }
 
 StopReason Vcpu::run() {
