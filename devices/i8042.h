@@ -42,6 +42,8 @@ class I8042 {
   [[nodiscard]] PortDevice& command_port() { return command_port_; }  // 0x64
   // Key codes of scan code set 2, as the keyboard sends them. Returns how many were accepted.
   size_t inject_scancodes(std::span<const uint8_t> codes);
+  // The guest has read all that the keyboard had to say.
+  [[nodiscard]] bool keys_taken() const { return !output_full_ && !keyboard_.has_output(); }
 
  private:
   [[nodiscard]] uint8_t read_data();

@@ -43,6 +43,7 @@ class PcBoard {
   [[nodiscard]] Uart16550& serial(unsigned index);  // Pre: index < 2
   [[nodiscard]] VgaText& vga() { return vga_; }
   [[nodiscard]] I8042& keyboard_controller() { return keyboard_controller_; }
+  [[nodiscard]] DmaControllers& dma() { return dma_; }
   [[nodiscard]] RtcCmos& rtc() { return rtc_; }
   [[nodiscard]] DebugPorts& debug_ports() { return debug_ports_; }
 

@@ -7,6 +7,7 @@
 namespace ringshift {
 namespace {
 
+constexpr unsigned kCmosFloppyTypes = 0x10;
 // Firmware looks for this value before it prints.
 constexpr uint8_t kLogPresent = 0xe9;
 
@@ -23,6 +24,7 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
       isa_bridge_(buses_, host_),
       power_(buses_, on.clock, host_.system_control_wire(), std::move(config.on_power_off)),
       ide_(buses_, on.dma, board.interrupts().line(14), board.interrupts().line(15)),
+      floppy_(board.interrupts().line(6), board.dma(), on.dma, config.floppy),
       display_(buses_, std::move(config.video_rom)),
       fw_cfg_(on.dma),
       log_port_([](uint16_t) { return kLogPresent; },
@@ -35,6 +37,7 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
   if (config.first_disk != nullptr) ide_.add_disk(0, *config.first_disk);
   if (config.second_disk != nullptr) ide_.add_disk(1, *config.second_disk);
   ide_.add_cdrom(2, config.cdrom);
+  board.rtc().set_byte(kCmosFloppyTypes, static_cast<uint8_t>(floppy_.drive_type() << 4));
   claim_ports(on.ports, firmware_ != nullptr);
   if (config.firmware_log != nullptr) CHECK(on.ports.claim(0x402, 1, log_port_, "firmware log"));
 }
@@ -46,6 +49,8 @@ void PciBoard::claim_ports(PortBus& ports, bool with_firmware) {
     CHECK(ports.claim(i == 0 ? 0x1f0 : 0x170, 8, channel.command_ports(), "ide"));
     CHECK(ports.claim(i == 0 ? 0x3f6 : 0x376, 1, channel.control_port(), "ide control"));
   }
+  CHECK(ports.claim(0x3f0, 6, floppy_.ports(), "floppy"));
+  CHECK(ports.claim(0x3f7, 1, floppy_.input_port(), "floppy input"));
   CHECK(ports.claim(0xcf8, 8, host_, "pci configuration"));
   CHECK(ports.claim(0xb2, 2, power_.command_ports(), "power management command"));
   CHECK(ports.claim(0xafe0, 4, power_.event_ports(), "general purpose events"));

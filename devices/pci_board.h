@@ -15,6 +15,7 @@
 #include "devices/disk_backend.h"
 #include "devices/dma_memory.h"
 #include "devices/firmware_memory.h"
+#include "devices/floppy.h"
 #include "devices/fw_cfg.h"
 #include "devices/ide_controller.h"
 #include "devices/pc_board.h"
@@ -31,6 +32,7 @@ struct PciBoardConfig {
   DiskBackend* first_disk = nullptr;  // null: no such drive
   DiskBackend* second_disk = nullptr;
   DiskBackend* cdrom = nullptr;           // null: a drive without a medium
+  DiskBackend* floppy = nullptr;          // null: no such drive
   SerialBackend* firmware_log = nullptr;  // what firmware prints for its developers, port 0x402
   std::function<void()> on_memory_map_changed;  // the three run inside a port write: take note only
   std::function<void()> on_power_off;
@@ -66,6 +68,7 @@ class PciBoard {
   IsaBridge isa_bridge_;
   PowerManagement power_;
   IdeController ide_;
+  FloppyController floppy_;
   BochsDisplay display_;
   FwCfg fw_cfg_;
   PortWindow log_port_;

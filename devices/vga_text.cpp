@@ -48,8 +48,7 @@ bool is_blank(uint8_t character) { return character == 0 || character == ' ' || 
 }  // namespace
 
 VgaText::VgaText()
-    : memory_(kVgaMemoryBytes),
-      mono_crtc_ports_([this](uint16_t offset) { return read_crtc(offset); },
+    : mono_crtc_ports_([this](uint16_t offset) { return read_crtc(offset); },
                        [this](uint16_t offset, uint8_t value) { write_crtc(offset, value); }),
       mono_status_port_([this](uint16_t) { return read_status(); },
                         [this](uint16_t, uint8_t value) { feature_ = value; }),
@@ -69,23 +68,24 @@ VgaText::VgaText()
   crtc_[0x12] = 0x8f;
   crtc_[0x13] = kColumns / 2;
   crtc_[0x17] = 0xa3;
-  graphics_[0x05] = 0x10;
-  graphics_[0x06] = 0x0e;
-  sequencer_[0x02] = 0x03;
-  sequencer_[0x04] = 0x02;
+  registers_.graphics[0x05] = 0x10;
+  registers_.graphics[0x06] = 0x0e;
+  registers_.sequencer[0x02] = 0x03;
+  registers_.sequencer[0x04] = 0x02;
+  registers_.graphics[0x08] = 0xff;
 }
 
 uint32_t VgaText::read(uint64_t offset, AccessWidth width) {
   uint32_t value = 0;
   for (unsigned i = 0; i < static_cast<unsigned>(width); ++i) {
-    value |= uint32_t{memory_[(offset + i) % kVgaMemoryBytes]} << (8 * i);
+    value |= uint32_t{memory_.read(static_cast<uint32_t>(offset + i))} << (8 * i);
   }
   return value;
 }
 
 void VgaText::write(uint64_t offset, AccessWidth width, uint32_t value) {
   for (unsigned i = 0; i < static_cast<unsigned>(width); ++i) {
-    memory_[(offset + i) % kVgaMemoryBytes] = static_cast<uint8_t>(value >> (8 * i));
+    memory_.write(static_cast<uint32_t>(offset + i), static_cast<uint8_t>(value >> (8 * i)));
   }
 }
 
@@ -110,7 +110,7 @@ uint8_t VgaText::read_color(uint16_t offset) {
     case 0x4:
       return sequencer_index_;
     case 0x5:
-      return sequencer_[sequencer_index_];
+      return registers_.sequencer[sequencer_index_];
     case 0x6:
       return palette_mask_;
     case 0x7:
@@ -126,7 +126,7 @@ uint8_t VgaText::read_color(uint16_t offset) {
     case 0xe:
       return graphics_index_;
     case 0xf:
-      return graphics_[graphics_index_];
+      return registers_.graphics[graphics_index_];
     default:
       return 0;  // 3c2 input status 0: no sense, no interrupt
   }
@@ -150,7 +150,7 @@ void VgaText::write_color(uint16_t offset, uint8_t value) {
       sequencer_index_ = value & 0x07;
       break;
     case 0x5:
-      sequencer_[sequencer_index_] = value;
+      registers_.sequencer[sequencer_index_] = value;
       break;
     case 0x6:
       palette_mask_ = value;
@@ -170,7 +170,7 @@ void VgaText::write_color(uint16_t offset, uint8_t value) {
       graphics_index_ = value & 0x0f;
       break;
     case 0xf:
-      graphics_[graphics_index_] = value;
+      registers_.graphics[graphics_index_] = value;
       break;
     default:
       break;
@@ -196,9 +196,6 @@ uint8_t VgaText::read_status() {
 }
 
 std::string VgaText::dump_text() const {
-  // Graphics register 6, memory map select: 10 puts a monochrome page at 0xb0000.
-  const bool mono = (graphics_[6] & 0x0c) == 0x08;
-  const uint32_t window = mono ? 0x10000 : 0x18000;
   const uint32_t start = (uint32_t{crtc_[kStartHigh]} << 8 | crtc_[kStartLow]) * 2;
   std::string text;
   for (uint32_t row = 0; row < kRows; ++row) {
@@ -206,7 +203,7 @@ std::string VgaText::dump_text() const {
     size_t visible = 0;
     for (uint32_t column = 0; column < kColumns; ++column) {
       const uint32_t at = (start + (row * kColumns + column) * 2) % kTextWindow;
-      const uint8_t character = memory_[window + at];
+      const uint8_t character = memory_.plane(0, at);
       append_utf8(line, from_code_page_437(character));
       if (!is_blank(character)) visible = line.size();
     }

@@ -1,15 +1,15 @@
-// VgaText: enough of a VGA for text mode: its registers, its memory, and the page on the screen.
-// Owns: 128 KiB of display memory. Does not own: any window; the text is rendered on request.
-// Called by: buses, monitor (dump_text). LIMIT: memory is linear bytes; planes are not modelled.
+// VgaText: a VGA's registers, with its memory behind them, and the text page on the screen.
+// Owns: registers, palette, display memory. Does not own: any window; the screen is rendered on
+// request. Called by: buses, monitor (dump_text), screen_image.
 // See docs/devices.md; IBM VGA technical reference; code page 437.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "devices/byte_ports.h"
+#include "devices/vga_memory.h"
 
 namespace ringshift {
 
@@ -33,6 +33,17 @@ class VgaText final : public MemoryDevice {
   // The visible page, 25 lines of at most 80 characters in UTF-8, trailing spaces trimmed.
   [[nodiscard]] std::string dump_text() const;
 
+  // For drawing.
+  [[nodiscard]] const VgaMemory& display_memory() const { return memory_; }
+  [[nodiscard]] uint8_t crtc(unsigned index) const { return crtc_[index & 0x1f]; }
+  [[nodiscard]] uint8_t attribute(unsigned index) const { return attribute_[index & 0x1f]; }
+  [[nodiscard]] uint8_t graphics(unsigned index) const { return registers_.graphics[index & 0x0f]; }
+  [[nodiscard]] uint8_t sequencer(unsigned index) const { return registers_.sequencer[index & 7]; }
+  // One component, 0 to 63, of a colour of the palette.
+  [[nodiscard]] uint8_t palette(unsigned color, unsigned component) const {
+    return palette_[(color & 0xff) * 3 + component % 3];
+  }
+
  private:
   [[nodiscard]] uint8_t read_crtc(uint16_t offset) const;
   void write_crtc(uint16_t offset, uint8_t value);
@@ -42,11 +53,10 @@ class VgaText final : public MemoryDevice {
   void write_palette(uint8_t value);
   [[nodiscard]] uint8_t read_status();
 
-  std::vector<uint8_t> memory_;
+  VgaRegisterFile registers_;
+  VgaMemory memory_{registers_};
   std::array<uint8_t, 32> crtc_{};
   std::array<uint8_t, 32> attribute_{};
-  std::array<uint8_t, 8> sequencer_{};
-  std::array<uint8_t, 16> graphics_{};
   std::array<uint8_t, 768> palette_{};
   uint8_t crtc_index_ = 0;
   uint8_t attribute_index_ = 0;

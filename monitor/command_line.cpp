@@ -94,6 +94,16 @@ int exit_code_of(const MachineOutcome& outcome) {
   return kExitInternal;
 }
 
+void show_screen(const RunOptions& options, Machine& machine) {
+  std::string error;
+  if (options.dump_screen) {
+    std::fprintf(stderr, "%s", machine.board().vga().dump_text().c_str());
+  }
+  if (!options.screendump.empty() && !write_png(machine.screen(), options.screendump, &error)) {
+    std::fprintf(stderr, "ringshift: %s\n", error.c_str());
+  }
+}
+
 int run_machine(const RunOptions& options) {
   const Nanoseconds started = HostClock::monotonic();
   const ReportFile report = open_report(options);
@@ -110,10 +120,11 @@ int run_machine(const RunOptions& options) {
     const std::unique_ptr<Machine> machine = Machine::create(config, &error);
     if (machine == nullptr) return fail(error);
     const MachineOutcome outcome = machine->run();
-    if (outcome.reason == StopReason::Reset && !options.no_reboot) continue;
-    if (options.dump_screen) {
-      std::fprintf(stderr, "%s", machine->board().vga().dump_text().c_str());
+    if (outcome.reason == StopReason::Reset && !options.no_reboot) {
+      config.keys.clear();  // typed once
+      continue;
     }
+    show_screen(options, *machine);
     begin_report_again(options, report.get());
     print_stats(options, *machine, started, report.get());
     return exit_code_of(outcome);

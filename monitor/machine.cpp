@@ -175,6 +175,7 @@ bool Machine::build_pci(std::string* error) {
   }
   pci.first_disk = config_.media.at(MediaSlot::FirstDisk);
   pci.second_disk = config_.media.at(MediaSlot::SecondDisk);
+  pci.floppy = config_.media.at(MediaSlot::Floppy);
   pci.cdrom = config_.media.at(MediaSlot::Cdrom);
   if (!config_.firmware_log.empty()) {
     firmware_log_ = FileSerial::create(config_.firmware_log, error);
@@ -211,6 +212,9 @@ bool Machine::build_board(std::string* error) {
   board_ = std::make_unique<PcBoard>(*clock_, ports_, memory_bus_, board);
   board_->interrupts().set_on_output([this] { attention_.raise(); });
   board_->serial(0).set_on_room([this] { attention_.raise(); });
+  keys_ = std::make_unique<KeyboardScript>(
+      *clock_, board_->keyboard_controller(), [this] { return board_->vga().dump_text(); },
+      config_.keys);
   return !has_pci() || build_pci(error);
 }
 
@@ -235,6 +239,10 @@ MachineOutcome Machine::run() {
   return outcome;
 }
 
+ScreenImage Machine::screen() const {
+  return draw_screen(board_->vga(), pci_ != nullptr ? &pci_->display() : nullptr);
+}
+
 void Machine::print_state() const {
   const GuestState& s = frame_->state;
   std::fprintf(stderr,
@@ -246,6 +254,7 @@ void Machine::print_state() const {
 
 Machine::~Machine() {
   // The console gives the terminal back while signals still find us; then nobody may.
+  keys_.reset();
   pci_.reset();
   board_.reset();
   serial_.reset();

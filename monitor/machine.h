@@ -11,8 +11,10 @@
 
 #include "devices/bus.h"
 #include "devices/host_console.h"
+#include "devices/keyboard_script.h"
 #include "devices/pc_board.h"
 #include "devices/pci_board.h"
+#include "devices/screen_image.h"
 #include "monitor/attention.h"
 #include "monitor/boot.h"
 #include "monitor/boot_firmware.h"
@@ -39,7 +41,8 @@ struct MachineConfig {
   BootRequest boot;  // ignored if there is firmware
   FirmwareRequest firmware;
   Media media;
-  std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
+  std::vector<KeyStep> keys;  // typed on the keyboard
+  std::string firmware_log;   // a file for what the firmware prints for its developers; empty: none
   uint64_t memory_bytes = 128U << 20;
   CpuModel cpu;
   VcpuConfig vcpu;
@@ -79,6 +82,7 @@ class Machine {
   [[nodiscard]] MachineOutcome run();
 
   [[nodiscard]] PcBoard& board() { return *board_; }
+  [[nodiscard]] ScreenImage screen() const;
   [[nodiscard]] GuestState& state() { return frame_->state; }
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
   [[nodiscard]] Translator& translator() { return *translator_; }
@@ -123,6 +127,7 @@ class Machine {
   std::unique_ptr<SerialBackend> firmware_log_;
   std::unique_ptr<PcBoard> board_;
   std::unique_ptr<PciBoard> pci_;  // null: no PCI bus
+  std::unique_ptr<KeyboardScript> keys_;
   std::unique_ptr<Vcpu> vcpu_;
   uint8_t debug_exit_value_ = 0;
   std::atomic<bool> quit_{false};  // set by the console's reader thread

@@ -238,6 +238,10 @@ bool apply_firmware(RunOptions* options, std::string* problem) {
     *problem = "--kernel and --bios exclude each other";
     return false;
   }
+  if (!parse_keys(options->keys, &options->machine.keys, problem)) {
+    *problem = "--type: " + *problem;
+    return false;
+  }
   return apply_boot(options->boot, &firmware, problem);
 }
 
@@ -290,6 +294,7 @@ void add_firmware_options(CLI::App& command, RunOptions* options) {
   medium("--hda", MediaSlot::FirstDisk,
          "raw image of the first hard disk; snapshot=on, readonly=on");
   medium("--hdb", MediaSlot::SecondDisk, "of the second");
+  medium("--fda", MediaSlot::Floppy, "image of a floppy disk");
   medium("--cdrom", MediaSlot::Cdrom, "image of a CD-ROM");
   command.add_flag("--snapshot", options->media.snapshot, "write to no image: changes are lost")
       ->group("Disks");
@@ -305,6 +310,17 @@ void add_firmware_options(CLI::App& command, RunOptions* options) {
                   "Debian's /usr/share/seabios/bios-256k.bin)")
       ->type_name("FILE")
       ->group("Guest");
+  command
+      .add_option("--screendump", options->screendump,
+                  "write the screen there when the run ends, as a PNG picture")
+      ->type_name("FILE")
+      ->group("Reports");
+  command
+      .add_option("--type", options->keys,
+                  "press these keys: text, <enter>, <esc>, <up>, <f12>, <ctrl-x>...,\n"
+                  "<wait:SECONDS>, <until:TEXT ON THE SCREEN>")
+      ->type_name("KEYS")
+      ->group("Devices");
   command
       .add_option("--firmware-log", options->machine.firmware_log,
                   "write there what the BIOS prints at port 0x402")
@@ -481,13 +497,13 @@ bool finish_translate_options(TranslateOptions* options, std::string* problem) {
 
 std::vector<std::string> modern_spelling(std::vector<std::string> arguments) {
   static const std::map<std::string, std::string> kSpellings = {
-      {"-kernel", "--kernel"},     {"-initrd", "--initrd"},
-      {"-append", "--append"},     {"-nographic", "--nographic"},
-      {"-serial", "--serial"},     {"-no-reboot", "--no-reboot"},
-      {"-m", "--memory"},          {"-hda", "--hda"},
-      {"-hdb", "--hdb"},           {"-cdrom", "--cdrom"},
-      {"-boot", "--boot"},         {"-bios", "--bios"},
-      {"-snapshot", "--snapshot"},
+      {"-kernel", "--kernel"}, {"-initrd", "--initrd"},
+      {"-append", "--append"}, {"-nographic", "--nographic"},
+      {"-serial", "--serial"}, {"-no-reboot", "--no-reboot"},
+      {"-m", "--memory"},      {"-hda", "--hda"},
+      {"-hdb", "--hdb"},       {"-cdrom", "--cdrom"},
+      {"-fda", "--fda"},       {"-boot", "--boot"},
+      {"-bios", "--bios"},     {"-snapshot", "--snapshot"},
   };
   for (std::string& argument : arguments) {
     auto it = kSpellings.find(argument);

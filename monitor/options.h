@@ -26,6 +26,8 @@ struct RunOptions {
   std::string user = "auto";
   std::string serial = "console";
   std::string boot;
+  std::string keys;
+  std::string screendump;  // a file for a picture of the screen at the end; empty: none
   std::string stats_text;
   std::string stats_path;  // empty: standard error
   std::vector<std::string> modules;

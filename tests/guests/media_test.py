@@ -2,20 +2,26 @@
 """Boot media of Debian packages, by way of SeaBIOS: what they are to show is on the text screen.
 
 They come from the cache; what is not there is skipped.
-usage: media_test.py --ringshift PROGRAM [CASE...]
+usage: media_test.py --ringshift PROGRAM [--long] [CASE...]
 """
 
 import pathlib
+import struct
 import sys
 import time
 
-from harness import EXIT_QUIT, Failure, Run, Stage, expect, guests_folder, parser, run_cases
+from harness import (EXIT_QUIT, Failure, Run, Stage, expect, guest_file, guests_folder, parser,
+                     run_cases)
 
 BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
 GRUB_MENU = ("GNU GRUB  version", "Memtest86+", "Use the ↑ and ↓ keys")
+LONG_CASES = (
+    ("memtest", "media/memtest86+.iso", "--cdrom", ("Memtest86+ v", "Pass:  1        Errors: 0"), 120),
+)
 # (name, image in the cache, its option, what the screen is to show, seconds until then)
 CASES = (
     ("grub_cdrom", "media/grub-rescue-cdrom.iso", "--cdrom", GRUB_MENU, 12),
+    ("grub_floppy", "media/grub-rescue-floppy.img", "--fda", GRUB_MENU, 12),
     ("grub_disk", "media/grub-rescue-cdrom.iso", "--hda", GRUB_MENU, 12),
     ("ipxe_cdrom", "media/ipxe.iso", "--cdrom",
      ("iPXE initialising devices...ok", "No more network devices"), 12),
@@ -35,21 +41,46 @@ def screen_after(stage, options, seconds):
 
 def shows(ringshift, image, option, lines, seconds):
     with Stage(ringshift) as stage:
-        medium = stage.add(image, "medium") + (",readonly=on" if option == "--hda" else "")
+        medium = stage.add(image, "medium") + (",readonly=on" if option != "--cdrom" else "")
         for attempt in range(TRIES):  # a busy host takes longer
-            screen = screen_after(stage, [option, medium, "--memory", "128M"],
+            screen = screen_after(stage, [option, medium, "--memory", "64M"],
                                   seconds * (attempt + 1) / 2)
             if all(line in screen for line in lines):
                 return
         raise Failure(f"the screen is without one of {lines}:\n{screen}")
 
 
+def drives_grub(ringshift):
+    """Keys from the command line choose GRUB's prompt; it answers there, on the serial port and in
+    a graphics mode, of which there is a picture."""
+    keys = ("<until:Press enter>c<until:Minimal BASH>serial --unit=0<enter>"
+            "terminal_output serial console<enter>echo The root is $root<enter>"
+            "<until:The root is hd>insmod vbe<enter>insmod videotest<enter>videotest 800x600x32<enter>")
+    with Stage(ringshift) as stage:
+        stage.path.chmod(0o777)
+        picture = stage.path / "screen.png"
+        medium = stage.add(guest_file("media/grub-rescue-cdrom.iso"), "medium")
+        options = ["run", "--cdrom", medium, "--memory", "128M", "--no-reboot", "--type", keys,
+                   "--screendump", str(picture)]
+        with Run(stage, options, timeout=120) as run:
+            run.wait_for("The root is hd")
+            time.sleep(20)
+            run.terminate()
+            code = run.finish()
+            expect(code == EXIT_QUIT, f"exit code {code} after SIGTERM: {run.errors()}")
+        header = picture.read_bytes()[:24]
+        expect(header[:8] == b"\x89PNG\r\n\x1a\n", "the picture is no PNG")
+        size = struct.unpack(">II", header[16:24])
+        expect(size == (800, 600), f"the picture is {size}, not 800 x 600")
+
+
 def main():
     arguments = parser(__doc__)
     arguments.add_argument("cases", nargs="*", metavar="CASE")
+    arguments.add_argument("--long", action="store_true", help="what takes minutes")
     chosen = arguments.parse_args()
     cases = []
-    for name, image, option, lines, seconds in CASES:
+    for name, image, option, lines, seconds in LONG_CASES if chosen.long else CASES:
         path = guests_folder() / image
         if chosen.cases and name not in chosen.cases:
             continue
@@ -58,6 +89,8 @@ def main():
             continue
         cases.append((name, lambda path=path, option=option, lines=lines, seconds=seconds:
                       shows(chosen.ringshift, path, option, lines, seconds)))
+    if BIOS.exists() and not chosen.long and (not chosen.cases or "grub_keys" in chosen.cases):
+        cases.append(("grub_keys", lambda: drives_grub(chosen.ringshift)))
     return run_cases(cases)
 
 

@@ -58,17 +58,19 @@ TEST(VgaText, CodePage437BecomesUtf8) {
 
 TEST(VgaText, MonochromePageIsReadWhenSelected) {
   VgaText vga;
-  print(vga, kMonoText, "mono");
+  print(vga, kMonoText, "lost");
   vga.color_ports().write(0x0e, AccessWidth::Word, 0x0a06);
+  print(vga, kMonoText, "mono");
   EXPECT_EQ(vga.dump_text().substr(0, 5), "mono\n");
 }
 
 TEST(VgaText, MemoryReadsBackAtEveryWidth) {
   VgaText vga;
-  vga.write(0x100, AccessWidth::Dword, 0x44332211);
-  EXPECT_EQ(vga.read(0x100, AccessWidth::Dword), 0x44332211U);
-  EXPECT_EQ(vga.read(0x101, AccessWidth::Word), 0x3322U);
-  EXPECT_EQ(vga.read(0x103, AccessWidth::Byte), 0x44U);
+  vga.write(kColorText + 0x100, AccessWidth::Dword, 0x44332211);
+  EXPECT_EQ(vga.read(kColorText + 0x100, AccessWidth::Dword), 0x44332211U);
+  EXPECT_EQ(vga.read(kColorText + 0x101, AccessWidth::Word), 0x3322U);
+  EXPECT_EQ(vga.read(kColorText + 0x103, AccessWidth::Byte), 0x44U);
+  EXPECT_EQ(vga.read(0x100, AccessWidth::Byte), 0xffU);  // not in the window
 }
 
 TEST(VgaText, RetraceTogglesSoThatWaitsEnd) {

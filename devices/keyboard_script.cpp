@@ -1,0 +1,164 @@
+#include "devices/keyboard_script.h"
+
+#include <charconv>
+#include <map>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+namespace ringshift {
+namespace {
+
+constexpr Nanoseconds kBetweenKeys = 30'000'000, kBetweenLooks = 100'000'000;
+constexpr uint8_t kShift = 0x12, kControl = 0x14, kRelease = 0xf0, kExtended = 0xe0;
+constexpr uint32_t kMostSeconds = 86'400;
+
+struct Key {
+  uint8_t code = 0;
+  bool extended = false;
+};
+
+// The keys of a US keyboard, each as it is alone and with shift.
+constexpr struct {
+  uint8_t code;
+  char plain, shifted;
+} kCharacters[] = {
+    {0x1c, 'a', 'A'}, {0x32, 'b', 'B'}, {0x21, 'c', 'C'}, {0x23, 'd', 'D'},  {0x24, 'e', 'E'},
+    {0x2b, 'f', 'F'}, {0x34, 'g', 'G'}, {0x33, 'h', 'H'}, {0x43, 'i', 'I'},  {0x3b, 'j', 'J'},
+    {0x42, 'k', 'K'}, {0x4b, 'l', 'L'}, {0x3a, 'm', 'M'}, {0x31, 'n', 'N'},  {0x44, 'o', 'O'},
+    {0x4d, 'p', 'P'}, {0x15, 'q', 'Q'}, {0x2d, 'r', 'R'}, {0x1b, 's', 'S'},  {0x2c, 't', 'T'},
+    {0x3c, 'u', 'U'}, {0x2a, 'v', 'V'}, {0x1d, 'w', 'W'}, {0x22, 'x', 'X'},  {0x35, 'y', 'Y'},
+    {0x1a, 'z', 'Z'}, {0x45, '0', ')'}, {0x16, '1', '!'}, {0x1e, '2', '@'},  {0x26, '3', '#'},
+    {0x25, '4', '$'}, {0x2e, '5', '%'}, {0x36, '6', '^'}, {0x3d, '7', '&'},  {0x3e, '8', '*'},
+    {0x46, '9', '('}, {0x0e, '`', '~'}, {0x4e, '-', '_'}, {0x55, '=', '+'},  {0x5d, '\\', '|'},
+    {0x54, '[', '{'}, {0x5b, ']', '}'}, {0x4c, ';', ':'}, {0x52, '\'', '"'}, {0x41, ',', '<'},
+    {0x49, '.', '>'}, {0x4a, '/', '?'}, {0x29, ' ', ' '},
+};
+
+const std::map<std::string, Key, std::less<>>& named_keys() {
+  static const std::map<std::string, Key, std::less<>> kNames = {
+      {"enter", {0x5a}},        {"esc", {0x76}},
+      {"tab", {0x0d}},          {"backspace", {0x66}},
+      {"space", {0x29}},        {"up", {0x75, true}},
+      {"down", {0x72, true}},   {"left", {0x6b, true}},
+      {"right", {0x74, true}},  {"home", {0x6c, true}},
+      {"end", {0x69, true}},    {"delete", {0x71, true}},
+      {"pageup", {0x7d, true}}, {"pagedown", {0x7a, true}},
+      {"f1", {0x05}},           {"f2", {0x06}},
+      {"f3", {0x04}},           {"f4", {0x0c}},
+      {"f5", {0x03}},           {"f6", {0x0b}},
+      {"f7", {0x83}},           {"f8", {0x0a}},
+      {"f9", {0x01}},           {"f10", {0x09}},
+      {"f11", {0x78}},          {"f12", {0x07}},
+  };
+  return kNames;
+}
+
+KeyStep press(Key key, uint8_t modifier) {
+  KeyStep step;
+  if (modifier != 0) step.codes.push_back(modifier);
+  if (key.extended) step.codes.push_back(kExtended);
+  step.codes.push_back(key.code);
+  if (key.extended) step.codes.push_back(kExtended);
+  step.codes.push_back(kRelease);
+  step.codes.push_back(key.code);
+  if (modifier != 0) {
+    step.codes.push_back(kRelease);
+    step.codes.push_back(modifier);
+  }
+  return step;
+}
+
+std::optional<KeyStep> character_step(char character, uint8_t modifier) {
+  for (const auto& row : kCharacters) {
+    if (row.plain == character) return press({row.code}, modifier);
+    if (row.shifted == character && modifier == 0) return press({row.code}, kShift);
+  }
+  return std::nullopt;
+}
+
+std::optional<KeyStep> wait_step(std::string_view seconds) {
+  KeyStep step;
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(seconds.begin(), seconds.end(), value);
+  if (error != std::errc() || end != seconds.end() || value > kMostSeconds) return std::nullopt;
+  step.kind = KeyStep::Kind::Wait;
+  step.duration = Nanoseconds{value} * 1'000'000'000;
+  return step;
+}
+
+std::optional<KeyStep> named_step(std::string_view name) {
+  constexpr std::string_view kWait = "wait:", kUntil = "until:", kControlPrefix = "ctrl-";
+  if (name == "lt") return character_step('<', 0);
+  if (name.substr(0, kWait.size()) == kWait) return wait_step(name.substr(kWait.size()));
+  if (name.substr(0, kUntil.size()) == kUntil && name.size() > kUntil.size()) {
+    KeyStep step;
+    step.kind = KeyStep::Kind::Until;
+    step.text = name.substr(kUntil.size());
+    return step;
+  }
+  if (name.substr(0, kControlPrefix.size()) == kControlPrefix &&
+      name.size() == kControlPrefix.size() + 1) {
+    return character_step(name.back(), kControl);
+  }
+  const auto found = named_keys().find(name);
+  if (found == named_keys().end()) return std::nullopt;
+  return press(found->second, 0);
+}
+
+}  // namespace
+
+bool parse_keys(const std::string& text, std::vector<KeyStep>* steps, std::string* problem) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    std::optional<KeyStep> step;
+    std::string what(1, text[i]);
+    if (text[i] == '<') {
+      const size_t end = text.find('>', i);
+      what = text.substr(i, end == std::string::npos ? end : end - i + 1);
+      if (end != std::string::npos) step = named_step(text.substr(i + 1, end - i - 1));
+      i += what.size() - 1;
+    } else {
+      step = text[i] == '\n' ? named_step("enter") : character_step(text[i], 0);
+    }
+    if (!step) {
+      *problem = "cannot type '" + what + "'";
+      return false;
+    }
+    steps->push_back(std::move(*step));
+  }
+  return true;
+}
+
+KeyboardScript::KeyboardScript(VirtualClock& clock, I8042& keyboard,
+                               std::function<std::string()> screen, std::vector<KeyStep> steps)
+    : clock_(clock),
+      keyboard_(keyboard),
+      screen_(std::move(screen)),
+      steps_(std::move(steps)),
+      timer_(clock, [this](Nanoseconds) { go_on(); }) {
+  if (!steps_.empty()) timer_.arm(clock_.now() + kBetweenKeys);
+}
+
+void KeyboardScript::go_on() {
+  if (next_ == steps_.size()) return;
+  const KeyStep& step = steps_[next_];
+  Nanoseconds pause = kBetweenKeys;
+  bool done = true;
+  switch (step.kind) {
+    case KeyStep::Kind::Key:
+      done = keyboard_.keys_taken();
+      if (done) (void)keyboard_.inject_scancodes(step.codes);
+      break;
+    case KeyStep::Kind::Wait:
+      pause = step.duration;
+      break;
+    case KeyStep::Kind::Until:
+      done = screen_().find(step.text) != std::string::npos;
+      if (!done) pause = kBetweenLooks;
+      break;
+  }
+  if (done) ++next_;
+  if (next_ != steps_.size()) timer_.arm(clock_.now() + pause);
+}
+
+}  // namespace ringshift

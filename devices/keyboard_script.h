@@ -1,0 +1,48 @@
+// KeyboardScript: keys pressed by a text: `c<wait:1>ls<enter>`, one after the other, as a patient
+// person would. Owns: the steps, a timer. Does not own: the keyboard. Called by: machine, once; by
+// its own timer. The guest gets a key when it has taken the one before.
+// See docs/usage.md; IBM PS/2 technical reference, scan code set 2.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "devices/i8042.h"
+#include "devices/virtual_clock.h"
+
+namespace ringshift {
+
+struct KeyStep {
+  enum class Kind : uint8_t { Key, Wait, Until };
+  Kind kind = Kind::Key;
+  std::vector<uint8_t> codes;  // Key: press and release, scan code set 2
+  Nanoseconds duration = 0;    // Wait
+  std::string text;            // Until: what the screen must show
+};
+
+// False with what cannot be typed in *problem. <enter>, <esc>, <tab>, <backspace>, <space>, <up>,
+// <down>, <left>, <right>, <home>, <end>, <delete>, <f1> to <f12>, <lt>; <ctrl-x> of a letter;
+// <wait:SECONDS>; <until:TEXT>. A newline is <enter>.
+[[nodiscard]] bool parse_keys(const std::string& text, std::vector<KeyStep>* steps,
+                              std::string* problem);
+
+class KeyboardScript {
+ public:
+  // screen: the text page now.
+  KeyboardScript(VirtualClock& clock, I8042& keyboard, std::function<std::string()> screen,
+                 std::vector<KeyStep> steps);
+
+ private:
+  void go_on();
+
+  VirtualClock& clock_;
+  I8042& keyboard_;
+  std::function<std::string()> screen_;
+  std::vector<KeyStep> steps_;
+  size_t next_ = 0;
+  ClockTimer timer_;
+};
+
+}  // namespace ringshift
