@@ -1,4 +1,4 @@
-// The port bus, with as many claims as a PC has: from the access to the device and back.
+// The buses, with as many claims as a PC has: from the access to the device and back.
 #include <array>
 #include <cstdint>
 
@@ -71,6 +71,28 @@ void PortWrite(benchmark::State& state) {
   cycles.report(state, "cycles/access", static_cast<uint64_t>(state.iterations()));
 }
 BENCHMARK(PortWrite);
+
+class Register final : public MemoryDevice {
+ public:
+  [[nodiscard]] uint32_t read(uint64_t, AccessWidth) override { return 0x60; }
+  void write(uint64_t, AccessWidth, uint32_t) override {}
+};
+
+// Device memory, with the few claims a PC has.
+void DeviceMemoryRead(benchmark::State& state) {
+  constexpr std::array<uint64_t, 4> kFirst = {0xa0000, 0xb0000, 0xb8000, 0xfec00000};
+  Register device;
+  MemoryBus bus;
+  for (uint64_t first : kFirst) CHECK(bus.claim(GuestPhysical(first), 4096, device, "register"));
+  Cycles cycles;
+  cycles.start();
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(bus.read(GuestPhysical(0xb8010), AccessWidth::Byte));
+  }
+  cycles.stop();
+  cycles.report(state, "cycles/access", static_cast<uint64_t>(state.iterations()));
+}
+BENCHMARK(DeviceMemoryRead);
 
 }  // namespace
 }  // namespace ringshift

@@ -1,4 +1,6 @@
 // What translating costs, stage by stage, over a real program's text.
+#include <vector>
+
 #include "bench/micro/code_stream.h"
 #include "bench/micro/cycles.h"
 #include "translator/decode.h"
@@ -77,6 +79,29 @@ void PlanAndEmit(benchmark::State& state, AccessStyle style) {
 }
 BENCHMARK_CAPTURE(PlanAndEmit, window, AccessStyle::Window)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(PlanAndEmit, soft, AccessStyle::Soft)->Unit(benchmark::kMillisecond);
+
+// Host code for units that are planned already.
+void Emit(benchmark::State& state) {
+  CodeStream stream(AccessStyle::Window);
+  Emitter emitter(stream.machine.translator->stubs());
+  const CodeExecuteView at = stream.machine.translator->arena().next();
+  std::vector<TranslationUnit> units(stream.blocks.size());
+  for (size_t i = 0; i < units.size(); ++i) {
+    plan(stream.blocks[i], stream.machine, stream.machine, {}, {}, &units[i]);
+  }
+  Cycles cycles;
+  uint64_t instructions = 0;
+  for (auto _ : state) {
+    cycles.start();
+    for (const TranslationUnit& unit : units) {
+      benchmark::DoNotOptimize(emitter.emit(unit, at, 0).bytes.data());
+    }
+    cycles.stop();
+    instructions += stream.instructions;
+  }
+  finish(state, cycles, instructions);
+}
+BENCHMARK(Emit)->Unit(benchmark::kMillisecond);
 
 // Everything up to code that can be found and run: what the vCPU waits for.
 void Ensure(benchmark::State& state) {

@@ -93,14 +93,16 @@ def collect(lines):
 def collect_from_outside(lines, cycles_a_second):
     """For machines whose counter is not time: a repetition is what passes between two lines.
 
-    The first repetition of a row comes after the search for its length and is left out.
+    The first repetition of a row comes after the search for its length and is left out; so are lines
+    that were read together, because we were late.
     """
     result, before = {}, None
     for line in lines:
         found = parse(line.text)
         if found and before and before[0] == found[0]:
             seconds = line.began.cpu - before[1].ended.cpu
-            result.setdefault(found[0], []).append(seconds * cycles_a_second / found[1])
+            if seconds > 0:
+                result.setdefault(found[0], []).append(seconds * cycles_a_second / found[1])
         before = (found[0], line) if found else None
     result.pop("hlt", None)  # its time is the machine's imagination
     return result

@@ -14,7 +14,7 @@ TOUCHED_SHARE = 8  # of guest memory, an eighth
 def live_processes(count):
     """A byte goes round a ring of `count` processes, each with 16 pages of its own."""
     return workloads.Workload(f"processes-{count}", f"turn of one of the live processes: {count}",
-                              "us", 1e6, max(2, 200 // count), f"processes {{turns}} {count}")
+                              "us", 1e6, max(2, 200 // count), f"processes {{turns}} {count}", "")
 
 
 def measure_processes(run, rounds, quick):

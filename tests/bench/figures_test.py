@@ -80,6 +80,10 @@ class Nano(unittest.TestCase):
         lines = [line("nano in 10 100"), line("skip syscall"), line("nano in 10 120")]
         self.assertEqual(nano.collect(lines), {"in": [16.0, 18.0]})
 
+    def test_lines_read_together_say_nothing_of_time(self):
+        lines = [line("nano in a 1", 3, 4), line("nano in a 1", 4, 4)]
+        self.assertEqual(nano.collect_from_outside(lines, 1000), {})
+
     def test_from_outside_a_repetition_is_what_passes_between_two_lines(self):
         lines = [line("nano in a 1", 0, 1), line("nano in a 1", 3, 4), line("nano out a 1", 9, 10)]
         self.assertEqual(nano.collect_from_outside(lines, 1000), {"in": [200.0]})
