@@ -17,7 +17,8 @@ READY = "study: ready"
 DONE = "study: done"
 STUDY = "study"
 SHARED_MEMORY = pathlib.Path("/dev/shm")
-PATIENCE = 10  # seconds for the statistics of a running machine
+TIMES = ("time.user_s", "time.system_s", "time.wall_s", "time.halted_s",
+         "translator.host_cycles")
 
 
 class Measured:
@@ -76,15 +77,17 @@ def difference(before, after):
 
 
 def time_split(before, after, cycles_a_second):
-    """Where processor time went, by what the program and its kernel have counted; {} if unknown."""
+    """Where processor time went, by what the program and its kernel have counted; {} if unknown.
+
+    Cycles of translation count waiting for a processor; that is taken to be spread evenly.
+    """
     try:
-        user = after["time.user_s"] - before["time.user_s"]
-        system = after["time.system_s"] - before["time.system_s"]
-        translating = (after["translator.host_cycles"] - before["translator.host_cycles"]) \
-            / cycles_a_second
-    except (KeyError, TypeError):
+        user, system, wall, halted, cycles = (after[name] - before[name] for name in TIMES)
+    except KeyError:
         return {}
-    translating = min(translating, user)
+    awake = max(wall - halted, 1e-9)
+    share = min(1.0, (user + system) / awake)
+    translating = min(cycles / cycles_a_second * share, user) if cycles_a_second else 0
     return {"guest code, callouts, interpreter": user - translating, "translation": translating,
             "the host's kernel: signals, mappings": system}
 

@@ -103,6 +103,13 @@ class Workloads(unittest.TestCase):
         self.assertEqual(workloads.turns_for(0.5, 1, 3.0), 1)
         self.assertEqual(workloads.turns_for(0.5, 100, 0), 800)
 
+    def test_waiting_is_taken_out_of_the_time_of_translation(self):
+        before = dict.fromkeys(guests.TIMES, 0)
+        after = dict(zip(guests.TIMES, (3.0, 1.0, 10.0, 2.0, 4000)))
+        split = guests.time_split(before, after, 1000)  # 4 of 8 s awake were spent on a processor
+        self.assertEqual(list(split.values()), [1.0, 2.0, 1.0])
+        self.assertEqual(guests.time_split({}, after, 1000), {})
+
     def test_counters_that_moved_are_the_difference(self):
         self.assertEqual(guests.difference({"a": 1, "b": 2}, {"a": 4, "b": 2, "time": 0.5, "c": 1}),
                          {"a": 3, "c": 1})
