@@ -110,6 +110,8 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] UserPolicy& user_policy() { return current_user_view().policy; }
   // The process of the current address space, made if there is none; null if the host refuses.
   [[nodiscard]] DirectSpace* direct_space();
+  // Every process goes; those that should run directly get new ones.
+  void end_all_direct();
   // Code of the current address space is not to run untranslated any more.
   void end_direct();
   [[nodiscard]] bool is_known_sensitive(uint32_t eip);

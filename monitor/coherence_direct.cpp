@@ -64,6 +64,10 @@ void Coherence::end_direct() {
   view.policy.give_up();
 }
 
+void Coherence::end_all_direct() {
+  for (auto& [cr3, view] : users_) view.direct.reset();
+}
+
 // ---- what may be executed ----
 
 bool Coherence::is_known_sensitive(uint32_t eip) {

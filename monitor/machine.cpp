@@ -231,6 +231,7 @@ MachineOutcome Machine::run() {
   g_running = this;
   set_check_hook(print_running_machine);
   outcome.reason = vcpu_->run();
+  coherence_->end_all_direct();  // their processor time is ours from here on
   set_check_hook(nullptr);
   g_running = nullptr;
   outcome.debug_exit_value = debug_exit_value_;

@@ -60,6 +60,7 @@ void for_each_figure(const Counters& c, const ProcessFigures& process,
   visit({"time.wall_s", process.wall_seconds, 3, "s"});
   visit({"time.user_s", process.user_seconds, 3, "s"});
   visit({"time.system_s", process.system_seconds, 3, "s"});
+  visit({"time.children_s", process.children_seconds, 3, "s"});
   visit(
       {"time.halted_s", static_cast<double>(c.halted_nanoseconds) / kNanosecondsPerSecond, 3, "s"});
   if (process.guest_ram_resident_bytes) {
@@ -108,6 +109,9 @@ ProcessFigures measure_process(double wall_seconds, int guest_ram) {
   if (getrusage(RUSAGE_SELF, &usage) == 0) {
     figures.user_seconds = seconds(usage.ru_utime);
     figures.system_seconds = seconds(usage.ru_stime);
+  }
+  if (getrusage(RUSAGE_CHILDREN, &usage) == 0) {
+    figures.children_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
   }
   figures.guest_ram_resident_bytes = allocated_bytes(guest_ram);
   const std::optional<uint64_t> all = proportional_set_bytes();

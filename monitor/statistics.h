@@ -16,6 +16,7 @@ struct ProcessFigures {
   double wall_seconds = 0;
   double user_seconds = 0;
   double system_seconds = 0;
+  double children_seconds = 0;  // processes that ran user code directly, once they have ended
   // Nothing when the host does not say.
   std::optional<uint64_t> guest_ram_resident_bytes;
   std::optional<uint64_t> monitor_bytes;  // resident memory that is not guest RAM

@@ -24,6 +24,8 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/guests"))
+sys.path.insert(0, str(ROOT / "bench/study"))
+from console import cpu_seconds_with_children  # noqa: E402
 from harness import Stage, guest_file, guests_folder, without_privilege  # noqa: E402
 
 READY = "ringshift-guest: ready"
@@ -52,11 +54,6 @@ EXTRAS = (("pss_mib", "process, guest RAM included, MiB"),
 
 class Trouble(Exception):
     """A subject did not do what it was to do; the text says what."""
-
-
-def cpu_seconds_of(pid):
-    """All threads of a process, the ended ones included: the clock of clock_getcpuclockid."""
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 def proportional_set_mib(pid):
@@ -106,7 +103,7 @@ class Session:
             if not data:
                 raise Trouble(f"ended without '{text}'; last: {self.console[-200:]!r}")
             self.console += data
-        now = (time.monotonic() - self.begin, cpu_seconds_of(self.process.pid))
+        now = (time.monotonic() - self.begin, cpu_seconds_with_children(self.process.pid))
         self.at = self.console.index(wanted, self.at) + len(wanted)
         return now
 

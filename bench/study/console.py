@@ -1,11 +1,12 @@
 """A process with a console: a machine with a guest, or a program on the host itself.
 
 Every line comes with the wall and the processor time at which it began and ended, as seen from
-outside; the processor time is that of the process with all its threads.
+outside; the processor time is that of the process with all its threads and its children.
 """
 
 import collections
 import os
+import pathlib
 import select
 import signal
 import subprocess
@@ -22,6 +23,31 @@ class Trouble(Exception):
 def cpu_seconds_of(pid):
     """All threads of a process, the ended ones included: the clock of clock_getcpuclockid."""
     return time.clock_gettime((~pid << 3) | 2)
+
+
+def _status_of(process):
+    """The fields of a process's status from its state on; None if it has ended."""
+    try:
+        return pathlib.Path("/proc", process, "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def cpu_seconds_with_children(pid):
+    """And of its children: those that live by their clocks, the others in ticks."""
+    seconds = cpu_seconds_of(pid)
+    for process in os.listdir("/proc"):
+        fields = _status_of(process) if process.isdigit() else None
+        if fields is None:
+            continue
+        if int(fields[1]) == pid:
+            try:
+                seconds += cpu_seconds_of(int(process))
+            except OSError:
+                pass  # it has just ended: the next reading has it
+        elif int(process) == pid:
+            seconds += (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    return seconds
 
 
 class Session:
@@ -54,7 +80,7 @@ class Session:
                 stream.close()
 
     def now(self):
-        return Moment(time.monotonic() - self.began, cpu_seconds_of(self.process.pid))
+        return Moment(time.monotonic() - self.began, cpu_seconds_with_children(self.process.pid))
 
     def type(self, text):
         try:
