@@ -28,7 +28,7 @@ from results import Results  # noqa: E402
 
 PARTS = ("nano", "macro", "processes", "memory")
 NANO_ROUNDS = 3  # at least: they are short
-QUICK_SECONDS, FULL_SECONDS = 0.2, 0.5  # processor time of one run of a workload
+QUICK_SECONDS, FULL_SECONDS = 0.2, 0.8  # processor time of one run of a workload
 
 
 def arguments():

@@ -10,13 +10,14 @@ import tempfile
 import time
 
 import workloads
-from console import Session, Trouble
+from console import Session, Trouble, cpu_seconds_with_children
 from places import guests_folder, without_privilege
 
 READY = "study: ready"
 DONE = "study: done"
 STUDY = "study"
 SHARED_MEMORY = pathlib.Path("/dev/shm")
+LEAST_RATIO = 4  # of turns, for a short run to be taken off a long one
 TIMES = ("time.user_s", "time.system_s", "time.wall_s", "time.halted_s",
          "translator.host_cycles")
 
@@ -26,6 +27,7 @@ class Measured:
 
     def __init__(self, figure, wall, processor, before, after):
         self.figure, self.wall, self.processor = figure, wall, processor
+        self.each = processor / figure.operations
         self.before, self.after = before, after  # what the program counts, if it does
 
 
@@ -54,19 +56,32 @@ class Guest:
             raise Trouble(f"'{line}' fails: {' / '.join(printed)[-200:]}")
         return figure, printed
 
+    def measure_without_start(self, workload, turns):
+        """As measure, but `each` is without what a short run costs: the program's start.
+
+        Where processor time is taken inside the program, its start is not in it.
+        """
+        if self.processor_time == "own" or turns < LEAST_RATIO * workload.turns:
+            return self.measure(workload, turns)
+        short, whole = self.measure(workload, workload.turns), self.measure(workload, turns)
+        operations = whole.figure.operations - short.figure.operations
+        whole.each = max(0.0, whole.processor - short.processor) / operations
+        return whole
+
     def measure(self, workload, turns):
-        before, counted = self._clocks(), self.engine.running_counters(self.session)
+        before, counted = self.clocks(), self.engine.running_counters(self.session)
         figure, _ = self.run(workloads.command(workload, turns))
         if figure is None:
             raise Trouble(f"no result of {workload.name}; {self.session.last_words()}")
-        after = self._clocks()
+        after = self.clocks()
         processor = figure.processor if self.processor_time == "own" else after[1] - before[1]
         return Measured(figure, after[0] - before[0], processor, counted,
                         self.engine.running_counters(self.session))
 
-    def _clocks(self):
-        if self.processor_time == "group":
-            return time.monotonic(), seconds_of_group(self.session.process.pid)
+    def clocks(self):
+        """Elapsed and processor time; a family's needs a look at all processes of the host."""
+        if self.processor_time == "family":
+            return time.monotonic(), cpu_seconds_with_children(self.session.process.pid)
         return self.session.now()
 
 
@@ -76,10 +91,11 @@ def difference(before, after):
             if isinstance(value, int) and value != before.get(name, 0)}
 
 
-def time_split(before, after, cycles_a_second):
+def time_split(before, after, cycles_a_second, all_processes=0.0):
     """Where processor time went, by what the program and its kernel have counted; {} if unknown.
 
     Cycles of translation count waiting for a processor; that is taken to be spread evenly.
+    `all_processes` is what the program used together with those that run user code for it.
     """
     try:
         user, system, wall, halted, cycles = (after[name] - before[name] for name in TIMES)
@@ -88,27 +104,9 @@ def time_split(before, after, cycles_a_second):
     awake = max(wall - halted, 1e-9)
     share = min(1.0, (user + system) / awake)
     translating = min(cycles / cycles_a_second * share, user) if cycles_a_second else 0
-    return {"guest code, callouts, interpreter": user - translating, "translation": translating,
-            "the host's kernel: signals, mappings": system}
-
-
-def seconds_of_group(leader):
-    """Processor time of all processes of a session and of their children that have ended.
-
-    In the kernel's ticks of a hundredth of a second.
-    """
-    ticks = 0
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        try:
-            text = pathlib.Path(entry.path, "stat").read_text()
-        except OSError:
-            continue
-        fields = text.rpartition(")")[2].split()
-        if int(fields[3]) == leader:
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return {"translated code, callouts, interpreter": user - translating,
+            "user code in processes of its own": max(0.0, all_processes - user - system),
+            "translation": translating, "the host's kernel: signals, mappings": system}
 
 
 class Native:
@@ -173,4 +171,4 @@ class Native:
 
 def processor_time_of(engine):
     """How the processor time of a column is taken."""
-    return {"native": "own", "uml": "group"}.get(engine.name, "process")
+    return {"native": "own", "tcg": "process"}.get(engine.name, "family")

@@ -13,6 +13,8 @@ CLOCK_TOLERANCE = 0.25
 COUNTERS_KEPT = 8
 # Not events of the run itself: sums of time, sums of other counters, what was translated how.
 NOT_EVENTS = ("cpu.halted_ns", "translator.host_cycles", "derived.", "translator.treatment.")
+NOT_MACHINES = ("native", "uml")  # whose start and idleness are not those of a machine
+COARSELY_TIMED = ("uml",)         # its processes end one by one
 LONG_SECONDS = 6      # a column's rounds of one workload, together
 COARSE = 3            # times longer where processor time is counted in ticks
 
@@ -46,8 +48,8 @@ class MacroRun:
             self.guests[engine.name] = guest
             try:
                 ready = guest.wait_until_ready()
-                if engine.name not in ("native", "uml"):
-                    self.store(row, engine.name, ready.ended.wall, ready.ended.cpu, 1)
+                if engine.name not in NOT_MACHINES:
+                    self.store(row, engine.name, ready.ended.wall, guest.clocks()[1])
                     self.explain(row, guest, {}, engine.running_counters(guest.session), 1)
             except Trouble as trouble:
                 self.give_up(engine.name, trouble)
@@ -59,11 +61,11 @@ class MacroRun:
         guest.engine.remove()
 
     @staticmethod
-    def store(row, column, wall, processor, operations):
-        row.values.setdefault(column, []).append(processor / operations)
-        row.wall.setdefault(column, []).append(wall / operations)
+    def store(row, column, wall, processor):
+        row.values.setdefault(column, []).append(processor)
+        row.wall.setdefault(column, []).append(wall)
 
-    def explain(self, row, guest, before, after, operations):
+    def explain(self, row, guest, before, after, operations, processor=0.0):
         """The counters of one run for each operation, those of a first run being exact enough."""
         name = guest.engine.name
         moved = {event: value / operations for event, value in difference(before, after).items()
@@ -74,7 +76,7 @@ class MacroRun:
         if kept:
             row.counters.setdefault(name, dict(kept))
         zero = dict.fromkeys(after, 0) if not before else before
-        split = time_split(zero, after, self.context.cycles_a_second)
+        split = time_split(zero, after, self.context.cycles_a_second, processor)
         if split:
             row.time.setdefault(name, split)
 
@@ -82,12 +84,12 @@ class MacroRun:
         """Processor time of machines whose guests wait at a prompt, all at once."""
         row = self.results.row("macro", "idle", "idle at a prompt: share of a CPU", "%")
         chosen = {name: guest for name, guest in self.guests.items()
-                  if guest.processor_time == "process"}
-        before = {name: guest.session.now() for name, guest in chosen.items()}
+                  if name not in NOT_MACHINES}
+        before = {name: guest.clocks() for name, guest in chosen.items()}
         time.sleep(IDLE_SECONDS)
         for name, guest in chosen.items():
-            now = guest.session.now()
-            share = 100 * (now.cpu - before[name].cpu) / (now.wall - before[name].wall)
+            wall, processor = (now - then for now, then in zip(guest.clocks(), before[name]))
+            share = 100 * processor / wall
             row.values.setdefault(name, []).append(share)
 
     def run(self, chosen, rounds, part="macro"):
@@ -127,7 +129,7 @@ class MacroRun:
                 break
             turns = min(turns * 8, workloads.MOST_TURNS)
             took = self.length_of(guest, guest.measure(workload, turns))
-        wanted = self.seconds * (COARSE if guest.processor_time == "group" else 1)
+        wanted = self.seconds * (COARSE if guest.engine.name in COARSELY_TIMED else 1)
         key = guest.engine.name, workload.name
         self.turns[key] = workloads.turns_for(wanted, turns, took)
         self.rounds[key] = max(1, int(LONG_SECONDS / max(took, wanted)))
@@ -137,9 +139,10 @@ class MacroRun:
 
     @staticmethod
     def length_of(guest, measured):
-        if guest.processor_time == "group":  # ticks say nothing of a short run
+        """Of the work alone: what the guest says, as the program's start is not in that."""
+        if guest.engine.name in COARSELY_TIMED:  # ticks say nothing of a short run
             return measured.figure.wall
-        return max(measured.processor, measured.figure.processor)
+        return measured.figure.processor or measured.figure.wall
 
     def compare(self, name, workload, check):
         known = self.checks.setdefault(workload.name, (name, check))
@@ -149,14 +152,16 @@ class MacroRun:
 
     def measure(self, guest, workload):
         name = guest.engine.name
-        self.record(guest, workload, guest.measure(workload, self.turns[name, workload.name]))
+        self.record(guest, workload, guest.measure_without_start(
+            workload, self.turns[name, workload.name]))
 
     def record(self, guest, workload, measured):
         name, figure = guest.engine.name, measured.figure
         row = self.results.row(self.part, workload.name, workload.title, workload.unit)
-        self.store(row, name, figure.wall * workload.scale, measured.processor * workload.scale,
-                   figure.operations)
-        self.explain(row, guest, measured.before, measured.after, figure.operations)
+        self.store(row, name, figure.wall / figure.operations * workload.scale,
+                   measured.each * workload.scale)
+        self.explain(row, guest, measured.before, measured.after, figure.operations,
+                     measured.processor)
         # The console and the start of the program are outside the guest's figure.
         if abs(measured.wall - figure.wall) > CLOCK_TOLERANCE * measured.wall + 0.3:
             self.results.note(f"the clock of {name} said {figure.wall:.2f} s for {workload.name}, "

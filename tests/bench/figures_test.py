@@ -107,7 +107,8 @@ class Workloads(unittest.TestCase):
         before = dict.fromkeys(guests.TIMES, 0)
         after = dict(zip(guests.TIMES, (3.0, 1.0, 10.0, 2.0, 4000)))
         split = guests.time_split(before, after, 1000)  # 4 of 8 s awake were spent on a processor
-        self.assertEqual(list(split.values()), [1.0, 2.0, 1.0])
+        self.assertEqual(list(split.values()), [1.0, 0.0, 2.0, 1.0])
+        self.assertEqual(list(guests.time_split(before, after, 1000, 9.0).values())[1], 5.0)
         self.assertEqual(guests.time_split({}, after, 1000), {})
 
     def test_counters_that_moved_are_the_difference(self):
