@@ -479,7 +479,7 @@ bool Coherence::second_page_holds(const Fragment& fragment) {
   GuestPhysical physical;
   const GuestVirtual end(fragment.key.eip + kPageSize);
   return !code_at(end.page_base(), fragment.key.privilege, &physical).empty() &&
-         GuestPhysicalPage::of(physical) == fragment.second_page;
+         GuestPhysicalPage::of(physical) == fragment.second_page();
 }
 
 void Coherence::ensure_code_trace(GuestPhysicalPage page) {

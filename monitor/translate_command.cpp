@@ -96,7 +96,7 @@ class BlockTranslator {
   void count(const TranslationUnit& unit, const EmittedCode& code) {
     ++blocks_;
     instructions_ += static_cast<uint32_t>(unit.instructions.size());
-    guest_bytes_ += unit.byte_length;
+    for (const CodePiece& piece : unit.pieces) guest_bytes_ += piece.length;
     host_bytes_ += code.bytes.size();
     for (const UnitInstruction& instruction : unit.instructions) {
       ++by_treatment_[static_cast<size_t>(instruction.treatment)];

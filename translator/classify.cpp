@@ -238,13 +238,20 @@ FpuUse fpu_use(const GuestInstruction& instruction) {
   }
 }
 
-bool ends_unit(Family family) {
-  switch (family) {
+uint32_t branch_destination(const UnitInstruction& instruction) {
+  const int64_t relative = instruction.instruction.operands[0].imm.value.s;
+  return instruction.next_eip() + static_cast<uint32_t>(relative);
+}
+
+bool ends_unit(const UnitInstruction& instruction) {
+  switch (instruction.family) {
     case Family::Jump:
-    case Family::JumpConditional:
-    case Family::LoopBranch:
-    case Family::Call:
+      return instruction.treatment != Treatment::DirectBranch;
     case Family::Return:
+      return !instruction.is_inlined;
+    case Family::String:  // interpreted in soft style
+      return instruction.style == AccessStyle::Soft;
+    case Family::LoopBranch:
     case Family::Interpret:
       return true;
     default:

@@ -36,8 +36,11 @@ enum class FpuUse : uint8_t { None, X87, Sse };
 // CVTSS2SI and its kind: from memory they name no XMM register, yet they round by MXCSR.
 [[nodiscard]] bool converts_to_integer(ZydisMnemonic mnemonic);
 
-// Does it end a unit?
-[[nodiscard]] bool ends_unit(Family family);
+// Does no instruction of its unit follow it?
+[[nodiscard]] bool ends_unit(const UnitInstruction& instruction);
+
+// Where a direct branch leads. Pre: treatment DirectBranch.
+[[nodiscard]] uint32_t branch_destination(const UnitInstruction& instruction);
 
 // The explicit memory operand, or null. Pre: at most one, as classify guarantees for Reencode.
 [[nodiscard]] const ZydisDecodedOperand* memory_operand(const GuestInstruction& instruction);

@@ -51,9 +51,9 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
     emit_instruction(instruction);
   }
   const UnitInstruction& last = unit.instructions.back();
-  if (!ends_unit(last.family)) {
-    mark(last.next_eip());
-    jump_link(last.next_eip());
+  if (!ends_unit(last)) {
+    mark(unit.continues_at);
+    jump_link(unit.continues_at);
   }
   emit_cold_stubs();
   finish(at);

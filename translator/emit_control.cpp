@@ -1,4 +1,5 @@
 // Branches: links, polls, calls paired with returns.
+#include "translator/classify.h"
 #include "translator/emit.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
@@ -28,39 +29,32 @@ void Emitter::jump_link(uint32_t destination_eip) { emit_link(0xe9, 1, destinati
 
 namespace {
 
-uint32_t direct_destination(const UnitInstruction& instruction) {
-  const int64_t relative = instruction.instruction.operands[0].imm.value.s;
-  return instruction.next_eip() + static_cast<uint32_t>(relative);
-}
-
 bool is_direct(const UnitInstruction& instruction) {
   return instruction.instruction.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 }
 
 }  // namespace
 
+// A direct jump is no code: what the unit goes on with, or its last link, comes next.
 void Emitter::emit_jump(const UnitInstruction& instruction) {
   if (is_direct(instruction)) {
-    const uint32_t destination = direct_destination(instruction);
-    if (branches_backward(destination, instruction)) emit_poll();
-    return jump_link(destination);
+    if (branches_backward(branch_destination(instruction), instruction)) emit_poll();
+    return;
   }
   if (!load_operand(instruction, host::address)) return emit_interpret(instruction);
   a_.jmp(imm(stubs_.dispatch));
 }
 
 void Emitter::emit_jump_conditional(const UnitInstruction& instruction) {
-  const uint32_t destination = direct_destination(instruction);
+  const uint32_t destination = branch_destination(instruction);
   if (branches_backward(destination, instruction)) emit_poll();
   const unsigned condition = instruction.instruction.facts.opcode & 0xfU;
   emit_link(0x0fU | ((0x80U | condition) << 8), 2, destination);
-  mark(instruction.next_eip());
-  jump_link(instruction.next_eip());
 }
 
 // JECXZ, LOOP, LOOPE, LOOPNE have only a short form: they jump over a jump.
 void Emitter::emit_loop_branch(const UnitInstruction& instruction) {
-  const uint32_t destination = direct_destination(instruction);
+  const uint32_t destination = branch_destination(instruction);
   if (branches_backward(destination, instruction)) emit_poll();
   constexpr unsigned kLongJump = 5;
   embed_byte(0x67);  // ECX, not RCX
@@ -74,8 +68,9 @@ void Emitter::emit_loop_branch(const UnitInstruction& instruction) {
 
 void Emitter::emit_call(const UnitInstruction& instruction) {
   const uint32_t return_eip = instruction.next_eip();
+  if (instruction.is_inlined) return push_constant(instruction, return_eip);
   if (is_direct(instruction)) {
-    const uint32_t destination = direct_destination(instruction);
+    const uint32_t destination = branch_destination(instruction);
     emit_poll();
     push_constant(instruction, return_eip);
     mark(destination);  // the host's CALL itself faults when the return stack is full
@@ -95,8 +90,9 @@ void Emitter::emit_call(const UnitInstruction& instruction) {
   emit_return_point(return_eip);
 }
 
-// Where the host's RET lands. The guest may have returned anywhere, so R8D is compared with the
-// address this call expects; nothing is assumed about the guest's stack.
+// Where the host's RET lands, and the unit goes on if the guest has returned to it. It may have
+// returned anywhere, so R8D is compared with the address this call expects; nothing is assumed about
+// the guest's stack, nor of the FPU's state after what has run since.
 void Emitter::emit_return_point(uint32_t return_eip) {
   mark(0, RecoveryKind::EipInAddress);
   Label matches = a_.newLabel();
@@ -105,10 +101,16 @@ void Emitter::emit_return_point(uint32_t return_eip) {
   a_.bind(matches);
   a_.mov(x86::rcx, host::saved_rcx);
   mark(return_eip);
-  jump_link(return_eip);
+  x87_ensured_ = sse_ensured_ = false;
 }
 
+// Of an inlined callee: its caller's address is where it was pushed just before, and the unit goes on
+// there.
 void Emitter::emit_return(const UnitInstruction& instruction) {
+  if (instruction.is_inlined) {
+    a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));
+    return;
+  }
   uint32_t released = 4;
   if (instruction.instruction.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     released += static_cast<uint32_t>(instruction.instruction.operands[0].imm.value.u & 0xffffU);

@@ -3,7 +3,6 @@
 // Called by: translation cache (owns), gate, recovery, vcpu (runs). Keeps: T1 T4.
 #pragma once
 
-#include <array>
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
 #include <vector>
@@ -16,10 +15,11 @@ namespace ringshift {
 
 struct Fragment;
 
-// A fragment is on the list of each guest-physical page its bytes came from.
+// A piece of a fragment's guest bytes, on the list of the guest-physical page it came from.
 struct PageMember
     : boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
   Fragment* fragment = nullptr;
+  CodePiece piece;
 };
 using PageMembers = boost::intrusive::list<PageMember, boost::intrusive::constant_time_size<false>>;
 
@@ -29,13 +29,11 @@ struct Fragment {
   uint32_t size = 0;         // bytes of host code
   uint32_t body_offset = 0;  // direct entry
   uint32_t cold_offset = 0;
-  uint32_t guest_length = 0;  // bytes of guest code
   uint32_t instruction_count = 0;
-  uint32_t page_count = 1;
-  std::array<PageMember, 2> pages;
-  // Of an instruction across a boundary: the page its end came from. Not in the key, so whoever
-  // finds such a fragment compares it with the mapping of the moment (T1).
-  GuestPhysicalPage second_page;
+  std::vector<PageMember> pieces;  // never resized once they are on lists
+  // One instruction, in two pieces. The second is not in the key, so whoever finds such a fragment
+  // compares it with the mapping of the moment (T1).
+  bool crosses_page = false;
   // The bytes could not be fetched or decoded to the end; they may be whole next time.
   bool is_incomplete = false;
   std::vector<RecoveryPoint> recovery;
@@ -44,7 +42,9 @@ struct Fragment {
   std::vector<uint32_t> incoming;  // links of other fragments (or its own) that lead here
 
   [[nodiscard]] uint64_t body() const { return code.address + body_offset; }
-  [[nodiscard]] bool crosses_page() const { return page_count == 2; }
+  [[nodiscard]] GuestPhysicalPage second_page() const {
+    return GuestPhysicalPage::of(pieces.back().piece.physical);
+  }
 };
 
 }  // namespace ringshift

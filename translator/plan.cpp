@@ -1,76 +1,191 @@
 #include "translator/plan.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace ringshift {
 namespace {
 
-void append_interpret(TranslationUnit* unit, uint32_t eip, GuestPhysical physical) {
-  UnitInstruction& added = unit->instructions.emplace_back();
-  added.eip = eip;
-  added.physical = physical;
+constexpr size_t kMostPieces = 8;
+
+// `mov r32, [esp]; ret`: how position-independent code asks where it is.
+constexpr uint32_t kPcThunkBytes = 4;
+
+bool is_direct_branch(const UnitInstruction& instruction) {
+  return instruction.treatment == Treatment::DirectBranch;
 }
 
-// Decodes at the end of a page with the bytes of the next one.
-DecodeOutcome decode_crossing(CodeSource& source, const TranslationKey& key, uint32_t eip,
-                              std::span<const uint8_t> here, GuestInstruction* instruction,
-                              GuestPhysicalPage* second_page) {
-  std::array<uint8_t, 2 * kMaxInstructionBytes> bytes{};
-  GuestPhysical physical;
-  const GuestVirtual next(eip + static_cast<uint32_t>(here.size()));
-  const std::span<const uint8_t> more = source.code_at(next, key.privilege, &physical);
-  if (more.empty()) return DecodeOutcome::NeedMoreBytes;
-  const size_t taken = std::min(more.size(), kMaxInstructionBytes);
-  std::memcpy(bytes.data(), here.data(), here.size());
-  std::memcpy(bytes.data() + here.size(), more.data(), taken);
-  *second_page = GuestPhysicalPage::of(physical);
-  return decode({bytes.data(), here.size() + taken}, DecodeMode::Bits32, instruction);
-}
+class Planner {
+ public:
+  Planner(const TranslationKey& key, CodeSource& source, const SoftSites& soft_sites,
+          const TranslatorFeatures& features, const PlanLimits& limits, TranslationUnit* unit)
+      : key_(key),
+        source_(source),
+        soft_sites_(soft_sites),
+        features_(features),
+        limits_(limits),
+        unit_(*unit) {}
+
+  void plan() {
+    unit_.key = key_;
+    unit_.instructions.clear();
+    unit_.crosses_page = false;
+    unit_.continues_at = key_.eip;
+    unit_.pieces.assign(1, {key_.eip, key_.physical, 0});
+    GuestPhysical physical;
+    bytes_ = source_.code_at(GuestVirtual(key_.eip), key_.privilege, &physical);
+    while (room() > 0 && !bytes_.empty()) {  // empty: the page ends exactly here
+      if (!append_next() || !go_on()) break;
+    }
+    if (unit_.instructions.empty()) append_interpret();
+  }
+
+ private:
+  [[nodiscard]] size_t room() const { return limits_.max_instructions - unit_.instructions.size(); }
+  // For so many instructions in another place.
+  [[nodiscard]] bool is_full(size_t more) const {
+    return room() < more || unit_.pieces.size() == kMostPieces;
+  }
+  [[nodiscard]] CodePiece& piece() { return unit_.pieces[piece_]; }
+
+  // Bytes that cannot be fetched or decoded: a unit by themselves, so that the interpreter raises
+  // what the processor would. Their number keeps writes to them noticed.
+  void append_interpret() {
+    UnitInstruction& added = unit_.instructions.emplace_back();
+    added.eip = key_.eip;
+    added.physical = key_.physical;
+    piece().length = static_cast<uint32_t>(std::min(bytes_.size(), kMaxInstructionBytes));
+  }
+
+  // Decodes and classifies at the end of the current piece. False: the unit ends before it.
+  bool append_next() {
+    UnitInstruction& added = unit_.instructions.emplace_back();
+    added.eip = unit_.continues_at;
+    added.physical = piece().physical + piece().length;
+    DecodeOutcome outcome = decode(bytes_, DecodeMode::Bits32, &added.instruction);
+    const bool alone = unit_.instructions.size() == 1;
+    if (outcome == DecodeOutcome::NeedMoreBytes && alone) outcome = decode_crossing(&added);
+    if (outcome != DecodeOutcome::Ok) {
+      unit_.instructions.pop_back();
+      return false;
+    }
+    classify_added(&added);
+    if (!unit_.crosses_page) take_bytes(added.instruction.length);
+    return true;
+  }
+
+  void classify_added(UnitInstruction* added) const {
+    const Classification what = classify(added->instruction, key_.privilege, features_);
+    added->treatment = what.treatment;
+    added->family = what.family;
+    added->style = key_.style == AccessStyle::Soft || soft_sites_.is_soft(added->physical)
+                       ? AccessStyle::Soft
+                       : AccessStyle::Window;
+  }
+
+  void take_bytes(uint32_t count) {
+    piece().length += count;
+    unit_.continues_at += count;
+    bytes_ = bytes_.subspan(count);
+  }
+
+  // At the end of a page, with the bytes of the next one.
+  DecodeOutcome decode_crossing(UnitInstruction* added) {
+    std::array<uint8_t, 2 * kMaxInstructionBytes> bytes{};
+    GuestPhysical physical;
+    const auto here = static_cast<uint32_t>(bytes_.size());
+    const GuestVirtual next(added->eip + here);
+    const std::span<const uint8_t> more = source_.code_at(next, key_.privilege, &physical);
+    if (more.empty()) return DecodeOutcome::NeedMoreBytes;
+    const size_t taken = std::min(more.size(), kMaxInstructionBytes);
+    std::memcpy(bytes.data(), bytes_.data(), here);
+    std::memcpy(bytes.data() + here, more.data(), taken);
+    const DecodeOutcome outcome =
+        decode({bytes.data(), here + taken}, DecodeMode::Bits32, &added->instruction);
+    if (outcome != DecodeOutcome::Ok) return outcome;
+    unit_.crosses_page = true;
+    piece().length = here;
+    unit_.pieces.push_back({next.value(), physical, added->instruction.length - here});
+    unit_.continues_at += added->instruction.length;
+    return outcome;
+  }
+
+  // After the instruction just added: does the unit go on, and where?
+  bool go_on() {
+    const UnitInstruction& last = unit_.instructions.back();
+    if (ends_unit(last)) return false;
+    if (last.family == Family::Jump) return follow_jump(branch_destination(last));
+    if (last.family == Family::Call && is_direct_branch(last)) inline_callee();
+    return !unit_.crosses_page;
+  }
+
+  // Code that address spaces share is the same in all of them within one linear page only (T1).
+  [[nodiscard]] bool may_hold(uint32_t eip) const {
+    const bool shared = key_.privilege == Privilege::User && key_.view == 0;
+    return !shared || (eip >> 12) == (key_.eip >> 12);
+  }
+
+  // Not into what the unit holds already: that would unroll loops.
+  bool follow_jump(uint32_t destination) {
+    unit_.continues_at = destination;
+    if (unit_.crosses_page || is_full(1) || !may_hold(destination)) return false;
+    for (const CodePiece& known : unit_.pieces) {
+      if (known.holds(destination)) return false;
+    }
+    GuestPhysical physical;
+    bytes_ = source_.code_at(GuestVirtual(destination), key_.privilege, &physical);
+    if (bytes_.empty()) return false;
+    piece_ = unit_.pieces.size();
+    unit_.pieces.push_back({destination, physical, 0});
+    return true;
+  }
+
+  // A call that comes back after one instruction: both of the callee's stand in the unit, and the
+  // address it returns to is known.
+  void inline_callee() {
+    const uint32_t destination = branch_destination(unit_.instructions.back());
+    if (unit_.crosses_page || is_full(2) || !may_hold(destination)) return;
+    GuestPhysical physical;
+    const std::span<const uint8_t> bytes =
+        source_.code_at(GuestVirtual(destination), key_.privilege, &physical);
+    if (!is_pc_thunk(bytes)) return;
+    unit_.instructions.back().is_inlined = true;
+    uint32_t done = 0;
+    for (int i = 0; i < 2; ++i) {
+      UnitInstruction& added = unit_.instructions.emplace_back();
+      added.eip = destination + done;
+      added.physical = physical + done;
+      (void)decode(bytes.subspan(done), DecodeMode::Bits32, &added.instruction);
+      classify_added(&added);
+      done += added.instruction.length;
+    }
+    unit_.instructions.back().is_inlined = true;
+    unit_.pieces.push_back({destination, physical, kPcThunkBytes});
+  }
+
+  static bool is_pc_thunk(std::span<const uint8_t> bytes) {
+    constexpr uint8_t kModRmMask = 0xc7;  // all but the register
+    constexpr uint8_t kIntoEsp = 0x24;
+    return bytes.size() >= kPcThunkBytes && bytes[0] == 0x8b && (bytes[1] & kModRmMask) == 0x04 &&
+           bytes[1] != kIntoEsp && bytes[2] == 0x24 && bytes[3] == 0xc3;
+  }
+
+  const TranslationKey& key_;
+  CodeSource& source_;
+  const SoftSites& soft_sites_;
+  const TranslatorFeatures& features_;
+  const PlanLimits& limits_;
+  TranslationUnit& unit_;
+  std::span<const uint8_t> bytes_;  // from the end of the current piece to the end of its page
+  size_t piece_ = 0;
+};
 
 }  // namespace
 
 void plan(const TranslationKey& key, CodeSource& source, const SoftSites& soft_sites,
           const TranslatorFeatures& features, const PlanLimits& limits, TranslationUnit* unit) {
-  unit->key = key;
-  unit->instructions.clear();
-  unit->byte_length = 0;
-  unit->page_count = 1;
-  unit->pages[0] = GuestPhysicalPage::of(key.physical);
-  GuestPhysical physical;
-  std::span<const uint8_t> bytes = source.code_at(GuestVirtual(key.eip), key.privilege, &physical);
-  uint32_t eip = key.eip;
-  while (unit->instructions.size() < limits.max_instructions) {
-    if (bytes.empty()) break;  // the page ends exactly here
-    UnitInstruction& added = unit->instructions.emplace_back();
-    added.eip = eip;
-    added.physical = key.physical + (eip - key.eip);
-    DecodeOutcome outcome = decode(bytes, DecodeMode::Bits32, &added.instruction);
-    if (outcome == DecodeOutcome::NeedMoreBytes) {
-      if (unit->instructions.size() > 1) {
-        unit->instructions.pop_back();
-        break;
-      }
-      outcome = decode_crossing(source, key, eip, bytes, &added.instruction, &unit->pages[1]);
-      if (outcome == DecodeOutcome::Ok) unit->page_count = 2;
-    }
-    if (outcome != DecodeOutcome::Ok) {
-      added.instruction.length = 0;
-      unit->byte_length += static_cast<uint32_t>(std::min(bytes.size(), kMaxInstructionBytes));
-      return;  // Interpret, as UnitInstruction is made
-    }
-    const Classification what = classify(added.instruction, key.privilege, features);
-    added.treatment = what.treatment;
-    added.family = what.family;
-    added.style = key.style == AccessStyle::Soft || soft_sites.is_soft(added.physical)
-                      ? AccessStyle::Soft
-                      : AccessStyle::Window;
-    eip += added.instruction.length;
-    unit->byte_length += added.instruction.length;
-    if (ends_unit(added.family) || unit->page_count == 2) break;
-    bytes = bytes.subspan(added.instruction.length);
-  }
-  if (unit->instructions.empty()) append_interpret(unit, key.eip, key.physical);
+  Planner(key, source, soft_sites, features, limits, unit).plan();
 }
 
 }  // namespace ringshift

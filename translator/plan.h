@@ -1,6 +1,7 @@
 // Plan: key -> TranslationUnit: which guest instructions go together, and what becomes of each.
-// Owns: nothing. A unit is a basic block cut at the page end and at the instruction limit; one
-// instruction that crosses a page is a unit by itself. Called by: translator. See
+// Owns: nothing. A unit is a path: it goes on past calls, conditional jumps that are not taken and
+// along direct jumps, and is cut at the page end and at the instruction limit. One instruction that
+// crosses a page is a unit by itself. Called by: translator. See
 // docs/translator.md.
 #pragma once
 

@@ -7,18 +7,6 @@
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
-namespace {
-
-// The first member of the list that does not go when `member`'s fragment is dropped: a fragment
-// whose two pages are one physical page, mapped twice, is on that page's list twice in a row.
-PageMembers::iterator after_fragment(PageMembers::iterator member,
-                                     const PageMembers::iterator& end) {
-  const Fragment* fragment = member->fragment;
-  while (member != end && member->fragment == fragment) ++member;
-  return member;
-}
-
-}  // namespace
 
 Fragment* TranslationCache::find(const TranslationKey& key) const {
   auto it = by_key_.find(key);
@@ -36,7 +24,6 @@ Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCo
   fragment.size = static_cast<uint32_t>(emitted.bytes.size());
   fragment.body_offset = emitted.body;
   fragment.cold_offset = emitted.cold;
-  fragment.guest_length = unit.byte_length;
   fragment.instruction_count = static_cast<uint32_t>(unit.instructions.size());
   fragment.recovery = emitted.recovery;
   fragment.first_link = next_link();
@@ -45,12 +32,14 @@ Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCo
     links_.push_back(
         {&fragment, nullptr, link.patch_offset, link.stub_offset, link.destination_eip});
   }
-  fragment.page_count = unit.page_count;
-  fragment.second_page = unit.pages[1];
+  fragment.crosses_page = unit.crosses_page;
   fragment.is_incomplete = unit.instructions.back().instruction.length == 0;
-  for (uint32_t i = 0; i < unit.page_count; ++i) {
-    fragment.pages[i].fragment = &fragment;
-    by_page_[unit.pages[i]].push_back(fragment.pages[i]);
+  fragment.pieces = std::vector<PageMember>(unit.pieces.size());
+  for (size_t i = 0; i < unit.pieces.size(); ++i) {
+    PageMember& member = fragment.pieces[i];
+    member.fragment = &fragment;
+    member.piece = unit.pieces[i];
+    by_page_[GuestPhysicalPage::of(member.piece.physical)].push_back(member);
   }
   by_key_.emplace(fragment.key, &fragment);
   fragments_.push_back(std::move(owned));
@@ -122,44 +111,42 @@ bool TranslationCache::has_code(GuestPhysicalPage page) const {
   return it != by_page_.end() && !it->second.empty();
 }
 
+template <typename Predicate>
+uint32_t TranslationCache::drop_from_page(GuestPhysicalPage page, Predicate concerns,
+                                          const SafePoint& safe) {
+  auto it = by_page_.find(page);
+  if (it == by_page_.end()) return 0;
+  // The pieces of a fragment that lie in one page are next to each other on its list.
+  std::vector<Fragment*> concerned;
+  for (const PageMember& member : it->second) {
+    const bool known = !concerned.empty() && concerned.back() == member.fragment;
+    if (!known && concerns(member)) concerned.push_back(member.fragment);
+  }
+  for (Fragment* fragment : concerned) drop(*fragment, safe);
+  return static_cast<uint32_t>(concerned.size());
+}
+
 uint32_t TranslationCache::drop_overlapping(GuestPhysical address, uint32_t length,
                                             const SafePoint& safe) {
-  auto it = by_page_.find(GuestPhysicalPage::of(address));
-  if (it == by_page_.end()) return 0;
-  uint32_t dropped = 0;
-  PageMembers& members = it->second;
-  for (auto member = members.begin(); member != members.end();) {
-    Fragment& fragment = *member->fragment;
-    const bool second_page = &*member == &fragment.pages[1];
-    member = after_fragment(member, members.end());
-    // On its second page a fragment has the page's first bytes; how many, it need not know.
-    const uint64_t start =
-        second_page ? address.page_base().value() : fragment.key.physical.value();
-    const uint64_t end = start + (second_page ? 16 : fragment.guest_length);
-    if (start < address.value() + length && address.value() < end) {
-      drop(fragment, safe);
-      ++dropped;
-    }
-  }
-  return dropped;
+  const uint64_t end = address.value() + length;
+  return drop_from_page(
+      GuestPhysicalPage::of(address),
+      [&](const PageMember& member) {
+        const uint64_t start = member.piece.physical.value();
+        return start < end && address.value() < start + member.piece.length;
+      },
+      safe);
 }
 
 uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPage linear,
                                           uint32_t view, const SafePoint& safe) {
-  auto it = by_page_.find(page);
-  if (it == by_page_.end()) return 0;
-  uint32_t dropped = 0;
-  for (auto member = it->second.begin(); member != it->second.end();) {
-    Fragment& fragment = *member->fragment;
-    const bool second_page = &*member == &fragment.pages[1];
-    member = after_fragment(member, it->second.end());
-    const GuestVirtualPage begins = GuestVirtualPage::of(GuestVirtual(fragment.key.eip));
-    if (fragment.key.view == view && (second_page ? begins + 1 : begins) == linear) {
-      drop(fragment, safe);
-      ++dropped;
-    }
-  }
-  return dropped;
+  return drop_from_page(
+      page,
+      [&](const PageMember& member) {
+        return member.fragment->key.view == view &&
+               GuestVirtualPage::of(GuestVirtual(member.piece.eip)) == linear;
+      },
+      safe);
 }
 
 void TranslationCache::drop(Fragment& fragment, const SafePoint&) {
@@ -171,9 +158,7 @@ void TranslationCache::drop(Fragment& fragment, const SafePoint&) {
     links_[number].from = nullptr;
   }
   by_key_.erase(fragment.key);
-  for (PageMember& member : fragment.pages) {
-    if (member.is_linked()) member.unlink();
-  }
+  for (PageMember& member : fragment.pieces) member.unlink();
   counters().fragments_dropped++;
   // Its code stays in the arena, unreachable, until the next drop_all (T3); the record goes now.
   fragments_[arena_.owner_of(fragment.code.address) - 1].reset();
@@ -195,7 +180,8 @@ void TranslationCache::verify_invariants() const {
   for (const auto& [key, fragment] : by_key_) {
     CHECK(fragment->key == key);
     CHECK(fragment_at(fragment->code.address) == fragment);
-    for (uint32_t i = 0; i < fragment->page_count; ++i) CHECK(fragment->pages[i].is_linked());
+    CHECK(!fragment->pieces.empty());
+    for (const PageMember& member : fragment->pieces) CHECK(member.is_linked());
     for (uint32_t number : fragment->incoming) CHECK(links_[number].to == fragment);
     for (uint32_t i = 0; i < fragment->link_count; ++i) {
       CHECK(links_[fragment->first_link + i].from == fragment);

@@ -52,8 +52,8 @@ class TranslationCache {
   [[nodiscard]] bool has_code(GuestPhysicalPage page) const;
   // Drops every fragment made from a byte of [address, address+length). Returns how many.
   uint32_t drop_overlapping(GuestPhysical address, uint32_t length, const SafePoint&);
-  // Drops the fragments of one page that begin at this linear page and were made for this view (the
-  // page's mapping there has changed).
+  // Drops the fragments of this view with code of this page that lay at this linear page (whose
+  // mapping has changed).
   uint32_t drop_mapped_at(GuestPhysicalPage page, GuestVirtualPage linear, uint32_t view,
                           const SafePoint&);
   void drop(Fragment& fragment, const SafePoint&);
@@ -86,6 +86,8 @@ class TranslationCache {
     uint32_t stub_offset = 0;
     uint32_t destination_eip = 0;
   };
+  template <typename Predicate>
+  uint32_t drop_from_page(GuestPhysicalPage page, Predicate concerns, const SafePoint& safe);
   void patch(const Link& link, uint64_t destination);
   void undo(uint32_t number);
   void remove_incoming(Fragment& to, uint32_t number);

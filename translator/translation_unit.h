@@ -3,7 +3,6 @@
 // (consumes), dump. See docs/translator.md.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -71,19 +70,32 @@ struct UnitInstruction {
   Treatment treatment = Treatment::Interpret;
   Family family = Family::Interpret;
   AccessStyle style = AccessStyle::Window;
+  // A call whose callee is the next instruction of the unit; that callee's return.
+  bool is_inlined = false;
 
   [[nodiscard]] uint32_t next_eip() const { return eip + instruction.length; }
 };
 
+// Consecutive guest bytes of one page that a unit was made from.
+struct CodePiece {
+  uint32_t eip = 0;
+  GuestPhysical physical;
+  uint32_t length = 0;
+
+  [[nodiscard]] bool holds(uint32_t address) const { return address - eip < length; }
+};
+
 struct TranslationUnit {
   TranslationKey key;
-  std::vector<UnitInstruction> instructions;
-  // Guest-physical pages the bytes came from; the second only for one instruction across a
-  // boundary.
-  std::array<GuestPhysicalPage, 2> pages{};
-  uint32_t page_count = 0;
-  uint32_t byte_length = 0;
-  [[nodiscard]] bool crosses_page() const { return page_count == 2; }
+  std::vector<UnitInstruction> instructions;  // in the order of execution
+  // The first begins at key.eip. More where the unit follows a jump or a call, and for the one
+  // instruction that crosses a page.
+  std::vector<CodePiece> pieces;
+  bool crosses_page = false;
+  // Where the guest goes on after the last instruction, if that does not end the unit.
+  uint32_t continues_at = 0;
+  // Bytes from key.eip on without a gap, for those who list code in the order of addresses.
+  [[nodiscard]] uint32_t byte_length() const { return pieces.empty() ? 0 : pieces[0].length; }
 };
 
 }  // namespace ringshift

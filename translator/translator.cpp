@@ -43,11 +43,11 @@ Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   if (Fragment* found = cache_.find(key)) return *found;
   const uint64_t started = __rdtsc();
   plan(key, source_, soft_sites_, config_.features, config_.limits, &unit_);
-  for (uint32_t i = 0; i < unit_.page_count; ++i) traces_.ensure_code_trace(unit_.pages[i]);
+  ensure_traces();
   last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());
   if (!arena_->has_room(last_emitted_->bytes.size())) {
     cache_.drop_all(safe);
-    for (uint32_t i = 0; i < unit_.page_count; ++i) traces_.ensure_code_trace(unit_.pages[i]);
+    ensure_traces();
     last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());
   }
   Fragment* fragment = cache_.publish(unit_, *last_emitted_);
@@ -56,6 +56,12 @@ Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   if (perf_map_ != nullptr) perf_map_->add(*fragment, unit_);
   counters().translate_cycles += __rdtsc() - started;
   return *fragment;
+}
+
+void Translator::ensure_traces() {
+  for (const CodePiece& piece : unit_.pieces) {
+    traces_.ensure_code_trace(GuestPhysicalPage::of(piece.physical));
+  }
 }
 
 void Translator::count_treatments() const {

@@ -48,6 +48,7 @@ class Translator {
   Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena> arena, CodeSource& source,
              CodeTraces& traces, const SoftSites& soft_sites, FragmentObserver& observer);
   [[nodiscard]] bool open_perf_map(std::string* error);
+  void ensure_traces();
   void count_treatments() const;
 
   TranslatorConfig config_;

@@ -81,9 +81,9 @@ CodeStream::CodeStream(AccessStyle style) : machine(style) {
   machine.load(kBase, code_bytes().bytes);
   const uint32_t end = kBase + static_cast<uint32_t>(code_bytes().bytes.size());
   TranslationUnit unit;
-  for (uint32_t eip = kBase; eip < end; eip += unit.byte_length) {
+  // Bytes that decode to nothing are stepped over one by one.
+  for (uint32_t eip = kBase; eip < end; eip += std::max(unit.byte_length(), 1U)) {
     plan(machine.key_at(eip), machine, machine, {}, {}, &unit);
-    if (unit.byte_length == 0) unit.byte_length = 1;  // bytes that decode to nothing
     blocks.push_back(unit.key);
     instructions += unit.instructions.size();
   }

@@ -68,7 +68,7 @@ void PlanAndEmit(benchmark::State& state, AccessStyle style) {
     for (const TranslationKey& key : stream.blocks) {
       plan(key, stream.machine, stream.machine, {}, {}, &unit);
       host_bytes += emitter.emit(unit, at, 0).bytes.size();
-      guest_bytes += unit.byte_length;
+      guest_bytes += unit.byte_length();
     }
     cycles.stop();
     instructions += stream.instructions;

@@ -1,10 +1,12 @@
 #include "tests/differential/case.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "tests/differential/encoder.h"
 #include "tests/differential/flag_tracker.h"
 #include "tests/differential/random.h"
+#include "translator/classify.h"
 #include "translator/decode.h"
 #include "translator/disassemble.h"
 
@@ -105,6 +107,21 @@ Start random_start(Random& random) {
   return start;
 }
 
+bool uses_mmx(const GuestInstruction& instruction) {
+  const auto& operands = instruction.operands;
+  return std::any_of(operands.begin(), operands.begin() + instruction.facts.operand_count,
+                     [](const ZydisDecodedOperand& operand) {
+                       return operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                              ZydisRegisterGetClass(operand.reg.value) == ZYDIS_REGCLASS_MMX;
+                     });
+}
+
+bool is_x87_store(const GuestInstruction& instruction) {
+  const ZydisDecodedOperand* memory = memory_operand(instruction);
+  return fpu_use(instruction) == FpuUse::X87 && memory != nullptr &&
+         (memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+}
+
 // What the manual leaves to the processor when an instruction faults.
 void exempt_fault(const GuestInstruction& instruction, Expected* expected) {
   Outcome& outcome = expected->outcome;
@@ -117,12 +134,21 @@ void exempt_fault(const GuestInstruction& instruction, Expected* expected) {
   if (page_fault && wraps(outcome.cr2)) {
     expected->depends_on_undefined = true;
   }
+  // What a repeated comparison has compared before it faults shows in the flags of some processors;
+  // others restore them (SDM 2B REP).
+  if (page_fault &&
+      (instruction.facts.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0) {
+    expected->undefined_flags |= kFlagsArithmetic;
+  }
   switch (instruction.facts.mnemonic) {
     case ZYDIS_MNEMONIC_CMPSB:
     case ZYDIS_MNEMONIC_CMPSW:
     case ZYDIS_MNEMONIC_CMPSD:
       if (page_fault) expected->cr2_mask = 0;  // either operand may be read first
       if (wraps(outcome.gpr[6]) || wraps(outcome.gpr[7])) expected->depends_on_undefined = true;
+      break;
+    case ZYDIS_MNEMONIC_BOUND:  // one bound may be judged before the other is read
+      if (page_fault) expected->depends_on_undefined = true;
       break;
     case ZYDIS_MNEMONIC_LDMXCSR:  // AMD's MXCSR has bit 17
       if (!page_fault) expected->depends_on_undefined = true;
@@ -131,6 +157,9 @@ void exempt_fault(const GuestInstruction& instruction, Expected* expected) {
       break;
   }
   // Whether an instruction that faults has already gone over to MMX is not said (SDM 1 9.5.1).
+  if (uses_mmx(instruction)) expected->x87_compared = false;
+  // Nor is whether a store rounds, and stops at an unmasked exception, before it is refused.
+  if (is_x87_store(instruction)) expected->depends_on_undefined = true;
   if (outcome.vector == static_cast<uint32_t>(Vector::SimdFloatingPoint)) {
     expected->x87_compared = false;
     // What else is flagged beside an unmasked overflow or underflow tells of the result with an

@@ -100,7 +100,7 @@ std::string translate_case(CaseSource& source, Privilege privilege, AccessStyle 
     const EmittedCode& code = emitter.emit(unit, arena->next(), 0);
     EXPECT_EQ(check_recovery(unit, code), "");
     text += (text.empty() ? "" : "\n") + dump(unit, code, stubs, arena->next().address);
-    eip += std::max(unit.byte_length, 1U);
+    eip += std::max(unit.byte_length(), 1U);
   }
   return text;
 }

@@ -35,7 +35,7 @@ constexpr uint32_t kPresentWritable = 3;
 constexpr uint32_t kAccessed = 0x20;
 constexpr uint32_t kDirty = 0x40;
 
-constexpr uint32_t kCode = 0xc0101234;  // mov [ebx+16], eax; jmp to the next unit; hlt
+constexpr uint32_t kCode = 0xc0101234;  // mov [ebx+16], eax; jnc to the next unit; hlt; hlt
 constexpr uint32_t kCodePhysical = 0x101234;
 constexpr uint32_t kData = 0xc0200010;  // EBX
 constexpr uint32_t kStored = kData + 16;
@@ -81,7 +81,7 @@ class LifeOfAnInstruction : public ::testing::Test {
     for (uint32_t page = 0; page < 1024; ++page) {
       set32(kPageTable + page * 4, (page << 12) | kPresentWritable);
     }
-    const std::vector<uint8_t> code = {0x89, 0x43, 0x10, 0xeb, 0x00, 0xf4};
+    const std::vector<uint8_t> code = {0x89, 0x43, 0x10, 0x73, 0x01, 0xf4, 0xf4};
     std::memcpy(ram_->at(GuestPhysical(kCodePhysical)), code.data(), code.size());
     reset(state());
     state().cr0 |= kCr0Pe | kCr0Pg | kCr0Wp;
@@ -157,16 +157,17 @@ TEST_F(LifeOfAnInstruction, ChooseAndLocateFindAKeyAndNoFragment) {
   EXPECT_EQ(counters().units_translated, 0U);
 }
 
-TEST_F(LifeOfAnInstruction, PlanDecodesAndClassifiesUpToTheBranch) {
+TEST_F(LifeOfAnInstruction, PlanDecodesAndClassifiesPastTheBranch) {
   TranslationUnit unit;
   plan(key(), *coherence_, *coherence_, TranslatorFeatures{}, PlanLimits{}, &unit);
-  ASSERT_EQ(unit.instructions.size(), 2U);
+  ASSERT_EQ(unit.instructions.size(), 3U);
   EXPECT_EQ(unit.instructions[0].treatment, Treatment::Memory);
   EXPECT_EQ(unit.instructions[0].family, Family::Reencode);
   EXPECT_EQ(unit.instructions[0].style, AccessStyle::Window);
   EXPECT_EQ(unit.instructions[0].instruction.length, 3U);
   EXPECT_EQ(unit.instructions[1].treatment, Treatment::DirectBranch);
-  EXPECT_EQ(unit.page_count, 1U);
+  EXPECT_EQ(unit.instructions[2].treatment, Treatment::Interpret);
+  EXPECT_FALSE(unit.crosses_page);
   EXPECT_EQ(counters().traces_code, 0U);
 }
 
@@ -175,11 +176,11 @@ TEST_F(LifeOfAnInstruction, TraceEmitAndPublishMakeAFragmentOfAWatchedPage) {
   Fragment& fragment = translator_->ensure(key(), safe());
   EXPECT_TRUE(coherence_->watches(GuestPhysicalPage::of(GuestPhysical(kCodePhysical))));
   EXPECT_EQ(translator_->cache().find(key()), &fragment);
-  EXPECT_EQ(fragment.instruction_count, 2U);
+  EXPECT_EQ(fragment.instruction_count, 3U);
   EXPECT_EQ(fragment.link_count, 1U);
   EXPECT_EQ(counters().traces_code, 1U);
   EXPECT_EQ(counters().units_translated, 1U);
-  EXPECT_EQ(counters().instructions_translated, 2U);
+  EXPECT_EQ(counters().instructions_translated, 3U);
   EXPECT_EQ(counters().treatment_memory, 1U);
   EXPECT_EQ(counters().treatment_direct_branch, 1U);
   coherence_->verify_invariants();
@@ -213,7 +214,7 @@ TEST_F(LifeOfAnInstruction, HandleFillsTheWindowOnceAAndDAreSetAndTheStoreComple
   const auto offset = static_cast<uint32_t>(fault.fault.host_pc - fragment.code.address);
   const Exit exit = run_from(fragment.code.address + resume_offset(fragment.recovery, offset));
   EXPECT_EQ(exit.reason, ExitReason::Unlinked);
-  EXPECT_EQ(exit.eip, kCode + 5);
+  EXPECT_EQ(exit.eip, kCode + 6);
   EXPECT_EQ(get32(kStoredPhysical), kValue);
   EXPECT_EQ(counters().shadow_fills, 1U);
   coherence_->verify_invariants();
@@ -233,7 +234,7 @@ TEST_F(LifeOfAnInstruction, OrElseTheWalkFaultsAndTheInterpreterReturnsTheFault)
 }
 
 TEST_F(LifeOfAnInstruction, OrElseTheStoreGoesToAWatchedPageAndDropsTheFragment) {
-  constexpr uint32_t kSecondUnit = kCode + 5;
+  constexpr uint32_t kSecondUnit = kCode + 6;
   state().reg(Gpr::Ebx) = kSecondUnit - 16;  // it overwrites the HLT that comes next
   const Fragment& fragment = translator_->ensure(key(), safe());
   state().eip = kSecondUnit;
@@ -268,7 +269,7 @@ TEST_F(LifeOfAnInstruction, AgainTheBranchIsLinkedAndNothingComesBackBeforeTheHa
   state().eip = kCode;
   const Exit exit = run_from(translator_->ensure(key(), safe()).body());
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, kCode + 5);
+  EXPECT_EQ(exit.eip, kCode + 6);
   EXPECT_EQ(get32(kStoredPhysical), kValue);
   EXPECT_EQ(counters().units_translated, before.units_translated);
   EXPECT_EQ(counters().shadow_fills, before.shadow_fills);

@@ -410,9 +410,40 @@ TEST_P(Control, AnInstructionAcrossPagesRunsAndBelongsToBoth) {
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, 0x2003U);
   EXPECT_EQ(machine_.reg(Gpr::Eax), 0x12345678U);
-  EXPECT_TRUE(machine_.fragment_at_eip(0x1ffe).crosses_page());
+  EXPECT_TRUE(machine_.fragment_at_eip(0x1ffe).crosses_page);
   EXPECT_TRUE(machine_.translator->cache().has_code(GuestPhysicalPage(1)));
   EXPECT_TRUE(machine_.translator->cache().has_code(GuestPhysicalPage(2)));
+}
+
+TEST_P(Control, AJumpAcrossPagesJumps) {
+  machine_.load(0x1ffe, "e9 00 10 00 00 f4");  // jmp 0x3003
+  machine_.load(0x3003, "f4");
+  machine_.state().eip = 0x1ffe;
+  EXPECT_EQ(machine_.run().eip, 0x3003U);
+}
+
+TEST_P(Control, AnInlinedCalleeLeavesWhatACallLeaves) {
+  machine_.load(0x3000, "8b 1c 24 c3");  // mov ebx, [esp]; ret
+  machine_.run_snippet(
+      "f9 "              // stc
+      "e8 fa 1f 00 00 "  // call 0x3000
+      "19 c0");          // sbb eax, eax
+  EXPECT_EQ(machine_.reg(Gpr::Ebx), Machine::kCode + 6);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+  EXPECT_EQ(machine_.read32(Machine::kStack - 4), Machine::kCode + 6);
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 0xffffffffU);
+  EXPECT_TRUE(machine_.fragment_at_eip(Machine::kCode).pieces.size() == 2);
+}
+
+TEST_P(Control, AnInlinedCallThatFaultsHasDoneNothing) {
+  machine_.load(Machine::kCode, "e8 fb 1f 00 00 f4");
+  machine_.load(0x3000, "8b 1c 24 c3");
+  machine_.reg(Gpr::Esp) = Machine::kUnmapped;
+  machine_.state().eip = Machine::kCode;
+  const Exit exit = machine_.run();
+  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped);
+  EXPECT_EQ(machine_.reg(Gpr::Ebx), 0U);
 }
 
 TEST_P(Control, AUnitEndsBeforeAnInstructionAcrossPages) {

@@ -66,8 +66,9 @@ TEST_F(Cache, UnlinkedCodeStillRuns) {
 
 TEST_F(Cache, LinksThroughTheTableArrive) {
   machine_.load(Machine::kCode,
-                "40 "              // inc eax
-                "e9 fa 1f 00 00 "  // jmp near 0x3000
+                "40 "                 // inc eax
+                "f8 "                 // clc
+                "0f 83 f8 1f 00 00 "  // jnc near 0x3000
   );
   machine_.load(0x3000, "43 f4");
   machine_.state().eip = Machine::kCode;
@@ -83,7 +84,8 @@ TEST_F(Cache, LinksThroughTheTableArrive) {
 
 TEST_F(Cache, DroppingAFragmentSendsItsCallersBackToTheLoop) {
   machine_.load(Machine::kCode,
-                "e9 fb 1f 00 00 "  // jmp near 0x3000
+                "f8 "                 // clc
+                "0f 83 f9 1f 00 00 "  // jnc near 0x3000
   );
   machine_.load(0x3000, "43 f4");
   machine_.state().eip = Machine::kCode;
@@ -104,18 +106,38 @@ TEST_F(Cache, APageCrossingFragmentGoesWithEitherPage) {
   }
 }
 
+TEST_F(Cache, AFragmentGoesWithEachPlaceItFollowedAJumpInto) {
+  for (const uint32_t written : {0x1000U, 0x3001U, 0x3101U}) {
+    machine_.load(0x1000, "40 e9 fa 1f 00 00");     // inc eax; jmp 0x3000
+    machine_.load(0x3000, "41 e9 fa 00 00 00 90");  // inc ecx; jmp 0x3100; nop
+    machine_.load(0x3100, "42 f4 90");              // inc edx; hlt; nop
+    (void)machine_.fragment_at_eip(0x1000);
+    for (const uint32_t beside : {0x1006U, 0x3006U, 0x3102U}) {
+      EXPECT_EQ(cache().drop_overlapping(GuestPhysical(beside), 1, safe_), 0U) << beside;
+    }
+    EXPECT_EQ(cache().drop_mapped_at(GuestPhysicalPage(3), GuestVirtualPage(4), 0, safe_), 0U);
+    cache().verify_invariants();
+    EXPECT_EQ(cache().drop_overlapping(GuestPhysical(written), 1, safe_), 1U) << written;
+    EXPECT_EQ(cache().size(), 0U);
+    (void)machine_.fragment_at_eip(0x1000);
+    EXPECT_EQ(cache().drop_mapped_at(GuestPhysicalPage(3), GuestVirtualPage(3), 0, safe_), 1U);
+    cache().verify_invariants();
+  }
+}
+
 // One physical page mapped at two consecutive linear pages.
 TEST_F(Cache, AFragmentWhosePagesAreOnePageIsDroppedOnce) {
   for (const bool by_mapping : {false, true}) {
     machine_.load(0x1ffe, "b8 78 56 34 12 f4");
     TranslationUnit unit;
     plan(machine_.key_at(0x1ffe), machine_, machine_, {}, {}, &unit);
-    unit.pages[1] = unit.pages[0];
+    const GuestPhysicalPage page = GuestPhysicalPage::of(unit.pieces[0].physical);
+    unit.pieces[1].physical = page.address();
     Emitter emitter(machine_.translator->stubs());
     const EmittedCode& code =
         emitter.emit(unit, machine_.translator->arena().next(), cache().next_link());
     ASSERT_NE(cache().publish(unit, code), nullptr);
-    EXPECT_EQ(by_mapping ? cache().drop_mapped_at(unit.pages[0], GuestVirtualPage(1), 0, safe_)
+    EXPECT_EQ(by_mapping ? cache().drop_mapped_at(page, GuestVirtualPage(1), 0, safe_)
                          : cache().drop_overlapping(GuestPhysical(0x1ffe), 1, safe_),
               1U);
     cache().verify_invariants();
@@ -127,11 +149,12 @@ TEST_F(Cache, AFullArenaIsEmptiedAndFilledAgain) {
   config.arena_bytes = 65536;
   TranslatorMachine machine(AccessStyle::Window, config);
   const uint64_t epoch = machine.translator->cache().epoch();
-  // A long chain of jumps: 4,000 units of one jump each, 16 bytes apart.
+  // A long chain of jumps: 4,000 units, 16 bytes apart.
   for (uint32_t i = 0; i < 4000; ++i) {
     machine.load(0x30000 + 16 * i,
-                 "40 "              // inc eax
-                 "e9 0a 00 00 00 "  // jmp near $+15
+                 "40 "                // inc eax
+                 "f8 "                // clc
+                 "0f 83 08 00 00 00"  // jnc near $+14
     );
   }
   *machine.ram(0x30000 + 16 * 4000) = 0xf4;
