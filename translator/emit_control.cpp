@@ -91,8 +91,8 @@ void Emitter::emit_call(const UnitInstruction& instruction) {
 }
 
 // Where the host's RET lands, and the unit goes on if the guest has returned to it. It may have
-// returned anywhere, so R8D is compared with the address this call expects; nothing is assumed about
-// the guest's stack, nor of the FPU's state after what has run since.
+// returned anywhere, so R8D is compared with the address this call expects; nothing is assumed
+// about the guest's stack, nor of the FPU's state after what has run since.
 void Emitter::emit_return_point(uint32_t return_eip) {
   mark(0, RecoveryKind::EipInAddress);
   Label matches = a_.newLabel();
@@ -104,8 +104,8 @@ void Emitter::emit_return_point(uint32_t return_eip) {
   x87_ensured_ = sse_ensured_ = false;
 }
 
-// Of an inlined callee: its caller's address is where it was pushed just before, and the unit goes on
-// there.
+// Of an inlined callee: its caller's address is where it was pushed just before, and the unit goes
+// on there.
 void Emitter::emit_return(const UnitInstruction& instruction) {
   if (instruction.is_inlined) {
     a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));
