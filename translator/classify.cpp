@@ -249,8 +249,6 @@ bool ends_unit(const UnitInstruction& instruction) {
       return instruction.treatment != Treatment::DirectBranch;
     case Family::Return:
       return !instruction.is_inlined;
-    case Family::String:  // interpreted in soft style
-      return instruction.style == AccessStyle::Soft;
     case Family::LoopBranch:
     case Family::Interpret:
       return true;
