@@ -27,7 +27,7 @@ Finding useful(std::string name, bool there, std::string note, std::string other
   return {std::move(name), Verdict::Slower, false, "no", std::move(otherwise)};
 }
 
-// One that nothing uses yet, or only the direct engine.
+// One that only direct execution uses.
 Finding optional_for_direct(std::string name, bool there, std::string note) {
   return {std::move(name), there ? Verdict::Ok : Verdict::Missing, false, there ? "yes" : "no",
           std::move(note)};
@@ -145,8 +145,14 @@ void examine_the_rest(const HostFacts& facts, std::vector<Finding>* out) {
                                      "32-bit code through CS 0x23; for direct execution only"));
   out->push_back(optional_for_direct("cpuid-faulting", facts.cpuid_faulting,
                                      "trapping CPUID; for direct execution only"));
-  out->push_back(optional_for_direct("syscall-user-dispatch", facts.syscall_user_dispatch,
-                                     "trapping system calls; for direct execution only"));
+  Finding direct{"direct-execution", Verdict::Ok, false, "yes",
+                 "user code that computes runs on the processor itself"};
+  if (!facts.direct_execution.ok) {
+    direct.verdict = Verdict::Slower;
+    direct.value = "no";
+    direct.note = "user code runs translated: " + facts.direct_execution.error;
+  }
+  out->push_back(std::move(direct));
   out->push_back({"kvm", Verdict::Ok, false, facts.kvm_device ? "present" : "absent", "not used"});
   std::string who = facts.user_id == 0 ? "root" : fmt::format("uid {}", facts.user_id);
   if (facts.capabilities) {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "monitor/direct_process.h"
 #include "monitor/host_clock.h"
 #include "monitor/host_probes.h"
 #include "shadowmmu/base/address.h"
@@ -89,6 +90,15 @@ HostAnswer try_code() {
   return {ok, ok ? "" : "code in the executable view does not run"};
 }
 
+HostAnswer try_direct_execution() {
+  std::string why;
+  int ram = -1;
+  if (!create_memfd("ringshift-doctor", kPageSize, &ram).ok()) return {false, "no memfd"};
+  const bool ok = DirectHost::create(ram, &why) != nullptr;
+  close_descriptor(ram);
+  return {ok, why};
+}
+
 HostAnswer try_reservation(uint64_t bytes) {
   HostAddress at;
   const HostResult made = reserve(bytes, kPageSize, &at);
@@ -146,7 +156,7 @@ HostFacts collect_host_facts() {
   facts.mapping_nanoseconds = ask_child(measure_mapping);
   facts.compatibility_mode = ask_child(run_compatibility_mode).has_value();
   facts.cpuid_faulting = ask_child(set_cpuid_faulting).has_value();
-  facts.syscall_user_dispatch = ask_child(ask_syscall_user_dispatch).has_value();
+  facts.direct_execution = try_direct_execution();
   struct stat kvm {};
   facts.kvm_device = stat("/dev/kvm", &kvm) == 0;
   return facts;

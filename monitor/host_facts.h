@@ -40,9 +40,9 @@ struct HostFacts {
   std::optional<uint64_t> signal_nanoseconds;   // SIGSEGV to handler and back, median
   std::optional<uint64_t> mapping_nanoseconds;  // mmap of one page over another, median
 
-  bool compatibility_mode = false;     // 32-bit code through CS 0x23
-  bool cpuid_faulting = false;         // arch_prctl(ARCH_SET_CPUID)
-  bool syscall_user_dispatch = false;  // prctl(PR_SET_SYSCALL_USER_DISPATCH)
+  bool compatibility_mode = false;  // 32-bit code through CS 0x23
+  bool cpuid_faulting = false;      // arch_prctl(ARCH_SET_CPUID)
+  HostAnswer direct_execution;      // a sandboxed process for user code
   bool kvm_device = false;
   uint32_t user_id = 0;
   std::optional<uint64_t> capabilities;  // effective, as bits

@@ -170,11 +170,4 @@ std::optional<uint64_t> set_cpuid_faulting() {
   return 1;
 }
 
-std::optional<uint64_t> ask_syscall_user_dispatch() {
-  constexpr int kSetSyscallUserDispatch = 59;
-  constexpr unsigned long kOff = 0;
-  if (prctl(kSetSyscallUserDispatch, kOff, 0UL, 0UL, 0UL) != 0) return std::nullopt;
-  return 1;
-}
-
 }  // namespace ringshift

@@ -21,6 +21,5 @@ namespace ringshift {
 // Enters 32-bit code by a far jump to CS 0x23 and comes back.
 [[nodiscard]] std::optional<uint64_t> run_compatibility_mode();
 [[nodiscard]] std::optional<uint64_t> set_cpuid_faulting();
-[[nodiscard]] std::optional<uint64_t> ask_syscall_user_dispatch();
 
 }  // namespace ringshift

@@ -21,7 +21,8 @@ HostFacts good_host() {
   facts.overcommit_memory = 0;
   facts.signal_nanoseconds = 2000;
   facts.mapping_nanoseconds = 3000;
-  facts.compatibility_mode = facts.cpuid_faulting = facts.syscall_user_dispatch = true;
+  facts.compatibility_mode = facts.cpuid_faulting = true;
+  facts.direct_execution = {true, ""};
   facts.user_id = 1000;
   facts.capabilities = 0;
   return facts;
@@ -127,9 +128,13 @@ TEST(Doctor, DearSignalsAreSlowerAndNoSignalsAreFatal) {
 TEST(Doctor, WhatOnlyDirectExecutionUsesIsNotNeeded) {
   HostFacts facts = good_host();
   facts.fsgsbase = facts.compatibility_mode = false;
-  facts.cpuid_faulting = facts.syscall_user_dispatch = false;
+  facts.cpuid_faulting = false;
+  facts.direct_execution = {false, "ptrace is not allowed"};
   EXPECT_TRUE(is_usable(examine(facts)));
   EXPECT_EQ(finding_of(facts, "compatibility-mode").verdict, Verdict::Missing);
+  EXPECT_EQ(finding_of(facts, "direct-execution").verdict, Verdict::Slower);
+  EXPECT_EQ(finding_of(facts, "direct-execution").note,
+            "user code runs translated: ptrace is not allowed");
 }
 
 TEST(Doctor, PrivilegesAndKvmMakeNoDifference) {
