@@ -1,5 +1,6 @@
 // Direct sandbox: what happens between fork and the first instruction of the stub, on the child's
-// side. Owns: nothing. Called by: direct process. See docs/security.md.
+// side. Owns: nothing; the stub, the addresses and the filter are fixed. Called by: direct process.
+// Keeps: S1 S2. See docs/security.md.
 #pragma once
 
 #include <cstddef>
