@@ -4,7 +4,7 @@
 In each round every subject boots (or starts) once, in turn, and then does the same things at its
 console: a shell loop, the same loop again, the self-test. Wall and CPU seconds of each part are
 those of the subject's process, seen from outside. Medians at the end; nothing is asserted.
-usage: run.py [--ringshift PROGRAM] [--runs 3 | --quick] [--json FILE]
+usage: run.py [--ringshift PROGRAM] [--user HOW] [--runs 3 | --quick] [--json FILE]
 """
 
 import argparse
@@ -147,6 +147,7 @@ class Ringshift:
 
     def __init__(self, stage, options):
         self.stage, self.options = stage, options
+        self.user = ["--user", options.user] if options.user else []
         self.out = stage.path / "out"
         self.out.mkdir()
         self.out.chmod(0o777)
@@ -156,7 +157,8 @@ class Ringshift:
         figures = self.out / "stats.json"
         figures.unlink(missing_ok=True)
         result = guest_round([self.stage.ringshift, "run", *self.linux, "--append", KERNEL_WORDS,
-                              "--memory", self.options.memory, "--no-reboot", "--stats=json",
+                              "--memory", self.options.memory, *self.user, "--no-reboot",
+                              "--stats=json",
                               "--stats-file", str(figures)], self.stage, self.options)
         if figures.is_file():
             known = json.loads(figures.read_text())
@@ -318,6 +320,7 @@ def arguments():
     options.add_argument("--ringshift", type=pathlib.Path, default=ROOT / "build/release/ringshift")
     options.add_argument("--kernel", default="linux-686", help="linux-686 or linux-686-pae")
     options.add_argument("--memory", default="128M")
+    options.add_argument("--user", help="ringshift's option of that name")
     options.add_argument("--tcg-cpu", default="max", help="the processor QEMU is to imitate")
     options.add_argument("--runs", type=int, default=3)
     options.add_argument("--quick", action="store_true", help="one run of each")
