@@ -39,6 +39,7 @@ constexpr uint32_t kSse41 = 1U << 19;
 constexpr uint32_t kSse42 = 1U << 20;
 constexpr uint32_t kPopcnt = 1U << 23;
 constexpr uint32_t kHypervisor = 1U << 31;
+constexpr uint32_t kBmi1 = 1U << 3;  // leaf 7 EBX
 // Leaf 7 EDX, 80000001H EDX, 80000007H EDX.
 constexpr uint32_t kArchCapabilities = 1U << 29;
 constexpr uint32_t kNx = 1U << 20;
@@ -119,6 +120,11 @@ CpuidResult frequency_leaf(const CpuModel& model) {
   return {megahertz, megahertz, 0, 0};
 }
 
+CpuidResult structured_feature_leaf(const CpuModel& model, uint32_t subleaf) {
+  if (subleaf != 0) return {};
+  return {0, model.bmi1 ? kBmi1 : 0, 0, model.meltdown ? 0 : kArchCapabilities};
+}
+
 CpuidResult hypervisor_leaf() {
   constexpr std::string_view kSignature = "RingshiftVMM";
   return {kHypervisorLeaf, four(kSignature, 0), four(kSignature, 4), four(kSignature, 8)};
@@ -173,7 +179,7 @@ CpuidResult CpuModel::cpuid(uint32_t leaf, uint32_t subleaf) const {
     case 4:
       return cache_leaf(*this, subleaf);
     case 7:
-      return {0, 0, 0, !meltdown && subleaf == 0 ? kArchCapabilities : 0};
+      return structured_feature_leaf(*this, subleaf);
     case 0x15:
       return clock_leaf(*this);
     case 0x16:

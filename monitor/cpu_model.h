@@ -12,13 +12,18 @@ struct CpuidResult {
   uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
 };
 
+// BMI1 is offered where the host has it: its TZCNT is an older instruction's encoding, which such a
+// host cannot be made to run as the older one.
+[[nodiscard]] inline bool host_has_bmi1() { return __builtin_cpu_supports("bmi") != 0; }
+
 struct CpuModel {
   bool pae = true;
   bool nx = true;
   bool sse42 = true;      // SSE3..SSE4.2, POPCNT; off gives a Pentium-III class CPU with SSE only
   bool meltdown = false;  // true: report a processor that needs page-table isolation
   bool sysenter = true;
-  uint64_t tsc_hz = 0;  // 0: unknown; not reported
+  bool bmi1 = host_has_bmi1();  // TZCNT, ANDN, BEXTR, BLSI, BLSMSK, BLSR; never on without the host
+  uint64_t tsc_hz = 0;          // 0: unknown; not reported
 
   // SDM 2A CPUID. Also the PAE/NX/... bits above decide CR4 and EFER reserved bits.
   [[nodiscard]] CpuidResult cpuid(uint32_t leaf, uint32_t subleaf) const;

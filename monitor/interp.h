@@ -44,6 +44,7 @@ struct alignas(64) Operation {
   uint8_t operand_bytes = 4;  // 2 or 4: the effective operand size, disregarding byte opcodes
   uint8_t memory_bytes = 0;   // FPU/SIMD only: size of the memory operand
   uint8_t memory_access = 0;  // FPU/SIMD only: kReads | kWrites | kMustAlign
+  uint8_t vvvv = 0;           // VEX only: its own register operand
   SegmentRegister segment = SegmentRegister::Ds;
   Repeat repeat = Repeat::None;
   bool is_memory = false;  // ModRM names memory
@@ -78,6 +79,8 @@ struct Encoding {
 [[nodiscard]] Handler select_control(const Encoding& encoding);
 [[nodiscard]] Handler select_string(const Encoding& encoding);
 [[nodiscard]] Handler select_bits(const Encoding& encoding);
+// The VEX-encoded part of BMI1; `select_bits` has TZCNT.
+[[nodiscard]] Handler select_bmi1(const Encoding& encoding);
 [[nodiscard]] Handler select_segment(const Encoding& encoding);
 [[nodiscard]] Handler select_system(const Encoding& encoding);
 [[nodiscard]] Handler select_fpu(const Encoding& encoding, Operation* operation);

@@ -1,4 +1,4 @@
-// Interpreter: BT BTS BTR BTC, BSF, BSR, POPCNT, CRC32.
+// Interpreter: BT BTS BTR BTC, BSF, BSR, POPCNT, CRC32, BMI1.
 // See SDM 2A/2B, one page each.
 #include <type_traits>
 
@@ -81,6 +81,19 @@ MaybeFault checksum(Execution& x, const Operation& op) {
   return kNoFault;
 }
 
+// VEX encodings do not exist in real and V86 mode (SDM 2A 2.3.2). BMI1 needs no XSAVE state.
+enum class Bmi1Result : uint8_t { InReg, InVvvv };
+using Bmi1Compute = uint32_t (*)(uint32_t, uint32_t, uint32_t*);
+template <Bmi1Compute kCompute, Bmi1Result kResult>
+MaybeFault bmi1(Execution& x, const Operation& op) {
+  if (!x.protected_not_v86()) return GuestFault::invalid_opcode();
+  uint32_t source;
+  RETURN_IF_FAULT(load_rm<uint32_t>(x, op, &source));
+  const uint32_t result = kCompute(source, x.state.gpr[op.vvvv], &x.state.eflags);
+  x.state.gpr[kResult == Bmi1Result::InReg ? op.reg : op.vvvv] = result;
+  return kNoFault;
+}
+
 template <typename T>
 Handler bit_handler(unsigned number, bool immediate) {
   namespace host = host_operation;
@@ -129,6 +142,10 @@ Handler select_bits(const Encoding& e) {
     case 0xba:
       return e.reg >= 4 ? bit_of_size(e, e.reg - 4U, true) : nullptr;
     case 0xbc:
+      if (e.model.bmi1 && e.repeat == Repeat::WhileEqual) {
+        return by_size(e.operand_bytes, scan<uint16_t, host::tzcnt<uint16_t>>,
+                       scan<uint32_t, host::tzcnt<uint32_t>>);
+      }
       return by_size(e.operand_bytes, scan<uint16_t, host::bsf<uint16_t>>,
                      scan<uint32_t, host::bsf<uint32_t>>);
     case 0xbd:
@@ -138,6 +155,25 @@ Handler select_bits(const Encoding& e) {
       if (!e.model.sse42 || e.repeat != Repeat::WhileEqual) return nullptr;
       return by_size(e.operand_bytes, scan<uint16_t, host::popcnt<uint16_t>>,
                      scan<uint32_t, host::popcnt<uint32_t>>);
+    default:
+      return nullptr;
+  }
+}
+
+Handler select_bmi1(const Encoding& e) {
+  namespace host = host_operation;
+  if (!e.model.bmi1) return nullptr;
+  switch (e.instruction.facts.mnemonic) {
+    case ZYDIS_MNEMONIC_ANDN:
+      return bmi1<host::andn, Bmi1Result::InReg>;
+    case ZYDIS_MNEMONIC_BEXTR:
+      return bmi1<host::bextr, Bmi1Result::InReg>;
+    case ZYDIS_MNEMONIC_BLSI:
+      return bmi1<host::blsi, Bmi1Result::InVvvv>;
+    case ZYDIS_MNEMONIC_BLSMSK:
+      return bmi1<host::blsmsk, Bmi1Result::InVvvv>;
+    case ZYDIS_MNEMONIC_BLSR:
+      return bmi1<host::blsr, Bmi1Result::InVvvv>;
     default:
       return nullptr;
   }

@@ -48,6 +48,7 @@ RINGSHIFT_BINARY(btc, "btc")
 RINGSHIFT_BINARY(bsf, "bsf")
 RINGSHIFT_BINARY(bsr, "bsr")
 RINGSHIFT_BINARY(popcnt, "popcnt")
+RINGSHIFT_BINARY(tzcnt, "tzcnt")
 #undef RINGSHIFT_BINARY
 
 #define RINGSHIFT_UNARY(name, text)                            \
@@ -100,6 +101,25 @@ RINGSHIFT_SHIFT(sar, "sar")
 RINGSHIFT_DOUBLE_SHIFT(shld, "shld")
 RINGSHIFT_DOUBLE_SHIFT(shrd, "shrd")
 #undef RINGSHIFT_DOUBLE_SHIFT
+
+// BMI1, VEX-encoded: r/m and, where there is one, the source that VEX.vvvv names.
+#define RINGSHIFT_BMI1(name, text)                                     \
+  inline uint32_t name(uint32_t rm, uint32_t vvvv, uint32_t* eflags) { \
+    uint32_t ax = pack_flags(*eflags);                                 \
+    uint32_t result = 0;                                               \
+    asm(RINGSHIFT_LOAD_FLAGS text RINGSHIFT_SAVE_FLAGS                 \
+        : "+&a"(ax), [result] "=&r"(result)                            \
+        : [rm] "r"(rm), [vvvv] "r"(vvvv)                               \
+        : "cc");                                                       \
+    *eflags = unpack_flags(ax, *eflags);                               \
+    return result;                                                     \
+  }
+RINGSHIFT_BMI1(andn, "andn %[rm], %[vvvv], %[result]")
+RINGSHIFT_BMI1(bextr, "bextr %[vvvv], %[rm], %[result]")
+RINGSHIFT_BMI1(blsi, "blsi %[rm], %[result]")
+RINGSHIFT_BMI1(blsmsk, "blsmsk %[rm], %[result]")
+RINGSHIFT_BMI1(blsr, "blsr %[rm], %[result]")
+#undef RINGSHIFT_BMI1
 
 // One-operand MUL and IMUL: *low and *high as AX/DX:AX/EDX:EAX (AX whole in *low for bytes).
 #define RINGSHIFT_WIDE(name, text)                                               \

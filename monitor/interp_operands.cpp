@@ -168,8 +168,11 @@ void prepare_operation(const GuestInstruction& instruction, DecodeMode mode, con
   prepare_operands(facts, operation);
   operation->segment = prefixes.has_segment ? prefixes.segment : default_segment(*operation);
   operation->handler = undefined_opcode;
-  // VEX, EVEX, XOP and 3DNow! belong to processors that the guest does not have.
-  if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return;
+  // EVEX, XOP, 3DNow! and VEX but for BMI1 belong to processors that the guest does not have.
+  const bool vex = facts.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+  if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !vex) return;
+  // Three bits outside 64-bit mode; they are stored inverted (SDM 2A 2.3.5.6).
+  if (vex) operation->vvvv = ~facts.raw.vex.vvvv & 7U;
   // LOCK MOV CR0 is another vendor's name for CR8.
   if (prefixes.lock && ignores_mod(facts)) return;
   const Encoding encoding{instruction,         model,
@@ -177,7 +180,8 @@ void prepare_operation(const GuestInstruction& instruction, DecodeMode mode, con
                           facts.raw.modrm.mod, facts.raw.modrm.reg,
                           facts.raw.modrm.rm,  operation->operand_bytes,
                           prefixes.repeat,     prefixes.operand_size};
-  if (const Handler handler = select_handler(encoding, operation)) operation->handler = handler;
+  const Handler handler = vex ? select_bmi1(encoding) : select_handler(encoding, operation);
+  if (handler != nullptr) operation->handler = handler;
 }
 
 }  // namespace ringshift::interp

@@ -115,6 +115,7 @@ bool Machine::build_processor(std::string* error) {
   coherence_ = Coherence::create(*physical_, *linear_, state(), error);
   if (coherence_ == nullptr) return false;
   config_.translator.features.sse2_and_later = config_.cpu.sse42;
+  config_.translator.features.tzcnt = config_.cpu.bmi1;
   translator_ = Translator::create(config_.translator, *coherence_, *coherence_, *coherence_,
                                    *coherence_, error);
   if (translator_ == nullptr) return false;

@@ -49,7 +49,7 @@ bool apply_cpu(const std::vector<std::string>& items, CpuModel* cpu, std::string
     if (key == "model") {
       good = value == "core" || value == "pentium3";
       cpu->sse42 = value == "core";
-      if (value == "pentium3") cpu->nx = false;
+      if (value == "pentium3") cpu->nx = cpu->bmi1 = false;
     } else if (key == "pae") {
       good = parse_on_off(value, &cpu->pae);
     } else if (key == "nx") {
@@ -58,12 +58,18 @@ bool apply_cpu(const std::vector<std::string>& items, CpuModel* cpu, std::string
       good = parse_on_off(value, &cpu->meltdown);
     } else if (key == "sysenter") {
       good = parse_on_off(value, &cpu->sysenter);
+    } else if (key == "bmi1") {
+      good = parse_on_off(value, &cpu->bmi1);
     }
     if (!good) {
       *problem = "--cpu: cannot use '" + item +
-                 "' (model=core|pentium3, pae=, nx=, meltdown=, sysenter=on|off)";
+                 "' (model=core|pentium3, pae=, nx=, meltdown=, sysenter=, bmi1=on|off)";
       return false;
     }
+  }
+  if (cpu->bmi1 && !host_has_bmi1()) {
+    *problem = "--cpu: bmi1=on needs a host with BMI1";
+    return false;
   }
   return true;
 }
@@ -269,7 +275,7 @@ void add_guest_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--cpu", options->cpu,
                   "processor shown to the guest: model=core|pentium3;\n"
-                  "pae, nx, meltdown, sysenter = on|off")
+                  "pae, nx, meltdown, sysenter, bmi1 = on|off")
       ->type_name("KEY=VALUE,...")
       ->delimiter(',')
       ->allow_extra_args(false)

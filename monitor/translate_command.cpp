@@ -156,6 +156,7 @@ TranslateRequest request_of(const TranslateOptions& options) {
   request.max_instructions = options.count;
   request.limits = options.guest.machine.translator.limits;
   request.features.sse2_and_later = options.guest.machine.cpu.sse42;
+  request.features.tzcnt = options.guest.machine.cpu.bmi1;
   return request;
 }
 

@@ -5,7 +5,7 @@
 namespace ringshift {
 namespace {
 
-enum class IsaGroup : uint8_t { Integer, X87, SseBase, SseLater, Unknown };
+enum class IsaGroup : uint8_t { Integer, X87, SseBase, SseLater, Bmi1, Unknown };
 
 IsaGroup isa_group(ZydisISASet set) {
   switch (set) {
@@ -44,6 +44,8 @@ IsaGroup isa_group(ZydisISASet set) {
     case ZYDIS_ISA_SET_SSE42:
     case ZYDIS_ISA_SET_POPCNT:
       return IsaGroup::SseLater;
+    case ZYDIS_ISA_SET_BMI1:  // without TZCNT, which arrives as BSF
+      return IsaGroup::Bmi1;
     default:
       return IsaGroup::Unknown;
   }
@@ -203,8 +205,10 @@ bool converts_to_integer(ZydisMnemonic mnemonic) {
 
 bool guest_processor_has(const GuestInstruction& instruction, const TranslatorFeatures& features) {
   const ZydisDecodedInstruction& facts = instruction.facts;
+  const IsaGroup group = isa_group(facts.meta.isa_set);
+  if (group == IsaGroup::Bmi1) return features.tzcnt;
   if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
-  switch (isa_group(facts.meta.isa_set)) {
+  switch (group) {
     case IsaGroup::Unknown:
       return by_table(facts.mnemonic).treatment == Treatment::Interpret;  // known by name
     case IsaGroup::SseLater:
@@ -236,6 +240,11 @@ FpuUse fpu_use(const GuestInstruction& instruction) {
     default:
       return FpuUse::None;
   }
+}
+
+bool ignores_repeat(const GuestInstruction& instruction, const TranslatorFeatures& features) {
+  const ZydisMnemonic mnemonic = instruction.facts.mnemonic;
+  return mnemonic == ZYDIS_MNEMONIC_BSR || (mnemonic == ZYDIS_MNEMONIC_BSF && !features.tzcnt);
 }
 
 uint32_t branch_destination(const UnitInstruction& instruction) {

@@ -18,7 +18,8 @@ struct TranslatorFeatures {
   bool sse2_and_later = true;
   // For who counts executions: what would be Inline is left to the interpreter, one exit each.
   bool interpret_inline = false;
-  bool tzcnt = false;  // F3 0F BC is TZCNT rather than BSF with a prefix that says nothing
+  // BMI1: F3 0F BC is TZCNT rather than BSF with a prefix that says nothing.
+  bool tzcnt = false;
 };
 
 [[nodiscard]] Classification classify(const GuestInstruction& instruction, Privilege privilege,
@@ -35,6 +36,11 @@ enum class FpuUse : uint8_t { None, X87, Sse };
 
 // CVTSS2SI and its kind: from memory they name no XMM register, yet they round by MXCSR.
 [[nodiscard]] bool converts_to_integer(ZydisMnemonic mnemonic);
+
+// BSF and BSR to the guest, TZCNT and LZCNT to a host that has those: without the prefixes they are
+// what the guest means.
+[[nodiscard]] bool ignores_repeat(const GuestInstruction& instruction,
+                                  const TranslatorFeatures& features);
 
 // Does no instruction of its unit follow it?
 [[nodiscard]] bool ends_unit(const UnitInstruction& instruction);

@@ -152,7 +152,7 @@ void Emitter::emit_reencode(const UnitInstruction& instruction) {
     return;
   }
   if (operand == nullptr) {
-    const auto bytes = reencode(instruction.instruction, nullptr);
+    const auto bytes = reencode(instruction, nullptr);
     if (!bytes) return emit_callout(instruction);
     embed(*bytes);
     return;
@@ -165,7 +165,7 @@ void Emitter::emit_reencode(const UnitInstruction& instruction) {
     return emit_with_swapped_high_byte(instruction, *operand, *reg);
   }
   const HostMemory memory = prepare_memory(instruction, *operand, false);
-  const auto bytes = reencode(instruction.instruction, &memory);
+  const auto bytes = reencode(instruction, &memory);
   CHECK(bytes.has_value());  // only a high-byte register can fail, and it went the other way
   embed(*bytes);
 }
@@ -178,7 +178,7 @@ void Emitter::emit_with_swapped_high_byte(const UnitInstruction& instruction,
     return emit_callout(instruction);  // AL is an operand of its own there
   }
   const HostMemory memory = prepare_memory(instruction, operand, true);
-  const auto bytes = reencode(instruction.instruction, &memory, true);
+  const auto bytes = reencode(instruction, &memory, true);
   CHECK(bytes.has_value());
   const unsigned exchange = 0xc0U | ((reg + 4) << 3) | reg;
   embed_byte(0x86);
@@ -191,7 +191,7 @@ void Emitter::emit_with_swapped_high_byte(const UnitInstruction& instruction,
 
 void Emitter::emit_lea(const UnitInstruction& instruction) {
   const HostMemory form = effective_address_form(*memory_operand(instruction.instruction));
-  const auto bytes = reencode(instruction.instruction, &form);
+  const auto bytes = reencode(instruction, &form);
   CHECK(bytes.has_value());
   embed(*bytes);
 }

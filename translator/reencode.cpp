@@ -129,15 +129,12 @@ unsigned map_rm_register(const GuestInstruction& instruction, Pieces* pieces) {
   return rm;
 }
 
-void push_prefixes(const GuestInstruction& instruction, HostBytes* out) {
-  const ZydisDecodedInstruction& facts = instruction.facts;
-  // The guest's processor has no LZCNT or TZCNT: its BSR and BSF ignore F3, the host's would not.
-  const bool drop_repeat =
-      facts.mnemonic == ZYDIS_MNEMONIC_BSF || facts.mnemonic == ZYDIS_MNEMONIC_BSR;
+// Of F2 and F3 together the last one counts, for the host as for the guest.
+void push_prefixes(const ZydisDecodedInstruction& facts, bool ignores_repeat, HostBytes* out) {
   for (uint8_t i = 0; i < facts.raw.prefix_count; ++i) {
     const uint8_t prefix = facts.raw.prefixes[i].value;
     const bool repeat = prefix == 0xf2 || prefix == 0xf3;
-    if (prefix == 0x66 || prefix == 0xf0 || (repeat && !drop_repeat)) out->push(prefix);
+    if (prefix == 0x66 || prefix == 0xf0 || (repeat && !ignores_repeat)) out->push(prefix);
   }
 }
 
@@ -192,8 +189,9 @@ std::optional<unsigned> high_byte_register(const GuestInstruction& instruction) 
   return instruction.facts.raw.modrm.reg - 4U;
 }
 
-std::optional<HostBytes> reencode(const GuestInstruction& instruction, const HostMemory* memory,
+std::optional<HostBytes> reencode(const UnitInstruction& unit_instruction, const HostMemory* memory,
                                   bool substitute_low) {
+  const GuestInstruction& instruction = unit_instruction.instruction;
   const ZydisDecodedInstruction& facts = instruction.facts;
   Pieces pieces;
   set_opcode(facts, &pieces);
@@ -214,7 +212,7 @@ std::optional<HostBytes> reencode(const GuestInstruction& instruction, const Hos
   if (pieces.rex != 0 && pieces.forbids_rex) return std::nullopt;
 
   HostBytes out;
-  push_prefixes(instruction, &out);
+  push_prefixes(facts, unit_instruction.ignores_repeat, &out);
   if (pieces.rex != 0) out.push(kRexBase | pieces.rex);
   for (unsigned i = 0; i < pieces.opcode_length; ++i) out.push(pieces.opcode[i]);
   if (memory != nullptr) {

@@ -9,7 +9,7 @@
 #include <optional>
 #include <span>
 
-#include "translator/decode.h"
+#include "translator/translation_unit.h"
 
 namespace ringshift {
 
@@ -32,7 +32,7 @@ struct HostBytes {
 // memory: replaces the instruction's memory operand (or LEA's address); null if it has none.
 // substitute_low: emit AL/CL/DL/BL where the instruction has AH/CH/DH/BH as its ModRM register.
 // Returns nothing when 64-bit code cannot express it (a high-byte register beside a REX prefix).
-[[nodiscard]] std::optional<HostBytes> reencode(const GuestInstruction& instruction,
+[[nodiscard]] std::optional<HostBytes> reencode(const UnitInstruction& unit_instruction,
                                                 const HostMemory* memory,
                                                 bool substitute_low = false);
 

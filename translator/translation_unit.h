@@ -72,6 +72,7 @@ struct UnitInstruction {
   AccessStyle style = AccessStyle::Window;
   // A call whose callee is the next instruction of the unit; that callee's return.
   bool is_inlined = false;
+  bool ignores_repeat = false;  // F2 and F3 say nothing here, but might to the host
 
   [[nodiscard]] uint32_t next_eip() const { return eip + instruction.length; }
 };

@@ -49,9 +49,7 @@ bool answers_for_the_host(ZydisMnemonic mnemonic) {
 
 // REP BSF and REP BSR: on a processor with BMI1 and LZCNT they are other instructions.
 bool is_a_later_bit_scan(const GuestInstruction& instruction, const TranslatorFeatures& features) {
-  const bool scans = instruction.facts.mnemonic == ZYDIS_MNEMONIC_BSR ||
-                     (instruction.facts.mnemonic == ZYDIS_MNEMONIC_BSF && !features.tzcnt);
-  if (!scans) return false;
+  if (!ignores_repeat(instruction, features)) return false;
   constexpr uint8_t kRep = 0xf3;
   for (uint8_t i = 0; i < instruction.facts.raw.prefix_count; ++i) {
     if (instruction.facts.raw.prefixes[i].value == kRep) return true;

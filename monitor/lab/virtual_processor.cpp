@@ -128,6 +128,7 @@ bool SmallMachine::build_translator(std::string* error) {
   if (coherence_ == nullptr) return false;
   TranslatorConfig config;
   config.arena_bytes = 256 * 1024;
+  config.features.tzcnt = model_.bmi1;
   translator_ =
       Translator::create(config, *coherence_, *coherence_, *coherence_, *coherence_, error);
   if (translator_ == nullptr) return false;

@@ -82,6 +82,17 @@ void Encoder::append_memory(uint32_t address, unsigned field) {
   append_displacement(mode, displacement);
 }
 
+// Outside 64-bit mode R and X are set, since the prefix would be LES without, and B, W and the
+// upper bit of vvvv say nothing (SDM 2A 2.3.5).
+void Encoder::append_vex() {
+  constexpr unsigned kVex3 = 0xc4, kRegistersBelow8 = 0xc0, kMap0f38 = 2;
+  const unsigned b = random_.below(2) << 5, w = random_.below(2) << 7;
+  const unsigned inverted_vvvv = 8 * random_.below(2) + 7 - destination();
+  append(kVex3, 1);
+  append(kRegistersBelow8 | b | kMap0f38, 1);
+  append(w | inverted_vvvv << 3, 1);
+}
+
 void Encoder::append_modrm(const Row& row, bool memory, bool word) {
   const unsigned field = row.digit >= 0 ? static_cast<unsigned>(row.digit) : destination();
   if (!memory) {
@@ -124,6 +135,7 @@ std::vector<uint8_t> Encoder::encode(const Row& row) {
   if (row.repeatable && !random_.one_in(3)) bytes_.push_back(random_.one_in(3) ? kRepne : kRep);
   if (word) bytes_.push_back(kOperandSize);
   if (row.mandatory_prefix != 0) bytes_.push_back(row.mandatory_prefix);
+  if (row.vex) append_vex();
   bytes_.insert(bytes_.end(), row.opcode.begin(), row.opcode.end());
   if (row.register_in_opcode) {
     bytes_.back() = static_cast<uint8_t>(bytes_.back() + destination());

@@ -20,6 +20,7 @@ class Encoder {
 
  private:
   void append(uint32_t value, unsigned bytes);
+  void append_vex();
   void append_modrm(const Row& row, bool memory, bool word);
   void append_memory(uint32_t address, unsigned field);
   void append_sib(uint32_t address, unsigned field);

@@ -1,5 +1,6 @@
 #include "tests/differential/flag_tracker.h"
 
+#include "monitor/cpu_model.h"
 #include "tests/differential/outcome.h"
 
 namespace ringshift::differential {
@@ -15,6 +16,17 @@ uint32_t undefined_of(ZydisMnemonic mnemonic) {
     default:
       return 0;
   }
+}
+
+// The decoder, which knows no TZCNT, calls it BSF.
+bool is_tzcnt(const GuestInstruction& instruction) {
+  constexpr uint8_t kRepne = 0xf2, kRep = 0xf3;
+  uint8_t last = 0;
+  for (uint8_t i = 0; i < instruction.facts.raw.prefix_count; ++i) {
+    const uint8_t prefix = instruction.facts.raw.prefixes[i].value;
+    if (prefix == kRep || prefix == kRepne) last = prefix;
+  }
+  return instruction.facts.mnemonic == ZYDIS_MNEMONIC_BSF && last == kRep && CpuModel().bmi1;
 }
 
 bool is_shift(ZydisMnemonic mnemonic) {
@@ -86,6 +98,10 @@ bool FlagTracker::allows(const GuestInstruction& instruction, const GuestState& 
 }
 
 void FlagTracker::apply(const GuestInstruction& instruction, const GuestState& before) {
+  if (is_tzcnt(instruction)) {
+    undefined_ = undefined_of(ZYDIS_MNEMONIC_TZCNT);
+    return;
+  }
   const ZydisAccessedFlags* flags = instruction.facts.cpu_flags;
   uint32_t leaves = undefined_of(instruction.facts.mnemonic);
   bool always = !may_not_run(instruction);

@@ -71,6 +71,7 @@ bool Guest::build_translator(std::string* error) {
   if (coherence_ == nullptr) return false;
   TranslatorConfig config;
   config.arena_bytes = 1U << 20;
+  config.features.tzcnt = model_.bmi1;
   translator_ =
       Translator::create(config, *coherence_, *coherence_, *coherence_, *coherence_, error);
   if (translator_ == nullptr) return false;

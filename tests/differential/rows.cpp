@@ -11,7 +11,7 @@ namespace {
 // A row as text. Hex pairs: opcode bytes. /r: ModRM with any register; /0-/7: that digit; m or x
 // after it: memory or register form only. +r: register in the opcode. ib iw iz enter moffs:
 // immediates. p66 pf2 pf3: mandatory prefix. w: operand-size prefix allowed. lk: LOCK allowed in
-// memory form. rep: REP prefixes allowed. bt: bit string. al: aligned operand.
+// memory form. rep: REP prefixes allowed. bt: bit string. al: aligned operand. vex: VEX.0F38.
 void parse_modrm(const std::string& token, Row* row) {
   row->modrm = RowModRm::Any;
   if (token.back() == 'm') row->modrm = RowModRm::MemoryOnly;
@@ -31,6 +31,7 @@ void parse_option(const std::string& token, Row* row) {
   if (token == "rep") row->repeatable = true;
   if (token == "bt") row->bit_string = true;
   if (token == "al") row->aligned = true;
+  if (token == "vex") row->vex = true;
 }
 
 Row parse(const std::string& text) {
@@ -130,6 +131,12 @@ std::vector<Row> bits_and_conditions() {
   add_each(&rows, "0F", "40-4F", "/r w");
   add_each(&rows, "0F", "90-9F", "/r");
   return rows;
+}
+
+// Without BMI1 on the host all of these are #UD but REP BSF, which is then BSF.
+std::vector<Row> bmi1() {
+  return rows_of(
+      {"pF3 0F BC /r w", "vex F2 /r", "vex F7 /r", "vex F3 /1", "vex F3 /2", "vex F3 /3"});
 }
 
 std::vector<Row> moves() {
@@ -262,6 +269,7 @@ const std::vector<RowFamily>& row_families() {
   static const std::vector<RowFamily> families = {{"arithmetic", 10, arithmetic()},
                                                   {"shifts", 5, shifts()},
                                                   {"bits", 5, bits_and_conditions()},
+                                                  {"bmi1", 2, bmi1()},
                                                   {"moves", 9, moves()},
                                                   {"multiplications", 3, multiplications()},
                                                   {"stack", 4, stack()},

@@ -22,6 +22,7 @@ struct Row {
   bool repeatable = false;
   bool bit_string = false;  // a register bit offset moves the address
   bool aligned = false;     // SSE: a misaligned operand is #GP
+  bool vex = false;         // a three-byte VEX prefix; the opcode is in map 0F38
 };
 
 // A family is chosen first, then a row: rare families are not drowned by large ones.

@@ -25,6 +25,7 @@ constexpr size_t kFxsaveEnd = 288;       // XMM7's last byte
 TranslatorConfig one_instruction_units() {
   TranslatorConfig config;
   config.limits.max_instructions = 1;
+  config.features.tzcnt = CpuModel().bmi1;
   return config;
 }
 

@@ -62,6 +62,17 @@ TEST(CpuModel, SwitchesTakeTheirBitsAway) {
   EXPECT_EQ(CpuModel().cpuid(7, 0).edx, 1U << 29);
 }
 
+TEST(CpuModel, Bmi1IsOfferedWhereTheHostHasIt) {
+  constexpr uint32_t kBmi1 = 1U << 3;
+  CpuModel model;
+  EXPECT_EQ(model.cpuid(7, 0).ebx, host_has_bmi1() ? kBmi1 : 0U);
+  model.bmi1 = true;
+  EXPECT_EQ(model.cpuid(7, 0).ebx, kBmi1);
+  EXPECT_EQ(model.cpuid(7, 1).ebx, 0U);
+  model.bmi1 = false;
+  EXPECT_EQ(model.cpuid(7, 0).ebx, 0U);
+}
+
 TEST(CpuModel, ClockLeafIsThereOnlyWhenTheRateIsKnown) {
   CpuModel model;
   EXPECT_EQ(model.cpuid(0, 0).eax, 0xaU);

@@ -212,10 +212,13 @@ TEST_F(InterpreterArith, BitScanOfZeroKeepsTheDestination) {
   EXPECT_NE(flags() & kFlagZf, 0U);
 }
 
-TEST_F(InterpreterArith, TzcntRunsAsBsf) {
-  ecx() = 8;
+TEST_F(InterpreterArith, TzcntRunsAsBsfWithoutBmi1) {
+  model.bmi1 = false;
+  eax() = 0x1234;
+  ecx() = 0;
   run({0xf3, 0x0f, 0xbc, 0xc1});
-  EXPECT_EQ(eax(), 3U);
+  EXPECT_EQ(eax(), 0x1234U);
+  EXPECT_EQ(flags() & (kFlagZf | kFlagCf), kFlagZf);
 }
 
 TEST_F(InterpreterArith, PopcntAndCrc32BelongToTheNewerModelOnly) {

@@ -106,9 +106,10 @@ TEST(RunOptions, DefaultsAreAConsoleAndTheTranslator) {
   EXPECT_FALSE(options.no_reboot);
 }
 
-TEST(RunOptions, KernelIsRequired) {
+TEST(RunOptions, SomethingToBootIsRequired) {
   RunOptions options;
-  EXPECT_EQ(parse_run({"-m", "64M"}, &options), "--kernel is required");
+  EXPECT_EQ(parse_run({"-m", "64M"}, &options),
+            "nothing to boot: --kernel, --hda, --cdrom or --bios is required");
 }
 
 TEST(RunOptions, MemoryIsAnySpellingOfASize) {
@@ -134,6 +135,18 @@ TEST(RunOptions, CpuItemsSetTheModel) {
   EXPECT_FALSE(options.machine.cpu.pae);
   EXPECT_TRUE(options.machine.cpu.meltdown);
   EXPECT_TRUE(options.machine.cpu.sysenter);
+}
+
+TEST(RunOptions, Bmi1IsTheHostsAndCanBeTakenAway) {
+  RunOptions usual, off, older;
+  ASSERT_EQ(parse_run({"--kernel", "k"}, &usual), "");
+  EXPECT_EQ(usual.machine.cpu.bmi1, host_has_bmi1());
+  ASSERT_EQ(parse_run({"--kernel", "k", "--cpu", "bmi1=off"}, &off), "");
+  EXPECT_FALSE(off.machine.cpu.bmi1);
+  ASSERT_EQ(parse_run({"--kernel", "k", "--cpu", "model=pentium3"}, &older), "");
+  EXPECT_FALSE(older.machine.cpu.bmi1);
+  const std::string refused = host_has_bmi1() ? "" : "--cpu: bmi1=on needs a host with BMI1";
+  EXPECT_EQ(problem_with({"--cpu", "bmi1=on"}), refused);
 }
 
 TEST(RunOptions, TranslatorItemsSetLimitsAndTortures) {
