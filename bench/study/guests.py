@@ -69,7 +69,8 @@ class Guest:
         return whole
 
     def measure(self, workload, turns):
-        before, counted = self.clocks(), self.engine.running_counters(self.session)
+        counted = self.engine.running_counters(self.session)  # it costs time: before the clocks
+        before = self.clocks()
         figure, _ = self.run(workloads.command(workload, turns))
         if figure is None:
             raise Trouble(f"no result of {workload.name}; {self.session.last_words()}")
