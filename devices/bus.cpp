@@ -41,6 +41,12 @@ const PortBus::Range* PortBus::find(uint16_t port) const {
 
 uint32_t PortBus::read(uint16_t port, AccessWidth width) {
   ++counters().io_port_reads;
+  const uint32_t value = read_devices(port, width);
+  if (tap_ != nullptr) tap_->on_read(port, width, value);
+  return value;
+}
+
+uint32_t PortBus::read_devices(uint16_t port, AccessWidth width) {
   const auto bytes = static_cast<uint32_t>(width);
   if (const Range* range = find(port); range != nullptr) {
     const auto offset = static_cast<uint16_t>(port - range->first);
@@ -67,6 +73,7 @@ uint32_t PortBus::read(uint16_t port, AccessWidth width) {
 
 void PortBus::write(uint16_t port, AccessWidth width, uint32_t value) {
   ++counters().io_port_writes;
+  if (tap_ != nullptr) tap_->on_write(port, width, value);
   const auto bytes = static_cast<uint32_t>(width);
   if (const Range* range = find(port); range != nullptr) {
     const auto offset = static_cast<uint16_t>(port - range->first);
@@ -126,8 +133,18 @@ const MemoryBus::Range* MemoryBus::find(GuestPhysical address) const {
 
 bool MemoryBus::claims(GuestPhysical address) const { return find(address) != nullptr; }
 
+void MemoryBus::for_each_range(const std::function<void(GuestPhysical, uint64_t)>& visit) const {
+  for (const auto& [first, range] : ranges_) visit(first, range.bytes);
+}
+
 uint32_t MemoryBus::read(GuestPhysical address, AccessWidth width) {
   ++counters().io_memory_accesses;
+  const uint32_t value = read_device(address, width);
+  if (tap_ != nullptr) tap_->on_read(address.value(), width, value);
+  return value;
+}
+
+uint32_t MemoryBus::read_device(GuestPhysical address, AccessWidth width) {
   const auto bytes = static_cast<uint32_t>(width);
   if (const Range* range = find(address); range != nullptr) {
     const uint64_t offset = address - range->first;
@@ -152,6 +169,7 @@ uint32_t MemoryBus::read(GuestPhysical address, AccessWidth width) {
 
 void MemoryBus::write(GuestPhysical address, AccessWidth width, uint32_t value) {
   ++counters().io_memory_accesses;
+  if (tap_ != nullptr) tap_->on_write(address.value(), width, value);
   const auto bytes = static_cast<uint32_t>(width);
   if (const Range* range = find(address); range != nullptr) {
     const uint64_t offset = address - range->first;

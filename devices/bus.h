@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -11,6 +12,14 @@
 #include "shadowmmu/base/address.h"
 
 namespace ringshift {
+
+// Told of every access, for who records a run. Ports and addresses as the CPU gave them.
+class BusTap {
+ public:
+  virtual ~BusTap() = default;
+  virtual void on_read(uint64_t address, AccessWidth width, uint64_t value) = 0;
+  virtual void on_write(uint64_t address, AccessWidth width, uint64_t value) = 0;
+};
 
 class PortBus {
  public:
@@ -22,8 +31,10 @@ class PortBus {
   // An access wider than the owner's range is split into bytes, as the ISA bus splits it.
   [[nodiscard]] uint32_t read(uint16_t port, AccessWidth width);
   void write(uint16_t port, AccessWidth width, uint32_t value);
+  void set_tap(BusTap* tap) { tap_ = tap; }
 
  private:
+  [[nodiscard]] uint32_t read_devices(uint16_t port, AccessWidth width);
   struct Range {
     uint16_t first;
     uint32_t count;
@@ -31,6 +42,7 @@ class PortBus {
     std::string name;
   };
   [[nodiscard]] const Range* find(uint16_t port) const;
+  BusTap* tap_ = nullptr;
   std::map<uint16_t, Range> ranges_;
 };
 
@@ -48,8 +60,13 @@ class MemoryBus {
   [[nodiscard]] bool claims(GuestPhysical address) const;
   [[nodiscard]] uint32_t read(GuestPhysical address, AccessWidth width);
   void write(GuestPhysical address, AccessWidth width, uint32_t value);
+  void set_tap(BusTap* tap) { tap_ = tap; }
+  // The first address and the size of each range.
+  void for_each_range(const std::function<void(GuestPhysical, uint64_t)>& visit) const;
 
  private:
+  [[nodiscard]] uint32_t read_device(GuestPhysical address, AccessWidth width);
+  BusTap* tap_ = nullptr;
   struct Range {
     GuestPhysical first;
     uint64_t bytes;

@@ -10,7 +10,11 @@
 
 namespace ringshift {
 
-enum class Engine : uint8_t { Translate, Interpret };
+enum class Engine : uint8_t {
+  Translate,
+  Interpret,
+  Trap,  // directly on the processor, trap and emulate: wrong by design (docs/lab.md)
+};
 
 enum class ModeReason : uint8_t {
   Translatable,

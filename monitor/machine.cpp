@@ -9,6 +9,7 @@
 
 #include "monitor/control_registers.h"
 #include "monitor/host_signals.h"
+#include "monitor/lab/deprivileged.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift {
@@ -50,7 +51,17 @@ void print_running_machine() {
 
 }  // namespace
 
-uint64_t HostTimeStampCounter::read() { return __rdtsc() + state_.tsc_offset; }
+uint64_t HostTimeStampCounter::read() {
+  const uint64_t value = __rdtsc() + state_.tsc_offset;
+  if (tap_ != nullptr) tap_->on_read(0, AccessWidth::Dword, value);
+  return value;
+}
+
+void Machine::set_tap(BusTap* ports, BusTap* memory, BusTap* clock) {
+  ports_.set_tap(ports);
+  memory_bus_.set_tap(memory);
+  tsc_->set_tap(clock);
+}
 
 std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::string* error) {
   auto machine = std::unique_ptr<Machine>(new Machine(config));
@@ -80,6 +91,7 @@ bool Machine::build(std::string* error) {
                   .gate = gate_.get(),
                   .translator = translator_.get(),
                   .coherence = coherence_.get(),
+                  .deprivileged = deprivileged_.get(),
                   .service_host = [this] { service_host(); },
                   .before_sleep =
                       [this] {
@@ -134,7 +146,9 @@ bool Machine::build_processor(std::string* error) {
   if (fpu_ == nullptr) return false;
   interpreter_ = std::make_unique<Interpreter>(*cpu_, *fpu_);
   attention_.set_gate(gate_.get());
-  return true;
+  if (config_.vcpu.engine != Engine::Trap) return true;
+  deprivileged_ = lab::Deprivileged::create(*linear_, *physical_, error);
+  return deprivileged_ != nullptr;
 }
 
 bool Machine::build_console(std::string* error) {

@@ -66,9 +66,11 @@ class HostTimeStampCounter final : public TimeStampCounter {
  public:
   explicit HostTimeStampCounter(const GuestState& state) : state_(state) {}
   [[nodiscard]] uint64_t read() override;
+  void set_tap(BusTap* tap) { tap_ = tap; }
 
  private:
   const GuestState& state_;
+  BusTap* tap_ = nullptr;
 };
 
 class Machine {
@@ -80,6 +82,13 @@ class Machine {
   Machine& operator=(const Machine&) = delete;
 
   [[nodiscard]] MachineOutcome run();
+  // From an ExecutionObserver: run() returns before the next guest instruction.
+  void request_stop(StopReason reason) { vcpu_->request_stop(reason); }
+  // Told of all that comes from outside of processor and RAM: ports, device memory, the clock.
+  void set_tap(BusTap* ports, BusTap* memory, BusTap* clock);
+  [[nodiscard]] CpuContext& cpu() { return *cpu_; }
+  [[nodiscard]] DeprivilegedRunner* deprivileged() { return deprivileged_.get(); }
+  [[nodiscard]] const MemoryBus& memory_bus() const { return memory_bus_; }
 
   [[nodiscard]] PcBoard& board() { return *board_; }
   [[nodiscard]] ScreenImage screen() const;
@@ -121,6 +130,7 @@ class Machine {
   std::unique_ptr<CpuContext> cpu_;
   std::unique_ptr<FpuUnit> fpu_;
   std::unique_ptr<Interpreter> interpreter_;
+  std::unique_ptr<DeprivilegedRunner> deprivileged_;  // Engine::Trap only
   std::unique_ptr<HostClock> clock_;
   std::unique_ptr<SerialBackend> serial_;
   HostConsole* console_ = nullptr;  // serial_, if it is the console

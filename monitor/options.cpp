@@ -382,8 +382,10 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
     options->machine.vcpu.engine = Engine::Translate;
   } else if (options->engine == "interpret") {
     options->machine.vcpu.engine = Engine::Interpret;
+  } else if (options->engine == "trap") {
+    options->machine.vcpu.engine = Engine::Trap;
   } else {
-    *problem = "--engine: '" + options->engine + "' is none of translate, interpret";
+    *problem = "--engine: '" + options->engine + "' is none of translate, interpret, trap";
     return false;
   }
   return apply_user(options->user, &options->machine.vcpu, problem) &&
@@ -435,7 +437,10 @@ bool parse_address(const std::string& text, uint32_t* address) {
 
 void add_run_options(CLI::App& command, RunOptions* options) {
   add_guest_options(command, options);
-  command.add_option("--engine", options->engine, "translate (default) or interpret")
+  command
+      .add_option("--engine", options->engine,
+                  "translate (default), interpret, or trap: classical trap and\n"
+                  "emulate, which is wrong on purpose (docs/lab.md)")
       ->type_name("NAME")
       ->group("Processor");
   command

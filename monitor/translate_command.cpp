@@ -20,7 +20,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint64_t kArenaBytes = 1U << 20;
-constexpr size_t kTreatments = 6;
+constexpr size_t kTreatments = static_cast<size_t>(Treatment::Interpret) + 1;
 
 // Is the instruction after this one reached, as far as the instruction itself says? Asked of those
 // that leave for the interpreter: the others have links.

@@ -41,6 +41,9 @@ StopReason Vcpu::run() {
       note_privilege(privilege);
       if (privilege == Privilege::User && wants_direct() && run_direct()) continue;
       run_translated();
+    } else if (config_.engine == Engine::Trap &&
+               execution_mode(state) == ModeReason::Translatable) {
+      run_deprivileged();
     } else {
       forget_continuation();
       interpret_one();
@@ -152,6 +155,24 @@ void Vcpu::finish_interpreted(const StepResult& step, uint32_t eip) {
       return;
     case StepKind::Unimplemented:
       message_ = step.message;
+      request_stop(StopReason::Unimplemented);
+      return;
+  }
+  UNREACHABLE();
+}
+
+// ---- the trap engine ----
+
+void Vcpu::run_deprivileged() {
+  switch (parts_.deprivileged->run(parts_.cpu.state)) {
+    case DeprivilegedRunner::Stop::Resume:
+      return;
+    case DeprivilegedRunner::Stop::Interpret:
+      interpret_one();
+      parts_.deprivileged->after_interpreted(parts_.cpu.state);
+      return;
+    case DeprivilegedRunner::Stop::GiveUp:
+      message_ = parts_.deprivileged->message();
       request_stop(StopReason::Unimplemented);
       return;
   }

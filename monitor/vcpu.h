@@ -14,6 +14,7 @@
 #include "monitor/attention.h"
 #include "monitor/coherence.h"
 #include "monitor/cpu_context.h"
+#include "monitor/deprivileged_runner.h"
 #include "monitor/direct_engine.h"
 #include "monitor/event_delivery.h"
 #include "monitor/execution_mode.h"
@@ -59,8 +60,9 @@ struct VcpuParts {
   Gate* gate = nullptr;
   Translator* translator = nullptr;
   Coherence* coherence = nullptr;
-  std::function<void()> service_host;  // console input, outside translated code
-  std::function<void()> before_sleep;  // flush what the guest has printed
+  DeprivilegedRunner* deprivileged = nullptr;  // Engine::Trap only
+  std::function<void()> service_host;          // console input, outside translated code
+  std::function<void()> before_sleep;          // flush what the guest has printed
 };
 
 class Vcpu {
@@ -86,6 +88,7 @@ class Vcpu {
   void finish_interpreted(const StepResult& step, uint32_t eip);
   void deliver_event(const Event& event, uint32_t instruction_eip);
   void run_translated();
+  void run_deprivileged();
   void prepare_slots(Privilege privilege);
   [[nodiscard]] uint64_t entry_point(Privilege privilege);
   void connect_link(Fragment& to);

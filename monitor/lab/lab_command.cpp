@@ -5,14 +5,26 @@
 #include <string>
 
 #include "monitor/command_line.h"
+#include "monitor/lab/census.h"
+#include "monitor/lab/demonstration_guest.h"
 #include "monitor/lab/html.h"
 #include "monitor/lab/matrix_report.h"
+#include "monitor/lab/three.h"
+#include "monitor/lab/trap.h"
+#include "monitor/options.h"
 
 namespace ringshift::lab {
 
 struct LabArguments {
   CLI::App* lab = nullptr;
   CLI::App* matrix = nullptr;
+  CLI::App* census = nullptr;
+  CLI::App* three = nullptr;
+  CLI::App* trap = nullptr;
+  RunOptions guest;
+  double run_seconds = 0;
+  double seconds = 10;
+  uint64_t ram_every = 5'000'000;
   bool json = false;
   std::string html_path;
 };
@@ -41,6 +53,94 @@ int deliver_report(const LabArguments& arguments, const std::string& text, const
   return kExitPowerOff;
 }
 
+// A guest, as `run` takes it, but for its console: nothing of it is printed.
+void add_guest(CLI::App& command, LabArguments* arguments) {
+  BootRequest& boot = arguments->guest.machine.boot;
+  command.add_option("--initrd", boot.initrd_path, "initial RAM disk (Linux)")->type_name("FILE");
+  command.add_option("--append", boot.command_line, "kernel command line")->type_name("TEXT");
+  command.add_option("--module", arguments->guest.modules, "Multiboot module; may be repeated")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  command.add_option("--memory,-m", arguments->guest.memory, "guest RAM (default 128M)")
+      ->type_name("SIZE");
+  command.add_option("--cpu", arguments->guest.cpu, "processor shown to the guest, as for run")
+      ->type_name("KEY=VALUE,...")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+}
+
+[[nodiscard]] bool finish_guest(LabArguments* arguments, std::string* problem) {
+  arguments->guest.serial = "none";
+  arguments->guest.machine.raw_console = false;
+  return finish_run_options(&arguments->guest, problem);
+}
+
+int run_census(LabArguments& arguments) {
+  std::string problem;
+  if (!finish_guest(&arguments, &problem)) return fail(problem);
+  Census census;
+  census.path = arguments.guest.machine.boot.kernel_path;
+  const std::unique_ptr<CensusImage> image = CensusImage::open(census.path, &problem);
+  if (image == nullptr) return fail(problem);
+  census.kind = image->kind();
+  census.remark = image->remark();
+  census_linear(*image, &census);
+  census_reached(*image, image->entry(), &census);
+  if (arguments.run_seconds > 0) {
+    if (!image->can_boot()) return fail("--run: " + census.path + " cannot be booted");
+    if (!census_run(arguments.guest.machine, arguments.run_seconds, &census, &problem)) {
+      return fail(problem);
+    }
+  }
+  return deliver_report(arguments, census_as_text(census), census_as_json(census),
+                        census_as_html(census));
+}
+
+// The image asked for, or one of ours in a file of its own.
+class ChosenImage {
+ public:
+  [[nodiscard]] bool choose(std::span<const uint8_t> ours, RunOptions* guest, std::string* name,
+                            std::string* problem) {
+    *name = guest->machine.boot.kernel_path;
+    if (!name->empty()) return true;
+    *name = "the guest that comes with ringshift";
+    file_ = ImageFile::create(ours, problem);
+    if (file_ == nullptr) return false;
+    guest->machine.boot.kernel_path = file_->path();
+    return true;
+  }
+
+ private:
+  std::unique_ptr<ImageFile> file_;
+};
+
+int run_three(LabArguments& arguments) {
+  std::string problem;
+  ThreeReport report;
+  ChosenImage image;
+  if (!image.choose(sensitive_guest(), &arguments.guest, &report.image, &problem) ||
+      !finish_guest(&arguments, &problem) ||
+      !measure_three(arguments.guest.machine, arguments.seconds, arguments.ram_every, &report,
+                     &problem)) {
+    return fail(problem);
+  }
+  return deliver_report(arguments, three_as_text(report), three_as_json(report),
+                        three_as_html(report));
+}
+
+int run_trap(LabArguments& arguments) {
+  std::string problem;
+  TrapReport report;
+  ChosenImage image;
+  if (!image.choose(sensitive_guest(), &arguments.guest, &report.image, &problem) ||
+      !finish_guest(&arguments, &problem) ||
+      !compare_engines(arguments.guest.machine, arguments.seconds, &report, &problem)) {
+    return fail(problem);
+  }
+  return deliver_report(arguments, trap_as_text(report), trap_as_json(report),
+                        trap_as_html(report));
+}
+
 int run_matrix(const LabArguments& arguments) {
   const Matrix matrix = measure_matrix();
   return deliver_report(arguments, matrix_as_text(matrix), matrix_as_json(matrix),
@@ -59,11 +159,42 @@ void LabCommand::describe(CLI::App& app) {
   arguments.matrix = arguments.lab->add_subcommand(
       "matrix", "which instructions trap, which should: measured on this machine");
   add_output_options(*arguments.matrix, &arguments);
+  arguments.census = arguments.lab->add_subcommand(
+      "census", "count the sensitive instructions of a kernel image, and of a run");
+  arguments.census
+      ->add_option("IMAGE", arguments.guest.machine.boot.kernel_path, "ELF, bzImage or Multiboot")
+      ->required();
+  arguments.census
+      ->add_option("--run", arguments.run_seconds, "boot it, and count for so many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 86400.0));
+  add_guest(*arguments.census, &arguments);
+  add_output_options(*arguments.census, &arguments);
+  const auto add_run = [&](const char* name, const char* what) {
+    CLI::App* command = arguments.lab->add_subcommand(name, what);
+    command->add_option("IMAGE", arguments.guest.machine.boot.kernel_path,
+                        "bzImage or Multiboot (default: a guest that comes with ringshift)");
+    command->add_option("--seconds", arguments.seconds, "end a run then (default 10)")
+        ->check(CLI::Range(0.1, 86400.0));
+    add_guest(*command, &arguments);
+    add_output_options(*command, &arguments);
+    return command;
+  };
+  arguments.three =
+      add_run("three", "equivalence, resource control and efficiency of a run, as numbers");
+  arguments.three
+      ->add_option("--every", arguments.ram_every,
+                   "compare RAM every so many instructions (default 5000000)")
+      ->type_name("N");
+  arguments.trap = add_run("trap", "one guest interpreted, trapped and emulated, and translated");
 }
 
 int LabCommand::run() {
   if (arguments_->matrix->parsed()) return run_matrix(*arguments_);
-  return fail("lab needs a part: matrix (see ringshift lab --help)");
+  if (arguments_->census->parsed()) return run_census(*arguments_);
+  if (arguments_->three->parsed()) return run_three(*arguments_);
+  if (arguments_->trap->parsed()) return run_trap(*arguments_);
+  return fail("lab needs a part: matrix, census, trap or three (see ringshift lab --help)");
 }
 
 }  // namespace ringshift::lab

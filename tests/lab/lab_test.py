@@ -55,6 +55,12 @@ class Lab:
                f"lab {' '.join(map(str, words))}: exit code {done.returncode}: {done.stderr}")
         return done
 
+    def assemble(self, source):
+        image = self.folder / (source + ".bin")
+        subprocess.run(["nasm", "-f", "bin", "-Werror", "-o", str(image),
+                        str(pathlib.Path(__file__).parent / (source + ".asm"))], check=True)
+        return image
+
     def refused(self, *words):
         done = self.run(*words, code=2)
         expect(done.stdout == "" and done.stderr.startswith("ringshift: ") and
@@ -95,6 +101,38 @@ def test_matrix(lab):
         expect(rows[name]["verdict"] == "innocuous", f"{name}: {rows[name]['verdict']}")
     violating = sum(row["verdict"] == "VIOLATES" for row in rows.values())
     expect(f"{violating} of {len(rows)} instructions" in text, "the conclusion does not count")
+
+
+def test_census(lab):
+    image = lab.assemble("counted")
+    _, page = lab.page("census", image, "--run", 20)
+    census = json.loads(lab.run("census", image, "--run", 20, "--json").stdout)
+    rows = {row["name"]: row for row in census["instructions"]}
+    expect(census["kind"] == "Multiboot, flat", census["kind"])
+    for name, linear, reached, executed, treatment in (
+            ("PUSHFD", 1, 1, 1000, "inline"), ("POPFD", 1, 1, 1000, "inline"),
+            ("MOV r, Sreg", 1, 1, 1000, "inline"), ("CLI", 1, 1, 1, "inline"),
+            ("SMSW", 1, 1, 1, "interpret"), ("OUT", 1, 1, 1, "interpret"),
+            ("SGDT", 2, 2, 0, "interpret"), ("STR", 1, 1, 0, "interpret")):
+        row = rows[name]
+        expect(row["linear"] >= linear and row["reached"] == reached and
+               row["executed"] == executed and row["treatment"] == treatment, f"{name}: {row}")
+        expect((row["cycles"] > 0) == (executed > 0), f"{name}: {row['cycles']} cycles")
+        expect(name in page.text, f"{name} is not on the page")
+    expect(census["run"]["end"] == "the guest ended the run", census["run"]["end"])
+    static = json.loads(lab.run("census", image, "--json").stdout)
+    expect("run" not in static and all(row["executed"] == 0 for row in static["instructions"]),
+           "executions without a run")
+    expect("cannot be opened" in lab.refused("census", "/nonexistent"), "a missing file")
+    noise = lab.folder / "noise"
+    noise.write_bytes(b"no image " * 5000)
+    expect("is neither ELF" in lab.refused("census", noise), "not an image")
+    expect("64-bit ELF" in lab.refused("census", lab.ringshift), "a 64-bit program")
+    for end in (4, 52, 60, 200):
+        broken = lab.folder / "broken"
+        broken.write_bytes((b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\0\x03\0" +
+                            b"\xff" * 400)[:end])
+        lab.refused("census", broken)
 
 
 def test_usage(lab):

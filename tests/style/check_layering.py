@@ -28,31 +28,31 @@ INCLUDE_HOMES = (
                             "translator/stubs*", "translator/host_registers.h")),
     ("host signals", r"(sys/)?ucontext\.h$",
      ("monitor/host_signals.*", "monitor/host_probes.cpp", "monitor/direct_*",
-      "monitor/lab/silicon.cpp")),
+      "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("terminals", r"termios\.h$", ("devices/host_console.cpp",)),
     ("host mappings", r"sys/mman\.h$",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
       "shadowmmu/guest_memory.cpp", "monitor/host_probes.cpp", "monitor/direct_*",
-      "monitor/lab/silicon.cpp")),
+      "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
 )
 
 # (facility, pattern of a call or name in code, its only homes)
 CODE_HOMES = (
     ("host signals", r"\b(sigaction|sigaltstack|ucontext_t|mcontext_t|signal\s*\()",
      ("monitor/host_signals.*", "monitor/host_probes.cpp", "monitor/direct_*",
-      "monitor/lab/silicon.cpp")),
+      "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("host mappings", r"\b(mmap|mprotect|munmap|mremap|madvise|memfd_create)\s*\(",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
       "shadowmmu/guest_memory.cpp", "monitor/host_probes.cpp", "monitor/direct_*",
-      "monitor/lab/silicon.cpp")),
+      "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("host clocks and timers",
      r"\b(clock_gettime|clock_nanosleep|gettimeofday|nanosleep|timer_create|timer_settime"
      r"|timerfd_create|setitimer|steady_clock|system_clock|high_resolution_clock)\b",
-     ("monitor/host_clock.cpp",)),
+     ("monitor/host_clock.cpp", "monitor/lab/tracee.cpp")),
     ("host segments", r"\b(arch_prctl|modify_ldt|SYS_arch_prctl|SYS_modify_ldt|_writegsbase_u64"
      r"|_writefsbase_u64)\b",
      ("monitor/host_segments.cpp", "monitor/host_probes.cpp", "monitor/direct_*",
-      "monitor/lab/silicon.cpp")),
+      "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("terminals", r"\b(tcsetattr|tcgetattr|cfmakeraw)\b", ("devices/host_console.cpp",)),
     ("disk image files", r"\b(pread|pwrite|pread64|pwrite64|fsync|fdatasync)\s*\(",
      ("devices/host_disk.cpp", "monitor/boot_image.cpp")),

@@ -1,0 +1,57 @@
+// Census: how many sensitive instructions a kernel image has, how many are reached, and, after a
+// run, how often each executed and what it cost.
+// Owns: nothing; values. Called by: lab command. Treatments are the translator's own decisions.
+// See docs/lab.md.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "monitor/lab/census_image.h"
+#include "monitor/lab/sensitive.h"
+#include "monitor/options.h"
+#include "translator/translation_unit.h"
+
+namespace ringshift::lab {
+
+struct CensusRow {
+  Concern concern = Concern::None;
+  Treatment treatment = Treatment::Interpret;
+  uint64_t linear = 0;
+  uint64_t reached = 0;
+  uint64_t executed = 0;
+  uint64_t cycles = 0;  // of the interpreter, all executions
+};
+
+struct CensusRun {
+  bool done = false;
+  double seconds = 0;
+  uint64_t cycles = 0;  // of the whole run
+  uint64_t other_interpreted = 0;
+  std::string end;  // how it ended
+};
+
+struct Census {
+  std::string path, kind, remark;
+  uint64_t linear_instructions = 0;
+  uint64_t linear_bytes = 0;
+  uint64_t undecodable = 0;
+  uint64_t reached_instructions = 0;
+  std::map<std::string, CensusRow> rows;
+  CensusRun run;
+};
+
+// Decodes everything from each range's start on, one instruction after the other.
+void census_linear(const CensusImage& image, Census* census);
+// Follows direct branches and fall-through from `entry`.
+void census_reached(CensusImage& image, uint32_t entry, Census* census);
+// Boots the machine and counts for `seconds`, or until the guest ends. False with one line.
+[[nodiscard]] bool census_run(const MachineConfig& config, double seconds, Census* census,
+                              std::string* error);
+
+[[nodiscard]] std::string census_as_text(const Census& census);
+[[nodiscard]] std::string census_as_json(const Census& census);
+[[nodiscard]] std::string census_as_html(const Census& census);
+
+}  // namespace ringshift::lab

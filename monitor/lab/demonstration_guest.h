@@ -1,0 +1,32 @@
+// Demonstration guests: small kernels of ours that the installed program carries with it.
+// Owns: their bytes, Multiboot images that load at 1 MiB. `sensitive` asks the questions of the
+// matrix and prints each answer as "name=value"; `paging` makes every kind of page fault.
+// Called by: lab commands. See docs/lab.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace ringshift::lab {
+
+[[nodiscard]] std::span<const uint8_t> sensitive_guest();
+[[nodiscard]] std::span<const uint8_t> paging_guest();
+
+// An image as a file that the boot loader can open, for as long as this lives.
+class ImageFile {
+ public:
+  // Null with one line in *error.
+  static std::unique_ptr<ImageFile> create(std::span<const uint8_t> image, std::string* error);
+  ~ImageFile();
+  ImageFile(const ImageFile&) = delete;
+  ImageFile& operator=(const ImageFile&) = delete;
+  [[nodiscard]] std::string path() const;
+
+ private:
+  explicit ImageFile(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
+}  // namespace ringshift::lab

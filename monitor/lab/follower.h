@@ -1,0 +1,149 @@
+// Follower: the same guest in the interpreter alone, fed with what another machine has read from
+// its devices and clock, so that both can be compared at instruction boundaries. Owns: RAM of its
+// own, a copy of the leader's state, the queue of inputs. Does not own: devices. Called by:
+// lockstep. What cannot be followed says so; it is never guessed. See docs/lab.md.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "devices/bus.h"
+#include "monitor/cpu_context.h"
+#include "monitor/event_delivery.h"
+#include "monitor/interpreter.h"
+#include "monitor/machine.h"
+#include "monitor/physical_memory.h"
+#include "translator/fpu_unit.h"
+#include "translator/translation_unit.h"
+
+namespace ringshift::lab {
+
+enum class InputSource : uint8_t { Port, Memory, Clock };
+
+struct Input {
+  InputSource source = InputSource::Port;
+  bool is_write = false;
+  uint64_t address = 0;
+  uint64_t value = 0;
+};
+
+// Notes what the leader's processor exchanges with the world.
+class Recorder {
+ public:
+  void attach(Machine* leader);
+  [[nodiscard]] std::deque<Input>& inputs() { return inputs_; }
+  [[nodiscard]] uint64_t port_accesses() const { return ports_.count(); }
+
+ private:
+  class Tap final : public BusTap {
+   public:
+    Tap(InputSource source, std::deque<Input>& out) : source_(source), out_(out) {}
+    void on_read(uint64_t address, AccessWidth, uint64_t value) override {
+      ++count_;
+      out_.push_back({source_, false, address, value});
+    }
+    void on_write(uint64_t address, AccessWidth, uint64_t value) override {
+      ++count_;
+      out_.push_back({source_, true, address, value});
+    }
+    [[nodiscard]] uint64_t count() const { return count_; }
+
+   private:
+    InputSource source_;
+    std::deque<Input>& out_;
+    uint64_t count_ = 0;
+  };
+  std::deque<Input> inputs_;
+  Tap ports_{InputSource::Port, inputs_};
+  Tap memory_{InputSource::Memory, inputs_};
+  Tap clock_{InputSource::Clock, inputs_};
+};
+
+// One guest instruction, as the follower is about to execute it.
+struct FollowedInstruction {
+  std::array<uint8_t, kMaxInstructionBytes> bytes{};
+  uint8_t length = 0;  // 0: not decodable as 32-bit code
+  Treatment treatment = Treatment::Interpret;
+  bool is_sensitive = false;
+  std::string name;  // of a sensitive or privileged one
+  uint32_t flags_written = 0;
+  uint32_t flags_undefined = 0;
+  // FXSAVE, FNSAVE, FNSTENV: the operand, and how much of it may hold instruction pointers.
+  uint32_t fpu_header_bytes = 0;
+  int8_t base = -1, index = -1;  // general registers; -1: none
+  uint8_t scale = 0;
+  uint32_t displacement = 0;
+  SegmentRegister segment = SegmentRegister::Ds;
+};
+
+class Follower final : private PortDevice, private TimeStampCounter, private CoherenceObserver {
+ public:
+  // Begins where the leader is. Null with one line in *error.
+  static std::unique_ptr<Follower> create(Machine& leader, std::deque<Input>& inputs,
+                                          std::string* error);
+
+  // One instruction and the delivery of what it raises. False: problem().
+  [[nodiscard]] bool step();
+  void deliver_event(const Event& event);
+  // What step() would execute; null where code is not 32-bit protected mode.
+  [[nodiscard]] const FollowedInstruction* next();
+
+  [[nodiscard]] GuestState& state() { return storage_->frame().state; }
+  [[nodiscard]] GuestMemory& ram() { return *memory_; }
+  [[nodiscard]] LinearMemory& linear() { return *linear_; }
+  // Of an instruction that has been executed there.
+  [[nodiscard]] std::span<const uint8_t> bytes_at(uint32_t linear) const;
+  // Guest-physical words that hold what processors may choose (FPU instruction pointers).
+  [[nodiscard]] bool is_open(uint64_t word) const { return open_words_.contains(word); }
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+  // Arithmetic flags that the manual leaves undefined after what has been executed.
+  [[nodiscard]] uint32_t undefined_flags() const { return undefined_flags_; }
+
+ private:
+  explicit Follower(std::deque<Input>& inputs) : inputs_(inputs) {}
+  [[nodiscard]] uint64_t take(InputSource source, bool is_write, uint64_t address, uint64_t value);
+  void learn(std::span<const uint8_t> code, FollowedInstruction* out) const;
+  void note_fpu_image(const FollowedInstruction& instruction);
+
+  [[nodiscard]] uint32_t read(uint16_t offset, AccessWidth width) override;
+  void write(uint16_t offset, AccessWidth width, uint32_t value) override;
+  [[nodiscard]] uint64_t read() override { return take(InputSource::Clock, false, 0, 0); }
+  void on_cr3_loaded() override {}
+  void on_page_invalidated(GuestVirtual) override {}
+  void on_paging_mode_changed() override {}
+
+  // Device memory is found again by the range it lies in.
+  class Range final : public MemoryDevice {
+   public:
+    Range(Follower& follower, uint64_t first) : follower_(follower), first_(first) {}
+    [[nodiscard]] uint32_t read(uint64_t offset, AccessWidth width) override;
+    void write(uint64_t offset, AccessWidth width, uint32_t value) override;
+
+   private:
+    Follower& follower_;
+    uint64_t first_;
+  };
+
+  std::deque<Input>& inputs_;
+  std::unique_ptr<GuestMemory> memory_;
+  PortBus ports_;
+  MemoryBus memory_bus_;
+  std::vector<std::unique_ptr<Range>> ranges_;
+  std::unique_ptr<FrameStorage> storage_;
+  std::unique_ptr<PhysicalMemory> physical_;
+  std::unique_ptr<LinearMemory> linear_;
+  std::unique_ptr<CpuContext> cpu_;
+  std::unique_ptr<FpuUnit> fpu_;
+  std::unique_ptr<Interpreter> interpreter_;
+  std::unordered_map<uint32_t, FollowedInstruction> known_;
+  uint32_t undefined_flags_ = 0;
+  std::unordered_set<uint64_t> open_words_;
+  std::string problem_;
+};
+
+}  // namespace ringshift::lab

@@ -1,0 +1,36 @@
+// Three: Popek and Goldberg's three properties as numbers on one run: equivalence, resource
+// control, efficiency.
+// Owns: nothing; values. Called by: lab command. See docs/lab.md.
+// Equivalence is measured by Lockstep, control by what was refused and by the host's own map of us.
+#pragma once
+
+#include <string>
+
+#include "monitor/lab/lockstep.h"
+#include "monitor/machine.h"
+
+namespace ringshift::lab {
+
+// The translated guest's windows as the host's kernel sees them (/proc/self/maps).
+struct WindowAudit {
+  uint64_t guest_ram_mappings = 0;
+  uint64_t other_mappings = 0;  // readable, writable or executable, and not guest RAM: none allowed
+  uint64_t executable = 0;      // guest bytes never run on the host: none allowed
+};
+
+struct ThreeReport {
+  std::string image, end;
+  Difference difference;
+  LockstepFigures figures;
+  WindowAudit audit;
+  uint64_t unclaimed_accesses = 0;  // ports and addresses nobody has
+  uint64_t port_accesses = 0;
+};
+
+[[nodiscard]] bool measure_three(const MachineConfig& config, double seconds, uint64_t ram_every,
+                                 ThreeReport* report, std::string* error);
+[[nodiscard]] std::string three_as_text(const ThreeReport& report);
+[[nodiscard]] std::string three_as_json(const ThreeReport& report);
+[[nodiscard]] std::string three_as_html(const ThreeReport& report);
+
+}  // namespace ringshift::lab

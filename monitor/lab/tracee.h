@@ -1,0 +1,61 @@
+// Tracee: a host process that holds guest pages at their linear addresses and runs guest code in
+// 32-bit compatibility mode, deprivileged, under ptrace.
+// Owns: the process. It has nothing but guest pages and one page with a system call instruction;
+// every system call of the guest's stops before it happens. Called by: deprivileged.
+// See docs/lab.md; Linux ptrace(2), PTRACE_SYSEMU.
+#pragma once
+
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace ringshift::lab {
+
+// Why the process stopped.
+enum class TraceStop : uint8_t {
+  PageFault,   // `address`; `present` if something is mapped there
+  Exception,   // #GP, #UD, #DE and the like
+  Stepped,     // one instruction, as asked for
+  Breakpoint,  // #BP or #DB: EIP is after the instruction
+  SystemCall,  // int 0x80, SYSENTER, SYSCALL: not made
+  Tick,        // the host's clock
+  Gone,        // the process has ended
+};
+
+class Tracee {
+ public:
+  // ram: the memfd of guest memory. Null with one line in *error.
+  static std::unique_ptr<Tracee> create(int ram, std::string* error);
+  ~Tracee();
+  Tracee(const Tracee&) = delete;
+  Tracee& operator=(const Tracee&) = delete;
+
+  // One guest page, or none at all any more. False: the host refuses.
+  [[nodiscard]] bool map(uint32_t linear, uint64_t ram_offset, bool writable);
+  [[nodiscard]] bool unmap_all();
+
+  // Runs from `registers` to the next stop; they are what the process has afterwards. One
+  // instruction only if `single`.
+  [[nodiscard]] TraceStop run(user_regs_struct* registers, user_fpregs_struct* fpu, bool single);
+  [[nodiscard]] uint64_t address() const { return address_; }
+  [[nodiscard]] bool present() const { return present_; }
+
+ private:
+  Tracee() = default;
+  [[nodiscard]] bool prepare(std::string* error);
+  [[nodiscard]] bool make_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                               uint64_t e, uint64_t f, int64_t* result);
+  [[nodiscard]] bool wait(int* status);
+  [[nodiscard]] TraceStop classify(int status);
+
+  pid_t process_ = -1;
+  int ram_ = -1;
+  user_regs_struct template_{};  // of the 64-bit code the process began with
+  uint64_t address_ = 0;
+  bool present_ = false;
+};
+
+}  // namespace ringshift::lab
