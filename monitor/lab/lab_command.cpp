@@ -9,6 +9,7 @@
 #include "monitor/lab/demonstration_guest.h"
 #include "monitor/lab/html.h"
 #include "monitor/lab/matrix_report.h"
+#include "monitor/lab/paging.h"
 #include "monitor/lab/three.h"
 #include "monitor/lab/trap.h"
 #include "monitor/options.h"
@@ -21,6 +22,7 @@ struct LabArguments {
   CLI::App* census = nullptr;
   CLI::App* three = nullptr;
   CLI::App* trap = nullptr;
+  CLI::App* paging = nullptr;
   RunOptions guest;
   double run_seconds = 0;
   double seconds = 10;
@@ -141,6 +143,19 @@ int run_trap(LabArguments& arguments) {
                         trap_as_html(report));
 }
 
+int run_paging(LabArguments& arguments) {
+  std::string problem;
+  PagingReport report;
+  ChosenImage image;
+  if (!image.choose(paging_guest(), &arguments.guest, &report.image, &problem) ||
+      !finish_guest(&arguments, &problem) ||
+      !watch_paging(arguments.guest.machine, arguments.seconds, &report, &problem)) {
+    return fail(problem);
+  }
+  return deliver_report(arguments, paging_as_text(report), paging_as_json(report),
+                        paging_as_html(report));
+}
+
 int run_matrix(const LabArguments& arguments) {
   const Matrix matrix = measure_matrix();
   return deliver_report(arguments, matrix_as_text(matrix), matrix_as_json(matrix),
@@ -187,6 +202,7 @@ void LabCommand::describe(CLI::App& app) {
                    "compare RAM every so many instructions (default 5000000)")
       ->type_name("N");
   arguments.trap = add_run("trap", "one guest interpreted, trapped and emulated, and translated");
+  arguments.paging = add_run("paging", "the shadow page tables of a small guest, fault by fault");
 }
 
 int LabCommand::run() {
@@ -194,7 +210,8 @@ int LabCommand::run() {
   if (arguments_->census->parsed()) return run_census(*arguments_);
   if (arguments_->three->parsed()) return run_three(*arguments_);
   if (arguments_->trap->parsed()) return run_trap(*arguments_);
-  return fail("lab needs a part: matrix, census, trap or three (see ringshift lab --help)");
+  if (arguments_->paging->parsed()) return run_paging(*arguments_);
+  return fail("lab needs a part: matrix, census, trap, three or paging (see ringshift lab --help)");
 }
 
 }  // namespace ringshift::lab

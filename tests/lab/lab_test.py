@@ -135,6 +135,110 @@ def test_census(lab):
         lab.refused("census", broken)
 
 
+def deprivileged_is_possible(lab):
+    return not json.loads(lab.run("trap", "--json").stdout)["not_run_deprivileged"]
+
+
+def test_trap(lab):
+    text, page = lab.page("trap")
+    report = json.loads(lab.run("trap", "--json").stdout)
+    answers = {answer["question"]: answer for answer in report["answers"]}
+    expect(len(answers) >= 14, f"only {len(answers)} answers")
+    for question, answer in answers.items():
+        expect(answer["interpret"] == answer["translate"], f"translate is wrong: {question}")
+        expect(question in text and question in page.text, f"{question} is missing")
+    for run in ("interpret", "translate"):
+        expect(report["runs"][run]["end"] == "ended the run with 0", report["runs"][run]["end"])
+    if report["not_run_deprivileged"]:
+        expect(report["not_run_deprivileged"] in text, "the refusal is not told")
+        return
+    expect(report["runs"]["trap"]["end"] == "ended the run with 0", report["runs"]["trap"]["end"])
+    for start, truth in (("POPF", "00000000"), ("PUSHF", "00000000"), ("PUSH CS", "00000008"),
+                         ("MOV r, SS", "00000010"), ("STR", "00000028"), ("LAR", "00c09300"),
+                         ("VERW", "00000001"), ("MOV GS", "0000600d")):
+        answer = next(answer for question, answer in answers.items() if question.startswith(start))
+        expect(answer["interpret"] == truth, f"{start} interpreted: {answer['interpret']}")
+        expect(answer["trap"] != truth, f"{start} is right under trap")
+    first = report["first_wrong"]
+    expect(first["found"] and 0 < first["right_for_instructions"] < 100 and first["what"],
+           f"the first wrong instruction: {first}")
+    expect(first["sensitive_instructions_there"], "no instruction is named")
+
+
+def test_trap_right(lab):
+    """A guest whose every sensitive instruction traps is right under trap, too."""
+    if not deprivileged_is_possible(lab):
+        return
+    image = lab.assemble("virtualizable")
+    report = json.loads(lab.run("trap", image, "--json").stdout)
+    expect(not report["first_wrong"]["found"], f"wrong: {report['first_wrong']}")
+    expect(report["first_wrong"]["right_for_instructions"] > 3000, "too few instructions in step")
+    for run in report["runs"].values():
+        expect(run["end"] == "ended the run with 9", f"{run['end']}")
+    expect(report["runs"]["trap"]["interpreted"] < 100, "most of it was interpreted")
+
+
+def test_three(lab):
+    text, page = lab.page("three")
+    report = json.loads(lab.run("three", "--json", "--every", 1000000).stdout)
+    same, control, speed = (report[key] for key in
+                            ("equivalence", "resource_control", "efficiency"))
+    expect(same["equal"], f"different: {same['difference']}")
+    expect(same["instructions"] > 1000000 and same["boundaries"] > 100, f"too little: {same}")
+    expect(same["ram_comparisons"] >= 10, f"RAM compared {same['ram_comparisons']} times")
+    expect(control["guest_ram_mappings"] > 0 and control["other_mappings"] == 0 and
+           control["executable_mappings"] == 0, f"mappings: {control}")
+    expect(control["port_accesses"] > 100, f"ports: {control}")
+    expect(speed["native_percent"] > 90 and speed["inline"] > 0, f"efficiency: {speed}")
+    treatments = sum(speed[name] for name in ("identical", "memory", "direct-branch",
+                                              "indirect-branch", "inline", "callout", "interpret"))
+    expect(treatments == same["instructions"], "treatments do not add up")
+    expect("equal at" in text and "equal at" in page.text, "not said")
+    expect("cannot be opened" in lab.refused("three", "/nonexistent"), "a missing file")
+
+
+def test_paging(lab):
+    text, page = lab.page("paging")
+    report = json.loads(lab.run("paging", "--json").stdout)
+    expect(report["end"] == "ended the run with 0", report["end"])
+
+    def events(kind, address=None):
+        return [event for event in report["events"] if event["kind"] == kind and
+                (address is None or event["address"] >> 12 == address >> 12)]
+
+    expect(len(events("true fault", 0x800000)) == 2, "00800000 faults, and again after INVLPG")
+    expect(len(events("true fault", 0x801000)) == 1, "00801000 faults once")
+    hidden = events("hidden fault", 0x300000)
+    expect(len(hidden) >= 2 and not hidden[0]["write"] and not hidden[0]["writable"] and
+           hidden[1]["write"] and hidden[1]["writable"], f"read-only, then writable: {hidden}")
+    expect(events("trace fault", 0x310000) and events("code changed"), "the store into code")
+    expect(len(events("INVLPG")) == 1 and len(events("flush")) >= 1, "flushes")
+    expect(0x310000 in report["traced"], "code is watched")
+    tables = {(run["linear"], run["physical"]) for run in report["guest_tables"]}
+    expect((0x800000, 0x400000) in tables, f"the guest's tables: {tables}")
+    for run in report["shadow"]:
+        expect(any(table["linear"] <= run["linear"] and
+                   run["linear"] + run["pages"] * 4096 <= table["linear"] + table["pages"] * 4096
+                   and run["physical"] - run["linear"] == table["physical"] - table["linear"]
+                   for table in merged(report["guest_tables"])),
+               f"the shadow grants what the guest's tables do not: {run}")
+    for word in ("hidden fault", "true fault", "trace fault"):
+        expect(word in text and word in page.text, f"{word} is missing")
+
+
+def merged(runs):
+    """Runs that differ in rights only, joined."""
+    out = []
+    for run in runs:
+        last = out[-1] if out else None
+        if last and last["linear"] + last["pages"] * 4096 == run["linear"] and \
+                last["physical"] + last["pages"] * 4096 == run["physical"]:
+            last["pages"] += run["pages"]
+        else:
+            out.append(dict(run))
+    return out
+
+
 def test_usage(lab):
     expect("needs a part" in lab.refused(), "no part")
     lab.refused("alchemy")
