@@ -1,5 +1,6 @@
 #include "monitor/lab/paging.h"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -80,7 +81,7 @@ class PagingWatch final : public ExecutionObserver {
   }
   void after_interpreted(const GuestState& state) override {
     if (counters().tlb_invlpg != invalidations_) {
-      add(PagingEventKind::Invalidate, state.reg(Gpr::Eax), false);
+      add(PagingEventKind::Invalidate, vanished_page(), false);
     } else if (counters().tlb_flushes != flushes_) {
       add(PagingEventKind::Flush, state.cr3, false);
     }
@@ -93,6 +94,13 @@ class PagingWatch final : public ExecutionObserver {
   void on_guest_fault(const GuestFault& fault, const GuestState& state) override {
     if (fault.vector != Vector::PageFault) return;
     eip_ = state.eip;
+    // What the window could not serve turns out to be the guest's own fault: one event.
+    if (!report_->events.empty()) {
+      const PagingEvent& last = report_->events.back();
+      const bool same =
+          last.kind == PagingEventKind::Trace && last.eip == eip_ && last.address == fault.cr2;
+      if (same) report_->events.pop_back();
+    }
     add(PagingEventKind::TrueFault, fault.cr2, (fault.error_code & kPageFaultWrite) != 0);
   }
   void on_host_fault(FaultKind kind, GuestVirtual address, bool is_write,
@@ -103,19 +111,26 @@ class PagingWatch final : public ExecutionObserver {
     add(kind == FaultKind::Hidden ? PagingEventKind::Hidden : PagingEventKind::Trace,
         address.value(), is_write);
   }
-  // The shadow after the last event.
-  void finish() {
-    if (!report_->events.empty()) report_->events.back().shadow = shadow_now(*machine_);
-  }
 
  private:
+  // What INVLPG has taken away, from the host's map before and after; zero if nothing.
+  [[nodiscard]] uint32_t vanished_page() const {
+    if (report_->events.empty()) return 0;
+    const std::vector<PageRun> now = shadow_now(*machine_);
+    for (const PageRun& run : report_->events.back().shadow) {
+      const bool stays = std::any_of(now.begin(), now.end(), [&](const PageRun& other) {
+        return run.linear >= other.linear && (run.linear - other.linear) / kPageSize < other.pages;
+      });
+      if (!stays) return run.linear;
+    }
+    return 0;
+  }
   void add(PagingEventKind kind, uint32_t address, bool is_write) {
-    finish();
     if (report_->events.size() == kMostEvents) {
       ++report_->events_left_out;
       return;
     }
-    report_->events.push_back({kind, eip_, address, is_write, {}});
+    report_->events.push_back({kind, eip_, address, is_write, shadow_now(*machine_)});
   }
   void stop_when_due() {
     if (static_cast<double>(HostClock::monotonic() - started_) / 1e9 >= seconds_) {
@@ -161,7 +176,6 @@ bool watch_paging(const MachineConfig& config, double seconds, PagingReport* rep
   if (machine == nullptr) return false;
   watch.watch(machine.get());
   report->end = end_of(machine->run());
-  watch.finish();
   report->guest = guest_tables(*machine);
   report->shadow = shadow_now(*machine);
   for (uint64_t at = 0; at < machine->memory().size(); at += kPageSize) {

@@ -38,7 +38,7 @@ struct PagingEvent {
   uint32_t eip = 0;
   uint32_t address = 0;
   bool is_write = false;
-  std::vector<PageRun> shadow;  // just before the next event
+  std::vector<PageRun> shadow;  // after it
 };
 
 struct PagingReport {

@@ -112,8 +112,8 @@ def test_census(lab):
     for name, linear, reached, executed, treatment in (
             ("PUSHFD", 1, 1, 1000, "inline"), ("POPFD", 1, 1, 1000, "inline"),
             ("MOV r, Sreg", 1, 1, 1000, "inline"), ("CLI", 1, 1, 1, "inline"),
-            ("SMSW", 1, 1, 1, "interpret"), ("OUT", 1, 1, 1, "interpret"),
-            ("SGDT", 2, 2, 0, "interpret"), ("STR", 1, 1, 0, "interpret")):
+            ("SMSW", 1, 1, 1, "callout"), ("OUT", 1, 1, 1, "callout"),
+            ("SGDT", 2, 2, 0, "callout"), ("STR", 1, 1, 0, "callout")):
         row = rows[name]
         expect(row["linear"] >= linear and row["reached"] == reached and
                row["executed"] == executed and row["treatment"] == treatment, f"{name}: {row}")
@@ -185,7 +185,7 @@ def test_three(lab):
                             ("equivalence", "resource_control", "efficiency"))
     expect(same["equal"], f"different: {same['difference']}")
     expect(same["instructions"] > 1000000 and same["boundaries"] > 100, f"too little: {same}")
-    expect(same["ram_comparisons"] >= 10, f"RAM compared {same['ram_comparisons']} times")
+    expect(same["ram_comparisons"] >= 2, f"RAM compared {same['ram_comparisons']} times")
     expect(control["guest_ram_mappings"] > 0 and control["other_mappings"] == 0 and
            control["executable_mappings"] == 0, f"mappings: {control}")
     expect(control["port_accesses"] > 100, f"ports: {control}")
@@ -207,12 +207,13 @@ def test_paging(lab):
                 (address is None or event["address"] >> 12 == address >> 12)]
 
     expect(len(events("true fault", 0x800000)) == 2, "00800000 faults, and again after INVLPG")
+    expect(not events("trace fault", 0x800000), "a true fault is no trace fault")
     expect(len(events("true fault", 0x801000)) == 1, "00801000 faults once")
     hidden = events("hidden fault", 0x300000)
     expect(len(hidden) >= 2 and not hidden[0]["write"] and not hidden[0]["writable"] and
            hidden[1]["write"] and hidden[1]["writable"], f"read-only, then writable: {hidden}")
     expect(events("trace fault", 0x310000) and events("code changed"), "the store into code")
-    expect(len(events("INVLPG")) == 1 and len(events("flush")) >= 1, "flushes")
+    expect(len(events("INVLPG", 0x800000)) == 1 and len(events("flush")) >= 1, "flushes")
     expect(0x310000 in report["traced"], "code is watched")
     tables = {(run["linear"], run["physical"]) for run in report["guest_tables"]}
     expect((0x800000, 0x400000) in tables, f"the guest's tables: {tables}")
