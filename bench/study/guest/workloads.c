@@ -89,7 +89,7 @@ static void touch_pages(volatile char* memory, uint32_t pages) {
 
 /* A byte goes round a ring of processes; each writes to `pages` pages of its own at its turn. */
 static uint32_t ring(uint32_t processes, uint32_t turns, uint32_t pages) {
-  int (*pipes)[2] = calloc(processes, sizeof *pipes);
+  int(*pipes)[2] = calloc(processes, sizeof *pipes);
   pid_t* children = calloc(processes, sizeof *children);
   for (uint32_t i = 0; i < processes; ++i)
     if (pipe(pipes[i]) != 0) fail("pipe");
@@ -137,8 +137,8 @@ static uint32_t run_mmap(uint32_t turns) {
 
 /* The first touch of TURNS pages, all of them there at once. */
 static uint32_t run_touch(uint32_t turns) {
-  char* memory = mmap(NULL, (size_t)turns * kPage, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char* memory =
+      mmap(NULL, (size_t)turns * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) fail("mmap");
   touch_pages(memory, turns);
   munmap(memory, (size_t)turns * kPage);
@@ -297,14 +297,22 @@ struct workload {
 };
 
 static const struct workload workloads[] = {
-  {"getpid", run_getpid, 1},       {"fork", run_fork, 1},
-  {"command", run_command, 1},     {"pipe", run_pipe, 1},
-  {"switch", run_switch, kSwitchers}, {"mmap", run_mmap, kPagesMapped},
-  {"touch", run_touch, 1},         {"files", run_files, kFiles},
-  {"integer", run_integer, 1},     {"branches", run_branches, 1},
-  {"calls", run_calls, 1},         {"chase", run_chase, 1 << 18},
-  {"x87", run_x87, 1},             {"sse", run_sse, 1},
-  {"processes", run_processes, 1}, {"counter", run_counter, 1},
+    {"getpid", run_getpid, 1},
+    {"fork", run_fork, 1},
+    {"command", run_command, 1},
+    {"pipe", run_pipe, 1},
+    {"switch", run_switch, kSwitchers},
+    {"mmap", run_mmap, kPagesMapped},
+    {"touch", run_touch, 1},
+    {"files", run_files, kFiles},
+    {"integer", run_integer, 1},
+    {"branches", run_branches, 1},
+    {"calls", run_calls, 1},
+    {"chase", run_chase, 1 << 18},
+    {"x87", run_x87, 1},
+    {"sse", run_sse, 1},
+    {"processes", run_processes, 1},
+    {"counter", run_counter, 1},
 };
 
 static void report(const struct workload* chosen, uint32_t turns) {
