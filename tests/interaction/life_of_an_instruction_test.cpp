@@ -257,6 +257,17 @@ TEST_F(LifeOfAnInstruction, OrElseTheStoreGoesToAWatchedPageAndDropsTheFragment)
   coherence_->verify_invariants();
 }
 
+TEST_F(LifeOfAnInstruction, OrElseTheSiteIsSoftUntilAllCodeIsTranslatedAnew) {
+  const GuestPhysical site(kCodePhysical);
+  EXPECT_FALSE(coherence_->note_site_fault(site, Privilege::Supervisor));
+  EXPECT_TRUE(coherence_->note_site_fault(site, Privilege::Supervisor));
+  EXPECT_TRUE(coherence_->is_soft(site));
+  EXPECT_FALSE(coherence_->note_site_fault(site, Privilege::Supervisor));
+  translator_->cache().drop_all(safe());
+  EXPECT_FALSE(coherence_->is_soft(site));
+  EXPECT_FALSE(coherence_->note_site_fault(site, Privilege::Supervisor));
+}
+
 TEST_F(LifeOfAnInstruction, AgainTheBranchIsLinkedAndNothingComesBackBeforeTheHalt) {
   const Exit unlinked = run_until_stored();
   ASSERT_EQ(unlinked.reason, ExitReason::Unlinked);
