@@ -129,6 +129,33 @@ bool parse_keys(const std::string& text, std::vector<KeyStep>* steps, std::strin
   return true;
 }
 
+std::vector<uint8_t> codes_of_terminal_key(std::span<const uint8_t> bytes, size_t* used) {
+  // What the usual terminals send for the keys that are no characters.
+  static constexpr struct {
+    std::string_view sequence, name;
+  } kSequences[] = {
+      {"\x1b[A", "up"},        {"\x1b[B", "down"},    {"\x1b[C", "right"},   {"\x1b[D", "left"},
+      {"\x1b[H", "home"},      {"\x1b[F", "end"},     {"\x1b[3~", "delete"}, {"\x1b[5~", "pageup"},
+      {"\x1b[6~", "pagedown"}, {"\x1bOP", "f1"},      {"\x1bOQ", "f2"},      {"\x1bOR", "f3"},
+      {"\x1bOS", "f4"},        {"\x1b[15~", "f5"},    {"\x1b[17~", "f6"},    {"\x1b[18~", "f7"},
+      {"\x1b[19~", "f8"},      {"\x1b[20~", "f9"},    {"\x1b[21~", "f10"},   {"\x1b[23~", "f11"},
+      {"\x1b[24~", "f12"},     {"\x1b", "esc"},       {"\r", "enter"},       {"\n", "enter"},
+      {"\t", "tab"},           {"\x7f", "backspace"}, {"\b", "backspace"},
+  };
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  for (const auto& row : kSequences) {
+    if (text.substr(0, row.sequence.size()) != row.sequence) continue;
+    *used = row.sequence.size();
+    return named_step(row.name)->codes;
+  }
+  *used = 1;
+  const uint8_t byte = bytes[0];
+  const std::optional<KeyStep> step =
+      byte >= 1 && byte <= 26 ? character_step(static_cast<char>('a' + byte - 1), kControl)
+                              : character_step(static_cast<char>(byte), 0);
+  return step ? step->codes : std::vector<uint8_t>();
+}
+
 KeyboardScript::KeyboardScript(VirtualClock& clock, I8042& keyboard,
                                std::function<std::string()> screen, std::vector<KeyStep> steps)
     : clock_(clock),

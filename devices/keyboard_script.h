@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,11 @@ struct KeyStep {
 // <wait:SECONDS>; <until:TEXT>. A newline is <enter>.
 [[nodiscard]] bool parse_keys(const std::string& text, std::vector<KeyStep>* steps,
                               std::string* problem);
+
+// The key at the front of what a terminal sent, as scan codes (none: it has no key here), and how
+// many bytes it took: at least one. Pre: bytes is not empty.
+[[nodiscard]] std::vector<uint8_t> codes_of_terminal_key(std::span<const uint8_t> bytes,
+                                                         size_t* used);
 
 class KeyboardScript {
  public:

@@ -64,6 +64,8 @@ void Coherence::attach(Gate* gate, TranslationCache* cache, CodeArena* arena) {
 void Coherence::on_write(GuestPhysical address, uint32_t length) {
   if (!traces_.is_traced(GuestPhysicalPage::of(address))) return;
   counters().trace_writes_code++;
+  // Data beside code: stacks and variables of programs that were never meant to be paged.
+  if (!cache_->may_hold_code(address, length)) return;
   has_pending_work_ = true;
   if (!pending_writes_.empty()) {
     PendingWrite& last = pending_writes_.back();
@@ -74,7 +76,19 @@ void Coherence::on_write(GuestPhysical address, uint32_t length) {
       return;
     }
   }
+  if (pending_writes_.size() >= most_pending_writes_) merge_pending_writes();
   pending_writes_.push_back({address, length});
+}
+
+// Interpreted code may write for long before the next safe point that applies: then whole pages.
+void Coherence::merge_pending_writes() {
+  std::unordered_set<GuestPhysicalPage> pages;
+  for (const PendingWrite& write : pending_writes_)
+    pages.insert(GuestPhysicalPage::of(write.address));
+  pending_writes_.clear();
+  for (const GuestPhysicalPage page : pages) pending_writes_.push_back({page.address(), kPageSize});
+  // More pages than entries: they are as few as the guest has pages of code.
+  most_pending_writes_ = std::max(kMostPendingWrites, 2 * pending_writes_.size());
 }
 
 void Coherence::flush_soft_tlbs() {

@@ -134,6 +134,7 @@ class Coherence final : public WriteObserver,
   void forget_code_page(CodeView& view, GuestVirtualPage page, GuestPhysicalPage was);
   void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page, Privilege privilege);
+  void merge_pending_writes();
   void flush_soft_tlbs();
   void begin_flush();
   void forget_all_mappings();
@@ -193,6 +194,8 @@ class Coherence final : public WriteObserver,
   std::unordered_set<GuestPhysical> soft_sites_;
   std::unordered_map<GuestPhysical, uint32_t> site_faults_;
   std::vector<PendingWrite> pending_writes_;
+  static constexpr size_t kMostPendingWrites = 4096;
+  size_t most_pending_writes_ = kMostPendingWrites;  // before they are merged
   std::vector<PendingRemap> pending_remaps_;
   bool pending_unlink_ = false;
   bool has_pending_work_ = false;

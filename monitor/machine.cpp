@@ -151,6 +151,41 @@ bool Machine::build_processor(std::string* error) {
   return deprivileged_ != nullptr;
 }
 
+std::unique_ptr<HostConsole> Machine::make_console() {
+  HostConsoleConfig console;
+  console.input = config_.raw_console ? 0 : -1;
+  console.notify = [this] { attention_.raise(); };
+  console.on_quit = [this] {
+    quit_.store(true);  // the vCPU may not exist yet
+    attention_.raise();
+  };
+  return std::make_unique<HostConsole>(std::move(console));
+}
+
+std::string Machine::text_page() const {
+  const bool graphics = (board_->vga().graphics(6) & 1) != 0;
+  if (!graphics && (pci_ == nullptr || !pci_->display().enabled()))
+    return board_->vga().dump_text();
+  const ScreenImage image = screen();
+  return "(graphics, " + std::to_string(image.width) + " x " + std::to_string(image.height) + ")\n";
+}
+
+void Machine::build_text_display() {
+  display_console_ = make_console();
+  TextDisplayConfig display;
+  display.page = [this] { return text_page(); };
+  display.print = [this](const std::string& text) {
+    for (const char c : text) display_console_->transmit(static_cast<uint8_t>(c));
+    display_console_->flush();
+  };
+  display.poll_keys = [this] {
+    display_console_->deliver_input(
+        [this](std::span<const uint8_t> bytes) { return text_display_->type(bytes); });
+  };
+  text_display_ = std::make_unique<TextDisplay>(*clock_, board_->vga(),
+                                                board_->keyboard_controller(), std::move(display));
+}
+
 bool Machine::build_console(std::string* error) {
   switch (config_.serial) {
     case SerialTarget::None:
@@ -160,14 +195,7 @@ bool Machine::build_console(std::string* error) {
       serial_ = FileSerial::create(config_.serial_path, error);
       return serial_ != nullptr;
     case SerialTarget::Console: {
-      HostConsoleConfig console;
-      console.input = config_.raw_console ? 0 : -1;
-      console.notify = [this] { attention_.raise(); };
-      console.on_quit = [this] {
-        quit_.store(true);  // the vCPU may not exist yet
-        attention_.raise();
-      };
-      auto made = std::make_unique<HostConsole>(std::move(console));
+      auto made = make_console();
       console_ = made.get();
       serial_ = std::move(made);
       break;
@@ -230,6 +258,7 @@ bool Machine::build_board(std::string* error) {
   keys_ = std::make_unique<KeyboardScript>(
       *clock_, board_->keyboard_controller(), [this] { return board_->vga().dump_text(); },
       config_.keys);
+  if (config_.text_display) build_text_display();
   return !has_pci() || build_pci(error);
 }
 
@@ -270,6 +299,8 @@ void Machine::print_state() const {
 
 Machine::~Machine() {
   // The console gives the terminal back while signals still find us; then nobody may.
+  text_display_.reset();
+  display_console_.reset();
   keys_.reset();
   pci_.reset();
   board_.reset();

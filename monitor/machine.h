@@ -15,6 +15,7 @@
 #include "devices/pc_board.h"
 #include "devices/pci_board.h"
 #include "devices/screen_image.h"
+#include "devices/text_display.h"
 #include "monitor/attention.h"
 #include "monitor/boot.h"
 #include "monitor/boot_firmware.h"
@@ -41,6 +42,7 @@ struct MachineConfig {
   BootRequest boot;  // ignored if there is firmware
   FirmwareRequest firmware;
   Media media;
+  bool text_display = false;  // the text screen on our terminal, in place of the serial port
   std::vector<KeyStep> keys;  // typed on the keyboard
   std::string firmware_log;   // a file for what the firmware prints for its developers; empty: none
   uint64_t memory_bytes = 128U << 20;
@@ -105,6 +107,9 @@ class Machine {
   [[nodiscard]] bool build_processor(std::string* error);
   [[nodiscard]] bool build_console(std::string* error);
   [[nodiscard]] bool build_board(std::string* error);
+  [[nodiscard]] std::unique_ptr<HostConsole> make_console();
+  void build_text_display();
+  [[nodiscard]] std::string text_page() const;
   [[nodiscard]] bool build_pci(std::string* error);
   [[nodiscard]] bool boot(std::string* error);
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
@@ -138,6 +143,8 @@ class Machine {
   std::unique_ptr<PcBoard> board_;
   std::unique_ptr<PciBoard> pci_;  // null: no PCI bus
   std::unique_ptr<KeyboardScript> keys_;
+  std::unique_ptr<HostConsole> display_console_;
+  std::unique_ptr<TextDisplay> text_display_;
   std::unique_ptr<Vcpu> vcpu_;
   uint8_t debug_exit_value_ = 0;
   std::atomic<bool> quit_{false};  // set by the console's reader thread

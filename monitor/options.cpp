@@ -121,6 +121,20 @@ bool apply_serial(const std::string& text, MachineConfig* machine, std::string* 
   return true;
 }
 
+// The terminal is the display's or the serial port's.
+bool apply_display(RunOptions* options, std::string* problem) {
+  if (options->display == "text") {
+    options->machine.text_display = true;
+    if (options->machine.serial == SerialTarget::Console) {
+      options->machine.serial = SerialTarget::None;
+    }
+  } else if (options->display != "none") {
+    *problem = "--display: '" + options->display + "' is none of none, text";
+    return false;
+  }
+  return true;
+}
+
 bool apply_memory(const std::string& text, MachineConfig* machine, std::string* problem) {
   const auto [key, value] = split(text);
   const std::string size = key == "size" ? value : text;
@@ -322,6 +336,12 @@ void add_firmware_options(CLI::App& command, RunOptions* options) {
       ->type_name("FILE")
       ->group("Reports");
   command
+      .add_option("--display", options->display,
+                  "none (default), or text: the text screen and the keyboard on this\n"
+                  "terminal, in place of the serial port")
+      ->type_name("NAME")
+      ->group("Devices");
+  command
       .add_option("--type", options->keys,
                   "press these keys: text, <enter>, <esc>, <up>, <f12>, <ctrl-x>...,\n"
                   "<wait:SECONDS>, <until:TEXT ON THE SCREEN>")
@@ -391,6 +411,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
   return apply_user(options->user, &options->machine.vcpu, problem) &&
          apply_memory(options->memory, &options->machine, problem) &&
          apply_serial(options->serial, &options->machine, problem) &&
+         apply_display(options, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
          apply_stats(options->stats_text, options, problem) &&

@@ -27,6 +27,7 @@ struct RunOptions {
   std::string serial = "console";
   std::string boot;
   std::string keys;
+  std::string display = "none";
   std::string screendump;  // a file for a picture of the screen at the end; empty: none
   std::string stats_text;
   std::string stats_path;  // empty: standard error

@@ -7,6 +7,18 @@
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
+namespace {
+
+// The 64-byte granules of a page that [first, first + length) touches, cut at the page's end.
+uint64_t granules_of(uint32_t first, uint32_t length) {
+  constexpr uint32_t kGranuleShift = 6;
+  if (length == 0) return 0;
+  const uint32_t last = std::min(first + length, kPageSize) - 1;
+  const uint64_t up_to_last = ~uint64_t{0} >> (63 - (last >> kGranuleShift));
+  return up_to_last & ~uint64_t{0} << (first >> kGranuleShift);
+}
+
+}  // namespace
 
 Fragment* TranslationCache::find(const TranslationKey& key) const {
   auto it = by_key_.find(key);
@@ -36,9 +48,11 @@ Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCo
   fragment.is_incomplete = unit.instructions.back().instruction.length == 0;
   fragment.pieces = std::vector<PageMember>(unit.pieces.size());
   for (size_t i = 0; i < unit.pieces.size(); ++i) {
-    PageMember& member = fragment.pieces[i];
-    member.fragment = &fragment;
-    member.piece = unit.pieces[i];
+    fragment.pieces[i].fragment = &fragment;
+    fragment.pieces[i].piece = unit.pieces[i];
+  }
+  note_granules(fragment);
+  for (PageMember& member : fragment.pieces) {
     by_page_[GuestPhysicalPage::of(member.piece.physical)].push_back(member);
   }
   by_key_.emplace(fragment.key, &fragment);
@@ -111,6 +125,23 @@ bool TranslationCache::has_code(GuestPhysicalPage page) const {
   return it != by_page_.end() && !it->second.empty();
 }
 
+// Before the fragment is entered in the lists of its pages: a page without any starts anew.
+void TranslationCache::note_granules(const Fragment& fragment) {
+  for (const PageMember& member : fragment.pieces) {
+    const GuestPhysicalPage page = GuestPhysicalPage::of(member.piece.physical);
+    if (!has_code(page)) granules_[page] = 0;
+  }
+  for (const PageMember& member : fragment.pieces) {
+    const GuestPhysical at = member.piece.physical;
+    granules_[GuestPhysicalPage::of(at)] |= granules_of(at.offset_in_page(), member.piece.length);
+  }
+}
+
+bool TranslationCache::may_hold_code(GuestPhysical address, uint32_t length) const {
+  const auto it = granules_.find(GuestPhysicalPage::of(address));
+  return it != granules_.end() && (it->second & granules_of(address.offset_in_page(), length)) != 0;
+}
+
 template <typename Predicate>
 uint32_t TranslationCache::drop_from_page(GuestPhysicalPage page, Predicate concerns,
                                           const SafePoint& safe) {
@@ -170,6 +201,7 @@ void TranslationCache::drop_all(const SafePoint&) {
   counters().cache_flushes++;
   by_key_.clear();
   by_page_.clear();
+  granules_.clear();
   fragments_.clear();
   links_.clear();
   ++epoch_;
@@ -181,7 +213,11 @@ void TranslationCache::verify_invariants() const {
     CHECK(fragment->key == key);
     CHECK(fragment_at(fragment->code.address) == fragment);
     CHECK(!fragment->pieces.empty());
-    for (const PageMember& member : fragment->pieces) CHECK(member.is_linked());
+    for (const PageMember& member : fragment->pieces) {
+      CHECK(member.is_linked());
+      const CodePiece& piece = member.piece;
+      CHECK(piece.length == 0 || may_hold_code(piece.physical, piece.length));
+    }
     for (uint32_t number : fragment->incoming) CHECK(links_[number].to == fragment);
     for (uint32_t i = 0; i < fragment->link_count; ++i) {
       CHECK(links_[fragment->first_link + i].from == fragment);

@@ -50,6 +50,9 @@ class TranslationCache {
   void unlink_all(const SafePoint&);
 
   [[nodiscard]] bool has_code(GuestPhysicalPage page) const;
+  // False if no fragment was made from a byte of the range, which lies in one page; true if one may
+  // have been: a page remembers in granules of 64 bytes, also of fragments that are gone.
+  [[nodiscard]] bool may_hold_code(GuestPhysical address, uint32_t length) const;
   // Drops every fragment made from a byte of [address, address+length). Returns how many.
   uint32_t drop_overlapping(GuestPhysical address, uint32_t length, const SafePoint&);
   // Drops the fragments of this view with code of this page that lay at this linear page (whose
@@ -88,6 +91,7 @@ class TranslationCache {
   };
   template <typename Predicate>
   uint32_t drop_from_page(GuestPhysicalPage page, Predicate concerns, const SafePoint& safe);
+  void note_granules(const Fragment& fragment);
   void patch(const Link& link, uint64_t destination);
   void undo(uint32_t number);
   void remove_incoming(Fragment& to, uint32_t number);
@@ -97,6 +101,7 @@ class TranslationCache {
   std::vector<std::unique_ptr<Fragment>> fragments_;  // by owner number minus one
   std::unordered_map<TranslationKey, Fragment*, KeyHash> by_key_;
   std::unordered_map<GuestPhysicalPage, PageMembers> by_page_;
+  std::unordered_map<GuestPhysicalPage, uint64_t> granules_;  // with code, a bit each
   std::vector<Link> links_;
   uint64_t epoch_ = 0;
 };

@@ -99,6 +99,7 @@ OPTIONS = {
     "disk that is a directory": ["--hda", "/"],
     "disk that is no file": ["--hda", "/dev/null,snapshot=on"],
     "CD-ROM that is not there": ["--cdrom", "/nonexistent/cd,snapshot=on"],
+    "display that is none": ["--display", "hologram"],
     "key that is none": ["--type", "<nokey>"],
     "boot order of nothing": ["--boot", "x"],
 }

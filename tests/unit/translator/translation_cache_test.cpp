@@ -56,6 +56,17 @@ TEST_F(Cache, AWriteBesideAFragmentDropsNothing) {
   EXPECT_EQ(cache().drop_overlapping(GuestPhysical(Machine::kCode + 0x100), 4, safe_), 0U);
 }
 
+TEST_F(Cache, RemembersWhichPiecesOfAPageHoldCode) {
+  run_loop();
+  EXPECT_TRUE(cache().may_hold_code(GuestPhysical(Machine::kCode), 1));
+  EXPECT_TRUE(cache().may_hold_code(GuestPhysical(Machine::kCode + 12), 1));
+  EXPECT_FALSE(cache().may_hold_code(GuestPhysical(Machine::kCode + 0x100), 4));
+  EXPECT_FALSE(cache().may_hold_code(GuestPhysical(Machine::kCode + kPageSize), 4));
+  EXPECT_TRUE(cache().may_hold_code(GuestPhysical(Machine::kCode), kPageSize));
+  cache().drop_all(safe_);
+  EXPECT_FALSE(cache().may_hold_code(GuestPhysical(Machine::kCode), kPageSize));
+}
+
 TEST_F(Cache, UnlinkedCodeStillRuns) {
   run_loop();
   cache().unlink_all(safe_);
