@@ -102,6 +102,7 @@ DirectCommand command_to_protect(GuestVirtualPage at, HostAccess access) {
 // ---- DirectProcess ----
 
 DirectProcess::~DirectProcess() {
+  if (is_reaped_) return;
   kill(id_, SIGKILL);
   int status = 0;
   while (waitpid(id_, &status, __WALL) == id_ && !WIFEXITED(status) && !WIFSIGNALED(status)) {
@@ -111,17 +112,20 @@ DirectProcess::~DirectProcess() {
 int DirectProcess::kick_signal() { return SIGUSR1; }
 
 // False: it is gone.
-bool DirectProcess::wait_for_stop(int* status) const {
+bool DirectProcess::wait_for_stop(int* status) {
   pid_t found = 0;
   do {
     found = waitpid(id_, status, __WALL);
   } while (found < 0 && errno == EINTR);
-  return found == id_ && WIFSTOPPED(*status);
+  if (found == id_ && WIFSTOPPED(*status)) return true;
+  is_reaped_ = true;
+  return false;
 }
 
 // Runs `commands` commands; on return *after is where the stub stopped, or where a new process
 // appeared. A kick may come at any time and is of no interest here.
-bool DirectProcess::run_stub(size_t commands, int* status, user_regs_struct* after) const {
+bool DirectProcess::run_stub(size_t commands, int* status, user_regs_struct* after) {
+  if (is_reaped_) return false;
   user_regs_struct registers = idle_;
   registers.rip = kDirectStubAddress;
   registers.rbx = kDirectCommandsAddress;
@@ -213,38 +217,47 @@ bool DirectProcess::store(const user_regs_struct& r, bool in_system_call, GuestS
   return true;
 }
 
-// EIP is behind an instruction that enters a handler: INT n, INT3, INTO, ICEBP, SYSCALL. Where it
-// began is in its last bytes.
-bool DirectProcess::step_back_over_interrupt(GuestState* state) const {
-  std::array<uint8_t, 2> last{};
-  iovec here{last.data(), last.size()};
-  iovec there{reinterpret_cast<void*>(static_cast<uintptr_t>(state->eip - 2U)), last.size()};
-  if (process_vm_readv(id_, &here, 1, &there, 1, 0) != static_cast<ssize_t>(last.size())) {
-    return false;
-  }
+// The byte at a linear address of the process; false: nothing readable is mapped there.
+bool DirectProcess::peek(uint32_t address, uint8_t* byte) const {
+  iovec here{byte, 1};
+  iovec there{reinterpret_cast<void*>(uintptr_t{address}), 1};
+  return process_vm_readv(id_, &here, 1, &there, 1, 0) == 1;
+}
+
+// EIP is behind INT 0x80 or SYSCALL, or behind INT3, INT 3 or ICEBP: back to where it began. False:
+// none of them is there.
+bool DirectProcess::step_back_over_system_call(GuestState* state) const {
   constexpr uint8_t kIntImmediate = 0xcd;
   constexpr uint8_t kTwoByteOpcode = 0x0f;
-  constexpr uint8_t kSyscall = 0x05;
-  constexpr uint8_t kInt3 = 0xcc;
-  constexpr uint8_t kInto = 0xce;
-  constexpr uint8_t kIcebp = 0xf1;
-  const bool is_two_bytes =
-      last[0] == kIntImmediate || (last[0] == kTwoByteOpcode && last[1] == kSyscall);
-  if (is_two_bytes) {
-    state->eip -= 2;
-    return true;
-  }
-  if (last[1] != kInt3 && last[1] != kInto && last[1] != kIcebp) return false;
-  state->eip -= 1;
+  uint8_t first = 0;
+  if (!peek(state->eip - 2, &first)) return false;
+  if (first != kIntImmediate && first != kTwoByteOpcode) return false;
+  state->eip -= 2;
   return true;
 }
 
-DirectStop DirectProcess::explain(int status, const user_regs_struct& registers,
-                                  GuestState* state) const {
+bool DirectProcess::step_back_over_breakpoint(GuestState* state) const {
+  constexpr uint8_t kIntImmediate = 0xcd;
+  constexpr uint8_t kBreakpoint = 3;
+  constexpr uint8_t kInt3 = 0xcc;
+  constexpr uint8_t kIcebp = 0xf1;
+  uint8_t first = 0;
+  uint8_t last = 0;
+  if (!peek(state->eip - 1, &last)) return false;
+  if (last == kInt3 || last == kIcebp) {
+    state->eip -= 1;
+    return true;
+  }
+  if (last != kBreakpoint || !peek(state->eip - 2, &first) || first != kIntImmediate) return false;
+  state->eip -= 2;
+  return true;
+}
+
+DirectStop DirectProcess::explain(int status, GuestState* state) const {
   using Kind = DirectStop::Kind;
   const int signal = WSTOPSIG(status);
   if (signal == kSystemCallStop) {
-    return {step_back_over_interrupt(state) ? Kind::Instruction : Kind::Escaped, 0};
+    return {step_back_over_system_call(state) ? Kind::Instruction : Kind::Escaped, 0};
   }
   if (!is_fault_signal(signal) || (status >> 16) != 0) return {Kind::Kicked, 0};
   siginfo_t info{};
@@ -257,27 +270,32 @@ DirectStop DirectProcess::explain(int status, const user_regs_struct& registers,
     return {Kind::PageFault, static_cast<uint32_t>(address)};
   }
   if (signal == SIGTRAP) {
-    if ((registers.eflags & kFlagTf) != 0) return {Kind::SingleStep, 0};
-    return {step_back_over_interrupt(state) ? Kind::Instruction : Kind::Escaped, 0};
+    if (info.si_code == TRAP_TRACE) return {Kind::SingleStep, 0};
+    return {step_back_over_breakpoint(state) ? Kind::Instruction : Kind::Escaped, 0};
   }
   return {Kind::Instruction, 0};
 }
 
 DirectStop DirectProcess::run(GuestState* state) {
   using Kind = DirectStop::Kind;
-  if (!load(*state) || trace(PTRACE_SYSEMU, id_, nullptr, nullptr) != 0) return {Kind::Gone, 0};
   int status = 0;
   user_regs_struct registers{};
-  if (!wait_for_stop(&status) || trace(PTRACE_GETREGS, id_, nullptr, &registers) != 0) {
+  if (is_reaped_ || !load(*state) || trace(PTRACE_SYSEMU, id_, nullptr, nullptr) != 0) {
     return {Kind::Gone, 0};
   }
+  if (!wait_for_stop(&status)) {
+    // The filter's doing: the vsyscall page is a door that the tracer does not see.
+    const bool by_filter = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+    return {by_filter ? Kind::Escaped : Kind::Gone, 0};
+  }
+  if (trace(PTRACE_GETREGS, id_, nullptr, &registers) != 0) return {Kind::Gone, 0};
   GuestState before_explaining = *state;
   if (!store(registers, WSTOPSIG(status) == kSystemCallStop, state)) {
     *state = before_explaining;
     fpu_known_ = false;
     return {Kind::Escaped, 0};
   }
-  const DirectStop stop = explain(status, registers, state);
+  const DirectStop stop = explain(status, state);
   if (stop.kind == Kind::Escaped) *state = before_explaining;
   return stop;
 }

@@ -73,17 +73,19 @@ class DirectProcess {
   friend class DirectHost;
   DirectProcess(pid_t id, const user_regs_struct& idle, DirectCommand* commands)
       : id_(id), idle_(idle), commands_(commands) {}
-  [[nodiscard]] bool wait_for_stop(int* status) const;
-  [[nodiscard]] bool run_stub(size_t commands, int* status, user_regs_struct* after) const;
+  [[nodiscard]] bool wait_for_stop(int* status);
+  [[nodiscard]] bool run_stub(size_t commands, int* status, user_regs_struct* after);
   [[nodiscard]] bool load(const GuestState& state);
   [[nodiscard]] bool store(const user_regs_struct& registers, bool in_system_call,
                            GuestState* state);
-  [[nodiscard]] bool step_back_over_interrupt(GuestState* state) const;
-  [[nodiscard]] DirectStop explain(int status, const user_regs_struct& registers,
-                                   GuestState* state) const;
+  [[nodiscard]] bool peek(uint32_t address, uint8_t* byte) const;
+  [[nodiscard]] bool step_back_over_system_call(GuestState* state) const;
+  [[nodiscard]] bool step_back_over_breakpoint(GuestState* state) const;
+  [[nodiscard]] DirectStop explain(int status, GuestState* state) const;
 
   pid_t id_;
-  user_regs_struct idle_;  // registers with nothing of the guest's or ours in them
+  bool is_reaped_ = false;  // its number may be another's by now
+  user_regs_struct idle_;   // registers with nothing of the guest's or ours in them
   user_regs_struct loaded_{};
   DirectCommand* commands_;           // shared with every process; they see it read-only
   uint32_t identification_flag_ = 0;  // EFLAGS.ID in the process, which we cannot set

@@ -47,6 +47,14 @@ bool answers_for_the_host(ZydisMnemonic mnemonic) {
   }
 }
 
+// INTO and INT 4: the host reports their trap as it does #GP, but behind the instruction.
+bool is_overflow_trap(const GuestInstruction& instruction) {
+  constexpr uint64_t kOverflow = 4;
+  return instruction.facts.mnemonic == ZYDIS_MNEMONIC_INTO ||
+         (instruction.facts.mnemonic == ZYDIS_MNEMONIC_INT &&
+          instruction.operands[0].imm.value.u == kOverflow);
+}
+
 // REP BSF and REP BSR: on a processor with BMI1 and LZCNT they are other instructions.
 bool is_a_later_bit_scan(const GuestInstruction& instruction, const TranslatorFeatures& features) {
   if (!ignores_repeat(instruction, features)) return false;
@@ -117,7 +125,7 @@ class PageScan {
 bool runs_directly(const GuestInstruction& instruction, const TranslatorFeatures& features) {
   if (!guest_processor_has(instruction, features)) return false;
   return !loads_or_shows_a_segment(instruction) &&
-         !answers_for_the_host(instruction.facts.mnemonic) &&
+         !answers_for_the_host(instruction.facts.mnemonic) && !is_overflow_trap(instruction) &&
          !is_a_later_bit_scan(instruction, features);
 }
 
