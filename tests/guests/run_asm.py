@@ -5,12 +5,17 @@ The head of the guest says what to expect:
     ; exit: 0            value it writes to port 0xf4, or a word of EXIT_CODES
     ; options: --cpu nx=on           more options of `ringshift run` (optional)
     ; skip: drop-every=7: reason     a variant it cannot pass, and why (optional)
+    ; counters direct: direct.escapes=3          what the statistics show in a variant (optional;
+                                                 NAME>0 for any number but zero)
     ; serial:
     ;   exact text, line by line
 """
 import argparse
 import difflib
+import json
+import operator
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +25,7 @@ EXIT_CODES = {"power-off": 0, "unimplemented": 4, "reset": 6}
 VARIANTS = {
     "default": [],
     "interpret": ["--engine", "interpret"],
+    "direct": ["--user", "direct"],
     "arena=64K": ["--translator", "arena=64K"],
     "unit-max=1": ["--translator", "unit-max=1"],
     "links=off": ["--translator", "links=off"],
@@ -32,7 +38,8 @@ VARIANTS = {
 
 class Expectation:
     def __init__(self, text):
-        self.exit_code, self.options, self.skip, self.serial = None, [], {}, ""
+        self.exit_code, self.options, self.skip = None, [], {}
+        self.serial, self.counters = "", {}
         in_serial = False
         for line in text.splitlines():
             if not line.startswith(";"):
@@ -49,6 +56,9 @@ class Expectation:
             elif line.startswith("; skip:"):
                 variant, reason = line.split(":", 1)[1].strip().split(":", 1)
                 self.skip[variant] = reason.strip()
+            elif line.startswith("; counters "):
+                variant, wanted = line.removeprefix("; counters ").split(":", 1)
+                self.counters.setdefault(variant, []).extend(wanted.split())
             elif line.startswith("; serial:"):
                 in_serial = True
         if self.exit_code is None:
@@ -60,9 +70,23 @@ def assemble(source, image):
                     "-o", str(image), str(source)], check=True)
 
 
+def check_counters(wanted, path):
+    """What of `wanted`, NAME=NUMBER or NAME>NUMBER each, the statistics do not show."""
+    counters = json.loads(path.read_text())
+    for each in wanted:
+        name, relation, number = re.fullmatch(r"([a-z_.]+)([=>])(\d+)", each).groups()
+        holds = operator.eq if relation == "=" else operator.gt
+        if not holds(counters[name], int(number)):
+            yield f"counter {name} is {counters[name]}, expected {relation} {number}"
+
+
 def run(ringshift, image, variant, expected, seconds):
+    wanted = expected.counters.get(variant, [])
+    statistics = image.with_suffix(".json")
     command = [ringshift, "run", "--kernel", str(image), "--memory", "32M", "--no-reboot",
                *VARIANTS[variant], *expected.options]
+    if wanted:
+        command += ["--stats=json", "--stats-file", str(statistics)]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=seconds)
@@ -75,25 +99,46 @@ def run(ringshift, image, variant, expected, seconds):
     if serial != expected.serial:
         problems += difflib.unified_diff(expected.serial.splitlines(), serial.splitlines(),
                                          "expected", "printed", lineterm="")
+    if wanted:
+        problems += check_counters(wanted, statistics)
     if problems and done.stderr:
         problems.append(done.stderr.decode("latin-1")[-2000:])
     return "\n".join(problems)
+
+
+def runs_user_code_directly(ringshift, folder):
+    """Whether this host can; prints why not."""
+    source = pathlib.Path(folder) / "halt.asm"
+    source.write_text("org 0x100000\ndd 0x1badb002, 0x10003, -(0x1badb002 + 0x10003)\n"
+                      "dd 0x100000, 0x100000, 0, 0, 0x100020\nbits 32\nmov al, 0\nout 0xf4, al\n")
+    image = source.with_suffix(".bin")
+    assemble(source, image)
+    done = subprocess.run([ringshift, "run", "--kernel", str(image), "--memory", "32M",
+                           "--user", "direct"], stdin=subprocess.DEVNULL, capture_output=True,
+                          timeout=60)
+    why_not = [line for line in done.stderr.decode().splitlines() if "runs translated" in line]
+    for line in why_not:
+        print(f"skip direct: {line}")
+    return not why_not
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ringshift", required=True)
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="default: all")
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("guest", type=pathlib.Path, nargs="+")
     arguments = parser.parse_args()
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
+        variants = arguments.variant or list(VARIANTS)
+        if "direct" in variants and not runs_user_code_directly(arguments.ringshift, folder):
+            variants.remove("direct")
         for source in arguments.guest:
             expected = Expectation(source.read_text())
             image = pathlib.Path(folder) / (source.stem + ".bin")
             assemble(source, image)
-            for variant in arguments.variant or VARIANTS:
+            for variant in variants:
                 if variant in expected.skip:
                     print(f"skip {source.stem} {variant}: {expected.skip[variant]}")
                     continue

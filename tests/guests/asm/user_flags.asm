@@ -17,7 +17,8 @@
   print %1, " "
   mov eax, %2
   mov edx, USER_STACK
-  call run_user
+  mov dword [user_flags_set], 0
+  call run_user_with_flags
 %endmacro
 
 main:
