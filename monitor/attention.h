@@ -51,7 +51,9 @@ class Attention {
     inside_.store(false);
     return false;
   }
-  void leave() { inside_.store(false); }
+  // A raise on another thread may still find inside_ set and protect the page for nothing; one on
+  // this thread finds it as stored here.
+  void leave() { inside_.store(false, std::memory_order_release); }
 
   // vCPU thread: sleeps until raise() or the deadline (CLOCK_MONOTONIC, absolute; null: no end).
   void sleep_until(const timespec* deadline) {

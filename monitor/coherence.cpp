@@ -633,6 +633,14 @@ Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write, Priv
   return window->fill(run) ? Miss::Filled : Miss::Interpret;
 }
 
+std::optional<uint64_t> Coherence::supervisor_host_address(GuestVirtual address) {
+  const bool present = window_->find(GuestVirtualPage::of(address)) != nullptr;
+  if (!present && fill_window(address, false, Privilege::Supervisor) != Miss::Filled) {
+    return std::nullopt;
+  }
+  return window_->base().value() + address.value();
+}
+
 bool Coherence::note_site_fault(GuestPhysical instruction, Privilege privilege) {
   const uint32_t limit =
       privilege == Privilege::Supervisor ? kSupervisorFaultsBeforeSoft : kUserFaultsBeforeSoft;

@@ -93,6 +93,8 @@ class Coherence final : public WriteObserver,
   // The linear address a host address means in the window of this privilege, if it lies in it.
   [[nodiscard]] std::optional<GuestVirtual> window_address(uint64_t host_address,
                                                            Privilege privilege);
+  // Where supervisor code reads this address, if it may; the page is in its window now.
+  [[nodiscard]] std::optional<uint64_t> supervisor_host_address(GuestVirtual address);
   [[nodiscard]] bool has_window(Privilege privilege) { return window_of(privilege) != nullptr; }
 
   // A plain access at this instruction could not be served from the window. True: from now on the

@@ -128,6 +128,7 @@ bool Machine::build_processor(std::string* error) {
   if (coherence_ == nullptr) return false;
   config_.translator.features.sse2_and_later = config_.cpu.sse42;
   config_.translator.features.tzcnt = config_.cpu.bmi1;
+  config_.translator.features.host_time_stamp = true;  // HostTimeStampCounter below
   translator_ = Translator::create(config_.translator, *coherence_, *coherence_, *coherence_,
                                    *coherence_, error);
   if (translator_ == nullptr) return false;

@@ -16,8 +16,12 @@ Privilege privilege_of(const GuestState& state) {
 
 }  // namespace
 
-Vcpu::Vcpu(const VcpuParts& parts, const VcpuConfig& config) : parts_(parts), config_(config) {
-  if (parts_.gate == nullptr || !config_.make_callouts) return;
+Vcpu::Vcpu(const VcpuParts& parts, const VcpuConfig& config)
+    : parts_(parts), config_(config), transfers_(parts.cpu) {
+  if (parts_.gate == nullptr) return;
+  descriptors_ = std::make_unique<LoadedDescriptors>(parts_.gate->frame(), parts_.cpu.memory,
+                                                     *parts_.coherence);
+  if (!config_.make_callouts) return;
   parts_.gate->set_callout([](void* vcpu) { return static_cast<Vcpu*>(vcpu)->answer_callout(); },
                            this);
 }
@@ -89,6 +93,7 @@ void Vcpu::deliver_event(const Event& event, uint32_t instruction_eip) {
     // Kernels rarely use the FPU: do not carry its state into the handler and back.
     parts_.gate->frame().slots.x87_live = parts_.gate->frame().slots.sse_live = 0;
   }
+  if (config_.engine == Engine::Translate && transfers_.deliver(event)) return;
   if (deliver(parts_.cpu, event, instruction_eip) == DeliveryResult::Shutdown) {
     parts_.cpu.state.activity = ActivityState::Shutdown;
   }
@@ -187,17 +192,10 @@ void Vcpu::prepare_slots(Privilege privilege) {
   parts_.coherence->select_view(privilege);
   slots.interrupt_waiting = parts_.interrupts.pending() ? kFlagIf : 0;
   if ((state.cr0 & (kCr0Ts | kCr0Em)) != 0) slots.x87_live = slots.sse_live = 0;
-  // Any address that nothing of ours is mapped at will do: the access faults and is interpreted.
-  constexpr uint64_t kPoison = 8;
-  const auto readable = reinterpret_cast<uint64_t>(&slots.scratch);
-  auto probe_for = [&](SegmentRegister segment) {
-    const SegmentCache& cache = state.seg(segment);
-    const bool unlimited = cache.present() && cache.is_writable_data() && !cache.is_expand_down() &&
-                           cache.limit == 0xffffffffU;
-    return unlimited ? readable : kPoison;
-  };
-  slots.fs_probe = probe_for(SegmentRegister::Fs);
-  slots.gs_probe = probe_for(SegmentRegister::Gs);
+  slots.time_stamp_denied = state.cr4 & kCr4Tsd;
+  if (descriptors_) descriptors_->check_table();
+  slots.fs_probe = segment_probe(state.seg(SegmentRegister::Fs));
+  slots.gs_probe = segment_probe(state.seg(SegmentRegister::Gs));
 }
 
 // Where translated code for the current EIP begins; 0 if the interpreter must find out why not.
@@ -393,6 +391,7 @@ void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
     return;
   }
   constexpr uint32_t kPageFaultTrap = 14;
+  constexpr uint32_t kDivideErrorTrap = 0;
   const auto linear = parts_.coherence->window_address(fault.address, privilege);
   if (fault.trap_number == kPageFaultTrap && linear) {
     const bool filled = parts_.coherence->fill_window(*linear, fault.is_write, privilege) ==
@@ -404,7 +403,9 @@ void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
     if (filled) return resume_at_boundary(fault.host_pc);
     counters().faults_traced++;
   }
-  if (fault.trap_number == kPageFaultTrap) handle_site_fault();
+  if (fault.trap_number == kPageFaultTrap || fault.trap_number == kDivideErrorTrap) {
+    handle_site_fault();
+  }
   interpret_one();
 }
 

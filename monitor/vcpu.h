@@ -21,6 +21,8 @@
 #include "monitor/execution_observer.h"
 #include "monitor/host_clock.h"
 #include "monitor/interpreter.h"
+#include "monitor/loaded_descriptors.h"
+#include "monitor/quick_transfers.h"
 #include "monitor/user_policy.h"
 #include "translator/gate.h"
 #include "translator/translator.h"
@@ -113,6 +115,7 @@ class Vcpu {
   // vcpu_callouts.cpp: from inside Gate::run.
   [[nodiscard]] uint64_t answer_callout();
   [[nodiscard]] bool may_go_on_inside();
+  [[nodiscard]] bool transfer_quickly(CalloutKind kind);
   [[nodiscard]] bool torture_is_due();
   void count(const Exit& exit) const;
   void trace(const Exit& exit) const;
@@ -122,6 +125,8 @@ class Vcpu {
   VcpuConfig config_;
   std::atomic<StopReason> stop_{StopReason::Running};
   std::string message_;
+  QuickTransfers transfers_;
+  std::unique_ptr<LoadedDescriptors> descriptors_;  // null without a gate
   uint32_t since_verify_ = 0;
   uint32_t since_drop_ = 0;
 

@@ -82,12 +82,36 @@ bool destination_is_gpr32(const GuestInstruction& instruction) {
 
 constexpr Classification kInterpret{};
 
+// ES, DS, FS, GS: not SS, which holds off interrupts, and not CS, which is #UD.
+bool is_data_segment(ZydisRegister reg) {
+  return reg == ZYDIS_REGISTER_ES || reg == ZYDIS_REGISTER_DS || reg == ZYDIS_REGISTER_FS ||
+         reg == ZYDIS_REGISTER_GS;
+}
+
+// Loads at CPL 0 from a register or from memory that is not behind CS.
+Classification classify_segment_load(const GuestInstruction& instruction, Privilege privilege) {
+  constexpr Classification kLoad{Treatment::Inline, Family::LoadSegment};
+  if (privilege != Privilege::Supervisor || !is_data_segment(instruction.operands[0].reg.value)) {
+    return kInterpret;
+  }
+  if (instruction.facts.mnemonic == ZYDIS_MNEMONIC_POP) {
+    return instruction.facts.operand_width == 32 ? kLoad : kInterpret;
+  }
+  const ZydisDecodedOperand& source = instruction.operands[1];
+  if (source.type == ZYDIS_OPERAND_TYPE_REGISTER) return kLoad;
+  return instruction.facts.address_width == 32 && source.mem.segment != ZYDIS_REGISTER_CS
+             ? kLoad
+             : kInterpret;
+}
+
 // MOV to and from segment, control and debug registers share a mnemonic with plain MOV.
 Classification classify_system_mov(const GuestInstruction& instruction, Privilege privilege) {
   if (has_register_of(instruction, ZYDIS_REGCLASS_SEGMENT)) {
-    return destination_is_gpr32(instruction)
-               ? Classification{Treatment::Inline, Family::ReadSelector}
-               : kInterpret;
+    const ZydisDecodedOperand& destination = instruction.operands[0];
+    if (destination.type != ZYDIS_OPERAND_TYPE_REGISTER) return kInterpret;
+    return ZydisRegisterGetClass(destination.reg.value) == ZYDIS_REGCLASS_SEGMENT
+               ? classify_segment_load(instruction, privilege)
+               : Classification{Treatment::Inline, Family::ReadSelector};
   }
   if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL)) {
     return destination_is_gpr32(instruction) && privilege == Privilege::Supervisor
@@ -318,11 +342,15 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
   switch (listed.family) {
     case Family::Push:
     case Family::Pop:
-      // Segment registers: a POP loads a descriptor. (They are implicit operands of their opcodes.)
-      return instruction.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-                     !destination_is_gpr32(instruction)
-                 ? kInterpret
-                 : listed;
+      // Segment registers are implicit operands of their opcodes.
+      if (instruction.operands[0].type != ZYDIS_OPERAND_TYPE_REGISTER ||
+          destination_is_gpr32(instruction)) {
+        return listed;
+      }
+      if (listed.family == Family::Pop) return classify_segment_load(instruction, privilege);
+      return {Treatment::Inline, Family::PushSelector};
+    case Family::ReadTime:
+      return features.host_time_stamp ? listed : kInterpret;
     case Family::InterruptFlag:
       return privilege == Privilege::Supervisor ? listed : kInterpret;
     case Family::Jump:

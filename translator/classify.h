@@ -20,6 +20,8 @@ struct TranslatorFeatures {
   bool interpret_inline = false;
   // BMI1: F3 0F BC is TZCNT rather than BSF with a prefix that says nothing.
   bool tzcnt = false;
+  // The guest's TSC is the host's plus GuestState::tsc_offset.
+  bool host_time_stamp = false;
 };
 
 [[nodiscard]] Classification classify(const GuestInstruction& instruction, Privilege privilege,

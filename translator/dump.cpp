@@ -83,6 +83,12 @@ class Dumper {
     names_[stubs.unlinked] = "unlinked";
     names_[stubs.interpret] = "interpret";
     names_[stubs.callout] = "callout";
+    for (const auto& [pop, name] : {std::pair{0, "load segment"}, std::pair{1, "pop segment"}}) {
+      for (const auto& segment : stubs.load_segment) {
+        if (segment[static_cast<size_t>(pop)] != 0)
+          names_[segment[static_cast<size_t>(pop)]] = name;
+      }
+    }
     names_[stubs.ensure_fpu] = "ensure fpu";
     names_[stubs.event_window] = "event window";
     for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {

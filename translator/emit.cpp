@@ -109,6 +109,7 @@ void Emitter::ensure_fpu(const UnitInstruction& instruction) {
 void Emitter::emit_instruction(const UnitInstruction& instruction) {
   switch (instruction.family) {
     case Family::Reencode:
+      guard_divide(instruction);
       return emit_reencode(instruction);
     case Family::Lea:
       return emit_lea(instruction);
@@ -130,6 +131,12 @@ void Emitter::emit_instruction(const UnitInstruction& instruction) {
       return emit_read_control(instruction);
     case Family::ReadSelector:
       return emit_read_selector(instruction);
+    case Family::PushSelector:
+      return emit_push_selector(instruction);
+    case Family::LoadSegment:
+      return emit_load_segment(instruction);
+    case Family::ReadTime:
+      return emit_read_time(instruction);
     case Family::Jump:
       return emit_jump(instruction);
     case Family::JumpConditional:

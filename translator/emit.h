@@ -69,6 +69,11 @@ class Emitter {
   void emit_interrupt_flag(const UnitInstruction& instruction);
   void emit_read_control(const UnitInstruction& instruction);
   void emit_read_selector(const UnitInstruction& instruction);
+  void emit_push_selector(const UnitInstruction& instruction);
+  void emit_load_segment(const UnitInstruction& instruction);
+  void load_selector(const UnitInstruction& instruction);
+  void emit_read_time(const UnitInstruction& instruction);
+  void guard_divide(const UnitInstruction& instruction);
   void emit_interpret(const UnitInstruction& instruction);
   void emit_callout(const UnitInstruction& instruction);
   void exit_event_window_if_not_zero(const Mem& condition, uint32_t eip, bool shadow);

@@ -1,4 +1,5 @@
 // Sensitive instructions as inline code: what Popek and Goldberg's theorem would have trap.
+#include "shadowmmu/base/check.h"
 #include "translator/emit.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
@@ -15,6 +16,46 @@ constexpr int32_t kHostFlagsConstant = 0x202;
 constexpr uint32_t kRarePopFlags =
     kFlagTf | kFlagNt | kFlagRf | kFlagAc | kFlagVif | kFlagVip | kFlagId;
 constexpr uint32_t kHostFlags = kFlagsArithmetic | kFlagDf;
+
+CalloutKind callout_kind(const GuestInstruction& instruction) {
+  switch (instruction.facts.mnemonic) {
+    case ZYDIS_MNEMONIC_IRETD:
+      return CalloutKind::InterruptReturn;
+    case ZYDIS_MNEMONIC_INT:
+      return CalloutKind::SoftwareInterrupt;
+    case ZYDIS_MNEMONIC_SYSENTER:
+      return CalloutKind::SystemEnter;
+    case ZYDIS_MNEMONIC_SYSEXIT:
+      return CalloutKind::SystemExit;
+    default:
+      return CalloutKind::Any;
+  }
+}
+
+SegmentRegister segment_of(ZydisRegister reg) {
+  switch (reg) {
+    case ZYDIS_REGISTER_ES:
+      return SegmentRegister::Es;
+    case ZYDIS_REGISTER_CS:
+      return SegmentRegister::Cs;
+    case ZYDIS_REGISTER_SS:
+      return SegmentRegister::Ss;
+    case ZYDIS_REGISTER_DS:
+      return SegmentRegister::Ds;
+    case ZYDIS_REGISTER_FS:
+      return SegmentRegister::Fs;
+    default:
+      CHECK(reg == ZYDIS_REGISTER_GS);
+      return SegmentRegister::Gs;
+  }
+}
+
+x86::Mem selector_of(ZydisRegister reg) {
+  const auto index = static_cast<int32_t>(segment_of(reg));
+  return x86::word_ptr(host::frame, RINGSHIFT_STATE(segment) +
+                                        index * static_cast<int32_t>(sizeof(SegmentCache)) +
+                                        static_cast<int32_t>(offsetof(SegmentCache, selector)));
+}
 
 }  // namespace
 
@@ -123,35 +164,126 @@ void Emitter::emit_read_control(const UnitInstruction& instruction) {
 }
 
 void Emitter::emit_read_selector(const UnitInstruction& instruction) {
-  size_t segment = 0;
-  switch (instruction.instruction.operands[1].reg.value) {
-    case ZYDIS_REGISTER_ES:
-      segment = 0;
+  const ZydisDecodedOperand& destination = instruction.instruction.operands[0];
+  const unsigned number =
+      host::of_guest(static_cast<unsigned>(ZydisRegisterGetId(destination.reg.value)));
+  const x86::Mem selector = selector_of(instruction.instruction.operands[1].reg.value);
+  if (destination.size == 16) {
+    a_.mov(x86::gpw(number), selector);
+  } else {
+    a_.movzx(x86::gpd(number), selector);
+  }
+}
+
+// Processors since the Pentium Pro write only the low half of a 32-bit slot (SDM 2B PUSH).
+void Emitter::emit_push_selector(const UnitInstruction& instruction) {
+  if (instruction.instruction.facts.operand_width != 32) return emit_callout(instruction);
+  x86::Mem slot = stack_slot_for_push(instruction.style);
+  slot.setSize(2);
+  a_.movzx(host::scratch.r32(), selector_of(instruction.instruction.operands[0].reg.value));
+  a_.mov(slot, host::scratch.r16());
+  a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
+}
+
+// The descriptor is read here, where a fault has its boundary; the rest is the stub's.
+void Emitter::emit_load_segment(const UnitInstruction& instruction) {
+  const bool is_pop = instruction.instruction.facts.mnemonic == ZYDIS_MNEMONIC_POP;
+  const auto segment =
+      static_cast<size_t>(segment_of(instruction.instruction.operands[0].reg.value));
+  if (is_pop) {
+    x86::Mem slot = stack_slot_for_pop(instruction.style);
+    slot.setSize(2);
+    a_.movzx(host::address.r32(), slot);
+  } else {
+    load_selector(instruction);
+  }
+  const auto address = offsetof(Frame, descriptors) + offsetof(LoadedDescriptor, address);
+  a_.movzx(host::scratch.r32(), host::address.r8());
+  a_.lea(host::scratch.r32(), x86::ptr(0, host::scratch, 3));
+  a_.mov(host::scratch2,
+         x86::qword_ptr(host::frame, host::scratch, 3, frame_displacement(address)));
+  a_.mov(host::scratch2, x86::qword_ptr(host::scratch2));
+  a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
+  a_.mov(slot32(RINGSHIFT_SLOT(callout_next_eip)), instruction.next_eip());
+  a_.call(imm(stubs_.load_segment[segment][is_pop ? 1 : 0]));
+  x87_ensured_ = sse_ensured_ = false;
+}
+
+// R8D := the 16-bit source operand of a MOV.
+void Emitter::load_selector(const UnitInstruction& instruction) {
+  const ZydisDecodedOperand& source = instruction.instruction.operands[1];
+  if (source.type == ZYDIS_OPERAND_TYPE_REGISTER) {
+    const auto number = static_cast<unsigned>(ZydisRegisterGetId(source.reg.value));
+    a_.movzx(host::address.r32(), x86::gpw(host::of_guest(number)));
+    return;
+  }
+  const HostMemory memory = prepare_memory(instruction, source, true);
+  const x86::Mem operand = memory.index
+                               ? x86::word_ptr(x86::gpq(*memory.base), x86::gpq(*memory.index))
+                               : x86::word_ptr(x86::gpq(*memory.base));
+  a_.movzx(host::address.r32(), operand);
+}
+
+// The host's counter plus the guest's offset. Halves are joined and parted in memory, without a
+// flag.
+void Emitter::emit_read_time(const UnitInstruction& instruction) {
+  Label done = a_.newLabel();
+  if (unit_->key.privilege == Privilege::User) {
+    Label allowed = a_.newLabel();
+    a_.mov(host::saved_rcx, x86::rcx);
+    a_.mov(x86::ecx, slot32(RINGSHIFT_SLOT(time_stamp_denied)));
+    a_.jecxz(x86::ecx, allowed);
+    a_.mov(x86::rcx, host::saved_rcx);
+    emit_callout(instruction);
+    a_.jmp(done);
+    a_.bind(allowed);
+    a_.mov(x86::rcx, host::saved_rcx);
+  }
+  a_.rdtsc();
+  a_.mov(slot32(RINGSHIFT_SLOT(scratch)), x86::eax);
+  a_.mov(slot32(RINGSHIFT_SLOT(scratch) + 4), x86::edx);
+  a_.mov(host::scratch, slot64(RINGSHIFT_SLOT(scratch)));
+  a_.mov(host::scratch2, slot64(RINGSHIFT_STATE(tsc_offset)));
+  a_.lea(host::scratch, x86::ptr(host::scratch, host::scratch2));
+  a_.mov(slot64(RINGSHIFT_SLOT(scratch)), host::scratch);
+  a_.mov(x86::eax, host::scratch.r32());
+  a_.mov(x86::edx, slot32(RINGSHIFT_SLOT(scratch) + 4));
+  a_.bind(done);
+}
+
+// A site that has divided by zero before (or one in soft style) looks at the divisor first, which
+// saves the host's signal. Overflows still take it.
+void Emitter::guard_divide(const UnitInstruction& instruction) {
+  const ZydisMnemonic mnemonic = instruction.instruction.facts.mnemonic;
+  if (mnemonic != ZYDIS_MNEMONIC_DIV && mnemonic != ZYDIS_MNEMONIC_IDIV) return;
+  const ZydisDecodedOperand& divisor = instruction.instruction.operands[0];
+  if (instruction.style != AccessStyle::Soft || divisor.type != ZYDIS_OPERAND_TYPE_REGISTER) return;
+  const auto number = static_cast<unsigned>(ZydisRegisterGetId(divisor.reg.value));
+  Label zero = a_.newLabel();
+  Label divide = a_.newLabel();
+  a_.mov(host::saved_rcx, x86::rcx);
+  switch (divisor.size) {
+    case 8:
+      if (number >= 4) {
+        a_.movzx(x86::ecx, x86::gpb_hi(number - 4));
+      } else {
+        a_.movzx(x86::ecx, x86::gpb_lo(number));
+      }
       break;
-    case ZYDIS_REGISTER_CS:
-      segment = 1;
-      break;
-    case ZYDIS_REGISTER_SS:
-      segment = 2;
-      break;
-    case ZYDIS_REGISTER_DS:
-      segment = 3;
-      break;
-    case ZYDIS_REGISTER_FS:
-      segment = 4;
-      break;
-    case ZYDIS_REGISTER_GS:
-      segment = 5;
+    case 16:
+      a_.movzx(x86::ecx, x86::gpw(host::of_guest(number)));
       break;
     default:
-      return emit_callout(instruction);
+      a_.mov(x86::ecx, x86::gpd(host::of_guest(number)));
+      break;
   }
-  const unsigned number = static_cast<unsigned>(instruction.instruction.operands[0].reg.value) -
-                          static_cast<unsigned>(ZYDIS_REGISTER_EAX);
-  a_.movzx(x86::gpd(host::of_guest(number)),
-           x86::word_ptr(host::frame, RINGSHIFT_STATE(segment) +
-                                          static_cast<int32_t>(segment * sizeof(SegmentCache)) +
-                                          static_cast<int32_t>(offsetof(SegmentCache, selector))));
+  a_.jecxz(x86::ecx, zero);
+  a_.mov(x86::rcx, host::saved_rcx);
+  a_.short_().jmp(divide);
+  a_.bind(zero);
+  a_.mov(x86::rcx, host::saved_rcx);
+  emit_interpret(instruction);
+  a_.bind(divide);
 }
 
 // The monitor does the instruction and comes back behind the call, unless the guest is to go on
@@ -166,6 +298,15 @@ void Emitter::emit_callout(const UnitInstruction& instruction) {
 // The monitor does the instruction, and the guest goes on wherever that leads.
 void Emitter::emit_interpret(const UnitInstruction& instruction) {
   a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
+  const CalloutKind kind = callout_kind(instruction.instruction);
+  if (kind != CalloutKind::Any) {
+    a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(kind));
+  }
+  if (kind == CalloutKind::SoftwareInterrupt) {
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_address)),
+           static_cast<uint32_t>(instruction.instruction.operands[0].imm.value.u & 0xffU));
+    a_.mov(slot32(RINGSHIFT_SLOT(callout_next_eip)), instruction.next_eip());
+  }
   a_.jmp(imm(stubs_.interpret));
 }
 

@@ -27,10 +27,47 @@ static_assert(sizeof(SoftTlbEntry) == 16, "stubs scale the index by 16");
 
 using SoftTlb = std::array<SoftTlbEntry, kSoftTlbEntries>;
 
+// A descriptor of the GDT that a data segment register has been loaded from at CPL 0. Generated
+// code loads it again from here if the descriptor's bytes are still those; the checks that the load
+// has to pass depend on nothing else. Kept by the monitor, by the low byte of the selector.
+inline constexpr uint64_t kNoDescriptor = 0;  // for null selectors and empty entries
+struct alignas(64) LoadedDescriptor {
+  // Of the descriptor in the supervisor window, as a host address; always one to read from.
+  uint64_t address = reinterpret_cast<uint64_t>(&kNoDescriptor);
+  uint64_t negated_bytes = 0;
+  // Minus the selector, modulo 2^32; 1 for none. The second only if the segment is flat, writable
+  // data, which translated code needs in DS and ES.
+  uint32_t negated_selector = 1;
+  uint32_t negated_flat_selector = 1;
+  SegmentCache cache;
+  uint32_t reserved = 0;
+  uint64_t probe = 0;  // for Slots::fs_probe or gs_probe
+};
+inline constexpr size_t kLoadedDescriptors = 256;
+static_assert(sizeof(LoadedDescriptor) == 64, "generated code scales the index by 64");
+using LoadedDescriptorTable = std::array<LoadedDescriptor, kLoadedDescriptors>;
+
 // Where the jump table keeps EIP's fragment. The upper half is mixed in, or code whose pieces lie
 // 64 KiB apart would fight for entries. For the EIPs of one page the indices are consecutive.
 constexpr uint32_t jump_table_index(uint32_t eip) {
   return (eip + 8 * __builtin_bswap32(eip)) & 0xffffU;
+}
+
+enum class CalloutKind : uint32_t {
+  Any,
+  LoadEs,  // in the order of SegmentRegister: the load may be noted in Frame::descriptors
+  LoadCs,
+  LoadSs,
+  LoadDs,
+  LoadFs,
+  LoadGs,
+  InterruptReturn,    // IRETD
+  SoftwareInterrupt,  // INT n: the vector is in exit_address, callout_next_eip behind it
+  SystemEnter,
+  SystemExit,
+};
+constexpr CalloutKind callout_kind_of_load(SegmentRegister segment) {
+  return static_cast<CalloutKind>(1 + static_cast<uint32_t>(segment));
 }
 
 struct Slots {
@@ -66,6 +103,10 @@ struct Slots {
   void* callout_context = nullptr;
   uint64_t callout_return = 0;
   uint32_t callout_next_eip = 0;  // the guest's at callout_return
+  // What the instruction is, where the callee has a shorter way than to decode it. The callee takes
+  // it back.
+  CalloutKind callout_kind = CalloutKind::Any;
+  uint32_t time_stamp_denied = 0;  // CR4.TSD: RDTSC is not for user code
 };
 
 // What a callout answers, if not the host address at which to go on.
@@ -77,6 +118,7 @@ struct alignas(4096) Frame {
   alignas(64) Slots slots;
   alignas(64) SoftTlb supervisor_tlb;
   alignas(64) SoftTlb user_tlb;
+  LoadedDescriptorTable descriptors;
   // Loaded from at backward and indirect branches; made unreadable when attention is wanted.
   alignas(4096) std::array<uint8_t, kPageSize> poll_page{};
 };

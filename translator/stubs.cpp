@@ -41,6 +41,13 @@ class StubEmitter {
     emit_leave(&stubs);
     stubs.unlinked = emit_exit(ExitReason::Unlinked);
     emit_callout(&stubs);
+    for (const SegmentRegister segment :
+         {SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs, SegmentRegister::Gs}) {
+      for (const bool is_pop : {false, true}) {
+        stubs.load_segment[static_cast<size_t>(segment)][is_pop ? 1 : 0] =
+            emit_load_segment(segment, is_pop, stubs.callout);
+      }
+    }
     stubs.ensure_fpu = emit_exit(ExitReason::EnsureFpu);
     stubs.event_window = emit_exit(ExitReason::EventWindow);
     for (Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
@@ -153,9 +160,79 @@ class StubEmitter {
     a_.bind(no_fpu);
   }
 
+  // Without POPF, which costs some twenty cycles, unless DF is set. Clobbers EAX, ECX and, with DF,
+  // the top of the stack.
   void load_guest_flags() {
+    Label usual = a_.newLabel();
+    Label done = a_.newLabel();
+    a_.mov(x86::ecx, slot32(RINGSHIFT_SLOT(host_flags)));
+    a_.test(x86::ecx, kFlagDf);
+    a_.jz(usual);
     a_.push(slot64(RINGSHIFT_SLOT(host_flags)));
     a_.popfq();
+    a_.jmp(done);
+    a_.bind(usual);
+    a_.movzx(x86::eax, x86::cl);
+    a_.shl(x86::eax, 8);
+    a_.shr(x86::ecx, 11);  // OF
+    a_.and_(x86::ecx, 1);
+    a_.or_(x86::eax, x86::ecx);
+    a_.add(x86::al, 0x7f);
+    a_.sahf();
+    a_.bind(done);
+  }
+
+  [[nodiscard]] static x86::Mem descriptor64(size_t member) {
+    return qword_ptr(host::frame, host::scratch, 3,
+                     frame_displacement(offsetof(Frame, descriptors) + member));
+  }
+  [[nodiscard]] static x86::Mem descriptor32(size_t member) {
+    return dword_ptr(host::frame, host::scratch, 3,
+                     frame_displacement(offsetof(Frame, descriptors) + member));
+  }
+
+  // The load is done here if its descriptor has been noted and is what it was; otherwise it is a
+  // callout. Nothing is changed before that is decided.
+  uint64_t emit_load_segment(SegmentRegister segment, bool is_pop, uint64_t callout) {
+    const bool needs_flat = segment == SegmentRegister::Ds || segment == SegmentRegister::Es;
+    const auto index = static_cast<uint32_t>(segment);
+    const int32_t cache =
+        RINGSHIFT_STATE(segment) + static_cast<int32_t>(index * sizeof(SegmentCache));
+    Label same_selector = a_.newLabel();
+    Label same_bytes = a_.newLabel();
+    Label slow = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    a_.mov(host::saved_rcx, x86::rcx);
+    a_.mov(x86::ecx, descriptor32(needs_flat ? offsetof(LoadedDescriptor, negated_flat_selector)
+                                             : offsetof(LoadedDescriptor, negated_selector)));
+    a_.lea(x86::ecx, x86::ptr(x86::rcx, host::address));
+    a_.jecxz(x86::ecx, same_selector);
+    a_.bind(slow);
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)),
+           static_cast<uint32_t>(callout_kind_of_load(segment)));
+    a_.jmp(imm(callout));
+    a_.bind(same_selector);
+    a_.mov(x86::rcx, descriptor64(offsetof(LoadedDescriptor, negated_bytes)));
+    a_.lea(x86::rcx, x86::ptr(x86::rcx, host::scratch2));
+    a_.jecxz(x86::rcx, same_bytes);
+    a_.jmp(slow);
+    a_.bind(same_bytes);
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.mov(host::scratch2, descriptor64(offsetof(LoadedDescriptor, cache)));
+    a_.mov(slot64(cache), host::scratch2);
+    a_.mov(host::scratch2.r32(), descriptor32(offsetof(LoadedDescriptor, cache) + 8));
+    a_.mov(slot32(cache + 8), host::scratch2.r32());
+    if (!needs_flat) {
+      a_.mov(host::scratch2, descriptor64(offsetof(LoadedDescriptor, probe)));
+      a_.mov(slot64(segment == SegmentRegister::Fs ? RINGSHIFT_SLOT(fs_probe)
+                                                   : RINGSHIFT_SLOT(gs_probe)),
+             host::scratch2);
+    }
+    if (is_pop) a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));
+    a_.ret();
+    return at;
   }
 
   // Translated code calls the monitor: all of the guest is in the state meanwhile, as after an

@@ -9,6 +9,7 @@
 
 #include "shadowmmu/paging_mode.h"
 #include "translator/code_arena.h"
+#include "translator/guest_state.h"
 
 namespace ringshift {
 
@@ -24,7 +25,10 @@ struct Stubs {
   uint64_t return_underflow = 0;
   uint64_t unlinked = 0;
   uint64_t interpret = 0;  // a callout that does not come back: jumped to
-  uint64_t callout = 0;    // called; comes back behind the call, or goes elsewhere
+  // [segment register][is POP]: called with the selector in R8D, 8 times its low byte in R9 and the
+  // descriptor that LoadedDescriptor::address leads to in R10; exit_eip and callout_next_eip set.
+  std::array<std::array<uint64_t, 2>, kSegmentCount> load_segment{};
+  uint64_t callout = 0;  // called; comes back behind the call, or goes elsewhere
   uint64_t ensure_fpu = 0;
   uint64_t event_window = 0;
   // [privilege][is_write][index into kSoftSizes]: R8D linear -> R8 host address; clobbers R9-R11.

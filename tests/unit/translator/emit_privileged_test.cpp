@@ -194,6 +194,84 @@ TEST_P(Privileged, UserReadsOfControlRegistersAreInterpreted) {
 }
 
 // Each must leave at once: run natively it would show or touch the host.
+TEST_P(Privileged, PushOfASelectorWritesHalfItsSlot) {
+  machine_.state().seg(SegmentRegister::Gs).selector = 0x33;
+  machine_.write32(Machine::kStack - 4, 0xaaaaaaaa);
+  machine_.run_snippet("0f a8");  // push gs
+  EXPECT_EQ(machine_.read32(Machine::kStack - 4), 0xaaaa0033U);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack - 4);
+}
+
+TEST_P(Privileged, SelectorsAreReadIntoSixteenBits) {
+  machine_.state().seg(SegmentRegister::Ds).selector = 0x7b;
+  machine_.reg(Gpr::Ecx) = 0x12345678;
+  machine_.run_snippet("66 8c d9");  // mov cx, ds
+  EXPECT_EQ(machine_.reg(Gpr::Ecx), 0x1234007bU);
+}
+
+// A GDT entry at kData that has been loaded once; what comes of loading its selector again.
+class SegmentLoads : public Privileged {
+ protected:
+  static constexpr uint16_t kSelector = 0x33;
+  static constexpr uint64_t kBytes = 0x00cff3000000ffffULL;
+  void SetUp() override {
+    LoadedDescriptor& entry = machine_.gate->frame().descriptors[kSelector];
+    entry.address = machine_.window() + Machine::kData;
+    entry.negated_bytes = 0 - kBytes;
+    entry.negated_selector = 0U - kSelector;
+    entry.cache = {0x1000, 0xffffffffU, kSelector, 0xc0f3};
+    entry.probe = 77;
+    machine_.write32(Machine::kData, static_cast<uint32_t>(kBytes));
+    machine_.write32(Machine::kData + 4, static_cast<uint32_t>(kBytes >> 32));
+    machine_.reg(Gpr::Eax) = 0xffff0000U | kSelector;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Styles, SegmentLoads,
+                         ::testing::Values(AccessStyle::Window, AccessStyle::Soft), style_name);
+
+TEST_P(SegmentLoads, TheSameSelectorAndBytesLoadTheSame) {
+  machine_.run_snippet("8e e8");  // mov gs, ax
+  const SegmentCache& gs = machine_.state().seg(SegmentRegister::Gs);
+  EXPECT_EQ(gs.base, 0x1000U);
+  EXPECT_EQ(gs.limit, 0xffffffffU);
+  EXPECT_EQ(gs.selector, kSelector);
+  EXPECT_EQ(gs.attributes, 0xc0f3);
+  EXPECT_EQ(machine_.slots().gs_probe, 77U);
+}
+
+TEST_P(SegmentLoads, PopMovesTheStackPointer) {
+  machine_.run_snippet("50 0f a9");  // push eax; pop gs
+  EXPECT_EQ(machine_.state().seg(SegmentRegister::Gs).base, 0x1000U);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+}
+
+TEST_P(SegmentLoads, OtherBytesAreForTheMonitor) {
+  machine_.write32(Machine::kData + 4, static_cast<uint32_t>(kBytes >> 32) & ~0x8000U);
+  machine_.load(Machine::kCode, "50 0f a9");
+  machine_.state().eip = Machine::kCode;
+  const Exit exit = machine_.run();
+  EXPECT_EQ(exit.reason, ExitReason::Interpret);
+  EXPECT_EQ(exit.eip, Machine::kCode + 1);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack - 4);
+  EXPECT_EQ(machine_.slots().callout_kind, callout_kind_of_load(SegmentRegister::Gs));
+}
+
+TEST_P(SegmentLoads, AnotherSelectorWithTheSameLowByteIsForTheMonitor) {
+  machine_.reg(Gpr::Eax) = 0x100U | kSelector;
+  machine_.load(Machine::kCode, "8e e8");
+  machine_.state().eip = Machine::kCode;
+  EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+}
+
+TEST_P(SegmentLoads, DsAndEsTakeFlatSegmentsOnly) {
+  machine_.load(Machine::kCode, "8e d8 f4");  // mov ds, ax; hlt
+  machine_.state().eip = Machine::kCode;
+  EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+  machine_.gate->frame().descriptors[kSelector].negated_flat_selector = 0U - kSelector;
+  machine_.run_snippet("8e d8");
+  EXPECT_EQ(machine_.state().seg(SegmentRegister::Ds).selector, kSelector);
+}
+
 TEST_P(Privileged, EverySensitiveInstructionLeavesForTheInterpreter) {
   for (const char* instruction : {"0f 01 03",
                                   "0f 01 0b",
@@ -245,11 +323,8 @@ TEST_P(Privileged, EverySensitiveInstructionLeavesForTheInterpreter) {
                                   "8e d8",
                                   "8e 1b",
                                   "8c 1b",
-                                  "06",
                                   "1f",
-                                  "0f a0",
                                   "0f a1",
-                                  "16",
                                   "17",
                                   "66 9c",
                                   "66 9d",
