@@ -33,7 +33,7 @@ struct Report {
   std::array<uint16_t, kSegmentCount> selector{};
   std::array<uint8_t, kDataBytes> data{};
 };
-constexpr uint32_t kMapped = 1, kDispatching = 2, kJumped = 3, kStopped = 4;
+constexpr uint32_t kMapped = 1, kJumped = 2, kStopped = 3;
 
 struct FarPointer {
   uint32_t offset;
@@ -58,7 +58,8 @@ template <typename Selector>
 }
 
 // async-signal-safe: takes the state down and ends the process.
-[[gnu::no_stack_protector, noreturn]] void on_signal(int signal, siginfo_t*, void* context) {
+[[noreturn]] __attribute__((no_stack_protector)) void on_signal(int signal, siginfo_t*,
+                                                                void* context) {
   g_dispatch = SYSCALL_DISPATCH_FILTER_ALLOW;
   const auto& regs = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   Report& report = *g_report;

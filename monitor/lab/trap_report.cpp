@@ -16,8 +16,10 @@ namespace {
 struct Answer {
   std::string question;
   std::array<std::string, 3> values;
-  [[nodiscard]] bool trap_is_right() const { return values[0] == values[1]; }
-  [[nodiscard]] bool translate_is_right() const { return values[0] == values[2]; }
+  [[nodiscard]] bool trap_is_right() const { return values[0].empty() || values[0] == values[1]; }
+  [[nodiscard]] bool translate_is_right() const {
+    return values[0].empty() || values[0] == values[2];
+  }
 };
 
 std::vector<Answer> answers(const TrapReport& report) {

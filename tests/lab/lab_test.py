@@ -144,6 +144,7 @@ def test_trap(lab):
     report = json.loads(lab.run("trap", "--json").stdout)
     answers = {answer["question"]: answer for answer in report["answers"]}
     expect(len(answers) >= 14, f"only {len(answers)} answers")
+    expect(all(answer["interpret"] for answer in answers.values()), "no truth to compare with")
     for question, answer in answers.items():
         expect(answer["interpret"] == answer["translate"], f"translate is wrong: {question}")
         expect(question in text and question in page.text, f"{question} is missing")
