@@ -16,7 +16,7 @@ from harness import (EXIT_QUIT, Failure, Run, Stage, expect, guest_file, guests_
 BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
 GRUB_MENU = ("GNU GRUB  version", "Memtest86+", "Use the ↑ and ↓ keys")
 LONG_CASES = (
-    ("memtest", "media/memtest86+.iso", "--cdrom", ("Memtest86+ v", "Pass:  1        Errors: 0"), 120),
+    ("memtest", "media/memtest86+.iso", "--cdrom", ("Memtest86+ v", "Pass:  1        Errors: 0"), 900),
 )
 # (name, image in the cache, its option, what the screen is to show, seconds until then)
 CASES = (
