@@ -67,7 +67,10 @@ bool Vcpu::step_over_sensitive_page() {
 }
 
 void Vcpu::handle_direct(const Exit& exit) {
-  if (parts_.coherence->user_policy().note_slice(exit.host_cycles)) counters().direct_demotions++;
+  if (config_.user == UserEngine::Auto &&
+      parts_.coherence->user_policy().note_slice(exit.host_cycles)) {
+    counters().direct_demotions++;
+  }
   switch (exit.reason) {
     case ExitReason::DirectFault:
       if (parts_.coherence->fill_direct(GuestVirtual(exit.address), exit.eip) ==
