@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "monitor/direct_space.h"
 #include "monitor/user_policy.h"
@@ -69,8 +68,9 @@ struct CodeView {
   // Where its code runs untranslated, if it does, and whether it should.
   std::unique_ptr<DirectSpace> direct;
   UserPolicy policy;
-  // Pages that may not run untranslated. Out of date it costs time, not truth.
-  std::unordered_set<GuestVirtualPage> sensitive_pages;
+  // Pages that may not run untranslated, and how often that is believed before they are examined
+  // again. Out of date it costs time, not truth.
+  std::unordered_map<GuestVirtualPage, uint32_t> sensitive_pages;
 };
 
 }  // namespace ringshift

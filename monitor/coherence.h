@@ -157,6 +157,7 @@ class Coherence final : public WriteObserver,
   void map_direct_ahead(CodeView& view);
   void map_direct_region(CodeView& view, uint32_t region, uint32_t* left);
   [[nodiscard]] bool region_has_user_pages(uint32_t region);
+  [[nodiscard]] static bool believes_sensitive(CodeView& view, GuestVirtualPage page);
   [[nodiscard]] bool copy_user_code(GuestVirtual from, std::span<uint8_t> to);
   [[nodiscard]] bool code_runs_directly(GuestVirtualPage page, GuestPhysicalPage physical,
                                         uint32_t entry);

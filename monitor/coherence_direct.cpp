@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kDirectProcesses = 12;
 constexpr size_t kRememberedSensitivePages = 1024;
+constexpr uint32_t kBelievedSensitive = 1000;
 // Pages mapped when a program goes direct, before it asks: what it has touched so far.
 constexpr uint32_t kPagesMappedAhead = 8192;
 // And those after one that it asks for.
@@ -71,7 +72,15 @@ void Coherence::end_all_direct() {
 // ---- what may be executed ----
 
 bool Coherence::is_known_sensitive(uint32_t eip) {
-  return current_user_view().sensitive_pages.contains(GuestVirtualPage::of(GuestVirtual(eip)));
+  return believes_sensitive(current_user_view(), GuestVirtualPage::of(GuestVirtual(eip)));
+}
+
+bool Coherence::believes_sensitive(CodeView& view, GuestVirtualPage page) {
+  const auto it = view.sensitive_pages.find(page);
+  if (it == view.sensitive_pages.end()) return false;
+  if (--it->second > 0) return true;
+  view.sensitive_pages.erase(it);
+  return false;
 }
 
 // Guest bytes that user code could execute, copied if they are RAM.
@@ -133,6 +142,7 @@ Coherence::DirectMiss Coherence::fill_direct(GuestVirtual address, uint32_t eip)
 
 Coherence::DirectMiss Coherence::fill_direct_code(CodeView& view, GuestVirtualPage page,
                                                   uint32_t entry) {
+  if (believes_sensitive(view, page)) return DirectMiss::Sensitive;
   const WalkResult result =
       walk(mode_, physical_, page.address(), AccessKind::Fetch, Privilege::User);
   if (result.fault) return DirectMiss::Interpret;
@@ -142,7 +152,7 @@ Coherence::DirectMiss Coherence::fill_direct_code(CodeView& view, GuestVirtualPa
   if (!code_runs_directly(page, physical, entry)) {
     counters().direct_pages_sensitive++;
     if (view.sensitive_pages.size() >= kRememberedSensitivePages) view.sensitive_pages.clear();
-    view.sensitive_pages.insert(page);
+    view.sensitive_pages[page] = kBelievedSensitive;
     return DirectMiss::Sensitive;
   }
   trace_page(physical, TraceReason::DirectCode);
