@@ -1,7 +1,7 @@
 // UserPolicy: whether the user code of one address space should run directly or translated. Pure.
 // Owns: a few numbers a view. Code that computes ends up direct (nothing is faster, but every trap
 // costs a switch of host processes); code that keeps calling its kernel ends up translated. Called
-// by: vcpu. See docs/direct-execution.md and docs/decisions/0005-direct-execution-by-ptrace.md.
+// by: vcpu. See docs/direct-execution.md and docs/decisions/0006-direct-execution-by-ptrace.md.
 #pragma once
 
 #include <algorithm>
