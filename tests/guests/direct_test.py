@@ -78,11 +78,11 @@ def computing(run):
     run.wait_for("computing")
     found = []
 
-    def one_runs():
-        found[:] = [each for each in user_processes(run.process.pid) if is_running(each)]
-        return bool(found)
-    wait_until(one_runs, "a process that runs user code")
-    return found[0]
+    def the_second_runs():  # the first is the one that they are forked from
+        found[:] = user_processes(run.process.pid)
+        return len(found) >= 2 and is_running(found[-1])
+    wait_until(the_second_runs, "a process that runs user code")
+    return found[-1]
 
 
 def one_line(run):
