@@ -371,6 +371,7 @@ Classification classify(const GuestInstruction& instruction, Privilege privilege
                         const TranslatorFeatures& features) {
   Classification judged = classify_as_run(instruction, privilege, features);
   if (features.interpret_inline && judged.treatment == Treatment::Inline) judged = kInterpret;
+  if (features.interpret_time && judged.family == Family::ReadTime) judged = kInterpret;
   if (judged.family == Family::Interpret && goes_on_behind(instruction)) {
     return {Treatment::Callout, Family::Callout};
   }

@@ -18,6 +18,8 @@ struct TranslatorFeatures {
   bool sse2_and_later = true;
   // For who counts executions: what would be Inline is left to the interpreter, one exit each.
   bool interpret_inline = false;
+  // For who records a run: the clock is read by the interpreter only.
+  bool interpret_time = false;
   // BMI1: F3 0F BC is TZCNT rather than BSF with a prefix that says nothing.
   bool tzcnt = false;
   // The guest's TSC is the host's plus GuestState::tsc_offset.

@@ -163,8 +163,8 @@ lab_flat:
   hlt
 
 lab_wait_a_while:
-  mov ecx, 10
-1: mov edx, 500000
+  mov ecx, 20
+1: mov edx, 600000
 2: dec edx
   jnz 2b
   cmp dword ptr ds:[at_ticks], 0

@@ -25,7 +25,7 @@ struct LabArguments {
   CLI::App* paging = nullptr;
   RunOptions guest;
   double run_seconds = 0;
-  double seconds = 10;
+  double seconds = 20;
   uint64_t ram_every = 5'000'000;
   bool json = false;
   std::string html_path;
@@ -189,7 +189,7 @@ void LabCommand::describe(CLI::App& app) {
     CLI::App* command = arguments.lab->add_subcommand(name, what);
     command->add_option("IMAGE", arguments.guest.machine.boot.kernel_path,
                         "bzImage or Multiboot (default: a guest that comes with ringshift)");
-    command->add_option("--seconds", arguments.seconds, "end a run then (default 10)")
+    command->add_option("--seconds", arguments.seconds, "end a run then (default 20)")
         ->check(CLI::Range(0.1, 86400.0));
     add_guest(*command, &arguments);
     add_output_options(*command, &arguments);

@@ -194,8 +194,21 @@ void decide(const Measurement& m, Row* row) {
   }
 }
 
+// Time goes on between the two runs: a clock that is a little later is the same clock.
+VirtualOutcome with_clock_of(const Measurement& m, VirtualOutcome got) {
+  constexpr uint64_t kALittle = uint64_t{1} << 36;
+  const auto clock = [](const VirtualOutcome& outcome) {
+    return (uint64_t{outcome.state.reg(Gpr::Edx)} << 32) | outcome.state.reg(Gpr::Eax);
+  };
+  if (clock(got) - clock(m.truth) >= kALittle) return got;
+  got.state.reg(Gpr::Eax) = m.truth.state.reg(Gpr::Eax);
+  got.state.reg(Gpr::Edx) = m.truth.state.reg(Gpr::Edx);
+  return got;
+}
+
 void compare_translation(const Measurement& m, Row* row) {
-  const VirtualOutcome& got = m.translated;
+  const bool is_clock = row->depends == std::vector<std::string>{resource_name(Resource::Clock)};
+  const VirtualOutcome got = is_clock ? with_clock_of(m, m.translated) : m.translated;
   if (!got.ran) {
     row->translation_differs = got.problem.empty() ? "did not end" : got.problem;
     return;

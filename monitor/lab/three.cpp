@@ -131,6 +131,7 @@ bool measure_three(const MachineConfig& config, double seconds, uint64_t ram_eve
   Lockstep lockstep(ram_every, seconds);
   MachineConfig followed = config;
   followed.vcpu.observer = &lockstep;
+  followed.translator.features.interpret_time = true;  // or the follower could not be told
   const uint64_t unclaimed = counters().io_unclaimed;
   const std::unique_ptr<Machine> machine = Machine::create(followed, error);
   if (machine == nullptr || !lockstep.attach(machine.get(), error)) return false;

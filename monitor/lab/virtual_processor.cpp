@@ -1,5 +1,7 @@
 #include "monitor/lab/virtual_processor.h"
 
+#include <x86intrin.h>
+
 #include <cstring>
 #include <functional>
 
@@ -75,6 +77,8 @@ class SmallMachine {
   void prepare(const Instruction& instruction, Resource changed);
   void interpret(VirtualOutcome* out);
   void translate(VirtualOutcome* out);
+  // Translated code reads the host's counter: from here on it is the laboratory's clock.
+  void start_host_clock() { state().tsc_offset = clock_.now - __rdtsc(); }
 
  private:
   uint8_t* at(uint32_t physical) { return memory_->at(GuestPhysical(physical)); }
@@ -407,6 +411,7 @@ VirtualOutcome run_translated(const Instruction& instruction) {
     return outcome;
   }
   machine.prepare(instruction, Resource::None);
+  machine.start_host_clock();
   machine.translate(&outcome);
   return outcome;
 }
