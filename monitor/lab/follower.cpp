@@ -209,16 +209,35 @@ void Follower::deliver_event(const Event& event) {
   }
 }
 
+// What is undefined in the flags, in memory by PUSHF, and in the flags again by POPF.
+void Follower::follow_flags(const FollowedInstruction& instruction) {
+  if (instruction.name == "PUSHFD" && undefined_flags_ != 0) {
+    stored_undefined_flags_ |= undefined_flags_;
+    GuestPhysical physical;
+    const GuestVirtual top(state().seg(SegmentRegister::Ss).base + state().reg(Gpr::Esp));
+    if (!linear_->translate(top, AccessKind::Write, Privilege::Supervisor, &physical)) {
+      open_words_.insert(physical.value() & ~uint64_t{3});
+    }
+  }
+  if (instruction.name == "POPFD" || instruction.name == "IRETD") {
+    undefined_flags_ = stored_undefined_flags_;
+    return;
+  }
+  // Shifts by zero write nothing, so what was undefined before them may still be.
+  const uint32_t undefined = instruction.flags_undefined;
+  undefined_flags_ &= ~(undefined == 0 ? instruction.flags_written : 0U);
+  undefined_flags_ |= undefined;
+}
+
 bool Follower::step() {
   const FollowedInstruction* instruction = next();
-  const uint32_t written = instruction != nullptr ? instruction->flags_written : 0;
-  const uint32_t undefined = instruction != nullptr ? instruction->flags_undefined : 0;
+  const FollowedInstruction executed =
+      instruction != nullptr ? *instruction : FollowedInstruction{};
   const uint32_t eip = state().eip;
   if (instruction != nullptr && instruction->fpu_header_bytes != 0) note_fpu_image(*instruction);
   state().activity = ActivityState::Running;
   const StepResult step = interpreter_->step();
-  // Shifts by zero write nothing, so what was undefined before them may still be.
-  undefined_flags_ = (undefined_flags_ & ~(undefined == 0 ? written : 0U)) | undefined;
+  follow_flags(executed);
   Event event;
   switch (step.kind) {
     case StepKind::Done:

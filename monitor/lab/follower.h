@@ -108,6 +108,7 @@ class Follower final : private PortDevice, private TimeStampCounter, private Coh
   explicit Follower(std::deque<Input>& inputs) : inputs_(inputs) {}
   [[nodiscard]] uint64_t take(InputSource source, bool is_write, uint64_t address, uint64_t value);
   void learn(std::span<const uint8_t> code, FollowedInstruction* out) const;
+  void follow_flags(const FollowedInstruction& instruction);
   void note_fpu_image(const FollowedInstruction& instruction);
 
   [[nodiscard]] uint32_t read(uint16_t offset, AccessWidth width) override;
@@ -142,6 +143,7 @@ class Follower final : private PortDevice, private TimeStampCounter, private Coh
   std::unique_ptr<Interpreter> interpreter_;
   std::unordered_map<uint32_t, FollowedInstruction> known_;
   uint32_t undefined_flags_ = 0;
+  uint32_t stored_undefined_flags_ = 0;  // PUSHF has put them into memory
   std::unordered_set<uint64_t> open_words_;
   std::string problem_;
 };

@@ -59,8 +59,10 @@ void Lockstep::diverge(const GuestState& state, std::string what) {
   difference_.found = true;
   difference_.to_eip = state.eip;
   difference_.what = std::move(what);
-  for (size_t i = 0; i < last_eips_.size(); ++i) {
-    const uint32_t eip = last_eips_[(figures_.instructions + i) % last_eips_.size()];
+  for (size_t i = 0; i <= last_eips_.size(); ++i) {
+    // First where they agreed last, then what was executed most recently.
+    const uint32_t eip = i == 0 ? difference_.from_eip
+                                : last_eips_[(figures_.instructions + i - 1) % last_eips_.size()];
     std::string line = fmt::format("{:08x}:", eip);
     for (const uint8_t byte : follower_->bytes_at(eip)) line += fmt::format(" {:02x}", byte);
     difference_.path.push_back(std::move(line));
@@ -77,7 +79,9 @@ void Lockstep::catch_up(const GuestState& state) {
   std::string nearest;
   while (must_step_ || !agrees(state)) {
     must_step_ = false;
-    if (++way > (single_ ? 1 : kLongestWay)) {
+    // One step of the leader's may be many iterations of a REP string instruction.
+    const bool repeats = way != 0 && follower_->state().eip == difference_.from_eip;
+    if (++way > kLongestWay || (single_ && way > 1 && !repeats)) {
       const std::string unlike = nearest.empty() ? "the interpreter never comes there" : nearest;
       return diverge(state, unlike);
     }
@@ -112,7 +116,9 @@ void Lockstep::catch_up(const GuestState& state) {
 
 // What PUSHF, PUSH Sreg and their kind have stored, here and there.
 std::string Lockstep::stack_difference(const GuestState& state) {
+  // Reads of anything but RAM would be inputs.
   if (follower_->state().reg(Gpr::Esp) != state.reg(Gpr::Esp)) return {};
+  if (state.seg(SegmentRegister::Ss).base != 0) return {};
   const Privilege privilege = state.cpl == 3 ? Privilege::User : Privilege::Supervisor;
   for (uint32_t offset = 0; offset < 16; offset += 4) {
     uint32_t mine = 0, theirs = 0;
