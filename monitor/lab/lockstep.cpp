@@ -12,8 +12,8 @@ namespace ringshift::lab {
 namespace {
 
 // The longest way between two boundaries the loop comes by: a loop without exits runs until the
-// host's timer interrupts it.
-constexpr uint64_t kLongestWay = 400'000'000;
+// host's timer interrupts it, a decompressor with interrupts off for hundreds of millions.
+constexpr uint64_t kLongestWay = 2'000'000'000;
 constexpr size_t kSuspectsShown = 6;
 
 std::vector<std::string> differences(const GuestState& left, const GuestState& right,
@@ -45,7 +45,10 @@ bool Lockstep::attach(Machine* leader, std::string* error) {
 
 bool Lockstep::agrees(const GuestState& state) {
   if (quickly_unlike(follower_->state(), state)) return false;
-  const uint32_t open = follower_->undefined_flags();
+  uint32_t open = follower_->undefined_flags();
+  // Translated POPF that leaves for the interpreter has used the flags it is about to overwrite.
+  const FollowedInstruction* next = follower_->next();
+  if (next != nullptr && next->name == "POPFD") open |= kFlagsArithmetic;
   if (!differences(follower_->state(), state, open).empty()) return false;
   // Where the manual leaves flags open, the processor's are taken over.
   if (((follower_->state().eflags ^ state.eflags) & open) != 0) {
