@@ -13,7 +13,7 @@ namespace {
 
 // The longest way between two boundaries the loop comes by: a loop without exits runs until the
 // host's timer interrupts it, a decompressor with interrupts off for hundreds of millions.
-constexpr uint64_t kLongestWay = 2'000'000'000;
+constexpr uint64_t kLongestWay = 400'000'000;
 constexpr size_t kSuspectsShown = 6;
 
 std::vector<std::string> differences(const GuestState& left, const GuestState& right,
@@ -74,7 +74,7 @@ void Lockstep::diverge(const GuestState& state, std::string what) {
 }
 
 void Lockstep::catch_up(const GuestState& state) {
-  if (difference_.found) return;
+  if (difference_.found || difference_.gave_up) return;
   difference_.instruction = figures_.instructions;
   difference_.from_eip = follower_->state().eip;
   difference_.suspects.clear();
@@ -85,8 +85,11 @@ void Lockstep::catch_up(const GuestState& state) {
     // One step of the leader's may be many iterations of a REP string instruction.
     const bool repeats = way != 0 && follower_->state().eip == difference_.from_eip;
     if (++way > kLongestWay || (single_ && way > 1 && !repeats)) {
-      const std::string unlike = nearest.empty() ? "the interpreter never comes there" : nearest;
-      return diverge(state, unlike);
+      if (single_ || !nearest.empty()) {
+        return diverge(state, nearest.empty() ? "the interpreter does not come there" : nearest);
+      }
+      difference_.gave_up = true;
+      return leader_->request_stop(StopReason::Quit);
     }
     if (const FollowedInstruction* next = follower_->next()) {
       ++figures_.by_treatment[static_cast<size_t>(next->treatment)];
@@ -181,7 +184,7 @@ void Lockstep::after_interpreted(const GuestState&) {
 void Lockstep::before_interrupt(const Event& event, const GuestState& state) {
   ++figures_.interrupts;
   catch_up(state);
-  if (!difference_.found) follower_->deliver_event(event);
+  if (!difference_.found && !difference_.gave_up) follower_->deliver_event(event);
   stop_when_due();
 }
 
@@ -191,12 +194,12 @@ void Lockstep::on_guest_fault(const GuestFault& fault, const GuestState& state) 
 }
 
 void Lockstep::finish() {
-  if (difference_.found || follower_ == nullptr) return;
+  if (difference_.found || difference_.gave_up || follower_ == nullptr) return;
   // The last instruction, which ended the run.
   if (must_step_ && !follower_->step()) return diverge(leader_->state(), follower_->problem());
   must_step_ = false;
   catch_up(leader_->state());
-  if (!difference_.found) compare_ram();
+  if (!difference_.found && !difference_.gave_up) compare_ram();
 }
 
 }  // namespace ringshift::lab

@@ -18,10 +18,11 @@ namespace ringshift::lab {
 
 struct Difference {
   bool found = false;
-  uint64_t instruction = 0;           // how many the follower had executed at the last agreement
-  uint32_t from_eip = 0;              // there
-  uint32_t to_eip = 0;                // where the other is
-  std::string what;                   // registers and control that are unlike
+  bool gave_up = false;      // the next boundary is too far away to be followed: no verdict on it
+  uint64_t instruction = 0;  // how many the follower had executed at the last agreement
+  uint32_t from_eip = 0;     // there
+  uint32_t to_eip = 0;       // where the other is
+  std::string what;          // registers and control that are unlike
   std::vector<std::string> path;      // the last instructions before the comparison failed
   std::vector<std::string> suspects;  // sensitive instructions on the way from there
 };

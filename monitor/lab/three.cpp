@@ -67,6 +67,12 @@ std::vector<std::string> equivalence_lines(const ThreeReport& report) {
     lines.push_back(fmt::format("equal at {} boundaries over {} instructions, {} interrupts",
                                 f.boundaries, f.instructions, f.interrupts));
   }
+  if (report.difference.gave_up) {
+    lines.push_back(
+        fmt::format("given up after {:08x}: the next boundary is too many instructions "
+                    "away (unpack the kernel, or take an ELF one)",
+                    report.difference.from_eip));
+  }
   lines.push_back(fmt::format("RAM compared {} times; {} words unlike in accessed and dirty bits",
                               f.ram_comparisons, f.accessed_dirty_words));
   lines.push_back(fmt::format("{} boundaries with flags unlike that the manual leaves undefined",
@@ -159,11 +165,15 @@ std::string three_as_json(const ThreeReport& report) {
   nlohmann::ordered_json out;
   out["image"] = report.image;
   out["end"] = report.end;
-  out["equivalence"] = {
-      {"equal", !report.difference.found},    {"instructions", f.instructions},
-      {"boundaries", f.boundaries},           {"interrupts", f.interrupts},
-      {"ram_comparisons", f.ram_comparisons}, {"accessed_dirty_words", f.accessed_dirty_words},
-      {"undefined_flags", f.undefined_flags}, {"difference", report.difference.what}};
+  out["equivalence"] = {{"equal", !report.difference.found},
+                        {"instructions", f.instructions},
+                        {"gave_up", report.difference.gave_up},
+                        {"boundaries", f.boundaries},
+                        {"interrupts", f.interrupts},
+                        {"ram_comparisons", f.ram_comparisons},
+                        {"accessed_dirty_words", f.accessed_dirty_words},
+                        {"undefined_flags", f.undefined_flags},
+                        {"difference", report.difference.what}};
   out["resource_control"] = {{"guest_ram_mappings", report.audit.guest_ram_mappings},
                              {"other_mappings", report.audit.other_mappings},
                              {"executable_mappings", report.audit.executable},
