@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "shadowmmu/base/check.h"
@@ -56,7 +57,14 @@ HostConsole::HostConsole(HostConsoleConfig config) : config_(std::move(config)) 
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  reader_ = std::thread([this] { read_input(); });
+  try {
+    reader_ = std::thread([this] { read_input(); });
+  } catch (const std::system_error&) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (raw_) restore_terminal();
+    close(wake_);
+    throw;
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

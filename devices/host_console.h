@@ -32,6 +32,7 @@ struct HostConsoleConfig {
 
 class HostConsole final : public SerialBackend {
  public:
+  // Throws std::system_error when the host refuses the thread that reads.
   explicit HostConsole(HostConsoleConfig config);
   ~HostConsole() override;
   HostConsole(const HostConsole&) = delete;

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <system_error>
 
 #include "monitor/control_registers.h"
 #include "monitor/host_signals.h"
@@ -65,7 +66,12 @@ void Machine::set_tap(BusTap* ports, BusTap* memory, BusTap* clock) {
 
 std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::string* error) {
   auto machine = std::unique_ptr<Machine>(new Machine(config));
-  if (!machine->build(error)) return nullptr;
+  try {
+    if (!machine->build(error)) return nullptr;
+  } catch (const std::system_error& refused) {
+    *error = std::string("the host refuses a thread: ") + refused.what();
+    return nullptr;
+  }
   return machine;
 }
 

@@ -254,8 +254,14 @@ void SystemLines::memory() {
 }
 
 void SystemLines::strings() {
-  add(with32({0xbe}, data_address()));         // mov esi
-  add(with32({0xbf}, data_address()));         // mov edi
+  const uint32_t source = data_address();
+  uint32_t destination = data_address();
+  // Less than 64 bytes apart in the same page of RAM, but at different linear addresses, a
+  // processor's fast REP MOVS need not copy byte by byte (SDM 1 7.3.9.3), and Intel's do not.
+  constexpr uint32_t kApart = 0x100;
+  if (((destination - source + kApart) & 0xfffU) < 2 * kApart) destination += 2 * kApart;
+  add(with32({0xbe}, source));                 // mov esi
+  add(with32({0xbf}, destination));            // mov edi
   add(with32({0xb9}, random_.below(0x1800)));  // mov ecx
   append({random_.one_in(4) ? 0xfdU : 0xfcU});
   constexpr uint32_t kOperations[] = {0xa4, 0xa5, 0xaa, 0xab, 0xac, 0xa6};

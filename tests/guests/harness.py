@@ -100,7 +100,8 @@ def without_privilege():
     if os.geteuid() != 0:
         return []
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-            "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]
+            "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs",
+            "--pdeathsig=KILL", "--"]  # a test that is killed leaves nothing behind
 
 
 class Run:
