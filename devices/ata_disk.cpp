@@ -130,8 +130,8 @@ IdeStep AtaDisk::other_command(uint8_t code) {
 bool AtaDisk::locate(Address address) {
   const IdeRegisters& r = registers;
   if (address == Address::Long) {
-    position_ = r.low[0] | r.mid[0] << 8 | uint64_t{r.high[0]} << 16 | uint64_t{r.low[1]} << 24 |
-                uint64_t{r.mid[1]} << 32 | uint64_t{r.high[1]} << 40;
+    position_ = uint64_t{r.low[0]} | uint64_t{r.mid[0]} << 8 | uint64_t{r.high[0]} << 16 |
+                uint64_t{r.low[1]} << 24 | uint64_t{r.mid[1]} << 32 | uint64_t{r.high[1]} << 40;
     left_ = r.count[0] | uint32_t{r.count[1]} << 8;
     if (left_ == 0) left_ = 0x10000;
   } else {

@@ -85,6 +85,10 @@ bool place_commands() {
          close(kDirectRamDescriptor + 1) == 0;
 }
 
+scmp_arg_cmp argument(unsigned index, scmp_compare comparison, uint64_t value) {
+  return {index, comparison, value, 0};
+}
+
 // Guest RAM at 32-bit addresses and its removal; one more process like this one; CPUID and RDTSC
 // made to fault. Everything else ends the process. The second wall: the first is that the tracer
 // lets no system call of guest code begin.
@@ -99,22 +103,25 @@ bool install_filter() {
   };
   constexpr uint64_t kMapFlags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
   for (const uint64_t flags : {kMapFlags, kMapFlags | MAP_POPULATE}) {
-    for (const uint64_t rights : {PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC}) {
-      allow(SCMP_SYS(mmap), {SCMP_A0_64(SCMP_CMP_LT, kFourGiB), SCMP_A1_64(SCMP_CMP_LE, kFourGiB),
-                             SCMP_A2_64(SCMP_CMP_EQ, rights), SCMP_A3_64(SCMP_CMP_EQ, flags),
-                             SCMP_A4_64(SCMP_CMP_EQ, static_cast<uint64_t>(kDirectRamDescriptor))});
+    for (const int rights : {PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC}) {
+      allow(
+          SCMP_SYS(mmap),
+          {argument(0, SCMP_CMP_LT, kFourGiB), argument(1, SCMP_CMP_LE, kFourGiB),
+           argument(2, SCMP_CMP_EQ, static_cast<uint64_t>(rights)), argument(3, SCMP_CMP_EQ, flags),
+           argument(4, SCMP_CMP_EQ, static_cast<uint64_t>(kDirectRamDescriptor))});
     }
   }
-  for (const uint64_t rights : {PROT_READ, PROT_READ | PROT_EXEC}) {
-    allow(SCMP_SYS(mprotect), {SCMP_A0_64(SCMP_CMP_LT, kFourGiB), SCMP_A1_64(SCMP_CMP_LE, kFourGiB),
-                               SCMP_A2_64(SCMP_CMP_EQ, rights)});
+  for (const int rights : {PROT_READ, PROT_READ | PROT_EXEC}) {
+    allow(SCMP_SYS(mprotect),
+          {argument(0, SCMP_CMP_LT, kFourGiB), argument(1, SCMP_CMP_LE, kFourGiB),
+           argument(2, SCMP_CMP_EQ, static_cast<uint64_t>(rights))});
   }
   allow(SCMP_SYS(munmap), {});
-  allow(SCMP_SYS(clone), {SCMP_A0_64(SCMP_CMP_EQ, uint64_t{CLONE_PARENT | SIGCHLD})});
+  allow(SCMP_SYS(clone), {argument(0, SCMP_CMP_EQ, uint64_t{CLONE_PARENT | SIGCHLD})});
   allow(SCMP_SYS(arch_prctl),
-        {SCMP_A0_64(SCMP_CMP_EQ, uint64_t{kArchSetCpuid}), SCMP_A1_64(SCMP_CMP_EQ, uint64_t{0})});
-  allow(SCMP_SYS(prctl), {SCMP_A0_64(SCMP_CMP_EQ, uint64_t{PR_SET_TSC}),
-                          SCMP_A1_64(SCMP_CMP_EQ, uint64_t{PR_TSC_SIGSEGV})});
+        {argument(0, SCMP_CMP_EQ, uint64_t{kArchSetCpuid}), argument(1, SCMP_CMP_EQ, uint64_t{0})});
+  allow(SCMP_SYS(prctl), {argument(0, SCMP_CMP_EQ, uint64_t{PR_SET_TSC}),
+                          argument(1, SCMP_CMP_EQ, uint64_t{PR_TSC_SIGSEGV})});
   return added && seccomp_load(filter) == 0;
 }
 
