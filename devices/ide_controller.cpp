@@ -44,7 +44,10 @@ void IdeController::attach(unsigned place, std::unique_ptr<IdeDrive> drive) {
   CHECK(place < 4);
   channels_[place / 2]->attach(place % 2, *drive);
   drives_.push_back(std::move(drive));
-  masters_[place / 2].status |= place % 2 == 0 ? 0x20 : 0x40;
+  constexpr uint8_t kFirstDrive = 0x20;
+  constexpr uint8_t kSecondDrive = 0x40;
+  uint8_t& status = masters_[place / 2].status;
+  status = static_cast<uint8_t>(status | (place % 2 == 0 ? kFirstDrive : kSecondDrive));
 }
 
 void IdeController::add_disk(unsigned place, DiskBackend& medium) {
