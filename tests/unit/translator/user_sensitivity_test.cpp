@@ -166,9 +166,11 @@ class Page {
  public:
   explicit Page(uint32_t before = kBytesBeforePage, uint32_t after = kMaxInstructionBytes)
       : before_(before), bytes_(before + kPageSize + after, kNop) {}
-  // at: offset in the page; negative: before it.
+  // at: offset in the page; negative: before it. What does not fit behind it is left out.
   Page& put(int at, const Bytes& what) {
-    std::copy(what.begin(), what.end(), bytes_.begin() + static_cast<int>(before_) + at);
+    const auto first = static_cast<size_t>(static_cast<int>(before_) + at);
+    std::copy_n(what.begin(), std::min(what.size(), bytes_.size() - first),
+                bytes_.begin() + static_cast<std::ptrdiff_t>(first));
     return *this;
   }
   [[nodiscard]] bool runs_from(uint32_t entry) const {
