@@ -403,17 +403,24 @@ std::optional<GuestVirtual> Coherence::window_address(uint64_t host_address, Pri
   return window->linear_of(host_address);
 }
 
-// The least recently used window goes when there are too many; its view is soft again.
-void Coherence::make_room_for_window() {
+// Of the user views that hold what is asked about, the least recently used one, if at least `most`
+// do; otherwise null.
+CodeView* Coherence::least_recent_if_full(size_t most, bool (*holds)(const CodeView&)) {
   CodeView* oldest = nullptr;
-  size_t windows = 0;
+  size_t holders = 0;
   for (auto& [cr3, view] : users_) {
-    if (view.window == nullptr) continue;
-    ++windows;
+    if (!holds(view)) continue;
+    ++holders;
     if (oldest == nullptr || view.last_used < oldest->last_used) oldest = &view;
   }
-  if (windows < kUserWindows) return;
-  give_up_window(*oldest);
+  return holders < most ? nullptr : oldest;
+}
+
+// The least recently used window goes when there are too many; its view is soft again.
+void Coherence::make_room_for_window() {
+  CodeView* oldest = least_recent_if_full(
+      kUserWindows, [](const CodeView& view) { return view.window != nullptr; });
+  if (oldest != nullptr) give_up_window(*oldest);
 }
 
 bool Coherence::note_user_work(uint64_t amount) {

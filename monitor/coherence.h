@@ -141,6 +141,7 @@ class Coherence final : public WriteObserver,
   void begin_flush();
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
+  [[nodiscard]] CodeView* least_recent_if_full(size_t most, bool (*holds)(const CodeView&));
   void make_room_for_window();
   void give_up_window(CodeView& view);
   void start_afresh(CodeView& view);
@@ -155,7 +156,7 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] DirectMiss fill_direct_data(CodeView& view, GuestVirtual address);
   [[nodiscard]] bool map_direct_neighbour(CodeView& view, GuestVirtualPage page);
   void map_direct_ahead(CodeView& view);
-  void map_direct_region(CodeView& view, uint32_t region, uint32_t* left);
+  [[nodiscard]] uint32_t map_direct_region(CodeView& view, uint32_t region, uint32_t most);
   [[nodiscard]] bool region_has_user_pages(uint32_t region);
   [[nodiscard]] static bool believes_sensitive(CodeView& view, GuestVirtualPage page);
   [[nodiscard]] bool copy_user_code(GuestVirtual from, std::span<uint8_t> to);

@@ -47,14 +47,9 @@ DirectSpace* Coherence::direct_space() {
 // The least recently used process goes when there are too many; its code is translated until it
 // deserves one again.
 void Coherence::make_room_for_direct() {
-  CodeView* oldest = nullptr;
-  size_t processes = 0;
-  for (auto& [cr3, view] : users_) {
-    if (view.direct == nullptr) continue;
-    ++processes;
-    if (oldest == nullptr || view.last_used < oldest->last_used) oldest = &view;
-  }
-  if (processes < kDirectProcesses) return;
+  CodeView* oldest = least_recent_if_full(
+      kDirectProcesses, [](const CodeView& view) { return view.direct != nullptr; });
+  if (oldest == nullptr) return;
   oldest->direct.reset();
   counters().direct_reclaimed++;
 }
@@ -225,16 +220,17 @@ void Coherence::map_direct_ahead(CodeView& view) {
   for (GuestVirtualPage page : code) (void)fill_direct_code(view, page, 0);
   uint32_t left = kPagesMappedAhead;
   for (uint32_t region = 0; region < kRegions && left > 0; ++region) {
-    if (region_has_user_pages(region)) map_direct_region(view, region, &left);
+    if (region_has_user_pages(region)) left -= map_direct_region(view, region, left);
   }
 }
 
-void Coherence::map_direct_region(CodeView& view, uint32_t region, uint32_t* left) {
-  const uint32_t first = region * kRegionPages;
-  for (uint32_t i = 0; i<kRegionPages&& * left> 0; ++i) {
-    const GuestVirtualPage page(first + i);
-    if (map_direct_neighbour(view, page)) --*left;
+// At most so many of its pages; how many are mapped now.
+uint32_t Coherence::map_direct_region(CodeView& view, uint32_t region, uint32_t most) {
+  uint32_t mapped = 0;
+  for (uint32_t i = 0; i < kRegionPages && mapped < most; ++i) {
+    if (map_direct_neighbour(view, GuestVirtualPage(region * kRegionPages + i))) ++mapped;
   }
+  return mapped;
 }
 
 bool Coherence::region_has_user_pages(uint32_t region) {

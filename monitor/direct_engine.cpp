@@ -66,8 +66,6 @@ const char* direct_obstacle_name(DirectObstacle obstacle) {
       return "FPU or SSE unavailable";
     case DirectObstacle::AlignmentMask:
       return "alignment flag without alignment checks";
-    case DirectObstacle::FlagsDiffer:
-      return "EFLAGS.ID differs";
   }
   return "?";
 }

@@ -18,7 +18,6 @@ enum class DirectObstacle : uint8_t {
   SegmentsNotFlat,  // FS or GS with a limit, expand-down, or not writable
   FpuUnavailable,   // CR0.TS or EM, or no CR4.OSFXSR: FPU instructions must fault
   AlignmentMask,    // CR0.AM clear and EFLAGS.AC set: the host checks alignment
-  FlagsDiffer,      // the process has another EFLAGS.ID
 };
 
 // Pre: execution_mode() says Translatable. Pure.

@@ -120,7 +120,7 @@ void Machine::prepare_direct() {
   if (vcpu.engine != Engine::Translate || vcpu.user == UserEngine::Translate) return;
   std::string why;
   direct_host_ = DirectHost::create(memory_->descriptor(), &why);
-  if (direct_host_ != nullptr || config_.quiet) return;
+  if (direct_host_ != nullptr) return;
   std::fprintf(stderr, "ringshift: user code runs translated: %s\n", why.c_str());
 }
 

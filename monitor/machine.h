@@ -52,7 +52,6 @@ struct MachineConfig {
   SerialTarget serial = SerialTarget::Console;
   std::string serial_path;                  // SerialTarget::File: what the guest prints goes there
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
-  bool quiet = false;                       // no remarks on standard error
   bool raw_console = true;                  // read our standard input as the guest's serial input
 };
 

@@ -72,8 +72,10 @@ static void* thread_main(void* number) {
     if (i % 4 == 0) sched_yield();
   }
   own_buffer[0] ^= 0x20;
-  errno = (int)id;
+  /* Before errno: malloc may look for /sys, which is not there, and leave ENOENT. */
   uint32_t* result = malloc(sizeof *result);
+  errno = (int)id;
+  sched_yield();
   *result = own + (uint32_t)own_buffer[0] + (uint32_t)errno;
   return result;
 }
