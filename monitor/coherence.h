@@ -152,7 +152,8 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] bool still_shadows(const ShadowMapping& mapping, Privilege privilege);
   [[nodiscard]] ShadowRun run_for(GuestVirtual address, const Translation& translation) const;
   void clip_to_ram(ShadowRun* run) const;
-  [[nodiscard]] DirectMiss fill_direct_code(CodeView& view, GuestVirtualPage page, uint32_t entry);
+  [[nodiscard]] DirectMiss fill_direct_code(CodeView& view, GuestVirtualPage page,
+                                            std::optional<uint32_t> entry);
   [[nodiscard]] DirectMiss fill_direct_data(CodeView& view, GuestVirtual address);
   [[nodiscard]] bool map_direct_neighbour(CodeView& view, GuestVirtualPage page);
   void map_direct_ahead(CodeView& view);
@@ -161,7 +162,7 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] static bool believes_sensitive(CodeView& view, GuestVirtualPage page);
   [[nodiscard]] bool copy_user_code(GuestVirtual from, std::span<uint8_t> to);
   [[nodiscard]] bool code_runs_directly(GuestVirtualPage page, GuestPhysicalPage physical,
-                                        uint32_t entry);
+                                        std::optional<uint32_t> entry);
   void make_room_for_direct();
   void revoke_direct_execution(GuestPhysicalPage page);
   void trace_page(GuestPhysicalPage page, TraceReason reason);

@@ -88,9 +88,9 @@ bool Coherence::copy_user_code(GuestVirtual from, std::span<uint8_t> to) {
   return true;
 }
 
-// entry: where in the page it is about to be entered.
+// entry: where in the page it is about to be entered, if that is known.
 bool Coherence::code_runs_directly(GuestVirtualPage page, GuestPhysicalPage physical,
-                                   uint32_t entry) {
+                                   std::optional<uint32_t> entry) {
   std::array<uint8_t, kBytesBeforePage + kPageSize + kMaxInstructionBytes> bytes{};
   const std::span<uint8_t> all(bytes);
   const bool before =
@@ -129,14 +129,14 @@ Coherence::DirectMiss Coherence::fill_direct(GuestVirtual address, uint32_t eip)
   const bool crosses = page == running + 1 && address.offset_in_page() == 0 &&
                        address.value() - eip < kMaxInstructionBytes;
   if (crosses && present != nullptr && !executable) {
-    const DirectMiss miss = fill_direct_code(view, page, 0);
+    const DirectMiss miss = fill_direct_code(view, page, std::nullopt);
     return miss == DirectMiss::Sensitive ? DirectMiss::Interpret : miss;
   }
   return fill_direct_data(view, address);
 }
 
 Coherence::DirectMiss Coherence::fill_direct_code(CodeView& view, GuestVirtualPage page,
-                                                  uint32_t entry) {
+                                                  std::optional<uint32_t> entry) {
   if (believes_sensitive(view, page)) return DirectMiss::Sensitive;
   const WalkResult result =
       walk(mode_, physical_, page.address(), AccessKind::Fetch, Privilege::User);
@@ -217,7 +217,7 @@ void Coherence::map_direct_ahead(CodeView& view) {
   std::vector<GuestVirtualPage> code;
   code.reserve(view.pages.size());
   for (const auto& [page, physical] : view.pages) code.push_back(page);
-  for (GuestVirtualPage page : code) (void)fill_direct_code(view, page, 0);
+  for (GuestVirtualPage page : code) (void)fill_direct_code(view, page, std::nullopt);
   uint32_t left = kPagesMappedAhead;
   for (uint32_t region = 0; region < kRegions && left > 0; ++region) {
     if (region_has_user_pages(region)) left -= map_direct_region(view, region, left);

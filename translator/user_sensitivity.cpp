@@ -74,8 +74,9 @@ class PageScan {
         end_(page.before + kPageSize),
         features_(features) {}
 
-  bool run(uint32_t entry) {
-    pending_ = {0, begin_ + entry};
+  bool run(std::optional<uint32_t> entry) {
+    pending_ = {0};
+    if (entry) pending_.push_back(begin_ + *entry);
     while (!pending_.empty()) {
       const uint32_t from = pending_.back();
       pending_.pop_back();
@@ -129,7 +130,7 @@ bool runs_directly(const GuestInstruction& instruction, const TranslatorFeatures
          !is_a_later_bit_scan(instruction, features);
 }
 
-bool page_runs_directly(const CodePageBytes& page, uint32_t entry,
+bool page_runs_directly(const CodePageBytes& page, std::optional<uint32_t> entry,
                         const TranslatorFeatures& features) {
   return PageScan(page, features).run(entry);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "translator/classify.h"
@@ -26,9 +27,10 @@ struct CodePageBytes {
 };
 inline constexpr uint32_t kBytesBeforePage = 64;
 
-// Looks through the page from `entry` (offset in the page), from its beginning, and wherever direct
-// branches lead within it. True if every instruction found runs directly.
-[[nodiscard]] bool page_runs_directly(const CodePageBytes& page, uint32_t entry,
+// Looks through the page from `entry` (offset in the page) if an instruction is known to begin there,
+// from the bytes before it, and wherever direct branches lead within it. True if every instruction
+// found runs directly.
+[[nodiscard]] bool page_runs_directly(const CodePageBytes& page, std::optional<uint32_t> entry,
                                       const TranslatorFeatures& features);
 
 }  // namespace ringshift

@@ -7,7 +7,8 @@ from console import Trouble
 from guests import Guest, difference, processor_time_of, time_split
 from places import guests_folder
 
-WARM_SECONDS = 0.02   # a first run shorter than this is repeated with more turns
+WARM_SHARE = 0.25     # a first run shorter than this share of the wanted time is repeated, longer
+WARM_STEP = 8         # at most so many times as long
 IDLE_SECONDS = 3
 CLOCK_TOLERANCE = 0.25
 COUNTERS_KEPT = 8
@@ -124,12 +125,12 @@ class MacroRun:
         proof = guest.run(workload.proof)[1] if workload.proof else []
         self.compare(guest.engine.name, workload, " ".join([str(first.figure.check), *proof]))
         took = self.length_of(guest, first)
-        for _ in range(3):
-            if took >= WARM_SECONDS:
-                break
-            turns = min(turns * 8, workloads.MOST_TURNS)
-            took = self.length_of(guest, guest.measure(workload, turns))
         wanted = self.seconds * (COARSE if guest.engine.name in COARSELY_TIMED else 1)
+        for _ in range(6):
+            if took >= wanted * WARM_SHARE:
+                break
+            turns = min(turns * WARM_STEP, workloads.turns_for(wanted * WARM_SHARE * 1.2, turns, took))
+            took = self.length_of(guest, guest.measure(workload, turns))
         key = guest.engine.name, workload.name
         self.turns[key] = workloads.turns_for(wanted, turns, took)
         self.rounds[key] = max(1, int(LONG_SECONDS / max(took, wanted)))

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 namespace ringshift {
@@ -173,7 +174,7 @@ class Page {
                 bytes_.begin() + static_cast<std::ptrdiff_t>(first));
     return *this;
   }
-  [[nodiscard]] bool runs_from(uint32_t entry) const {
+  [[nodiscard]] bool runs_from(std::optional<uint32_t> entry) const {
     CodePageBytes page;
     page.bytes = bytes_;
     page.before = before_;
@@ -226,6 +227,7 @@ TEST(UserSensitivityOfPages, BytesBeforeThePageSayWhereItsFirstInstructionBegins
   Page page;
   page.put(-2, {0xb8, 0x90}).put(0, tail);
   EXPECT_TRUE(page.runs_from(3));
+  EXPECT_TRUE(page.runs_from(std::nullopt)) << "nobody has said that the first byte is an entry";
   EXPECT_FALSE(page.runs_from(0)) << "entered at its first byte";
   EXPECT_FALSE(Page(0).put(0, tail).runs_from(0)) << "nothing known before it";
 }
