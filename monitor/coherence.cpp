@@ -5,6 +5,7 @@
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "shadowmmu/base/hash.h"
 #include "shadowmmu/walker.h"
 
 namespace ringshift {
@@ -224,18 +225,7 @@ uint64_t Coherence::hash_directory_entry(uint64_t entry) {
   if ((entry & kPresent) == 0 || is_large) return (entry + 1) * kMultiplier;
   const GuestPhysical table = physical_.masked(GuestPhysical(entry & 0xffffff000U));
   if (!physical_.ram().contains(table, kPageSize)) return 0;
-  // Four lanes, so that the multiplications overlap.
-  std::array<uint64_t, 4> lane = {entry, 1, 2, 3};
-  const uint8_t* bytes = physical_.ram().at(table);
-  for (uint32_t i = 0; i < kPageSize; i += 32) {
-    for (uint32_t k = 0; k < 4; ++k) {
-      uint64_t word = 0;
-      std::memcpy(&word, bytes + i + 8 * k, sizeof(word));
-      lane[k] = (lane[k] ^ word) * kMultiplier;
-      lane[k] ^= lane[k] >> 29;
-    }
-  }
-  return ((lane[0] * 3 + lane[1]) * 5 + lane[2]) * 7 + lane[3];
+  return hash_bytes({physical_.ram().at(table), kPageSize}, entry);
 }
 
 // The tables behind 4 MiB of linear space as one number; 0 when there is no telling.

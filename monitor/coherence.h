@@ -25,6 +25,7 @@
 #include "translator/gate.h"
 #include "translator/safe_point.h"
 #include "translator/translator.h"
+#include "translator/user_sensitivity.h"
 
 namespace ringshift {
 
@@ -208,7 +209,7 @@ class Coherence final : public WriteObserver,
   bool supervisor_unverified_ = false;
   uint32_t deferrals_left_ = 0;
   DirectHost* direct_host_ = nullptr;
-  TranslatorFeatures features_;
+  CodePageVerdicts code_verdicts_{TranslatorFeatures{}};
   // Hashes of the current tables, by region, and the verification pass that computed each.
   uint64_t verification_pass_ = 0;
   std::array<uint64_t, kRegions> table_hash_{};

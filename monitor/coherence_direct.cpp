@@ -6,7 +6,6 @@
 #include "monitor/coherence.h"
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/walker.h"
-#include "translator/user_sensitivity.h"
 
 namespace ringshift {
 namespace {
@@ -24,7 +23,7 @@ constexpr uint32_t kRegionPages = 1024;
 
 void Coherence::attach_direct(DirectHost* host, const TranslatorFeatures& features) {
   direct_host_ = host;
-  features_ = features;
+  code_verdicts_ = CodePageVerdicts(features);
 }
 
 // ---- processes ----
@@ -102,8 +101,9 @@ bool Coherence::code_runs_directly(GuestVirtualPage page, GuestPhysicalPage phys
   CodePageBytes known;
   known.bytes = all.subspan(skipped, all.size() - skipped - left_out);
   known.before = before ? kBytesBeforePage : 0;
-  counters().direct_pages_examined++;
-  return page_runs_directly(known, entry, features_);
+  const bool runs = code_verdicts_.runs_directly(known, entry);
+  counters().direct_pages_examined = code_verdicts_.examined();
+  return runs;
 }
 
 void Coherence::revoke_direct_execution(GuestPhysicalPage page) {

@@ -227,8 +227,7 @@ bool converts_to_integer(ZydisMnemonic mnemonic) {
   }
 }
 
-bool guest_processor_has(const GuestInstruction& instruction, const TranslatorFeatures& features) {
-  const ZydisDecodedInstruction& facts = instruction.facts;
+bool guest_processor_has(const ZydisDecodedInstruction& facts, const TranslatorFeatures& features) {
   const IsaGroup group = isa_group(facts.meta.isa_set);
   if (group == IsaGroup::Bmi1) return features.tzcnt;
   if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
@@ -266,8 +265,8 @@ FpuUse fpu_use(const GuestInstruction& instruction) {
   }
 }
 
-bool ignores_repeat(const GuestInstruction& instruction, const TranslatorFeatures& features) {
-  const ZydisMnemonic mnemonic = instruction.facts.mnemonic;
+bool ignores_repeat(const ZydisDecodedInstruction& facts, const TranslatorFeatures& features) {
+  const ZydisMnemonic mnemonic = facts.mnemonic;
   return mnemonic == ZYDIS_MNEMONIC_BSR || (mnemonic == ZYDIS_MNEMONIC_BSF && !features.tzcnt);
 }
 

@@ -31,7 +31,7 @@ struct TranslatorFeatures {
 
 // Is it of an instruction set that the guest's processor has? (What traps to say otherwise, CPUID,
 // privileged and system instructions, counts as had.)
-[[nodiscard]] bool guest_processor_has(const GuestInstruction& instruction,
+[[nodiscard]] bool guest_processor_has(const ZydisDecodedInstruction& facts,
                                        const TranslatorFeatures& features);
 
 // Does the instruction need the guest's x87/MMX or SSE state in the host's registers?
@@ -43,7 +43,7 @@ enum class FpuUse : uint8_t { None, X87, Sse };
 
 // BSF and BSR to the guest, TZCNT and LZCNT to a host that has those: without the prefixes they are
 // what the guest means.
-[[nodiscard]] bool ignores_repeat(const GuestInstruction& instruction,
+[[nodiscard]] bool ignores_repeat(const ZydisDecodedInstruction& facts,
                                   const TranslatorFeatures& features);
 
 // Does no instruction of its unit follow it?

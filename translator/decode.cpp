@@ -69,4 +69,10 @@ DecodeOutcome decode(std::span<const uint8_t> bytes, DecodeMode mode, GuestInstr
                                                      : DecodeOutcome::Invalid;
 }
 
+bool decode_facts(std::span<const uint8_t> bytes, DecodeMode mode, ZydisDecodedInstruction* out) {
+  const size_t available = std::min(bytes.size(), kMaxInstructionBytes);
+  return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoders().of(mode), nullptr, bytes.data(),
+                                                    available, out));
+}
+
 }  // namespace ringshift

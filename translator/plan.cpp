@@ -79,7 +79,7 @@ class Planner {
     const Classification what = classify(added->instruction, key_.privilege, features_);
     added->treatment = what.treatment;
     added->family = what.family;
-    added->ignores_repeat = ignores_repeat(added->instruction, features_);
+    added->ignores_repeat = ignores_repeat(added->instruction.facts, features_);
     added->style = key_.style == AccessStyle::Soft || soft_sites_.is_soft(added->physical)
                        ? AccessStyle::Soft
                        : AccessStyle::Window;

@@ -1,25 +1,42 @@
 #include "translator/user_sensitivity.h"
 
-#include <bitset>
 #include <vector>
 
-#include "shadowmmu/base/address.h"
+#include "shadowmmu/base/hash.h"
 
 namespace ringshift {
 namespace {
 
-bool loads_or_shows_a_segment(const GuestInstruction& instruction) {
-  // Operands that are segment registers, implicit ones of PUSH and POP among them. Overrides are
-  // part of a memory operand and no operand of their own.
-  for (uint8_t i = 0; i < instruction.facts.operand_count; ++i) {
-    const ZydisDecodedOperand& operand = instruction.operands[i];
-    if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER &&
-        operand.visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN &&
-        ZydisRegisterGetClass(operand.reg.value) == ZYDIS_REGCLASS_SEGMENT) {
-      return true;
+// MOV, PUSH and POP of segment registers, by opcode; far transfers. An override loads no segment.
+bool loads_or_shows_a_segment(const ZydisDecodedInstruction& facts) {
+  if (facts.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return true;
+  if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
+  if (facts.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT) {
+    switch (facts.opcode) {
+      case 0x06:  // PUSH and POP: ES, CS, SS, DS
+      case 0x07:
+      case 0x0e:
+      case 0x16:
+      case 0x17:
+      case 0x1e:
+      case 0x1f:
+      case 0x8c:  // MOV
+      case 0x8e:
+        return true;
+      default:
+        return false;
     }
   }
-  return instruction.facts.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+  if (facts.opcode_map != ZYDIS_OPCODE_MAP_0F) return false;
+  switch (facts.opcode) {
+    case 0xa0:  // PUSH and POP: FS, GS
+    case 0xa1:
+    case 0xa8:
+    case 0xa9:
+      return true;
+    default:
+      return false;
+  }
 }
 
 bool answers_for_the_host(ZydisMnemonic mnemonic) {
@@ -48,19 +65,18 @@ bool answers_for_the_host(ZydisMnemonic mnemonic) {
 }
 
 // INTO and INT 4: the host reports their trap as it does #GP, but behind the instruction.
-bool is_overflow_trap(const GuestInstruction& instruction) {
+bool is_overflow_trap(const ZydisDecodedInstruction& facts) {
   constexpr uint64_t kOverflow = 4;
-  return instruction.facts.mnemonic == ZYDIS_MNEMONIC_INTO ||
-         (instruction.facts.mnemonic == ZYDIS_MNEMONIC_INT &&
-          instruction.operands[0].imm.value.u == kOverflow);
+  return facts.mnemonic == ZYDIS_MNEMONIC_INTO ||
+         (facts.mnemonic == ZYDIS_MNEMONIC_INT && facts.raw.imm[0].value.u == kOverflow);
 }
 
 // REP BSF and REP BSR: on a processor with BMI1 and LZCNT they are other instructions.
-bool is_a_later_bit_scan(const GuestInstruction& instruction, const TranslatorFeatures& features) {
-  if (!ignores_repeat(instruction, features)) return false;
+bool is_a_later_bit_scan(const ZydisDecodedInstruction& facts, const TranslatorFeatures& features) {
+  if (!ignores_repeat(facts, features)) return false;
   constexpr uint8_t kRep = 0xf3;
-  for (uint8_t i = 0; i < instruction.facts.raw.prefix_count; ++i) {
-    if (instruction.facts.raw.prefixes[i].value == kRep) return true;
+  for (uint8_t i = 0; i < facts.raw.prefix_count; ++i) {
+    if (facts.raw.prefixes[i].value == kRep) return true;
   }
   return false;
 }
@@ -74,42 +90,44 @@ class PageScan {
         end_(page.before + kPageSize),
         features_(features) {}
 
-  bool run(std::optional<uint32_t> entry) {
+  CodePageVerdict run(std::optional<uint32_t> entry) {
     pending_ = {0};
     if (entry) pending_.push_back(begin_ + *entry);
+    CodePageVerdict verdict;
     while (!pending_.empty()) {
       const uint32_t from = pending_.back();
       pending_.pop_back();
-      if (!sweep(from)) return false;
+      if (!sweep(from)) return verdict;
     }
-    return true;
+    verdict.runs_directly = true;
+    for (uint32_t i = 0; i < kPageSize; ++i) verdict.examined[i] = seen_[begin_ + i];
+    return verdict;
   }
 
  private:
   // On until something already seen: what follows a jump or a return is looked at as well, since it
   // is most likely reached from somewhere.
   bool sweep(uint32_t at) {
+    ZydisDecodedInstruction facts;
     while (at < end_ && !seen_[at]) {
       seen_[at] = true;
-      GuestInstruction instruction;
-      if (decode(bytes_.subspan(at), DecodeMode::Bits32, &instruction) != DecodeOutcome::Ok) {
+      if (!decode_facts(bytes_.subspan(at), DecodeMode::Bits32, &facts)) {
         ++at;  // data, or an instruction whose end is not mapped: not one that runs
         continue;
       }
-      if (at >= begin_ && !runs_directly(instruction, features_)) return false;
-      note_branch(instruction, at);
-      at += instruction.length;
+      if (at >= begin_ && !ringshift::runs_directly(facts, features_)) return false;
+      note_branch(facts, at);
+      at += facts.length;
     }
     return true;
   }
 
-  void note_branch(const GuestInstruction& instruction, uint32_t at) {
-    const ZydisDecodedOperand& target = instruction.operands[0];
-    if (at < begin_ || instruction.facts.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE ||
-        target.type != ZYDIS_OPERAND_TYPE_IMMEDIATE || target.imm.is_relative == 0) {
+  void note_branch(const ZydisDecodedInstruction& facts, uint32_t at) {
+    if (at < begin_ || facts.meta.branch_type == ZYDIS_BRANCH_TYPE_NONE ||
+        facts.raw.imm[0].is_relative == 0) {
       return;
     }
-    const auto to = static_cast<uint32_t>(at + instruction.length + target.imm.value.u);
+    const auto to = static_cast<uint32_t>(at + facts.length + facts.raw.imm[0].value.u);
     if (to >= begin_ && to < end_ && !seen_[to]) pending_.push_back(to);
   }
 
@@ -123,16 +141,31 @@ class PageScan {
 
 }  // namespace
 
-bool runs_directly(const GuestInstruction& instruction, const TranslatorFeatures& features) {
-  if (!guest_processor_has(instruction, features)) return false;
-  return !loads_or_shows_a_segment(instruction) &&
-         !answers_for_the_host(instruction.facts.mnemonic) && !is_overflow_trap(instruction) &&
-         !is_a_later_bit_scan(instruction, features);
+bool runs_directly(const ZydisDecodedInstruction& facts, const TranslatorFeatures& features) {
+  if (!guest_processor_has(facts, features)) return false;
+  return !loads_or_shows_a_segment(facts) && !answers_for_the_host(facts.mnemonic) &&
+         !is_overflow_trap(facts) && !is_a_later_bit_scan(facts, features);
 }
 
-bool page_runs_directly(const CodePageBytes& page, std::optional<uint32_t> entry,
-                        const TranslatorFeatures& features) {
+CodePageVerdict examine_code_page(const CodePageBytes& page, std::optional<uint32_t> entry,
+                                  const TranslatorFeatures& features) {
   return PageScan(page, features).run(entry);
+}
+
+bool CodePageVerdicts::runs_directly(const CodePageBytes& page, std::optional<uint32_t> entry) {
+  const uint64_t key = hash_bytes(page.bytes, page.before);
+  const auto known = verdicts_.find(key);
+  if (known != verdicts_.end()) {
+    const CodePageVerdict& verdict = known->second;
+    // An entry among instructions that have been looked at leads to nothing new.
+    if (!verdict.runs_directly || !entry || verdict.examined[*entry]) return verdict.runs_directly;
+  }
+  ++examined_;
+  const CodePageVerdict verdict = examine_code_page(page, entry, features_);
+  if (verdicts_.size() >= kMost) verdicts_.clear();
+  // What one entry has shown to be sensitive need not be for another.
+  if (verdict.runs_directly || !entry) verdicts_.insert_or_assign(key, verdict);
+  return verdict.runs_directly;
 }
 
 }  // namespace ringshift

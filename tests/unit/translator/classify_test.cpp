@@ -35,8 +35,8 @@ TEST(Classify, VexPartOfBmi1RunsDirectlyWhereTheGuestHasIt) {
                                                {0xc4, 0xe2, 0x60, 0xf3, 0xd1},     // blsmsk
                                                {0xc4, 0xe2, 0x60, 0xf3, 0xd9}}) {  // blsi
     const GuestInstruction instruction = decoded(bytes);
-    EXPECT_FALSE(runs_directly(instruction, TranslatorFeatures{}));
-    EXPECT_TRUE(runs_directly(instruction, features_with_bmi1()));
+    EXPECT_FALSE(runs_directly(instruction.facts, TranslatorFeatures{}));
+    EXPECT_TRUE(runs_directly(instruction.facts, features_with_bmi1()));
     EXPECT_EQ(classify(instruction, Privilege::User, features_with_bmi1()).treatment,
               Treatment::Callout);
   }
@@ -46,20 +46,20 @@ TEST(Classify, OtherVexInstructionsDoNotRunDirectly) {
   for (const Bytes& bytes : std::vector<Bytes>{{0xc4, 0xe2, 0x61, 0xf7, 0xc1},  // shlx: BMI2
                                                {0xc4, 0xe2, 0x60, 0xf5, 0xc1},  // bzhi: BMI2
                                                {0xc5, 0xf8, 0x58, 0xc1}}) {     // vaddps
-    EXPECT_FALSE(runs_directly(decoded(bytes), features_with_bmi1()));
+    EXPECT_FALSE(runs_directly(decoded(bytes).facts, features_with_bmi1()));
   }
 }
 
 TEST(Classify, RepBsfIsTzcntWhereTheGuestHasIt) {
-  EXPECT_TRUE(ignores_repeat(decoded(kRepBsf), TranslatorFeatures{}));
-  EXPECT_FALSE(runs_directly(decoded(kRepBsf), TranslatorFeatures{}));
-  EXPECT_FALSE(ignores_repeat(decoded(kRepBsf), features_with_bmi1()));
-  EXPECT_TRUE(runs_directly(decoded(kRepBsf), features_with_bmi1()));
+  EXPECT_TRUE(ignores_repeat(decoded(kRepBsf).facts, TranslatorFeatures{}));
+  EXPECT_FALSE(runs_directly(decoded(kRepBsf).facts, TranslatorFeatures{}));
+  EXPECT_FALSE(ignores_repeat(decoded(kRepBsf).facts, features_with_bmi1()));
+  EXPECT_TRUE(runs_directly(decoded(kRepBsf).facts, features_with_bmi1()));
 }
 
 TEST(Classify, RepBsrIsNeverLzcnt) {
-  EXPECT_TRUE(ignores_repeat(decoded(kRepBsr), features_with_bmi1()));
-  EXPECT_FALSE(runs_directly(decoded(kRepBsr), features_with_bmi1()));
+  EXPECT_TRUE(ignores_repeat(decoded(kRepBsr).facts, features_with_bmi1()));
+  EXPECT_FALSE(runs_directly(decoded(kRepBsr).facts, features_with_bmi1()));
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ struct Case {
 bool runs(const Bytes& bytes, const TranslatorFeatures& features = {}) {
   GuestInstruction instruction;
   EXPECT_EQ(decode(bytes, DecodeMode::Bits32, &instruction), DecodeOutcome::Ok);
-  return runs_directly(instruction, features);
+  return runs_directly(instruction.facts, features);
 }
 
 TEST(UserSensitivity, OrdinaryInstructionsRunDirectly) {
@@ -137,7 +137,7 @@ TEST(UserSensitivity, WhatTheGuestsProcessorLacksDoesNot) {
     GuestInstruction instruction;
     const DecodeOutcome outcome = decode(each.bytes, DecodeMode::Bits32, &instruction);
     // One that is not decoded at all is never called an instruction that may run.
-    EXPECT_FALSE(outcome == DecodeOutcome::Ok && runs_directly(instruction, {})) << each.text;
+    EXPECT_FALSE(outcome == DecodeOutcome::Ok && runs_directly(instruction.facts, {})) << each.text;
   }
 }
 
@@ -174,11 +174,14 @@ class Page {
                 bytes_.begin() + static_cast<std::ptrdiff_t>(first));
     return *this;
   }
-  [[nodiscard]] bool runs_from(std::optional<uint32_t> entry) const {
+  [[nodiscard]] CodePageBytes code() const {
     CodePageBytes page;
     page.bytes = bytes_;
     page.before = before_;
-    return page_runs_directly(page, entry, {});
+    return page;
+  }
+  [[nodiscard]] bool runs_from(std::optional<uint32_t> entry) const {
+    return examine_code_page(code(), entry, {}).runs_directly;
   }
 
  private:
@@ -262,6 +265,48 @@ TEST(UserSensitivityOfPages, AnyBytesComeToAnEnd) {
     (void)Page().put(0, noise).runs_from(random % kPageSize);
   }
   EXPECT_TRUE(Page().put(0, Bytes(kPageSize, 0xeb)).runs_from(0)) << "jumps to jumps";
+}
+
+TEST(CodePageVerdicts, SameBytesAreExaminedOnce) {
+  CodePageVerdicts verdicts{TranslatorFeatures{}};
+  const Page plain;
+  EXPECT_TRUE(verdicts.runs_directly(plain.code(), std::nullopt));
+  EXPECT_TRUE(verdicts.runs_directly(plain.code(), 0x123));
+  EXPECT_TRUE(verdicts.runs_directly(Page().code(), 0x321)) << "another page with the same bytes";
+  EXPECT_EQ(verdicts.examined(), 1U);
+}
+
+TEST(CodePageVerdicts, OtherBytesAreExamined) {
+  CodePageVerdicts verdicts{TranslatorFeatures{}};
+  EXPECT_TRUE(verdicts.runs_directly(Page().code(), std::nullopt));
+  EXPECT_FALSE(verdicts.runs_directly(Page().put(0x800, kMovGsEax).code(), std::nullopt));
+  EXPECT_FALSE(verdicts.runs_directly(Page().put(kPageEnd - 1, kMovGsEax).code(), std::nullopt))
+      << "it ends in the bytes after the page";
+  EXPECT_EQ(verdicts.examined(), 3U);
+  EXPECT_FALSE(verdicts.runs_directly(Page().put(0x800, kMovGsEax).code(), 0));
+  EXPECT_EQ(verdicts.examined(), 3U);
+}
+
+TEST(CodePageVerdicts, AnEntryInsideAnInstructionIsAnotherQuestion) {
+  CodePageVerdicts verdicts{TranslatorFeatures{}};
+  // mov eax, 0x9090e88e: from its second byte, mov gs, eax.
+  const Page page = Page().put(0x100, {0xb8, 0x8e, 0xe8, 0x90, 0x90});
+  EXPECT_TRUE(verdicts.runs_directly(page.code(), 0));
+  EXPECT_FALSE(verdicts.runs_directly(page.code(), 0x101));
+  EXPECT_TRUE(verdicts.runs_directly(page.code(), 0x100)) << "and says nothing of the others";
+}
+
+TEST(CodePageVerdicts, TheyAreBounded) {
+  CodePageVerdicts verdicts{TranslatorFeatures{}};
+  for (uint32_t i = 0; i < CodePageVerdicts::kMost + 10; ++i) {
+    const Bytes number = {0xb8, static_cast<uint8_t>(i), static_cast<uint8_t>(i >> 8), 0, 0};
+    EXPECT_TRUE(verdicts.runs_directly(Page().put(0, number).code(), std::nullopt));
+  }
+  const Bytes last = {0xb8, static_cast<uint8_t>(CodePageVerdicts::kMost + 9),
+                      static_cast<uint8_t>((CodePageVerdicts::kMost + 9) >> 8), 0, 0};
+  const uint64_t examined = verdicts.examined();
+  EXPECT_TRUE(verdicts.runs_directly(Page().put(0, last).code(), 7));
+  EXPECT_EQ(verdicts.examined(), examined) << "the newest are known";
 }
 
 }  // namespace
