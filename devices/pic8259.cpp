@@ -218,6 +218,7 @@ InterruptLine& InterruptControllerPair::line(unsigned irq) {
 
 void InterruptControllerPair::set_line(unsigned irq, bool asserted) {
   if (irq == kCascadeInput) return;
+  if (on_line_) on_line_(irq, asserted);
   Pic8259& chip = irq < 8 ? master_ : slave_;
   chip.set_line(irq & 7, asserted);
   update_output();

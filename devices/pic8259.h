@@ -84,6 +84,11 @@ class InterruptControllerPair {
   // Called whenever INTR goes from low to high.
   void set_on_output(std::function<void()> on_output) { on_output_ = std::move(on_output); }
 
+  // Told of every level a device sets, before the pair acts on it: an I/O APIC has the same wires.
+  void set_on_line(std::function<void(unsigned irq, bool asserted)> on_line) {
+    on_line_ = std::move(on_line);
+  }
+
   [[nodiscard]] PortDevice& master_ports() { return master_ports_; }  // 0x20-0x21
   [[nodiscard]] PortDevice& slave_ports() { return slave_ports_; }    // 0xa0-0xa1
   [[nodiscard]] PortDevice& elcr_ports() { return elcr_ports_; }      // 0x4d0-0x4d1
@@ -114,6 +119,7 @@ class InterruptControllerPair {
   PortWindow slave_ports_;
   PortWindow elcr_ports_;
   std::function<void()> on_output_;
+  std::function<void(unsigned, bool)> on_line_;
   bool output_ = false;
 };
 

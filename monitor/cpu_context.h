@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "devices/bus.h"
+#include "devices/local_apic.h"
 #include "monitor/cpu_model.h"
 #include "monitor/linear_memory.h"
 #include "translator/guest_state.h"
@@ -39,6 +40,7 @@ struct CpuContext {
   TimeStampCounter& tsc;
   CoherenceObserver& coherence;
   const CpuModel& model;
+  LocalApic* apic = nullptr;  // null: there is none
 };
 
 }  // namespace ringshift

@@ -23,6 +23,7 @@ constexpr uint32_t kTsc = 1U << 4;
 constexpr uint32_t kMsr = 1U << 5;
 constexpr uint32_t kPae = 1U << 6;
 constexpr uint32_t kCx8 = 1U << 8;
+constexpr uint32_t kApic = 1U << 9;
 constexpr uint32_t kSep = 1U << 11;
 constexpr uint32_t kPge = 1U << 13;
 constexpr uint32_t kCmov = 1U << 15;
@@ -42,6 +43,7 @@ constexpr uint32_t kHypervisor = 1U << 31;
 constexpr uint32_t kBmi1 = 1U << 3;  // leaf 7 EBX
 // Leaf 7 EDX, 80000001H EDX, 80000007H EDX.
 constexpr uint32_t kArchCapabilities = 1U << 29;
+constexpr uint32_t kAlwaysRunningTimer = 1U << 2;  // leaf 6 EAX
 constexpr uint32_t kNx = 1U << 20;
 constexpr uint32_t kInvariantTsc = 1U << 8;
 
@@ -75,6 +77,9 @@ CpuidResult feature_leaf(const CpuModel& model) {
   }
   if (model.sysenter) {
     result.edx |= kSep;
+  }
+  if (model.apic) {
+    result.edx |= kApic;
   }
   if (model.sse42) {
     result.edx |= kSse2 | kClfsh;
@@ -178,6 +183,9 @@ CpuidResult CpuModel::cpuid(uint32_t leaf, uint32_t subleaf) const {
       return cache_descriptor_leaf(*this);
     case 4:
       return cache_leaf(*this, subleaf);
+    case 6:
+      // The APIC's timer runs whatever the processor does.
+      return {apic ? kAlwaysRunningTimer : 0, 0, 0, 0};
     case 7:
       return structured_feature_leaf(*this, subleaf);
     case 0x15:

@@ -22,6 +22,7 @@ struct CpuModel {
   bool sse42 = true;      // SSE3..SSE4.2, POPCNT; off gives a Pentium-III class CPU with SSE only
   bool meltdown = false;  // true: report a processor that needs page-table isolation
   bool sysenter = true;
+  bool apic = false;            // there is a local APIC on the board
   bool bmi1 = host_has_bmi1();  // TZCNT, ANDN, BEXTR, BLSI, BLSMSK, BLSR; never on without the host
   uint64_t tsc_hz = 0;          // 0: unknown; not reported
 

@@ -105,9 +105,14 @@ MaybeFault halt(Execution& x, const Operation&) {
   return kNoFault;
 }
 
+constexpr uint32_t kFeatureApic = 1U << 9;  // leaf 1 EDX
+
 MaybeFault cpuid(Execution& x, const Operation&) {
   GuestState& state = x.state;
-  const CpuidResult result = x.cpu.model.cpuid(state.reg(Gpr::Eax), state.reg(Gpr::Ecx));
+  CpuidResult result = x.cpu.model.cpuid(state.reg(Gpr::Eax), state.reg(Gpr::Ecx));
+  // Disabled by IA32_APIC_BASE it is as if it were not there (SDM 3A 10.4.3).
+  const bool no_apic = x.cpu.apic != nullptr && !x.cpu.apic->enabled();
+  if (state.reg(Gpr::Eax) == 1 && no_apic) result.edx &= ~kFeatureApic;
   state.reg(Gpr::Eax) = result.eax;
   state.reg(Gpr::Ebx) = result.ebx;
   state.reg(Gpr::Ecx) = result.ecx;

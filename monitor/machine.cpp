@@ -91,7 +91,7 @@ bool Machine::build(std::string* error) {
   coherence_->on_paging_mode_changed();
   VcpuParts parts{.cpu = *cpu_,
                   .interpreter = *interpreter_,
-                  .interrupts = board_->interrupts(),
+                  .interrupts = {board_->interrupts(), apic_ ? &apic_->local() : nullptr},
                   .clock = *clock_,
                   .attention = attention_,
                   .gate = gate_.get(),
@@ -132,6 +132,7 @@ bool Machine::build_processor(std::string* error) {
   linear_ = std::make_unique<LinearMemory>(*physical_, state());
   coherence_ = Coherence::create(*physical_, *linear_, state(), error);
   if (coherence_ == nullptr) return false;
+  config_.cpu.apic = config_.apic;
   config_.translator.features.sse2_and_later = config_.cpu.sse42;
   config_.translator.features.tzcnt = config_.cpu.bmi1;
   config_.translator.features.host_time_stamp = true;  // HostTimeStampCounter below
@@ -261,6 +262,11 @@ bool Machine::build_board(std::string* error) {
   };
   board_ = std::make_unique<PcBoard>(*clock_, ports_, memory_bus_, board);
   board_->interrupts().set_on_output([this] { attention_.raise(); });
+  if (config_.apic) {
+    apic_ = std::make_unique<ApicBoard>(*clock_, memory_bus_, board_->interrupts(), config_.hpet);
+    apic_->local().set_on_output([this] { attention_.raise(); });
+    cpu_->apic = &apic_->local();
+  }
   board_->serial(0).set_on_room([this] { attention_.raise(); });
   keys_ = std::make_unique<KeyboardScript>(
       *clock_, board_->keyboard_controller(), [this] { return board_->vga().dump_text(); },
@@ -310,6 +316,7 @@ Machine::~Machine() {
   display_console_.reset();
   keys_.reset();
   pci_.reset();
+  apic_.reset();
   board_.reset();
   serial_.reset();
   HostSignals::uninstall();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "devices/apic_board.h"
 #include "devices/bus.h"
 #include "devices/host_console.h"
 #include "devices/keyboard_script.h"
@@ -42,6 +43,8 @@ struct MachineConfig {
   BootRequest boot;  // ignored if there is firmware
   FirmwareRequest firmware;
   Media media;
+  bool apic = false;          // local APIC, I/O APIC
+  bool hpet = false;          // with an APIC
   bool text_display = false;  // the text screen on our terminal, in place of the serial port
   std::vector<KeyStep> keys;  // typed on the keyboard
   std::string firmware_log;   // a file for what the firmware prints for its developers; empty: none
@@ -140,7 +143,8 @@ class Machine {
   HostConsole* console_ = nullptr;  // serial_, if it is the console
   std::unique_ptr<SerialBackend> firmware_log_;
   std::unique_ptr<PcBoard> board_;
-  std::unique_ptr<PciBoard> pci_;  // null: no PCI bus
+  std::unique_ptr<ApicBoard> apic_;  // null: the 8259 pair alone
+  std::unique_ptr<PciBoard> pci_;    // null: no PCI bus
   std::unique_ptr<KeyboardScript> keys_;
   std::unique_ptr<HostConsole> display_console_;
   std::unique_ptr<TextDisplay> text_display_;

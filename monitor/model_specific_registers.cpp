@@ -8,6 +8,7 @@ namespace {
 
 constexpr uint32_t kMsrTsc = 0x10;
 constexpr uint32_t kMsrPlatformId = 0x17;
+constexpr uint32_t kMsrApicBase = 0x1b;
 constexpr uint32_t kMsrBiosSignId = 0x8b;
 constexpr uint32_t kMsrArchCapabilities = 0x10a;
 constexpr uint32_t kMsrSysenterCs = 0x174;
@@ -19,6 +20,8 @@ constexpr uint32_t kMsrPat = 0x277;
 constexpr uint32_t kMsrEfer = 0xc0000080U;
 
 constexpr uint64_t kMiscEnableFastStrings = 1;
+// IA32_APIC_BASE: this is the processor that starts; the APIC is enabled.
+constexpr uint64_t kApicBootProcessor = 1U << 8, kApicEnable = 1U << 11;
 
 // RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO,
 // PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO. The mitigations for these act through page tables,
@@ -83,12 +86,29 @@ MaybeFault read_sysenter(const CpuContext& cpu, uint32_t index, uint64_t* value)
   return kNoFault;
 }
 
+uint64_t apic_base(const LocalApic& apic) {
+  return kLocalApicBase | kApicBootProcessor | (apic.enabled() ? kApicEnable : 0);
+}
+
+// Its registers stay where they are: LIMIT(L7).
+MaybeFault write_apic_base(CpuContext& cpu, uint64_t value) {
+  if (cpu.apic == nullptr || ((value ^ apic_base(*cpu.apic)) & ~kApicEnable) != 0) return unknown();
+  cpu.apic->set_enabled((value & kApicEnable) != 0);
+  return kNoFault;
+}
+
 }  // namespace
 
 MaybeFault read_msr(CpuContext& cpu, uint32_t index, uint64_t* value) {
   switch (index) {
     case kMsrTsc:
       *value = cpu.tsc.read();
+      return kNoFault;
+    case kMsrApicBase:
+      if (cpu.apic == nullptr) {
+        return unknown();
+      }
+      *value = apic_base(*cpu.apic);
       return kNoFault;
     case kMsrPlatformId:
     case kMsrBiosSignId:  // no microcode update loaded
@@ -127,6 +147,8 @@ MaybeFault write_msr(CpuContext& cpu, uint32_t index, uint64_t value) {
     case kMsrTsc:
       cpu.state.tsc_offset += value - cpu.tsc.read();
       return kNoFault;
+    case kMsrApicBase:
+      return write_apic_base(cpu, value);
     case kMsrBiosSignId:
       // Software writes 0 before CPUID to read the update revision back (SDM 3A 9.11.7.1).
       return kNoFault;

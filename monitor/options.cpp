@@ -74,6 +74,25 @@ bool apply_cpu(const std::vector<std::string>& items, CpuModel* cpu, std::string
   return true;
 }
 
+bool apply_parts(const std::vector<std::string>& items, MachineConfig* machine,
+                 std::string* problem) {
+  machine->apic = machine->hpet = true;
+  for (const std::string& item : items) {
+    const auto [key, value] = split(item);
+    bool good = false;
+    if (key == "apic") {
+      good = parse_on_off(value, &machine->apic);
+    } else if (key == "hpet") {
+      good = parse_on_off(value, &machine->hpet);
+    }
+    if (!good) {
+      *problem = "--machine: cannot use '" + item + "' (apic=, hpet=on|off)";
+      return false;
+    }
+  }
+  return true;
+}
+
 bool apply_translator(const std::vector<std::string>& items, MachineConfig* machine,
                       std::string* problem) {
   for (const std::string& item : items) {
@@ -294,6 +313,11 @@ void add_guest_options(CLI::App& command, RunOptions* options) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->group("Processor");
+  command.add_option("--machine", options->parts, "what is on the board: apic, hpet = on|off")
+      ->type_name("KEY=VALUE,...")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group("Devices");
   command
       .add_option("--translator", options->translator,
                   "for measurements and tests: arena=SIZE, unit-max=N, links=on|off,\n"
@@ -412,6 +436,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_memory(options->memory, &options->machine, problem) &&
          apply_serial(options->serial, &options->machine, problem) &&
          apply_display(options, problem) &&
+         apply_parts(options->parts, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
          apply_stats(options->stats_text, options, problem) &&

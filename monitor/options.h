@@ -33,6 +33,7 @@ struct RunOptions {
   std::string stats_path;  // empty: standard error
   std::vector<std::string> modules;
   std::vector<std::string> cpu;
+  std::vector<std::string> parts;
   std::vector<std::string> translator;
   bool nographic = false;
 };

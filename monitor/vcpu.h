@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "devices/pc_board.h"
+#include "devices/processor_interrupts.h"
 #include "monitor/attention.h"
 #include "monitor/coherence.h"
 #include "monitor/cpu_context.h"
@@ -55,7 +55,7 @@ struct VcpuConfig {
 struct VcpuParts {
   CpuContext& cpu;
   Interpreter& interpreter;
-  InterruptControllerPair& interrupts;
+  ProcessorInterrupts interrupts;
   HostClock& clock;
   Attention& attention;
   // Null when only interpreting.

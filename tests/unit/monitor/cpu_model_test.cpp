@@ -47,6 +47,14 @@ TEST(CpuModel, ClaimsWhatLinuxNeedsAndNothingThatIsMissing) {
   EXPECT_TRUE((CpuModel().cpuid(0x80000007U, 0).edx >> 8) & 1U);
 }
 
+TEST(CpuModel, OffersTheApicOfTheBoard) {
+  CpuModel model;
+  model.apic = true;
+  EXPECT_TRUE((model.cpuid(1, 0).edx >> 9) & 1U);
+  EXPECT_EQ(model.cpuid(6, 0).eax, 1U << 2);
+  EXPECT_EQ(CpuModel().cpuid(6, 0).eax, 0U);
+}
+
 TEST(CpuModel, SwitchesTakeTheirBitsAway) {
   CpuModel model;
   model.pae = false;

@@ -16,6 +16,23 @@ TEST_F(ModelSpecificRegisters, UnknownRegistersAreGeneralProtection) {
   }
 }
 
+TEST_F(ModelSpecificRegisters, ApicBaseSwitchesTheApicAndDoesNotMoveIt) {
+  ManualClock clock;
+  LocalApic apic(clock);
+  cpu().apic = &apic;
+  uint64_t value = 0;
+  ASSERT_EQ(read_msr(cpu(), 0x1b, &value), kNoFault);
+  EXPECT_EQ(value, 0xfee00900U);
+  ASSERT_EQ(write_msr(cpu(), 0x1b, 0xfee00100), kNoFault);
+  EXPECT_FALSE(apic.enabled());
+  ASSERT_EQ(read_msr(cpu(), 0x1b, &value), kNoFault);
+  EXPECT_EQ(value, 0xfee00100U);
+  EXPECT_EQ(write_msr(cpu(), 0x1b, 0xfec00900), gp());
+  EXPECT_EQ(write_msr(cpu(), 0x1b, 0xfee00d00), gp());  // x2APIC mode
+  ASSERT_EQ(write_msr(cpu(), 0x1b, 0xfee00900), kNoFault);
+  EXPECT_TRUE(apic.enabled());
+}
+
 TEST_F(ModelSpecificRegisters, WritingTheTscMovesTheOffset) {
   tsc_.now = 5000;
   ASSERT_EQ(write_msr(cpu(), 0x10, 1000), kNoFault);

@@ -137,6 +137,18 @@ TEST(RunOptions, CpuItemsSetTheModel) {
   EXPECT_TRUE(options.machine.cpu.sysenter);
 }
 
+TEST(RunOptions, MachineItemsSayWhatIsOnTheBoard) {
+  RunOptions usual, off;
+  ASSERT_EQ(parse_run({"--kernel", "k"}, &usual), "");
+  EXPECT_TRUE(usual.machine.apic);
+  EXPECT_TRUE(usual.machine.hpet);
+  ASSERT_EQ(parse_run({"--kernel", "k", "--machine", "hpet=off,apic=off"}, &off), "");
+  EXPECT_FALSE(off.machine.apic);
+  EXPECT_FALSE(off.machine.hpet);
+  EXPECT_EQ(problem_with({"--machine", "acip=on"}),
+            "--machine: cannot use 'acip=on' (apic=, hpet=on|off)");
+}
+
 TEST(RunOptions, Bmi1IsTheHostsAndCanBeTakenAway) {
   RunOptions usual, off, older;
   ASSERT_EQ(parse_run({"--kernel", "k"}, &usual), "");
