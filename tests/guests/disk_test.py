@@ -24,13 +24,17 @@ SCRATCH_BYTES = 24 * MIB
 WRITTEN_AT, WRITTEN_BYTES = 4 * MIB, 8 * MIB
 SCRIPT = r"""
 for module in @MODULES@; do insmod /modules/$module.ko || echo "no $module"; done
-for i in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/@SCRATCH@ ] && break; sleep 1; done
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  disk=$(ls /sys/bus/scsi/devices/0:0:@DRIVE@:0/block 2>/dev/null)
+  [ -n "$disk" ] && [ -b /dev/$disk ] && break
+  sleep 1
+done
 dmesg | grep -E 'ata[12]\.0[01]: (configured|ATA|ATAPI)'
-echo "size $(cat /sys/block/@SCRATCH@/size)"
-echo "before $(md5sum </dev/@SCRATCH@)"
-yes ringshift | dd of=/dev/@SCRATCH@ bs=64k seek=64 count=128 iflag=fullblock conv=fsync 2>/dev/null
+echo "size $(cat /sys/block/$disk/size)"
+echo "before $(md5sum </dev/$disk)"
+yes ringshift | dd of=/dev/$disk bs=64k seek=64 count=128 iflag=fullblock conv=fsync 2>/dev/null
 echo 3 >/proc/sys/vm/drop_caches
-echo "after $(md5sum </dev/@SCRATCH@)"
+echo "after $(md5sum </dev/$disk)"
 echo "cdrom $(head -c 1048576 /dev/sr0 | md5sum)"
 dmesg | grep -iE 'ata.*(error|failed|timeout|exception)|I/O error' && echo 'disk-test: errors'
 echo 'disk-test: done'
@@ -60,12 +64,16 @@ def load_order(files):
     return order
 
 
-def initrd(stage, scratch):
-    """The guests' initial RAM disk and, over it, the drivers and this test's script."""
+def initrd(stage, drive):
+    """The guests' initial RAM disk and, over it, the drivers and this test's script.
+
+    drive: 0 or 1, of the first channel. The kernel names disks in the order in which their probes,
+    which run beside each other, happen to come through: sda may be either.
+    """
     files = module_files()
     order = load_order(files)
     script = stage.write("script", SCRIPT.replace("@MODULES@", " ".join(order)).replace(
-        "@SCRATCH@", scratch).encode())
+        "@DRIVE@", str(drive)).encode())
     entries = "dir modules 755\n" + f"file etc/self-test.sh 755 {script}\n" + "".join(
         f"file modules/{name}.ko 644 {files[name]}\n" for name in order)
     added = stage.path / "added.gz"
@@ -102,7 +110,7 @@ def direct(ringshift):
     with Stage(ringshift) as stage:
         scratch, before = make_scratch(stage)
         kernel = stage.add(guest_file("linux-686/vmlinuz"), "vmlinuz")
-        options = ["run", "--kernel", kernel, "--initrd", initrd(stage, "sda"), "--memory", "192M",
+        options = ["run", "--kernel", kernel, "--initrd", initrd(stage, 0), "--memory", "192M",
                    "--append", "console=ttyS0 quiet ringshift.script=self-test", "--no-reboot",
                    "--hda", scratch, "--cdrom", stage.add(cdrom, "cdrom")]
         with Run(stage, options, timeout=300) as run:
@@ -123,7 +131,7 @@ def grub(ringshift):
         content = stage.path / "content"
         content.mkdir()
         (content / "vmlinuz").write_bytes(guest_file("linux-686/vmlinuz").read_bytes())
-        (content / "initrd").write_bytes(pathlib.Path(initrd(stage, "sdb")).read_bytes())
+        (content / "initrd").write_bytes(pathlib.Path(initrd(stage, 1)).read_bytes())
         disk = stage.path / "disk.img"
         subprocess.run(["mke2fs", "-q", "-t", "ext2", "-d", str(content), str(disk), "48M"],
                        check=True, env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"})

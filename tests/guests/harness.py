@@ -105,12 +105,13 @@ def without_privilege():
 
 
 class Run:
-    """One run of ringshift in a process group of its own."""
+    """One run of ringshift in a process group of its own; with keyboard, type() is its input."""
 
-    def __init__(self, stage, arguments, timeout, terminal=None):
+    def __init__(self, stage, arguments, timeout, terminal=None, keyboard=False):
         self.deadline = time.monotonic() + timeout
         self.console = b""
-        streams = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        streams = dict(stdin=subprocess.PIPE if keyboard else subprocess.DEVNULL,
+                       stdout=subprocess.PIPE)
         if terminal is not None:
             streams = dict(stdin=terminal, stdout=terminal)
         self._errors = tempfile.TemporaryFile()
@@ -155,6 +156,10 @@ class Run:
         while wanted not in self.console[start:]:
             expect(self.read_some(), f"ended (exit code {self.process.poll()}) without: {text}")
         return self.console.index(wanted, start) + len(wanted)
+
+    def type(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
 
     def finish(self):
         """Reads to the end; returns the exit code, negative for a signal."""

@@ -13,6 +13,7 @@ packages=(
   clang clang-format clang-tidy libclang-rt-14-dev
   seabios
   nasm cpio python3 ca-certificates util-linux
+  mmdebstrap arch-test fakeroot fdisk e2fsprogs dpkg-dev grub-pc-bin grub-common
   qemu-system-x86 bochs bochs-term bochsbios vgabios gcc-multilib
 )
 
