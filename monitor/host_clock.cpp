@@ -54,6 +54,12 @@ timespec HostClock::host_time_of(Nanoseconds deadline) const {
   return to_timespec(deadline + origin_);
 }
 
+void HostClock::leave_out(Nanoseconds time) {
+  origin_ += time;
+  armed_for_ = -1;
+  rearm();
+}
+
 void HostClock::rearm() {
   const std::optional<Nanoseconds> deadline = next_deadline();
   if (!deadline || *deadline == armed_for_) return;

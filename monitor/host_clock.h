@@ -22,6 +22,9 @@ class HostClock final : public VirtualClock {
   // A virtual deadline as an absolute CLOCK_MONOTONIC time.
   [[nodiscard]] timespec host_time_of(Nanoseconds deadline) const;
 
+  // This much of the host's time has not passed for the guest: it was not running.
+  void leave_out(Nanoseconds time);
+
   // Aims the host timer at the next deadline; after run_due, because a cancelled deadline leaves
   // the timer aimed too early.
   void rearm();

@@ -64,6 +64,14 @@ void Machine::set_tap(BusTap* ports, BusTap* memory, BusTap* clock) {
   tsc_->set_tap(clock);
 }
 
+void Machine::outside_time(const std::function<void()>& action) {
+  const Nanoseconds time = HostClock::monotonic();
+  const uint64_t ticks = __rdtsc();
+  action();
+  state().tsc_offset -= __rdtsc() - ticks;
+  clock_->leave_out(HostClock::monotonic() - time);
+}
+
 std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::string* error) {
   auto machine = std::unique_ptr<Machine>(new Machine(config));
   try {

@@ -86,8 +86,15 @@ class Machine {
   Machine& operator=(const Machine&) = delete;
 
   [[nodiscard]] MachineOutcome run();
-  // From an ExecutionObserver: run() returns before the next guest instruction.
-  void request_stop(StopReason reason) { vcpu_->request_stop(reason); }
+  // From any thread: run() returns before the next guest instruction, from its sleep too.
+  void request_stop(StopReason reason) {
+    vcpu_->request_stop(reason);
+    attention_.raise();
+  }
+  // Takes out of the guest's time, clock and time-stamp counter alike, what passes while `action`
+  // runs. Outside of guest code only.
+  void outside_time(const std::function<void()>& action);
+  [[nodiscard]] HostClock& clock() { return *clock_; }
   // Told of all that comes from outside of processor and RAM: ports, device memory, the clock.
   void set_tap(BusTap* ports, BusTap* memory, BusTap* clock);
   [[nodiscard]] CpuContext& cpu() { return *cpu_; }

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "shadowmmu/base/hash.h"
+#include "translator/sensitivity.h"
 
 namespace ringshift {
 namespace {
@@ -40,28 +41,7 @@ bool loads_or_shows_a_segment(const ZydisDecodedInstruction& facts) {
 }
 
 bool answers_for_the_host(ZydisMnemonic mnemonic) {
-  switch (mnemonic) {
-    case ZYDIS_MNEMONIC_LDS:
-    case ZYDIS_MNEMONIC_LES:
-    case ZYDIS_MNEMONIC_LFS:
-    case ZYDIS_MNEMONIC_LGS:
-    case ZYDIS_MNEMONIC_LSS:
-    case ZYDIS_MNEMONIC_SGDT:
-    case ZYDIS_MNEMONIC_SIDT:
-    case ZYDIS_MNEMONIC_SLDT:
-    case ZYDIS_MNEMONIC_STR:
-    case ZYDIS_MNEMONIC_SMSW:
-    case ZYDIS_MNEMONIC_LAR:
-    case ZYDIS_MNEMONIC_LSL:
-    case ZYDIS_MNEMONIC_VERR:
-    case ZYDIS_MNEMONIC_VERW:
-    case ZYDIS_MNEMONIC_SYSENTER:
-    case ZYDIS_MNEMONIC_IRET:
-    case ZYDIS_MNEMONIC_IRETD:
-      return true;
-    default:
-      return false;
-  }
+  return sensitivity_of(mnemonic).deprived == Deprived::Answers;
 }
 
 // INTO and INT 4: the host reports their trap as it does #GP, but behind the instruction.

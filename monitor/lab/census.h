@@ -4,11 +4,14 @@
 // See docs/lab.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "monitor/lab/census_image.h"
+#include "monitor/lab/costs.h"
 #include "monitor/lab/sensitive.h"
 #include "monitor/options.h"
 #include "translator/translation_unit.h"
@@ -21,6 +24,7 @@ struct CensusRow {
   uint64_t linear = 0;
   uint64_t reached = 0;
   uint64_t executed = 0;
+  uint64_t left = 0;    // of these, after how many translated code was left for the loop
   uint64_t cycles = 0;  // of the interpreter, all executions
 };
 
@@ -38,14 +42,22 @@ struct Census {
   uint64_t linear_bytes = 0;
   uint64_t undecodable = 0;
   uint64_t reached_instructions = 0;
+  uint64_t reached_by_branches = 0;  // without the addresses that code and data hold
+  ByTreatment linear_by_treatment{};
+  ByTreatment reached_by_treatment{};
   std::map<std::string, CensusRow> rows;
   CensusRun run;
+  Costs costs;  // after a run
 };
 
+// Where the linear sweep has found instructions to begin, in each range of the image's code.
+using InstructionStarts = std::vector<std::vector<bool>>;
+
 // Decodes everything from each range's start on, one instruction after the other.
-void census_linear(const CensusImage& image, Census* census);
-// Follows direct branches and fall-through from `entry`.
-void census_reached(CensusImage& image, uint32_t entry, Census* census);
+[[nodiscard]] InstructionStarts census_linear(const CensusImage& image, Census* census);
+// Follows direct branches and fall-through from the entry point, and then from each address of code
+// (one where the linear sweep found an instruction) that reached code or the image's data holds.
+void census_reached(const CensusImage& image, const InstructionStarts& starts, Census* census);
 // Boots the machine and counts for `seconds`, or until the guest ends. False with one line.
 [[nodiscard]] bool census_run(const MachineConfig& config, double seconds, Census* census,
                               std::string* error);

@@ -7,18 +7,19 @@
 #include "monitor/boot_image.h"
 #include "monitor/boot_linux.h"
 #include "monitor/boot_multiboot.h"
+#include "monitor/lab/linux_payload.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift::lab {
 namespace {
 
 constexpr uint64_t kLargestFile = uint64_t{256} << 20;
-constexpr uint64_t kLinuxLoadedAt = 0x100000;
 
 // ELF32 (gABI chapters 4 and 5): offsets of the fields read here.
 constexpr uint64_t kEntry = 24, kProgramHeaders = 28, kSectionHeaders = 32, kProgramHeaderSize = 42,
                    kProgramHeaderCount = 44, kSectionHeaderSize = 46, kSectionHeaderCount = 48;
-constexpr uint32_t kSectionHasBits = 1, kSectionIsCode = 4, kSegmentLoads = 1, kSegmentIsCode = 1;
+constexpr uint32_t kSectionHasBits = 1, kSectionIsLoaded = 2, kSectionIsCode = 4, kSegmentLoads = 1,
+                   kSegmentIsCode = 1;
 
 std::string read_file(const std::string& path, std::unique_ptr<BootImage>* image,
                       std::unique_ptr<GuestMemory>* memory) {
@@ -40,13 +41,15 @@ std::unique_ptr<CensusImage> CensusImage::open(const std::string& path, std::str
 }
 
 bool CensusImage::add_range(std::span<const uint8_t> file, uint64_t offset, uint64_t length,
-                            uint32_t address) {
+                            uint32_t address, std::vector<ImageRange>* out) {
   if (!range_fits(offset, length, file.size()) || length > (uint64_t{1} << 32) - address) {
     return false;
   }
   if (length == 0) return true;
+  copied_ += length;  // what lies in several ranges is copied for each
+  if (copied_ > 2 * file.size()) return false;
   const auto first = file.begin() + static_cast<std::ptrdiff_t>(offset);
-  ranges_.push_back({address, {first, first + static_cast<std::ptrdiff_t>(length)}});
+  out->push_back({address, {first, first + static_cast<std::ptrdiff_t>(length)}});
   return true;
 }
 
@@ -57,33 +60,43 @@ std::string CensusImage::read_elf(std::span<const uint8_t> file) {
   entry_ = view.u32(kEntry);
   for (uint64_t i = 0; i < view.u16(kSectionHeaderCount); ++i) {
     const uint64_t at = view.u32(kSectionHeaders) + i * view.u16(kSectionHeaderSize);
-    if (view.u32(at + 4) != kSectionHasBits || (view.u32(at + 8) & kSectionIsCode) == 0) continue;
-    if (!add_range(file, view.u32(at + 16), view.u32(at + 20), view.u32(at + 12))) {
-      return "has a section outside the file";
+    const uint32_t flags = view.u32(at + 8);
+    if (view.u32(at + 4) != kSectionHasBits || (flags & kSectionIsLoaded) == 0) continue;
+    if (!add_range(file, view.u32(at + 16), view.u32(at + 20), view.u32(at + 12),
+                   (flags & kSectionIsCode) != 0 ? &code_ : &data_)) {
+      return "has a section outside the file, or too many of one place";
     }
   }
-  if (!ranges_.empty()) return {};
-  for (uint64_t i = 0; i < view.u16(kProgramHeaderCount); ++i) {
-    const uint64_t at = view.u32(kProgramHeaders) + i * view.u16(kProgramHeaderSize);
-    if (view.u32(at) != kSegmentLoads || (view.u32(at + 24) & kSegmentIsCode) == 0) continue;
-    if (!add_range(file, view.u32(at + 4), view.u32(at + 16), view.u32(at + 8))) {
-      return "has a segment outside the file";
-    }
-  }
-  return ranges_.empty() ? "has no executable section or segment" : "";
+  return read_segments(file);
 }
 
-std::string CensusImage::read_linux(std::span<const uint8_t> file) {
-  constexpr uint64_t kSetupSects = 0x1f1, kSector = 512, kUsualSectors = 4;
+std::string CensusImage::read_segments(std::span<const uint8_t> file) {
   const ByteView view(file);
-  const uint64_t sectors = view.u8(kSetupSects) == 0 ? kUsualSectors : view.u8(kSetupSects);
-  const uint64_t setup = (sectors + 1) * kSector;
-  if (setup >= file.size()) return "has no protected-mode part";
-  entry_ = kLinuxLoadedAt;
-  remark_ =
-      "the kernel proper is compressed inside: the linear census reads packed bytes as code "
-      "for the most part, and reached code is the unpacker; --run counts what executes";
-  (void)add_range(file, setup, file.size() - setup, kLinuxLoadedAt);
+  const bool has_sections = !code_.empty();
+  if (!has_sections) data_.clear();
+  for (uint64_t i = 0; i < view.u16(kProgramHeaderCount); ++i) {
+    const uint64_t at = view.u32(kProgramHeaders) + i * view.u16(kProgramHeaderSize);
+    if (view.u32(at) != kSegmentLoads) continue;
+    const uint32_t linear = view.u32(at + 8), physical = view.u32(at + 12);
+    if (physical != linear) aliases_.push_back({physical, linear, view.u32(at + 20)});
+    if (has_sections) continue;
+    if (!add_range(file, view.u32(at + 4), view.u32(at + 16), linear,
+                   (view.u32(at + 24) & kSegmentIsCode) != 0 ? &code_ : &data_)) {
+      return "has a segment outside the file, or too many of one place";
+    }
+  }
+  return code_.empty() ? "has no executable section or segment" : "";
+}
+
+// The kernel itself; the code around it only unpacks it.
+std::string CensusImage::read_linux(std::span<const uint8_t> file) {
+  LinuxPayload payload;
+  if (auto problem = unpack_linux(file, &payload); !problem.empty()) return problem;
+  kind_ += ", unpacked (" + payload.method + ")";
+  if (!is_elf(ByteView(payload.bytes))) return "carries a payload that is no ELF file";
+  if (auto problem = read_elf(payload.bytes); !problem.empty()) {
+    return "carries a kernel that " + problem;
+  }
   return {};
 }
 
@@ -110,23 +123,38 @@ std::string CensusImage::read(const std::string& path) {
     const uint64_t before = view.u32(*header + kHeaderAddress) - view.u32(*header + kLoadAddress);
     const uint64_t start = before <= *header ? *header - before : 0;
     remark_ = "code and data are not told apart in such an image: the linear census reads both";
-    (void)add_range(file, start, file.size() - start, view.u32(*header + kLoadAddress));
+    (void)add_range(file, start, file.size() - start, view.u32(*header + kLoadAddress), &code_);
   } else {
     problem = "is neither ELF nor a Linux bzImage nor Multiboot";
   }
   return problem.empty() ? "" : path + ": " + problem;
 }
 
-std::span<const uint8_t> CensusImage::code_at(GuestVirtual address, Privilege,
-                                              GuestPhysical* physical) {
-  for (const CodeRange& range : ranges_) {
-    const uint32_t offset = address.value() - range.address;
-    if (offset >= range.bytes.size()) continue;
-    *physical = GuestPhysical(address.value());
-    const size_t in_page = kPageSize - address.offset_in_page();
-    return std::span(range.bytes).subspan(offset, std::min(range.bytes.size() - offset, in_page));
+uint32_t CensusImage::linked(uint32_t address) const {
+  if (!code_at(address).empty()) return address;
+  for (const Alias& alias : aliases_) {
+    if (address - alias.physical < alias.bytes) return address - alias.physical + alias.linear;
+  }
+  return address;
+}
+
+std::span<const uint8_t> CensusImage::code_at(uint32_t linked_address) const {
+  for (const ImageRange& range : code_) {
+    const uint32_t offset = linked_address - range.address;
+    if (offset < range.bytes.size()) return std::span(range.bytes).subspan(offset);
   }
   return {};
+}
+
+std::optional<uint32_t> CensusImage::data_word(uint32_t linked_address) const {
+  for (const ImageRange& range : data_) {
+    const uint32_t offset = linked_address - range.address;
+    if (!range_fits(offset, sizeof(uint32_t), range.bytes.size())) continue;
+    uint32_t word = 0;
+    std::memcpy(&word, range.bytes.data() + offset, sizeof(word));
+    return word;
+  }
+  return std::nullopt;
 }
 
 }  // namespace ringshift::lab

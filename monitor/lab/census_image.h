@@ -1,25 +1,24 @@
 // Census image: the code of a file: where its 32-bit code lies, and where it begins.
-// Owns: the file's bytes. Knows ELF (sections or segments that are executable), Linux bzImage and
-// Multiboot. Called by: census. Files are hostile input: a problem is one line.
-// See docs/lab.md.
+// Owns: the file's bytes. Knows ELF (sections or segments that are executable), Linux bzImage (the
+// kernel packed in it) and Multiboot. Called by: census. Files are hostile input: a problem is one
+// line. See docs/lab.md.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "translator/code_source.h"
-
 namespace ringshift::lab {
 
-struct CodeRange {
+struct ImageRange {
   uint32_t address = 0;  // linear, as linked
   std::vector<uint8_t> bytes;
 };
 
-class CensusImage final : public CodeSource, public SoftSites {
+class CensusImage final {
  public:
   static std::unique_ptr<CensusImage> open(const std::string& path, std::string* error);
 
@@ -27,25 +26,35 @@ class CensusImage final : public CodeSource, public SoftSites {
   [[nodiscard]] const std::string& remark() const { return remark_; }  // what the census misses
   [[nodiscard]] bool can_boot() const { return can_boot_; }
   [[nodiscard]] uint32_t entry() const { return entry_; }
-  [[nodiscard]] const std::vector<CodeRange>& ranges() const { return ranges_; }
+  [[nodiscard]] const std::vector<ImageRange>& code() const { return code_; }
+  // What is not code and may hold addresses of code.
+  [[nodiscard]] const std::vector<ImageRange>& data() const { return data_; }
 
-  // CodeSource: the ranges, linear and physical address being the same.
-  [[nodiscard]] std::span<const uint8_t> code_at(GuestVirtual address, Privilege privilege,
-                                                 GuestPhysical* physical) override;
-  [[nodiscard]] bool is_soft(GuestPhysical) const override { return false; }
+  // Kernels begin at physical addresses and are linked to linear ones.
+  [[nodiscard]] uint32_t linked(uint32_t address) const;
+  // From there to the end of its range; empty if there is none.
+  [[nodiscard]] std::span<const uint8_t> code_at(uint32_t linked_address) const;
+  [[nodiscard]] std::optional<uint32_t> data_word(uint32_t linked_address) const;
 
  private:
+  struct Alias {
+    uint32_t physical = 0, linear = 0, bytes = 0;
+  };
+
   CensusImage() = default;
   [[nodiscard]] std::string read(const std::string& path);
   [[nodiscard]] std::string read_elf(std::span<const uint8_t> file);
+  [[nodiscard]] std::string read_segments(std::span<const uint8_t> file);
   [[nodiscard]] std::string read_linux(std::span<const uint8_t> file);
   [[nodiscard]] bool add_range(std::span<const uint8_t> file, uint64_t offset, uint64_t length,
-                               uint32_t address);
+                               uint32_t address, std::vector<ImageRange>* out);
 
   std::string kind_, remark_;
   bool can_boot_ = false;
   uint32_t entry_ = 0;
-  std::vector<CodeRange> ranges_;
+  uint64_t copied_ = 0;
+  std::vector<ImageRange> code_, data_;
+  std::vector<Alias> aliases_;
 };
 
 }  // namespace ringshift::lab

@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "monitor/lab/sensitive.h"
-#include "translator/classify.h"
 
 namespace ringshift::lab {
 namespace {
@@ -47,6 +46,19 @@ uint32_t fpu_header_bytes(ZydisMnemonic mnemonic) {
   }
 }
 
+FlagsMove flags_move(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_PUSHFD:
+      return FlagsMove::Pushed;
+    case ZYDIS_MNEMONIC_POPFD:
+      return FlagsMove::Popped;
+    case ZYDIS_MNEMONIC_IRETD:
+      return FlagsMove::Returned;
+    default:
+      return FlagsMove::None;
+  }
+}
+
 int8_t general_register(ZydisRegister reg) {
   const bool is_general = ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_GPR32;
   return is_general ? ZydisRegisterGetId(reg) : static_cast<int8_t>(-1);
@@ -78,6 +90,8 @@ std::unique_ptr<Follower> Follower::create(Machine& leader, std::deque<Input>& i
   }
   made->state() = leader.state();
   made->physical_ = std::make_unique<PhysicalMemory>(*made->memory_, made->memory_bus_);
+  made->is_written_.resize(leader.memory().size() / kPageSize);
+  made->physical_->set_observer(made.get());
   made->physical_->set_a20(leader.cpu().memory.physical().a20());
   made->linear_ = std::make_unique<LinearMemory>(*made->physical_, made->state());
   made->cpu_ = std::make_unique<CpuContext>(
@@ -133,10 +147,11 @@ void Follower::learn(std::span<const uint8_t> code, FollowedInstruction* out) co
   if (decode(code, DecodeMode::Bits32, &instruction) != DecodeOutcome::Ok) return;
   out->length = instruction.length;
   std::copy_n(instruction.bytes.begin(), instruction.length, out->bytes.begin());
-  out->treatment = classify(instruction, Privilege::Supervisor, TranslatorFeatures{}).treatment;
+  out->treatment = treatment_of(instruction);
   const ConcernedInstruction what = concern_of(instruction);
   out->name = what.name;
   out->is_sensitive = what.concern == Concern::Sensitive;
+  out->flags_move = flags_move(instruction.facts.mnemonic);
   out->fpu_header_bytes = fpu_header_bytes(instruction.facts.mnemonic);
   if (const ZydisDecodedOperand& operand = instruction.operands[0];
       out->fpu_header_bytes != 0 && operand.type == ZYDIS_OPERAND_TYPE_MEMORY) {
@@ -176,10 +191,10 @@ const FollowedInstruction* Follower::next() {
   const uint32_t linear = cs.base + s.eip;
   std::array<uint8_t, kMaxInstructionBytes> code{};
   const Privilege privilege = s.cpl == 3 ? Privilege::User : Privilege::Supervisor;
-  FollowedInstruction& known = known_[linear];
+  FollowedInstruction& known = known_[place_of(linear)];
   const uint8_t* cached =
       linear_->cached_code(GuestVirtual(linear), kMaxInstructionBytes, privilege);
-  if (cached != nullptr && known.length != 0 &&
+  if (cached != nullptr && known.linear == linear && known.length != 0 &&
       std::memcmp(cached, known.bytes.data(), known.length) == 0) {
     return &known;
   }
@@ -188,18 +203,38 @@ const FollowedInstruction* Follower::next() {
       std::min<uint32_t>(kMaxInstructionBytes, kPageSize - GuestVirtual(linear).offset_in_page());
   if (linear_->fetch(GuestVirtual(linear), code.data(), here, privilege, &fetched)) return nullptr;
   learn({code.data(), fetched}, &known);
+  known.linear = linear;
   if (known.length == 0 && here < kMaxInstructionBytes &&
       !linear_->fetch(GuestVirtual(linear + here), code.data() + here, kMaxInstructionBytes - here,
                       privilege, &more)) {
     learn({code.data(), fetched + more}, &known);
+    known.linear = linear;
   }
   return &known;
 }
 
 std::span<const uint8_t> Follower::bytes_at(uint32_t linear) const {
-  const auto found = known_.find(linear);
-  if (found == known_.end()) return {};
-  return {found->second.bytes.data(), found->second.length};
+  const FollowedInstruction& known = known_[place_of(linear)];
+  if (known.linear != linear) return {};
+  return {known.bytes.data(), known.length};
+}
+
+void Follower::on_write(GuestPhysical address, uint32_t) {
+  const GuestPhysicalPage page = GuestPhysicalPage::of(physical_->masked(address));
+  written_.push_back(page);
+  is_written_[page.number()] = true;
+  linear_->flush_physical_page(page);
+}
+
+void Follower::forget_written() {
+  constexpr size_t kManyPages = 64;
+  const bool many = written_.size() > kManyPages;
+  for (const GuestPhysicalPage page : written_) {
+    is_written_[page.number()] = false;
+    if (!many) linear_->flush_physical_page(page);
+  }
+  if (many) linear_->flush();
+  written_.clear();
 }
 
 void Follower::deliver_event(const Event& event) {
@@ -211,7 +246,7 @@ void Follower::deliver_event(const Event& event) {
 
 // What is undefined in the flags, in memory by PUSHF, and in the flags again by POPF.
 void Follower::follow_flags(const FollowedInstruction& instruction) {
-  if (instruction.name == "PUSHFD" && undefined_flags_ != 0) {
+  if (instruction.flags_move == FlagsMove::Pushed && undefined_flags_ != 0) {
     stored_undefined_flags_ |= undefined_flags_;
     GuestPhysical physical;
     const GuestVirtual top(state().seg(SegmentRegister::Ss).base + state().reg(Gpr::Esp));
@@ -219,7 +254,7 @@ void Follower::follow_flags(const FollowedInstruction& instruction) {
       open_words_.insert(physical.value() & ~uint64_t{3});
     }
   }
-  if (instruction.name == "POPFD" || instruction.name == "IRETD") {
+  if (instruction.flags_move >= FlagsMove::Popped) {
     undefined_flags_ = stored_undefined_flags_;
     return;
   }
@@ -229,15 +264,12 @@ void Follower::follow_flags(const FollowedInstruction& instruction) {
   undefined_flags_ |= undefined;
 }
 
-bool Follower::step() {
-  const FollowedInstruction* instruction = next();
-  const FollowedInstruction executed =
-      instruction != nullptr ? *instruction : FollowedInstruction{};
+bool Follower::step(const FollowedInstruction* next) {
   const uint32_t eip = state().eip;
-  if (instruction != nullptr && instruction->fpu_header_bytes != 0) note_fpu_image(*instruction);
+  if (next != nullptr && next->fpu_header_bytes != 0) note_fpu_image(*next);
   state().activity = ActivityState::Running;
   const StepResult step = interpreter_->step();
-  follow_flags(executed);
+  if (next != nullptr) follow_flags(*next);
   Event event;
   switch (step.kind) {
     case StepKind::Done:

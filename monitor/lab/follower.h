@@ -8,7 +8,6 @@
 #include <deque>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -64,12 +63,17 @@ class Recorder {
   Tap clock_{InputSource::Clock, inputs_};
 };
 
+// What happens to the flags as a whole.
+enum class FlagsMove : uint8_t { None, Pushed, Popped, Returned };
+
 // One guest instruction, as the follower is about to execute it.
 struct FollowedInstruction {
+  uint32_t linear = 0;
   std::array<uint8_t, kMaxInstructionBytes> bytes{};
   uint8_t length = 0;  // 0: not decodable as 32-bit code
   Treatment treatment = Treatment::Interpret;
   bool is_sensitive = false;
+  FlagsMove flags_move = FlagsMove::None;
   std::string name;  // of a sensitive or privileged one
   uint32_t flags_written = 0;
   uint32_t flags_undefined = 0;
@@ -81,16 +85,20 @@ struct FollowedInstruction {
   SegmentRegister segment = SegmentRegister::Ds;
 };
 
-class Follower final : private PortDevice, private TimeStampCounter, private CoherenceObserver {
+class Follower final : private PortDevice,
+                       private TimeStampCounter,
+                       private CoherenceObserver,
+                       private WriteObserver {
  public:
   // Begins where the leader is. Null with one line in *error.
   static std::unique_ptr<Follower> create(Machine& leader, std::deque<Input>& inputs,
                                           std::string* error);
 
-  // One instruction and the delivery of what it raises. False: problem().
-  [[nodiscard]] bool step();
+  // One instruction, `next` being what next() said, and the delivery of what it raises. False:
+  // problem().
+  [[nodiscard]] bool step(const FollowedInstruction* next);
   void deliver_event(const Event& event);
-  // What step() would execute; null where code is not 32-bit protected mode.
+  // What is to be executed, until it is asked again; null where code is not 32-bit protected mode.
   [[nodiscard]] const FollowedInstruction* next();
 
   [[nodiscard]] GuestState& state() { return storage_->frame().state; }
@@ -98,6 +106,9 @@ class Follower final : private PortDevice, private TimeStampCounter, private Coh
   [[nodiscard]] LinearMemory& linear() { return *linear_; }
   // Of an instruction that has been executed there.
   [[nodiscard]] std::span<const uint8_t> bytes_at(uint32_t linear) const;
+  // The pages written since forget_written().
+  [[nodiscard]] std::span<const GuestPhysicalPage> written() const { return written_; }
+  void forget_written();
   // Guest-physical words that hold what processors may choose (FPU instruction pointers).
   [[nodiscard]] bool is_open(uint64_t word) const { return open_words_.contains(word); }
   [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -117,6 +128,11 @@ class Follower final : private PortDevice, private TimeStampCounter, private Coh
   void on_cr3_loaded() override {}
   void on_page_invalidated(GuestVirtual) override {}
   void on_paging_mode_changed() override {}
+  // A page is watched until it has been written once.
+  [[nodiscard]] bool watches(GuestPhysicalPage page) const override {
+    return page.number() < is_written_.size() && !is_written_[page.number()];
+  }
+  void on_write(GuestPhysical address, uint32_t length) override;
 
   // Device memory is found again by the range it lies in.
   class Range final : public MemoryDevice {
@@ -141,10 +157,17 @@ class Follower final : private PortDevice, private TimeStampCounter, private Coh
   std::unique_ptr<CpuContext> cpu_;
   std::unique_ptr<FpuUnit> fpu_;
   std::unique_ptr<Interpreter> interpreter_;
-  std::unordered_map<uint32_t, FollowedInstruction> known_;
+  // By linear address, the newest of those that share a place.
+  static constexpr size_t kKnown = 1U << 16;
+  [[nodiscard]] static size_t place_of(uint32_t linear) {
+    return (linear ^ (linear >> 16)) % kKnown;
+  }
+  std::vector<FollowedInstruction> known_ = std::vector<FollowedInstruction>(kKnown);
   uint32_t undefined_flags_ = 0;
   uint32_t stored_undefined_flags_ = 0;  // PUSHF has put them into memory
   std::unordered_set<uint64_t> open_words_;
+  std::vector<GuestPhysicalPage> written_;
+  std::vector<bool> is_written_;  // by page
   std::string problem_;
 };
 

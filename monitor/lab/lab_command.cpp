@@ -26,7 +26,7 @@ struct LabArguments {
   RunOptions guest;
   double run_seconds = 0;
   double seconds = 20;
-  uint64_t ram_every = 5'000'000;
+  LockstepOptions lockstep;
   bool json = false;
   std::string html_path;
 };
@@ -86,8 +86,7 @@ int run_census(LabArguments& arguments) {
   if (image == nullptr) return fail(problem);
   census.kind = image->kind();
   census.remark = image->remark();
-  census_linear(*image, &census);
-  census_reached(*image, image->entry(), &census);
+  census_reached(*image, census_linear(*image, &census), &census);
   if (arguments.run_seconds > 0) {
     if (!image->can_boot()) return fail("--run: " + census.path + " cannot be booted");
     if (!census_run(arguments.guest.machine, arguments.run_seconds, &census, &problem)) {
@@ -120,10 +119,10 @@ int run_three(LabArguments& arguments) {
   std::string problem;
   ThreeReport report;
   ChosenImage image;
+  arguments.lockstep.seconds = arguments.seconds;
   if (!image.choose(sensitive_guest(), &arguments.guest, &report.image, &problem) ||
       !finish_guest(&arguments, &problem) ||
-      !measure_three(arguments.guest.machine, arguments.seconds, arguments.ram_every, &report,
-                     &problem)) {
+      !measure_three(arguments.guest.machine, arguments.lockstep, &report, &problem)) {
     return fail(problem);
   }
   return deliver_report(arguments, three_as_text(report), three_as_json(report),
@@ -198,9 +197,14 @@ void LabCommand::describe(CLI::App& app) {
   arguments.three =
       add_run("three", "equivalence, resource control and efficiency of a run, as numbers");
   arguments.three
-      ->add_option("--every", arguments.ram_every,
+      ->add_option("--every", arguments.lockstep.ram_every,
                    "compare RAM every so many instructions (default 5000000)")
-      ->type_name("N");
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62));
+  arguments.three
+      ->add_option("--skip", arguments.lockstep.skip,
+                   "let the guest run for so many seconds first (default 0)")
+      ->check(CLI::Range(0.0, 86400.0));
   arguments.trap = add_run("trap", "one guest interpreted, trapped and emulated, and translated");
   arguments.paging = add_run("paging", "the shadow page tables of a small guest, fault by fault");
 }

@@ -1,18 +1,22 @@
 // Lockstep: a machine under any engine, compared with a Follower wherever its loop comes by.
 // Owns: the recorder and the follower. Called by: lab three, lab trap; vcpu as its observer.
-// A boundary agrees if all general and control registers, segments and defined flags do; RAM is
-// compared from time to time. See docs/lab.md.
+// A boundary agrees if all general and control registers, segments and defined flags do, and the
+// pages that the follower has written since the last one; RAM as a whole is compared from time to
+// time. See docs/lab.md.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "devices/virtual_clock.h"
 #include "monitor/execution_observer.h"
 #include "monitor/lab/follower.h"
+#include "monitor/lab/sensitive.h"
 
 namespace ringshift::lab {
 
@@ -27,27 +31,40 @@ struct Difference {
   std::vector<std::string> suspects;  // sensitive instructions on the way from there
 };
 
-inline constexpr size_t kTreatments = static_cast<size_t>(Treatment::Interpret) + 1;
-
 struct LockstepFigures {
   uint64_t boundaries = 0;    // compared
   uint64_t instructions = 0;  // executed by the follower
-  std::array<uint64_t, kTreatments> by_treatment{};
+  ByTreatment by_treatment{};
   uint64_t interpreted = 0;  // by the leader
   uint64_t interrupts = 0;
   uint64_t ram_comparisons = 0;
   uint64_t accessed_dirty_words = 0;  // unlike in accessed and dirty bits only
   uint64_t undefined_flags = 0;       // boundaries with flags unlike that the manual leaves open
+  uint64_t resume_flags = 0;          // boundaries where RF had been dropped
+  uint64_t user_instructions = 0;     // at CPL 3, of those the follower executed
+  uint64_t longest_way = 0;           // instructions between two comparisons
+  bool began = false;                 // there was something to compare
+  bool time_was_up = false;           // the end came from the clock, while following
+  uint32_t first_eip = 0;             // where the follower began
+  uint32_t last_eip = 0;              // the last boundary that agreed, and its ring
+  uint8_t last_cpl = 0;
+  double seconds = 0;                            // both of them
   std::map<std::string, uint64_t> guest_faults;  // "#GP at CPL 3"
+};
+
+struct LockstepOptions {
+  uint64_t ram_every = 5'000'000;  // instructions between comparisons of RAM
+  double seconds = 20;             // of our time: then it ends, in the middle of a way too
+  double skip = 0;                 // seconds of the guest's time that are not followed
+  // Of the guest's time: the leader comes by at least as often. Zero: where it does by itself.
+  Nanoseconds come_by = 0;
 };
 
 class Lockstep final : public ExecutionObserver {
  public:
-  // ram_every: instructions between comparisons of RAM; seconds: when to end.
-  Lockstep(uint64_t ram_every, double seconds) : ram_every_(ram_every), seconds_(seconds) {}
+  explicit Lockstep(const LockstepOptions& options) : options_(options) {}
   [[nodiscard]] bool attach(Machine* leader, std::string* error);
-  // The leader comes by at every instruction from now on (or not): a step is an instruction, and
-  // what a sensitive one stores is compared at once.
+  // The leader comes by at every instruction from now on (or not): a step is an instruction.
   void set_single(bool single) { single_ = single; }
   // A boundary the loop does not tell of by itself.
   void at_boundary(const GuestState& state) { catch_up(state); }
@@ -65,17 +82,31 @@ class Lockstep final : public ExecutionObserver {
   [[nodiscard]] Follower& follower() { return *follower_; }
 
  private:
+  [[nodiscard]] bool begin(std::string* error);
+  void on_clock(Nanoseconds deadline);
+  // Is there a follower, and nothing found yet?
+  [[nodiscard]] bool follows() const {
+    return follower_ != nullptr && !difference_.found && !difference_.gave_up &&
+           !figures_.time_was_up;
+  }
   void catch_up(const GuestState& state);
-  [[nodiscard]] bool agrees(const GuestState& state);
+  void follow_to(const GuestState& state);
+  void note_way(uint64_t way, const GuestState& state);
+  [[nodiscard]] bool step_once(const GuestState& state, std::string* nearest);
+  [[nodiscard]] bool must_end(const GuestState& state, uint64_t way, const std::string& nearest);
+  [[nodiscard]] double passed() const;
+  [[nodiscard]] bool agrees(const GuestState& state, std::string* nearest);
   void compare_ram();
-  [[nodiscard]] std::string stack_difference(const GuestState& state);
+  [[nodiscard]] std::optional<GuestPhysical> unlike_word(GuestPhysicalPage page,
+                                                         uint64_t* accessed_dirty);
+  [[nodiscard]] std::string words_at(GuestPhysical word);
   void diverge(const GuestState& state, std::string what);
   void stop_when_due();
 
-  uint64_t ram_every_;
-  double seconds_;
+  LockstepOptions options_;
   Machine* leader_ = nullptr;
-  int64_t started_ = 0;
+  Nanoseconds started_ = 0;
+  std::unique_ptr<ClockTimer> timer_;  // between attach and finish
   Recorder recorder_;
   std::unique_ptr<Follower> follower_;
   bool must_step_ = false;

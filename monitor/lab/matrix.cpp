@@ -8,8 +8,8 @@
 
 #include "monitor/host_facts.h"
 #include "monitor/lab/effects.h"
+#include "monitor/lab/sensitive.h"
 #include "monitor/translate_command.h"
-#include "translator/classify.h"
 
 namespace ringshift::lab {
 namespace {
@@ -37,11 +37,12 @@ void translate_alone(Measurement* m) {
     m->host_code = "not an instruction of 32-bit code: left to the interpreter, which raises #UD\n";
     return;
   }
-  m->treatment = classify(decoded, Privilege::Supervisor, TranslatorFeatures{}).treatment;
+  m->treatment = treatment_of(decoded);
   TranslateRequest request;
   request.first_eip = kCodeBase;
   request.max_blocks = 1;
   request.max_instructions = 1;
+  request.features.host_time_stamp = true;
   OneInstruction source(m->instruction.code);
   std::string problem;
   if (!translate_blocks(request, source, source, &m->host_code, &problem)) m->host_code = problem;

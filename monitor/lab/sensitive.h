@@ -4,17 +4,17 @@
 // See docs/lab.md, SDM 2A and 2B.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <string>
 
-#include "translator/decode.h"
+#include "translator/sensitivity.h"
+#include "translator/translation_unit.h"
 
 namespace ringshift::lab {
 
-enum class Concern : uint8_t {
-  None,
-  Sensitive,   // sensitive and unprivileged on classic x86
-  Privileged,  // #GP outside ring 0 (or by IOPL)
-};
+inline constexpr size_t kTreatments = static_cast<size_t>(Treatment::Interpret) + 1;
+using ByTreatment = std::array<uint64_t, kTreatments>;
 
 struct ConcernedInstruction {
   Concern concern = Concern::None;
@@ -22,5 +22,7 @@ struct ConcernedInstruction {
 };
 
 [[nodiscard]] ConcernedInstruction concern_of(const GuestInstruction& instruction);
+// What the translator of a machine does with it in the kernel.
+[[nodiscard]] Treatment treatment_of(const GuestInstruction& instruction);
 
 }  // namespace ringshift::lab

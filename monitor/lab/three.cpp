@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "monitor/lab/html.h"
+#include "monitor/lab/serial_capture.h"
 #include "monitor/lab/trap.h"
 #include "shadowmmu/base/counters.h"
 
@@ -55,22 +56,40 @@ uint64_t of(const LockstepFigures& figures, Treatment treatment) {
   return figures.by_treatment[static_cast<size_t>(treatment)];
 }
 
+// How much of the run the verdict is about.
+std::vector<std::string> coverage_lines(const ThreeReport& report) {
+  const LockstepFigures& f = report.figures;
+  if (!f.began) return {"nothing: the guest ended before the comparison was to begin"};
+  std::vector<std::string> lines;
+  lines.push_back(
+      fmt::format("covered: from {:08x} to {:08x} at CPL {}, {} instructions ({:.1f}% at CPL 3) in "
+                  "{:.1f} s{}",
+                  f.first_eip, f.last_eip, f.last_cpl, f.instructions,
+                  percent(f.user_instructions, f.instructions), f.seconds,
+                  f.time_was_up ? "; then time was up" : ""));
+  lines.push_back(report.lines == 0 ? std::string("the guest has printed nothing")
+                                    : fmt::format("the guest has printed {} lines, the last: {}",
+                                                  report.lines, report.last_line));
+  return lines;
+}
+
 std::vector<std::string> equivalence_lines(const ThreeReport& report) {
   const LockstepFigures& f = report.figures;
-  std::vector<std::string> lines;
+  std::vector<std::string> lines = coverage_lines(report);
   if (report.difference.found) {
     lines.push_back(fmt::format("DIFFERENT after {} instructions, between {:08x} and {:08x}: {}",
                                 report.difference.instruction, report.difference.from_eip,
                                 report.difference.to_eip, report.difference.what));
     for (const std::string& line : report.difference.path) lines.push_back("  after " + line);
   } else {
-    lines.push_back(fmt::format("equal at {} boundaries over {} instructions, {} interrupts",
-                                f.boundaries, f.instructions, f.interrupts));
+    lines.push_back(
+        fmt::format("equal at {} boundaries over {} instructions, {} interrupts; at most {} "
+                    "instructions from one to the next",
+                    f.boundaries, f.instructions, f.interrupts, f.longest_way));
   }
   if (report.difference.gave_up) {
     lines.push_back(
-        fmt::format("given up after {:08x}: the next boundary is too many instructions "
-                    "away (unpack the kernel, or take an ELF one)",
+        fmt::format("given up after {:08x}: the next boundary is too many instructions away",
                     report.difference.from_eip));
   }
   lines.push_back(fmt::format("RAM compared {} times; {} words unlike in accessed and dirty bits",
@@ -132,10 +151,21 @@ std::array<Section, 3> sections(const ThreeReport& report) {
 
 }  // namespace
 
-bool measure_three(const MachineConfig& config, double seconds, uint64_t ram_every,
-                   ThreeReport* report, std::string* error) {
-  Lockstep lockstep(ram_every, seconds);
+bool measure_three(const MachineConfig& config, const LockstepOptions& options, ThreeReport* report,
+                   std::string* error) {
+  // Some hundred thousand instructions of the leader's: often enough to say where a difference
+  // began, seldom enough to let translated code run.
+  constexpr Nanoseconds kComeBy = 500'000;
+  LockstepOptions chosen = options;
+  chosen.come_by = kComeBy;
+  Lockstep lockstep(chosen);
+  const SerialCapture serial;
+  if (!serial.ok()) {
+    *error = "no temporary file for the serial line";
+    return false;
+  }
   MachineConfig followed = config;
+  serial.attach(&followed);
   followed.vcpu.observer = &lockstep;
   followed.translator.features.interpret_time = true;  // or the follower could not be told
   const uint64_t unclaimed = counters().io_unclaimed;
@@ -148,6 +178,8 @@ bool measure_three(const MachineConfig& config, double seconds, uint64_t ram_eve
   report->audit = audit_windows(*machine);
   report->unclaimed_accesses = counters().io_unclaimed - unclaimed;
   report->port_accesses = lockstep.port_accesses();
+  report->lines = count_lines(serial.text());
+  report->last_line = last_line(serial.text());
   return true;
 }
 
@@ -165,14 +197,24 @@ std::string three_as_json(const ThreeReport& report) {
   nlohmann::ordered_json out;
   out["image"] = report.image;
   out["end"] = report.end;
-  out["equivalence"] = {{"equal", !report.difference.found},
+  out["equivalence"] = {{"equal", f.began && !report.difference.found},
                         {"instructions", f.instructions},
                         {"gave_up", report.difference.gave_up},
+                        {"user_instructions", f.user_instructions},
+                        {"seconds", f.seconds},
+                        {"time_was_up", f.time_was_up},
+                        {"first_eip", f.first_eip},
+                        {"last_eip", f.last_eip},
+                        {"last_cpl", f.last_cpl},
+                        {"lines_printed", report.lines},
+                        {"last_line", report.last_line},
                         {"boundaries", f.boundaries},
+                        {"longest_way", f.longest_way},
                         {"interrupts", f.interrupts},
                         {"ram_comparisons", f.ram_comparisons},
                         {"accessed_dirty_words", f.accessed_dirty_words},
                         {"undefined_flags", f.undefined_flags},
+                        {"resume_flags", f.resume_flags},
                         {"difference", report.difference.what}};
   out["resource_control"] = {{"guest_ram_mappings", report.audit.guest_ram_mappings},
                              {"other_mappings", report.audit.other_mappings},

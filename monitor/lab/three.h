@@ -22,12 +22,14 @@ struct ThreeReport {
   std::string image, end;
   Difference difference;
   LockstepFigures figures;
+  size_t lines = 0;       // the guest has printed
+  std::string last_line;  // the last of them
   WindowAudit audit;
   uint64_t unclaimed_accesses = 0;  // ports and addresses nobody has
   uint64_t port_accesses = 0;
 };
 
-[[nodiscard]] bool measure_three(const MachineConfig& config, double seconds, uint64_t ram_every,
+[[nodiscard]] bool measure_three(const MachineConfig& config, const LockstepOptions& options,
                                  ThreeReport* report, std::string* error);
 [[nodiscard]] std::string three_as_text(const ThreeReport& report);
 [[nodiscard]] std::string three_as_json(const ThreeReport& report);

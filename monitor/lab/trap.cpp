@@ -2,39 +2,15 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <mutex>
 #include <thread>
 
 #include "monitor/lab/deprivileged.h"
+#include "monitor/lab/serial_capture.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift::lab {
 namespace {
-
-// What a machine prints, in a file without a name.
-class SerialCapture {
- public:
-  SerialCapture() : file_(std::tmpfile()) {}
-  ~SerialCapture() {
-    if (file_ != nullptr) std::fclose(file_);
-  }
-  SerialCapture(const SerialCapture&) = delete;
-  SerialCapture& operator=(const SerialCapture&) = delete;
-  [[nodiscard]] bool ok() const { return file_ != nullptr; }
-  [[nodiscard]] std::string path() const {
-    return "/proc/self/fd/" + std::to_string(fileno(file_));
-  }
-  [[nodiscard]] std::string text() const {
-    std::ifstream file(path(), std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  }
-
- private:
-  std::FILE* file_;
-};
 
 // Ends a run that does not end by itself.
 class Watchdog {
@@ -74,8 +50,7 @@ bool run_one(const MachineConfig& config, Engine engine, double seconds, EngineR
   }
   MachineConfig one = config;
   one.vcpu.engine = engine;
-  one.serial = SerialTarget::File;
-  one.serial_path = serial.path();
+  serial.attach(&one);
   const uint64_t before = counters().interpreted_instructions;
   {
     const std::unique_ptr<Machine> machine = Machine::create(one, error);
@@ -93,7 +68,7 @@ bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
                 std::string* error) {
   constexpr uint64_t kSteppedInstructions = 200'000;
   constexpr uint64_t kRamEvery = 2'000'000;
-  Lockstep lockstep(kRamEvery, seconds);
+  Lockstep lockstep({.ram_every = kRamEvery, .seconds = seconds});
   MachineConfig followed = config;
   followed.vcpu.engine = Engine::Trap;
   followed.vcpu.observer = &lockstep;

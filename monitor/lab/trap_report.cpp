@@ -7,6 +7,7 @@
 
 #include "monitor/lab/effects.h"
 #include "monitor/lab/html.h"
+#include "monitor/lab/serial_capture.h"
 #include "monitor/lab/trap.h"
 
 namespace ringshift::lab {
@@ -37,16 +38,6 @@ std::vector<Answer> answers(const TrapReport& report) {
     }
   }
   return all;
-}
-
-std::string last_line(const std::string& serial) {
-  std::istringstream lines(serial);
-  std::string last;
-  for (std::string line; std::getline(lines, line);) {
-    line.erase(std::remove(line.begin(), line.end(), '\r'), line.end());
-    if (!line.empty()) last = line;
-  }
-  return last;
 }
 
 std::string first_line(const TrapReport& report) {

@@ -133,6 +133,7 @@ bool SmallMachine::build_translator(std::string* error) {
   TranslatorConfig config;
   config.arena_bytes = 256 * 1024;
   config.features.tzcnt = model_.bmi1;
+  config.features.host_time_stamp = true;
   translator_ =
       Translator::create(config, *coherence_, *coherence_, *coherence_, *coherence_, error);
   if (translator_ == nullptr) return false;

@@ -7,6 +7,10 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "guests"))
+from harness import guest_file  # noqa: E402  the cached guests; the test is skipped without them
 
 
 class Failure(Exception):
@@ -123,6 +127,16 @@ def test_census(lab):
     static = json.loads(lab.run("census", image, "--json").stdout)
     expect("run" not in static and all(row["executed"] == 0 for row in static["instructions"]),
            "executions without a run")
+    for name in ("identical", "memory", "inline", "callout", "interpret"):
+        row = census["treatments"][name]
+        expect(row["linear"] >= row["reached"] >= 0, f"{name}: {row}")
+        expect(row["executed"] == sum(other["executed"] for other in census["instructions"]
+                                      if other["treatment"] == name), f"{name}: {row}")
+    expect(census["treatments"]["identical"]["linear"] > 10, "nothing identical")
+    expect(abs(sum(row["share"] for row in census["instructions"]) - 100) < 0.01, "shares")
+    costs = census["costs"]
+    expect(costs["callout_cycles"] > 20 and costs["trap_nanoseconds"] > 100 and
+           0 < costs["inline_cycles"]["POPFD"] < costs["callout_cycles"], f"costs: {costs}")
     expect("cannot be opened" in lab.refused("census", "/nonexistent"), "a missing file")
     noise = lab.folder / "noise"
     noise.write_bytes(b"no image " * 5000)
@@ -133,6 +147,29 @@ def test_census(lab):
         broken.write_bytes((b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\0\x03\0" +
                             b"\xff" * 400)[:end])
         lab.refused("census", broken)
+
+
+def test_census_linux(lab):
+    """A packed kernel is counted without running it: decoded from end to end, and as reached."""
+    kernel, *guest = linux_guest()
+    census = json.loads(lab.run("census", kernel, "--json").stdout)
+    rows = {row["name"]: row for row in census["instructions"]}
+    expect(census["kind"].startswith("Linux bzImage, unpacked ("), census["kind"])
+    linear, reached = census["linear"]["instructions"], census["reached"]["instructions"]
+    expect(linear > 1000000 and linear >= reached > linear / 2, f"{linear} linear, {reached}")
+    expect(0 < census["reached"]["by_direct_branches"] < reached, "reached by direct branches")
+    for name in ("PUSHFD", "POPFD", "CLI", "STI", "LTR", "IRETD", "MOV Sreg, r", "MOV CRn, r"):
+        expect(rows[name]["linear"] >= 1 and rows[name]["reached"] >= 1, f"{name}: {rows[name]}")
+    run = json.loads(lab.run("census", kernel, *guest, "--run", 3, "--json").stdout)
+    executed = {row["name"]: row for row in run["instructions"]}
+    expect(executed["PUSHFD"]["executed"] > 100 and executed["CLI"]["executed"] > 10, "the run")
+    image = kernel.read_bytes()
+    broken = lab.folder / "broken"
+    for end in (600, 20000, len(image) // 2):
+        broken.write_bytes(image[:end])
+        lab.refused("census", broken)
+    broken.write_bytes(image[:200000] + bytes(3000) + image[203000:])
+    expect("damaged payload" in lab.refused("census", broken), "a damaged payload")
 
 
 def deprivileged_is_possible(lab):
@@ -196,6 +233,36 @@ def test_three(lab):
     expect(treatments == same["instructions"], "treatments do not add up")
     expect("equal at" in text and "equal at" in page.text, "not said")
     expect("cannot be opened" in lab.refused("three", "/nonexistent"), "a missing file")
+
+
+def test_three_memory_loop(lab):
+    """Turns of a loop that only memory tells apart are not taken for each other."""
+    report = json.loads(lab.run("three", lab.assemble("memory_loop"), "--json").stdout)
+    same = report["equivalence"]
+    expect(same["equal"], f"different: {same['difference']}")
+    expect(report["end"] == "ended the run with 7", report["end"])
+    expect(same["instructions"] > 12000000 and same["boundaries"] > 3, f"too little: {same}")
+
+
+def linux_guest():
+    return (guest_file("linux-686/vmlinuz"), "--initrd", guest_file("initramfs.cpio.gz"),
+            "--append", "console=ttyS0 ringshift.script=self-test", "--memory", "64M")
+
+
+def test_three_linux(lab):
+    """A stock kernel, from its first instruction and from within its boot, for as long as asked."""
+    began = time.monotonic()
+    report = json.loads(lab.run("three", *linux_guest(), "--seconds", 8, "--json").stdout)
+    same = report["equivalence"]
+    expect(time.monotonic() - began < 40, "the time limit is not kept")
+    expect(same["equal"] and not same["gave_up"], f"different: {same['difference']}")
+    expect(same["first_eip"] == 0x100000 and same["instructions"] > 10000000 and
+           same["boundaries"] > 10 and same["ram_comparisons"] > 1, f"covered too little: {same}")
+    text, page = lab.page("three", *linux_guest(), "--seconds", 10, "--skip", 1)
+    covered = [line for line in text.splitlines() if "covered: from" in line]
+    expect(covered and "from 00100000" not in covered[0], f"not skipped: {text}")
+    expect("DIFFERENT" not in text and "equal at" in text and "given up" not in text, text)
+    expect("covered: from" in page.text, "the page does not say what was covered")
 
 
 def test_paging(lab):

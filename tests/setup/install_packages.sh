@@ -10,6 +10,7 @@ packages=(
   g++ cmake ninja-build ccache
   libzydis-dev libasmjit-dev libboost-dev libfmt-dev libcli11-dev nlohmann-json3-dev
   libseccomp-dev libpng-dev libgtest-dev libbenchmark-dev
+  zlib1g-dev libbz2-dev liblzma-dev liblz4-dev libzstd-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   seabios
   nasm cpio python3 ca-certificates util-linux

@@ -49,7 +49,7 @@ TEST(Census, TheGuestThatComesWithTheProgramIsOneThatAnImageCensusReads) {
   const auto image = CensusImage::open(file->path(), &error);
   ASSERT_NE(image, nullptr) << error;
   Census census;
-  census_reached(*image, image->entry(), &census);
+  census_reached(*image, census_linear(*image, &census), &census);
   EXPECT_EQ(census.rows["STR"].reached, 1U);
   EXPECT_EQ(census.rows["LSL"].reached, 1U);
   EXPECT_EQ(census.rows["PUSHFD"].reached, 2U);

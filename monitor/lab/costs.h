@@ -1,0 +1,21 @@
+// Costs: what a treatment costs on this machine, measured in loops of translated code.
+// Owns: nothing; values; each call measures again. Called by: census run.
+// See docs/lab.md.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace ringshift::lab {
+
+// Processor cycles for one execution.
+struct Costs {
+  std::map<std::string, uint32_t> translated;  // by the census's names; what can stand in a loop
+  uint32_t callout = 0;                        // SMSW: to the interpreter and back
+  uint64_t trap_nanoseconds = 0;               // a host signal and its return; 0: not measured
+};
+
+[[nodiscard]] Costs measure_costs();
+
+}  // namespace ringshift::lab

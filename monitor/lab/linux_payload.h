@@ -1,0 +1,24 @@
+// Linux payload: the kernel that a bzImage carries packed, unpacked as its own loader would.
+// Owns: nothing. Called by: census image. The file is hostile input: a problem is one line, and
+// what it unpacks to is bounded. Facts: the Linux boot protocol, payload_offset (2.08).
+// See docs/lab.md.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ringshift::lab {
+
+inline constexpr uint64_t kLargestPayload = uint64_t{256} << 20;
+
+struct LinuxPayload {
+  std::vector<uint8_t> bytes;  // an ELF file, if all is well
+  std::string method;          // "xz"
+};
+
+// Empty on success, otherwise what is wrong with the file. `image` is the whole bzImage.
+[[nodiscard]] std::string unpack_linux(std::span<const uint8_t> image, LinuxPayload* payload);
+
+}  // namespace ringshift::lab
