@@ -96,6 +96,11 @@ void PortBus::write(uint16_t port, AccessWidth width, uint32_t value) {
   if (unclaimed) ++counters().io_unclaimed;
 }
 
+void PortBus::for_each_range(
+    const std::function<void(uint16_t, uint32_t, const std::string&)>& visit) const {
+  for (const auto& [first, range] : ranges_) visit(first, range.count, range.name);
+}
+
 bool MemoryBus::claim(GuestPhysical first, uint64_t bytes, MemoryDevice& device, std::string name) {
   if (bytes == 0 || first.value() + bytes < first.value()) return false;
   auto next = ranges_.lower_bound(first);
@@ -133,8 +138,9 @@ const MemoryBus::Range* MemoryBus::find(GuestPhysical address) const {
 
 bool MemoryBus::claims(GuestPhysical address) const { return find(address) != nullptr; }
 
-void MemoryBus::for_each_range(const std::function<void(GuestPhysical, uint64_t)>& visit) const {
-  for (const auto& [first, range] : ranges_) visit(first, range.bytes);
+void MemoryBus::for_each_range(
+    const std::function<void(GuestPhysical, uint64_t, const std::string&)>& visit) const {
+  for (const auto& [first, range] : ranges_) visit(first, range.bytes, range.name);
 }
 
 uint32_t MemoryBus::read(GuestPhysical address, AccessWidth width) {

@@ -32,6 +32,9 @@ class PortBus {
   [[nodiscard]] uint32_t read(uint16_t port, AccessWidth width);
   void write(uint16_t port, AccessWidth width, uint32_t value);
   void set_tap(BusTap* tap) { tap_ = tap; }
+  // The first port and the number of each range, and its name.
+  void for_each_range(
+      const std::function<void(uint16_t, uint32_t, const std::string&)>& visit) const;
 
  private:
   [[nodiscard]] uint32_t read_devices(uint16_t port, AccessWidth width);
@@ -61,8 +64,9 @@ class MemoryBus {
   [[nodiscard]] uint32_t read(GuestPhysical address, AccessWidth width);
   void write(GuestPhysical address, AccessWidth width, uint32_t value);
   void set_tap(BusTap* tap) { tap_ = tap; }
-  // The first address and the size of each range.
-  void for_each_range(const std::function<void(GuestPhysical, uint64_t)>& visit) const;
+  // The first address and the size of each range, and its name.
+  void for_each_range(
+      const std::function<void(GuestPhysical, uint64_t, const std::string&)>& visit) const;
 
  private:
   [[nodiscard]] uint32_t read_device(GuestPhysical address, AccessWidth width);

@@ -25,6 +25,7 @@ constexpr size_t kOutputLimit = 16 * 1024;
 constexpr int kOutputPatienceMilliseconds = 5000;
 constexpr std::string_view kHelp =
     "\r\nCtrl-A h  this help\r\nCtrl-A x  quit\r\nCtrl-A a  send Ctrl-A to the guest\r\n";
+constexpr std::string_view kPromptHelp = "Ctrl-A c  stop the guest and ask, or go on\r\n";
 
 // What restore_terminal needs must outlive every object and be readable in a signal handler: the
 // one place of this folder with static state. The descriptor is published last and taken first.
@@ -138,15 +139,47 @@ void HostConsole::deliver_input(const std::function<size_t(std::span<const uint8
   const size_t taken = accept(inbox_);
   CHECK(taken <= inbox_.size());
   inbox_.erase(inbox_.begin(), inbox_.begin() + static_cast<ptrdiff_t>(taken));
-  if (reader_waits_for_room_ && inbox_.size() < config_.inbox_limit) {
-    reader_waits_for_room_ = false;
-    eventfd_write(wake_, 1);
-  }
+  room_has_been_made();
+}
+
+// Pre: the mutex is held.
+void HostConsole::room_has_been_made() {
+  if (!reader_waits_for_room_ || inbox_.size() + prompt_inbox_.size() >= config_.inbox_limit)
+    return;
+  reader_waits_for_room_ = false;
+  eventfd_write(wake_, 1);
+}
+
+bool HostConsole::prompt_is_open() {
+  const std::lock_guard lock(mutex_);
+  return prompt_open_;
+}
+
+void HostConsole::set_prompt_open(bool open) {
+  const std::lock_guard lock(mutex_);
+  prompt_open_ = open && config_.offers_prompt;
+}
+
+std::vector<uint8_t> HostConsole::take_prompt_input() {
+  const std::lock_guard lock(mutex_);
+  std::vector<uint8_t> taken = std::exchange(prompt_inbox_, {});
+  room_has_been_made();
+  return taken;
 }
 
 bool HostConsole::has_input() {
   const std::lock_guard lock(mutex_);
   return !inbox_.empty();
+}
+
+void HostConsole::put_back(std::span<const uint8_t> keys) {
+  if (keys.empty()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    std::vector<uint8_t>& inbox = prompt_open_ ? prompt_inbox_ : inbox_;
+    inbox.insert(inbox.begin(), keys.begin(), keys.end());
+  }
+  if (config_.notify) config_.notify();
 }
 
 bool HostConsole::input_ended() {
@@ -171,7 +204,7 @@ void HostConsole::read_input() {
     {
       const std::lock_guard lock(mutex_);
       if (stopping_) return;
-      listen = !ended_ && inbox_.size() < config_.inbox_limit;
+      listen = !ended_ && inbox_.size() + prompt_inbox_.size() < config_.inbox_limit;
       reader_waits_for_room_ = !listen;
     }
     if (!wait_for_input(listen)) continue;
@@ -197,10 +230,26 @@ void HostConsole::take_bytes(std::span<const uint8_t> bytes) {
       literal.push_back(byte);
     }
   }
-  if (literal.empty()) return;
+  store(&literal);
+}
+
+void HostConsole::store(std::vector<uint8_t>* literal) {
+  if (literal->empty()) return;
   {
     const std::lock_guard lock(mutex_);
-    inbox_.insert(inbox_.end(), literal.begin(), literal.end());
+    std::vector<uint8_t>& inbox = prompt_open_ ? prompt_inbox_ : inbox_;
+    inbox.insert(inbox.end(), literal->begin(), literal->end());
+  }
+  literal->clear();
+  if (config_.notify) config_.notify();
+}
+
+// What was typed before it goes where it belongs.
+void HostConsole::toggle_prompt(std::vector<uint8_t>& literal) {
+  store(&literal);
+  {
+    const std::lock_guard lock(mutex_);
+    prompt_open_ = !prompt_open_;
   }
   if (config_.notify) config_.notify();
 }
@@ -218,8 +267,18 @@ void HostConsole::take_escape(uint8_t byte, std::vector<uint8_t>& literal) {
       // Straight to the terminal: the output buffer belongs to the vCPU thread.
       const ssize_t ignored = write(config_.output, kHelp.data(), kHelp.size());
       static_cast<void>(ignored);
+      if (config_.offers_prompt) {
+        const ssize_t ignored_too = write(config_.output, kPromptHelp.data(), kPromptHelp.size());
+        static_cast<void>(ignored_too);
+      }
       break;
     }
+    case 'c':
+      if (config_.offers_prompt) {
+        toggle_prompt(literal);
+        break;
+      }
+      [[fallthrough]];
     default:
       literal.push_back(kEscapeKey);
       literal.push_back(byte);

@@ -27,6 +27,7 @@ struct HostConsoleConfig {
   // Both run on the reader thread and must only take note (set attention).
   std::function<void()> notify;    // there is input to take
   std::function<void()> on_quit;   // Ctrl-A x
+  bool offers_prompt = false;      // Ctrl-A c; the prompt itself is take_prompt_input's caller's
   size_t inbox_limit = 64 * 1024;  // the reader waits when the guest does not take its input
 };
 
@@ -45,6 +46,13 @@ class HostConsole final : public SerialBackend {
   // vCPU thread: offers the waiting input to `accept`, which returns how much it took.
   void deliver_input(const std::function<size_t(std::span<const uint8_t>)>& accept);
   [[nodiscard]] bool has_input();
+  // While the prompt is open what is typed is not the guest's. Ctrl-A c opens and closes it (and
+  // notifies); so does the vCPU thread.
+  [[nodiscard]] bool prompt_is_open();
+  void set_prompt_open(bool open);
+  [[nodiscard]] std::vector<uint8_t> take_prompt_input();
+  // What the prompt has not used: for whoever gets the keys now.
+  void put_back(std::span<const uint8_t> keys);
   // No more input will come: end of file, or an error on the descriptor.
   [[nodiscard]] bool input_ended();
 
@@ -53,7 +61,10 @@ class HostConsole final : public SerialBackend {
   void read_input();
   [[nodiscard]] bool wait_for_input(bool listen);
   void take_bytes(std::span<const uint8_t> bytes);
+  void store(std::vector<uint8_t>* literal);
   void take_escape(uint8_t byte, std::vector<uint8_t>& literal);
+  void toggle_prompt(std::vector<uint8_t>& literal);
+  void room_has_been_made();
   void write_all(std::span<const uint8_t> bytes);
 
   HostConsoleConfig config_;
@@ -62,8 +73,10 @@ class HostConsole final : public SerialBackend {
   bool output_broken_ = false;
   bool escape_ = false;  // reader thread: Ctrl-A seen
   std::vector<uint8_t> output_buffer_;
-  std::mutex mutex_;  // guards the four below
+  std::mutex mutex_;  // guards the six below
   std::vector<uint8_t> inbox_;
+  std::vector<uint8_t> prompt_inbox_;
+  bool prompt_open_ = false;
   bool stopping_ = false;
   bool ended_ = false;
   bool reader_waits_for_room_ = false;

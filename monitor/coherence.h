@@ -55,6 +55,12 @@ class Coherence final : public WriteObserver,
   // CodeSource
   [[nodiscard]] std::span<const uint8_t> code_at(GuestVirtual address, Privilege privilege,
                                                  GuestPhysical* physical) override;
+  [[nodiscard]] const KeptOut* kept_out() const override {
+    return kept_out_ == nullptr || kept_out_->empty() ? nullptr : kept_out_;
+  }
+  // Null: none. Who adds to them drops the code that is there
+  // (TranslationCache::drop_with_code_at).
+  void set_kept_out(const KeptOut* addresses) { kept_out_ = addresses; }
   // CodeTraces
   void ensure_code_trace(GuestPhysicalPage page) override;
   // SoftSites
@@ -185,6 +191,7 @@ class Coherence final : public WriteObserver,
   Gate* gate_ = nullptr;
   TranslationCache* cache_ = nullptr;
   CodeArena* arena_ = nullptr;
+  const KeptOut* kept_out_ = nullptr;
 
   TraceTable traces_;
   ReverseMap reverse_;

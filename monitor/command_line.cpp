@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "monitor/debug/debugger.h"
 #include "monitor/doctor.h"
 #include "monitor/host_clock.h"
 #include "monitor/lab/lab_command.h"
@@ -110,7 +111,12 @@ int run_machine(const RunOptions& options) {
   if (report == nullptr) {
     return fail("--stats-file: cannot write " + options.stats_path + ": " + std::strerror(errno));
   }
+  std::string problem;
+  const std::unique_ptr<debug::Debugger> debugger =
+      debug::Debugger::create(options.debug, &problem);
+  if (debugger == nullptr) return fail(problem);
   MachineConfig config = options.machine;
+  debugger->put_into(&config);
   config.on_report = [&](Machine& machine) {
     begin_report_again(options, report.get());
     print_stats(options, machine, started, report.get());
@@ -119,7 +125,9 @@ int run_machine(const RunOptions& options) {
     std::string error;
     const std::unique_ptr<Machine> machine = Machine::create(config, &error);
     if (machine == nullptr) return fail(error);
+    if (!debugger->attach(*machine, &error)) return fail(error);
     const MachineOutcome outcome = machine->run();
+    debugger->detach_machine();
     if (outcome.reason == StopReason::Reset && !options.no_reboot) {
       config.keys.clear();  // typed once
       continue;
@@ -127,7 +135,9 @@ int run_machine(const RunOptions& options) {
     show_screen(options, *machine);
     begin_report_again(options, report.get());
     print_stats(options, *machine, started, report.get());
-    return exit_code_of(outcome);
+    const int exit_code = exit_code_of(outcome);
+    debugger->report_end(static_cast<uint8_t>(exit_code));
+    return exit_code;
   }
 }
 

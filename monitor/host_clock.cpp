@@ -48,7 +48,18 @@ HostClock::~HostClock() {
   if (has_timer_) timer_delete(timer_);
 }
 
-Nanoseconds HostClock::now() { return monotonic() - origin_; }
+Nanoseconds HostClock::now() { return (stopped_at_ >= 0 ? stopped_at_ : monotonic()) - origin_; }
+
+void HostClock::stop() {
+  if (stopped_at_ < 0) stopped_at_ = monotonic();
+}
+
+void HostClock::go_on() {
+  if (stopped_at_ < 0) return;
+  const Nanoseconds stood_still = monotonic() - stopped_at_;
+  stopped_at_ = -1;
+  leave_out(stood_still);
+}
 
 timespec HostClock::host_time_of(Nanoseconds deadline) const {
   return to_timespec(deadline + origin_);

@@ -29,6 +29,10 @@ class HostClock final : public VirtualClock {
   // the timer aimed too early.
   void rearm();
 
+  // Between the two time stands still.
+  void stop();
+  void go_on();
+
  protected:
   void on_deadline_changed() override { rearm(); }
 
@@ -38,6 +42,7 @@ class HostClock final : public VirtualClock {
   bool has_timer_ = false;
   Nanoseconds origin_ = 0;
   Nanoseconds armed_for_ = -1;
+  Nanoseconds stopped_at_ = -1;  // of the host's clock; negative: it runs
 };
 
 }  // namespace ringshift

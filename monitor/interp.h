@@ -107,9 +107,10 @@ struct Execution {
   bool keep_resume_flag = false;   // IRET and task switches load RF themselves
   bool single_iterations = false;  // Interpreter::iterate_singly
   bool stepping = false;           // TF or data breakpoints: one string iteration at a time
-  bool watching = false;           // DR7 enables something
+  bool watching = false;           // DR7 enables something, or there is a watcher
   uint32_t debug_hits = 0;         // DR6 bits of data breakpoints that this instruction hit
   std::string message;             // StepKind::Unimplemented
+  DataWatcher* watcher = nullptr;
 
   [[nodiscard]] Privilege privilege() const {
     return state.cpl == 3 ? Privilege::User : Privilege::Supervisor;
@@ -121,7 +122,7 @@ struct Execution {
 
 [[nodiscard]] inline GuestFault general_protection() { return GuestFault::general_protection(0); }
 
-// Notes accesses that a data breakpoint of DR7 watches (SDM 3A 17.2.4).
+// Notes accesses that a data breakpoint of DR7 watches (SDM 3A 17.2.4), and tells the watcher.
 void note_data_access(Execution& x, GuestVirtual address, uint32_t length, AccessKind access);
 void note_io_access(Execution& x, uint16_t port, uint32_t length);
 
@@ -206,6 +207,8 @@ template <typename T>
   RETURN_IF_FAULT(linear_of(x, segment, offset, sizeof(T), AccessKind::Write, linear));
   if (misaligned(x, *linear, sizeof(T))) [[unlikely]]
     return alignment_fault();
+  if (x.watching) [[unlikely]]
+    note_data_access(x, *linear, sizeof(T), AccessKind::Read);
   if (auto fault = x.memory.read_value<T>(*linear, x.privilege(), value)) [[unlikely]] {
     RETURN_IF_FAULT(x.memory.probe_write(*linear, sizeof(T), x.privilege()));
     return fault;

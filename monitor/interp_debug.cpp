@@ -50,6 +50,7 @@ MaybeFault instruction_breakpoint(const Execution& x) {
 }
 
 void note_data_access(Execution& x, GuestVirtual address, uint32_t length, AccessKind access) {
+  if (x.watcher != nullptr) x.watcher->on_data_access(address, length, access);
   for (unsigned i = 0; i < kBreakpoints; ++i) {
     const Breakpoint point = breakpoint(x.state, i);
     if (!point.enabled) continue;

@@ -148,7 +148,7 @@ MaybeFault Interpreter::Impl::find_operation_slowly(GuestVirtual linear, DecodeM
 MaybeFault Interpreter::Impl::execute(bool* single_step) {
   GuestState& state = x.state;
   const uint8_t shadow = state.interrupt_shadow;
-  x.watching = (state.dr[7] & 0xffU) != 0;
+  x.watching = (state.dr[7] & 0xffU) != 0 || x.watcher != nullptr;
   if (x.watching && (state.eflags & kFlagRf) == 0 && shadow != kShadowMovSs) [[unlikely]] {
     RETURN_IF_FAULT(interp::instruction_breakpoint(x));
   }
@@ -194,7 +194,9 @@ Interpreter::Interpreter(CpuContext& cpu, FpuUnitRunner& fpu)
 
 Interpreter::~Interpreter() = default;
 
-void Interpreter::iterate_singly() { impl_->x.single_iterations = true; }
+void Interpreter::iterate_singly(bool singly) { impl_->x.single_iterations = singly; }
+
+void Interpreter::set_data_watcher(DataWatcher* watcher) { impl_->x.watcher = watcher; }
 
 StepResult Interpreter::step() {
   Execution& x = impl_->x;

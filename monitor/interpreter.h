@@ -32,6 +32,14 @@ struct StepResult {
   std::string message;                 // Unimplemented
 };
 
+// Told of each access of an instruction to its memory operands, before it is made. The processor's
+// own accesses (descriptors, task states, stack frames of events) are none of them.
+class DataWatcher {
+ public:
+  virtual ~DataWatcher() = default;
+  virtual void on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) = 0;
+};
+
 class Interpreter {
  public:
   Interpreter(CpuContext& cpu, FpuUnitRunner& fpu);
@@ -44,7 +52,9 @@ class Interpreter {
   [[nodiscard]] StepResult step();
 
   // From now on one iteration of a REP string instruction a step: for who compares boundaries.
-  void iterate_singly();
+  void iterate_singly(bool singly = true);
+  // Null: nobody watches.
+  void set_data_watcher(DataWatcher* watcher);
 
   static constexpr uint32_t kRepBatch = 4096;
 

@@ -99,13 +99,14 @@ bool Machine::build(std::string* error) {
   coherence_->on_paging_mode_changed();
   VcpuParts parts{.cpu = *cpu_,
                   .interpreter = *interpreter_,
-                  .interrupts = {board_->interrupts(), apic_ ? &apic_->local() : nullptr},
+                  .interrupts = interrupts(),
                   .clock = *clock_,
                   .attention = attention_,
                   .gate = gate_.get(),
                   .translator = translator_.get(),
                   .coherence = coherence_.get(),
                   .deprivileged = deprivileged_.get(),
+                  .control = config_.control,
                   .service_host = [this] { service_host(); },
                   .before_sleep =
                       [this] {
@@ -151,6 +152,7 @@ bool Machine::build_processor(std::string* error) {
       Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
   if (gate_ == nullptr) return false;
   coherence_->attach(gate_.get(), &translator_->cache(), &translator_->arena());
+  if (config_.control != nullptr) coherence_->set_kept_out(&config_.control->kept_out());
   if (direct_host_ != nullptr) {
     coherence_->attach_direct(direct_host_.get(), config_.translator.features);
   }
@@ -170,6 +172,7 @@ bool Machine::build_processor(std::string* error) {
 std::unique_ptr<HostConsole> Machine::make_console() {
   HostConsoleConfig console;
   console.input = config_.raw_console ? 0 : -1;
+  console.offers_prompt = config_.control != nullptr && config_.serial == SerialTarget::Console;
   console.notify = [this] { attention_.raise(); };
   console.on_quit = [this] {
     quit_.store(true);  // the vCPU may not exist yet
@@ -286,6 +289,7 @@ bool Machine::build_board(std::string* error) {
 void Machine::service_host() {
   if (quit_.load()) vcpu_->request_stop(StopReason::Quit);
   if (HostSignals::take_report_request() && config_.on_report) config_.on_report(*this);
+  if (config_.service_debugger) config_.service_debugger(*this);
   if (console_ == nullptr || !console_->has_input()) return;
   console_->deliver_input(
       [this](std::span<const uint8_t> bytes) { return board_->serial(0).receive(bytes); });

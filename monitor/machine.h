@@ -55,7 +55,10 @@ struct MachineConfig {
   SerialTarget serial = SerialTarget::Console;
   std::string serial_path;                  // SerialTarget::File: what the guest prints goes there
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
-  bool raw_console = true;                  // read our standard input as the guest's serial input
+  // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
+  ExecutionControl* control = nullptr;
+  std::function<void(Machine&)> service_debugger;
+  bool raw_console = true;  // read our standard input as the guest's serial input
 };
 
 // How a run ended.
@@ -105,6 +108,14 @@ class Machine {
   [[nodiscard]] ScreenImage screen() const;
   [[nodiscard]] GuestState& state() { return frame_->state; }
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
+  // Null: the serial port goes somewhere else.
+  [[nodiscard]] HostConsole* console() { return console_; }
+  [[nodiscard]] Attention& attention() { return attention_; }
+  [[nodiscard]] const PortBus& port_bus() const { return ports_; }
+  [[nodiscard]] ProcessorInterrupts interrupts() {
+    return {board_->interrupts(), apic_ ? &apic_->local() : nullptr};
+  }
+  [[nodiscard]] const MachineConfig& config() const { return config_; }
   [[nodiscard]] Translator& translator() { return *translator_; }
   [[nodiscard]] Coherence& coherence() { return *coherence_; }
   // Prints what a person needs to see when we stop for a reason of our own (one CHECK away).

@@ -378,6 +378,20 @@ void add_firmware_options(CLI::App& command, RunOptions* options) {
       ->group("Reports");
 }
 
+void add_debug_options(CLI::App& command, RunOptions* options) {
+  command
+      .add_option("--gdb", options->gdb,
+                  "let gdb connect: tcp=[HOST]:PORT (HOST 127.0.0.1 if left out),\n"
+                  "unix=PATH; ,wait begins paused")
+      ->type_name("WHERE[,wait]")
+      ->group("Debugging");
+  command.add_flag("-s", options->default_gdb, "the same as --gdb tcp=:1234")->group("Debugging");
+  command
+      .add_flag("--paused,-S", options->debug.starts_paused,
+                "begin paused: gdb, or the prompt of Ctrl-A c, lets the guest go")
+      ->group("Debugging");
+}
+
 void add_report_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--stats", options->stats_text,
@@ -421,6 +435,26 @@ bool apply_user(const std::string& text, VcpuConfig* vcpu, std::string* problem)
   return true;
 }
 
+bool apply_debug(RunOptions* options, std::string* problem) {
+  debug::DebugRequest& request = options->debug;
+  constexpr std::string_view kWait = ",wait";
+  std::string where = options->gdb;
+  if (where.empty() && options->default_gdb) where = "tcp=:1234";
+  if (where.ends_with(kWait)) {
+    where.resize(where.size() - kWait.size());
+    request.starts_paused = true;
+  }
+  if (!where.empty() && !debug::parse_debug_address(where, &request.gdb)) {
+    *problem = "--gdb: cannot use '" + options->gdb + "' (tcp=[HOST]:PORT, unix=PATH; ,wait)";
+    return false;
+  }
+  if (request.starts_paused && where.empty() && options->machine.serial != SerialTarget::Console) {
+    *problem = "--paused: nobody could let the guest go on (--gdb, or --serial console)";
+    return false;
+  }
+  return true;
+}
+
 bool finish_guest_options(RunOptions* options, std::string* problem) {
   if (options->engine == "translate") {
     options->machine.vcpu.engine = Engine::Translate;
@@ -439,7 +473,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_parts(options->parts, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
-         apply_stats(options->stats_text, options, problem) &&
+         apply_stats(options->stats_text, options, problem) && apply_debug(options, problem) &&
          apply_modules(options->modules, &options->machine.boot);
 }
 
@@ -504,6 +538,7 @@ void add_run_options(CLI::App& command, RunOptions* options) {
   command.add_flag("--no-reboot", options->no_reboot, "end when the guest resets (exit code 6)")
       ->group("Guest");
   add_firmware_options(command, options);
+  add_debug_options(command, options);
   add_report_options(command, options);
 }
 
@@ -561,6 +596,7 @@ std::vector<std::string> modern_spelling(std::vector<std::string> arguments) {
       {"-hdb", "--hdb"},       {"-cdrom", "--cdrom"},
       {"-fda", "--fda"},       {"-boot", "--boot"},
       {"-bios", "--bios"},     {"-snapshot", "--snapshot"},
+      {"-gdb", "--gdb"},
   };
   for (std::string& argument : arguments) {
     auto it = kSpellings.find(argument);

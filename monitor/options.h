@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "monitor/debug/debug_address.h"
 #include "monitor/machine.h"
 
 namespace ringshift {
@@ -36,6 +37,9 @@ struct RunOptions {
   std::vector<std::string> parts;
   std::vector<std::string> translator;
   bool nographic = false;
+  std::string gdb;
+  debug::DebugRequest debug;
+  bool default_gdb = false;  // -s
 };
 
 struct TranslateOptions {

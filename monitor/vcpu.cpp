@@ -35,6 +35,7 @@ StopReason Vcpu::run() {
       return stop;
     }
     if (state.activity == ActivityState::Shutdown) return StopReason::Reset;
+    if (parts_.control != nullptr && parts_.control->is_engaged() && run_controlled()) continue;
     if (deliver_interrupt()) continue;
     if (state.activity == ActivityState::Halted) {
       wait_halted();

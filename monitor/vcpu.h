@@ -17,6 +17,7 @@
 #include "monitor/deprivileged_runner.h"
 #include "monitor/direct_engine.h"
 #include "monitor/event_delivery.h"
+#include "monitor/execution_control.h"
 #include "monitor/execution_mode.h"
 #include "monitor/execution_observer.h"
 #include "monitor/host_clock.h"
@@ -63,6 +64,7 @@ struct VcpuParts {
   Translator* translator = nullptr;
   Coherence* coherence = nullptr;
   DeprivilegedRunner* deprivileged = nullptr;  // Engine::Trap only
+  ExecutionControl* control = nullptr;         // null: nobody can stop it
   std::function<void()> service_host;          // console input, outside translated code
   std::function<void()> before_sleep;          // flush what the guest has printed
 };
@@ -89,6 +91,11 @@ class Vcpu {
   void interpret_one();
   void finish_interpreted(const StepResult& step, uint32_t eip);
   void deliver_event(const Event& event, uint32_t instruction_eip);
+  // For a debugger (vcpu_debug.cpp).
+  [[nodiscard]] bool run_controlled();
+  void execute_controlled();
+  void wait_paused();
+  void drop_kept_out_code();
   void run_translated();
   void run_deprivileged();
   void prepare_slots(Privilege privilege);

@@ -17,6 +17,7 @@ constexpr uint32_t kInterpretedOnSensitivePage = 64;
 // Should the user code at EIP run untranslated now?
 bool Vcpu::wants_direct() {
   if (!parts_.coherence->offers_direct() || config_.user == UserEngine::Translate) return false;
+  if (parts_.control != nullptr && parts_.control->has_points()) return false;
   const GuestState& state = parts_.cpu.state;
   if (direct_obstacle(state) != DirectObstacle::None) return false;
   const UserPolicy& policy = parts_.coherence->user_policy();

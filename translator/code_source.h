@@ -5,11 +5,15 @@
 
 #include <cstdint>
 #include <span>
+#include <unordered_set>
 
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/paging_mode.h"
 
 namespace ringshift {
+
+// Guest-linear addresses (T7).
+using KeptOut = std::unordered_set<uint32_t>;
 
 class CodeSource {
  public:
@@ -18,6 +22,9 @@ class CodeSource {
   // cannot be fetched with this privilege or are not RAM (the interpreter then finds out why).
   [[nodiscard]] virtual std::span<const uint8_t> code_at(GuestVirtual address, Privilege privilege,
                                                          GuestPhysical* physical) = 0;
+  // Where no instruction of a unit may begin, so that translated code comes out there; null:
+  // nowhere.
+  [[nodiscard]] virtual const KeptOut* kept_out() const { return nullptr; }
 };
 
 // Which instructions have proved to fault too often for a plain access (adaptive memory access).

@@ -71,8 +71,8 @@ DecodeOutcome decode(std::span<const uint8_t> bytes, DecodeMode mode, GuestInstr
 
 bool decode_facts(std::span<const uint8_t> bytes, DecodeMode mode, ZydisDecodedInstruction* out) {
   const size_t available = std::min(bytes.size(), kMaxInstructionBytes);
-  return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoders().of(mode), nullptr, bytes.data(),
-                                                    available, out));
+  return ZYAN_SUCCESS(
+      ZydisDecoderDecodeInstruction(&decoders().of(mode), nullptr, bytes.data(), available, out));
 }
 
 }  // namespace ringshift

@@ -38,7 +38,8 @@ struct GuestInstruction {
 [[nodiscard]] DecodeOutcome decode(std::span<const uint8_t> bytes, DecodeMode mode,
                                    GuestInstruction* out);
 
-// Without the operands, in half the time. False if it is no instruction, or does not end in `bytes`.
+// Without the operands, in half the time. False if it is no instruction, or does not end in
+// `bytes`.
 [[nodiscard]] bool decode_facts(std::span<const uint8_t> bytes, DecodeMode mode,
                                 ZydisDecodedInstruction* out);
 

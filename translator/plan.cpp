@@ -11,6 +11,7 @@ constexpr size_t kMostPieces = 8;
 
 // `mov r32, [esp]; ret`: how position-independent code asks where it is.
 constexpr uint32_t kPcThunkBytes = 4;
+constexpr uint32_t kPcThunkMove = 3;  // of them the first instruction's
 
 bool is_direct_branch(const UnitInstruction& instruction) {
   return instruction.treatment == Treatment::DirectBranch;
@@ -25,6 +26,7 @@ class Planner {
         soft_sites_(soft_sites),
         features_(features),
         limits_(limits),
+        kept_out_(source.kept_out()),
         unit_(*unit) {}
 
   void plan() {
@@ -36,6 +38,7 @@ class Planner {
     GuestPhysical physical;
     bytes_ = source_.code_at(GuestVirtual(key_.eip), key_.privilege, &physical);
     while (room() > 0 && !bytes_.empty()) {  // empty: the page ends exactly here
+      if (is_kept_out(unit_.continues_at)) break;
       if (!append_next() || !go_on()) break;
     }
     if (unit_.instructions.empty()) append_interpret();
@@ -48,6 +51,9 @@ class Planner {
     return room() < more || unit_.pieces.size() == kMostPieces;
   }
   [[nodiscard]] CodePiece& piece() { return unit_.pieces[piece_]; }
+  [[nodiscard]] bool is_kept_out(uint32_t eip) const {
+    return kept_out_ != nullptr && kept_out_->contains(eip);
+  }
 
   // Bytes that cannot be fetched or decoded: a unit by themselves, so that the interpreter raises
   // what the processor would. Their number keeps writes to them noticed.
@@ -130,7 +136,9 @@ class Planner {
   // Not into what the unit holds already: that would unroll loops.
   bool follow_jump(uint32_t destination) {
     unit_.continues_at = destination;
-    if (unit_.crosses_page || is_full(1) || !may_hold(destination)) return false;
+    if (unit_.crosses_page || is_full(1) || !may_hold(destination) || is_kept_out(destination)) {
+      return false;
+    }
     for (const CodePiece& known : unit_.pieces) {
       if (known.holds(destination)) return false;
     }
@@ -147,6 +155,7 @@ class Planner {
   void inline_callee() {
     const uint32_t destination = branch_destination(unit_.instructions.back());
     if (unit_.crosses_page || is_full(2) || !may_hold(destination)) return;
+    if (is_kept_out(destination) || is_kept_out(destination + kPcThunkMove)) return;
     GuestPhysical physical;
     const std::span<const uint8_t> bytes =
         source_.code_at(GuestVirtual(destination), key_.privilege, &physical);
@@ -177,6 +186,7 @@ class Planner {
   const SoftSites& soft_sites_;
   const TranslatorFeatures& features_;
   const PlanLimits& limits_;
+  const KeptOut* kept_out_;
   TranslationUnit& unit_;
   std::span<const uint8_t> bytes_;  // from the end of the current piece to the end of its page
   size_t piece_ = 0;

@@ -180,6 +180,18 @@ uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPa
       safe);
 }
 
+void TranslationCache::drop_with_code_at(uint32_t eip, const SafePoint& safe) {
+  std::vector<Fragment*> concerned;
+  for (const auto& [key, fragment] : by_key_) {
+    for (const PageMember& member : fragment->pieces) {
+      if (!member.piece.holds(eip)) continue;
+      concerned.push_back(fragment);
+      break;
+    }
+  }
+  for (Fragment* fragment : concerned) drop(*fragment, safe);
+}
+
 void TranslationCache::drop(Fragment& fragment, const SafePoint&) {
   observer_.on_fragment_dropped(fragment);
   while (!fragment.incoming.empty()) undo(fragment.incoming.back());

@@ -59,6 +59,9 @@ class TranslationCache {
   // mapping has changed).
   uint32_t drop_mapped_at(GuestPhysicalPage page, GuestVirtualPage linear, uint32_t view,
                           const SafePoint&);
+  // Drops the fragments with code that lay at this linear address, in any view. Looks at all of
+  // them.
+  void drop_with_code_at(uint32_t eip, const SafePoint&);
   void drop(Fragment& fragment, const SafePoint&);
   void drop_all(const SafePoint&);
 

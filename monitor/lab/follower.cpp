@@ -100,7 +100,7 @@ std::unique_ptr<Follower> Follower::create(Machine& leader, std::deque<Input>& i
   made->interpreter_->iterate_singly();
   constexpr uint32_t kAllPorts = 0x10000;
   bool claimed = made->ports_.claim(0, kAllPorts, *made, "replay");
-  leader.memory_bus().for_each_range([&](GuestPhysical first, uint64_t bytes) {
+  leader.memory_bus().for_each_range([&](GuestPhysical first, uint64_t bytes, const std::string&) {
     made->ranges_.push_back(std::make_unique<Range>(*made, first.value()));
     claimed = claimed && made->memory_bus_.claim(first, bytes, *made->ranges_.back(), "replay");
   });

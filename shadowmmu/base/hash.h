@@ -1,6 +1,6 @@
 // Hash: many bytes as one number, to tell whether they have changed. Owns: nothing; pure. Not proof
-// against somebody who looks for collisions: what depends on it may be wrong only for the guest that
-// made them. Called by: coherence, the verdicts on code pages.
+// against somebody who looks for collisions: what depends on it may be wrong only for the guest
+// that made them. Called by: coherence, the verdicts on code pages.
 #pragma once
 
 #include <array>

@@ -30,6 +30,7 @@ INCLUDE_HOMES = (
      ("monitor/host_signals.*", "monitor/host_probes.cpp", "monitor/direct_*",
       "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("terminals", r"termios\.h$", ("devices/host_console.cpp",)),
+    ("sockets", r"sys/socket\.h$", ("monitor/debug/debug_socket.cpp",)),
     ("host mappings", r"sys/mman\.h$",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
       "shadowmmu/guest_memory.cpp", "monitor/host_probes.cpp", "monitor/direct_*",

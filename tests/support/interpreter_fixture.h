@@ -53,6 +53,7 @@ class InterpreterFixture : public CpuFixture {
     EXPECT_EQ(state.eip, eip);
     return result.fault;
   }
+  [[nodiscard]] Interpreter& interpreter() { return *interpreter_; }
   [[nodiscard]] uint32_t flags() const { return state.eflags & kFlagsArithmetic; }
   [[nodiscard]] uint32_t& eax() { return state.reg(Gpr::Eax); }
   [[nodiscard]] uint32_t& ecx() { return state.reg(Gpr::Ecx); }

@@ -245,5 +245,61 @@ TEST_F(Console, RestoreTerminalMayBeCalledEarlyAndTwice) {
   close(slave);
 }
 
+TEST(HostConsole, KeysAreThePromptsWhileItIsOpen) {
+  Pipe input, output;
+  HostConsoleConfig config;
+  config.input = input.reading;
+  config.output = output.writing;
+  config.offers_prompt = true;
+  HostConsole console(config);
+  type(input.writing,
+       "before\x01"
+       "cinside");
+  ASSERT_TRUE(eventually([&] { return console.prompt_is_open(); }));
+  EXPECT_EQ(take(console), "before");
+  std::string taken;
+  ASSERT_TRUE(eventually([&] {
+    for (const uint8_t byte : console.take_prompt_input()) taken.push_back(static_cast<char>(byte));
+    return taken.size() == 6;
+  }));
+  EXPECT_EQ(taken, "inside");
+  type(input.writing,
+       "\x01"
+       "cafter");
+  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+  EXPECT_FALSE(console.prompt_is_open());
+  EXPECT_EQ(take(console), "after");
+}
+
+TEST(HostConsole, WhatThePromptLeavesIsTheGuests) {
+  Pipe input, output;
+  HostConsoleConfig config;
+  config.input = input.reading;
+  config.output = output.writing;
+  config.offers_prompt = true;
+  HostConsole console(config);
+  console.set_prompt_open(true);
+  console.set_prompt_open(false);
+  console.put_back(std::array<uint8_t, 2>{'l', 's'});
+  EXPECT_EQ(take(console), "ls");
+}
+
+TEST(HostConsole, WithoutAPromptItsKeyIsTheGuests) {
+  Pipe input, output;
+  HostConsoleConfig config;
+  config.input = input.reading;
+  config.output = output.writing;
+  HostConsole console(config);
+  type(input.writing,
+       "\x01"
+       "c");
+  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+  EXPECT_EQ(take(console),
+            "\x01"
+            "c");
+  console.set_prompt_open(true);
+  EXPECT_FALSE(console.prompt_is_open());
+}
+
 }  // namespace
 }  // namespace ringshift

@@ -5,6 +5,33 @@ namespace {
 
 using InterpreterSystem = InterpreterFixture;
 
+class AccessList final : public DataWatcher {
+ public:
+  void on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) override {
+    text += std::to_string(address.value()) + (kind == AccessKind::Write ? " w" : " r") +
+            std::to_string(length) + ";";
+  }
+  std::string text;
+};
+
+TEST_F(InterpreterSystem, AWatcherIsToldOfEachAccessToAnOperand) {
+  AccessList accesses;
+  interpreter().set_data_watcher(&accesses);
+  edi() = 1000;
+  esi() = 2000;
+  run({0x8b, 0x07});        // mov eax, [edi]
+  run({0x66, 0x89, 0x07});  // mov [edi], ax
+  run({0xa4});              // movsb
+  EXPECT_EQ(accesses.text, "1000 r4;1000 w2;2000 r1;1000 w1;");
+  accesses.text.clear();
+  run({0xff, 0x06});  // inc dword [esi]
+  EXPECT_EQ(accesses.text, "2001 w4;2001 r4;");
+  accesses.text.clear();
+  interpreter().set_data_watcher(nullptr);
+  run({0x8b, 0x07});  // mov eax, [edi]
+  EXPECT_EQ(accesses.text, "");
+}
+
 TEST_F(InterpreterSystem, PopFlagsInRingThreeKeepsIfAndIopl) {
   enter_ring(3);
   esp() = kStackTop;

@@ -229,6 +229,28 @@ TEST(RunOptions, ModulesKeepTheirArguments) {
   EXPECT_EQ(options.machine.boot.modules[1].command_line, "");
 }
 
+TEST(RunOptions, ADebuggerIsLetInWhereItIsSaid) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k"}, &options), "");
+  EXPECT_EQ(options.debug.gdb.kind, debug::DebugAddress::Kind::None);
+  EXPECT_FALSE(options.debug.starts_paused);
+  RunOptions usual;
+  ASSERT_EQ(parse_run({"--kernel", "k", "-s", "-S"}, &usual), "");
+  EXPECT_EQ(usual.debug.gdb.port, 1234);
+  EXPECT_EQ(usual.debug.gdb.host, "127.0.0.1");
+  EXPECT_TRUE(usual.debug.starts_paused);
+  RunOptions own;
+  ASSERT_EQ(parse_run({"--kernel", "k", "--gdb", "unix=/x/y,wait"}, &own), "");
+  EXPECT_EQ(own.debug.gdb.path, "/x/y");
+  EXPECT_TRUE(own.debug.starts_paused);
+  RunOptions bad;
+  EXPECT_EQ(parse_run({"--kernel", "k", "--gdb", "tcp=1234"}, &bad),
+            "--gdb: cannot use 'tcp=1234' (tcp=[HOST]:PORT, unix=PATH; ,wait)");
+  RunOptions nobody;
+  EXPECT_EQ(parse_run({"--kernel", "k", "-S", "--serial", "none"}, &nobody),
+            "--paused: nobody could let the guest go on (--gdb, or --serial console)");
+}
+
 TEST(RunOptions, SerialMayBeAFile) {
   RunOptions options;
   ASSERT_EQ(parse_run({"--kernel", "k", "--serial", "file=log"}, &options), "");

@@ -67,6 +67,47 @@ TEST_F(Plan, AUnitDoesNotRunIntoItself) {
   EXPECT_EQ(unit_.continues_at, 0x1000U);
 }
 
+TEST_F(Plan, NoInstructionOfAUnitBeginsWhereItIsKeptOut) {
+  machine_.load(Machine::kCode, "40 41 42 c3");
+  machine_.kept_out_addresses = {0x1002};
+  plan_at(Machine::kCode);
+  EXPECT_EQ(eips(), (Eips{0x1000, 0x1001}));
+  EXPECT_EQ(unit_.continues_at, 0x1002U);
+  // In the middle of an instruction there is none.
+  machine_.load(Machine::kCode, "b8 41 42 43 44 c3");
+  plan_at(Machine::kCode);
+  EXPECT_EQ(eips(), (Eips{0x1000, 0x1005}));
+}
+
+TEST_F(Plan, AUnitThatIsKeptOutIsTheInterpreters) {
+  machine_.load(Machine::kCode, "40 c3");
+  machine_.kept_out_addresses = {0x1000};
+  plan_at(Machine::kCode);
+  ASSERT_EQ(unit_.instructions.size(), 1U);
+  EXPECT_EQ(unit_.instructions[0].treatment, Treatment::Interpret);
+  EXPECT_EQ(unit_.instructions[0].instruction.length, 0U);
+}
+
+TEST_F(Plan, JumpsAndThunksAreNotFollowedToWhereUnitsAreKeptOut) {
+  machine_.load(Machine::kCode, "40 e9 fa 0f 00 00");  // inc eax; jmp 0x2000
+  machine_.load(0x2000, "41 c3");
+  machine_.kept_out_addresses = {0x2000};
+  plan_at(Machine::kCode);
+  EXPECT_EQ(eips(), (Eips{0x1000, 0x1001}));
+  EXPECT_EQ(unit_.continues_at, 0x2000U);
+  EXPECT_EQ(unit_.pieces.size(), 1U);
+
+  machine_.load(Machine::kCode, "e8 fb 0f 00 00 40 c3");  // call 0x2000; inc eax; ret
+  machine_.load(0x2000, "8b 1c 24 c3");                   // mov ebx, [esp]; ret
+  machine_.kept_out_addresses = {0x2003};
+  plan_at(Machine::kCode);
+  EXPECT_EQ(eips(), (Eips{0x1000, 0x1005, 0x1006}));
+  machine_.kept_out_addresses = {0x1005};
+  plan_at(Machine::kCode);
+  EXPECT_EQ(eips(), (Eips{0x1000, 0x2000, 0x2003}));
+  EXPECT_EQ(unit_.continues_at, 0x1005U);
+}
+
 TEST_F(Plan, UserCodeThatSpacesShareStaysInItsPage) {
   machine_.privilege = Privilege::User;
   machine_.load(Machine::kCode, "40 e9 fa 0f 00 00");

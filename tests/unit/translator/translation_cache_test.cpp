@@ -50,6 +50,27 @@ TEST_F(Cache, ADroppedFragmentIsTranslatedAnew) {
   EXPECT_EQ(machine_.reg(Gpr::Ebx), 10U);
 }
 
+TEST_F(Cache, CodeGoesByItsLinearAddressInEachFragmentThatHasIt) {
+  run_loop();
+  const size_t before = cache().size();
+  cache().drop_with_code_at(Machine::kCode + 0x100, safe_);
+  cache().drop_with_code_at(Machine::kKernelBase + Machine::kCode + 5, safe_);
+  EXPECT_EQ(cache().size(), before);
+  cache().drop_with_code_at(Machine::kCode + 5, safe_);
+  EXPECT_EQ(cache().size(), before - 2);
+  cache().verify_invariants();
+}
+
+TEST_F(Cache, TranslatedCodeComesOutWhereItIsKeptOut) {
+  machine_.kept_out_addresses = {Machine::kCode + 6};  // the DEC
+  machine_.load(Machine::kCode, "b9 0a 00 00 00 40 49 0f 85 f8 ff ff ff f4");
+  machine_.state().eip = Machine::kCode;
+  const Exit exit = machine_.run_once();
+  EXPECT_EQ(exit.reason, ExitReason::Unlinked);
+  EXPECT_EQ(machine_.state().eip, Machine::kCode + 6);
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 1U);
+}
+
 TEST_F(Cache, AWriteBesideAFragmentDropsNothing) {
   run_loop();
   EXPECT_EQ(cache().drop_overlapping(GuestPhysical(Machine::kCode - 4), 4, safe_), 0U);

@@ -1,0 +1,239 @@
+#include "monitor/debug/debug_socket.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "shadowmmu/base/check.h"
+
+namespace ringshift::debug {
+namespace {
+
+// A debugger that does not read its replies for this long is given up: the machine waits for it.
+constexpr int kPatienceMilliseconds = 5000;
+constexpr mode_t kOwnerOnly = 0600;
+
+sockaddr_un unix_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+std::string refusal(const std::string& where) {
+  return "--gdb: cannot listen at " + where + ": " + std::strerror(errno);
+}
+
+}  // namespace
+
+std::unique_ptr<DebugSocket> DebugSocket::create(const DebugAddress& address, std::string* error) {
+  auto socket = std::unique_ptr<DebugSocket>(new DebugSocket(address));
+  socket->wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (socket->wake_ < 0) {
+    *error = std::string("--gdb: ") + std::strerror(errno);
+    return nullptr;
+  }
+  const bool listens = address.kind == DebugAddress::Kind::Tcp ? socket->listen_tcp(error)
+                                                               : socket->listen_unix(error);
+  return listens ? std::move(socket) : nullptr;
+}
+
+bool DebugSocket::listen_tcp(std::string* error) {
+  where_ = fmt::format("{}:{}", address_.host, address_.port);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_port = htons(address_.port);
+  if (inet_pton(AF_INET, address_.host.c_str(), &at.sin_addr) != 1) {
+    *error = "--gdb: " + address_.host + " is not an address of four numbers";
+    return false;
+  }
+  listening_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const int on = 1;
+  socklen_t length = sizeof(at);
+  auto* generic = reinterpret_cast<sockaddr*>(&at);
+  if (listening_ < 0 || setsockopt(listening_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+      bind(listening_, generic, length) != 0 || listen(listening_, 1) != 0 ||
+      getsockname(listening_, generic, &length) != 0) {
+    *error = refusal(where_);
+    return false;
+  }
+  where_ = fmt::format("{}:{}", address_.host, ntohs(at.sin_port));
+  return true;
+}
+
+// A socket that nobody listens at any more is what a killed run has left.
+bool DebugSocket::is_deserted() const {
+  struct stat status {};
+  if (lstat(address_.path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return false;
+  const sockaddr_un at = unix_address(address_.path);
+  const bool refused = connect(probe, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0 &&
+                       errno == ECONNREFUSED;
+  ::close(probe);
+  return refused;
+}
+
+bool DebugSocket::listen_unix(std::string* error) {
+  where_ = address_.path;
+  const sockaddr_un at = unix_address(address_.path);
+  const auto* generic = reinterpret_cast<const sockaddr*>(&at);
+  listening_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (is_deserted()) unlink(address_.path.c_str());
+  // Linux takes the mode of the descriptor for that of the name.
+  if (listening_ < 0 || fchmod(listening_, kOwnerOnly) != 0 ||
+      bind(listening_, generic, sizeof(at)) != 0) {
+    *error = refusal(where_);
+    return false;
+  }
+  made_path_ = true;
+  if (listen(listening_, 1) == 0) return true;
+  *error = refusal(where_);
+  return false;
+}
+
+void DebugSocket::start(std::function<void()> notify) {
+  notify_ = std::move(notify);
+  // Signals are for the vCPU thread; a new thread inherits the mask of its maker.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  try {
+    thread_ = std::thread([this] { wait_and_read(); });
+  } catch (...) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    throw;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+DebugSocket::~DebugSocket() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) {
+    eventfd_write(wake_, 1);
+    thread_.join();
+  }
+  for (const int descriptor : {connected_, listening_, wake_}) {
+    if (descriptor >= 0) ::close(descriptor);
+  }
+  if (made_path_) unlink(address_.path.c_str());
+}
+
+// ---- the waiting thread ----
+
+void DebugSocket::wait_and_read() {
+  while (true) {
+    int connected = -1;
+    bool listen_for_one = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return;
+      listen_for_one = connected_ < 0;
+      const bool reads = connected_ >= 0 && !ended_ && inbox_.size() < kInboxLimit;
+      connected = reads ? connected_ : -1;
+    }
+    std::array<pollfd, 3> waiting = {{{wake_, POLLIN, 0},
+                                      {listen_for_one ? listening_ : -1, POLLIN, 0},
+                                      {connected, POLLIN, 0}}};
+    if (poll(waiting.data(), waiting.size(), -1) < 0) continue;
+    eventfd_t ignored = 0;
+    if (waiting[0].revents != 0) eventfd_read(wake_, &ignored);
+    if (waiting[1].revents != 0) accept_one();
+    if (waiting[2].revents != 0) read_some();
+  }
+}
+
+void DebugSocket::accept_one() {
+  const int accepted = accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (accepted < 0) return;
+  if (address_.kind == DebugAddress::Kind::Tcp) {
+    const int on = 1;
+    (void)setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    connected_ = accepted;
+    inbox_.clear();
+    ended_ = false;
+  }
+  notify_();
+}
+
+void DebugSocket::read_some() {
+  std::array<uint8_t, 4096> bytes;
+  {
+    const std::lock_guard lock(mutex_);
+    if (connected_ < 0) return;
+    const ssize_t count = recv(connected_, bytes.data(), bytes.size(), MSG_DONTWAIT);
+    if (count > 0) {
+      inbox_.insert(inbox_.end(), bytes.begin(), bytes.begin() + count);
+    } else if (count == 0 || (errno != EINTR && errno != EAGAIN)) {
+      ended_ = true;
+    }
+  }
+  notify_();
+}
+
+// ---- the vCPU thread ----
+
+bool DebugSocket::is_connected() {
+  const std::lock_guard lock(mutex_);
+  return connected_ >= 0;
+}
+
+DebugSocket::Received DebugSocket::receive() {
+  Received received;
+  const std::lock_guard lock(mutex_);
+  const bool was_full = inbox_.size() >= kInboxLimit;
+  received.bytes = std::exchange(inbox_, {});
+  received.ended = ended_;
+  if (was_full) eventfd_write(wake_, 1);
+  return received;
+}
+
+void DebugSocket::send(std::string_view bytes) {
+  const std::lock_guard lock(mutex_);
+  while (!bytes.empty() && connected_ >= 0 && !ended_) {
+    const ssize_t sent =
+        ::send(connected_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) {
+      bytes.remove_prefix(static_cast<size_t>(sent));
+    } else if (sent < 0 && errno == EINTR) {
+      continue;
+    } else if (sent < 0 && errno == EAGAIN) {
+      pollfd ready{connected_, POLLOUT, 0};
+      if (poll(&ready, 1, kPatienceMilliseconds) == 0) ended_ = true;
+    } else {
+      ended_ = true;
+    }
+  }
+}
+
+void DebugSocket::close() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (connected_ >= 0) ::close(connected_);
+    connected_ = -1;
+    inbox_.clear();
+    ended_ = false;
+  }
+  eventfd_write(wake_, 1);
+}
+
+}  // namespace ringshift::debug

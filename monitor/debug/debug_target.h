@@ -1,0 +1,36 @@
+// DebugTarget: what a debugger may do to the machine, whatever wire it comes by.
+// Owns: nothing. Declared here for gdb_session, commands and prompt; implemented by machine_target,
+// and by a fake in tests. All of it is called between two guest instructions.
+// See docs/debugging.md.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "monitor/debug/registers.h"
+#include "monitor/execution_control.h"
+#include "translator/guest_state.h"
+
+namespace ringshift::debug {
+
+class DebugTarget {
+ public:
+  virtual ~DebugTarget() = default;
+  [[nodiscard]] virtual const GuestState& state() const = 0;
+  [[nodiscard]] virtual ExecutionControl& control() = 0;
+  // Linear addresses. How many bytes could be read, from the first on: up to a page that is not
+  // present, or is a device's (reading it might change it).
+  [[nodiscard]] virtual size_t read_memory(uint32_t linear, std::span<uint8_t> bytes) = 0;
+  // All or nothing, whatever the guest's tables say of writing.
+  [[nodiscard]] virtual bool write_memory(uint32_t linear, std::span<const uint8_t> bytes) = 0;
+  // False: not this register, or not this value.
+  [[nodiscard]] virtual bool set_register(const Register& which,
+                                          std::span<const uint8_t> value) = 0;
+  // A line of commands.h; the answer as lines of text.
+  [[nodiscard]] virtual std::string run_command(const std::string& line) = 0;
+  // The machine ends before the next instruction.
+  virtual void quit() = 0;
+};
+
+}  // namespace ringshift::debug

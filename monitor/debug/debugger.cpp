@@ -1,0 +1,158 @@
+#include "monitor/debug/debugger.h"
+
+#include <cstdio>
+#include <system_error>
+
+#include "shadowmmu/base/check.h"
+
+namespace ringshift::debug {
+
+std::unique_ptr<Debugger> Debugger::create(const DebugRequest& request, std::string* error) {
+  auto debugger = std::unique_ptr<Debugger>(new Debugger(request));
+  if (request.gdb.kind == DebugAddress::Kind::None) return debugger;
+  debugger->socket_ = DebugSocket::create(request.gdb, error);
+  if (debugger->socket_ == nullptr) return nullptr;
+  std::fprintf(stderr, "ringshift: gdb: target remote %s\n", debugger->socket_->where().c_str());
+  return debugger;
+}
+
+Debugger::Debugger(const DebugRequest& request)
+    : request_(request), prompt_([this](const std::string& text) { print(text); }) {}
+
+Debugger::~Debugger() = default;
+
+void Debugger::put_into(MachineConfig* config) {
+  config->control = &control_;
+  config->service_debugger = [this](Machine&) { service(); };
+}
+
+bool Debugger::attach(Machine& machine, std::string* error) {
+  machine_ = &machine;
+  target_.emplace(machine, control_);
+  if (session_) session_->set_target(*target_);
+  {
+    const std::lock_guard lock(mutex_);
+    attention_ = &machine.attention();
+  }
+  was_prompt_open_ = false;
+  if (has_started_) return true;
+  has_started_ = true;
+  if (request_.starts_paused) control_.pause(StopCause::Asked);
+  if (socket_ == nullptr) return true;
+  try {
+    socket_->start([this] {
+      const std::lock_guard lock(mutex_);
+      if (attention_ != nullptr) attention_->raise();
+    });
+  } catch (const std::system_error& refused) {
+    *error = std::string("the host refuses a thread: ") + refused.what();
+    return false;
+  }
+  return true;
+}
+
+void Debugger::detach_machine() {
+  const std::lock_guard lock(mutex_);
+  attention_ = nullptr;
+  machine_ = nullptr;
+}
+
+void Debugger::report_end(uint8_t exit_code) {
+  if (session_) session_->report_end(exit_code);
+}
+
+void Debugger::service() {
+  if (machine_ == nullptr) return;
+  service_gdb();
+  service_prompt();
+}
+
+// ---- gdb ----
+
+void Debugger::begin_session() {
+  session_.emplace(*target_, [this](std::string_view bytes) { socket_->send(bytes); });
+  control_.pause(StopCause::Asked);
+  prompt_pauses_ = false;
+}
+
+// Its breakpoints go, and the guest goes on.
+void Debugger::end_session(const char* why) {
+  if (why != nullptr) std::fprintf(stderr, "ringshift: gdb: %s\n", why);
+  session_.reset();
+  socket_->close();
+  control_.remove_all();
+  if (!control_.is_paused()) return;
+  HostConsole* console = machine_->console();
+  prompt_pauses_ = console != nullptr && console->prompt_is_open();
+  if (!prompt_pauses_) control_.resume();
+}
+
+void Debugger::service_gdb() {
+  if (socket_ == nullptr || !socket_->is_connected()) return;
+  if (!session_) begin_session();
+  const DebugSocket::Received received = socket_->receive();
+  session_->take(received.bytes);
+  // Of a stop that came by itself, or that gdb has asked for meanwhile.
+  if (control_.is_paused() && !prompt_pauses_) session_->report_stop();
+  if (!control_.is_paused() || !session_->awaits_stop()) prompt_pauses_ = false;
+  if (session_->is_over()) return end_session(nullptr);
+  if (received.ended) {
+    end_session("the debugger has gone without a word; its breakpoints go, the guest goes on");
+  }
+}
+
+// ---- the person at the console ----
+
+void Debugger::print(const std::string& text) {
+  HostConsole* console = machine_->console();
+  if (console == nullptr) return;
+  for (const char character : text) {
+    if (character == '\n') console->transmit('\r');
+    console->transmit(static_cast<uint8_t>(character));
+  }
+  console->flush();
+}
+
+void Debugger::open_prompt() {
+  was_prompt_open_ = true;
+  machine_->console()->set_prompt_open(true);
+  if (!control_.is_paused()) {
+    control_.pause(StopCause::Asked);
+    prompt_pauses_ = true;
+  } else {
+    prompt_pauses_ = !gdb_has_guest();
+  }
+  prompt_.open(*target_);
+}
+
+void Debugger::close_prompt() {
+  was_prompt_open_ = false;
+  machine_->console()->set_prompt_open(false);
+  print("\n");
+  if (prompt_pauses_ && control_.is_paused()) control_.resume();
+  prompt_pauses_ = false;
+}
+
+void Debugger::service_prompt() {
+  HostConsole* console = machine_->console();
+  if (console == nullptr) return;
+  const bool stands_alone = control_.is_paused() && !gdb_has_guest() && socket_ == nullptr;
+  const bool stopped_by_point = control_.is_paused() && !gdb_has_guest() && !prompt_pauses_ &&
+                                control_.last_stop().cause != StopCause::Asked;
+  const bool is_open = console->prompt_is_open();
+  if (!was_prompt_open_ && (is_open || stopped_by_point || stands_alone)) return open_prompt();
+  if (was_prompt_open_ && !is_open) return close_prompt();
+  if (!was_prompt_open_ || !control_.is_paused()) return;  // or a step is on its way
+  if (prompt_steps_) {
+    prompt_steps_ = false;
+    prompt_.open(*target_);
+  }
+  const std::vector<uint8_t> keys = console->take_prompt_input();
+  std::span<const uint8_t> left(keys);
+  const Prompt::Wish wish = prompt_.take(&left, *target_, !gdb_has_guest());
+  prompt_steps_ = wish == Prompt::Wish::Step;
+  if (wish == Prompt::Wish::Leave) close_prompt();
+  console->put_back(left);
+}
+
+}  // namespace ringshift::debug

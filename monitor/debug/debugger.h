@@ -1,0 +1,62 @@
+// Debugger: who may stop the machine from outside: gdb at a socket, a person at the console.
+// Owns: ExecutionControl, the socket, the session with gdb, the prompt. Outlives the machine: a
+// guest that resets goes on under the same debugger. Called by: command_line, and by the machine at
+// safe points. See docs/debugging.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "monitor/debug/debug_socket.h"
+#include "monitor/debug/gdb_session.h"
+#include "monitor/debug/machine_target.h"
+#include "monitor/debug/prompt.h"
+#include "monitor/machine.h"
+
+namespace ringshift::debug {
+
+class Debugger {
+ public:
+  // Null with one line in *error if the host refuses the socket.
+  static std::unique_ptr<Debugger> create(const DebugRequest& request, std::string* error);
+  ~Debugger();
+
+  // What the machine is told of us.
+  void put_into(MachineConfig* config);
+  // Around Machine::run. False with one line in *error when the host refuses a thread.
+  [[nodiscard]] bool attach(Machine& machine, std::string* error);
+  void detach_machine();
+  // The run is over.
+  void report_end(uint8_t exit_code);
+
+ private:
+  explicit Debugger(const DebugRequest& request);
+  void service();
+  void service_gdb();
+  void begin_session();
+  void end_session(const char* why);
+  void service_prompt();
+  void open_prompt();
+  void close_prompt();
+  void print(const std::string& text);
+  [[nodiscard]] bool gdb_has_guest() const { return session_.has_value(); }
+
+  DebugRequest request_;
+  ExecutionControl control_;
+  std::unique_ptr<DebugSocket> socket_;
+  std::mutex mutex_;                // guards the next
+  Attention* attention_ = nullptr;  // of the machine that runs; for the socket's thread
+  Machine* machine_ = nullptr;
+  std::optional<MachineTarget> target_;
+  std::optional<GdbSession> session_;
+  Prompt prompt_;
+  bool was_prompt_open_ = false;
+  bool prompt_pauses_ = false;  // the guest stands for the prompt, not for gdb
+  bool prompt_steps_ = false;
+  bool has_started_ = false;
+};
+
+}  // namespace ringshift::debug

@@ -1,0 +1,89 @@
+#include "monitor/debug/machine_target.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "monitor/control_registers.h"
+#include "monitor/debug/commands.h"
+#include "shadowmmu/walker.h"
+
+namespace ringshift::debug {
+
+size_t MachineTarget::read_memory(uint32_t linear, std::span<uint8_t> bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const GuestVirtual at(linear + static_cast<uint32_t>(done));
+    const size_t count = std::min<size_t>(bytes.size() - done, kPageSize - at.offset_in_page());
+    const std::optional<GuestPhysical> physical = translate_quietly(machine_, at);
+    if (!physical) break;
+    PhysicalMemory& memory = machine_.cpu().memory.physical();
+    const uint8_t* page = memory.readable_page(GuestPhysicalPage::of(*physical));
+    if (page == nullptr) break;
+    std::memcpy(&bytes[done], page + at.offset_in_page(), count);
+    done += count;
+  }
+  return done;
+}
+
+bool MachineTarget::write_memory(uint32_t linear, std::span<const uint8_t> bytes) {
+  PhysicalMemory& memory = machine_.cpu().memory.physical();
+  // First all questions, then all writes.
+  for (const bool writes : {false, true}) {
+    size_t done = 0;
+    while (done < bytes.size()) {
+      const GuestVirtual at(linear + static_cast<uint32_t>(done));
+      const size_t count = std::min<size_t>(bytes.size() - done, kPageSize - at.offset_in_page());
+      const std::optional<GuestPhysical> physical = translate_quietly(machine_, at);
+      if (!physical || !memory.is_ram(GuestPhysicalPage::of(*physical))) return false;
+      if (writes) memory.write(*physical, &bytes[done], static_cast<uint32_t>(count));
+      done += count;
+    }
+  }
+  return true;
+}
+
+bool MachineTarget::set_control_register(unsigned number, uint32_t value) {
+  CpuContext& cpu = machine_.cpu();
+  switch (number) {
+    case 0:
+      return !write_cr0(cpu, value);
+    case 2:
+      cpu.state.cr2 = value;
+      return true;
+    case 3:
+      return !write_cr3(cpu, value);
+    default:
+      return !write_cr4(cpu, value);
+  }
+}
+
+bool MachineTarget::set_register(const Register& which, std::span<const uint8_t> value) {
+  GuestState& state = machine_.state();
+  std::array<uint8_t, kLargestRegister> now;
+  const std::span<uint8_t> old = std::span(now).first(which.bytes());
+  read_register(state, which, old);
+  if (std::equal(old.begin(), old.end(), value.begin(), value.end())) return true;
+  uint32_t number = 0;
+  std::memcpy(&number, value.data(), sizeof(number));
+  switch (which.kind) {
+    case RegisterClass::Control:
+      return set_control_register(which.index, number);
+    case RegisterClass::Debug:
+      return !write_debug_register(machine_.cpu(), which.index, number);
+    case RegisterClass::Eip:
+      // Who moves a halted processor wants it to execute what is there.
+      if (state.activity == ActivityState::Halted) state.activity = ActivityState::Running;
+      state.interrupt_shadow = 0;
+      break;
+    default:
+      break;
+  }
+  return write_register(&state, which, value);
+}
+
+std::string MachineTarget::run_command(const std::string& line) {
+  return debug::run_command(machine_, control_, line);
+}
+
+}  // namespace ringshift::debug

@@ -1,0 +1,88 @@
+// The part of Vcpu that a debugger stops: what the loop does while ExecutionControl is engaged.
+#include <x86intrin.h>
+
+#include "monitor/host_signals.h"
+#include "monitor/vcpu.h"
+
+namespace ringshift {
+namespace {
+
+uint32_t linear_eip(const GuestState& state) {
+  return state.seg(SegmentRegister::Cs).base + state.eip;
+}
+
+}  // namespace
+
+// True: something has been done, and the loop begins again. False: nothing stands in the way of the
+// usual engine here.
+bool Vcpu::run_controlled() {
+  ExecutionControl& control = *parts_.control;
+  GuestState& state = parts_.cpu.state;
+  if (control.is_paused()) {
+    wait_paused();
+    return true;
+  }
+  drop_kept_out_code();
+  const uint32_t linear = linear_eip(state);
+  const bool is_halted = state.activity == ActivityState::Halted;
+  if ((is_halted || !control.holds_interrupts(linear)) && deliver_interrupt()) {
+    control.after_event();
+    return true;
+  }
+  if (is_halted) return false;
+  if (control.stops_at(linear)) return true;
+  // Nothing is kept out of what the trap engine runs.
+  const bool is_traps = config_.engine == Engine::Trap && control.has_points();
+  if (!is_traps && !control.is_interpreted(linear)) return false;
+  execute_controlled();
+  return true;
+}
+
+void Vcpu::execute_controlled() {
+  ExecutionControl& control = *parts_.control;
+  const uint32_t eip = parts_.cpu.state.eip;
+  forget_continuation();
+  control.before_instruction();
+  parts_.interpreter.set_data_watcher(control.watcher());
+  parts_.interpreter.iterate_singly(true);
+  const StepResult step = parts_.interpreter.step();
+  parts_.interpreter.iterate_singly(false);
+  parts_.interpreter.set_data_watcher(nullptr);
+  finish_interpreted(step, eip);
+  if (parts_.deprivileged != nullptr) parts_.deprivileged->after_interpreted(parts_.cpu.state);
+  // A debug trap comes after its instruction.
+  const bool faulted = step.kind == StepKind::Fault && step.fault.vector != Vector::Debug;
+  control.after_instruction(faulted);
+}
+
+// The guest's time stands still: its clocks and its time-stamp counter go on where they were.
+void Vcpu::wait_paused() {
+  ExecutionControl& control = *parts_.control;
+  forget_continuation();
+  control.note_paused_at(linear_eip(parts_.cpu.state));
+  parts_.before_sleep();
+  parts_.clock.stop();
+  const uint64_t stopped_at = __rdtsc();
+  while (control.is_paused() && stop_.load(std::memory_order_relaxed) == StopReason::Running) {
+    parts_.attention.take();
+    parts_.attention.drain_wakeups();
+    parts_.service_host();
+    if (HostSignals::termination_requested()) request_stop(StopReason::Quit);
+    if (control.is_paused() && stop_.load(std::memory_order_relaxed) == StopReason::Running) {
+      parts_.attention.sleep_until(nullptr);
+    }
+  }
+  parts_.cpu.state.tsc_offset -= __rdtsc() - stopped_at;
+  parts_.clock.go_on();
+}
+
+void Vcpu::drop_kept_out_code() {
+  if (!parts_.control->has_newly_kept_out()) return;
+  forget_continuation();
+  const SafePoint safe;
+  for (const uint32_t linear : parts_.control->take_newly_kept_out()) {
+    if (parts_.translator != nullptr) parts_.translator->cache().drop_with_code_at(linear, safe);
+  }
+}
+
+}  // namespace ringshift
