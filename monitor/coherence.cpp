@@ -114,7 +114,8 @@ void Coherence::on_cr3_loaded() {
 
 namespace {
 
-void drop_from_window(ShadowSpace& window, GuestVirtualPage page) {
+void drop_from_window(ShadowSpace& window, GuestVirtualPage page, bool is_cut_up) {
+  if (is_cut_up) return window.drop_region(page);
   // A run of a large page starts at its first small one, present though `page` itself may not be.
   constexpr uint32_t kPagesIn2MiB = 512;
   const GuestVirtualPage half(page.number() & ~(kPagesIn2MiB - 1));
@@ -130,12 +131,14 @@ void drop_from_window(ShadowSpace& window, GuestVirtualPage page) {
 
 void Coherence::on_page_invalidated(GuestVirtual address) {
   const GuestVirtualPage page = GuestVirtualPage::of(address);
-  drop_from_window(*window_, page);
+  // Of a large page around a watched one any part may be there without its beginning.
+  const bool is_cut_up = has_cut_up_;
+  drop_from_window(*window_, page, is_cut_up);
   if (current_user_ != nullptr && current_user_->window != nullptr) {
-    drop_from_window(*current_user_->window, page);
+    drop_from_window(*current_user_->window, page, is_cut_up);
   }
   if (current_user_ != nullptr && current_user_->direct != nullptr) {
-    drop_from_window(current_user_->direct->shadow(), page);
+    drop_from_window(current_user_->direct->shadow(), page, is_cut_up);
   }
   flush_soft_tlbs();
   recheck_code_after_invlpg(supervisor_, page, Privilege::Supervisor);
@@ -556,7 +559,7 @@ Coherence::Miss Coherence::fill_soft(GuestVirtual address, bool is_write, Privil
   SoftTlbEntry& entry = tlb[page_number % kSoftTlbEntries];
   // The entry is there and yet it missed: the access crosses into the next page.
   const uint32_t held = is_write ? entry.negated_write_page : entry.negated_read_page;
-  if (held + page_number == 0) return Miss::Interpret;
+  if (held + page_number == 0 || is_watched(GuestVirtualPage::of(address))) return Miss::Interpret;
   const WalkResult result =
       walk(mode_, physical_, address, is_write ? AccessKind::Write : AccessKind::Read, privilege);
   if (result.fault) return Miss::Interpret;
@@ -605,7 +608,7 @@ ShadowRun Coherence::run_for(GuestVirtual address, const Translation& translatio
 
 Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write, Privilege privilege) {
   ShadowSpace* window = window_of(privilege);
-  if (window == nullptr) return Miss::Interpret;
+  if (window == nullptr || is_watched(GuestVirtualPage::of(address))) return Miss::Interpret;
   const WalkResult result =
       walk(mode_, physical_, address, is_write ? AccessKind::Write : AccessKind::Read, privilege);
   if (result.fault) return Miss::Interpret;
@@ -625,6 +628,7 @@ Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write, Priv
     run.physical_page = page;
     run.pages = 1;
   }
+  keep_watched_out(GuestVirtualPage::of(address), &run);
   counters().faults_hidden++;
   view_of(privilege).verified_tables[address.value() >> 22] = 0;
   return window->fill(run) ? Miss::Filled : Miss::Interpret;

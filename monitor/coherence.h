@@ -29,6 +29,8 @@
 
 namespace ringshift {
 
+using LinearPages = std::unordered_set<GuestVirtualPage>;
+
 class Coherence final : public WriteObserver,
                         public CoherenceObserver,
                         public CodeSource,
@@ -61,6 +63,10 @@ class Coherence final : public WriteObserver,
   // Null: none. Who adds to them drops the code that is there
   // (TranslationCache::drop_with_code_at).
   void set_kept_out(const KeptOut* addresses) { kept_out_ = addresses; }
+  // Linear pages that no window and no soft TLB holds, so that each access of translated code to
+  // them is interpreted; null: none (coherence_watched.cpp). Who adds to them calls drop_watched.
+  void set_watched(const LinearPages* pages) { watched_ = pages; }
+  void drop_watched();
   // CodeTraces
   void ensure_code_trace(GuestPhysicalPage page) override;
   // SoftSites
@@ -173,6 +179,10 @@ class Coherence final : public WriteObserver,
   void make_room_for_direct();
   void revoke_direct_execution(GuestPhysicalPage page);
   void trace_page(GuestPhysicalPage page, TraceReason reason);
+  [[nodiscard]] bool is_watched(GuestVirtualPage page) const {
+    return watched_ != nullptr && !watched_->empty() && watched_->contains(page);
+  }
+  void keep_watched_out(GuestVirtualPage page, ShadowRun* run) const;
   [[nodiscard]] bool entry_is_accessed(const Translation& translation) const;
 
   struct PendingWrite {
@@ -192,6 +202,7 @@ class Coherence final : public WriteObserver,
   TranslationCache* cache_ = nullptr;
   CodeArena* arena_ = nullptr;
   const KeptOut* kept_out_ = nullptr;
+  const LinearPages* watched_ = nullptr;
 
   TraceTable traces_;
   ReverseMap reverse_;
@@ -213,6 +224,7 @@ class Coherence final : public WriteObserver,
   bool pending_unlink_ = false;
   bool has_pending_work_ = false;
   bool user_returns_stale_ = false;
+  bool has_cut_up_ = false;  // large pages, for the sake of watched ones
   bool supervisor_unverified_ = false;
   uint32_t deferrals_left_ = 0;
   DirectHost* direct_host_ = nullptr;

@@ -8,6 +8,7 @@ namespace {
 // More than a person sets; fewer than would make a debugger's mistake cost anything.
 constexpr size_t kMostBreakpoints = 1024;
 constexpr size_t kMostWatches = 64;
+constexpr uint32_t kLastPage = 0xfffff;
 constexpr size_t kMostKeptOut = 4096;
 
 bool overlaps(const WatchedData& watched, uint32_t first, uint32_t length) {
@@ -38,26 +39,26 @@ bool ExecutionControl::insert_breakpoint(uint32_t linear, BreakpointKind kind) {
     for (const std::set<uint32_t>& used : breakpoints_) kept_out_.insert(used.begin(), used.end());
   }
   if (kept_out_.insert(linear).second) newly_kept_out_.push_back(linear);
-  update();
+  points_changed();
   return true;
 }
 
 void ExecutionControl::remove_breakpoint(uint32_t linear, BreakpointKind kind) {
   breakpoints_[static_cast<size_t>(kind)].erase(linear);
-  update();
+  points_changed();
 }
 
 bool ExecutionControl::insert_watch(const WatchedData& watched) {
   if (watched.length == 0) return false;
   if (watches_.size() >= kMostWatches && !watches_.contains(watched)) return false;
   watches_.insert(watched);
-  update();
+  points_changed();
   return true;
 }
 
 void ExecutionControl::remove_watch(const WatchedData& watched) {
   watches_.erase(watched);
-  update();
+  points_changed();
 }
 
 void ExecutionControl::remove_all() {
@@ -65,17 +66,32 @@ void ExecutionControl::remove_all() {
   watches_.clear();
   kept_out_.clear();
   newly_kept_out_.clear();
-  update();
+  points_changed();
 }
 
 void ExecutionControl::update() {
-  engaged_ = paused_ || stepping_ || passing_ || !kept_out_.empty() || !watches_.empty();
+  engaged_ =
+      paused_ || stepping_ || passing_ || changed_ || !kept_out_.empty() || !watches_.empty();
+}
+
+void ExecutionControl::points_changed() {
+  watched_pages_.clear();
+  for (const WatchedData& watched : watches_) {
+    const GuestVirtual last(watched.address + watched.length - 1);
+    const auto end = GuestVirtualPage::of(last);
+    for (auto page = GuestVirtualPage::of(GuestVirtual(watched.address));; page = page + 1) {
+      watched_pages_.insert(page);
+      if (page == end || page.number() >= kLastPage) break;
+    }
+  }
+  changed_ = true;
+  update();
 }
 
 void ExecutionControl::stop(const DebugStop& stop) {
   last_stop_ = stop;
   paused_ = true;
-  stepping_ = passing_ = false;
+  stepping_ = passing_ = touched_ = false;
   update();
 }
 
@@ -95,6 +111,12 @@ void ExecutionControl::step() {
   update();
 }
 
+bool ExecutionControl::stop_if_touched() {
+  if (!touched_) return false;
+  stop({StopCause::Watch, touched_data_});
+  return true;
+}
+
 bool ExecutionControl::stops_at(uint32_t linear) {
   if (holds_interrupts(linear)) return false;
   const auto has = [&](BreakpointKind kind) { return breakpoints(kind).contains(linear); };
@@ -106,11 +128,11 @@ bool ExecutionControl::stops_at(uint32_t linear) {
   return paused_;
 }
 
+// A stop because of data waits for the loop: translated code may have called the interpreter.
 void ExecutionControl::after_instruction(bool faulted) {
   passing_ = false;
-  if (touched_ && !faulted) {
-    stop({StopCause::Watch, touched_data_});
-  } else if (stepping_) {
+  if (faulted) touched_ = false;
+  if (stepping_ && !touched_) {
     stop({StopCause::Step, {}});
   } else {
     update();
@@ -129,6 +151,12 @@ void ExecutionControl::on_data_access(GuestVirtual address, uint32_t length, Acc
     touched_data_ = watched;
     return;
   }
+}
+
+bool ExecutionControl::take_change() {
+  const bool was = std::exchange(changed_, false);
+  update();
+  return was;
 }
 
 std::vector<uint32_t> ExecutionControl::take_newly_kept_out() {

@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <set>
+#include <utility>
 #include <vector>
 
+#include "monitor/coherence.h"
 #include "monitor/interpreter.h"
 #include "translator/code_source.h"
 
@@ -72,29 +74,36 @@ class ExecutionControl final : public DataWatcher {
   [[nodiscard]] bool has_points() const {
     return !breakpoints_[0].empty() || !breakpoints_[1].empty() || !watches_.empty();
   }
+  // At a boundary, before anything else. True: watched data has been touched, and it is paused now.
+  [[nodiscard]] bool stop_if_touched();
   // At a boundary, interrupts seen to. True: it has just been paused there.
   [[nodiscard]] bool stops_at(uint32_t linear);
   // Whether the instruction at this address is the interpreter's.
   [[nodiscard]] bool is_interpreted(uint32_t linear) const {
-    return stepping_ || passing_ || !watches_.empty() || kept_out_.contains(linear);
+    return stepping_ || passing_ || kept_out_.contains(linear);
   }
-  // Around each interpreted instruction; `faulted`: it has not been executed.
-  void before_instruction() { touched_ = false; }
+  // After each interpreted instruction; `faulted`: it has not been executed.
   void after_instruction(bool faulted);
   // An event has been delivered instead of an instruction.
   void after_event();
+  // Watched data has been touched: the loop is wanted, and stops_at pauses there.
+  [[nodiscard]] bool is_touched() const { return touched_; }
   [[nodiscard]] DataWatcher* watcher() { return watches_.empty() ? nullptr : this; }
   void on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) override;
 
   // Every address that has had a breakpoint of late: debuggers take theirs out at each stop and put
   // them back, and code need not be translated again for that.
   [[nodiscard]] const KeptOut& kept_out() const { return kept_out_; }
-  // Those added since the last call, whose code is to be dropped.
+  // What generated code must not reach by itself.
+  [[nodiscard]] const LinearPages& watched_pages() const { return watched_pages_; }
+  // Since the last call: has anything changed? Then those kept out anew, whose code is to be
+  // dropped.
+  [[nodiscard]] bool take_change();
   [[nodiscard]] std::vector<uint32_t> take_newly_kept_out();
-  [[nodiscard]] bool has_newly_kept_out() const { return !newly_kept_out_.empty(); }
 
  private:
   void update();
+  void points_changed();
   void stop(const DebugStop& stop);
 
   std::set<uint32_t> breakpoints_[2];
@@ -103,7 +112,9 @@ class ExecutionControl final : public DataWatcher {
   std::vector<uint32_t> newly_kept_out_;
   DebugStop last_stop_;
   WatchedData touched_data_;
+  LinearPages watched_pages_;
   bool touched_ = false;
+  bool changed_ = false;
   bool paused_ = false;
   bool stepping_ = false;
   bool passing_ = false;  // the guest goes on; it has not executed an instruction yet

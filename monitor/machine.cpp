@@ -152,7 +152,10 @@ bool Machine::build_processor(std::string* error) {
       Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
   if (gate_ == nullptr) return false;
   coherence_->attach(gate_.get(), &translator_->cache(), &translator_->arena());
-  if (config_.control != nullptr) coherence_->set_kept_out(&config_.control->kept_out());
+  if (config_.control != nullptr) {
+    coherence_->set_kept_out(&config_.control->kept_out());
+    coherence_->set_watched(&config_.control->watched_pages());
+  }
   if (direct_host_ != nullptr) {
     coherence_->attach_direct(direct_host_.get(), config_.translator.features);
   }

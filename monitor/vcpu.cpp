@@ -124,7 +124,9 @@ void Vcpu::interpret_one() {
   const GuestState& state = parts_.cpu.state;
   const uint32_t eip = state.eip;
   if (config_.observer != nullptr) config_.observer->before_interpreted(state);
-  finish_interpreted(parts_.interpreter.step(), eip);
+  const StepResult step = parts_.interpreter.step();
+  finish_interpreted(step, eip);
+  if (parts_.control != nullptr && parts_.control->is_engaged()) note_controlled(step);
   if (config_.observer != nullptr) config_.observer->after_interpreted(state);
 }
 

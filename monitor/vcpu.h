@@ -95,7 +95,8 @@ class Vcpu {
   [[nodiscard]] bool run_controlled();
   void execute_controlled();
   void wait_paused();
-  void drop_kept_out_code();
+  void apply_changed_points();
+  void note_controlled(const StepResult& step);
   void run_translated();
   void run_deprivileged();
   void prepare_slots(Privilege privilege);

@@ -72,6 +72,7 @@ bool Vcpu::may_go_on_inside() {
   if (parts_.attention.is_raised() || torture_is_due()) return false;
   if (stop_.load(std::memory_order_relaxed) != StopReason::Running) return false;
   if (state.activity != ActivityState::Running) return false;
+  if (parts_.control != nullptr && parts_.control->is_touched()) return false;
   if (execution_mode(state) != ModeReason::Translatable) return false;
   const Privilege privilege = state.cpl == 3 ? Privilege::User : Privilege::Supervisor;
   Coherence& coherence = *parts_.coherence;

@@ -22,7 +22,8 @@ bool Vcpu::run_controlled() {
     wait_paused();
     return true;
   }
-  drop_kept_out_code();
+  if (control.stop_if_touched()) return true;
+  apply_changed_points();
   const uint32_t linear = linear_eip(state);
   const bool is_halted = state.activity == ActivityState::Halted;
   if ((is_halted || !control.holds_interrupts(linear)) && deliver_interrupt()) {
@@ -39,20 +40,17 @@ bool Vcpu::run_controlled() {
 }
 
 void Vcpu::execute_controlled() {
-  ExecutionControl& control = *parts_.control;
-  const uint32_t eip = parts_.cpu.state.eip;
   forget_continuation();
-  control.before_instruction();
-  parts_.interpreter.set_data_watcher(control.watcher());
   parts_.interpreter.iterate_singly(true);
-  const StepResult step = parts_.interpreter.step();
+  interpret_one();
   parts_.interpreter.iterate_singly(false);
-  parts_.interpreter.set_data_watcher(nullptr);
-  finish_interpreted(step, eip);
   if (parts_.deprivileged != nullptr) parts_.deprivileged->after_interpreted(parts_.cpu.state);
-  // A debug trap comes after its instruction.
+}
+
+// After any instruction that the interpreter has executed. A debug trap comes after its own.
+void Vcpu::note_controlled(const StepResult& step) {
   const bool faulted = step.kind == StepKind::Fault && step.fault.vector != Vector::Debug;
-  control.after_instruction(faulted);
+  parts_.control->after_instruction(faulted);
 }
 
 // The guest's time stands still: its clocks and its time-stamp counter go on where they were.
@@ -76,13 +74,17 @@ void Vcpu::wait_paused() {
   parts_.clock.go_on();
 }
 
-void Vcpu::drop_kept_out_code() {
-  if (!parts_.control->has_newly_kept_out()) return;
+// Before anything else runs: nothing translated begins at a breakpoint or reaches watched data.
+void Vcpu::apply_changed_points() {
+  ExecutionControl& control = *parts_.control;
+  if (!control.take_change()) return;
   forget_continuation();
+  parts_.interpreter.set_data_watcher(control.watcher());
   const SafePoint safe;
-  for (const uint32_t linear : parts_.control->take_newly_kept_out()) {
-    if (parts_.translator != nullptr) parts_.translator->cache().drop_with_code_at(linear, safe);
+  for (const uint32_t linear : control.take_newly_kept_out()) {
+    parts_.translator->cache().drop_with_code_at(linear, safe);
   }
+  parts_.coherence->drop_watched();
 }
 
 }  // namespace ringshift

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import time
 
-from harness import (EXIT_POWER_OFF, EXIT_QUIT, HERE, SKIPPED, Failure, Run, Stage, expect, parser,
-                     report, run_cases)
+from harness import (EXIT_POWER_OFF, EXIT_QUIT, HERE, SKIPPED, Failure, Run, Stage, expect,
+                     guests_folder, parser, report, run_cases)
 from symbol_file import write_symbol_file
 from terminal_test import CTRL_A, PROMPT, Terminal
 
@@ -122,17 +122,21 @@ class DebugStage(Stage):
         self.sockets = 0
         (self.path / "sockets").mkdir()
         (self.path / "sockets").chmod(0o777)
-        subprocess.run(["nasm", "-f", "bin", "-Werror", "-I", f"{HERE}/asm/", "-o", "points",
-                        f"{HERE}/debug/points.asm"], cwd=self.path, check=True)
-        (self.path / "points").chmod(0o644)
-        text = (self.path / "points.map").read_text()
-        symbols = re.findall(r"^ *([0-9A-F]+) +[0-9A-F]+ +(\w+)$", text, re.MULTILINE)
-        self.symbols = {name: int(address, 16) for address, name in symbols}
+        self.symbols = self.assemble("points")
         self.symbol_file = str(self.path / "points.elf")
-        data = ("counter", "flag", "buffer")
+        data = ("counter", "flag", "buffer", "table")
         write_symbol_file(self.path / "points.elf",
                           {n: a for n, a in self.symbols.items() if n not in data},
                           {n: self.symbols[n] for n in data})
+
+    def assemble(self, name):
+        """Leaves the image under its name; returns its symbols."""
+        subprocess.run(["nasm", "-f", "bin", "-Werror", "-I", f"{HERE}/asm/", "-o", name,
+                        f"{HERE}/debug/{name}.asm"], cwd=self.path, check=True)
+        (self.path / name).chmod(0o644)
+        text = (self.path / f"{name}.map").read_text()
+        symbols = re.findall(r"^ *([0-9A-F]+) +[0-9A-F]+ +(\w+)$", text, re.MULTILINE)
+        return {name: int(address, 16) for address, name in symbols}
 
     def socket(self):
         self.sockets += 1
@@ -163,6 +167,12 @@ TINY_SESSION = [
     ("tbreak filled", None),
     ("watch *(int*)((char*)&buffer+8)", None),
     ("continue", None), (r'printf "at %x %d\n", $eip, $ecx', "at {filling} 1"),
+    ("delete", None),
+    ("watch *(int*)&table", None),
+    ("continue", None), (r'printf "at %x\n", $eip', "at {after_sgdt}"),
+    ("delete", None),
+    ("awatch *(int*)&flag", None),
+    ("continue", None), (r'printf "at %x %d\n", $eip, $cpl', "at {after_flag} 3"),
     ("delete", None),
     ("set var *(int*)&flag = 1", None),
     ("break user_point", None),
@@ -298,6 +308,42 @@ def prompt(stage):
         terminal.expect_end(EXIT_QUIT)
 
 
+def watched_large_page(stage):
+    """Only one page of a large one is watched; what becomes of the others is as without it."""
+    symbols = stage.assemble("large_pages")
+    arguments = ["run", "--kernel", str(stage.path / "large_pages"), "--memory", "16M"]
+    with Guest(stage, arguments) as guest:
+        wire = guest.connect()
+        expect(wire.ask("Z2,803000,4") == "OK", "no watch")
+        reply = wire.ask("vCont;c")
+        expect("watch:803000" in reply, f"{reply}: {guest.run.text()}")
+        expect(wire.eip() == symbols["watched_written"], f"stopped at {wire.eip():x}")
+        expect(wire.ask("vCont;c") == "W01", "the guest does not end as it should")
+        expect(guest.run.finish() == GUEST_GOOD, "another exit code than gdb was told")
+
+
+def boot_sector(stage):
+    """16-bit code: the BIOS jumps to 0:7c00, or 7c0:0; a breakpoint there is hit, and then no other."""
+    image = guests_folder() / "media/grub-rescue-floppy.img"
+    if not image.is_file():
+        print(f"no {image}: nothing to boot from")
+        return
+    floppy = stage.add(image, "floppy")
+    with Guest(stage, ["run", "--fda", f"{floppy},snapshot=on", "--serial", "none", "--memory", "64M"]) as guest:
+        wire = guest.connect()
+        expect(wire.eip() == 0xfff0, "the processor does not begin at its reset vector")
+        expect(wire.ask("Z1,7c00,1") == "OK", "no breakpoint")
+        expect("hwbreak" in wire.ask("vCont;c"), "the boot sector is not reached")
+        code = int.from_bytes(bytes.fromhex(wire.ask("pa")), "little")
+        expect((code << 4) + wire.eip() == 0x7c00, f"stopped at {code:x}:{wire.eip():x}")
+        sector = bytes.fromhex(wire.ask("m7c00,200"))
+        expect(sector == image.read_bytes()[:512], "not the boot sector")
+        expect(wire.ask("vCont;s").startswith("T05"), "no step")
+        expect((code << 4) + wire.eip() != 0x7c00, "the step did nothing")
+        wire.send("k")
+        expect(guest.run.finish() == EXIT_QUIT, "kill does not end the machine")
+
+
 # ---- a Debian kernel ----
 
 def kernel_symbols(terminal, names):
@@ -368,7 +414,8 @@ def main():
             cases = [(f"tiny guest, {engine}", lambda engine=engine: tiny_guest(stage, engine))
                      for engine in ENGINES if has_gdb]
             cases += [(case.__name__.replace("_", " "), lambda case=case: case(stage))
-                      for case in (running_user_code, vanishing, nonsense, over_tcp, prompt)]
+                      for case in (running_user_code, vanishing, nonsense, over_tcp, prompt,
+                                   watched_large_page, boot_sector)]
         failed = run_cases(cases)
     if failed == 0 and not has_gdb:
         print("skipped: no gdb, and with it the sessions of a real one")

@@ -20,6 +20,8 @@ again:
 filling:
   rep stosd
 filled:
+  sgdt [table]
+after_sgdt:
   mov eax, user_start
   mov edx, USER_STACK
   call run_user
@@ -59,6 +61,7 @@ user_start:
   mov ecx, 1000
 user_loop:
   cmp dword [flag], 0
+after_flag:
   je user_loop
 user_point:
   nop
@@ -71,3 +74,4 @@ align 4096
 counter: dd 0x1000
 sum_before: dd 0
 buffer: times 4 dd 0
+table: dd 0, 0

@@ -169,9 +169,9 @@ TEST_F(Session, AStepMayBeginElsewhere) {
 TEST_F(Session, AWatchSaysWhatWasTouched) {
   EXPECT_EQ(ask("Z4,2000,4"), "OK");
   EXPECT_EQ(ask("vCont;c:1"), "(none)");
-  target.execution.before_instruction();
   target.execution.on_data_access(GuestVirtual(0x2003), 1, AccessKind::Read);
   target.execution.after_instruction(false);
+  ASSERT_TRUE(target.execution.stop_if_touched());
   session.report_stop();
   EXPECT_EQ(replies.back(), "T05thread:1;awatch:2000;");
 }
