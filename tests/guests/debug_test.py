@@ -5,7 +5,6 @@ a Debian kernel; sockets that vanish; the prompt of Ctrl-A c.
 usage: debug_test.py --ringshift PROGRAM [kernel]
 """
 
-import pathlib
 import re
 import shutil
 import socket
@@ -50,7 +49,7 @@ class Guest:
         self.inner.__exit__(None, None, None)
 
     def wait_until_listening(self):
-        while not pathlib.Path(self.path).exists():
+        while "target remote" not in self.run.errors():
             expect(self.run.process.poll() is None, f"ended: {self.run.errors()!r}")
             expect(time.monotonic() < self.run.deadline, "listens nowhere")
             time.sleep(0.01)
