@@ -34,8 +34,8 @@ constexpr uint32_t kShorthand = 3U << 18, kToSelf = 1U << 18, kToAll = 2U << 18;
 constexpr uint32_t kSentIllegal = 1U << 5, kReceivedIllegal = 1U << 6, kIllegalRegister = 1U << 7;
 constexpr uint8_t kFirstVector = 16;
 
-// The timer ticks once a nanosecond, divided. A guest that asks for more interrupts than it can
-// take gets no more than these.
+constexpr Nanoseconds kTick = 1'000'000'000 / kLocalApicHertz;
+// A guest that asks for more interrupts than it can take gets no more than these.
 constexpr Nanoseconds kShortestPeriod = 10'000;
 constexpr Nanoseconds kFurthestBehind = 1'000'000'000;
 
@@ -177,7 +177,7 @@ void LocalApic::send_message() {
 // SDM 3A figure 10-10: bits 0, 1 and 3; 7 divides by one.
 Nanoseconds LocalApic::timer_period() const {
   const unsigned code = (divide_ & 3) | ((divide_ >> 1) & 4);
-  return Nanoseconds{initial_count_} << ((code + 1) & 7);
+  return kTick * initial_count_ << ((code + 1) & 7);
 }
 
 void LocalApic::start_timer() {

@@ -16,6 +16,7 @@ namespace ringshift {
 
 inline constexpr uint64_t kLocalApicBase = 0xfee00000;
 inline constexpr uint64_t kLocalApicBytes = 0x1000;
+inline constexpr uint32_t kLocalApicHertz = 25'000'000;  // of the timer, before it is divided
 
 enum class TriggerMode : uint8_t { Edge, Level };
 enum class DestinationMode : uint8_t { Physical, Logical };

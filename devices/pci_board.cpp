@@ -42,6 +42,17 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
   if (config.firmware_log != nullptr) CHECK(on.ports.claim(0x402, 1, log_port_, "firmware log"));
 }
 
+void PciBoard::set_up() {
+  constexpr unsigned kPmBase = 0x40, kPmEnable = 0x80, kPirqRoute = 0x60, kInterruptLine = 0x3c;
+  constexpr uint8_t kSciLine = 9;
+  power_.write_config(kPmBase, AccessWidth::Dword, kPowerManagementPorts | 1);
+  power_.write_config(kPmEnable, AccessWidth::Byte, 1);
+  power_.write_config(kInterruptLine, AccessWidth::Byte, kSciLine);
+  for (unsigned i = 0; i < kPirqLines.size(); ++i) {
+    isa_bridge_.write_config(kPirqRoute + i, AccessWidth::Byte, kPirqLines[i]);
+  }
+}
+
 void PciBoard::claim_ports(PortBus& ports, bool with_firmware) {
   CHECK(ports.claim(0x1ce, 4, display_.ports(), "display"));
   for (unsigned i = 0; i < 2; ++i) {

@@ -4,6 +4,7 @@
 // See docs/devices.md for the same as a table.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -57,6 +58,10 @@ class PciBoard {
   [[nodiscard]] FwCfg& fw_cfg() { return fw_cfg_; }
   [[nodiscard]] PciHost& host() { return host_; }
   [[nodiscard]] BochsDisplay& display() { return display_; }
+  // What firmware would have set up, where there is none: power management, interrupt routes.
+  void set_up();
+  static constexpr uint16_t kPowerManagementPorts = 0xb000;
+  static constexpr std::array<uint8_t, 4> kPirqLines{10, 10, 11, 11};
 
  private:
   void claim_ports(PortBus& ports, bool with_firmware);

@@ -9,6 +9,7 @@
 #include "devices/local_apic.h"
 #include "monitor/cpu_model.h"
 #include "monitor/linear_memory.h"
+#include "monitor/memory_types.h"
 #include "translator/guest_state.h"
 
 namespace ringshift {
@@ -41,6 +42,7 @@ struct CpuContext {
   CoherenceObserver& coherence;
   const CpuModel& model;
   LocalApic* apic = nullptr;  // null: there is none
+  MemoryTypes memory_types{};
 };
 
 }  // namespace ringshift

@@ -1,7 +1,10 @@
 #include "monitor/cpu_model.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
+
+#include "devices/local_apic.h"
 
 namespace ringshift {
 
@@ -25,6 +28,7 @@ constexpr uint32_t kPae = 1U << 6;
 constexpr uint32_t kCx8 = 1U << 8;
 constexpr uint32_t kApic = 1U << 9;
 constexpr uint32_t kSep = 1U << 11;
+constexpr uint32_t kMtrr = 1U << 12;
 constexpr uint32_t kPge = 1U << 13;
 constexpr uint32_t kCmov = 1U << 15;
 constexpr uint32_t kPat = 1U << 16;
@@ -69,7 +73,8 @@ CpuidResult vendor_leaf(const CpuModel& model) {
 CpuidResult feature_leaf(const CpuModel& model) {
   CpuidResult result;
   result.eax = model.sse42 ? kSignatureMerom : kSignaturePentium3;
-  result.edx = kFpu | kDe | kPse | kTsc | kMsr | kCx8 | kPge | kCmov | kPat | kMmx | kFxsr | kSse;
+  result.edx =
+      kFpu | kDe | kPse | kTsc | kMsr | kCx8 | kMtrr | kPge | kCmov | kPat | kMmx | kFxsr | kSse;
   result.ecx = kHypervisor;
   result.ebx = 1U << 16;  // one logical processor
   if (model.pae) {
@@ -112,12 +117,17 @@ CpuidResult cache_leaf(const CpuModel& model, uint32_t subleaf) {
           (kLine - 1) | ((cache.ways - 1) << 22), cache.sets - 1, 0};
 }
 
-// TSC = crystal * EBX / EAX. A crystal of half the TSC rate keeps the product exact to 2 Hz.
+// TSC = crystal * EBX / EAX, and the crystal is what the APIC's timer counts. Kernels multiply its
+// kilohertz by EBX in 32 bits; the largest EAX that allows is within a few parts in a million.
 CpuidResult clock_leaf(const CpuModel& model) {
   if (model.tsc_hz == 0) {
     return {};
   }
-  return {1, 2, static_cast<uint32_t>(model.tsc_hz / 2), 0};
+  constexpr uint64_t kLargestDenominator = 1000;
+  const uint64_t kilohertz = model.tsc_hz / 1000;
+  const uint64_t denominator = std::min(~uint32_t{0} / kilohertz, kLargestDenominator);
+  const uint64_t numerator = (model.tsc_hz * denominator + kLocalApicHertz / 2) / kLocalApicHertz;
+  return {static_cast<uint32_t>(denominator), static_cast<uint32_t>(numerator), kLocalApicHertz, 0};
 }
 
 CpuidResult frequency_leaf(const CpuModel& model) {

@@ -18,6 +18,8 @@ class HostClock final : public VirtualClock {
   ~HostClock() override;
   // The host's CLOCK_MONOTONIC, for measuring.
   [[nodiscard]] static Nanoseconds monotonic();
+  // Of the host's time-stamp counter, in Hz; measured once, which takes 3 ms.
+  [[nodiscard]] static uint64_t time_stamp_rate();
   [[nodiscard]] Nanoseconds now() override;
   // A virtual deadline as an absolute CLOCK_MONOTONIC time.
   [[nodiscard]] timespec host_time_of(Nanoseconds deadline) const;

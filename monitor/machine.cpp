@@ -8,6 +8,7 @@
 #include <ctime>
 #include <system_error>
 
+#include "monitor/boot_acpi.h"
 #include "monitor/control_registers.h"
 #include "monitor/host_signals.h"
 #include "monitor/lab/deprivileged.h"
@@ -120,6 +121,11 @@ bool Machine::boot(std::string* error) {
   if (has_firmware()) return true;  // the processor begins at its reset vector
   const BootResult booted = boot_guest(config_.boot, *memory_, state());
   if (!booted.ok) *error = booted.error;
+  cpu_->memory_types.set_up();
+  if (config_.acpi) {
+    pci_->set_up();
+    write_board_tables({.apic = config_.apic, .hpet = config_.hpet}, *memory_);
+  }
   return booted.ok;
 }
 
@@ -142,6 +148,7 @@ bool Machine::build_processor(std::string* error) {
   coherence_ = Coherence::create(*physical_, *linear_, state(), error);
   if (coherence_ == nullptr) return false;
   config_.cpu.apic = config_.apic;
+  if (config_.tells_clock) config_.cpu.tsc_hz = HostClock::time_stamp_rate();
   config_.translator.features.sse2_and_later = config_.cpu.sse42;
   config_.translator.features.tzcnt = config_.cpu.bmi1;
   config_.translator.features.host_time_stamp = true;  // HostTimeStampCounter below

@@ -45,6 +45,8 @@ struct MachineConfig {
   Media media;
   bool apic = false;          // local APIC, I/O APIC
   bool hpet = false;          // with an APIC
+  bool acpi = false;          // without firmware: ACPI and MP tables, and the PCI board they name
+  bool tells_clock = false;   // CPUID says how fast the time-stamp counter is
   bool text_display = false;  // the text screen on our terminal, in place of the serial port
   std::vector<KeyStep> keys;  // typed on the keyboard
   std::string firmware_log;   // a file for what the firmware prints for its developers; empty: none
@@ -133,7 +135,9 @@ class Machine {
   [[nodiscard]] bool build_pci(std::string* error);
   [[nodiscard]] bool boot(std::string* error);
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
-  [[nodiscard]] bool has_pci() const { return has_firmware() || config_.media.any(); }
+  [[nodiscard]] bool has_pci() const {
+    return has_firmware() || config_.acpi || config_.media.any();
+  }
   void on_memory_map_changed();
   void prepare_direct();
   void service_host();

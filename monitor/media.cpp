@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "devices/host_disk.h"
+#include "devices/nbd_disk.h"
 
 namespace ringshift {
 namespace {
@@ -33,6 +34,16 @@ ImageName parse(const std::string& text, bool snapshot) {
   }
 }
 
+std::unique_ptr<DiskBackend> open_one(const std::string& path, DiskAccess access, uint32_t unit,
+                                      std::string* error) {
+  if (!NbdDisk::is_uri(path)) return HostDisk::open(path, access, unit, error);
+  if (access != DiskAccess::Snapshot) {
+    return NbdDisk::open(path, access == DiskAccess::ReadOnly, unit, error);
+  }
+  *error = path + ": snapshots are of image files; let the server make one";
+  return nullptr;
+}
+
 }  // namespace
 
 bool Media::any() const {
@@ -51,7 +62,7 @@ bool open_media(const MediaRequest& request, Media* media, std::string* error) {
     const ImageName name = parse(request.text[i], request.snapshot);
     DiskAccess access = name.snapshot ? DiskAccess::Snapshot : DiskAccess::Write;
     if (cdrom || name.read_only) access = DiskAccess::ReadOnly;
-    media->slot[i] = HostDisk::open(name.path, access, cdrom ? kCdromSector : kDiskSector, error);
+    media->slot[i] = open_one(name.path, access, cdrom ? kCdromSector : kDiskSector, error);
     if (media->slot[i] == nullptr) return false;
   }
   return true;

@@ -97,6 +97,13 @@ MaybeFault write_apic_base(CpuContext& cpu, uint64_t value) {
   return kNoFault;
 }
 
+MaybeFault read_memory_type(CpuContext& cpu, uint32_t index, uint64_t* value) {
+  const std::optional<uint64_t> found = cpu.memory_types.read(index);
+  if (!found) return unknown();
+  *value = *found;
+  return kNoFault;
+}
+
 }  // namespace
 
 MaybeFault read_msr(CpuContext& cpu, uint32_t index, uint64_t* value) {
@@ -138,7 +145,7 @@ MaybeFault read_msr(CpuContext& cpu, uint32_t index, uint64_t* value) {
       *value = cpu.state.efer;
       return kNoFault;
     default:
-      return unknown();
+      return read_memory_type(cpu, index, value);
   }
 }
 
@@ -170,7 +177,7 @@ MaybeFault write_msr(CpuContext& cpu, uint32_t index, uint64_t value) {
     case kMsrEfer:
       return write_efer(cpu, value);
     default:
-      return unknown();
+      return cpu.memory_types.write(index, value) ? kNoFault : MaybeFault(unknown());
   }
 }
 

@@ -76,7 +76,7 @@ bool apply_cpu(const std::vector<std::string>& items, CpuModel* cpu, std::string
 
 bool apply_parts(const std::vector<std::string>& items, MachineConfig* machine,
                  std::string* problem) {
-  machine->apic = machine->hpet = true;
+  machine->apic = machine->hpet = machine->acpi = machine->tells_clock = true;
   for (const std::string& item : items) {
     const auto [key, value] = split(item);
     bool good = false;
@@ -84,9 +84,11 @@ bool apply_parts(const std::vector<std::string>& items, MachineConfig* machine,
       good = parse_on_off(value, &machine->apic);
     } else if (key == "hpet") {
       good = parse_on_off(value, &machine->hpet);
+    } else if (key == "acpi") {
+      good = parse_on_off(value, &machine->acpi);
     }
     if (!good) {
-      *problem = "--machine: cannot use '" + item + "' (apic=, hpet=on|off)";
+      *problem = "--machine: cannot use '" + item + "' (apic=, hpet=, acpi=on|off)";
       return false;
     }
   }
@@ -313,7 +315,8 @@ void add_guest_options(CLI::App& command, RunOptions* options) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->group("Processor");
-  command.add_option("--machine", options->parts, "what is on the board: apic, hpet = on|off")
+  command
+      .add_option("--machine", options->parts, "what is on the board: apic, hpet, acpi = on|off")
       ->type_name("KEY=VALUE,...")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -10,13 +10,15 @@ import struct
 import sys
 import time
 
-from harness import (EXIT_QUIT, Failure, Run, Stage, expect, guest_file, guests_folder, parser,
-                     run_cases)
+from harness import (EXIT_QUIT, EXIT_RESET, Failure, Run, Stage, expect, guest_file, guests_folder,
+                     parser, run_cases)
 
 BIOS = pathlib.Path("/usr/share/seabios/bios-256k.bin")
 GRUB_MENU = ("GNU GRUB  version", "Memtest86+", "Use the ↑ and ↓ keys")
 LONG_CASES = (
     ("memtest", "media/memtest86+.iso", "--cdrom", ("Memtest86+ v", "Pass:  1        Errors: 0"), 900),
+    ("syslinux_hdt", "media/syslinux.img", "--hda",
+     ("Hardware Detection Tool", "PCI Devices( 5)", "Switch to CLI"), 40),
 )
 # (name, image in the cache, its option, what the screen is to show, seconds until then)
 CASES = (
@@ -74,6 +76,38 @@ def drives_grub(ringshift):
         expect(size == (800, 600), f"the picture is {size}, not 800 x 600")
 
 
+def u_boot(ringshift):
+    """U-Boot's own ROM in the BIOS's place, to its prompt on the serial port; it resets by 0xcf9."""
+    with Stage(ringshift) as stage:
+        options = ["run", "--bios", stage.add(guest_file("media/u-boot.rom"), "rom"),
+                   "--memory", "256M", "--no-reboot"]
+        with Run(stage, options, timeout=120, keyboard=True) as run:
+            at = run.wait_for("Hit any key to stop autoboot")
+            run.type("\n")
+            at = run.wait_for("=> ", at)
+            run.type("pci\n")
+            at = run.wait_for("01.03   0x8086     0x7113", at)
+            run.type("reset\n")
+            expect(run.finish() == EXIT_RESET, f"no reset: {run.errors()}")
+
+
+def installer(ringshift):
+    """Debian's installer on the serial port, as far as its first question."""
+    with Stage(ringshift) as stage:
+        options = ["run", "--kernel", stage.add(guest_file("media/installer-linux"), "linux"),
+                   "--initrd", stage.add(guest_file("media/installer-initrd.gz"), "initrd"),
+                   "--append", "console=ttyS0 DEBIAN_FRONTEND=text", "--memory", "512M",
+                   "--no-reboot"]
+        with Run(stage, options, timeout=900, keyboard=True) as run:
+            at = run.wait_for("Select a language")
+            run.wait_for("Choose the language to be used for the installation", at)
+            run.wait_for("English", at)
+
+
+LONG_FUNCTIONS = (("u_boot", u_boot, "media/u-boot.rom"),
+                  ("installer", installer, "media/installer-linux"))
+
+
 def main():
     arguments = parser(__doc__)
     arguments.add_argument("cases", nargs="*", metavar="CASE")
@@ -89,6 +123,9 @@ def main():
             continue
         cases.append((name, lambda path=path, option=option, lines=lines, seconds=seconds:
                       shows(chosen.ringshift, path, option, lines, seconds)))
+    for name, function, image in LONG_FUNCTIONS if chosen.long else ():
+        if (not chosen.cases or name in chosen.cases) and (guests_folder() / image).exists():
+            cases.append((name, lambda function=function: function(chosen.ringshift)))
     if BIOS.exists() and not chosen.long and (not chosen.cases or "grub_keys" in chosen.cases):
         cases.append(("grub_keys", lambda: drives_grub(chosen.ringshift)))
     return run_cases(cases)

@@ -29,6 +29,7 @@ INCLUDE_HOMES = (
     ("host signals", r"(sys/)?ucontext\.h$",
      ("monitor/host_signals.*", "monitor/host_probes.cpp", "monitor/direct_*",
       "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
+    ("network block devices", r"libnbd\.h$", ("devices/nbd_disk.cpp",)),
     ("terminals", r"termios\.h$", ("devices/host_console.cpp",)),
     ("sockets", r"sys/socket\.h$", ("monitor/debug/debug_socket.cpp",)),
     ("host mappings", r"sys/mman\.h$",

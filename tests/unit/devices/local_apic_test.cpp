@@ -12,6 +12,7 @@ constexpr uint64_t kLogical = 0xd0, kFormat = 0xe0, kSpurious = 0xf0, kInService
 constexpr uint64_t kRequest = 0x200, kError = 0x280, kCommand = 0x300, kCommandHigh = 0x310;
 constexpr uint64_t kTimer = 0x320, kLint0 = 0x350, kErrorEntry = 0x370, kInitial = 0x380;
 constexpr uint64_t kCurrent = 0x390, kDivide = 0x3e0;
+constexpr Nanoseconds kTick = 40;
 constexpr uint32_t kMasked = 1U << 16, kPeriodic = 1U << 17, kByOne = 0xb;
 
 class LocalApicTest : public ::testing::Test {
@@ -108,15 +109,15 @@ TEST_F(LocalApicTest, OneShotTimerCountsDownAndInterruptsOnce) {
   write(kTimer, 0x30);
   write(kDivide, kByOne);
   write(kInitial, 5000);
-  clock_.advance(2000);
+  clock_.advance(2000 * kTick);
   EXPECT_EQ(read(kCurrent), 3000U);
   EXPECT_FALSE(apic_.pending());
-  clock_.advance(3000);
+  clock_.advance(3000 * kTick);
   EXPECT_EQ(read(kCurrent), 0U);
   ASSERT_TRUE(apic_.pending());
   EXPECT_EQ(apic_.acknowledge(), 0x30);
   write(kEnd, 0);
-  clock_.advance(100000);
+  clock_.advance(100000 * kTick);
   EXPECT_FALSE(apic_.pending());
 }
 
@@ -125,10 +126,10 @@ TEST_F(LocalApicTest, DividerSlowsTheCountAndAChangeKeepsWhatIsLeft) {
   write(kTimer, 0x30);
   write(kDivide, 3);  // by sixteen
   write(kInitial, 1000);
-  clock_.advance(8000);
+  clock_.advance(8000 * kTick);
   EXPECT_EQ(read(kCurrent), 500U);
   write(kDivide, 0);  // by two
-  clock_.advance(999);
+  clock_.advance(1000 * kTick - 1);
   EXPECT_FALSE(apic_.pending());
   clock_.advance(1);
   EXPECT_TRUE(apic_.pending());
@@ -139,11 +140,11 @@ TEST_F(LocalApicTest, AnExpiredTimerIsNotStartedByTheDivider) {
   write(kTimer, 0x30);
   write(kDivide, kByOne);
   write(kInitial, 100);
-  clock_.advance(100);
+  clock_.advance(100 * kTick);
   ASSERT_EQ(apic_.acknowledge(), 0x30);
   write(kEnd, 0);
   write(kDivide, 3);
-  clock_.advance(10000);
+  clock_.advance(10000 * kTick);
   EXPECT_FALSE(apic_.pending());
 }
 
@@ -153,12 +154,12 @@ TEST_F(LocalApicTest, PeriodicTimerGoesOnAndAZeroCountStopsIt) {
   write(kDivide, kByOne);
   write(kInitial, 20000);
   for (int i = 0; i < 3; ++i) {
-    clock_.advance(20000);
+    clock_.advance(20000 * kTick);
     ASSERT_EQ(apic_.acknowledge(), 0x31);
     write(kEnd, 0);
   }
   write(kInitial, 0);
-  clock_.advance(100000);
+  clock_.advance(100000 * kTick);
   EXPECT_FALSE(apic_.pending());
   EXPECT_FALSE(clock_.next_deadline().has_value());
 }
@@ -167,7 +168,7 @@ TEST_F(LocalApicTest, AMaskedTimerIsSilent) {
   enable();
   write(kTimer, kMasked | 0x30);
   write(kInitial, 100);
-  clock_.advance(10000);
+  clock_.advance(10000 * kTick);
   EXPECT_FALSE(apic_.pending());
 }
 

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <string>
 
+#include "devices/local_apic.h"
+
 namespace ringshift {
 namespace {
 
@@ -34,10 +36,10 @@ TEST(CpuModel, NamesItself) {
 
 TEST(CpuModel, ClaimsWhatLinuxNeedsAndNothingThatIsMissing) {
   const CpuidResult features = CpuModel().cpuid(1, 0);
-  for (const unsigned bit : {0U, 3U, 4U, 5U, 6U, 8U, 11U, 13U, 15U, 23U, 24U, 25U, 26U}) {
+  for (const unsigned bit : {0U, 3U, 4U, 5U, 6U, 8U, 11U, 12U, 13U, 15U, 23U, 24U, 25U, 26U}) {
     EXPECT_TRUE((features.edx >> bit) & 1U) << bit;
   }
-  for (const unsigned bit : {1U, 7U, 9U, 12U, 14U, 17U, 28U}) {  // VME MCE APIC MTRR MCA PSE36 HTT
+  for (const unsigned bit : {1U, 7U, 9U, 14U, 17U, 28U}) {  // VME MCE APIC MCA PSE36 HTT
     EXPECT_FALSE((features.edx >> bit) & 1U) << bit;
   }
   for (const unsigned bit : {3U, 5U, 13U, 21U, 26U, 27U, 28U}) {  // MONITOR VMX CX16 x2APIC XSAVE
@@ -89,6 +91,19 @@ TEST(CpuModel, ClockLeafIsThereOnlyWhenTheRateIsKnown) {
   EXPECT_EQ(model.cpuid(0, 0).eax, 0x16U);
   const CpuidResult clock = model.cpuid(0x15, 0);
   EXPECT_EQ(uint64_t{clock.ecx} * clock.ebx / clock.eax, 2500000000ULL);
+  EXPECT_EQ(clock.ecx, kLocalApicHertz);
+}
+
+TEST(CpuModel, ClockLeafIsExactEnoughInThirtyTwoBits) {
+  for (const uint64_t rate : {800'000'123ULL, 2'593'906'111ULL, 3'999'999'999ULL}) {
+    CpuModel model;
+    model.tsc_hz = rate;
+    const CpuidResult clock = model.cpuid(0x15, 0);
+    const uint64_t kilohertz = uint64_t{clock.ecx / 1000} * clock.ebx;
+    EXPECT_LE(kilohertz, ~uint32_t{0}) << rate;
+    EXPECT_NEAR(static_cast<double>(kilohertz) / clock.eax * 1000, static_cast<double>(rate),
+                static_cast<double>(rate) * 20e-6);
+  }
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ MaybeFault gp() { return GuestFault::general_protection(0); }
 
 TEST_F(ModelSpecificRegisters, UnknownRegistersAreGeneralProtection) {
   uint64_t value = 0;
-  for (const uint32_t index : {0x1bU, 0xfeU, 0x179U, 0x200U, 0x2ffU, 0xc0000081U, 0xdeadbeefU}) {
+  for (const uint32_t index : {0x1bU, 0x179U, 0x210U, 0x2feU, 0xc0000081U, 0xdeadbeefU}) {
     EXPECT_EQ(read_msr(cpu(), index, &value), gp()) << index;
     EXPECT_EQ(write_msr(cpu(), index, 0), gp()) << index;
   }
@@ -31,6 +31,28 @@ TEST_F(ModelSpecificRegisters, ApicBaseSwitchesTheApicAndDoesNotMoveIt) {
   EXPECT_EQ(write_msr(cpu(), 0x1b, 0xfee00d00), gp());  // x2APIC mode
   ASSERT_EQ(write_msr(cpu(), 0x1b, 0xfee00900), kNoFault);
   EXPECT_TRUE(apic.enabled());
+}
+
+TEST_F(ModelSpecificRegisters, MemoryTypesHoldWhatTheyMay) {
+  uint64_t value = 0;
+  ASSERT_EQ(read_msr(cpu(), 0xfe, &value), kNoFault);
+  EXPECT_EQ(value, 0x508U);
+  EXPECT_EQ(write_msr(cpu(), 0xfe, value), gp());
+  const struct {
+    uint32_t index;
+    uint64_t good, bad;
+  } cases[] = {{0x2ff, 0xc06, 0x1c06},
+               {0x200, 0xe0000000, 0xe0000002},
+               {0x201, 0xfe0000800, 0xff0000801},
+               {0x20f, 0xf00000800, 1ULL << 36},
+               {0x250, 0x0606060606060606, 0x0606060606060603},
+               {0x26f, 0x0501040600060606, 7}};
+  for (const auto& [index, good, bad] : cases) {
+    ASSERT_EQ(write_msr(cpu(), index, good), kNoFault) << index;
+    EXPECT_EQ(write_msr(cpu(), index, bad), gp()) << index;
+    ASSERT_EQ(read_msr(cpu(), index, &value), kNoFault);
+    EXPECT_EQ(value, good);
+  }
 }
 
 TEST_F(ModelSpecificRegisters, WritingTheTscMovesTheOffset) {

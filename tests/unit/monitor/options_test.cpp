@@ -146,7 +146,7 @@ TEST(RunOptions, MachineItemsSayWhatIsOnTheBoard) {
   EXPECT_FALSE(off.machine.apic);
   EXPECT_FALSE(off.machine.hpet);
   EXPECT_EQ(problem_with({"--machine", "acip=on"}),
-            "--machine: cannot use 'acip=on' (apic=, hpet=on|off)");
+            "--machine: cannot use 'acip=on' (apic=, hpet=, acpi=on|off)");
 }
 
 TEST(RunOptions, Bmi1IsTheHostsAndCanBeTakenAway) {

@@ -1,0 +1,51 @@
+// NbdDisk: what a server of the network block device protocol exports, as a medium. So an image in
+// any format that a server knows can be a disk: qcow2 by qemu-nbd.
+// Owns: the connection. A server that fails, lies or falls silent makes every later request fail;
+// the guest is told so and nothing waits for ever. Called by: media (open), drives through
+// DiskBackend. The only home of libnbd. See docs/usage.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "devices/disk_backend.h"
+
+struct nbd_handle;
+
+namespace ringshift {
+
+class NbdDisk final : public DiskBackend {
+ public:
+  // nbd://HOST[:PORT][/EXPORT], nbd+unix:///EXPORT?socket=PATH, and these with nbds for TLS.
+  [[nodiscard]] static bool is_uri(const std::string& text);
+  // Null with one line in *error: nobody answers, the export is not what a disk must be, or it may
+  // not be written. unit: the size is cut to a multiple.
+  static std::unique_ptr<NbdDisk> open(const std::string& uri, bool read_only, uint32_t unit,
+                                       std::string* error);
+  ~NbdDisk() override;
+  NbdDisk(const NbdDisk&) = delete;
+  NbdDisk& operator=(const NbdDisk&) = delete;
+
+  [[nodiscard]] uint64_t bytes() const override { return bytes_; }
+  [[nodiscard]] bool read_only() const override { return read_only_; }
+  [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
+  [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
+  [[nodiscard]] bool flush() override;
+
+ private:
+  explicit NbdDisk(std::string uri) : uri_(std::move(uri)) {}
+  [[nodiscard]] bool connect(std::string* error);
+  [[nodiscard]] bool examine(uint32_t unit, std::string* error);
+  // Waits for a request of libnbd's; negative: it could not be begun.
+  [[nodiscard]] bool finish(int64_t cookie);
+  bool give_up(const std::string& why);
+
+  std::string uri_;
+  nbd_handle* handle_ = nullptr;
+  bool read_only_ = false;
+  bool lost_ = false;
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace ringshift
