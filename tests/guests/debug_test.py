@@ -343,6 +343,21 @@ def boot_sector(stage):
         expect(guest.run.finish() == EXIT_QUIT, "kill does not end the machine")
 
 
+def reset(stage):
+    """A guest that resets goes on under the same debugger, which is told of the end only."""
+    stage.assemble("resets")
+    arguments = ["run", "--kernel", str(stage.path / "resets"), "--memory", "16M"]
+    with Guest(stage, arguments) as guest:
+        wire = guest.connect()
+        begin = wire.eip()
+        expect(wire.ask(f"Z0,{begin:x},1") == "OK", "no breakpoint")
+        for _ in range(3):
+            expect("swbreak" in wire.ask("vCont;c"), "the guest does not begin again")
+            expect(wire.eip() == begin, f"begins at {wire.eip():x}")
+        guest.run.terminate()
+        expect(guest.run.finish() == EXIT_QUIT, "does not end while it stands")
+
+
 # ---- a Debian kernel ----
 
 def kernel_symbols(terminal, names):
@@ -414,7 +429,7 @@ def main():
                      for engine in ENGINES if has_gdb]
             cases += [(case.__name__.replace("_", " "), lambda case=case: case(stage))
                       for case in (running_user_code, vanishing, nonsense, over_tcp, prompt,
-                                   watched_large_page, boot_sector)]
+                                   watched_large_page, reset, boot_sector)]
         failed = run_cases(cases)
     if failed == 0 and not has_gdb:
         print("skipped: no gdb, and with it the sessions of a real one")
