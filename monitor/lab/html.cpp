@@ -10,10 +10,10 @@ namespace {
 constexpr char kStyle[] = R"(
 :root { color-scheme: light dark; --ink: #1c1f24; --paper: #fdfdfc; --faint: #667080;
   --line: #d9dce1; --band: #f2f3f5; --good: #1a7f4b; --bad: #b3261e; --warn: #8a5a00;
-  --accent: #2457a6; }
+  --accent: #2457a6; --reads: #cfdff7; --writes: #84abe9; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --paper: #15171a; --faint: #98a1ae;
   --line: #343941; --band: #1e2126; --good: #57c88b; --bad: #ff8a80; --warn: #e0b050;
-  --accent: #8ab4f8; } }
+  --accent: #8ab4f8; --reads: #22344f; --writes: #2f5fa8; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 84rem; padding: 1.5rem; background: var(--paper);
   color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }

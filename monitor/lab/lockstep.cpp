@@ -33,6 +33,11 @@ bool quickly_unlike(const GuestState& left, const GuestState& right) {
 
 }  // namespace
 
+std::string fault_name(const GuestFault& fault, const GuestState& state) {
+  const std::string name = exception_name(static_cast<uint32_t>(fault.vector), 0);
+  return fmt::format("{} at CPL {}", name.substr(0, name.find('(')), state.cpl);
+}
+
 bool Lockstep::attach(Machine* leader, std::string* error) {
   leader_ = leader;
   started_ = HostClock::monotonic();
@@ -253,8 +258,7 @@ void Lockstep::before_interrupt(const Event& event, const GuestState& state) {
 
 void Lockstep::on_guest_fault(const GuestFault& fault, const GuestState& state) {
   if (follower_ == nullptr) return;
-  const std::string name = exception_name(static_cast<uint32_t>(fault.vector), 0);
-  ++figures_.guest_faults[fmt::format("{} at CPL {}", name.substr(0, name.find('(')), state.cpl)];
+  ++figures_.guest_faults[fault_name(fault, state)];
 }
 
 void Lockstep::finish() {

@@ -60,6 +60,9 @@ struct LockstepOptions {
   Nanoseconds come_by = 0;
 };
 
+// "#GP at CPL 3"
+[[nodiscard]] std::string fault_name(const GuestFault& fault, const GuestState& state);
+
 class Lockstep final : public ExecutionObserver {
  public:
   explicit Lockstep(const LockstepOptions& options) : options_(options) {}

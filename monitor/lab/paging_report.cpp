@@ -98,13 +98,12 @@ std::string drawing(const PagingReport& report) {
     for (size_t i = 0; i < report.events.size(); ++i) {
       const PagingEvent& event = report.events[i];
       const PageRun* run = find_page(event.shadow, rows[row]);
-      const char* fill = run == nullptr ? "none" : "var(--accent)";
-      const double opacity = run != nullptr && run->writable ? 0.85 : 0.35;
+      const char* fill = run == nullptr ? "none" : run->writable ? "var(--writes)" : "var(--reads)";
       const int x = kLeft + kCell * static_cast<int>(i);
       out += fmt::format(
-          "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\" fill-opacity=\"{}\" "
+          "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\" "
           "stroke=\"var(--line)\"/>\n",
-          x, y, kCell, kCell, fill, opacity);
+          x, y, kCell, kCell, fill);
       const bool here = has_page(event.kind) && (event.address & ~(kPage - 1)) == rows[row];
       if (here || event.kind == PagingEventKind::Flush) {
         out +=
@@ -125,8 +124,8 @@ constexpr char kLegend[] =
     "filled (read-only until the guest's D bit is set). <b>T</b> true fault: the guest's tables "
     "refuse, the guest's handler runs. <b>W</b> trace fault: the page is write-protected because "
     "code was translated from it; the store is interpreted. <b>C</b> that store has changed "
-    "translated bytes: their translations are gone. <b>I</b> INVLPG. <b>F</b> flush. Light cell: "
-    "mapped for reading; dark: for writing too.</p>\n";
+    "translated bytes: their translations are gone. <b>I</b> INVLPG. <b>F</b> flush. Pale cell: "
+    "mapped for reading; strong: for writing too.</p>\n";
 
 std::string run_table(const char* title, const std::vector<PageRun>& runs) {
   std::string out = fmt::format("<h2>{}</h2>\n<pre>", title);

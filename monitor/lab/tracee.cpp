@@ -24,8 +24,9 @@ constexpr uint64_t kFourGiB = uint64_t{1} << 32;
 constexpr int kSystemCallStop = SIGTRAP | 0x80;  // PTRACE_O_TRACESYSGOOD
 constexpr suseconds_t kTickMicroseconds = 2000;
 
-// SYSCALL; INT3.
+// SYSCALL; INT3. Behind it, how long a tick is, for setitimer.
 constexpr uint8_t kStubCode[] = {0x0f, 0x05, 0xcc};
+constexpr uint64_t kTickOffset = 64;
 
 // The kernel writes to the restartable-sequence area on the way back to user code; it must not look
 // for it once the memory is gone.
@@ -41,17 +42,14 @@ void leave_restartable_sequences() {
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   if (stub != reinterpret_cast<void*>(kStub)) _exit(1);
   std::memcpy(stub, kStubCode, sizeof(kStubCode));
+  const itimerval tick{{0, 0}, {0, kTickMicroseconds}};
+  std::memcpy(static_cast<char*>(stub) + kTickOffset, &tick, sizeof(tick));
   if (mprotect(stub, kPage, PROT_READ | PROT_EXEC) != 0) _exit(1);
   leave_restartable_sequences();
   // No file but guest memory.
   syscall(SYS_close_range, 0, static_cast<unsigned>(ram) - 1, 0);
   syscall(SYS_close_range, static_cast<unsigned>(ram) + 1, ~0U, 0);
-  // The host's clock interrupts the guest, or a loop in it would keep the monitor out for ever.
-  itimerval often{{0, kTickMicroseconds}, {0, kTickMicroseconds}};
-  signal(SIGALRM, SIG_IGN);  // until somebody traces us
   if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(2);
-  signal(SIGALRM, SIG_DFL);
-  setitimer(ITIMER_REAL, &often, nullptr);
   raise(SIGSTOP);
   _exit(3);
 }
@@ -126,6 +124,7 @@ bool Tracee::make_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t
   int status = 0;
   do {
     if (ptrace(PTRACE_CONT, process_, nullptr, nullptr) != 0 || !wait(&status)) return false;
+    if (WSTOPSIG(status) == SIGALRM) ticks_ = false;
   } while (WSTOPSIG(status) == SIGALRM);
   if (WSTOPSIG(status) != SIGTRAP) return false;
   if (ptrace(PTRACE_GETREGS, process_, nullptr, &registers) != 0) return false;
@@ -149,7 +148,10 @@ bool Tracee::unmap_all() {
 TraceStop Tracee::classify(int status) {
   const int signal = WSTOPSIG(status);
   if (signal == kSystemCallStop) return TraceStop::SystemCall;
-  if (signal == SIGALRM) return TraceStop::Tick;
+  if (signal == SIGALRM) {
+    ticks_ = false;
+    return TraceStop::Tick;
+  }
   siginfo_t info{};
   ptrace(PTRACE_GETSIGINFO, process_, nullptr, &info);
   if (signal == SIGTRAP) {
@@ -163,11 +165,22 @@ TraceStop Tracee::classify(int status) {
   return TraceStop::PageFault;
 }
 
+// The host's clock interrupts the guest, or a loop in it would keep the monitor out for ever. It is
+// set anew after each tick: one that ran on while the monitor has its turn would leave the guest
+// none.
+bool Tracee::arm() {
+  if (ticks_) return true;
+  int64_t result = -1;
+  ticks_ = true;
+  return make_call(SYS_setitimer, ITIMER_REAL, kStub + kTickOffset, 0, 0, 0, 0, &result) &&
+         result == 0;
+}
+
 TraceStop Tracee::run(user_regs_struct* registers, user_fpregs_struct* fpu, bool single) {
   const auto request = single ? PTRACE_SYSEMU_SINGLESTEP : PTRACE_SYSEMU;
   int status = 0;
   registers->orig_rax = ~uint64_t{0};
-  if (process_ < 0 || ptrace(PTRACE_SETREGS, process_, nullptr, registers) != 0 ||
+  if (process_ < 0 || !arm() || ptrace(PTRACE_SETREGS, process_, nullptr, registers) != 0 ||
       ptrace(PTRACE_SETFPREGS, process_, nullptr, fpu) != 0 ||
       ptrace(request, process_, nullptr, nullptr) != 0 || !wait(&status) ||
       ptrace(PTRACE_GETREGS, process_, nullptr, registers) != 0 ||

@@ -48,6 +48,7 @@ class Tracee {
   [[nodiscard]] bool prepare(std::string* error);
   [[nodiscard]] bool make_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                                uint64_t e, uint64_t f, int64_t* result);
+  [[nodiscard]] bool arm();
   [[nodiscard]] bool wait(int* status);
   [[nodiscard]] TraceStop classify(int status);
 
@@ -56,6 +57,7 @@ class Tracee {
   user_regs_struct template_{};  // of the 64-bit code the process began with
   uint64_t address_ = 0;
   bool present_ = false;
+  bool ticks_ = false;  // a tick is on its way
 };
 
 }  // namespace ringshift::lab

@@ -5,9 +5,9 @@
 #include <mutex>
 #include <thread>
 
+#include "monitor/host_clock.h"
 #include "monitor/lab/deprivileged.h"
 #include "monitor/lab/serial_capture.h"
-#include "shadowmmu/base/counters.h"
 
 namespace ringshift::lab {
 namespace {
@@ -41,6 +41,19 @@ class Watchdog {
   std::thread thread_;
 };
 
+// What the monitor decides about the instructions that come to it.
+class Decisions final : public ExecutionObserver {
+ public:
+  explicit Decisions(EngineRun* run) : run_(run) {}
+  void before_interpreted(const GuestState&) override { ++run_->interpreted; }
+  void on_guest_fault(const GuestFault& fault, const GuestState& state) override {
+    ++run_->refused[fault_name(fault, state)];
+  }
+
+ private:
+  EngineRun* run_;
+};
+
 bool run_one(const MachineConfig& config, Engine engine, double seconds, EngineRun* run,
              std::string* error) {
   SerialCapture serial;
@@ -51,19 +64,19 @@ bool run_one(const MachineConfig& config, Engine engine, double seconds, EngineR
   MachineConfig one = config;
   one.vcpu.engine = engine;
   serial.attach(&one);
-  const uint64_t before = counters().interpreted_instructions;
+  Decisions decisions(run);
+  one.vcpu.observer = &decisions;
   {
     const std::unique_ptr<Machine> machine = Machine::create(one, error);
     if (machine == nullptr) return false;
     const Watchdog watchdog(*machine, seconds);
     run->end = end_of(machine->run());
   }
-  run->traps = counters().interpreted_instructions - before;
   run->serial = serial.text();
   return true;
 }
 
-// One instruction at a time for as long as that may take, then from trap to trap.
+// One instruction at a time for a quarter of the time, then from trap to trap.
 bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
                 std::string* error) {
   constexpr uint64_t kSteppedInstructions = 200'000;
@@ -75,22 +88,27 @@ bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
   followed.serial = SerialTarget::None;
   const std::unique_ptr<Machine> machine = Machine::create(followed, error);
   if (machine == nullptr || !lockstep.attach(machine.get(), error)) return false;
+  bool stopped = false;
+  const Nanoseconds step_until =
+      HostClock::monotonic() + static_cast<Nanoseconds>(seconds / 4 * 1e9);
   auto* processor = static_cast<Deprivileged*>(machine->deprivileged());
   lockstep.set_single(true);
   processor->run_singly(true);
   processor->set_watch([&](const GuestState& state) {
-    const bool single = lockstep.figures().instructions < kSteppedInstructions;
+    const bool single = lockstep.figures().instructions < kSteppedInstructions &&
+                        HostClock::monotonic() < step_until;
     lockstep.at_boundary(state);
     lockstep.set_single(single);
     processor->run_singly(single);
   });
   {
     const Watchdog watchdog(*machine, seconds);
-    (void)machine->run();
+    stopped = machine->run().reason == StopReason::Quit;
   }
   lockstep.finish();
   report->first = lockstep.difference();
   report->figures = lockstep.figures();
+  report->figures.time_was_up = stopped && !report->first.found;
   return true;
 }
 

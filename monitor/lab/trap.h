@@ -1,10 +1,12 @@
 // Trap: the same guest under three engines, side by side, and the first instruction on which
 // trap-and-emulate goes wrong, found in step with the interpreter.
 // Owns: nothing; values. Called by: lab command. See docs/lab.md.
-// The guest prints "name=value" lines on its serial port; every other guest is compared as a whole.
+// A guest that prints nothing but "name=value" lines on its serial port is asking questions; any
+// other is shown by the last line it printed.
 #pragma once
 
 #include <array>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,8 @@ struct EngineRun {
   std::string engine;
   std::string serial;
   std::string end;
-  uint64_t traps = 0;  // instructions interpreted
+  uint64_t interpreted = 0;
+  std::map<std::string, uint64_t> refused;  // of these: given to the guest as its own fault
 };
 
 struct TrapReport {

@@ -29,7 +29,7 @@ std::vector<Answer> answers(const TrapReport& report) {
     std::istringstream lines(report.runs[i].serial);
     for (std::string line; std::getline(lines, line);) {
       const size_t equals = line.rfind('=');
-      if (equals == std::string::npos) continue;
+      if (equals == std::string::npos) return {};
       const std::string question = line.substr(0, equals);
       auto found = std::find_if(all.begin(), all.end(),
                                 [&](const Answer& answer) { return answer.question == question; });
@@ -44,17 +44,30 @@ std::string first_line(const TrapReport& report) {
   if (!report.refused.empty()) return "deprivileged code does not run here: " + report.refused;
   if (!report.first.found) {
     return fmt::format(
-        "in step with the interpreter for {} instructions, trap-and-emulate was never wrong",
-        report.figures.instructions);
+        "in step with the interpreter for {} instructions, trap-and-emulate was never wrong{}",
+        report.figures.instructions,
+        report.figures.time_was_up ? "; then time was up (--seconds)" : "");
   }
   const Difference& first = report.first;
   std::string text = fmt::format(
-      "in step with the interpreter, trap-and-emulate is right for {} instructions and wrong "
-      "after ",
-      first.instruction);
+      "in step with the interpreter, trap-and-emulate is right for {} instructions and wrong {} "
+      "later, after ",
+      first.instruction, report.figures.instructions - first.instruction);
   text +=
       first.suspects.empty() ? fmt::format("{:08x}", first.from_eip) : joined(first.suspects, ", ");
   return text + ": " + first.what;
+}
+
+// Where an instruction traps the monitor decides: emulate it, or give the guest its own fault.
+std::string decisions(const EngineRun& run) {
+  uint64_t refused = 0;
+  std::string kinds;
+  for (const auto& [name, count] : run.refused) {
+    refused += count;
+    kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", count, name);
+  }
+  std::string text = fmt::format("{} instructions emulated", run.interpreted - refused);
+  return text + (refused == 0 ? "" : fmt::format(", {} refused ({})", refused, kinds));
 }
 
 }  // namespace
@@ -73,8 +86,11 @@ std::string trap_as_text(const TrapReport& report) {
     out += "\n";
   }
   for (const EngineRun& run : report.runs) {
-    out += fmt::format("{:<10} {}; {} instructions interpreted\n", run.engine, run.end, run.traps);
-    if (all.empty()) out += fmt::format("           last line: {}\n", last_line(run.serial));
+    out += fmt::format("{:<10} {}; {}\n", run.engine, run.end, decisions(run));
+    if (all.empty()) {
+      out += fmt::format("           {} lines, the last: {}\n", count_lines(run.serial),
+                         last_line(run.serial));
+    }
   }
   return out + "\n" + first_line(report) + "\n";
 }
@@ -91,13 +107,17 @@ std::string trap_as_json(const TrapReport& report) {
                               {"translate", answer.values[2]}});
   }
   for (const EngineRun& run : report.runs) {
-    out["runs"][run.engine] = {
-        {"end", run.end}, {"interpreted", run.traps}, {"last_line", last_line(run.serial)}};
+    out["runs"][run.engine] = {{"end", run.end},
+                               {"interpreted", run.interpreted},
+                               {"refused", run.refused},
+                               {"lines_printed", count_lines(run.serial)},
+                               {"last_line", last_line(run.serial)}};
   }
   out["first_wrong"] = {
       {"found", report.first.found},
       {"right_for_instructions",
        report.first.found ? report.first.instruction : report.figures.instructions},
+      {"instructions", report.figures.instructions},
       {"after_eip", report.first.from_eip},
       {"sensitive_instructions_there", report.first.suspects},
       {"what", report.first.what}};
@@ -123,8 +143,10 @@ std::string trap_as_html(const TrapReport& report) {
   }
   body += "<tr><td>how it ended</td>";
   for (const EngineRun& run : report.runs) body += fmt::format("<td>{}</td>", escape(run.end));
-  body += "</tr>\n<tr><td>instructions interpreted</td>";
-  for (const EngineRun& run : report.runs) body += fmt::format("<td>{}</td>", run.traps);
+  body += "</tr>\n<tr><td>what came to the monitor</td>";
+  for (const EngineRun& run : report.runs) {
+    body += fmt::format("<td>{}</td>", escape(decisions(run)));
+  }
   body += "</tr>\n<tr><td>last line printed</td>";
   for (const EngineRun& run : report.runs) {
     body += fmt::format("<td>{}</td>", escape(last_line(run.serial)));

@@ -4,6 +4,7 @@ import argparse
 import html.parser
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -214,6 +215,61 @@ def test_trap_right(lab):
     for run in report["runs"].values():
         expect(run["end"] == "ended the run with 9", f"{run['end']}")
     expect(report["runs"]["trap"]["interpreted"] < 100, "most of it was interpreted")
+
+
+def first_wrong_of(lab, *words):
+    """How far a kernel gets under trap; what the report says of it is in every form."""
+    text, page = lab.page("trap", *words)
+    last = text.strip().splitlines()[-1]
+    expect(last.startswith("in step with the interpreter"), f"no result: {last}")
+    expect(last in page.text, "the page does not have the result")
+    for engine in ("interpret", "trap", "translate"):
+        expect(any(line.startswith(engine) and " emulated" in line for line in text.splitlines()),
+               f"nothing of {engine}: {text}")
+    return last
+
+
+def test_trap_gnumach(lab):
+    """A real kernel goes wrong under trap, on an instruction that does not trap on any host."""
+    image = guest_file("gnumach-image")
+    if not deprivileged_is_possible(lab):
+        return
+    last = first_wrong_of(lab, image, "--seconds", 10)
+    right = re.search(r"is right for (\d+) instructions and wrong (\d+) later, after (.*)", last)
+    expect(right, f"never wrong: {last}")
+    expect(int(right.group(1)) > 1000 and int(right.group(2)) >= 1, f"how far: {last}")
+    expect(re.search(r"(Sreg|PUSHFD|POPFD|STR|S[GIL]DT|CPUID|RDTSC|L[AS]L?R?) at [0-9a-f]{8}",
+                     right.group(3)), f"no instruction is named: {last}")
+
+
+def test_trap_linux(lab):
+    """Linux is right under trap for a while, the longer it is followed the farther."""
+    guest = linux_guest()
+    if not deprivileged_is_possible(lab):
+        return
+    last = first_wrong_of(lab, *guest, "--seconds", 5)
+    count = re.search(r"for (\d+) instructions", last)
+    expect(count and int(count.group(1)) > 1000, f"how far: {last}")
+
+
+def test_trap_sleeping(lab):
+    """A guest that sleeps for ever is woken up to be ended."""
+    if not deprivileged_is_possible(lab):
+        return
+    report = json.loads(lab.run("trap", lab.assemble("sleeping"), "--seconds", 1, "--json").stdout)
+    for engine, run in report["runs"].items():
+        expect("time was up" in run["end"], f"{engine}: {run['end']}")
+
+
+def test_trap_decisions(lab):
+    """What traps is emulated where it is legal, and the guest's own fault where it is not."""
+    report = json.loads(lab.run("trap", lab.assemble("ring3"), "--json").stdout)
+    for engine, run in report["runs"].items():
+        if engine == "trap" and report["not_run_deprivileged"]:
+            continue
+        expect(run["end"] == "ended the run with 3", f"{engine}: {run['end']}")
+        expect(run["refused"] == {"#GP at CPL 3": 1}, f"{engine}: {run['refused']}")
+        expect(run["interpreted"] > 3, f"{engine}: {run}")
 
 
 def test_three(lab):

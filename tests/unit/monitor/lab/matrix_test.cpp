@@ -2,11 +2,19 @@
 // machine does.
 #include "monitor/lab/matrix.h"
 
+#include <asm/prctl.h>
 #include <cpuid.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
 
 #include "monitor/lab/effects.h"
 #include "monitor/lab/matrix_report.h"
+#include "monitor/lab/tracee.h"
+#include "shadowmmu/guest_memory.h"
 
 namespace ringshift::lab {
 namespace {
@@ -222,6 +230,135 @@ TEST_F(OnThisMachine, AnInnocuousInstructionGivesWhatTheInterpreterGives) {
   const Row row = judge(measure(named("ADD"), true));
   EXPECT_EQ(row.deprivileged, Deprivileged::SameResult);
   EXPECT_EQ(row.verdict, Verdict::Innocuous);
+}
+
+// ---- every row, by what it is run on and not by what it is called ----
+
+Row measured(const Instruction& instruction) { return judge(measure(instruction, true)); }
+
+TEST_F(OnThisMachine, EveryRowWithTheBytesOfHltIsHlt) {
+  for_each_instruction([](Instruction instruction) {
+    instruction.code = {0xf4};
+    instruction.virtual_if = false;  // or it would wait for an interrupt
+    const Row row = measured(instruction);
+    EXPECT_EQ(row.verdict, Verdict::Holds) << row.reason;
+    EXPECT_EQ(row.changes, std::vector<std::string>{"activity"});
+    EXPECT_EQ(row.deprivileged, Deprivileged::Traps);
+    EXPECT_EQ(row.treatment, Treatment::Interpret);
+    EXPECT_TRUE(row.privileged && row.translation_agrees) << row.translation_differs;
+  });
+}
+
+TEST_F(OnThisMachine, EveryRowWithTheBytesOfAMoveIsInnocuous) {
+  for_each_instruction([](Instruction instruction) {
+    instruction.code = {0xb8, 0x2a, 0, 0, 0};  // mov eax, 42
+    instruction.has_umip = false;
+    const Row row = measured(instruction);
+    EXPECT_EQ(row.verdict, Verdict::Innocuous) << row.reason;
+    EXPECT_EQ(row.deprivileged, Deprivileged::SameResult) << row.deprived;
+    EXPECT_EQ(row.treatment, Treatment::Identical);
+    EXPECT_FALSE(row.privileged);
+    EXPECT_TRUE(row.translation_agrees) << row.translation_differs;
+  });
+}
+
+TEST_F(OnThisMachine, NoRowIsJudgedByItsName) {
+  for_each_instruction([](const Instruction& instruction) {
+    const Row row = measured(instruction);
+    Instruction nameless = instruction;
+    nameless.name = nameless.form = nameless.purpose = "?";
+    nameless.group = Group::Innocuous;
+    const Row same = measured(nameless);
+    EXPECT_EQ(same.verdict, row.verdict);
+    EXPECT_EQ(same.changes, row.changes);
+    EXPECT_EQ(same.depends, row.depends);
+    EXPECT_EQ(same.deprivileged, row.deprivileged);
+  });
+}
+
+// A second way to run one: another process, by ptrace. Does it trap?
+class Traced {
+ public:
+  [[nodiscard]] bool create(std::string* error) {
+    memory_ = GuestMemory::create(kCodeBytes + kDataBytes, error);
+    if (memory_ != nullptr) tracee_ = Tracee::create(memory_->descriptor(), error);
+    return tracee_ != nullptr;
+  }
+  [[nodiscard]] bool traps(const Instruction& instruction) {
+    user_regs_struct registers{};
+    user_fpregs_struct fpu{};
+    constexpr uint64_t kCode32 = 0x23, kData = 0x2b, kFlags = 0x202, kControlWords = 0x1f80;
+    copy(0, kCodeBase, initial_code(instruction));
+    copy(kCodeBytes, kDataBase, initial_data(instruction));
+    const auto gpr = initial_registers(instruction);
+    registers.rax = gpr[0], registers.rcx = gpr[1], registers.rdx = gpr[2], registers.rbx = gpr[3];
+    registers.rsp = gpr[4], registers.rbp = gpr[5], registers.rsi = gpr[6], registers.rdi = gpr[7];
+    registers.rip = kCodeBase;
+    registers.cs = kCode32;
+    registers.ss = registers.ds = registers.es = kData;
+    registers.eflags = kFlags;
+    fpu.mxcsr = kControlWords;
+    TraceStop stop = TraceStop::Tick;
+    while (stop == TraceStop::Tick) stop = tracee_->run(&registers, &fpu, false);
+    EXPECT_NE(stop, TraceStop::Gone);
+    const uint64_t next = kCodeBase + instruction.code.size();
+    const bool at_an_end = registers.rip == next || registers.rip == kTarget;
+    return stop != TraceStop::Exception || !at_an_end;
+  }
+
+ private:
+  void copy(uint64_t offset, uint32_t linear, const std::vector<uint8_t>& bytes) {
+    std::memcpy(memory_->at(GuestPhysical(offset)), bytes.data(), bytes.size());
+    for (uint32_t at = 0; at < bytes.size(); at += kPageSize) {
+      EXPECT_TRUE(tracee_->map(linear + at, offset + at, true));
+    }
+  }
+  std::unique_ptr<GuestMemory> memory_;
+  std::unique_ptr<Tracee> tracee_;
+};
+
+TEST_F(OnThisMachine, AnotherProcessUnderPtraceTrapsOnTheSameInstructions) {
+  std::string error;
+  Traced traced;
+  if (!traced.create(&error)) GTEST_SKIP() << error;
+  for_each_instruction([&](const Instruction& instruction) {
+    const SiliconOutcome outcome = run_on_silicon(instruction);
+    if (!outcome.ran) return;
+    EXPECT_EQ(traced.traps(instruction), outcome.trapped);
+  });
+}
+
+// ---- hosts differ; some differences can be made here ----
+
+TEST_F(OnThisMachine, WhereRdtscTrapsTheConditionHoldsForIt) {
+  Measurement m = measure(named("RDTSC"), true);
+  EXPECT_TRUE(m.silicon.trapped || judge(m).verdict == Verdict::Violates);
+  if (prctl(PR_SET_TSC, PR_TSC_SIGSEGV) != 0) GTEST_SKIP() << "no PR_SET_TSC";
+  m.silicon = run_on_silicon(named("RDTSC"));
+  ASSERT_EQ(prctl(PR_SET_TSC, PR_TSC_ENABLE), 0);
+  EXPECT_TRUE(m.silicon.trapped);
+  EXPECT_EQ(judge(m).verdict, Verdict::Holds);
+  EXPECT_TRUE(judge(m).privileged);
+}
+
+TEST_F(OnThisMachine, WhereCpuidFaultsTheConditionHoldsForIt) {
+  Measurement m = measure(named("CPUID"), true);
+  EXPECT_TRUE(m.silicon.trapped || judge(m).verdict == Verdict::Violates);
+  if (syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) != 0) GTEST_SKIP() << "no CPUID faulting";
+  m.silicon = run_on_silicon(named("CPUID"));
+  ASSERT_EQ(syscall(SYS_arch_prctl, ARCH_SET_CPUID, 1), 0);
+  EXPECT_TRUE(m.silicon.trapped);
+  EXPECT_EQ(judge(m).verdict, Verdict::Holds);
+}
+
+TEST_F(OnThisMachine, OnAProcessorWithoutUmipNothingIsFaked) {
+  for_each_instruction([](const Instruction& instruction) {
+    Measurement m = measure(instruction, true);
+    m.umip = false;
+    const Row row = judge(m);
+    EXPECT_NE(row.deprivileged, Deprivileged::KernelFakes);
+    EXPECT_TRUE(!instruction.has_umip || m.silicon.trapped || row.verdict == Verdict::Violates);
+  });
 }
 
 }  // namespace
