@@ -25,22 +25,28 @@ enum class Progress : uint8_t { More, End, Damaged };
 // Writes what comes next into `room`, and says how much that was.
 using Unpacker = std::function<Progress(std::span<uint8_t> room, size_t* made)>;
 
-std::string collect(const Unpacker& unpack, std::vector<uint8_t>* out) {
+// Where it all goes, and how much of it there may be.
+struct Room {
+  std::vector<uint8_t>* bytes;
+  uint64_t limit;
+};
+
+std::string collect(const Unpacker& unpack, const Room& to) {
   constexpr size_t kFirstRoom = size_t{8} << 20;  // an LZ4 block always fits
   size_t used = 0;
   while (true) {
-    if (used == kLargestPayload) {
-      return fmt::format("carries a payload of more than {} MiB", kLargestPayload >> 20);
+    if (used == to.limit) {
+      return fmt::format("carries a payload of more than {} MiB", to.limit >> 20);
     }
-    out->resize(std::min<size_t>(kLargestPayload, used + std::max(kFirstRoom, used)));
+    to.bytes->resize(std::min<size_t>(to.limit, used + std::max(kFirstRoom, used)));
     size_t made = 0;
-    const Progress progress = unpack(std::span(*out).subspan(used), &made);
+    const Progress progress = unpack(std::span(*to.bytes).subspan(used), &made);
     used += made;
     if (progress == Progress::Damaged || (progress == Progress::More && made == 0)) {
       return "carries a damaged payload";
     }
     if (progress == Progress::More) continue;
-    out->resize(used);
+    to.bytes->resize(used);
     return {};
   }
 }
@@ -50,7 +56,7 @@ unsigned as_unsigned(T value) {
   return static_cast<unsigned>(value);
 }
 
-std::string unpack_gzip(Bytes packed, std::vector<uint8_t>* out) {
+std::string unpack_gzip(Bytes packed, const Room& to) {
   constexpr int kGzipOnly = 16 + MAX_WBITS;
   z_stream stream{};
   if (inflateInit2(&stream, kGzipOnly) != Z_OK) return "cannot be unpacked: no memory";
@@ -66,10 +72,10 @@ std::string unpack_gzip(Bytes packed, std::vector<uint8_t>* out) {
         if (result == Z_STREAM_END) return Progress::End;
         return result == Z_OK ? Progress::More : Progress::Damaged;
       },
-      out);
+      to);
 }
 
-std::string unpack_bzip2(Bytes packed, std::vector<uint8_t>* out) {
+std::string unpack_bzip2(Bytes packed, const Room& to) {
   bz_stream stream{};
   if (BZ2_bzDecompressInit(&stream, 0, 0) != BZ_OK) return "cannot be unpacked: no memory";
   const std::unique_ptr<bz_stream, int (*)(bz_stream*)> end(&stream, BZ2_bzDecompressEnd);
@@ -85,10 +91,10 @@ std::string unpack_bzip2(Bytes packed, std::vector<uint8_t>* out) {
         if (result == BZ_STREAM_END) return Progress::End;
         return result == BZ_OK ? Progress::More : Progress::Damaged;
       },
-      out);
+      to);
 }
 
-std::string unpack_lzma(Bytes packed, std::vector<uint8_t>* out) {
+std::string unpack_lzma(Bytes packed, const Room& to) {
   constexpr uint64_t kMemory = uint64_t{256} << 20;
   lzma_stream stream = LZMA_STREAM_INIT;
   // Both formats of this library, .lzma and .xz, by what the file begins with.
@@ -105,28 +111,28 @@ std::string unpack_lzma(Bytes packed, std::vector<uint8_t>* out) {
         if (result == LZMA_STREAM_END) return Progress::End;
         return result == LZMA_OK ? Progress::More : Progress::Damaged;
       },
-      out);
+      to);
 }
 
-std::string unpack_zstd(Bytes packed, std::vector<uint8_t>* out) {
+std::string unpack_zstd(Bytes packed, const Room& to) {
   const std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> stream(ZSTD_createDStream(),
                                                                         ZSTD_freeDStream);
   if (stream == nullptr) return "cannot be unpacked: no memory";
   ZSTD_inBuffer in{packed.data(), packed.size(), 0};
   return collect(
       [&](std::span<uint8_t> room, size_t* made) {
-        ZSTD_outBuffer to{room.data(), room.size(), 0};
-        const size_t result = ZSTD_decompressStream(stream.get(), &to, &in);
-        *made = to.pos;
+        ZSTD_outBuffer made_here{room.data(), room.size(), 0};
+        const size_t result = ZSTD_decompressStream(stream.get(), &made_here, &in);
+        *made = made_here.pos;
         if (ZSTD_isError(result) != 0) return Progress::Damaged;
         return result == 0 ? Progress::End : Progress::More;
       },
-      out);
+      to);
 }
 
 // The legacy frame: blocks with their length before them, each of at most 8 MiB. What is left of
 // the file when no block begins is the size of it all.
-std::string unpack_lz4(Bytes packed, std::vector<uint8_t>* out) {
+std::string unpack_lz4(Bytes packed, const Room& to) {
   constexpr size_t kMagicBytes = 4, kLengthBytes = 4;
   const ByteView view(packed);
   size_t at = kMagicBytes;
@@ -144,14 +150,14 @@ std::string unpack_lz4(Bytes packed, std::vector<uint8_t>* out) {
         at += kLengthBytes + length;
         return Progress::More;
       },
-      out);
+      to);
 }
 
 struct Method {
   const char* name;
   std::array<uint8_t, 4> magic;
   size_t magic_bytes;
-  std::string (*unpack)(Bytes, std::vector<uint8_t>*);
+  std::string (*unpack)(Bytes, const Room&);
 };
 
 // As the kernel's own build names them.
@@ -166,7 +172,7 @@ constexpr std::array<Method, 6> kMethods = {{
 
 }  // namespace
 
-std::string unpack_linux(Bytes image, LinuxPayload* payload) {
+std::string unpack_linux(Bytes image, LinuxPayload* payload, uint64_t limit) {
   constexpr uint64_t kSetupSects = 0x1f1, kVersion = 0x206, kPayloadOffset = 0x248,
                      kPayloadLength = 0x24c, kSector = 512, kUsualSectors = 4;
   constexpr uint16_t kHasPayload = 0x208;
@@ -186,7 +192,7 @@ std::string unpack_linux(Bytes image, LinuxPayload* payload) {
       continue;
     }
     payload->method = method.name;
-    return method.unpack(packed, &payload->bytes);
+    return method.unpack(packed, {&payload->bytes, limit});
   }
   return "carries a payload packed in a way that is not known here";
 }

@@ -19,6 +19,7 @@ struct LinuxPayload {
 };
 
 // Empty on success, otherwise what is wrong with the file. `image` is the whole bzImage.
-[[nodiscard]] std::string unpack_linux(std::span<const uint8_t> image, LinuxPayload* payload);
+[[nodiscard]] std::string unpack_linux(std::span<const uint8_t> image, LinuxPayload* payload,
+                                       uint64_t limit = kLargestPayload);
 
 }  // namespace ringshift::lab
