@@ -61,7 +61,8 @@ struct CodeView {
   std::array<uint64_t, kRegions> verified_tables{};
   // User views begin without one, on soft accesses; those that keep working get one.
   std::unique_ptr<ShadowSpace> window;
-  uint32_t id = 0;           // TranslationKey::view of its code; 0 without a window
+  uint32_t id = 0;           // TranslationKey::view of its code; 0: it shares its code with others
+  uint32_t ticks = 0;        // how often attention has found its translated code at work
   uint64_t work = 0;         // what soft accesses have cost it so far (Coherence::note_user_work)
   uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
   uint64_t last_used = 0;

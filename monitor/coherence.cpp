@@ -29,6 +29,9 @@ constexpr uint32_t kSupervisorFaultsBeforeSoft = 2;
 constexpr uint32_t kUserFaultsBeforeSoft = 64;
 // Soft exits, of some 200 ns each, after which a window (8 us a page) begins to pay.
 constexpr uint64_t kWorkBeforeWindow = 6000;
+// Ticks of 4 ms, most often, after which code of its own (1,000 cycles an instruction) begins to
+// pay: linked across pages, it runs half as fast again.
+constexpr uint32_t kTicksBeforeOwnCode = 8;
 constexpr uint32_t kSmallestLargePage = 2U << 20;
 constexpr uint32_t kUnpagedRun = 4U << 20;
 constexpr uint64_t kEntryAccessed = 1U << 5;
@@ -338,12 +341,12 @@ void Coherence::verify_user_view(CodeView& view) {
   note_verified(view);
 }
 
-// The view is soft again. Code made for its window is found no more, and goes with the next
-// drop_all.
+// The view is soft again. Code made for it alone is found no more, and goes with the next drop_all.
 void Coherence::give_up_window(CodeView& view) {
   if (view.window == nullptr) return;
   view.window.reset();
   view.id = 0;
+  view.ticks = 0;
   view.work = 0;
   view.jumps->clear();
   user_returns_stale_ = true;
@@ -426,11 +429,19 @@ bool Coherence::note_user_work(uint64_t amount) {
   view.window = ShadowSpace::create(physical_.ram(), reverse_, traces_, kUserBudget, &error);
   view.work = 0;
   if (view.window == nullptr) return false;  // the host refused: soft accesses go on serving
-  view.id = ++views_with_window_;
   counters().user_windows++;
   view.jumps->clear();
   user_returns_stale_ = true;
   return true;
+}
+
+void Coherence::note_user_tick() {
+  CodeView& view = current_user_view();
+  if (view.window == nullptr || view.id != 0 || ++view.ticks < kTicksBeforeOwnCode) return;
+  view.id = ++views_with_own_code_;
+  counters().user_views_with_own_code++;
+  view.jumps->clear();
+  user_returns_stale_ = true;
 }
 
 void Coherence::select_view(Privilege privilege) {

@@ -118,6 +118,9 @@ class Coherence final : public WriteObserver,
   // and whatever was about to be resumed in its old code must be looked up again.
   [[nodiscard]] bool note_user_work(uint64_t amount);
 
+  // Attention has found translated user code at work.
+  void note_user_tick();
+
   // ---- untranslated user code (coherence_direct.cpp) ----
   // Wiring, once; never called where user code is to be translated only.
   void attach_direct(DirectHost* host, const TranslatorFeatures& features);
@@ -212,8 +215,8 @@ class Coherence final : public WriteObserver,
   CodeView* current_user_ = nullptr;              // null: look it up again
   uint64_t flush_epoch_ = 1;
   uint64_t use_clock_ = 0;
-  uint32_t views_with_window_ = 0;  // so far: the last CodeView::id given
-  PagingMode mode_;                 // as of the last notification
+  uint32_t views_with_own_code_ = 0;  // so far: the last CodeView::id given
+  PagingMode mode_;                   // as of the last notification
 
   std::unordered_set<GuestPhysical> soft_sites_;
   std::unordered_map<GuestPhysical, uint32_t> site_faults_;

@@ -112,6 +112,8 @@ bool apply_translator(const std::vector<std::string>& items, MachineConfig* mach
       good = parse_on_off(value, &machine->vcpu.make_links);
     } else if (key == "callouts") {
       good = parse_on_off(value, &machine->vcpu.make_callouts);
+    } else if (key == "relocate") {
+      good = parse_on_off(value, &machine->translator.relocate);
     } else if (key == "drop-every") {
       good = parse_number(value, &machine->vcpu.drop_randomly);
     } else if (key == "verify-every") {
@@ -119,8 +121,8 @@ bool apply_translator(const std::vector<std::string>& items, MachineConfig* mach
     }
     if (!good) {
       *problem = "--translator: cannot use '" + item +
-                 "' (arena=64K..1G, unit-max=1..256, links=on|off, callouts=on|off, drop-every=N, "
-                 "verify-every=N)";
+                 "' (arena=64K..1G, unit-max=1..256, links=on|off, callouts=on|off, "
+                 "relocate=on|off, drop-every=N, verify-every=N)";
       return false;
     }
   }
@@ -324,7 +326,7 @@ void add_guest_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--translator", options->translator,
                   "for measurements and tests: arena=SIZE, unit-max=N, links=on|off,\n"
-                  "callouts=on|off, drop-every=N, verify-every=N")
+                  "callouts=on|off, relocate=on|off, drop-every=N, verify-every=N")
       ->type_name("KEY=VALUE,...")
       ->delimiter(',')
       ->allow_extra_args(false)

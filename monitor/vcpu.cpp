@@ -212,7 +212,11 @@ uint64_t Vcpu::entry_point(Privilege privilege) {
       parts_.coherence->key_for(parts_.cpu.state.eip, privilege);
   if (!key) return 0;
   const SafePoint safe;
+  const size_t known = parts_.translator->cache().size();
   Fragment* fragment = &parts_.translator->ensure(*key, safe);
+  if (config_.make_links && parts_.translator->cache().size() != known) {
+    counters().links_within_page += parts_.translator->cache().link_within_page(*fragment, safe);
+  }
   if (fragment->crosses_page && !parts_.coherence->second_page_holds(*fragment)) {
     parts_.translator->cache().drop(*fragment, safe);
     fragment = &parts_.translator->ensure(*key, safe);
@@ -241,8 +245,7 @@ void Vcpu::connect_link(Fragment& to) {
   }
   const SafePoint safe;
   const bool same_page = (link.from->key.eip >> 12) == (to.key.eip >> 12);
-  const bool shared = to.key.privilege == Privilege::User && to.key.view == 0;
-  if (!shared || (same_page && !to.crosses_page)) {
+  if (!to.key.is_shared() || (same_page && !to.crosses_page)) {
     cache.link(pending_link_, to, safe);
   } else {
     cache.link_through_table(pending_link_, parts_.translator->stubs().dispatch, safe);

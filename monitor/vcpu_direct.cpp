@@ -123,6 +123,7 @@ void Vcpu::punish_escape() {
 
 // Translated user code has been found at work by attention.
 void Vcpu::note_user_tick() {
+  parts_.coherence->note_user_tick();
   if (config_.user != UserEngine::Auto || !parts_.coherence->offers_direct()) return;
   UserPolicy& policy = parts_.coherence->user_policy();
   if (policy.is_direct() || policy.has_given_up()) return;

@@ -30,6 +30,22 @@ void Emitter::mark(uint32_t eip, RecoveryKind kind) {
   out_.recovery.push_back({offset(), eip, kind});
 }
 
+// Always with 32 bits of displacement, so that it can be relocated.
+void Emitter::jump_to_stub(uint64_t stub) {
+  a_.long_().jmp(imm(stub));
+  relocate(RelocationKind::ToStub);
+}
+
+void Emitter::call_stub(uint64_t stub) {
+  a_.call(imm(stub));
+  relocate(RelocationKind::ToStub);
+}
+
+void Emitter::store_eip(int32_t slot, uint32_t eip) {
+  a_.mov(slot32(slot), eip);
+  relocate(RelocationKind::Eip);
+}
+
 const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at,
                                  uint32_t first_link) {
   unit_ = &unit;
@@ -37,6 +53,7 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
   x87_ensured_ = sse_ensured_ = false;
   out_.recovery.clear();
   out_.links.clear();
+  out_.relocations.clear();
   out_.starts.clear();
   code_.reset();
   CHECK(code_.init(Environment::host(), at.address) == kErrorOk);
@@ -66,7 +83,7 @@ void Emitter::emit_indirect_entry() {
   mark(0, RecoveryKind::EipInAddress);
   Label matches = a_.newLabel();
   verify_address_is(unit_->key.eip, matches);
-  a_.jmp(imm(stubs_.indirect_miss));
+  jump_to_stub(stubs_.indirect_miss);
   a_.bind(matches);
   a_.mov(x86::rcx, host::saved_rcx);
   out_.body = offset();
@@ -77,6 +94,7 @@ void Emitter::emit_indirect_entry() {
 void Emitter::verify_address_is(uint32_t eip, const Label& matches) {
   a_.mov(host::saved_rcx, x86::rcx);
   a_.lea(x86::ecx, x86::ptr(host::address, static_cast<int32_t>(0U - eip)));
+  relocate(RelocationKind::NegatedEip);
   a_.jecxz(x86::ecx, matches);
   a_.mov(x86::rcx, host::saved_rcx);
 }
@@ -101,8 +119,8 @@ void Emitter::ensure_fpu(const UnitInstruction& instruction) {
   a_.short_().jmp(live);
   a_.bind(missing);
   a_.mov(x86::rcx, host::saved_rcx);
-  a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
-  a_.jmp(imm(stubs_.ensure_fpu));
+  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
+  jump_to_stub(stubs_.ensure_fpu);
   a_.bind(live);
 }
 
@@ -155,16 +173,23 @@ void Emitter::emit_instruction(const UnitInstruction& instruction) {
   UNREACHABLE();
 }
 
-// One stub a link: store the link's number, leave. Cold, so after the hot code.
+// One stub a link: store the link's number, leave; or through the jump table. Cold, so after the
+// hot code.
 void Emitter::emit_cold_stubs() {
   out_.cold = offset();
   for (size_t i = 0; i < out_.links.size(); ++i) {
     EmittedLink& link = out_.links[i];
     link.stub_offset = offset();
     mark(link.destination_eip);
+    if (goes_through_table(link.destination_eip)) {
+      a_.mov(host::address.r32(), link.destination_eip);
+      relocate(RelocationKind::Eip);
+      jump_to_stub(stubs_.dispatch);
+      continue;
+    }
     a_.mov(slot32(RINGSHIFT_SLOT(exit_link)), first_link_ + static_cast<uint32_t>(i));
     link.number_offset = offset() - 4;
-    a_.jmp(imm(stubs_.unlinked));
+    jump_to_stub(stubs_.unlinked);
   }
   a_.int3();  // running off the end is our bug and stops there
 }

@@ -58,6 +58,7 @@ class Emitter {
   void emit_string(const UnitInstruction& instruction);
   void push_register(const UnitInstruction& instruction, Gp value);
   void push_constant(const UnitInstruction& instruction, uint32_t value);
+  void push_eip(const UnitInstruction& instruction, uint32_t eip);
   // Prepares [ESP-4] (write) or [ESP] (read) and returns the host operand.
   Mem stack_slot_for_push(AccessStyle style);
   Mem stack_slot_for_pop(AccessStyle style);
@@ -80,6 +81,8 @@ class Emitter {
 
   // emit_control.cpp: branches.
   void emit_poll();
+  // Whether a branch to this EIP goes through the jump table, whatever is there.
+  [[nodiscard]] bool goes_through_table(uint32_t destination_eip) const;
   void emit_link(unsigned opcode_bytes, unsigned opcode_length, uint32_t destination_eip);
   void jump_link(uint32_t destination_eip);
   void emit_jump(const UnitInstruction& instruction);
@@ -93,6 +96,11 @@ class Emitter {
   void embed(const HostBytes& bytes) { a_.embed(bytes.bytes.data(), bytes.length); }
   void embed_byte(unsigned byte);
   void embed32(uint32_t value);
+  // The last four bytes emitted.
+  void relocate(RelocationKind kind) { out_.relocations.push_back({offset() - 4, kind}); }
+  void jump_to_stub(uint64_t stub);
+  void call_stub(uint64_t stub);
+  void store_eip(int32_t slot, uint32_t eip);
   void mark(uint32_t eip, RecoveryKind kind = RecoveryKind::Boundary);
   [[nodiscard]] uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
   [[nodiscard]] static Mem slot32(int32_t displacement);

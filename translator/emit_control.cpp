@@ -15,6 +15,11 @@ void Emitter::emit_poll() {
   a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
 }
 
+// Code that address spaces share: another page may be another frame in another space (T1).
+bool Emitter::goes_through_table(uint32_t destination_eip) const {
+  return unit_->key.is_shared() && (destination_eip >> 12) != (unit_->key.eip >> 12);
+}
+
 // A branch with a 32-bit displacement that links can patch. opcode_bytes: little-endian.
 void Emitter::emit_link(unsigned opcode_bytes, unsigned opcode_length, uint32_t destination_eip) {
   for (unsigned i = 0; i < opcode_length; ++i) embed_byte((opcode_bytes >> (8 * i)) & 0xffU);
@@ -42,7 +47,7 @@ void Emitter::emit_jump(const UnitInstruction& instruction) {
     return;
   }
   if (!load_operand(instruction, host::address)) return emit_interpret(instruction);
-  a_.jmp(imm(stubs_.dispatch));
+  jump_to_stub(stubs_.dispatch);
 }
 
 void Emitter::emit_jump_conditional(const UnitInstruction& instruction) {
@@ -68,11 +73,11 @@ void Emitter::emit_loop_branch(const UnitInstruction& instruction) {
 
 void Emitter::emit_call(const UnitInstruction& instruction) {
   const uint32_t return_eip = instruction.next_eip();
-  if (instruction.is_inlined) return push_constant(instruction, return_eip);
+  if (instruction.is_inlined) return push_eip(instruction, return_eip);
   if (is_direct(instruction)) {
     const uint32_t destination = branch_destination(instruction);
     emit_poll();
-    push_constant(instruction, return_eip);
+    push_eip(instruction, return_eip);
     mark(destination);  // the host's CALL itself faults when the return stack is full
     emit_link(0xe8, 1, destination);
     return emit_return_point(return_eip);
@@ -80,13 +85,13 @@ void Emitter::emit_call(const UnitInstruction& instruction) {
   if (!load_operand(instruction, host::address)) return emit_interpret(instruction);
   if (instruction.style == AccessStyle::Soft) {
     a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::address.r32());
-    push_constant(instruction, return_eip);
+    push_eip(instruction, return_eip);
     a_.mov(host::address.r32(), slot32(RINGSHIFT_SLOT(scratch)));
   } else {
-    push_constant(instruction, return_eip);
+    push_eip(instruction, return_eip);
   }
   mark(0, RecoveryKind::EipInAddress);
-  a_.call(imm(stubs_.dispatch));
+  call_stub(stubs_.dispatch);
   emit_return_point(return_eip);
 }
 
@@ -97,7 +102,7 @@ void Emitter::emit_return_point(uint32_t return_eip) {
   mark(0, RecoveryKind::EipInAddress);
   Label matches = a_.newLabel();
   verify_address_is(return_eip, matches);
-  a_.jmp(imm(stubs_.dispatch));
+  jump_to_stub(stubs_.dispatch);
   a_.bind(matches);
   a_.mov(x86::rcx, host::saved_rcx);
   mark(return_eip);

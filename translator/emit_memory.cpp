@@ -105,7 +105,7 @@ void Emitter::load_address(const HostMemory& form) {
 void Emitter::call_soft(bool is_write, uint32_t size) {
   const uint64_t stub = stubs_.soft_for(unit_->key.privilege, is_write, size);
   CHECK(stub != 0);
-  a_.call(imm(stub));
+  call_stub(stub);
 }
 
 HostMemory Emitter::prepare_memory(const UnitInstruction& instruction,
@@ -219,6 +219,12 @@ void Emitter::push_register(const UnitInstruction& instruction, Gp value) {
 
 void Emitter::push_constant(const UnitInstruction& instruction, uint32_t value) {
   a_.mov(stack_slot_for_push(instruction.style), value);
+  a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
+}
+
+void Emitter::push_eip(const UnitInstruction& instruction, uint32_t eip) {
+  a_.mov(stack_slot_for_push(instruction.style), eip);
+  relocate(RelocationKind::Eip);
   a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
 }
 

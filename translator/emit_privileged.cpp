@@ -122,9 +122,9 @@ void Emitter::exit_event_window_if_not_zero(const Mem& condition, uint32_t eip, 
   a_.mov(x86::ecx, condition);
   a_.jecxz(x86::ecx, nothing);
   a_.mov(x86::rcx, host::saved_rcx);
-  a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), eip);
+  store_eip(RINGSHIFT_SLOT(exit_eip), eip);
   a_.mov(slot32(RINGSHIFT_SLOT(exit_link)), shadow ? 1U : 0U);
-  a_.jmp(imm(stubs_.event_window));
+  jump_to_stub(stubs_.event_window);
   a_.bind(nothing);
   a_.mov(x86::rcx, host::saved_rcx);
 }
@@ -203,9 +203,9 @@ void Emitter::emit_load_segment(const UnitInstruction& instruction) {
   a_.mov(host::scratch2,
          x86::qword_ptr(host::frame, host::scratch, 3, frame_displacement(address)));
   a_.mov(host::scratch2, x86::qword_ptr(host::scratch2));
-  a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
-  a_.mov(slot32(RINGSHIFT_SLOT(callout_next_eip)), instruction.next_eip());
-  a_.call(imm(stubs_.load_segment[segment][is_pop ? 1 : 0]));
+  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
+  store_eip(RINGSHIFT_SLOT(callout_next_eip), instruction.next_eip());
+  call_stub(stubs_.load_segment[segment][is_pop ? 1 : 0]);
   x87_ensured_ = sse_ensured_ = false;
 }
 
@@ -289,15 +289,15 @@ void Emitter::guard_divide(const UnitInstruction& instruction) {
 // The monitor does the instruction and comes back behind the call, unless the guest is to go on
 // elsewhere. What the fragment knew of the FPU's state it knows no longer.
 void Emitter::emit_callout(const UnitInstruction& instruction) {
-  a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
-  a_.mov(slot32(RINGSHIFT_SLOT(callout_next_eip)), instruction.next_eip());
-  a_.call(imm(stubs_.callout));
+  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
+  store_eip(RINGSHIFT_SLOT(callout_next_eip), instruction.next_eip());
+  call_stub(stubs_.callout);
   x87_ensured_ = sse_ensured_ = false;
 }
 
 // The monitor does the instruction, and the guest goes on wherever that leads.
 void Emitter::emit_interpret(const UnitInstruction& instruction) {
-  a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), instruction.eip);
+  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
   const CalloutKind kind = callout_kind(instruction.instruction);
   if (kind != CalloutKind::Any) {
     a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(kind));
@@ -305,9 +305,9 @@ void Emitter::emit_interpret(const UnitInstruction& instruction) {
   if (kind == CalloutKind::SoftwareInterrupt) {
     a_.mov(slot32(RINGSHIFT_SLOT(exit_address)),
            static_cast<uint32_t>(instruction.instruction.operands[0].imm.value.u & 0xffU));
-    a_.mov(slot32(RINGSHIFT_SLOT(callout_next_eip)), instruction.next_eip());
+    store_eip(RINGSHIFT_SLOT(callout_next_eip), instruction.next_eip());
   }
-  a_.jmp(imm(stubs_.interpret));
+  jump_to_stub(stubs_.interpret);
 }
 
 }  // namespace ringshift

@@ -33,8 +33,20 @@ struct RecoveryPoint {
 struct EmittedLink {
   uint32_t patch_offset = 0;
   uint32_t stub_offset = 0;
-  uint32_t number_offset = 0;  // imm32 in the stub: the link number
+  uint32_t number_offset = 0;  // imm32 in the stub: the link number; 0 if it goes through the table
   uint32_t destination_eip = 0;
+};
+
+// A 32-bit field that changes when the code is to run at another host address, or to stand for the
+// same guest bytes at another linear address.
+enum class RelocationKind : uint8_t {
+  Eip,         // a guest EIP
+  NegatedEip,  // minus one
+  ToStub,      // displacement from the field's end to code outside the fragment
+};
+struct Relocation {
+  uint32_t offset = 0;
+  RelocationKind kind = RelocationKind::Eip;
 };
 
 // Where each guest instruction's host code begins (for dumps and golden tests).
@@ -50,6 +62,7 @@ struct EmittedCode {
   uint32_t cold = 0;  // exit stubs begin here
   std::vector<RecoveryPoint> recovery;
   std::vector<EmittedLink> links;
+  std::vector<Relocation> relocations;  // all but those of `links` and of their numbers
   std::vector<InstructionStart> starts;
 };
 

@@ -37,6 +37,7 @@ struct Fragment {
   // The bytes could not be fetched or decoded to the end; they may be whole next time.
   bool is_incomplete = false;
   std::vector<RecoveryPoint> recovery;
+  std::vector<Relocation> relocations;  // empty unless it may be relocated
   uint32_t first_link = 0;
   uint32_t link_count = 0;
   std::vector<uint32_t> incoming;  // links of other fragments (or its own) that lead here

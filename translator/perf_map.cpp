@@ -87,4 +87,10 @@ void PerfMap::add(const Fragment& fragment, const TranslationUnit& unit) {
   write(fragment.code.address, fragment.size, perf_name(unit));
 }
 
+void PerfMap::add_copy(const Fragment& fragment) {
+  TranslationUnit unit;
+  unit.key = fragment.key;
+  write(fragment.code.address, fragment.size, perf_name(unit) + " copy");
+}
+
 }  // namespace ringshift

@@ -26,6 +26,8 @@ class PerfMap {
 
   void add_stubs(const Stubs& stubs);
   void add(const Fragment& fragment, const TranslationUnit& unit);
+  // One that was copied from another, whose unit is gone.
+  void add_copy(const Fragment& fragment);
 
  private:
   struct Close {

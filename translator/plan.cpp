@@ -129,8 +129,7 @@ class Planner {
 
   // Code that address spaces share is the same in all of them within one linear page only (T1).
   [[nodiscard]] bool may_hold(uint32_t eip) const {
-    const bool shared = key_.privilege == Privilege::User && key_.view == 0;
-    return !shared || (eip >> 12) == (key_.eip >> 12);
+    return !key_.is_shared() || (eip >> 12) == (key_.eip >> 12);
   }
 
   // Not into what the unit holds already: that would unroll loops.

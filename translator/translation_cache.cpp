@@ -1,7 +1,9 @@
 #include "translator/translation_cache.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
@@ -18,6 +20,20 @@ uint64_t granules_of(uint32_t first, uint32_t length) {
   return up_to_last & ~uint64_t{0} << (first >> kGranuleShift);
 }
 
+uint32_t load32(const uint8_t* at) {
+  uint32_t value = 0;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
+
+void store32(uint8_t* at, uint32_t value) { std::memcpy(at, &value, sizeof(value)); }
+
+// Neither the first nor the last of linear space: minus such an EIP takes 32 bits to encode.
+bool is_inner_page(uint32_t eip) {
+  const uint32_t page = eip >> 12;
+  return page != 0 && page != 0xfffff;
+}
+
 }  // namespace
 
 Fragment* TranslationCache::find(const TranslationKey& key) const {
@@ -26,38 +42,121 @@ Fragment* TranslationCache::find(const TranslationKey& key) const {
 }
 
 Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCode& emitted) {
-  const auto owner = static_cast<uint32_t>(fragments_.size() + 1);
-  const CodeExecuteView at = arena_.publish(emitted.bytes, owner);
-  if (at.address == 0) return nullptr;
-  auto owned = std::make_unique<Fragment>();
+  auto fragment = std::make_unique<Fragment>();
+  fragment->key = unit.key;
+  fragment->body_offset = emitted.body;
+  fragment->cold_offset = emitted.cold;
+  fragment->instruction_count = static_cast<uint32_t>(unit.instructions.size());
+  fragment->recovery = emitted.recovery;
+  fragment->crosses_page = unit.crosses_page;
+  fragment->is_incomplete = unit.instructions.back().instruction.length == 0;
+  fragment->pieces = std::vector<PageMember>(unit.pieces.size());
+  for (size_t i = 0; i < unit.pieces.size(); ++i) fragment->pieces[i].piece = unit.pieces[i];
+  if (unit.key.is_shared() && !fragment->crosses_page && !fragment->is_incomplete &&
+      is_inner_page(unit.key.eip)) {
+    fragment->relocations = emitted.relocations;
+  }
+  return publish_bytes(std::move(fragment), emitted.bytes, emitted.links);
+}
+
+// Null when the arena is full.
+Fragment* TranslationCache::publish_bytes(std::unique_ptr<Fragment> owned,
+                                          std::span<const uint8_t> bytes,
+                                          std::span<const EmittedLink> links) {
   Fragment& fragment = *owned;
-  fragment.key = unit.key;
-  fragment.code = at;
-  fragment.size = static_cast<uint32_t>(emitted.bytes.size());
-  fragment.body_offset = emitted.body;
-  fragment.cold_offset = emitted.cold;
-  fragment.instruction_count = static_cast<uint32_t>(unit.instructions.size());
-  fragment.recovery = emitted.recovery;
+  const auto owner = static_cast<uint32_t>(fragments_.size() + 1);
+  fragment.code = arena_.publish(bytes, owner);
+  if (fragment.code.address == 0) return nullptr;
+  fragment.size = static_cast<uint32_t>(bytes.size());
   fragment.first_link = next_link();
-  fragment.link_count = static_cast<uint32_t>(emitted.links.size());
-  for (const EmittedLink& link : emitted.links) {
-    links_.push_back(
-        {&fragment, nullptr, link.patch_offset, link.stub_offset, link.destination_eip});
-  }
-  fragment.crosses_page = unit.crosses_page;
-  fragment.is_incomplete = unit.instructions.back().instruction.length == 0;
-  fragment.pieces = std::vector<PageMember>(unit.pieces.size());
-  for (size_t i = 0; i < unit.pieces.size(); ++i) {
-    fragment.pieces[i].fragment = &fragment;
-    fragment.pieces[i].piece = unit.pieces[i];
-  }
+  fragment.link_count = static_cast<uint32_t>(links.size());
+  for (const EmittedLink& link : links) links_.push_back({&fragment, nullptr, link, 0});
   note_granules(fragment);
   for (PageMember& member : fragment.pieces) {
+    member.fragment = &fragment;
     by_page_[GuestPhysicalPage::of(member.piece.physical)].push_back(member);
   }
   by_key_.emplace(fragment.key, &fragment);
+  if (!fragment.relocations.empty()) {
+    models_.emplace(ModelKey{fragment.key.physical, fragment.key.style}, &fragment);
+  }
   fragments_.push_back(std::move(owned));
   return &fragment;
+}
+
+// ---- the same bytes at another linear address ----
+
+// A poll stands before every backward branch. Do the branches out of the page lead to the same side
+// when all is moved? (Not if one of them now wraps around the end of linear space.)
+bool TranslationCache::is_ordered_alike(const Fragment& model, uint32_t moved_by) const {
+  for (uint32_t i = 0; i < model.link_count; ++i) {
+    const uint32_t to = links_[model.first_link + i].emitted.destination_eip;
+    const bool backward = to <= model.key.eip;
+    if (backward != (to + moved_by <= model.key.eip + moved_by)) return false;
+  }
+  return true;
+}
+
+Fragment* TranslationCache::relocate(const TranslationKey& key) {
+  if (!key.is_shared() || !is_inner_page(key.eip)) return nullptr;
+  const auto found = models_.find({key.physical, key.style});
+  if (found == models_.end()) return nullptr;
+  const Fragment& model = *found->second;
+  const uint32_t moved_by = key.eip - model.key.eip;
+  if (!arena_.has_room(model.size) || !is_ordered_alike(model, moved_by)) return nullptr;
+
+  auto fragment = std::make_unique<Fragment>();
+  fragment->key = key;
+  fragment->body_offset = model.body_offset;
+  fragment->cold_offset = model.cold_offset;
+  fragment->instruction_count = model.instruction_count;
+  fragment->relocations = model.relocations;
+  fragment->recovery = model.recovery;
+  for (RecoveryPoint& point : fragment->recovery) {
+    if (point.kind != RecoveryKind::EipInAddress) point.guest_eip += moved_by;
+  }
+  fragment->pieces = std::vector<PageMember>(model.pieces.size());
+  for (size_t i = 0; i < model.pieces.size(); ++i) {
+    fragment->pieces[i].piece = model.pieces[i].piece;
+    fragment->pieces[i].piece.eip += moved_by;
+  }
+
+  const uint8_t* const from = arena_.write_view(model.code).bytes;
+  copy_bytes_.assign(from, from + model.size);
+  copy_links_.clear();
+  const auto nearer = static_cast<uint32_t>(arena_.next().address - model.code.address);
+  for (const Relocation& relocation : model.relocations) {
+    uint32_t field = load32(&copy_bytes_[relocation.offset]);
+    switch (relocation.kind) {
+      case RelocationKind::Eip:
+        field += moved_by;
+        break;
+      case RelocationKind::NegatedEip:
+        field -= moved_by;
+        break;
+      case RelocationKind::ToStub:
+        field -= nearer;
+        break;
+    }
+    store32(&copy_bytes_[relocation.offset], field);
+  }
+  for (uint32_t i = 0; i < model.link_count; ++i) copy_link(links_[model.first_link + i], moved_by);
+  return publish_bytes(std::move(fragment), copy_bytes_, copy_links_);
+}
+
+// The copy's branch leads to its own stub again, which bears its own number.
+void TranslationCache::copy_link(const Link& link, uint32_t moved_by) {
+  EmittedLink& copy = copy_links_.emplace_back(link.emitted);
+  copy.destination_eip += moved_by;
+  store32(&copy_bytes_[copy.patch_offset], copy.stub_offset - (copy.patch_offset + 4));
+  if (link.dispatch != 0) {
+    const uint64_t stub = arena_.next().address + copy.stub_offset;
+    write_table_stub(&copy_bytes_[copy.stub_offset], copy.destination_eip, link.dispatch - stub);
+    copy.number_offset = 0;
+  } else if (copy.number_offset != 0) {
+    const auto number = next_link() + static_cast<uint32_t>(copy_links_.size() - 1);
+    store32(&copy_bytes_[copy.number_offset], number);
+  }
 }
 
 Fragment* TranslationCache::fragment_at(uint64_t host_pc) const {
@@ -67,13 +166,12 @@ Fragment* TranslationCache::fragment_at(uint64_t host_pc) const {
 
 TranslationCache::LinkView TranslationCache::link_view(uint32_t link) const {
   CHECK(link < links_.size());
-  return {links_[link].from, links_[link].destination_eip};
+  return {links_[link].from, links_[link].emitted.destination_eip};
 }
 
 void TranslationCache::patch(const Link& link, uint64_t destination) {
-  const uint64_t field = link.from->code.address + link.patch_offset;
-  const auto relative = static_cast<uint32_t>(destination - (field + 4));
-  std::memcpy(arena_.write_view({field}).bytes, &relative, sizeof(relative));
+  const uint64_t field = link.from->code.address + link.emitted.patch_offset;
+  store32(arena_.write_view({field}).bytes, static_cast<uint32_t>(destination - (field + 4)));
 }
 
 void TranslationCache::link(uint32_t number, Fragment& to, const SafePoint&) {
@@ -87,16 +185,39 @@ void TranslationCache::link(uint32_t number, Fragment& to, const SafePoint&) {
   counters().links_made++;
 }
 
-void TranslationCache::link_through_table(uint32_t number, uint64_t dispatch, const SafePoint&) {
-  const Link& link = links_[number];
-  CHECK(link.from != nullptr && link.to == nullptr);
-  // mov r8d, destination; jmp dispatch: shorter than the stub it replaces.
-  const uint64_t stub = link.from->code.address + link.stub_offset;
+uint32_t TranslationCache::link_within_page(Fragment& fragment, const SafePoint& safe) {
+  if (!fragment.key.is_shared()) return 0;
+  uint32_t made = 0;
+  TranslationKey key = fragment.key;
+  for (uint32_t number = fragment.first_link; number < fragment.first_link + fragment.link_count;
+       ++number) {
+    key.eip = links_[number].emitted.destination_eip;
+    if ((key.eip ^ fragment.key.eip) >> 12 != 0 || links_[number].dispatch != 0) continue;
+    key.physical = fragment.key.physical + uint64_t{key.eip} - uint64_t{fragment.key.eip};
+    Fragment* to = find(key);
+    if (to == nullptr || to->crosses_page || to->is_incomplete) continue;
+    link(number, *to, safe);
+    ++made;
+  }
+  return made;
+}
+
+// mov r8d, destination; jmp to what lies `displacement` from the stub's beginning: shorter than the
+// stub it replaces.
+void TranslationCache::write_table_stub(uint8_t* stub, uint32_t destination_eip,
+                                        uint64_t displacement) {
   std::array<uint8_t, 11> code = {0x41, 0xb8, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0};
-  std::memcpy(&code[2], &link.destination_eip, sizeof(uint32_t));
-  const auto relative = static_cast<uint32_t>(dispatch - (stub + code.size()));
-  std::memcpy(&code[7], &relative, sizeof(relative));
-  std::memcpy(arena_.write_view({stub}).bytes, code.data(), code.size());
+  store32(&code[2], destination_eip);
+  store32(&code[7], static_cast<uint32_t>(displacement - code.size()));
+  std::memcpy(stub, code.data(), code.size());
+}
+
+void TranslationCache::link_through_table(uint32_t number, uint64_t dispatch, const SafePoint&) {
+  Link& link = links_[number];
+  CHECK(link.from != nullptr && link.to == nullptr);
+  const uint64_t stub = link.from->code.address + link.emitted.stub_offset;
+  write_table_stub(arena_.write_view({stub}).bytes, link.emitted.destination_eip, dispatch - stub);
+  link.dispatch = dispatch;
   counters().links_through_table++;
 }
 
@@ -105,7 +226,7 @@ void TranslationCache::undo(uint32_t number) {
   if (link.to == nullptr) return;
   remove_incoming(*link.to, number);
   link.to = nullptr;
-  if (link.from != nullptr) patch(link, link.from->code.address + link.stub_offset);
+  if (link.from != nullptr) patch(link, link.from->code.address + link.emitted.stub_offset);
   counters().links_undone++;
 }
 
@@ -201,6 +322,8 @@ void TranslationCache::drop(Fragment& fragment, const SafePoint&) {
     links_[number].from = nullptr;
   }
   by_key_.erase(fragment.key);
+  const auto model = models_.find({fragment.key.physical, fragment.key.style});
+  if (model != models_.end() && model->second == &fragment) models_.erase(model);
   for (PageMember& member : fragment.pieces) member.unlink();
   counters().fragments_dropped++;
   // Its code stays in the arena, unreachable, until the next drop_all (T3); the record goes now.
@@ -212,6 +335,7 @@ void TranslationCache::drop_all(const SafePoint&) {
   counters().fragments_dropped += by_key_.size();
   counters().cache_flushes++;
   by_key_.clear();
+  models_.clear();
   by_page_.clear();
   granules_.clear();
   fragments_.clear();
@@ -234,6 +358,9 @@ void TranslationCache::verify_invariants() const {
     for (uint32_t i = 0; i < fragment->link_count; ++i) {
       CHECK(links_[fragment->first_link + i].from == fragment);
     }
+  }
+  for (const auto& [key, fragment] : models_) {
+    CHECK(fragment->key.physical == key.physical && find(fragment->key) == fragment);
   }
   for (uint32_t number = 0; number < links_.size(); ++number) {
     const Link& link = links_[number];

@@ -64,6 +64,9 @@ struct TranslationKey {
   // fragments may be linked across pages; 0: supervisor code, and user code that spaces share.
   uint32_t view = 0;
   bool operator==(const TranslationKey&) const = default;
+
+  // Of any address space that has this page at this address: good within one linear page only.
+  [[nodiscard]] bool is_shared() const { return privilege == Privilege::User && view == 0; }
 };
 
 struct UnitInstruction {

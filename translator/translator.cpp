@@ -42,6 +42,15 @@ Translator::Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena
 Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   if (Fragment* found = cache_.find(key)) return *found;
   const uint64_t started = __rdtsc();
+  if (config_.relocate) {
+    if (Fragment* copy = cache_.relocate(key)) {
+      counters().units_relocated++;
+      counters().instructions_relocated += copy->instruction_count;
+      if (perf_map_ != nullptr) perf_map_->add_copy(*copy);
+      counters().relocate_cycles += __rdtsc() - started;
+      return *copy;
+    }
+  }
   plan(key, source_, soft_sites_, config_.features, config_.limits, &unit_);
   ensure_traces();
   last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());

@@ -23,9 +23,10 @@ class CodeTraces {
 };
 
 struct TranslatorConfig {
-  uint64_t arena_bytes = 8U << 20;
+  uint64_t arena_bytes = 16U << 20;
   PlanLimits limits;
   TranslatorFeatures features;
+  bool relocate = true;   // copy what has been translated at another linear address
   bool perf_map = false;  // name the code for perf, in /tmp/perf-PID.map
 };
 

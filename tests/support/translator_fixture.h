@@ -219,6 +219,13 @@ class TranslatorMachine : public CodeSource,
     entry.negated_write_page = access == HostAccess::ReadWrite ? 0U - page : 1;
     return true;
   }
+  // A page of RAM that soft accesses of user code find at once.
+  void fill_user_page(uint32_t linear) {
+    const uint32_t page = linear >> 12;
+    SoftTlbEntry& entry = gate->frame().user_tlb[page % kSoftTlbEntries];
+    entry.addend = window_;
+    entry.negated_read_page = entry.negated_write_page = 0U - page;
+  }
   // Loads a snippet at kCode with HLT after it, runs it and expects it to arrive at that HLT.
   void run_snippet(std::string_view hex) {
     std::vector<uint8_t> bytes = bytes_of_hex(hex);

@@ -1,7 +1,12 @@
 // The cache: links made and undone, drops by page, drop of everything; through code that runs.
 #include "translator/translation_cache.h"
 
+#include <vector>
+
+#include "shadowmmu/base/counters.h"
 #include "tests/support/translator_fixture.h"
+#include "translator/emit.h"
+#include "translator/plan.h"
 
 namespace ringshift {
 namespace {
@@ -202,6 +207,190 @@ TEST_F(Cache, CodePagesAreTracedBeforeTheirFragmentsExist) {
   (void)machine_.fragment_at_eip(0x1ffe);
   EXPECT_EQ(machine_.traced_pages, (std::vector<uint64_t>{1, 2}));
 }
+
+// ---- the same guest bytes at another linear address ----
+
+// RAM lies at 0 and again at kKernelBase.
+constexpr uint32_t kMoved = Machine::kKernelBase;
+
+// A call, a jump and a conditional jump within the page and out of it, a return, an indirect call,
+// memory operands, an FPU instruction, a callout and a system call.
+constexpr const char* kAllKinds =
+    "e8 3b 00 00 00 "     // call 0x1040
+    "8b 05 00 80 00 00 "  // mov eax, [0x8000]
+    "d9 e8 "              // fld1
+    "0f 84 ed 0f 00 00 "  // jz 0x2000
+    "74 0b "              // jz 0x1020
+    "ff d0 "              // call eax
+    "0f 00 c0 "           // sldt eax
+    "cd 80 "              // int 0x80
+    "e9 e0 0f 00 00 ";    // jmp 0x2000
+
+class Relocated : public Cache, public ::testing::WithParamInterface<AccessStyle> {
+ protected:
+  Relocated() {
+    machine_.style = GetParam();
+    machine_.privilege = Privilege::User;
+    machine_.load(Machine::kCode, kAllKinds);
+    machine_.load(Machine::kCode + 0x40, "ff 05 00 80 00 00 c3");  // inc dword [0x8000]; ret
+  }
+  [[nodiscard]] std::vector<uint8_t> code_of(const Fragment& fragment) const {
+    const uint8_t* bytes = machine_.translator->arena().write_view(fragment.code).bytes;
+    return {bytes, bytes + fragment.size};
+  }
+  // What the whole pipeline makes of the fragment's guest code, at the fragment's host address.
+  [[nodiscard]] EmittedCode emitted_again(const Fragment& fragment) {
+    TranslationUnit unit;
+    plan(fragment.key, machine_, machine_, {}, {}, &unit);
+    Emitter emitter(machine_.translator->stubs());
+    return emitter.emit(unit, fragment.code, fragment.first_link);
+  }
+};
+
+TEST_P(Relocated, ACopyIsWhatEmitWouldHaveMade) {
+  for (const uint32_t eip : {Machine::kCode, Machine::kCode + 0x40}) {
+    (void)machine_.fragment_at_eip(eip);
+    const uint64_t before = counters().units_relocated;
+    Fragment& copy = machine_.fragment_at_eip(kMoved + eip);
+    ASSERT_EQ(counters().units_relocated, before + 1);
+    const EmittedCode again = emitted_again(copy);
+    EXPECT_EQ(code_of(copy), again.bytes);
+    EXPECT_EQ(copy.recovery, again.recovery);
+    EXPECT_EQ(copy.body_offset, again.body);
+    EXPECT_EQ(copy.cold_offset, again.cold);
+    ASSERT_EQ(copy.link_count, again.links.size());
+    for (uint32_t i = 0; i < copy.link_count; ++i) {
+      EXPECT_EQ(cache().link_view(copy.first_link + i).destination_eip,
+                again.links[i].destination_eip);
+    }
+    cache().verify_invariants();
+  }
+}
+
+TEST_P(Relocated, ACopyOfLinkedCodeIsUnlinked) {
+  Fragment& model = machine_.fragment_at_eip(Machine::kCode);
+  Fragment& callee = machine_.fragment_at_eip(Machine::kCode + 0x40);
+  cache().link(model.first_link, callee, safe_);
+  Fragment& copy = machine_.fragment_at_eip(kMoved + Machine::kCode);
+  EXPECT_EQ(code_of(copy), emitted_again(copy).bytes);
+  cache().verify_invariants();
+}
+
+TEST_P(Relocated, ACopyOfCodeLinkedThroughTheTableStaysSo) {
+  Fragment& model = machine_.fragment_at_eip(Machine::kCode);
+  cache().link_through_table(model.first_link, machine_.translator->stubs().dispatch, safe_);
+  Fragment& copy = machine_.fragment_at_eip(kMoved + Machine::kCode);
+  // The first of its instructions is the call: it leads to the jump table, which knows nothing.
+  machine_.state().eip = kMoved + Machine::kCode;
+  if (machine_.style == AccessStyle::Soft) machine_.fill_user_page(Machine::kStack - 4);
+  const Exit exit = machine_.gate->run(copy.body(), cache());
+  EXPECT_EQ(exit.reason, ExitReason::IndirectMiss);
+  EXPECT_EQ(exit.eip, kMoved + Machine::kCode + 0x40);
+}
+
+TEST_P(Relocated, CopiesOfCopiesGoOnBeingRight) {
+  (void)machine_.fragment_at_eip(Machine::kCode);
+  Fragment& copy = machine_.fragment_at_eip(kMoved + Machine::kCode);
+  const TranslationKey first = machine_.key_at(Machine::kCode);
+  cache().drop(*cache().find(first), safe_);
+  cache().verify_invariants();
+  const uint64_t before = counters().units_relocated;
+  (void)machine_.fragment_at_eip(Machine::kCode);
+  EXPECT_EQ(counters().units_relocated, before) << "with the model goes what can be copied";
+  cache().drop(copy, safe_);
+  Fragment& again = machine_.fragment_at_eip(kMoved + Machine::kCode);
+  EXPECT_EQ(counters().units_relocated, before + 1);
+  EXPECT_EQ(code_of(again), emitted_again(again).bytes);
+}
+
+TEST_P(Relocated, AWriteDropsTheModelAndItsCopies) {
+  (void)machine_.fragment_at_eip(Machine::kCode);
+  (void)machine_.fragment_at_eip(kMoved + Machine::kCode);
+  EXPECT_EQ(cache().drop_overlapping(GuestPhysical(Machine::kCode), 1, safe_), 2U);
+  const uint64_t before = counters().units_relocated;
+  (void)machine_.fragment_at_eip(kMoved + Machine::kCode);
+  EXPECT_EQ(counters().units_relocated, before);
+  cache().verify_invariants();
+}
+
+TEST_P(Relocated, TheReturnAddressIsTheMovedOne) {
+  // A loop of calls, first where it was made and then elsewhere.
+  for (const uint32_t moved : {0U, kMoved}) {
+    machine_.load(0x3000,
+                  "b9 05 00 00 00 "  // mov ecx, 5
+                  "e8 06 00 00 00 "  // .a: call .b
+                  "49 "              // dec ecx
+                  "75 f8 "           // jnz .a
+                  "cd 80 "           // int 0x80
+                  "90 "              // nop
+                  "8b 1c 24 "        // .b: mov ebx, [esp]
+                  "40 "              // inc eax
+                  "c3 ");            // ret
+    machine_.reg(Gpr::Eax) = 0;
+    machine_.reg(Gpr::Esp) = Machine::kStack;
+    machine_.state().eip = moved + 0x3000;
+    (void)machine_.run();
+    EXPECT_EQ(machine_.reg(Gpr::Eax), 5U);
+    EXPECT_EQ(machine_.reg(Gpr::Ebx), moved + 0x300a);
+    EXPECT_EQ(machine_.state().eip, moved + 0x300d);
+  }
+  EXPECT_GT(counters().units_relocated, 0U);
+  cache().verify_invariants();
+}
+
+TEST_P(Relocated, WhatIsNotSharedIsNotCopied) {
+  const uint64_t before = counters().units_relocated;
+  machine_.privilege = Privilege::Supervisor;
+  (void)machine_.fragment_at_eip(Machine::kCode);
+  (void)machine_.fragment_at_eip(kMoved + Machine::kCode);
+  machine_.privilege = Privilege::User;
+  TranslationKey own = machine_.key_at(Machine::kCode);
+  (void)machine_.fragment_at_eip(Machine::kCode);
+  own.eip += kMoved;
+  own.view = 1;
+  (void)machine_.translator->ensure(own, safe_);
+  EXPECT_EQ(counters().units_relocated, before);
+}
+
+TEST_P(Relocated, CodeThatCrossesAPageIsNotCopied) {
+  const uint64_t before = counters().units_relocated;
+  machine_.load(0x4ffe, "b8 78 56 34 12 cd 80");
+  (void)machine_.fragment_at_eip(0x4ffe);
+  (void)machine_.fragment_at_eip(kMoved + 0x4ffe);
+  EXPECT_EQ(counters().units_relocated, before);
+}
+
+TEST_P(Relocated, ABranchThatWrapsIsNotCopied) {
+  // Forward from 0x5000 (0x40000000 on), backward from 0xc0005000, where it needs a poll.
+  machine_.load(0x5000, "e9 00 00 00 40");
+  const uint64_t before = counters().units_relocated;
+  (void)machine_.fragment_at_eip(0x5000);
+  Fragment& other = machine_.fragment_at_eip(kMoved + 0x5000);
+  EXPECT_EQ(counters().units_relocated, before);
+  EXPECT_EQ(code_of(other), emitted_again(other).bytes);
+}
+
+TEST_P(Relocated, BranchesOutOfThePageGoThroughTheTableAtOnce) {
+  machine_.load(0x6000, "e9 fb 0f 00 00");  // jmp 0x7000
+  machine_.state().eip = 0x6000;
+  const Exit exit = machine_.run_once();
+  EXPECT_EQ(exit.reason, ExitReason::IndirectMiss);
+  EXPECT_EQ(exit.eip, 0x7000U);
+}
+
+TEST_P(Relocated, NewCodeIsJoinedToWhatItsPageHas) {
+  Fragment& callee = machine_.fragment_at_eip(Machine::kCode + 0x40);
+  Fragment& caller = machine_.fragment_at_eip(Machine::kCode);
+  EXPECT_EQ(cache().link_within_page(caller, safe_), 1U);
+  EXPECT_EQ(callee.incoming.size(), 1U);
+  cache().verify_invariants();
+}
+
+INSTANTIATE_TEST_SUITE_P(Styles, Relocated,
+                         ::testing::Values(AccessStyle::Window, AccessStyle::Soft),
+                         [](const auto& style) {
+                           return style.param == AccessStyle::Window ? "Window" : "Soft";
+                         });
 
 }  // namespace
 }  // namespace ringshift
