@@ -42,7 +42,7 @@ Translator::Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena
 Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   if (Fragment* found = cache_.find(key)) return *found;
   const uint64_t started = __rdtsc();
-  if (config_.relocate) {
+  if (may_copy()) {
     if (Fragment* copy = cache_.relocate(key)) {
       counters().units_relocated++;
       counters().instructions_relocated += copy->instruction_count;
@@ -65,6 +65,12 @@ Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   if (perf_map_ != nullptr) perf_map_->add(*fragment, unit_);
   counters().translate_cycles += __rdtsc() - started;
   return *fragment;
+}
+
+// A copy would begin instructions wherever its model does (T7).
+bool Translator::may_copy() const {
+  const KeptOut* kept_out = source_.kept_out();
+  return config_.relocate && (kept_out == nullptr || kept_out->empty());
 }
 
 void Translator::ensure_traces() {

@@ -49,6 +49,7 @@ class Translator {
   Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena> arena, CodeSource& source,
              CodeTraces& traces, const SoftSites& soft_sites, FragmentObserver& observer);
   [[nodiscard]] bool open_perf_map(std::string* error);
+  [[nodiscard]] bool may_copy() const;
   void ensure_traces();
   void count_treatments() const;
 

@@ -352,6 +352,15 @@ TEST_P(Relocated, WhatIsNotSharedIsNotCopied) {
   EXPECT_EQ(counters().units_relocated, before);
 }
 
+TEST_P(Relocated, NothingIsCopiedWhereADebuggerWantsCodeToComeOut) {
+  const uint64_t before = counters().units_relocated;
+  (void)machine_.fragment_at_eip(Machine::kCode + 0x40);
+  machine_.kept_out_addresses = {kMoved + Machine::kCode + 0x46};  // the RET
+  const Fragment& other = machine_.fragment_at_eip(kMoved + Machine::kCode + 0x40);
+  EXPECT_EQ(counters().units_relocated, before);
+  EXPECT_EQ(other.instruction_count, 1U);
+}
+
 TEST_P(Relocated, CodeThatCrossesAPageIsNotCopied) {
   const uint64_t before = counters().units_relocated;
   machine_.load(0x4ffe, "b8 78 56 34 12 cd 80");
