@@ -11,7 +11,7 @@ constexpr uint32_t kVersionValue = 0x11 | (IoApic::kInputs - 1) << 16;
 // Redirection table entry (82093AA 3.2.4).
 constexpr unsigned kModeShift = 8;
 constexpr uint64_t kModeFixed = 0, kModeLowest = 1;
-constexpr uint64_t kLogical = 1U << 11, kActiveLow = 1U << 13, kRemoteIrr = 1U << 14;
+constexpr uint64_t kLogical = 1U << 11, kRemoteIrr = 1U << 14;
 constexpr uint64_t kLevel = 1U << 15;
 constexpr uint64_t kWritable = 0xff0000000001afffULL;
 
