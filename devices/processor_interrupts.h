@@ -13,6 +13,7 @@ namespace ringshift {
 class ProcessorInterrupts {
  public:
   // Not explicit: where there is no APIC, the pair is all of it.
+  // NOLINTNEXTLINE(google-explicit-constructor)
   ProcessorInterrupts(InterruptControllerPair& pair, LocalApic* apic = nullptr)
       : pair_(pair), apic_(apic) {}
 

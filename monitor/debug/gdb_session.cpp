@@ -195,7 +195,7 @@ void GdbSession::report_end(uint8_t exit_code) {
 
 std::string GdbSession::stop_reply() const {
   const DebugStop& stop = target_->control().last_stop();
-  const std::string trap = std::string("T05thread:") + kThread + ";";
+  std::string trap = std::string("T05thread:") + kThread + ";";
   switch (stop.cause) {
     case StopCause::None:
     case StopCause::Step:

@@ -59,7 +59,7 @@ void add_system(std::vector<Register>* all) {
   static constexpr const char* kNames[] = {"efer",      "cpl",        "gdtr_base", "gdtr_limit",
                                            "idtr_base", "idtr_limit", "ldtr",      "tr",
                                            "fs_base",   "gs_base"};
-  for (uint8_t i = 0; i < std::size(kNames); ++i) {
+  for (uint8_t i = 0; i < static_cast<uint8_t>(std::size(kNames)); ++i) {
     const bool is_efer = static_cast<SystemField>(i) == SystemField::Efer;
     all->push_back(
         {kNames[i], is_efer ? "int64" : "int32", is_efer ? 64U : 32U, RegisterClass::System, i});

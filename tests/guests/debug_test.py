@@ -377,7 +377,7 @@ def kernel(stage):
     with Guest(stage, arguments, wait=False, terminal=True) as guest:
         terminal = guest.inner
         terminal.wait_for(PROMPT)
-        symbols = kernel_symbols(terminal, ["vfs_write", "ksys_write", "do_timer", "kernel_halt"])
+        symbols = kernel_symbols(terminal, ["vfs_write", "ksys_write", "do_timer", "kernel_power_off"])
         write_symbol_file(stage.path / "kernel.elf", symbols)
         elf = str(stage.path / "kernel.elf")
         # Kallsyms has functions only: the variable is the one that do_timer adds to.
@@ -387,7 +387,7 @@ def kernel(stage):
         terminal.type("while :; do echo x > /dev/null; sleep 1; done &\r")
         gdb = guest.gdb(elf, ["hbreak vfs_write", "continue", "backtrace 3", "delete",
                               f"watch *(int*)0x{jiffies.group(1)}", "continue", "backtrace 1",
-                              "continue", "delete", "monitor translation", "break kernel_halt",
+                              "continue", "delete", "monitor translation", "break kernel_power_off",
                               r'printf "now\n"', "continue", "backtrace 1", "delete", "continue"])
         text = follow(gdb, "now\n", lambda: terminal.type("exit\r"))
         check_kernel_session(text)
@@ -412,7 +412,7 @@ def check_kernel_session(text):
     expect(len(changes) == 2, f"jiffies was not seen to change twice:\n{text}")
     for old, new in changes:
         expect(0 < int(new) - int(old) < 1000, f"jiffies went from {old} to {new}")
-    expect(re.search(r"#0 .* in kernel_halt \(\)", text), f"kernel_halt is not reached:\n{text}")
+    expect(re.search(r"#0 .* in kernel_power_off \(\)", text), f"kernel_power_off is not reached:\n{text}")
     expect("exited normally" in text, f"gdb is not told of the end:\n{text}")
 
 
