@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -42,31 +43,36 @@ KeyValue split(const std::string& text) {
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
-bool apply_cpu(const std::vector<std::string>& items, CpuModel* cpu, std::string* problem) {
+// Gives each key=value item to take; the first that it refuses ends it, with what would be known.
+bool apply_items(const char* option, const std::vector<std::string>& items, const char* known,
+                 const std::function<bool(const KeyValue&)>& take, std::string* problem) {
   for (const std::string& item : items) {
-    const auto [key, value] = split(item);
-    bool good = false;
-    if (key == "model") {
-      good = value == "core" || value == "pentium3";
-      cpu->sse42 = value == "core";
-      if (value == "pentium3") cpu->nx = cpu->bmi1 = false;
-    } else if (key == "pae") {
-      good = parse_on_off(value, &cpu->pae);
-    } else if (key == "nx") {
-      good = parse_on_off(value, &cpu->nx);
-    } else if (key == "meltdown") {
-      good = parse_on_off(value, &cpu->meltdown);
-    } else if (key == "sysenter") {
-      good = parse_on_off(value, &cpu->sysenter);
-    } else if (key == "bmi1") {
-      good = parse_on_off(value, &cpu->bmi1);
-    }
-    if (!good) {
-      *problem = "--cpu: cannot use '" + item +
-                 "' (model=core|pentium3, pae=, nx=, meltdown=, sysenter=, bmi1=on|off)";
-      return false;
-    }
+    if (take(split(item))) continue;
+    *problem = std::string(option) + ": cannot use '" + item + "' (" + known + ")";
+    return false;
   }
+  return true;
+}
+
+bool take_cpu(const KeyValue& item, CpuModel* cpu) {
+  const auto& [key, value] = item;
+  if (key == "model") {
+    cpu->sse42 = value == "core";
+    if (value == "pentium3") cpu->nx = cpu->bmi1 = false;
+    return value == "core" || value == "pentium3";
+  }
+  if (key == "pae") return parse_on_off(value, &cpu->pae);
+  if (key == "nx") return parse_on_off(value, &cpu->nx);
+  if (key == "meltdown") return parse_on_off(value, &cpu->meltdown);
+  if (key == "sysenter") return parse_on_off(value, &cpu->sysenter);
+  return key == "bmi1" && parse_on_off(value, &cpu->bmi1);
+}
+
+bool apply_cpu(const std::vector<std::string>& items, CpuModel* cpu, std::string* problem) {
+  constexpr const char* kKnown =
+      "model=core|pentium3, pae=, nx=, meltdown=, sysenter=, bmi1=on|off";
+  const auto take = [&](const KeyValue& item) { return take_cpu(item, cpu); };
+  if (!apply_items("--cpu", items, kKnown, take, problem)) return false;
   if (cpu->bmi1 && !host_has_bmi1()) {
     *problem = "--cpu: bmi1=on needs a host with BMI1";
     return false;
@@ -77,56 +83,43 @@ bool apply_cpu(const std::vector<std::string>& items, CpuModel* cpu, std::string
 bool apply_parts(const std::vector<std::string>& items, MachineConfig* machine,
                  std::string* problem) {
   machine->apic = machine->hpet = machine->acpi = machine->tells_clock = true;
-  for (const std::string& item : items) {
-    const auto [key, value] = split(item);
-    bool good = false;
-    if (key == "apic") {
-      good = parse_on_off(value, &machine->apic);
-    } else if (key == "hpet") {
-      good = parse_on_off(value, &machine->hpet);
-    } else if (key == "acpi") {
-      good = parse_on_off(value, &machine->acpi);
-    }
-    if (!good) {
-      *problem = "--machine: cannot use '" + item + "' (apic=, hpet=, acpi=on|off)";
-      return false;
-    }
-  }
-  return true;
+  const auto take = [&](const KeyValue& item) {
+    const auto& [key, value] = item;
+    if (key == "apic") return parse_on_off(value, &machine->apic);
+    if (key == "hpet") return parse_on_off(value, &machine->hpet);
+    return key == "acpi" && parse_on_off(value, &machine->acpi);
+  };
+  return apply_items("--machine", items, "apic=, hpet=, acpi=on|off", take, problem);
+}
+
+bool take_arena(const std::string& size, TranslatorConfig* translator) {
+  return parse_size(size, 1, &translator->arena_bytes) && translator->arena_bytes >= 64 * 1024 &&
+         translator->arena_bytes <= 1024 * kMiB;
+}
+
+bool take_unit_max(const std::string& number, PlanLimits* limits) {
+  return parse_number(number, &limits->max_instructions) && limits->max_instructions >= 1 &&
+         limits->max_instructions <= 256;
 }
 
 bool apply_translator(const std::vector<std::string>& items, MachineConfig* machine,
                       std::string* problem) {
-  for (const std::string& item : items) {
-    const auto [key, value] = split(item);
-    bool good = false;
-    if (key == "arena") {
-      good = parse_size(value, 1, &machine->translator.arena_bytes) &&
-             machine->translator.arena_bytes >= 64 * 1024 &&
-             machine->translator.arena_bytes <= 1024 * kMiB;
-    } else if (key == "unit-max") {
-      good = parse_number(value, &machine->translator.limits.max_instructions) &&
-             machine->translator.limits.max_instructions >= 1 &&
-             machine->translator.limits.max_instructions <= 256;
-    } else if (key == "links") {
-      good = parse_on_off(value, &machine->vcpu.make_links);
-    } else if (key == "callouts") {
-      good = parse_on_off(value, &machine->vcpu.make_callouts);
-    } else if (key == "relocate") {
-      good = parse_on_off(value, &machine->translator.relocate);
-    } else if (key == "drop-every") {
-      good = parse_number(value, &machine->vcpu.drop_randomly);
-    } else if (key == "verify-every") {
-      good = parse_number(value, &machine->vcpu.verify_every);
-    }
-    if (!good) {
-      *problem = "--translator: cannot use '" + item +
-                 "' (arena=64K..1G, unit-max=1..256, links=on|off, callouts=on|off, "
-                 "relocate=on|off, drop-every=N, verify-every=N)";
-      return false;
-    }
-  }
-  return true;
+  constexpr const char* kKnown =
+      "arena=64K..1G, unit-max=1..256, links=on|off, callouts=on|off, relocate=on|off, "
+      "drop-every=N, verify-every=N";
+  TranslatorConfig& translator = machine->translator;
+  VcpuConfig& vcpu = machine->vcpu;
+  const auto take = [&](const KeyValue& item) {
+    const auto& [key, value] = item;
+    if (key == "arena") return take_arena(value, &translator);
+    if (key == "unit-max") return take_unit_max(value, &translator.limits);
+    if (key == "links") return parse_on_off(value, &vcpu.make_links);
+    if (key == "callouts") return parse_on_off(value, &vcpu.make_callouts);
+    if (key == "relocate") return parse_on_off(value, &translator.relocate);
+    if (key == "drop-every") return parse_number(value, &vcpu.drop_randomly);
+    return key == "verify-every" && parse_number(value, &vcpu.verify_every);
+  };
+  return apply_items("--translator", items, kKnown, take, problem);
 }
 
 bool apply_serial(const std::string& text, MachineConfig* machine, std::string* problem) {

@@ -60,8 +60,9 @@ struct TranslationKey {
   GuestPhysical physical;  // of the first byte
   Privilege privilege = Privilege::Supervisor;
   AccessStyle style = AccessStyle::Window;
-  // User code of an address space with a window of its own is translated for it alone, so that its
-  // fragments may be linked across pages; 0: supervisor code, and user code that spaces share.
+  // The window of the address space that user code is translated for alone, once that space has run
+  // long enough to be worth it (its fragments may be linked across pages); 0: supervisor code, and
+  // user code that spaces share.
   uint32_t view = 0;
   bool operator==(const TranslationKey&) const = default;
 

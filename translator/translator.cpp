@@ -69,8 +69,7 @@ Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
 
 // A copy would begin instructions wherever its model does (T7).
 bool Translator::may_copy() const {
-  const KeptOut* kept_out = source_.kept_out();
-  return config_.relocate && (kept_out == nullptr || kept_out->empty());
+  return config_.relocate && source_.kept_out() == nullptr;
 }
 
 void Translator::ensure_traces() {

@@ -96,6 +96,7 @@ std::unique_ptr<Follower> Follower::create(Machine& leader, std::deque<Input>& i
   made->linear_ = std::make_unique<LinearMemory>(*made->physical_, made->state());
   made->cpu_ = std::make_unique<CpuContext>(
       CpuContext{made->state(), *made->linear_, made->ports_, *made, *made, leader.cpu().model});
+  made->join_processor(leader.cpu());
   made->interpreter_ = std::make_unique<Interpreter>(*made->cpu_, *made->fpu_);
   made->interpreter_->iterate_singly();
   constexpr uint32_t kAllPorts = 0x10000;
@@ -106,6 +107,14 @@ std::unique_ptr<Follower> Follower::create(Machine& leader, std::deque<Input>& i
   });
   if (!claimed) *error = "the machine's buses cannot be followed";
   return claimed ? std::move(made) : nullptr;
+}
+
+// What RDMSR reads besides the state. The APIC's other registers are device memory, and replayed.
+void Follower::join_processor(const CpuContext& leader) {
+  cpu_->memory_types = leader.memory_types;
+  if (leader.apic == nullptr) return;
+  apic_.set_enabled(leader.apic->enabled());
+  cpu_->apic = &apic_;
 }
 
 uint32_t Follower::Range::read(uint64_t offset, AccessWidth) {

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "devices/bus.h"
+#include "devices/local_apic.h"
+#include "devices/virtual_clock.h"
 #include "monitor/cpu_context.h"
 #include "monitor/event_delivery.h"
 #include "monitor/interpreter.h"
@@ -117,6 +119,7 @@ class Follower final : private PortDevice,
 
  private:
   explicit Follower(std::deque<Input>& inputs) : inputs_(inputs) {}
+  void join_processor(const CpuContext& leader);
   [[nodiscard]] uint64_t take(InputSource source, bool is_write, uint64_t address, uint64_t value);
   void learn(std::span<const uint8_t> code, FollowedInstruction* out) const;
   void follow_flags(const FollowedInstruction& instruction);
@@ -154,6 +157,8 @@ class Follower final : private PortDevice,
   std::unique_ptr<FrameStorage> storage_;
   std::unique_ptr<PhysicalMemory> physical_;
   std::unique_ptr<LinearMemory> linear_;
+  ManualClock apic_clock_;      // stands: nobody asks the APIC below for time
+  LocalApic apic_{apic_clock_};  // answers RDMSR, CPUID only
   std::unique_ptr<CpuContext> cpu_;
   std::unique_ptr<FpuUnit> fpu_;
   std::unique_ptr<Interpreter> interpreter_;

@@ -11,6 +11,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "guests"))
+from lab_guests import assemble  # noqa: E402
 from harness import guest_file  # noqa: E402  the cached guests; the test is skipped without them
 
 
@@ -61,10 +62,7 @@ class Lab:
         return done
 
     def assemble(self, source):
-        image = self.folder / (source + ".bin")
-        subprocess.run(["nasm", "-f", "bin", "-Werror", "-o", str(image),
-                        str(pathlib.Path(__file__).parent / (source + ".asm"))], check=True)
-        return image
+        return assemble(source, self.folder)
 
     def refused(self, *words):
         done = self.run(*words, code=2)
@@ -300,6 +298,14 @@ def test_three_memory_loop(lab):
     expect(same["equal"], f"different: {same['difference']}")
     expect(report["end"] == "ended the run with 7", report["end"])
     expect(same["instructions"] > 12000000 and same["boundaries"] > 3, f"too little: {same}")
+
+
+def test_three_joined_later(lab):
+    """The interpreter joins with what the processor holds outside its state: model-specific registers."""
+    report = json.loads(lab.run("three", lab.assemble("model_specific"), "--skip", 0.5, "--json").stdout)
+    same = report["equivalence"]
+    expect(report["end"] == "ended the run with 9", report["end"])
+    expect(same["equal"] and same["instructions"] > 1000, f"different: {same}")
 
 
 def linux_guest():

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 
+from lab_guests import assemble
+
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LIGHT, DARK = 1, 0  # Chromium's preferred colour schemes
@@ -131,9 +133,7 @@ def main():
         return SKIPPED
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        image = folder / "counted.bin"
-        subprocess.run(["nasm", "-f", "bin", "-o", str(image),
-                        str(pathlib.Path(__file__).parent / "counted.asm")], check=True)
+        image = assemble("counted", folder)
         problems = the_check_can_fail(browser, folder)
         for title, words in PAGES.items():
             path = folder / f"{title}.html"

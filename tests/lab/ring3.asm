@@ -1,12 +1,6 @@
 ; CLI twice: at CPL 0, where it is legal, and at CPL 3, where it is the guest's own #GP. The handler
 ; ends the run with 3, the CPL in the selector it was called from.
-bits 32
-org 0x100000
-image:
-  align 4
-header:
-  dd 0x1badb002, 0x10003, -(0x1badb002 + 0x10003)
-  dd header, image, 0, 0, start
+%include "guest.inc"
 start:
   mov esp, 0x200000
   lgdt [gdt_register]

@@ -1,12 +1,6 @@
 ; For the trap engine: every sensitive instruction of this guest traps, so it must be right: control
 ; registers, tables, interrupts by CLI and STI, a page fault, software interrupts, ports.
-bits 32
-org 0x100000
-image:
-  align 4
-header:
-  dd 0x1badb002, 0x10003, -(0x1badb002 + 0x10003)
-  dd header, image, 0, 0, start
+%include "guest.inc"
 gdt:
   dq 0
   dq 0x00cf9b000000ffff

@@ -256,7 +256,9 @@ class TranslatorMachine : public CodeSource,
   std::unique_ptr<Gate> gate;
 
   // -- what the translator asks for
-  [[nodiscard]] const KeptOut* kept_out() const override { return &kept_out_addresses; }
+  [[nodiscard]] const KeptOut* kept_out() const override {
+    return kept_out_addresses.empty() ? nullptr : &kept_out_addresses;
+  }
   KeptOut kept_out_addresses;
   [[nodiscard]] std::span<const uint8_t> code_at(GuestVirtual address, Privilege,
                                                  GuestPhysical* physical) override {

@@ -81,9 +81,11 @@ depth() { if [ "$1" -gt 0 ]; then (depth $(($1 - 1))); else echo 'nested deep'; 
 depth 20
 
 step signals
-# The child says so through the channel when its trap stands, so that no signal comes early.
+# The child says through the channel that its traps stand, so that no signal comes early, and that it
+# has heard the first, since a shell may run the trap of a second one before that of the first.
+mkfifo heard
 (
-  trap 'echo "caught USR1"' USR1
+  trap 'echo "caught USR1"; echo caught >heard' USR1
   trap 'echo "caught TERM"; exit 7' TERM
   echo ready >channel
   while :; do :; done
@@ -92,6 +94,7 @@ child=$!
 read -r answer <channel
 echo "$answer"
 kill -USR1 $child
+read -r answer <heard
 kill -TERM $child
 wait $child
 echo "status $?"
