@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 
+#include "monitor/shared_cpu.h"
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/host_mapping.h"
 #include "translator/guest_state.h"
@@ -66,6 +67,7 @@ class DirectProcess {
   [[nodiscard]] DirectStop run(GuestState* state);
 
   [[nodiscard]] pid_t id() const { return id_; }
+  [[nodiscard]] CpuPlacement& placement() { return placement_; }
   // The signal that stops a running process (Attention sends it).
   [[nodiscard]] static int kick_signal();
 
@@ -91,6 +93,7 @@ class DirectProcess {
   uint32_t identification_flag_ = 0;  // EFLAGS.ID in the process, which we cannot set
   alignas(16) std::array<uint8_t, 512> fpu_{};
   bool fpu_known_ = false;
+  CpuPlacement placement_;
 };
 
 class DirectHost {

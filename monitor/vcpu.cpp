@@ -1,5 +1,7 @@
 #include "monitor/vcpu.h"
 
+#include <x86intrin.h>
+
 #include <cstdio>
 
 #include "monitor/host_signals.h"
@@ -65,6 +67,7 @@ void Vcpu::forget_continuation() {
 
 void Vcpu::service_attention() {
   counters().attentions++;
+  shared_cpu_.while_alone(__rdtsc());
   parts_.attention.take();
   parts_.attention.drain_wakeups();
   parts_.clock.run_due();

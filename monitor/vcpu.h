@@ -24,6 +24,7 @@
 #include "monitor/interpreter.h"
 #include "monitor/loaded_descriptors.h"
 #include "monitor/quick_transfers.h"
+#include "monitor/shared_cpu.h"
 #include "monitor/user_policy.h"
 #include "translator/gate.h"
 #include "translator/translator.h"
@@ -140,6 +141,7 @@ class Vcpu {
 
   uint32_t interpreted_unverified_ = 0;
   uint32_t sensitive_steps_ = 0;
+  SharedCpu shared_cpu_;
   Privilege last_privilege_ = Privilege::Supervisor;
 
   // The last page fault delivered from user code: on the way back its page is mapped beforehand.

@@ -1,4 +1,6 @@
 // The part of Vcpu that runs user code untranslated.
+#include <x86intrin.h>
+
 #include <cstdio>
 
 #include "monitor/vcpu.h"
@@ -43,13 +45,15 @@ bool Vcpu::run_direct() {
     has_prefault_ = false;
     (void)coherence.fill_direct(prefault_address_, state.eip);
   }
+  DirectProcess& process = space->process();
+  shared_cpu_.before_handing_over(process.id(), &process.placement(), __rdtsc());
   std::string problem;
   if (!space->bring_up_to_date(&problem)) {
     std::fprintf(stderr, "ringshift: %s; user code goes on translated\n", problem.c_str());
     coherence.end_direct();
     return false;
   }
-  if (!parts_.attention.enter(space->process().id())) return true;
+  if (!parts_.attention.enter(process.id())) return true;
   const Exit exit = run_directly(*space, &state);
   parts_.attention.leave();
   count(exit);
