@@ -96,6 +96,7 @@ void HostConsole::enter_raw_mode() {
 }
 
 void HostConsole::transmit(uint8_t byte) {
+  if (output_buffer_.empty() && config_.on_held) config_.on_held();
   output_buffer_.push_back(byte);
   if (byte == '\n' || output_buffer_.size() >= kOutputLimit) flush();
 }

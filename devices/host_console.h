@@ -25,8 +25,11 @@ struct HostConsoleConfig {
   int input = 0;  // file descriptors, not owned
   int output = 1;
   // Both run on the reader thread and must only take note (set attention).
-  std::function<void()> notify;    // there is input to take
-  std::function<void()> on_quit;   // Ctrl-A x
+  std::function<void()> notify;   // there is input to take
+  std::function<void()> on_quit;  // Ctrl-A x
+  // vCPU thread: output is held back that was not; somebody has to flush() in a while, since the
+  // guest may neither end its line nor sleep.
+  std::function<void()> on_held;
   bool offers_prompt = false;      // Ctrl-A c; the prompt itself is take_prompt_input's caller's
   size_t inbox_limit = 64 * 1024;  // the reader waits when the guest does not take its input
 };

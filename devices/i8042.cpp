@@ -8,9 +8,9 @@ namespace {
 
 // Status register.
 constexpr uint8_t kOutputFull = 0x01, kSystemFlag = 0x04, kCommandLast = 0x08;
-constexpr uint8_t kNotInhibited = 0x10;
+constexpr uint8_t kNotInhibited = 0x10, kOutputIsMouse = 0x20;
 // Command byte.
-constexpr uint8_t kKeyboardIrq = 0x01, kPassedSelfTest = 0x04;
+constexpr uint8_t kKeyboardIrq = 0x01, kMouseIrq = 0x02, kPassedSelfTest = 0x04;
 constexpr uint8_t kKeyboardDisabled = 0x10, kAuxiliaryDisabled = 0x20, kTranslate = 0x40;
 // Output port.
 constexpr uint8_t kNotReset = 0x01, kA20 = 0x02;
@@ -107,15 +107,17 @@ void Ps2Keyboard::command(uint8_t byte) {
   }
 }
 
-I8042::I8042(InterruptLine& irq1, A20Gate& a20, std::function<void()> on_reset)
+I8042::I8042(InterruptLine& irq1, InterruptLine& irq12, A20Gate& a20,
+             std::function<void()> on_reset)
     : irq1_(irq1),
+      irq12_(irq12),
       a20_(a20),
       on_reset_(std::move(on_reset)),
       data_port_([this](uint16_t) { return read_data(); },
                  [this](uint16_t, uint8_t value) { write_data(value); }),
       command_port_([this](uint16_t) { return read_status(); },
                     [this](uint16_t, uint8_t value) { write_command(value); }) {
-  // As a BIOS leaves it: self test passed, translation on, no mouse.
+  // As a BIOS leaves it: self test passed, translation on, the mouse off.
   memory_[0] = kKeyboardIrq | kPassedSelfTest | kAuxiliaryDisabled | kTranslate;
 }
 
@@ -125,8 +127,14 @@ size_t I8042::inject_scancodes(std::span<const uint8_t> codes) {
   return accepted;
 }
 
+void I8042::move_mouse(const MouseMotion& motion) {
+  mouse_.move(motion);
+  fill_output();
+}
+
 uint8_t I8042::read_status() const {
   return static_cast<uint8_t>(kNotInhibited | (output_full_ ? kOutputFull : 0) |
+                              (output_full_ && output_is_mouse_ ? kOutputIsMouse : 0) |
                               ((memory_[0] & kPassedSelfTest) != 0 ? kSystemFlag : 0) |
                               (last_write_was_command_ ? kCommandLast : 0));
 }
@@ -142,8 +150,14 @@ uint8_t I8042::read_data() {
 void I8042::reply(uint8_t value) {
   output_ = value;
   output_full_ = true;
-  output_raises_irq_ = false;
+  output_raises_irq_ = output_is_mouse_ = false;
   update_irq();
+}
+
+void I8042::put_output(uint8_t value, bool is_mouse) {
+  output_ = value;
+  output_full_ = output_raises_irq_ = true;
+  output_is_mouse_ = is_mouse;
 }
 
 uint8_t I8042::translated(uint8_t code) {
@@ -161,8 +175,8 @@ uint8_t I8042::translated(uint8_t code) {
 }
 
 void I8042::fill_output() {
-  if (output_full_ || (memory_[0] & kKeyboardDisabled) != 0) return;
-  while (keyboard_.has_output()) {
+  const bool keyboard = (memory_[0] & kKeyboardDisabled) == 0;
+  while (keyboard && !output_full_ && keyboard_.has_output()) {
     uint8_t code = keyboard_.take_output();
     if ((memory_[0] & kTranslate) != 0) {
       if (code == kBreakPrefix) {
@@ -171,23 +185,24 @@ void I8042::fill_output() {
       }
       code = translated(code);
     }
-    output_ = code;
-    output_full_ = true;
-    output_raises_irq_ = true;
-    break;
+    put_output(code, false);
   }
+  const bool mouse = (memory_[0] & kAuxiliaryDisabled) == 0;
+  if (mouse && !output_full_ && mouse_.has_output()) put_output(mouse_.take_output(), true);
   update_irq();
 }
 
 void I8042::update_irq() {
   const bool full = output_full_ && output_raises_irq_;
-  irq1_.set_level(full && (memory_[0] & kKeyboardIrq) != 0);
+  irq1_.set_level(full && !output_is_mouse_ && (memory_[0] & kKeyboardIrq) != 0);
+  irq12_.set_level(full && output_is_mouse_ && (memory_[0] & kMouseIrq) != 0);
 }
 
 uint8_t I8042::read_output_port() const {
-  // Bit 4 follows the output buffer; 6 and 7 are the keyboard's clock and data, high.
+  // Bits 4 and 5 follow the output buffer; 6 and 7 are the keyboard's clock and data, high.
+  const unsigned full = output_is_mouse_ ? 0x20 : 0x10;
   return static_cast<uint8_t>(0xc0 | kNotReset | (a20_.enabled() ? kA20 : 0) |
-                              (output_full_ ? 0x10 : 0));
+                              (output_full_ ? full : 0));
 }
 
 void I8042::write_output_port(uint8_t value) {
@@ -209,14 +224,14 @@ void I8042::write_data(uint8_t value) {
       write_output_port(value);
       break;
     case 0xd2:  // as if the keyboard had sent it
-      reply(value);
-      output_raises_irq_ = true;
+    case 0xd3:  // as if the mouse had
+      put_output(value, command == 0xd3);
       update_irq();
       break;
-    case 0xd3:  // as if the mouse had sent it: there is none, so the byte is not marked as its own
-      reply(value);
-      break;
-    case 0xd4:  // to the mouse: nobody answers
+    case 0xd4:  // to the mouse; sending a byte enables its clock
+      memory_[0] &= static_cast<uint8_t>(~kAuxiliaryDisabled);
+      mouse_.command(value);
+      fill_output();
       break;
     default:
       // A byte for the keyboard; sending one enables its clock.
@@ -247,8 +262,15 @@ void I8042::write_command(uint8_t command) {
   pending_command_ = 0;
   if (write_ranged_command(command)) return;
   switch (command) {
-    case 0xa9:  // test the mouse port: clock line stuck high, nothing is attached
-      reply(0x02);
+    case 0xa7:
+      memory_[0] |= kAuxiliaryDisabled;
+      break;
+    case 0xa8:
+      memory_[0] &= static_cast<uint8_t>(~kAuxiliaryDisabled);
+      fill_output();
+      break;
+    case 0xa9:  // mouse interface test: no error
+      reply(0x00);
       break;
     case 0xaa:
       // Self test: passed. It leaves the keyboard disabled and translation on.
@@ -284,7 +306,7 @@ void I8042::write_command(uint8_t command) {
       pending_command_ = command;
       break;
     default:
-      break;  // A7 and A8 too: a controller without a second port has no bit to change
+      break;
   }
 }
 

@@ -13,6 +13,7 @@
 #include "devices/a20_gate.h"
 #include "devices/byte_ports.h"
 #include "devices/interrupt_line.h"
+#include "devices/ps2_mouse.h"
 
 namespace ringshift {
 
@@ -36,12 +37,13 @@ class Ps2Keyboard {
 
 class I8042 {
  public:
-  I8042(InterruptLine& irq1, A20Gate& a20, std::function<void()> on_reset);
+  I8042(InterruptLine& irq1, InterruptLine& irq12, A20Gate& a20, std::function<void()> on_reset);
 
   [[nodiscard]] PortDevice& data_port() { return data_port_; }        // 0x60
   [[nodiscard]] PortDevice& command_port() { return command_port_; }  // 0x64
   // Key codes of scan code set 2, as the keyboard sends them. Returns how many were accepted.
   size_t inject_scancodes(std::span<const uint8_t> codes);
+  void move_mouse(const MouseMotion& motion);
   // The guest has read all that the keyboard had to say.
   [[nodiscard]] bool keys_taken() const { return !output_full_ && !keyboard_.has_output(); }
 
@@ -54,6 +56,7 @@ class I8042 {
   void write_output_port(uint8_t value);
   [[nodiscard]] uint8_t read_output_port() const;
   void reply(uint8_t value);
+  void put_output(uint8_t value, bool is_mouse);
   void fill_output();
   [[nodiscard]] uint8_t translated(uint8_t code);
   void update_irq();
@@ -62,14 +65,17 @@ class I8042 {
   }
 
   InterruptLine& irq1_;
+  InterruptLine& irq12_;
   A20Gate& a20_;
   std::function<void()> on_reset_;
   Ps2Keyboard keyboard_;
+  Ps2Mouse mouse_;
   uint8_t memory_[32] = {};      // byte 0 is the command byte
   uint8_t pending_command_ = 0;  // a command that waits for its byte at port 0x60
   uint8_t output_ = 0;
   bool output_full_ = false;
   bool output_raises_irq_ = false;
+  bool output_is_mouse_ = false;
   bool last_write_was_command_ = false;
   bool break_prefix_ = false;  // translation: F0 seen, the next code is a release
   PortWindow data_port_;

@@ -87,8 +87,31 @@ std::optional<KeyStep> wait_step(std::string_view seconds) {
   return step;
 }
 
+// "RIGHT,UP".
+std::optional<KeyStep> move_step(std::string_view counts) {
+  KeyStep step;
+  step.kind = KeyStep::Kind::Mouse;
+  step.is_move = true;
+  const char* const end = counts.data() + counts.size();
+  const auto right = std::from_chars(counts.data(), end, step.motion.right);
+  if (right.ec != std::errc() || right.ptr == end || *right.ptr != ',') return std::nullopt;
+  const auto up = std::from_chars(right.ptr + 1, end, step.motion.up);
+  if (up.ec != std::errc() || up.ptr != end) return std::nullopt;
+  return step;
+}
+
+KeyStep button_step(uint8_t buttons) {
+  KeyStep step;
+  step.kind = KeyStep::Kind::Mouse;
+  step.motion.buttons = buttons;
+  return step;
+}
+
 std::optional<KeyStep> named_step(std::string_view name) {
   constexpr std::string_view kWait = "wait:", kUntil = "until:", kControlPrefix = "ctrl-";
+  constexpr std::string_view kMove = "move:";
+  if (name.substr(0, kMove.size()) == kMove) return move_step(name.substr(kMove.size()));
+  if (name == "press" || name == "release") return button_step(name == "press" ? 1 : 0);
   if (name == "lt") return character_step('<', 0);
   if (name.substr(0, kWait.size()) == kWait) return wait_step(name.substr(kWait.size()));
   if (name.substr(0, kUntil.size()) == kUntil && name.size() > kUntil.size()) {
@@ -175,6 +198,10 @@ void KeyboardScript::go_on() {
     case KeyStep::Kind::Key:
       done = keyboard_.keys_taken();
       if (done) (void)keyboard_.inject_scancodes(step.codes);
+      break;
+    case KeyStep::Kind::Mouse:
+      if (!step.is_move) held_ = step.motion.buttons;
+      keyboard_.move_mouse({.right = step.motion.right, .up = step.motion.up, .buttons = held_});
       break;
     case KeyStep::Kind::Wait:
       pause = step.duration;

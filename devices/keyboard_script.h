@@ -16,16 +16,19 @@
 namespace ringshift {
 
 struct KeyStep {
-  enum class Kind : uint8_t { Key, Wait, Until };
+  enum class Kind : uint8_t { Key, Wait, Until, Mouse };
   Kind kind = Kind::Key;
   std::vector<uint8_t> codes;  // Key: press and release, scan code set 2
   Nanoseconds duration = 0;    // Wait
+  MouseMotion motion;          // Mouse
+  bool is_move = false;        // Mouse: the buttons stay as they are
   std::string text;            // Until: what the screen must show
 };
 
 // False with what cannot be typed in *problem. <enter>, <esc>, <tab>, <backspace>, <space>, <up>,
 // <down>, <left>, <right>, <home>, <end>, <delete>, <f1> to <f12>, <lt>; <ctrl-x> of a letter;
-// <wait:SECONDS>; <until:TEXT>. A newline is <enter>.
+// <wait:SECONDS>; <until:TEXT>; of the mouse <move:RIGHT,UP>, <press>, <release>. A newline is
+// <enter>.
 [[nodiscard]] bool parse_keys(const std::string& text, std::vector<KeyStep>* steps,
                               std::string* problem);
 
@@ -48,6 +51,7 @@ class KeyboardScript {
   std::function<std::string()> screen_;
   std::vector<KeyStep> steps_;
   size_t next_ = 0;
+  uint8_t held_ = 0;  // buttons of the mouse
   ClockTimer timer_;
 };
 

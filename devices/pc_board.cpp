@@ -19,7 +19,7 @@ PcBoard::PcBoard(VirtualClock& clock, PortBus& ports, MemoryBus& memory,
       rtc_(clock, interrupts_.line(8), config.epoch_seconds),
       serial0_(clock, interrupts_.line(4), config.serial0),
       serial1_(clock, interrupts_.line(3), nullptr),
-      keyboard_controller_(interrupts_.line(1), a20_, config.on_reset),
+      keyboard_controller_(interrupts_.line(1), interrupts_.line(12), a20_, config.on_reset),
       port_92_(a20_, config.on_reset),
       debug_ports_(config.debug_console, config.on_debug_exit) {
   rtc_.set_memory_size(config.ram_bytes);

@@ -188,6 +188,10 @@ std::unique_ptr<HostConsole> Machine::make_console() {
     quit_.store(true);  // the vCPU may not exist yet
     attention_.raise();
   };
+  constexpr Nanoseconds kUntilShown = 20'000'000;
+  console.on_held = [this] {
+    if (console_timer_ != nullptr) console_timer_->arm(clock_->now() + kUntilShown);
+  };
   return std::make_unique<HostConsole>(std::move(console));
 }
 
@@ -226,6 +230,8 @@ bool Machine::build_console(std::string* error) {
     case SerialTarget::Console: {
       auto made = make_console();
       console_ = made.get();
+      console_timer_ =
+          std::make_unique<ClockTimer>(*clock_, [this](Nanoseconds) { console_->flush(); });
       serial_ = std::move(made);
       break;
     }
@@ -335,6 +341,7 @@ void Machine::print_state() const {
 Machine::~Machine() {
   // The console gives the terminal back while signals still find us; then nobody may.
   text_display_.reset();
+  console_timer_.reset();
   display_console_.reset();
   keys_.reset();
   pci_.reset();

@@ -162,7 +162,8 @@ class Machine {
   std::unique_ptr<DeprivilegedRunner> deprivileged_;  // Engine::Trap only
   std::unique_ptr<HostClock> clock_;
   std::unique_ptr<SerialBackend> serial_;
-  HostConsole* console_ = nullptr;  // serial_, if it is the console
+  HostConsole* console_ = nullptr;             // serial_, if it is the console
+  std::unique_ptr<ClockTimer> console_timer_;  // shows a line that the guest does not end
   std::unique_ptr<SerialBackend> firmware_log_;
   std::unique_ptr<PcBoard> board_;
   std::unique_ptr<ApicBoard> apic_;  // null: the 8259 pair alone

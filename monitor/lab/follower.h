@@ -157,7 +157,7 @@ class Follower final : private PortDevice,
   std::unique_ptr<FrameStorage> storage_;
   std::unique_ptr<PhysicalMemory> physical_;
   std::unique_ptr<LinearMemory> linear_;
-  ManualClock apic_clock_;      // stands: nobody asks the APIC below for time
+  ManualClock apic_clock_;       // stands: nobody asks the APIC below for time
   LocalApic apic_{apic_clock_};  // answers RDMSR, CPUID only
   std::unique_ptr<CpuContext> cpu_;
   std::unique_ptr<FpuUnit> fpu_;

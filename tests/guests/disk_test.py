@@ -46,7 +46,7 @@ def module_files():
     return {path.stem.replace("-", "_"): path for path in tree.rglob("*.ko")}
 
 
-def load_order(files):
+def load_order(files, drivers=DRIVERS):
     """The drivers and what they depend on, each after its own dependencies."""
     order = []
 
@@ -59,27 +59,29 @@ def load_order(files):
                 visit(other.replace("-", "_"))
         order.append(name)
 
-    for driver in DRIVERS:
+    for driver in drivers:
         visit(driver)
     return order
 
 
-def initrd(stage, drive):
-    """The guests' initial RAM disk and, over it, the drivers and this test's script.
-
-    drive: 0 or 1, of the first channel. The kernel names disks in the order in which their probes,
-    which run beside each other, happen to come through: sda may be either.
-    """
+def initrd_with(stage, drivers, text):
+    """The guests' initial RAM disk and, over it, the drivers and a script to run, which finds their
+    names at @MODULES@."""
     files = module_files()
-    order = load_order(files)
-    script = stage.write("script", SCRIPT.replace("@MODULES@", " ".join(order)).replace(
-        "@DRIVE@", str(drive)).encode())
+    order = load_order(files, drivers)
+    script = stage.write("script", text.replace("@MODULES@", " ".join(order)).encode())
     entries = "dir modules 755\n" + f"file etc/self-test.sh 755 {script}\n" + "".join(
         f"file modules/{name}.ko 644 {files[name]}\n" for name in order)
     added = stage.path / "added.gz"
     subprocess.run([sys.executable, str(HERE.parent / "setup/newc.py"), str(added)],
                    input=entries.encode(), check=True)
     return stage.write("initrd", guest_file("initramfs.cpio.gz").read_bytes() + added.read_bytes())
+
+
+def initrd(stage, drive):
+    """drive: 0 or 1, of the first channel. The kernel names disks in the order in which their probes,
+    which run beside each other, happen to come through: sda may be either."""
+    return initrd_with(stage, DRIVERS, SCRIPT.replace("@DRIVE@", str(drive)))
 
 
 def md5(data):

@@ -89,6 +89,20 @@ class Console : public ::testing::Test {
   std::atomic<int> quits_ = 0;
 };
 
+TEST_F(Console, SaysOnceThatALineIsHeldBack) {
+  int held = 0;
+  HostConsoleConfig with_notice = config();
+  with_notice.on_held = [&] { ++held; };
+  HostConsole console(std::move(with_notice));
+  print(console, "=> ");
+  EXPECT_EQ(held, 1);
+  EXPECT_EQ(read_available(output_.reading), "");
+  console.flush();
+  EXPECT_EQ(read_available(output_.reading), "=> ");
+  print(console, "x");
+  EXPECT_EQ(held, 2);
+}
+
 TEST_F(Console, InputReachesTheInboxAndNotifies) {
   HostConsole console(config());
   type(input_.writing, "hello");

@@ -27,7 +27,8 @@ class Keyboard : public ::testing::Test {
   std::vector<bool> a20_changes_;
   int resets_ = 0;
   A20Gate a20_{[this](bool on) { a20_changes_.push_back(on); }};
-  I8042 controller_{irq1_, a20_, [this] { ++resets_; }};
+  RecordingLine irq12_;
+  I8042 controller_{irq1_, irq12_, a20_, [this] { ++resets_; }};
 };
 
 TEST_F(Keyboard, SelfTestAndInterfaceTestPass) {
@@ -145,16 +146,35 @@ TEST_F(Keyboard, ResetByPulseAndByOutputPort) {
   EXPECT_EQ(resets_, 2);
 }
 
-TEST_F(Keyboard, MousePortLooksAbsent) {
+TEST_F(Keyboard, MousePortAnswersBesideTheKeyboard) {
   command(0xa9);
-  EXPECT_NE(read(), 0x00);
+  EXPECT_EQ(read(), 0x00);
+  command(0x60);
+  data(0x47);  // both interrupts, mouse on
   command(0xd3);
   data(0x5a);
-  EXPECT_EQ(status() & 0x21, 0x01);
+  EXPECT_EQ(status() & 0x21, 0x21);
+  EXPECT_EQ(irq12_.rising_edges, 1);
+  EXPECT_EQ(irq1_.rising_edges, 0);
   EXPECT_EQ(read(), 0x5a);
   command(0xd4);
   data(0xff);
+  EXPECT_EQ(read_all(), (Bytes{0xfa, 0xaa, 0x00}));
+  EXPECT_EQ(irq12_.rising_edges, 4);
+  press({0x1c});
+  EXPECT_EQ(status() & 0x21, 0x01);
+  EXPECT_EQ(irq1_.rising_edges, 1);
+}
+
+TEST_F(Keyboard, MouseIsHeardOnlyWhileItsPortIsOn) {
+  command(0xd4);
+  data(0xf4);
+  EXPECT_EQ(read(), 0xfa);
+  command(0xa7);
+  controller_.move_mouse({.right = 3, .up = -2, .buttons = 1});
   EXPECT_EQ(status() & 0x01, 0x00);
+  command(0xa8);
+  EXPECT_EQ(read_all(), (Bytes{0x29, 0x03, 0xfe}));
 }
 
 TEST_F(Keyboard, DisabledScanningDropsKeysAndEnablingBringsThemBack) {

@@ -31,7 +31,8 @@ class KeyboardScriptTest : public ::testing::Test {
   ManualClock clock_;
   RecordingLine line_;
   A20Gate a20_{{}};
-  I8042 keyboard_{line_, a20_, {}};
+  RecordingLine mouse_line_;
+  I8042 keyboard_{line_, mouse_line_, a20_, {}};
   std::string screen_, problem_;
   std::function<std::string()> look_ = [this] { return screen_; };
 };
@@ -45,6 +46,13 @@ TEST_F(KeyboardScriptTest, LettersShiftAndNamedKeys) {
 TEST_F(KeyboardScriptTest, ControlAndLessThan) {
   KeyboardScript script(clock_, keyboard_, look_, parse("<ctrl-x><lt>"));
   EXPECT_EQ(typed(kSecond), (std::vector<uint8_t>{0x1d, 0x2d, 0xad, 0x9d, 0x2a, 0x33, 0xb3, 0xaa}));
+}
+
+TEST_F(KeyboardScriptTest, MovesTheMouseWithItsButtonHeld) {
+  out8(keyboard_.command_port(), 0, 0xd4);
+  out8(keyboard_.data_port(), 0, 0xf4);
+  KeyboardScript script(clock_, keyboard_, look_, parse("<press><move:3,-2><release>"));
+  EXPECT_EQ(typed(kSecond), (std::vector<uint8_t>{0xfa, 0x09, 0, 0, 0x29, 3, 0xfe, 0x08, 0, 0}));
 }
 
 TEST_F(KeyboardScriptTest, WaitsForTime) {
@@ -68,8 +76,9 @@ TEST_F(KeyboardScriptTest, KeyWaitsUntilTheOneBeforeIsTaken) {
 
 TEST_F(KeyboardScriptTest, WhatCannotBeTypedIsNamed) {
   std::vector<KeyStep> steps;
-  for (const char* text : {"<nokey>", "<", "<enter", "\x01", "<wait:x>", "<wait:>", "<ctrl-?>",
-                           "<until:>", "\xc3\xa4", "<wait:99999999999>"}) {
+  for (const char* text :
+       {"<nokey>", "<", "<enter", "\x01", "<wait:x>", "<wait:>", "<ctrl-?>", "<until:>", "<move:1>",
+        "<move:1,2,3>", "<move:,>", "\xc3\xa4", "<wait:99999999999>"}) {
     EXPECT_FALSE(parse_keys(text, &steps, &problem_)) << text;
     EXPECT_NE(problem_.find("cannot type"), std::string::npos);
   }

@@ -38,7 +38,8 @@ class Display : public ::testing::Test {
   VgaText vga_;
   RecordingLine line_;
   A20Gate a20_{{}};
-  I8042 keyboard_{line_, a20_, {}};
+  RecordingLine mouse_line_;
+  I8042 keyboard_{line_, mouse_line_, a20_, {}};
   std::string page_ = "one\ntwo\n";
   std::vector<std::string> printed_;
   std::vector<uint8_t> keys_;
