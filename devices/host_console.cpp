@@ -161,6 +161,18 @@ void HostConsole::set_prompt_open(bool open) {
   prompt_open_ = open && config_.offers_prompt;
 }
 
+void HostConsole::begin_at_prompt() {
+  const std::lock_guard lock(mutex_);
+  if (!config_.offers_prompt) return;
+  prompt_open_ = true;
+  prompt_inbox_ = std::exchange(inbox_, {});
+}
+
+bool HostConsole::has_prompt_input() {
+  const std::lock_guard lock(mutex_);
+  return !prompt_inbox_.empty();
+}
+
 std::vector<uint8_t> HostConsole::take_prompt_input() {
   const std::lock_guard lock(mutex_);
   std::vector<uint8_t> taken = std::exchange(prompt_inbox_, {});
@@ -213,10 +225,17 @@ void HostConsole::read_input() {
     if (count > 0) {
       take_bytes(std::span(bytes).first(static_cast<size_t>(count)));
     } else if (count == 0 || (errno != EINTR && errno != EAGAIN)) {
-      const std::lock_guard lock(mutex_);
-      ended_ = true;
+      note_end();
     }
   }
+}
+
+void HostConsole::note_end() {
+  {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+  }
+  if (config_.notify) config_.notify();
 }
 
 void HostConsole::take_bytes(std::span<const uint8_t> bytes) {

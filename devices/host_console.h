@@ -25,7 +25,7 @@ struct HostConsoleConfig {
   int input = 0;  // file descriptors, not owned
   int output = 1;
   // Both run on the reader thread and must only take note (set attention).
-  std::function<void()> notify;   // there is input to take
+  std::function<void()> notify;   // there is input to take, or never will be again
   std::function<void()> on_quit;  // Ctrl-A x
   // vCPU thread: output is held back that was not; somebody has to flush() in a while, since the
   // guest may neither end its line nor sleep.
@@ -53,7 +53,10 @@ class HostConsole final : public SerialBackend {
   // notifies); so does the vCPU thread.
   [[nodiscard]] bool prompt_is_open();
   void set_prompt_open(bool open);
+  // The prompt comes before the guest: what has been typed already is for it too.
+  void begin_at_prompt();
   [[nodiscard]] std::vector<uint8_t> take_prompt_input();
+  [[nodiscard]] bool has_prompt_input();
   // What the prompt has not used: for whoever gets the keys now.
   void put_back(std::span<const uint8_t> keys);
   // No more input will come: end of file, or an error on the descriptor.
@@ -63,6 +66,7 @@ class HostConsole final : public SerialBackend {
   void enter_raw_mode();
   void read_input();
   [[nodiscard]] bool wait_for_input(bool listen);
+  void note_end();
   void take_bytes(std::span<const uint8_t> bytes);
   void store(std::vector<uint8_t>* literal);
   void take_escape(uint8_t byte, std::vector<uint8_t>& literal);

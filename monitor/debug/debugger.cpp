@@ -38,7 +38,12 @@ bool Debugger::attach(Machine& machine, std::string* error) {
   if (has_started_) return true;
   has_started_ = true;
   if (request_.starts_paused) control_.pause(StopCause::Asked);
-  if (socket_ == nullptr) return true;
+  if (socket_ == nullptr) {
+    if (request_.starts_paused && machine.console() != nullptr) {
+      machine.console()->begin_at_prompt();
+    }
+    return true;
+  }
   try {
     socket_->start([this] {
       const std::lock_guard lock(mutex_);
@@ -140,8 +145,8 @@ void Debugger::service_prompt() {
   const bool stopped_by_point = control_.is_paused() && !gdb_has_guest() && !prompt_pauses_ &&
                                 control_.last_stop().cause != StopCause::Asked;
   const bool is_open = console->prompt_is_open();
-  if (!was_prompt_open_ && (is_open || stopped_by_point || stands_alone)) return open_prompt();
   if (was_prompt_open_ && !is_open) return close_prompt();
+  if (!was_prompt_open_ && (is_open || stopped_by_point || stands_alone)) open_prompt();
   if (!was_prompt_open_ || !control_.is_paused()) return;  // or a step is on its way
   if (prompt_steps_) {
     prompt_steps_ = false;
@@ -151,7 +156,10 @@ void Debugger::service_prompt() {
   std::span<const uint8_t> left(keys);
   const Prompt::Wish wish = prompt_.take(&left, *target_, !gdb_has_guest());
   prompt_steps_ = wish == Prompt::Wish::Step;
-  if (wish == Prompt::Wish::Leave) close_prompt();
+  // Nobody will answer any more: the end of a script is not to hold the guest for ever.
+  const bool is_deserted =
+      left.empty() && !prompt_steps_ && console->input_ended() && !console->has_prompt_input();
+  if (wish == Prompt::Wish::Leave || is_deserted) close_prompt();
   console->put_back(left);
 }
 

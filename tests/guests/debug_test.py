@@ -13,7 +13,7 @@ import sys
 import time
 
 from harness import (EXIT_POWER_OFF, EXIT_QUIT, HERE, SKIPPED, Failure, Run, Stage, expect,
-                     guests_folder, parser, report, run_cases)
+                     guests_folder, parser, report, run_cases, without_privilege)
 from symbol_file import write_symbol_file
 from terminal_test import CTRL_A, PROMPT, Terminal
 
@@ -343,6 +343,26 @@ def boot_sector(stage):
         expect(guest.run.finish() == EXIT_QUIT, "kill does not end the machine")
 
 
+def prompt_of_a_script(stage):
+    """The console is a pipe: the guest stops, answers, and goes on where the script ends."""
+    work = stage.symbols["work"]
+    process = subprocess.Popen(
+        without_privilege() + [stage.ringshift, *stage.points("-S")], cwd=stage.path,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # The guest never ends by itself: its loop in ring 3 is left to the test.
+    process.stdin.write(f"break {work:x}\rstep\rregisters\r".encode())
+    process.stdin.close()
+    text = b""
+    while text.count(f"breakpoint at {work:08x}".encode()) < 5:
+        data = process.stdout.read1(4096)
+        expect(data, f"ended: {text.decode()}")
+        text += data
+    expect(b"step at" in text and b"idtr" in text, text.decode())
+    expect(process.poll() is None, "has ended")
+    process.terminate()
+    expect(process.wait(TIMEOUT) == EXIT_QUIT, f"exit code {process.returncode}")
+
+
 def reset(stage):
     """A guest that resets goes on under the same debugger, which is told of the end only."""
     stage.assemble("resets")
@@ -429,7 +449,7 @@ def main():
                      for engine in ENGINES if has_gdb]
             cases += [(case.__name__.replace("_", " "), lambda case=case: case(stage))
                       for case in (running_user_code, vanishing, nonsense, over_tcp, prompt,
-                                   watched_large_page, reset, boot_sector)]
+                                   watched_large_page, prompt_of_a_script, reset, boot_sector)]
         failed = run_cases(cases)
     if failed == 0 and not has_gdb:
         print("skipped: no gdb, and with it the sessions of a real one")

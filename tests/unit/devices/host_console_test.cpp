@@ -285,6 +285,27 @@ TEST(HostConsole, KeysAreThePromptsWhileItIsOpen) {
   EXPECT_EQ(take(console), "after");
 }
 
+TEST(HostConsole, ThePromptThatBeginsHasWhatWasTypedBeforeAndTheEndIsTold) {
+  Pipe input, output;
+  std::atomic<int> notices = 0;
+  HostConsoleConfig config;
+  config.input = input.reading;
+  config.output = output.writing;
+  config.offers_prompt = true;
+  config.notify = [&notices] { ++notices; };
+  HostConsole console(std::move(config));
+  type(input.writing, "step\r");
+  ASSERT_TRUE(eventually([&] { return notices == 1; }));
+  console.begin_at_prompt();
+  EXPECT_FALSE(console.has_input());
+  EXPECT_TRUE(console.has_prompt_input());
+  EXPECT_EQ(console.take_prompt_input().size(), 5U);
+  EXPECT_FALSE(console.has_prompt_input());
+  input.close_writer();
+  ASSERT_TRUE(eventually([&] { return console.input_ended(); }));
+  EXPECT_TRUE(eventually([&] { return notices == 2; }));
+}
+
 TEST(HostConsole, WhatThePromptLeavesIsTheGuests) {
   Pipe input, output;
   HostConsoleConfig config;
