@@ -10,7 +10,7 @@ constexpr uint32_t kVersionValue = 0x11 | (IoApic::kInputs - 1) << 16;
 
 // Redirection table entry (82093AA 3.2.4).
 constexpr unsigned kModeShift = 8;
-constexpr uint64_t kModeFixed = 0, kModeLowest = 1;
+constexpr uint64_t kModeFixed = 0, kModeLowest = 1, kModeSmi = 2, kModeNmi = 4, kModeInit = 5;
 constexpr uint64_t kLogical = 1U << 11, kRemoteIrr = 1U << 14;
 constexpr uint64_t kLevel = 1U << 15;
 constexpr uint64_t kWritable = 0xff0000000001afffULL;
@@ -36,11 +36,15 @@ void IoApic::serve(unsigned input) {
   const bool level = (entry & kLevel) != 0;
   if ((entry & kMasked) != 0 || (level && (entry & kRemoteIrr) != 0)) return;
   const uint64_t mode = entry >> kModeShift & 7;
-  // NMI, SMI, INIT and external interrupts come by other ways, or not at all, on this board.
-  if (mode != kModeFixed && mode != kModeLowest) return;
   const auto destination = static_cast<uint8_t>(entry >> 56);
   const auto how = (entry & kLogical) != 0 ? DestinationMode::Logical : DestinationMode::Physical;
   if (!local_.is_addressed(destination, how)) return;
+  if (mode == kModeNmi || mode == kModeSmi || mode == kModeInit) {
+    // Edges whatever the trigger bit says (82093AA 3.2.4).
+    return local_.deliver_special(static_cast<SpecialMessage>(mode));
+  }
+  // External interrupts come from the 8259 pair by way of the local APIC only.
+  if (mode != kModeFixed && mode != kModeLowest) return;
   const bool heard =
       local_.deliver(static_cast<uint8_t>(entry), level ? TriggerMode::Level : TriggerMode::Edge);
   if (level && heard) entry |= kRemoteIrr;

@@ -67,6 +67,7 @@ LocalApic::LocalApic(VirtualClock& clock)
 // knows no APIC, hears the 8259 pair (SDM 3A 10.4.7.1, MP Specification 1.4 3.6.2.2).
 void LocalApic::reset() {
   timer_.cancel();
+  nmi_pending_ = false;
   task_priority_ = logical_destination_ = 0;
   destination_format_ = ~0U;
   spurious_ = 0xff;
@@ -156,19 +157,48 @@ void LocalApic::raise_local(Lvt entry) {
   deliver(static_cast<uint8_t>(lvt_[entry]), TriggerMode::Edge);
 }
 
-// There is nobody but us to send to. What is not an ordinary interrupt (INIT, start-up, NMI, SMI)
-// is for other processors in the guests we know of: LIMIT(L7).
+void LocalApic::deliver_special(SpecialMessage message) {
+  if (!enabled_) return;
+  if (message == SpecialMessage::Nmi) {
+    counters().apic_messages++;
+    nmi_pending_ = true;
+    if (on_output_) on_output_();
+  } else if (on_refusal_) {
+    on_refusal_(message == SpecialMessage::Init ? "INIT" : "SMI");
+  }
+}
+
+// The shorthands that include the sender are for interrupts with vectors only, the others do not
+// mean us (SDM 3A table 10-4). Taking INIT back is for processors older than this one, and start-up
+// for one that waits for it: neither does anything here (SDM 3A 10.6.1).
+void LocalApic::send_special() {
+  constexpr uint32_t kTakenBack = 1U << 15, kAssert = 1U << 14;  // level-triggered, not asserted
+  const auto message = static_cast<SpecialMessage>((command_low_ & kModeBits) >> 8);
+  if (message != SpecialMessage::Nmi && message != SpecialMessage::Smi &&
+      message != SpecialMessage::Init) {
+    return;
+  }
+  if (message == SpecialMessage::Init && (command_low_ & (kTakenBack | kAssert)) == kTakenBack) {
+    return;
+  }
+  if ((command_low_ & kShorthand) == 0 && sends_to_us()) deliver_special(message);
+}
+
+bool LocalApic::sends_to_us() const {
+  const bool logical = (command_low_ & kDestinationLogical) != 0;
+  return is_addressed(static_cast<uint8_t>(command_high_ >> 24),
+                      logical ? DestinationMode::Logical : DestinationMode::Physical);
+}
+
+// There is nobody but us to send to; messages for others are accepted, and nobody takes them.
 void LocalApic::send_message() {
   const uint32_t mode = command_low_ & kModeBits;
-  if (mode != kModeFixed && mode != kModeLowest) return;
+  if (mode != kModeFixed && mode != kModeLowest) return send_special();
   const auto vector = static_cast<uint8_t>(command_low_);
   if (vector < kFirstVector) return note_error(kSentIllegal);
   const uint32_t shorthand = command_low_ & kShorthand;
-  const bool logical = (command_low_ & kDestinationLogical) != 0;
-  const bool ours = shorthand == kToSelf || shorthand == kToAll ||
-                    (shorthand == 0 &&
-                     is_addressed(static_cast<uint8_t>(command_high_ >> 24),
-                                  logical ? DestinationMode::Logical : DestinationMode::Physical));
+  const bool ours =
+      shorthand == kToSelf || shorthand == kToAll || (shorthand == 0 && sends_to_us());
   if (ours) deliver(vector, TriggerMode::Edge);
 }
 

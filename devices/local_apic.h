@@ -19,6 +19,7 @@ inline constexpr uint64_t kLocalApicBytes = 0x1000;
 inline constexpr uint32_t kLocalApicHertz = 25'000'000;  // of the timer, before it is divided
 
 enum class TriggerMode : uint8_t { Edge, Level };
+enum class SpecialMessage : uint8_t { Smi = 2, Nmi = 4, Init = 5 };  // as a delivery mode
 enum class DestinationMode : uint8_t { Physical, Logical };
 
 class LocalApic final : public MemoryDevice {
@@ -40,6 +41,11 @@ class LocalApic final : public MemoryDevice {
   [[nodiscard]] bool is_addressed(uint8_t destination, DestinationMode mode) const;
   // False: it is not heard, because the APIC is disabled.
   bool deliver(uint8_t vector, TriggerMode mode);
+  // Messages for us that are no interrupts with a vector: heard while software has it disabled too.
+  void deliver_special(SpecialMessage message);
+  // An NMI waits; any more meanwhile are the same one.
+  [[nodiscard]] bool nmi_pending() const { return nmi_pending_; }
+  void take_nmi() { nmi_pending_ = false; }
 
   // Bit 11 of IA32_APIC_BASE: without it the processor has no local APIC. Coming back is a reset.
   void set_enabled(bool enabled);
@@ -47,6 +53,8 @@ class LocalApic final : public MemoryDevice {
 
   // Called when an interrupt becomes deliverable that was not.
   void set_on_output(std::function<void()> on_output) { on_output_ = std::move(on_output); }
+  // Told of a message that nothing here can obey: its name.
+  void set_on_refusal(std::function<void(const char*)> tell) { on_refusal_ = std::move(tell); }
   // Told of each end of a level-triggered interrupt, for the I/O APIC.
   void set_on_end(std::function<void(uint8_t)> on_end) { on_end_ = std::move(on_end); }
 
@@ -61,6 +69,8 @@ class LocalApic final : public MemoryDevice {
   void write_lvt(Lvt entry, uint32_t value);
   void write_spurious(uint32_t value);
   void send_message();
+  void send_special();
+  [[nodiscard]] bool sends_to_us() const;
   void end_of_interrupt();
   void note_error(uint32_t bits);
   void raise_local(Lvt entry);
@@ -76,8 +86,10 @@ class LocalApic final : public MemoryDevice {
   VirtualClock& clock_;
   std::function<void()> on_output_;
   std::function<void(uint8_t)> on_end_;
+  std::function<void(const char*)> on_refusal_;
   bool enabled_ = true;
   bool pending_ = false;
+  bool nmi_pending_ = false;
   bool passes_external_ = true;
   uint32_t id_ = 0;
   uint32_t task_priority_ = 0;

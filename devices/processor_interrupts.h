@@ -21,6 +21,9 @@ class ProcessorInterrupts {
   [[nodiscard]] bool pending() const {
     return external() || (apic_ != nullptr && apic_->pending());
   }
+  // Not masked by IF, and before any other.
+  [[nodiscard]] bool nmi_pending() const { return apic_ != nullptr && apic_->nmi_pending(); }
+  void take_nmi() { apic_->take_nmi(); }
   // Pre: pending(). The vector, now in service.
   uint8_t acknowledge() { return external() ? pair_.acknowledge() : apic_->acknowledge(); }
 

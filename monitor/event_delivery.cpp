@@ -295,6 +295,7 @@ Event Event::from_fault(const GuestFault& fault, uint32_t eip) {
 DeliveryResult deliver(CpuContext& cpu, const Event& event, uint32_t instruction_eip) {
   GuestState& state = cpu.state;
   Event current = event;
+  if (event.kind == EventKind::Nmi) state.nmi_blocked = 1;
   for (;;) {
     record_event(state, current);
     bool task_switched = false;

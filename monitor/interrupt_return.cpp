@@ -149,6 +149,7 @@ MaybeFault check_fast_call(const CpuContext& cpu) {
 
 MaybeFault interrupt_return(CpuContext& cpu, OperandSize size, uint32_t return_eip) {
   GuestState& state = cpu.state;
+  state.nmi_blocked = 0;  // even if it faults (SDM 3A 6.7.1)
   if (!state.protected_mode()) {
     return return_real(cpu, size, kFlagVm | kFlagVif | kFlagVip);
   }

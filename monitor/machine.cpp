@@ -292,6 +292,11 @@ bool Machine::build_board(std::string* error) {
   if (config_.apic) {
     apic_ = std::make_unique<ApicBoard>(*clock_, memory_bus_, board_->interrupts(), config_.hpet);
     apic_->local().set_on_output([this] { attention_.raise(); });
+    apic_->local().set_on_refusal([this](const char* message) {
+      refused_ =
+          std::string("the guest sends its processor ") + message + ", which is not implemented";
+      vcpu_->request_stop(StopReason::Unimplemented);
+    });
     cpu_->apic = &apic_->local();
   }
   board_->serial(0).set_on_room([this] { attention_.raise(); });
@@ -320,7 +325,7 @@ MachineOutcome Machine::run() {
   set_check_hook(nullptr);
   g_running = nullptr;
   outcome.debug_exit_value = debug_exit_value_;
-  outcome.message = vcpu_->message();
+  outcome.message = refused_.empty() ? vcpu_->message() : refused_;
   if (console_ != nullptr) console_->flush();
   return outcome;
 }

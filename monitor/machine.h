@@ -166,6 +166,7 @@ class Machine {
   std::unique_ptr<ClockTimer> console_timer_;  // shows a line that the guest does not end
   std::unique_ptr<SerialBackend> firmware_log_;
   std::unique_ptr<PcBoard> board_;
+  std::string refused_;              // what a device was asked for that is not implemented
   std::unique_ptr<ApicBoard> apic_;  // null: the 8259 pair alone
   std::unique_ptr<PciBoard> pci_;    // null: no PCI bus
   std::unique_ptr<KeyboardScript> keys_;

@@ -173,7 +173,8 @@ bool QuickTransfers::return_from_interrupt() {
   const uint32_t esp = state.reg(Gpr::Esp);
   std::array<uint32_t, 3> frame{};  // EIP, CS, EFLAGS
   if (!is_plain_mode(state) || state.cpl != 0 || (state.eflags & kFlagNt) != 0 ||
-      !is_flat_stack(state.seg(SegmentRegister::Ss)) || !in_one_page(esp, sizeof(frame)) ||
+      state.nmi_blocked != 0 || !is_flat_stack(state.seg(SegmentRegister::Ss)) ||
+      !in_one_page(esp, sizeof(frame)) ||
       cpu_.memory.read(GuestVirtual(esp), frame.data(), sizeof(frame), Privilege::Supervisor)) {
     return false;
   }

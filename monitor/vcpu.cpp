@@ -79,11 +79,30 @@ void Vcpu::service_attention() {
 // True if the guest's state has changed (an interrupt has been delivered).
 bool Vcpu::deliver_interrupt() {
   GuestState& state = parts_.cpu.state;
+  if (parts_.interrupts.nmi_pending() && state.nmi_blocked == 0) return deliver_nmi();
   if (!parts_.interrupts.pending()) return false;
   if ((state.eflags & kFlagIf) == 0 || state.interrupt_shadow != 0) return false;
   Event event;
   event.kind = EventKind::HardwareInterrupt;
   event.vector = parts_.interrupts.acknowledge();
+  event.return_eip = state.eip;
+  counters().events_interrupts++;
+  if (config_.observer != nullptr) config_.observer->before_interrupt(event, state);
+  deliver_event(event, state.eip);
+  return true;
+}
+
+// Not in the shadow of MOV SS: the instruction in it goes first (SDM 3A 6.8.3).
+bool Vcpu::deliver_nmi() {
+  GuestState& state = parts_.cpu.state;
+  if (state.interrupt_shadow != 0) {
+    interpret_one();
+    return true;
+  }
+  parts_.interrupts.take_nmi();
+  Event event;
+  event.kind = EventKind::Nmi;
+  event.vector = static_cast<uint8_t>(Vector::Nmi);
   event.return_eip = state.eip;
   counters().events_interrupts++;
   if (config_.observer != nullptr) config_.observer->before_interrupt(event, state);

@@ -88,6 +88,7 @@ class Vcpu {
   void forget_continuation();
   void service_attention();
   bool deliver_interrupt();
+  [[nodiscard]] bool deliver_nmi();
   void wait_halted();
   void interpret_one();
   void finish_interpreted(const StepResult& step, uint32_t eip);

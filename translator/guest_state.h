@@ -96,7 +96,7 @@ struct GuestState {
   // 3A 6.8.3).
   uint8_t interrupt_shadow = 0;
   ActivityState activity = ActivityState::Running;
-  uint8_t reserved0 = 0;
+  uint8_t nmi_blocked = 0;  // from the delivery of an NMI to the next IRET (SDM 3A 6.7.1)
   std::array<SegmentCache, kSegmentCount> segment{};
   SegmentCache ldtr;
   SegmentCache tr;

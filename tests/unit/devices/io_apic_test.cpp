@@ -103,9 +103,13 @@ TEST_F(IoApicTest, OtherDestinationsAndOtherModesAreNotForUs) {
   route(4, 0x34);
   write(0x11 + 8, 0x05000000);
   pair_.line(4).set_level(true);
-  route(5, 0x35 | 4U << 8);  // NMI
+  route(5, 0x35 | 7U << 8);  // external
   pair_.line(5).set_level(true);
   EXPECT_FALSE(interrupts_.pending());
+  route(6, 0x36 | 4U << 8);
+  pair_.line(6).set_level(true);
+  EXPECT_FALSE(interrupts_.pending());
+  EXPECT_TRUE(interrupts_.nmi_pending());
 }
 
 TEST_F(IoApicTest, ThePairIsHeardBesideItUntilItsWireIsMasked) {

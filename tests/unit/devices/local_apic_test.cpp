@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <vector>
 
 namespace ringshift {
@@ -186,6 +187,36 @@ TEST_F(LocalApicTest, SendsToItselfByShorthandAndByName) {
   write(kCommand, 0x63);
   write(kCommand, 0xc0000 | 0x64);  // all but itself
   EXPECT_FALSE(apic_.pending());
+}
+
+TEST_F(LocalApicTest, AnNmiToItselfWaitsUntilItIsTaken) {
+  write(kCommand, 0x400);  // by name; not enabled by software either
+  EXPECT_TRUE(apic_.nmi_pending());
+  EXPECT_FALSE(apic_.pending());
+  EXPECT_EQ(outputs_, 1);
+  apic_.take_nmi();
+  EXPECT_FALSE(apic_.nmi_pending());
+  for (const uint32_t shorthand : {0x40000U, 0x80000U, 0xc0000U})
+    write(kCommand, shorthand | 0x400);
+  write(kCommandHigh, 0x01000000);
+  write(kCommand, 0x400);  // to a processor that is not there
+  EXPECT_FALSE(apic_.nmi_pending());
+}
+
+TEST_F(LocalApicTest, WhatItCannotObeyIsNamedAndWhatOthersGetIsAccepted) {
+  std::vector<std::string> refused;
+  apic_.set_on_refusal([&](const char* message) { refused.emplace_back(message); });
+  write(kCommandHigh, 0x01000000);
+  for (const uint32_t message : {0xc500U, 0x8500U, 0x60aU, 0x200U}) write(kCommand, message);
+  EXPECT_EQ(read(kCommand) & 0x1000, 0U);  // sent
+  write(kCommandHigh, 0);
+  write(kCommand, 0x8500);   // INIT taken back
+  write(kCommand, 0x060a);   // start-up, to one that runs
+  write(kCommand, 0xc4500);  // INIT to the others
+  EXPECT_TRUE(refused.empty());
+  write(kCommand, 0xc500);
+  write(kCommand, 0x0200);
+  EXPECT_EQ(refused, (std::vector<std::string>{"INIT", "SMI"}));
 }
 
 TEST_F(LocalApicTest, LogicalDestinationsFollowTheModel) {

@@ -1,5 +1,6 @@
 #include "monitor/event_delivery.h"
 
+#include "monitor/segmentation.h"
 #include "tests/support/cpu_fixture.h"
 
 namespace ringshift {
@@ -43,6 +44,17 @@ TEST_F(EventDelivery, InterruptAtTheSameRingPushesThreeWordsAndClearsIf) {
   EXPECT_EQ(state.eflags, kFlagReservedOne | kFlagDf);
   EXPECT_EQ(state.activity, ActivityState::Running);
   EXPECT_EQ(state.interrupt_shadow, 0);
+}
+
+TEST_F(EventDelivery, AnNmiBlocksNmisUntilAnInterruptReturns) {
+  Event nmi = interrupt(2, 0x30001);
+  ASSERT_EQ(deliver(cpu(), nmi, 0x30001), DeliveryResult::Delivered);
+  EXPECT_EQ(state.nmi_blocked, 0);  // vector 2 alone is no NMI
+  nmi.kind = EventKind::Nmi;
+  ASSERT_EQ(deliver(cpu(), nmi, 0x30001), DeliveryResult::Delivered);
+  EXPECT_EQ(state.nmi_blocked, 1);
+  ASSERT_FALSE(interrupt_return(cpu(), OperandSize::Bits32, 0));
+  EXPECT_EQ(state.nmi_blocked, 0);
 }
 
 TEST_F(EventDelivery, TrapGateKeepsIf) {
