@@ -45,6 +45,7 @@ class JumpTable {
 
 struct CodePage {
   GuestPhysicalPage physical;
+  bool is_global = false;  // its translation, when it was last looked at
 };
 
 inline constexpr uint32_t kRegions = 1024;  // of 4 MiB: what one directory entry covers (PAE: two)
@@ -53,7 +54,9 @@ struct CodeView {
   std::unordered_map<GuestVirtualPage, CodePage> pages;
   // The 4 MiB regions with pages cut out of a large one: INVLPG of any address in it drops them
   // all.
-  std::bitset<1024> large_regions;
+  std::bitset<kRegions> large_regions;
+  // Those with pages that are not global; also some that had.
+  std::bitset<kRegions> local_regions;
   std::unique_ptr<JumpTable> jumps;
   // Hash of the guest tables behind a region when all we hold of it was last found true; 0: not
   // known, or something was added since. An equal hash saves walking for every page

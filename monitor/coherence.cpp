@@ -1,7 +1,7 @@
 #include "monitor/coherence.h"
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
@@ -61,6 +61,7 @@ void Coherence::attach(Gate* gate, TranslationCache* cache, CodeArena* arena) {
   cache_ = cache;
   arena_ = arena;
   mode_ = linear_.paging_mode();
+  soft_tlbs_.attach(&gate->frame());
 }
 
 // ---- notifications: take note, flush what holds no code ----
@@ -95,24 +96,21 @@ void Coherence::merge_pending_writes() {
   most_pending_writes_ = std::max(kMostPendingWrites, 2 * pending_writes_.size());
 }
 
-void Coherence::flush_soft_tlbs() {
-  gate_->frame().supervisor_tlb.fill(SoftTlbEntry{});
-  gate_->frame().user_tlb.fill(SoftTlbEntry{});
-}
-
 // What every flush of the guest's TLB begins with, whatever else it takes with it.
-void Coherence::begin_flush() {
+void Coherence::begin_flush(Flush flush) {
   ++flush_epoch_;
   current_user_ = nullptr;
   user_returns_stale_ = true;
-  flush_soft_tlbs();
+  if (flush == Flush::Local) return soft_tlbs_.flush_all_but_global();
+  soft_tlbs_.flush();
 }
 
 void Coherence::on_cr3_loaded() {
   counters().cr3_loads++;
   mode_ = linear_.paging_mode();
-  begin_flush();
-  supervisor_flushed();
+  const Flush flush = mode_.global ? Flush::Local : Flush::All;
+  begin_flush(flush);
+  supervisor_flushed(flush);
 }
 
 namespace {
@@ -143,7 +141,7 @@ void Coherence::on_page_invalidated(GuestVirtual address) {
   if (current_user_ != nullptr && current_user_->direct != nullptr) {
     drop_from_window(current_user_->direct->shadow(), page, is_cut_up);
   }
-  flush_soft_tlbs();
+  soft_tlbs_.flush_page(page);
   recheck_code_after_invlpg(supervisor_, page, Privilege::Supervisor);
   if (current_user_ != nullptr) recheck_code_after_invlpg(*current_user_, page, Privilege::User);
 }
@@ -151,19 +149,19 @@ void Coherence::on_page_invalidated(GuestVirtual address) {
 void Coherence::on_paging_mode_changed() {
   const PagingMode old = mode_;
   mode_ = linear_.paging_mode();
-  begin_flush();
+  begin_flush(Flush::All);
   // Toggling CR4.PGE is how kernels flush global translations: most of what we hold is still true.
   PagingMode same_but_global = old;
   same_but_global.global = mode_.global;
   if (mode_.paging && same_but_global == mode_) {
-    supervisor_flushed();
+    supervisor_flushed(Flush::All);
     return;
   }
   forget_all_mappings();
 }
 
 void Coherence::on_a20_changed() {
-  begin_flush();
+  begin_flush(Flush::All);
   forget_all_mappings();
 }
 
@@ -172,6 +170,7 @@ void Coherence::forget_all_mappings() {
   current_user_ = nullptr;
   users_.clear();
   supervisor_.pages.clear();
+  supervisor_.local_regions.reset();
   supervisor_.jumps->clear();
   pending_unlink_ = true;  // links were made for the old mapping of linear to physical pages
   has_pending_work_ = true;
@@ -199,24 +198,40 @@ bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege)
 }
 
 // What we hold is compared with the tables and kept where these still say the same: a flush does
-// not lose what is still true. Global translations need not be looked at after a CR3 load (SDM 3A
-// 4.10.2.4), but may: a translation can be dropped at any time.
-void Coherence::supervisor_flushed() {
+// not lose what is still true.
+void Coherence::supervisor_flushed(Flush flush) {
+  const bool holds_local = window_->local_pages() != 0 || supervisor_.local_regions.any();
+  if (flush == Flush::Local && !holds_local) return;
+  unverified_flush_ = std::max(unverified_flush_, flush);
   if (deferrals_left_ == 0) return verify_supervisor();
   --deferrals_left_;
   supervisor_unverified_ = true;
 }
 
+// Where the supervisor may hold something that has been flushed.
+std::bitset<kRegions> Coherence::flushed_regions(Flush flush) const {
+  std::bitset<kRegions> regions = supervisor_.local_regions;
+  if (flush == Flush::All) return regions.set();
+  for (uint32_t region = 0; region < kRegions; ++region) {
+    if (window_->has_local(region)) regions.set(region);
+  }
+  return regions;
+}
+
 void Coherence::verify_supervisor() {
+  const Flush flush = std::exchange(unverified_flush_, Flush::Local);
   supervisor_unverified_ = false;
-  ++verification_pass_;
+  begin_verification();
+  const std::bitset<kRegions> regions = flushed_regions(flush);
   const size_t held = window_->mapped_pages() + supervisor_.pages.size();
   window_->retain(
       [this](const ShadowMapping& mapping) {
         return still_shadows(mapping, Privilege::Supervisor);
       },
-      [this](uint32_t region) { return tables_unchanged(supervisor_, region); });
-  verify_supervisor_code();
+      [this, &regions](uint32_t region) {
+        return !regions[region] || tables_unchanged(supervisor_, region);
+      });
+  verify_supervisor_code(regions);
   note_verified(supervisor_);
   // So much lost at once means other tables altogether, which will be changed back soon.
   const size_t lost = held - window_->mapped_pages() - supervisor_.pages.size();
@@ -249,25 +264,30 @@ uint64_t Coherence::hash_tables(uint32_t region) {
   return low == 0 || high == 0 ? 0 : (low * 31) ^ high;
 }
 
+void Coherence::begin_verification() {
+  ++verification_pass_;
+  hashed_regions_.clear();
+}
+
 // Within one verification pass the guest does not run, so a hash is computed once.
 bool Coherence::tables_unchanged(const CodeView& view, uint32_t region) {
   if (table_hash_pass_[region] != verification_pass_) {
     table_hash_pass_[region] = verification_pass_;
     table_hash_[region] = hash_tables(region);
+    hashed_regions_.push_back(region);
   }
   return table_hash_[region] != 0 && view.verified_tables[region] == table_hash_[region];
 }
 
-// All that is left in the view has just been found true, against tables with these hashes.
+// All that is left in these regions of the view has just been found true, against tables with these
+// hashes. Of the others nothing is new: what is held there was true of tables with the old hash.
 void Coherence::note_verified(CodeView& view) {
-  for (uint32_t region = 0; region < kRegions; ++region) {
-    view.verified_tables[region] =
-        table_hash_pass_[region] == verification_pass_ ? table_hash_[region] : 0;
-  }
+  for (const uint32_t region : hashed_regions_) view.verified_tables[region] = table_hash_[region];
 }
 
-bool Coherence::still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege) {
+bool Coherence::still_maps(GuestVirtualPage page, CodePage& code, Privilege privilege) {
   const WalkResult result = probe(mode_, physical_, page.address(), AccessKind::Fetch, privilege);
+  code.is_global = result.translation.global;
   return !result.fault && entry_is_accessed(result.translation) &&
          GuestPhysicalPage::of(physical_.masked(result.translation.physical)) == code.physical;
 }
@@ -303,19 +323,24 @@ void Coherence::recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page,
   }
 }
 
-void Coherence::verify_supervisor_code() {
+void Coherence::verify_supervisor_code(const std::bitset<kRegions>& regions) {
   std::vector<GuestVirtualPage> suspects;
   for (const auto& [page, code] : supervisor_.pages) {
-    if (!tables_unchanged(supervisor_, page.number() >> 10)) suspects.push_back(page);
+    const uint32_t region = page.number() >> 10;
+    if (regions[region] && !tables_unchanged(supervisor_, region)) suspects.push_back(page);
   }
   for (GuestVirtualPage page : suspects) {
     recheck_code_page(supervisor_, page, Privilege::Supervisor);
+  }
+  supervisor_.local_regions.reset();
+  for (const auto& [page, code] : supervisor_.pages) {
+    if (!code.is_global) supervisor_.local_regions.set(page.number() >> 10);
   }
 }
 
 void Coherence::verify_user_view(CodeView& view) {
   view.verified_in = flush_epoch_;
-  ++verification_pass_;
+  begin_verification();
   const size_t held = view.pages.size();
   for (auto it = view.pages.begin(); it != view.pages.end();) {
     if (tables_unchanged(view, it->first.number() >> 10) ||
@@ -479,8 +504,9 @@ std::span<const uint8_t> Coherence::code_at(GuestVirtual address, Privilege priv
     if (!physical_.is_ram(at)) return {};
     if (view.pages.size() >= kCodePagesInView) forget_all_mappings();
     CodeView& holder = view_of(privilege);  // forgetting may have replaced it
-    it = holder.pages.emplace(page, CodePage{at}).first;
+    it = holder.pages.emplace(page, CodePage{at, result.translation.global}).first;
     const uint32_t region = address.value() >> 22;
+    if (!result.translation.global) holder.local_regions.set(region);
     holder.verified_tables[region] = 0;
     if (result.translation.page_bytes >= kSmallestLargePage) holder.large_regions.set(region);
   }
@@ -517,7 +543,7 @@ void Coherence::trace_page(GuestPhysicalPage page, TraceReason reason) {
   counters().traces_code++;
   for (ShadowMapping& mapping : reverse_.of(page)) mapping.space->protect(mapping);
   linear_.flush_physical_page(page);
-  flush_soft_tlbs();
+  soft_tlbs_.flush();
 }
 
 void Coherence::on_fragment_dropped(const Fragment& fragment) {
@@ -564,13 +590,9 @@ void Coherence::apply(const SafePoint& safe) {
 // ---- data ----
 
 Coherence::Miss Coherence::fill_soft(GuestVirtual address, bool is_write, Privilege privilege) {
-  const uint32_t page_number = address.value() >> 12;
-  SoftTlb& tlb =
-      privilege == Privilege::User ? gate_->frame().user_tlb : gate_->frame().supervisor_tlb;
-  SoftTlbEntry& entry = tlb[page_number % kSoftTlbEntries];
+  const GuestVirtualPage linear = GuestVirtualPage::of(address);
   // The entry is there and yet it missed: the access crosses into the next page.
-  const uint32_t held = is_write ? entry.negated_write_page : entry.negated_read_page;
-  if (held + page_number == 0 || is_watched(GuestVirtualPage::of(address))) return Miss::Interpret;
+  if (soft_tlbs_.holds(linear, is_write, privilege) || is_watched(linear)) return Miss::Interpret;
   const WalkResult result =
       walk(mode_, physical_, address, is_write ? AccessKind::Write : AccessKind::Read, privilege);
   if (result.fault) return Miss::Interpret;
@@ -579,10 +601,12 @@ Coherence::Miss Coherence::fill_soft(GuestVirtual address, bool is_write, Privil
   if (!physical_.is_ram(page)) return Miss::Interpret;
   const bool may_write = found.writable && found.dirty && !traces_.is_traced(page);
   if (is_write && !may_write) return Miss::Interpret;
-  entry.negated_read_page = 0U - page_number;
-  entry.negated_write_page = may_write ? 0U - page_number : SoftTlbEntry{}.negated_write_page;
-  entry.addend =
-      reinterpret_cast<uint64_t>(physical_.ram().at(page.address())) - address.page_base().value();
+  soft_tlbs_.fill({.page = linear,
+                   .host_page = reinterpret_cast<uint64_t>(physical_.ram().at(page.address())),
+                   .may_write = may_write,
+                   .is_global = found.global,
+                   .is_large = found.levels == 0 || found.page_bytes != kPageSize},
+                  privilege);
   counters().tlb_fills++;
   return Miss::Filled;
 }

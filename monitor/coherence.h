@@ -18,6 +18,7 @@
 #include "monitor/cpu_context.h"
 #include "monitor/linear_memory.h"
 #include "monitor/physical_memory.h"
+#include "monitor/soft_tlbs.h"
 #include "shadowmmu/reverse_map.h"
 #include "shadowmmu/shadow_space.h"
 #include "shadowmmu/trace.h"
@@ -141,20 +142,22 @@ class Coherence final : public WriteObserver,
   void verify_invariants() const;
 
  private:
+  // What the guest's flush has flushed: a CR3 load spares global translations (SDM 3A 4.10.4.1).
+  enum class Flush : uint8_t { Local, All };
   Coherence(PhysicalMemory& physical, LinearMemory& linear, const GuestState& state);
   [[nodiscard]] CodeView& view_of(Privilege privilege);
   [[nodiscard]] CodeView& current_user_view();
   void evict_user_view();
   void verify_user_view(CodeView& view);
-  void supervisor_flushed();
-  void verify_supervisor_code();
-  [[nodiscard]] bool still_maps(GuestVirtualPage page, const CodePage& code, Privilege privilege);
+  void supervisor_flushed(Flush flush);
+  [[nodiscard]] std::bitset<kRegions> flushed_regions(Flush flush) const;
+  void verify_supervisor_code(const std::bitset<kRegions>& regions);
+  [[nodiscard]] bool still_maps(GuestVirtualPage page, CodePage& code, Privilege privilege);
   void forget_code_page(CodeView& view, GuestVirtualPage page, GuestPhysicalPage was);
   void recheck_code_page(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void merge_pending_writes();
-  void flush_soft_tlbs();
-  void begin_flush();
+  void begin_flush(Flush flush);
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
   [[nodiscard]] CodeView* least_recent_if_full(size_t most, bool (*holds)(const CodeView&));
@@ -164,6 +167,7 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] uint64_t hash_tables(uint32_t region);
   [[nodiscard]] uint64_t hash_directory_entry(uint64_t entry);
   [[nodiscard]] bool tables_unchanged(const CodeView& view, uint32_t region);
+  void begin_verification();
   void note_verified(CodeView& view);
   [[nodiscard]] bool still_shadows(const ShadowMapping& mapping, Privilege privilege);
   [[nodiscard]] ShadowRun run_for(GuestVirtual address, const Translation& translation) const;
@@ -207,6 +211,7 @@ class Coherence final : public WriteObserver,
   const KeptOut* kept_out_ = nullptr;
   const LinearPages* watched_ = nullptr;
 
+  SoftTlbs soft_tlbs_;
   TraceTable traces_;
   ReverseMap reverse_;
   std::unique_ptr<ShadowSpace> window_;
@@ -229,6 +234,7 @@ class Coherence final : public WriteObserver,
   bool user_returns_stale_ = false;
   bool has_cut_up_ = false;  // large pages, for the sake of watched ones
   bool supervisor_unverified_ = false;
+  Flush unverified_flush_ = Flush::Local;  // the widest since the supervisor was last verified
   uint32_t deferrals_left_ = 0;
   DirectHost* direct_host_ = nullptr;
   CodePageVerdicts code_verdicts_{TranslatorFeatures{}};
@@ -236,6 +242,7 @@ class Coherence final : public WriteObserver,
   uint64_t verification_pass_ = 0;
   std::array<uint64_t, kRegions> table_hash_{};
   std::array<uint64_t, kRegions> table_hash_pass_{};
+  std::vector<uint32_t> hashed_regions_;  // in this pass
 };
 
 }  // namespace ringshift

@@ -12,7 +12,7 @@ void Coherence::drop_watched() {
       if (view.window != nullptr) view.window->drop_region(page);
     }
   }
-  flush_soft_tlbs();
+  soft_tlbs_.flush();
 }
 
 // Of a large page around a watched one only the page asked for is mapped, one by one.

@@ -117,7 +117,11 @@ MaybeFault write_cr3(CpuContext& cpu, uint32_t value) {
     RETURN_IF_FAULT(load_pdptes(cpu, value));
   }
   state.cr3 = value;
-  cpu.memory.flush();
+  if ((state.cr4 & kCr4Pge) != 0) {
+    cpu.memory.flush_all_but_global();
+  } else {
+    cpu.memory.flush();
+  }
   cpu.coherence.on_cr3_loaded();
   return kNoFault;
 }

@@ -111,6 +111,7 @@ MaybeFault LinearMemory::fill(GuestVirtual address, AccessKind access, Privilege
   entry.host = host_page(page, access);
   entry.tag = tag_of(address) | (entry.host != nullptr ? 0 : kTagNoHost);
   entry.physical = base;
+  if (!result.translation.global && local_.size() <= kMostLocal) local_.push_back(&entry);
   if (result.translation.page_bytes != kPageSize) {
     large_regions_.set(address.value() >> kLargeRegionShift);
   }
@@ -130,11 +131,19 @@ uint8_t* LinearMemory::host_page(GuestPhysicalPage page, AccessKind access) cons
 void LinearMemory::flush() {
   ++counters().tlb_flushes;
   large_regions_.reset();
+  local_.clear();
   generation_ += kTagGenerationStep;
   if (generation_ < kPageSize) return;
   // The generations have run out: entries of the first one must not come back to life.
   generation_ = 0;
   for (TlbTable& table : tlb_) table.fill(TlbEntry());
+}
+
+void LinearMemory::flush_all_but_global() {
+  if (local_.size() > kMostLocal) return flush();
+  ++counters().tlb_flushes;
+  for (TlbEntry* entry : local_) *entry = TlbEntry();
+  local_.clear();
 }
 
 void LinearMemory::flush_page(GuestVirtual address) {

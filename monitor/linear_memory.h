@@ -7,6 +7,7 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <vector>
 
 #include "monitor/physical_memory.h"
 #include "shadowmmu/base/address.h"
@@ -70,9 +71,10 @@ class LinearMemory {
     return write(address, &value, sizeof(T), privilege);
   }
 
-  // Forgets cached translations (CR3 load, CR0/CR4/EFER or A20 change) or those of one page
-  // (INVLPG).
+  // Forgets cached translations (CR0/CR4/EFER or A20 change), those that are not global (CR3 load
+  // with CR4.PGE set) or those of one page (INVLPG).
   void flush();
+  void flush_all_but_global();
   void flush_page(GuestVirtual address);
   // A page has become watched or unwatched: fast paths that were cached for it are forgotten.
   void flush_physical_page(GuestPhysicalPage page);
@@ -131,6 +133,9 @@ class LinearMemory {
   // The 4 MiB regions with entries cut out of a large page: INVLPG drops all of such a page,
   // whichever of its addresses it names (SDM 3A 4.10.4.1).
   std::bitset<1024> large_regions_;
+  // Entries filled with translations that are not global, some of them others by now.
+  static constexpr size_t kMostLocal = 512;  // beyond that a flush takes all
+  std::vector<TlbEntry*> local_;
 };
 
 }  // namespace ringshift

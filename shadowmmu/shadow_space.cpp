@@ -1,5 +1,6 @@
 #include "shadowmmu/shadow_space.h"
 
+#include <bit>
 #include <cstdlib>
 
 #include "shadowmmu/base/check.h"
@@ -33,6 +34,7 @@ std::unique_ptr<ShadowSpace> ShadowSpace::create(std::unique_ptr<WindowMapper> m
     return nullptr;
   }
   space->region_count_.assign(kPagesInSpace / kRegionPages, 0);
+  space->local_count_.assign(kPagesInSpace / kRegionPages, 0);
   return space;
 }
 
@@ -83,8 +85,14 @@ void ShadowSpace::insert_record(const ShadowRun& run, uint32_t index) {
   mapping->is_large = run.is_large;
   mapping->is_global = run.is_global;
   slots_[mapping->virtual_page.number()] = mapping;
-  region_count_[mapping->virtual_page.number() / kRegionPages]++;
+  const uint32_t region = mapping->virtual_page.number() / kRegionPages;
+  region_count_[region]++;
+  held_regions_[region / 64] |= uint64_t{1} << (region % 64);
   ++mapped_pages_;
+  if (!mapping->is_global) {
+    local_count_[region]++;
+    ++local_pages_;
+  }
   reverse_.of(mapping->physical_page).push_back(*mapping);
   if (mapping->is_writable && traces_.is_traced(mapping->physical_page)) protect(*mapping);
 }
@@ -94,8 +102,13 @@ void ShadowSpace::remove_record(GuestVirtualPage page) {
   if (mapping == nullptr) return;
   reverse_.of(mapping->physical_page).erase(ShadowMappings::s_iterator_to(*mapping));
   slots_[page.number()] = nullptr;
-  region_count_[page.number() / kRegionPages]--;
+  const uint32_t region = page.number() / kRegionPages;
+  if (--region_count_[region] == 0) held_regions_[region / 64] &= ~(uint64_t{1} << (region % 64));
   --mapped_pages_;
+  if (!mapping->is_global) {
+    local_count_[region]--;
+    --local_pages_;
+  }
   delete mapping;
 }
 
@@ -144,28 +157,36 @@ void ShadowSpace::drop_all() {
 
 void ShadowSpace::retain(const std::function<bool(const ShadowMapping&)>& keep,
                          const std::function<bool(uint32_t region)>& skip_region) {
-  constexpr uint32_t kAskedAtOnce = 512;  // 2 MiB: the smallest large page
-  for (uint32_t region = 0; region < region_count_.size(); ++region) {
-    if (region_count_[region] == 0 || skip_region(region)) continue;
-    const uint32_t first = region * kRegionPages;
-    for (uint32_t i = 0; i < kRegionPages; ++i) {
-      const ShadowMapping* mapping = slots_[first + i];
-      if (mapping == nullptr) continue;
-      const bool large = mapping->is_large;
-      const bool kept = keep(*mapping);
-      if (!large) {
-        if (!kept) drop_run(first + i, 1);
-        continue;
-      }
-      const uint32_t until = (i / kAskedAtOnce + 1) * kAskedAtOnce;
-      if (!kept) drop_run(first + i, until - i);
-      i = until - 1;
+  for (uint32_t word = 0; word < held_regions_.size(); ++word) {
+    for (uint64_t left = held_regions_[word]; left != 0; left &= left - 1) {
+      const uint32_t region = word * 64 + static_cast<uint32_t>(std::countr_zero(left));
+      if (!skip_region(region)) retain_region(region, keep);
     }
+  }
+}
+
+void ShadowSpace::retain_region(uint32_t region,
+                                const std::function<bool(const ShadowMapping&)>& keep) {
+  constexpr uint32_t kAskedAtOnce = 512;  // 2 MiB: the smallest large page
+  const uint32_t first = region * kRegionPages;
+  for (uint32_t i = 0; i < kRegionPages; ++i) {
+    const ShadowMapping* mapping = slots_[first + i];
+    if (mapping == nullptr) continue;
+    const bool large = mapping->is_large;
+    const bool kept = keep(*mapping);
+    if (!large) {
+      if (!kept) drop_run(first + i, 1);
+      continue;
+    }
+    const uint32_t until = (i / kAskedAtOnce + 1) * kAskedAtOnce;
+    if (!kept) drop_run(first + i, until - i);
+    i = until - 1;
   }
 }
 
 void ShadowSpace::verify_invariants() const {
   size_t found = 0;
+  size_t local = 0;
   for (uint32_t number = 0; number < kPagesInSpace; ++number) {
     if (region_count_[number / kRegionPages] == 0) {
       number |= kRegionPages - 1;
@@ -174,13 +195,14 @@ void ShadowSpace::verify_invariants() const {
     const ShadowMapping* mapping = slots_[number];
     if (mapping == nullptr) continue;
     ++found;
+    if (!mapping->is_global) ++local;
     CHECK(mapping->space == this && mapping->virtual_page.number() == number);
     CHECK(!mapping->is_writable || mapping->may_write);
     CHECK(!mapping->is_writable || !traces_.is_traced(mapping->physical_page));
     CHECK(!mapping->is_executable || traces_.is_traced(mapping->physical_page));
     CHECK(mapping->is_linked());
   }
-  CHECK(found == mapped_pages_);
+  CHECK(found == mapped_pages_ && local == local_pages_);
 }
 
 }  // namespace ringshift

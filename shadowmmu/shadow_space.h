@@ -5,6 +5,7 @@
 // or a budget of host mappings is used up. See docs/shadow-mmu.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -76,19 +77,24 @@ class ShadowSpace {
               const std::function<bool(uint32_t region)>& skip_region);
 
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
+  // Pages whose translation is not global, in all and in a region of 4 MiB: what a CR3 load flushes.
+  [[nodiscard]] size_t local_pages() const { return local_pages_; }
+  [[nodiscard]] bool has_local(uint32_t region) const { return local_count_[region] != 0; }
   void verify_invariants() const;
 
  private:
+  static constexpr uint32_t kPagesInSpace = 1U << 20;
+  static constexpr uint32_t kRegionPages = 1024;
+
   ShadowSpace(std::unique_ptr<WindowMapper> mapper, ReverseMap& reverse, TraceTable& traces,
               ShadowBudget budget)
       : mapper_(std::move(mapper)), reverse_(reverse), traces_(traces), budget_(budget) {}
   void remove_record(GuestVirtualPage page);
   void insert_record(const ShadowRun& run, uint32_t index);
   void drop_run(uint32_t first, uint32_t count);
+  void retain_region(uint32_t region, const std::function<bool(const ShadowMapping&)>& keep);
   void spend(uint32_t mappings);
 
-  static constexpr uint32_t kPagesInSpace = 1U << 20;
-  static constexpr uint32_t kRegionPages = 1024;
   std::unique_ptr<WindowMapper> mapper_;
   ReverseMap& reverse_;
   TraceTable& traces_;
@@ -96,7 +102,10 @@ class ShadowSpace {
   uint32_t spent_ = 0;
   ShadowMapping** slots_ = nullptr;  // by virtual page; lazily populated by the host
   std::vector<uint32_t> region_count_;
+  std::array<uint64_t, kPagesInSpace / kRegionPages / 64> held_regions_{};  // a bit each: count != 0
+  std::vector<uint32_t> local_count_;  // of those, not global
   size_t mapped_pages_ = 0;
+  size_t local_pages_ = 0;
 };
 
 }  // namespace ringshift

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 packages=(
   g++ cmake ninja-build ccache
   libzydis-dev libasmjit-dev libboost-dev libfmt-dev libcli11-dev nlohmann-json3-dev
-  libseccomp-dev libpng-dev libnbd-dev libgtest-dev libbenchmark-dev
+  libseccomp-dev libpng-dev libnbd-dev libxxhash-dev libgtest-dev libbenchmark-dev
   zlib1g-dev libbz2-dev liblzma-dev liblz4-dev libzstd-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   seabios

@@ -1,0 +1,50 @@
+// SoftTlbs: what the translations in the two soft TLBs came from, so that a flush takes no more
+// than it has to. Owns: that knowledge (the TLBs are the frame's, read by generated code). Called
+// by: coherence. SDM 3A 4.10.2.4 (global pages), 4.10.4.1 (what each instruction flushes).
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/paging_mode.h"
+#include "translator/frame.h"
+
+namespace ringshift {
+
+class SoftTlbs {
+ public:
+  struct Fill {
+    GuestVirtualPage page;
+    uint64_t host_page = 0;  // host address of its first byte
+    bool may_write = false;
+    bool is_global = false;
+    bool is_large = false;  // it is part of a guest page larger than 4 KiB
+  };
+
+  void attach(Frame* frame) { frame_ = frame; }
+  // Is the page there, for this access?
+  [[nodiscard]] bool holds(GuestVirtualPage page, bool is_write, Privilege privilege) const;
+  void fill(const Fill& fill, Privilege privilege);
+
+  void flush();
+  // A CR3 load with CR4.PGE set.
+  void flush_all_but_global();
+  // INVLPG.
+  void flush_page(GuestVirtualPage page);
+
+ private:
+  static constexpr uint32_t kWordBits = 64;
+  static constexpr uint32_t kRegionPages = 1024;  // 4 MiB: the largest guest page, or two of them
+  [[nodiscard]] SoftTlb& of(Privilege privilege) const {
+    return privilege == Privilege::User ? frame_->user_tlb : frame_->supervisor_tlb;
+  }
+
+  Frame* frame_ = nullptr;
+  // Supervisor entries whose translation is not global, a bit each. All of the user's may go.
+  std::array<uint64_t, kSoftTlbEntries / kWordBits> local_{};
+  std::bitset<(1U << 20) / kRegionPages> large_regions_;  // with parts of large pages held
+};
+
+}  // namespace ringshift
