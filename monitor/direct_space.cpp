@@ -39,6 +39,7 @@ std::unique_ptr<DirectSpace> DirectSpace::create(DirectHost& host, ReverseMap& r
 }
 
 bool DirectSpace::bring_up_to_date(std::string* error) {
+  shadow_->settle();
   if (queue_.empty()) return true;
   const bool done = process_->carry_out(queue_, error);
   queue_.clear();

@@ -380,7 +380,9 @@ void Vcpu::handle_soft_miss(const Exit& exit, Privilege privilege) {
   }
   if (parts_.coherence->fill_soft(address, exit.is_write, privilege) ==
       Coherence::Miss::Interpret) {
-    return interpret_one();
+    interpret_one();
+    has_prefault_ = false;  // a soft site needs no window to go on
+    return;
   }
   if (config_.observer != nullptr) {
     config_.observer->on_host_fault(FaultKind::Soft, address, exit.is_write, parts_.cpu.state);

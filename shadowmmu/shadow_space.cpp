@@ -60,6 +60,7 @@ void ShadowSpace::spend(uint32_t mappings) {
 }
 
 bool ShadowSpace::fill(const ShadowRun& run) {
+  settle();  // what is mapped now is not for the list to unmap
   spend(2);
   const uint32_t first = run.virtual_page.number();
   for (uint32_t i = 0; i < run.pages; ++i) remove_record(GuestVirtualPage(first + i));
@@ -127,9 +128,20 @@ void ShadowSpace::revoke_execution(ShadowMapping& mapping) {
 }
 
 void ShadowSpace::drop_run(uint32_t first, uint32_t count) {
+  constexpr size_t kMostUnsettled = 256;
   for (uint32_t i = 0; i < count; ++i) remove_record(GuestVirtualPage(first + i));
-  mapper_->unmap(GuestVirtualPage(first), count);
   counters().shadow_drops++;
+  if (!unsettled_.empty() && unsettled_.back().first + unsettled_.back().count == first) {
+    unsettled_.back().count += count;
+    return;
+  }
+  if (unsettled_.size() >= kMostUnsettled) unmap_unsettled();
+  unsettled_.push_back({first, count});
+}
+
+void ShadowSpace::unmap_unsettled() {
+  for (const PageRun& run : unsettled_) mapper_->unmap(GuestVirtualPage(run.first), run.count);
+  unsettled_.clear();
 }
 
 void ShadowSpace::drop(GuestVirtualPage page) {
@@ -150,6 +162,7 @@ void ShadowSpace::drop_all() {
       remove_record(GuestVirtualPage(region * kRegionPages + i));
     }
   }
+  unsettled_.clear();
   mapper_->unmap(GuestVirtualPage(0), kPagesInSpace);
   spent_ = 0;
   counters().shadow_drops++;

@@ -67,6 +67,8 @@ class ShadowSpace {
   // The bytes of the page were written: it may be read, no longer executed.
   void revoke_execution(ShadowMapping& mapping);
 
+  // What is dropped is known no more at once, but stays within reach of whoever uses base() until
+  // settle(): neighbours go in one host call.
   void drop(GuestVirtualPage page);
   // Every mapping of the 4 MiB around it (a large page may have been cut from it).
   void drop_region(GuestVirtualPage page);
@@ -75,6 +77,11 @@ class ShadowSpace {
   // MiB that `skip_region` accepts are left as they are.
   void retain(const std::function<bool(const ShadowMapping&)>& keep,
               const std::function<bool(uint32_t region)>& skip_region);
+
+  // Before guest code runs that can reach the mappings.
+  void settle() {
+    if (!unsettled_.empty()) unmap_unsettled();
+  }
 
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
   // Pages whose translation is not global, in all and in a region of 4 MiB: what a CR3 load flushes.
@@ -92,6 +99,7 @@ class ShadowSpace {
   void remove_record(GuestVirtualPage page);
   void insert_record(const ShadowRun& run, uint32_t index);
   void drop_run(uint32_t first, uint32_t count);
+  void unmap_unsettled();
   void retain_region(uint32_t region, const std::function<bool(const ShadowMapping&)>& keep);
   void spend(uint32_t mappings);
 
@@ -101,6 +109,11 @@ class ShadowSpace {
   ShadowBudget budget_;
   uint32_t spent_ = 0;
   ShadowMapping** slots_ = nullptr;  // by virtual page; lazily populated by the host
+  struct PageRun {
+    uint32_t first;
+    uint32_t count;
+  };
+  std::vector<PageRun> unsettled_;  // dropped, still mapped
   std::vector<uint32_t> region_count_;
   std::array<uint64_t, kPagesInSpace / kRegionPages / 64> held_regions_{};  // a bit each: count != 0
   std::vector<uint32_t> local_count_;  // of those, not global
