@@ -142,6 +142,7 @@ class Coherence final : public WriteObserver,
   void verify_invariants() const;
 
  private:
+  static constexpr uint32_t kSmallestLargePage = 2U << 20;
   // What the guest's flush has flushed: a CR3 load spares global translations (SDM 3A 4.10.4.1).
   enum class Flush : uint8_t { Local, All };
   Coherence(PhysicalMemory& physical, LinearMemory& linear, const GuestState& state);

@@ -10,8 +10,8 @@ bool is_only(const cpu_set_t& set, int cpu) { return CPU_COUNT(&set) == 1 && CPU
 }  // namespace
 
 SharedCpu::SharedCpu() {
-  is_of_use_ = sched_getaffinity(kThisThread, sizeof allowed_, &allowed_) == 0 &&
-               CPU_COUNT(&allowed_) > 1;
+  is_of_use_ =
+      sched_getaffinity(kThisThread, sizeof allowed_, &allowed_) == 0 && CPU_COUNT(&allowed_) > 1;
 }
 
 bool SharedCpu::tie(pid_t process, int cpu) {

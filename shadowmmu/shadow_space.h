@@ -84,7 +84,8 @@ class ShadowSpace {
   }
 
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
-  // Pages whose translation is not global, in all and in a region of 4 MiB: what a CR3 load flushes.
+  // Pages whose translation is not global, in all and in a region of 4 MiB: what a CR3 load
+  // flushes.
   [[nodiscard]] size_t local_pages() const { return local_pages_; }
   [[nodiscard]] bool has_local(uint32_t region) const { return local_count_[region] != 0; }
   void verify_invariants() const;
@@ -115,7 +116,8 @@ class ShadowSpace {
   };
   std::vector<PageRun> unsettled_;  // dropped, still mapped
   std::vector<uint32_t> region_count_;
-  std::array<uint64_t, kPagesInSpace / kRegionPages / 64> held_regions_{};  // a bit each: count != 0
+  std::array<uint64_t, kPagesInSpace / kRegionPages / 64>
+      held_regions_{};                 // a bit each: count != 0
   std::vector<uint32_t> local_count_;  // of those, not global
   size_t mapped_pages_ = 0;
   size_t local_pages_ = 0;

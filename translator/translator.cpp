@@ -68,9 +68,7 @@ Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
 }
 
 // A copy would begin instructions wherever its model does (T7).
-bool Translator::may_copy() const {
-  return config_.relocate && source_.kept_out() == nullptr;
-}
+bool Translator::may_copy() const { return config_.relocate && source_.kept_out() == nullptr; }
 
 void Translator::ensure_traces() {
   for (const CodePiece& piece : unit_.pieces) {

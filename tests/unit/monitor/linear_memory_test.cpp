@@ -55,6 +55,36 @@ TEST_F(LinearMemoryTest, WithPagingOffLinearIsPhysical) {
   EXPECT_EQ(read32(0xfffffffc), 0xffffffffU);
 }
 
+TEST_F(LinearMemoryTest, AFlushOfAllButGlobalPagesForgetsTheOthers) {
+  constexpr uint32_t kGlobal = 0x100;
+  state_.cr4 |= kCr4Pge;
+  set_ram32(0x20000, 1);
+  set_ram32(0x21000, 2);
+  map(0x5000, 0x20000, kP | kA | kGlobal);
+  map(0x6000, 0x20000, kP | kA);
+  EXPECT_EQ(read32(0x5000), 1U);
+  EXPECT_EQ(read32(0x6000), 1U);
+  map(0x5000, 0x21000, kP | kA | kGlobal);
+  map(0x6000, 0x21000, kP | kA);
+  memory_.flush_all_but_global();
+  EXPECT_EQ(read32(0x5000), 1U);  // allowed to be old, and old, or a global page saves nothing
+  EXPECT_EQ(read32(0x6000), 2U);
+  memory_.flush();
+  EXPECT_EQ(read32(0x5000), 2U);
+}
+
+TEST_F(LinearMemoryTest, MoreFillsThanAreNotedAreAllForgotten) {
+  state_.cr4 |= kCr4Pge;
+  set_ram32(0x20000, 1);
+  set_ram32(0x21000, 2);
+  constexpr uint32_t kPages = 700;
+  for (uint32_t i = 0; i < kPages; ++i) map(0x100000 + i * kPageSize, 0x20000, kP | kA);
+  for (uint32_t i = 0; i < kPages; ++i) EXPECT_EQ(read32(0x100000 + i * kPageSize), 1U);
+  for (uint32_t i = 0; i < kPages; ++i) map(0x100000 + i * kPageSize, 0x21000, kP | kA);
+  memory_.flush_all_but_global();
+  for (uint32_t i = 0; i < kPages; ++i) EXPECT_EQ(read32(0x100000 + i * kPageSize), 2U);
+}
+
 TEST_F(LinearMemoryTest, WithPagingOffAnAccessWrapsAtFourGibibytes) {
   state_.cr0 &= ~kCr0Pg;
   set_ram32(0, 0x44332211);
