@@ -105,33 +105,14 @@ void Coherence::on_cr3_loaded() {
   supervisor_flushed(flush);
 }
 
-namespace {
-
-void drop_from_window(ShadowSpace& window, GuestVirtualPage page, bool is_cut_up) {
-  if (is_cut_up) return window.drop_region(page);
-  // A run of a large page starts at its first small one, present though `page` itself may not be.
-  constexpr uint32_t kPagesIn2MiB = 512;
-  const GuestVirtualPage half(page.number() & ~(kPagesIn2MiB - 1));
-  const GuestVirtualPage whole(page.number() & ~(2 * kPagesIn2MiB - 1));
-  for (GuestVirtualPage candidate : {page, half, whole}) {
-    const ShadowMapping* mapping = window.find(candidate);
-    if (mapping != nullptr && mapping->is_large) return window.drop_region(page);
-  }
-  window.drop(page);
-}
-
-}  // namespace
-
 void Coherence::on_page_invalidated(GuestVirtual address) {
   const GuestVirtualPage page = GuestVirtualPage::of(address);
-  // Of a large page around a watched one any part may be there without its beginning.
-  const bool is_cut_up = has_cut_up_;
-  drop_from_window(*window_, page, is_cut_up);
+  invalidate_in(*window_, page, Privilege::Supervisor);
   if (current_user_ != nullptr && current_user_->window != nullptr) {
-    drop_from_window(*current_user_->window, page, is_cut_up);
+    invalidate_in(*current_user_->window, page, Privilege::User);
   }
   if (current_user_ != nullptr && current_user_->direct != nullptr) {
-    drop_from_window(current_user_->direct->shadow(), page, is_cut_up);
+    invalidate_in(current_user_->direct->shadow(), page, Privilege::User);
   }
   soft_tlbs_.flush_page(page);
   recheck_code_after_invlpg(supervisor_, page, Privilege::Supervisor);

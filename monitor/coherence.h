@@ -160,6 +160,7 @@ class Coherence final : public WriteObserver,
   void recheck_code_after_invlpg(CodeView& view, GuestVirtualPage page, Privilege privilege);
   void merge_pending_writes();
   void begin_flush(Flush flush);
+  void invalidate_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege);
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
   [[nodiscard]] CodeView* least_recent_if_full(size_t most, bool (*holds)(const CodeView&));

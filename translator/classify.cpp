@@ -113,10 +113,11 @@ Classification classify_system_mov(const GuestInstruction& instruction, Privileg
                ? classify_segment_load(instruction, privilege)
                : Classification{Treatment::Inline, Family::ReadSelector};
   }
-  if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL)) {
-    return destination_is_gpr32(instruction) && privilege == Privilege::Supervisor
-               ? Classification{Treatment::Inline, Family::ReadControl}
-               : kInterpret;
+  if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL) && privilege == Privilege::Supervisor) {
+    if (destination_is_gpr32(instruction)) return {Treatment::Inline, Family::ReadControl};
+    // The one control register that holds any value and changes nothing.
+    const bool is_cr2 = instruction.operands[0].reg.value == ZYDIS_REGISTER_CR2;
+    return is_cr2 ? Classification{Treatment::Inline, Family::WriteCr2} : kInterpret;
   }
   return kInterpret;  // debug registers
 }

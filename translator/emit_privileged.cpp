@@ -57,6 +57,12 @@ x86::Mem selector_of(ZydisRegister reg) {
                                         static_cast<int32_t>(offsetof(SegmentCache, selector)));
 }
 
+x86::Gp host_register_of(const ZydisDecodedOperand& operand) {
+  const unsigned number =
+      static_cast<unsigned>(operand.reg.value) - static_cast<unsigned>(ZYDIS_REGISTER_EAX);
+  return x86::gpd(host::of_guest(number));
+}
+
 }  // namespace
 
 // The image is a sum of disjoint bit fields, and LEA adds without touching a flag.
@@ -158,9 +164,11 @@ void Emitter::emit_read_control(const UnitInstruction& instruction) {
     default:
       return emit_callout(instruction);
   }
-  const unsigned number = static_cast<unsigned>(instruction.instruction.operands[0].reg.value) -
-                          static_cast<unsigned>(ZYDIS_REGISTER_EAX);
-  a_.mov(x86::gpd(host::of_guest(number)), slot32(source));
+  a_.mov(host_register_of(instruction.instruction.operands[0]), slot32(source));
+}
+
+void Emitter::emit_write_cr2(const UnitInstruction& instruction) {
+  a_.mov(slot32(RINGSHIFT_STATE(cr2)), host_register_of(instruction.instruction.operands[1]));
 }
 
 void Emitter::emit_read_selector(const UnitInstruction& instruction) {

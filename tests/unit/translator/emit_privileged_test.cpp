@@ -184,6 +184,36 @@ TEST_P(Privileged, ControlRegistersAndSelectorsAreTheGuests) {
   EXPECT_EQ(machine_.reg(Gpr::Esp), 0x8020U);
 }
 
+TEST_P(Privileged, Cr2IsWrittenInline) {
+  machine_.state().cr2 = 0x1111;
+  machine_.run_snippet(
+      "b9 78 56 34 12 "  // mov ecx, 0x12345678
+      "31 c0 "           // xor eax, eax: ZF
+      "0f 22 d1 "        // mov cr2, ecx
+      "0f 94 c0 "        // setz al
+      "bc 44 33 22 11 "  // mov esp, 0x11223344
+      "0f 20 d2 "        // mov edx, cr2
+      "0f 22 d4 "        // mov cr2, esp
+  );
+  EXPECT_EQ(machine_.reg(Gpr::Edx), 0x12345678U);
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 1U);
+  EXPECT_EQ(machine_.state().cr2, 0x11223344U);
+}
+
+TEST_P(Privileged, OtherWritesOfControlRegistersAndTheUsersAreInterpreted) {
+  for (const char* instruction : {"0f 22 c0", "0f 22 d8", "0f 22 e0"}) {
+    machine_.forget_code();
+    machine_.load(Machine::kCode, instruction);
+    machine_.state().eip = Machine::kCode;
+    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+  }
+  machine_.privilege = Privilege::User;
+  machine_.forget_code();
+  machine_.load(Machine::kCode, "0f 22 d0");
+  machine_.state().eip = Machine::kCode;
+  EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+}
+
 TEST_P(Privileged, UserReadsOfControlRegistersAreInterpreted) {
   machine_.privilege = Privilege::User;
   machine_.load(Machine::kCode,
