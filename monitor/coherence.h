@@ -161,6 +161,7 @@ class Coherence final : public WriteObserver,
   void merge_pending_writes();
   void begin_flush(Flush flush);
   void invalidate_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege);
+  [[nodiscard]] bool replace_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege);
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
   [[nodiscard]] CodeView* least_recent_if_full(size_t most, bool (*holds)(const CodeView&));

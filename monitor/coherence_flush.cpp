@@ -50,7 +50,24 @@ void Coherence::invalidate_in(ShadowSpace& space, GuestVirtualPage page, Privile
     if (mapping != nullptr && mapping->is_large) return space.drop_region(page);
   }
   const ShadowMapping* mapping = space.find(page);
-  if (mapping != nullptr && !still_shadows(*mapping, privilege)) space.drop(page);
+  if (mapping == nullptr || still_shadows(*mapping, privilege)) return;
+  const bool may_be_replaced = !mapping->is_executable && space.base().value() != 0;
+  if (!may_be_replaced || !replace_in(space, page, privilege)) space.drop(page);
+}
+
+// What had been mapped there was in use, so the page the tables name now will be: mapping it at
+// once saves the fault that would come. False: it is not mapped; what was there may still be.
+bool Coherence::replace_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege) {
+  const WalkResult result = probe(mode_, physical_, page.address(), AccessKind::Read, privilege);
+  const Translation& now = result.translation;
+  if (result.fault || !entry_is_accessed(now) || now.user != (privilege == Privilege::User)) {
+    return false;
+  }
+  if (!physical_.is_ram(GuestPhysicalPage::of(physical_.masked(now.physical)))) return false;
+  const ShadowRun run = run_for(page.address(), now);
+  if (run.is_large || is_watched(page)) return false;
+  view_of(privilege).verified_tables[page.address().value() >> 22] = 0;
+  return space.fill(run);
 }
 
 // What we hold is compared with the tables and kept where these still say the same: a flush does
