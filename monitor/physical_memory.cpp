@@ -65,6 +65,7 @@ void PhysicalMemory::write_within_page(GuestPhysical address, const uint8_t* byt
     write_device(address, bytes, length);
     return;
   }
+  if (is_watched(page)) observer_->before_write(page);
   store_bytes(ram_.at(address), bytes, length);
   // After the store: the observer reads the new bytes (M2).
   if (is_watched(page)) observer_->on_write(address, length);

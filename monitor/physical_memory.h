@@ -21,6 +21,8 @@ class WriteObserver {
   virtual ~WriteObserver() = default;
   // Is any byte of the page watched? Asked before a fast write path is cached.
   [[nodiscard]] virtual bool watches(GuestPhysicalPage page) const = 0;
+  // A watched page is about to be written: what is there is there for the last time.
+  virtual void before_write(GuestPhysicalPage /*page*/) {}
   // Bytes [address, address+length) have just been written; they lie in one page.
   virtual void on_write(GuestPhysical address, uint32_t length) = 0;
 };

@@ -228,6 +228,34 @@ std::span<const uint8_t> Follower::bytes_at(uint32_t linear) const {
   return {known.bytes.data(), known.length};
 }
 
+void Follower::before_write(GuestPhysicalPage page) {
+  if (!keeps_way_) return;
+  KeptPage& kept = kept_.emplace_back(KeptPage{page, {}});
+  std::memcpy(kept.bytes.data(), memory_->at(page.address()), kPageSize);
+}
+
+// Pages that an interrupt's delivery has written since the last agreement are as they are now.
+void Follower::mark() {
+  for (KeptPage& kept : kept_) {
+    std::memcpy(kept.bytes.data(), memory_->at(kept.page.address()), kPageSize);
+  }
+  mark_ = {state(), undefined_flags_, stored_undefined_flags_, inputs_};
+}
+
+// Accessed and dirty bits stay as they are: they come from the walker, and are never compared.
+void Follower::rewind() {
+  for (const KeptPage& kept : kept_) {
+    std::memcpy(memory_->at(kept.page.address()), kept.bytes.data(), kPageSize);
+  }
+  state() = mark_.state;
+  undefined_flags_ = mark_.undefined_flags;
+  stored_undefined_flags_ = mark_.stored_undefined_flags;
+  inputs_ = mark_.inputs;
+  problem_.clear();
+  forget_written();
+  linear_->flush();
+}
+
 void Follower::on_write(GuestPhysical address, uint32_t) {
   const GuestPhysicalPage page = GuestPhysicalPage::of(physical_->masked(address));
   written_.push_back(page);
@@ -244,6 +272,7 @@ void Follower::forget_written() {
   }
   if (many) linear_->flush();
   written_.clear();
+  kept_.clear();
 }
 
 void Follower::deliver_event(const Event& event) {

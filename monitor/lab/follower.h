@@ -111,6 +111,17 @@ class Follower final : private PortDevice,
   // The pages written since forget_written().
   [[nodiscard]] std::span<const GuestPhysicalPage> written() const { return written_; }
   void forget_written();
+  // From now on rewind() goes back to the last mark(). Costs a copy of each page that is written.
+  void keep_way() { keeps_way_ = true; }
+  void mark();
+  void rewind();
+  struct KeptPage {
+    GuestPhysicalPage page;
+    std::array<uint8_t, kPageSize> bytes;
+  };
+  // The pages written since forget_written(), as they were before.
+  [[nodiscard]] std::deque<KeptPage>& kept() { return kept_; }
+  [[nodiscard]] PhysicalMemory& physical() { return *physical_; }
   // Guest-physical words that hold what processors may choose (FPU instruction pointers).
   [[nodiscard]] bool is_open(uint64_t word) const { return open_words_.contains(word); }
   [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -135,6 +146,7 @@ class Follower final : private PortDevice,
   [[nodiscard]] bool watches(GuestPhysicalPage page) const override {
     return page.number() < is_written_.size() && !is_written_[page.number()];
   }
+  void before_write(GuestPhysicalPage page) override;
   void on_write(GuestPhysical address, uint32_t length) override;
 
   // Device memory is found again by the range it lies in.
@@ -174,6 +186,14 @@ class Follower final : private PortDevice,
   std::vector<GuestPhysicalPage> written_;
   std::vector<bool> is_written_;  // by page
   std::string problem_;
+  struct Mark {
+    GuestState state;
+    uint32_t undefined_flags = 0, stored_undefined_flags = 0;
+    std::deque<Input> inputs;
+  };
+  bool keeps_way_ = false;
+  Mark mark_;
+  std::deque<KeptPage> kept_;
 };
 
 }  // namespace ringshift::lab

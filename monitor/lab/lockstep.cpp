@@ -7,6 +7,7 @@
 
 #include "monitor/host_clock.h"
 #include "monitor/lab/effects.h"
+#include "monitor/lab/replay.h"
 
 namespace ringshift::lab {
 namespace {
@@ -15,6 +16,13 @@ namespace {
 constexpr uint64_t kLongestWay = 400'000'000;
 constexpr uint64_t kLongestWayByClock = 100'000'000;
 constexpr size_t kSuspectsShown = 6;
+constexpr double kReplaySeconds = 60;
+
+bool quickly_unlike(const GuestState& left, const GuestState& right) {
+  return left.eip != right.eip || left.gpr != right.gpr || left.cpl != right.cpl;
+}
+
+}  // namespace
 
 std::vector<std::string> differences(const GuestState& left, const GuestState& right,
                                      uint32_t ignored_flags) {
@@ -26,12 +34,6 @@ std::vector<std::string> differences(const GuestState& left, const GuestState& r
   for (std::string& change : control_changes(left, right)) found.push_back(std::move(change));
   return found;
 }
-
-bool quickly_unlike(const GuestState& left, const GuestState& right) {
-  return left.eip != right.eip || left.gpr != right.gpr || left.cpl != right.cpl;
-}
-
-}  // namespace
 
 std::string fault_name(const GuestFault& fault, const GuestState& state) {
   const std::string name = exception_name(static_cast<uint32_t>(fault.vector), 0);
@@ -56,6 +58,7 @@ bool Lockstep::begin(std::string* error) {
   follower_ = Follower::create(*leader_, recorder_.inputs(), error);
   if (follower_ == nullptr) return false;
   recorder_.attach(leader_);
+  if (options_.keeps_way) follower_->keep_way();
   figures_.began = true;
   figures_.first_eip = figures_.last_eip = leader_->state().eip;
   return true;
@@ -133,6 +136,7 @@ void Lockstep::follow_to(const GuestState& state) {
   difference_.instruction = figures_.instructions;
   difference_.from_eip = follower_->state().eip;
   difference_.suspects.clear();
+  if (options_.keeps_way) follower_->mark();
   uint64_t way = 0;
   std::string nearest;
   while (must_step_ || !agrees(state, &nearest)) {
@@ -273,6 +277,22 @@ void Lockstep::finish() {
     if (follows()) compare_ram();
   }
   figures_.seconds = passed();
+}
+
+void Lockstep::name_first() {
+  const bool parted = difference_.found || difference_.gave_up || figures_.time_was_up;
+  if (follower_ == nullptr || !options_.keeps_way || !parted) return;
+  const uint64_t steps = figures_.instructions - difference_.instruction;
+  const std::optional<WrongInstruction> wrong =
+      find_wrong(*follower_, steps, figures_.time_was_up ? options_.seconds : kReplaySeconds);
+  if (!wrong) return;
+  difference_.found = true;
+  difference_.gave_up = false;
+  difference_.instruction += wrong->steps;
+  figures_.instructions = difference_.instruction + 1;
+  difference_.from_eip = wrong->eip;
+  difference_.suspects = {fmt::format("{} at {:08x}", wrong->name, wrong->eip)};
+  difference_.what = wrong->what;
 }
 
 }  // namespace ringshift::lab

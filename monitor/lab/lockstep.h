@@ -52,9 +52,14 @@ struct LockstepFigures {
   std::map<std::string, uint64_t> guest_faults;  // "#GP at CPL 3"
 };
 
+// Registers and control of `right` that are unlike, but for some flags.
+[[nodiscard]] std::vector<std::string> differences(const GuestState& left, const GuestState& right,
+                                                   uint32_t ignored_flags);
+
 struct LockstepOptions {
   uint64_t ram_every = 5'000'000;  // instructions between comparisons of RAM
   double seconds = 20;             // of our time: then it ends, in the middle of a way too
+  bool keeps_way = false;          // name_first() will be called
   double skip = 0;                 // seconds of the guest's time that are not followed
   // Of the guest's time: the leader comes by at least as often. Zero: where it does by itself.
   Nanoseconds come_by = 0;
@@ -73,6 +78,9 @@ class Lockstep final : public ExecutionObserver {
   void at_boundary(const GuestState& state) { catch_up(state); }
   // When the leader has stopped.
   void finish();
+  // Then, under trap: of the way on which they parted, which instruction it was. The follower goes
+  // it again, and the processor executes each sensitive instruction of it from the right state.
+  void name_first();
 
   void before_interpreted(const GuestState& state) override;
   void after_interpreted(const GuestState& state) override;

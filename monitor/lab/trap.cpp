@@ -76,12 +76,12 @@ bool run_one(const MachineConfig& config, Engine engine, double seconds, EngineR
   return true;
 }
 
-// One instruction at a time for a quarter of the time, then from trap to trap.
+// One instruction at a time at first, then from trap to trap.
 bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
                 std::string* error) {
-  constexpr uint64_t kSteppedInstructions = 200'000;
+  constexpr uint64_t kSteppedInstructions = 20'000;
   constexpr uint64_t kRamEvery = 2'000'000;
-  Lockstep lockstep({.ram_every = kRamEvery, .seconds = seconds});
+  Lockstep lockstep({.ram_every = kRamEvery, .seconds = seconds, .keeps_way = true});
   MachineConfig followed = config;
   followed.vcpu.engine = Engine::Trap;
   followed.vcpu.observer = &lockstep;
@@ -106,6 +106,7 @@ bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
     stopped = machine->run().reason == StopReason::Quit;
   }
   lockstep.finish();
+  lockstep.name_first();
   report->first = lockstep.difference();
   report->figures = lockstep.figures();
   report->figures.time_was_up = stopped && !report->first.found;

@@ -229,17 +229,23 @@ def first_wrong_of(lab, *words):
     return last
 
 
+def expect_one_named(last, names):
+    """Found between two traps, the first wrong instruction is looked for, and named alone."""
+    right = re.search(r"is right for (\d+) instructions and wrong 1 later, after (.*): (.*)", last)
+    expect(right, f"not found exactly: {last}")
+    expect(int(right.group(1)) > 1000, f"how far: {last}")
+    expect(re.fullmatch(names + " at [0-9a-f]{8}", right.group(2)), f"no instruction: {last}")
+
+
 def test_trap_gnumach(lab):
     """A real kernel goes wrong under trap, on an instruction that does not trap on any host."""
     image = guest_file("gnumach-image")
     if not deprivileged_is_possible(lab):
         return
     last = first_wrong_of(lab, image, "--seconds", 10)
-    right = re.search(r"is right for (\d+) instructions and wrong (\d+) later, after (.*)", last)
-    expect(right, f"never wrong: {last}")
-    expect(int(right.group(1)) > 1000 and int(right.group(2)) >= 1, f"how far: {last}")
-    expect(re.search(r"(Sreg|PUSHFD|POPFD|STR|S[GIL]DT|CPUID|RDTSC|L[AS]L?R?) at [0-9a-f]{8}",
-                     right.group(3)), f"no instruction is named: {last}")
+    if "never wrong" in last:  # a busy host: the clock has not interrupted the guest yet
+        last = first_wrong_of(lab, image, "--seconds", 30)
+    expect_one_named(last, r"(PUSH Sreg|MOV .*Sreg|PUSHFD|POPFD|STR|S[GIL]DT|CPUID|RDTSC|L[AS][RL])")
 
 
 def test_trap_linux(lab):
@@ -248,6 +254,9 @@ def test_trap_linux(lab):
     if not deprivileged_is_possible(lab):
         return
     last = first_wrong_of(lab, *guest, "--seconds", 5)
+    if "never wrong" not in last:
+        # A loader that moves the kernel asks for the processor's features; the host answers.
+        return expect_one_named(last, r"(CPUID|RDTSC|PUSHFD|POPFD|MOV .*Sreg|PUSH Sreg)")
     count = re.search(r"for (\d+) instructions", last)
     expect(count and int(count.group(1)) > 1000, f"how far: {last}")
 

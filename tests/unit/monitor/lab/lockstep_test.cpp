@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <functional>
 
 #include "monitor/lab/demonstration_guest.h"
+#include "monitor/lab/replay.h"
+#include "monitor/lab/tracee.h"
 
 namespace ringshift::lab {
 namespace {
@@ -57,6 +60,66 @@ Followed run_with(const LockstepOptions& options, const std::function<void(Machi
   (void)machine->run();
   lockstep.finish();
   return {lockstep.difference(), lockstep.figures()};
+}
+
+// A machine that does not run, and its follower at the first instruction.
+struct Standing {
+  Standing() : file(ImageFile::create(sensitive_guest(), &error)) {
+    MachineConfig config;
+    config.boot.kernel_path = file->path();
+    config.serial = SerialTarget::None;
+    config.raw_console = false;
+    config.memory_bytes = 8U << 20;
+    machine = Machine::create(config, &error);
+    EXPECT_NE(machine, nullptr) << error;
+    EXPECT_TRUE(lockstep.attach(machine.get(), &error)) << error;
+    lockstep.follower().mark();
+  }
+  std::string error;
+  std::unique_ptr<ImageFile> file;
+  Lockstep lockstep{{.keeps_way = true}};
+  std::unique_ptr<Machine> machine;
+};
+
+TEST(Replay, GoesBackToTheMarkWithMemoryAndRegisters) {
+  Standing standing;
+  Follower& follower = standing.lockstep.follower();
+  const GuestState begin = follower.state();
+  size_t unlike = 0;
+  const auto compare = [&] {
+    unlike = 0;
+    for (uint64_t at = 0; at < follower.ram().size(); at += kPageSize) {
+      unlike += std::memcmp(follower.ram().at(GuestPhysical(at)),
+                            standing.machine->memory().at(GuestPhysical(at)), kPageSize) != 0;
+    }
+    return unlike;
+  };
+  EXPECT_EQ(compare(), 0U);
+  for (int i = 0; i < 10'000 && compare() == 0; i += 50) {
+    for (int step = 0; step < 50; ++step) {
+      if (!follower.step(follower.next())) break;
+    }
+  }
+  EXPECT_GT(unlike, 0U);
+  follower.rewind();
+  EXPECT_EQ(compare(), 0U);
+  EXPECT_EQ(follower.state().eip, begin.eip);
+  EXPECT_EQ(follower.state().gpr, begin.gpr);
+}
+
+TEST(Replay, NamesTheFirstInstructionThatTheProcessorDoesOtherwise) {
+  Standing standing;
+  const auto wrong = find_wrong(standing.lockstep.follower(), 10'000, 30);
+  std::string error;
+  if (!wrong && Tracee::create(standing.machine->memory().descriptor(), &error) == nullptr) {
+    GTEST_SKIP() << error;
+  }
+  ASSERT_TRUE(wrong);
+  EXPECT_FALSE(wrong->name.empty());
+  EXPECT_FALSE(wrong->what.empty());
+  EXPECT_GT(wrong->steps, 0U);
+  // Not one step further: up to there the processor is right.
+  EXPECT_FALSE(find_wrong(standing.lockstep.follower(), wrong->steps, 30));
 }
 
 TEST(Lockstep, AMachineLeftAloneAgrees) {
