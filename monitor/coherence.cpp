@@ -16,7 +16,7 @@ constexpr size_t kUserWindows = 8;
 // A hostile guest could make each of these grow with its linear space; none is worth that much.
 constexpr size_t kCodePagesInView = 32 * 1024;
 constexpr size_t kRememberedSites = 32 * 1024;
-constexpr size_t kUserViews = 24;
+constexpr size_t kUserViews = 96;
 // In the kernel a site that faults touches user pages or traced ones and will do so again. In user
 // code most faults are first touches.
 constexpr uint32_t kSupervisorFaultsBeforeSoft = 2;
