@@ -60,7 +60,7 @@ class ShadowSpaceTest : public testing::Test {
 
 TEST_F(ShadowSpaceTest, NeighboursDroppedOneAfterTheOtherGoInOneCall) {
   for (uint32_t i = 0; i < 6; ++i) fill(kFirst + i);
-  for (uint32_t i : {0, 1, 2, 4, 5}) space_->drop(kFirst + i);
+  for (uint32_t i : {0U, 1U, 2U, 4U, 5U}) space_->drop(kFirst + i);
   EXPECT_EQ(space_->find(kFirst), nullptr);
   EXPECT_EQ(space_->mapped_pages(), 1U);
   EXPECT_TRUE(unmapped_.empty());
