@@ -257,8 +257,8 @@ void Coherence::select_view(Privilege privilege) {
   Slots& slots = gate_->frame().slots;
   slots.jump_table = view.jumps->address();
   // Without a window the view's fragments are soft and never use the base.
-  ShadowSpace* window = window_of(privilege);
-  if (window != nullptr) window->settle();
+  settle(privilege);
+  const ShadowSpace* window = window_of(privilege);
   slots.window_base = window != nullptr ? window->base().value() : 0;
   slots.window_negated = 0 - slots.window_base;
   if (privilege == Privilege::User && user_returns_stale_) {

@@ -105,6 +105,10 @@ class Coherence final : public WriteObserver,
   [[nodiscard]] Miss fill_soft(GuestVirtual address, bool is_write, Privilege privilege);
   // A plain access through the window of this privilege faulted at `address`.
   [[nodiscard]] Miss fill_window(GuestVirtual address, bool is_write, Privilege privilege);
+  // Takes out of the host's tables what this privilege's window has dropped. select_view() does.
+  void settle(Privilege privilege) {
+    if (ShadowSpace* window = window_of(privilege); window != nullptr) window->settle();
+  }
   // The linear address a host address means in the window of this privilege, if it lies in it.
   [[nodiscard]] std::optional<GuestVirtual> window_address(uint64_t host_address,
                                                            Privilege privilege);

@@ -31,6 +31,7 @@ bool window_piece(const std::string& line, Machine& machine, PageRun* run) {
 }
 
 std::vector<PageRun> shadow_now(Machine& machine) {
+  machine.coherence().settle(Privilege::Supervisor);
   std::vector<PageRun> runs;
   std::ifstream maps("/proc/self/maps");
   PageRun run;

@@ -50,20 +50,27 @@ def user_processes(monitor):
     return sorted(found)
 
 
-def is_running(process):
+def fields_of(process):
+    """/proc/PID/stat from the state on; a process that has gone has none."""
     try:
-        fields = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+        return pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
-        return False
-    return fields[0] == "R"
+        return []
+
+
+def is_running(process):
+    return fields_of(process)[:1] == ["R"]
+
+
+def has_computed(process):
+    """For a tenth of a second: it is past the many mappings of its beginning."""
+    fields = fields_of(process)
+    return len(fields) > 11 and int(fields[11]) >= 10
 
 
 def exists(process):
-    try:
-        state = pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
+    fields = fields_of(process)
+    return bool(fields) and fields[0] not in "ZX"
 
 
 def wait_until(condition, what):
@@ -80,7 +87,7 @@ def computing(run):
 
     def the_second_runs():  # the first is the one that they are forked from
         found[:] = user_processes(run.process.pid)
-        return len(found) >= 2 and is_running(found[-1])
+        return len(found) >= 2 and is_running(found[-1]) and has_computed(found[-1])
     wait_until(the_second_runs, "a process that runs user code")
     return found[-1]
 

@@ -231,7 +231,7 @@ def first_wrong_of(lab, *words):
 
 def expect_one_named(last, names):
     """Found between two traps, the first wrong instruction is looked for, and named alone."""
-    right = re.search(r"is right for (\d+) instructions and wrong 1 later, after (.*): (.*)", last)
+    right = re.search(r"is right for (\d+) instructions and wrong 1 later, after (.*?): (.*)", last)
     expect(right, f"not found exactly: {last}")
     expect(int(right.group(1)) > 1000, f"how far: {last}")
     expect(re.fullmatch(names + " at [0-9a-f]{8}", right.group(2)), f"no instruction: {last}")

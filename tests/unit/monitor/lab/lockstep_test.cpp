@@ -39,6 +39,9 @@ struct Followed {
   LockstepFigures figures;
 };
 
+// Under a sanitizer on a busy host the guest takes more than the default.
+constexpr double kLong = 300;
+
 // The guest that comes with the program, tampered with.
 Followed run_with(const LockstepOptions& options, const std::function<void(Machine&)>& tamper) {
   std::string error;
@@ -123,7 +126,7 @@ TEST(Replay, NamesTheFirstInstructionThatTheProcessorDoesOtherwise) {
 }
 
 TEST(Lockstep, AMachineLeftAloneAgrees) {
-  const Followed run = run_with({.come_by = 500'000}, [](Machine&) {});
+  const Followed run = run_with({.seconds = kLong, .come_by = 500'000}, [](Machine&) {});
   EXPECT_FALSE(run.difference.found) << run.difference.what;
   EXPECT_FALSE(run.figures.time_was_up);
   EXPECT_GT(run.figures.instructions, 1'000'000U);
@@ -132,7 +135,7 @@ TEST(Lockstep, AMachineLeftAloneAgrees) {
 
 TEST(Lockstep, ARegisterThatIsUnlikeIsNamed) {
   const Followed run =
-      run_with({}, [](Machine& machine) { machine.state().sysenter_esp ^= 0x100; });
+      run_with({.seconds = kLong}, [](Machine& machine) { machine.state().sysenter_esp ^= 0x100; });
   ASSERT_TRUE(run.difference.found);
   EXPECT_NE(run.difference.what.find("SYSENTER_ESP"), std::string::npos) << run.difference.what;
   EXPECT_LT(run.difference.instruction, 5000U);
@@ -140,7 +143,7 @@ TEST(Lockstep, ARegisterThatIsUnlikeIsNamed) {
 
 TEST(Lockstep, AByteOfRamThatIsUnlikeIsFoundAtTheNextComparison) {
   constexpr uint64_t kUnused = 0x700000;
-  const Followed run = run_with({.ram_every = 100}, [](Machine& machine) {
+  const Followed run = run_with({.ram_every = 100, .seconds = kLong}, [](Machine& machine) {
     *machine.memory().at(GuestPhysical(kUnused)) ^= 1;
   });
   ASSERT_TRUE(run.difference.found);
