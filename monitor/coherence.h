@@ -165,7 +165,10 @@ class Coherence final : public WriteObserver,
   void merge_pending_writes();
   void begin_flush(Flush flush);
   void invalidate_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege);
-  [[nodiscard]] bool replace_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege);
+  [[nodiscard]] bool replace_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege,
+                                const Translation& now);
+  [[nodiscard]] std::optional<Translation> tables_say(GuestVirtualPage page, Privilege privilege);
+  [[nodiscard]] bool is_shadow_of(const ShadowMapping& mapping, const Translation& now) const;
   void forget_all_mappings();
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege);
   [[nodiscard]] CodeView* least_recent_if_full(size_t most, bool (*holds)(const CodeView&));

@@ -24,16 +24,26 @@ bool Coherence::entry_is_accessed(const Translation& translation) const {
   return true;
 }
 
-bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege) {
-  const WalkResult result =
-      probe(mode_, physical_, mapping.virtual_page.address(), AccessKind::Read, privilege);
-  if (result.fault || !entry_is_accessed(result.translation)) return false;
+// What the tables say of a page that this privilege may hold as it is: nothing if it is absent, not
+// accessed yet, or the other privilege's.
+std::optional<Translation> Coherence::tables_say(GuestVirtualPage page, Privilege privilege) {
+  const WalkResult result = probe(mode_, physical_, page.address(), AccessKind::Read, privilege);
   const Translation& now = result.translation;
+  const bool is_user = privilege == Privilege::User;
+  if (result.fault || !entry_is_accessed(now) || now.user != is_user) return std::nullopt;
+  return now;
+}
+
+bool Coherence::is_shadow_of(const ShadowMapping& mapping, const Translation& now) const {
   return GuestPhysicalPage::of(physical_.masked(now.physical)) == mapping.physical_page &&
          (now.page_bytes >= kSmallestLargePage) == mapping.is_large &&
-         now.user == (privilege == Privilege::User) && now.global == mapping.is_global &&
-         (now.writable && now.dirty) == mapping.may_write &&
+         now.global == mapping.is_global && (now.writable && now.dirty) == mapping.may_write &&
          (now.executable || !mapping.is_executable);
+}
+
+bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege) {
+  const std::optional<Translation> now = tables_say(mapping.virtual_page, privilege);
+  return now && is_shadow_of(mapping, *now);
 }
 
 // INVLPG: the page goes unless the tables still say the same of it, or with all around it if it
@@ -50,19 +60,17 @@ void Coherence::invalidate_in(ShadowSpace& space, GuestVirtualPage page, Privile
     if (mapping != nullptr && mapping->is_large) return space.drop_region(page);
   }
   const ShadowMapping* mapping = space.find(page);
-  if (mapping == nullptr || still_shadows(*mapping, privilege)) return;
-  const bool may_be_replaced = !mapping->is_executable && space.base().value() != 0;
-  if (!may_be_replaced || !replace_in(space, page, privilege)) space.drop(page);
+  if (mapping == nullptr) return;
+  const std::optional<Translation> now = tables_say(page, privilege);
+  if (now && is_shadow_of(*mapping, *now)) return;
+  const bool may_be_replaced = now && !mapping->is_executable && space.base().value() != 0;
+  if (!may_be_replaced || !replace_in(space, page, privilege, *now)) space.drop(page);
 }
 
 // What had been mapped there was in use, so the page the tables name now will be: mapping it at
 // once saves the fault that would come. False: it is not mapped; what was there may still be.
-bool Coherence::replace_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege) {
-  const WalkResult result = probe(mode_, physical_, page.address(), AccessKind::Read, privilege);
-  const Translation& now = result.translation;
-  if (result.fault || !entry_is_accessed(now) || now.user != (privilege == Privilege::User)) {
-    return false;
-  }
+bool Coherence::replace_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege,
+                           const Translation& now) {
   if (!physical_.is_ram(GuestPhysicalPage::of(physical_.masked(now.physical)))) return false;
   const ShadowRun run = run_for(page.address(), now);
   if (run.is_large || is_watched(page)) return false;

@@ -5,7 +5,16 @@ namespace {
 
 constexpr pid_t kThisThread = 0;
 
-bool is_only(const cpu_set_t& set, int cpu) { return CPU_COUNT(&set) == 1 && CPU_ISSET(cpu, &set); }
+cpu_set_t only(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return set;
+}
+
+bool confine(pid_t process, const cpu_set_t& set) {
+  return sched_setaffinity(process, sizeof set, &set) == 0;
+}
 
 }  // namespace
 
@@ -14,26 +23,16 @@ SharedCpu::SharedCpu() {
       sched_getaffinity(kThisThread, sizeof allowed_, &allowed_) == 0 && CPU_COUNT(&allowed_) > 1;
 }
 
-bool SharedCpu::tie(pid_t process, int cpu) {
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(cpu, &one);
-  return sched_setaffinity(process, sizeof one, &one) == 0;
-}
-
-bool SharedCpu::untie(pid_t process) {
-  return sched_setaffinity(process, sizeof allowed_, &allowed_) == 0;
-}
-
 void SharedCpu::release() {
   if (cpu_ < 0) return;
+  const cpu_set_t tied = only(cpu_);
   cpu_set_t found;
   // Somebody else's choice since (taskset) stands.
-  if (sched_getaffinity(kThisThread, sizeof found, &found) == 0 && !is_only(found, cpu_)) {
+  if (sched_getaffinity(kThisThread, sizeof found, &found) == 0 && !CPU_EQUAL(&found, &tied)) {
     allowed_ = found;
     is_of_use_ = CPU_COUNT(&allowed_) > 1;
   } else {
-    is_of_use_ = untie(kThisThread) && is_of_use_;
+    is_of_use_ = confine(kThisThread, allowed_);
   }
   cpu_ = -1;
   ran_freely_ = false;
@@ -45,7 +44,7 @@ void SharedCpu::before_handing_over(pid_t process, CpuPlacement* placement, uint
   if (cpu_ < 0 && ran_freely_) {
     const int here = sched_getcpu();
     // A host that refuses is not asked again.
-    is_of_use_ = here >= 0 && here < CPU_SETSIZE && tie(kThisThread, here);
+    is_of_use_ = here >= 0 && here < CPU_SETSIZE && confine(kThisThread, only(here));
     if (is_of_use_) {
       cpu_ = here;
       tied_since_ = now;
@@ -53,8 +52,7 @@ void SharedCpu::before_handing_over(pid_t process, CpuPlacement* placement, uint
   }
   ran_freely_ = cpu_ < 0;
   if (placement->cpu == cpu_) return;
-  const bool placed = cpu_ < 0 ? untie(process) : tie(process, cpu_);
-  if (placed) placement->cpu = cpu_;
+  if (confine(process, cpu_ < 0 ? allowed_ : only(cpu_))) placement->cpu = cpu_;
 }
 
 }  // namespace ringshift

@@ -40,8 +40,6 @@ class SharedCpu {
 
  private:
   void release();
-  bool tie(pid_t process, int cpu);
-  bool untie(pid_t process);
 
   cpu_set_t allowed_{};  // of this thread, when it is not tied
   bool is_of_use_ = false;

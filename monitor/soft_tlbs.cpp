@@ -1,7 +1,5 @@
 #include "monitor/soft_tlbs.h"
 
-#include <bit>
-
 namespace ringshift {
 
 bool SoftTlbs::holds(GuestVirtualPage page, bool is_write, Privilege privilege) const {
@@ -32,13 +30,8 @@ void SoftTlbs::flush() {
 
 void SoftTlbs::flush_all_but_global() {
   frame_->user_tlb.fill(SoftTlbEntry{});
-  for (uint32_t word = 0; word < local_.size(); ++word) {
-    for (uint64_t left = local_[word]; left != 0; left &= left - 1) {
-      const auto bit = static_cast<uint32_t>(std::countr_zero(left));
-      frame_->supervisor_tlb[word * kWordBits + bit] = SoftTlbEntry{};
-    }
-    local_[word] = 0;
-  }
+  for_each_set(local_, [this](uint32_t slot) { frame_->supervisor_tlb[slot] = SoftTlbEntry{}; });
+  local_.fill(0);
 }
 
 void SoftTlbs::flush_page(GuestVirtualPage page) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "shadowmmu/base/address.h"
+#include "shadowmmu/base/bits.h"
 #include "shadowmmu/paging_mode.h"
 #include "translator/frame.h"
 
@@ -35,7 +36,6 @@ class SoftTlbs {
   void flush_page(GuestVirtualPage page);
 
  private:
-  static constexpr uint32_t kWordBits = 64;
   static constexpr uint32_t kRegionPages = 1024;  // 4 MiB: the largest guest page, or two of them
   [[nodiscard]] SoftTlb& of(Privilege privilege) const {
     return privilege == Privilege::User ? frame_->user_tlb : frame_->supervisor_tlb;

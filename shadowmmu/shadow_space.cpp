@@ -1,8 +1,8 @@
 #include "shadowmmu/shadow_space.h"
 
-#include <bit>
 #include <cstdlib>
 
+#include "shadowmmu/base/bits.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/host_window.h"
@@ -88,7 +88,7 @@ void ShadowSpace::insert_record(const ShadowRun& run, uint32_t index) {
   slots_[mapping->virtual_page.number()] = mapping;
   const uint32_t region = mapping->virtual_page.number() / kRegionPages;
   region_count_[region]++;
-  held_regions_[region / 64] |= uint64_t{1} << (region % 64);
+  held_regions_[region / kWordBits] |= uint64_t{1} << (region % kWordBits);
   ++mapped_pages_;
   if (!mapping->is_global) {
     local_count_[region]++;
@@ -104,7 +104,9 @@ void ShadowSpace::remove_record(GuestVirtualPage page) {
   reverse_.of(mapping->physical_page).erase(ShadowMappings::s_iterator_to(*mapping));
   slots_[page.number()] = nullptr;
   const uint32_t region = page.number() / kRegionPages;
-  if (--region_count_[region] == 0) held_regions_[region / 64] &= ~(uint64_t{1} << (region % 64));
+  if (--region_count_[region] == 0) {
+    held_regions_[region / kWordBits] &= ~(uint64_t{1} << (region % kWordBits));
+  }
   --mapped_pages_;
   if (!mapping->is_global) {
     local_count_[region]--;
@@ -170,12 +172,9 @@ void ShadowSpace::drop_all() {
 
 void ShadowSpace::retain(const std::function<bool(const ShadowMapping&)>& keep,
                          const std::function<bool(uint32_t region)>& skip_region) {
-  for (uint32_t word = 0; word < held_regions_.size(); ++word) {
-    for (uint64_t left = held_regions_[word]; left != 0; left &= left - 1) {
-      const uint32_t region = word * 64 + static_cast<uint32_t>(std::countr_zero(left));
-      if (!skip_region(region)) retain_region(region, keep);
-    }
-  }
+  for_each_set(held_regions_, [&](uint32_t region) {
+    if (!skip_region(region)) retain_region(region, keep);
+  });
 }
 
 void ShadowSpace::retain_region(uint32_t region,

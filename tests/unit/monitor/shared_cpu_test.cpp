@@ -35,6 +35,12 @@ class SharedCpuTest : public testing::Test {
     }
     sched_setaffinity(0, sizeof before_, &before_);
   }
+  // A free hand-over, then the one that ties, at times 0 and 1.
+  void tie(SharedCpu* shared) {
+    shared->before_handing_over(child_, &placement_, 0);
+    shared->before_handing_over(child_, &placement_, 1);
+    ASSERT_TRUE(shared->is_tied());
+  }
   void expect_untied() {
     const cpu_set_t here = affinity_of(0);
     EXPECT_TRUE(CPU_EQUAL(&here, &before_));
@@ -59,8 +65,7 @@ TEST_F(SharedCpuTest, TheFirstHandOverIsFreeAndTheNextIsTied) {
 
 TEST_F(SharedCpuTest, ATieEndsWithTimeAndThenOneHandOverIsFreeAgain) {
   SharedCpu shared;
-  shared.before_handing_over(child_, &placement_, 0);
-  shared.before_handing_over(child_, &placement_, 1);
+  ASSERT_NO_FATAL_FAILURE(tie(&shared));
   shared.while_alone(SharedCpu::kTiedCycles);
   EXPECT_TRUE(shared.is_tied());
   shared.before_handing_over(child_, &placement_, SharedCpu::kTiedCycles + 2);
@@ -74,8 +79,7 @@ TEST_F(SharedCpuTest, ATieEndsWithTimeAndThenOneHandOverIsFreeAgain) {
 
 TEST_F(SharedCpuTest, AThreadAloneIsLetGo) {
   SharedCpu shared;
-  shared.before_handing_over(child_, &placement_, 0);
-  shared.before_handing_over(child_, &placement_, 1);
+  ASSERT_NO_FATAL_FAILURE(tie(&shared));
   shared.while_alone(SharedCpu::kTiedCycles + 2);
   EXPECT_FALSE(shared.is_tied());
   expect_untied();
@@ -84,18 +88,14 @@ TEST_F(SharedCpuTest, AThreadAloneIsLetGo) {
 TEST_F(SharedCpuTest, ItsEndUntiesTheThread) {
   {
     SharedCpu shared;
-    shared.before_handing_over(child_, &placement_, 0);
-    shared.before_handing_over(child_, &placement_, 1);
-    ASSERT_TRUE(shared.is_tied());
+    ASSERT_NO_FATAL_FAILURE(tie(&shared));
   }
   expect_untied();
 }
 
 TEST_F(SharedCpuTest, ASetGivenFromOutsideStands) {
   SharedCpu shared;
-  shared.before_handing_over(child_, &placement_, 0);
-  shared.before_handing_over(child_, &placement_, 1);
-  ASSERT_TRUE(shared.is_tied());
+  ASSERT_NO_FATAL_FAILURE(tie(&shared));
   const cpu_set_t tied = affinity_of(0);
   cpu_set_t given;
   CPU_ZERO(&given);
