@@ -381,7 +381,8 @@ void Vcpu::handle_soft_miss(const Exit& exit, Privilege privilege) {
   if (parts_.coherence->fill_soft(address, exit.is_write, privilege) ==
       Coherence::Miss::Interpret) {
     interpret_one();
-    has_prefault_ = false;  // a soft site needs no window to go on
+    if (privilege == Privilege::User)
+      has_prefault_ = false;  // a soft site needs no window to go on
     return;
   }
   if (config_.observer != nullptr) {
