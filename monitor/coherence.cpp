@@ -338,6 +338,12 @@ void Coherence::on_fragment_dropped(const Fragment& fragment) {
   gate_->reset_return_stack(Privilege::User);
 }
 
+// Copies are of user code only.
+void Coherence::on_copies_dropped() {
+  for (auto& [cr3, view] : users_) view.jumps->clear();
+  gate_->reset_return_stack(Privilege::User);
+}
+
 // Everything is translated anew, so each site gets another chance: its reason may be gone, or its
 // page may hold other code by now.
 void Coherence::on_all_dropped() {

@@ -77,6 +77,7 @@ class Coherence final : public WriteObserver,
   }
   // FragmentObserver
   void on_fragment_dropped(const Fragment& fragment) override;
+  void on_copies_dropped() override;
   void on_all_dropped() override;
 
   // After a flush of many supervisor translations what we hold of them is not checked at once:

@@ -364,9 +364,9 @@ void Vcpu::handle(const Exit& exit, Privilege privilege) {
 void Vcpu::resume_at_boundary(uint64_t host_pc) {
   const Fragment* fragment = parts_.translator->cache().fragment_at(host_pc);
   CHECK(fragment != nullptr);
-  resume_pc_ =
-      fragment->code.address +
-      resume_offset(fragment->recovery, static_cast<uint32_t>(host_pc - fragment->code.address));
+  resume_pc_ = fragment->code.address +
+               resume_offset(fragment->shape->recovery,
+                             static_cast<uint32_t>(host_pc - fragment->code.address));
 }
 
 void Vcpu::handle_soft_miss(const Exit& exit, Privilege privilege) {

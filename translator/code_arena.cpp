@@ -49,6 +49,7 @@ std::unique_ptr<CodeArena> CodeArena::create(uint64_t bytes, std::string* error,
     *error = std::string("cannot map the code arena: ") + std::strerror(errno);
     return nullptr;
   }
+  arena->top_ = arena->size_;
   arena->owner_by_granule_.assign(arena->size_ / kGranule, 0);
   return arena;
 }
@@ -63,15 +64,30 @@ CodeExecuteView CodeArena::publish(std::span<const uint8_t> code, uint32_t owner
   if (!has_room(code.size())) return {0};
   const CodeExecuteView at = next();
   std::memcpy(write_ + used_, code.data(), code.size());
-  const uint64_t first = used_ / kGranule;
+  const uint64_t first = used_;
   used_ = round_up(used_ + code.size(), kGranule);
-  for (uint64_t granule = first; granule < used_ / kGranule; ++granule) {
-    owner_by_granule_[granule] = owner;
-  }
+  note_owner(first, used_, owner);
   return at;
 }
 
-void CodeArena::reset() { used_ = kept_; }
+CodeExecuteView CodeArena::reserve_at_top(uint64_t bytes, uint32_t owner) {
+  DCHECK(has_room(bytes));
+  const uint64_t end = top_;
+  top_ -= round_up(bytes, kGranule);
+  note_owner(top_, end, owner);
+  return {execute_ + top_};
+}
+
+void CodeArena::note_owner(uint64_t first, uint64_t end, uint32_t owner) {
+  for (uint64_t granule = first / kGranule; granule < end / kGranule; ++granule) {
+    owner_by_granule_[granule] = owner;
+  }
+}
+
+void CodeArena::reset() {
+  used_ = kept_;
+  reset_top();
+}
 
 uint32_t CodeArena::owner_of(uint64_t host_pc) const {
   DCHECK(contains(host_pc));

@@ -1,7 +1,8 @@
 // CodeArena: executable memory, mapped twice so that no page is ever writable and executable at
-// once. Owns: the memory and its two views. A bump allocator; when it is full everything is dropped
-// at once. Called by: stubs, translation cache. Keeps: T3 (storage is reused only by reset, at a
-// safe point). See docs/translator.md.
+// once. Owns: the memory and its two views. A bump allocator from either end: what is costly to
+// make grows from the bottom, copies from the top, and each side is dropped at once. Called by:
+// stubs, translation cache. Keeps: T3 (storage is reused only by reset, at a safe point). See
+// docs/translator.md.
 #pragma once
 
 #include <cstdint>
@@ -38,21 +39,26 @@ class CodeArena {
   [[nodiscard]] CodeExecuteView publish(std::span<const uint8_t> code, uint32_t owner);
   // Where the next publish will put its code, given that it fits.
   [[nodiscard]] CodeExecuteView next() const { return {execute_ + used_}; }
-  [[nodiscard]] bool has_room(uint64_t bytes) const { return used_ + bytes + kGranule <= size_; }
+  [[nodiscard]] bool has_room(uint64_t bytes) const { return used_ + bytes + kGranule <= top_; }
+  // The same from the top, for code that the caller writes itself. Pre: has_room(bytes).
+  [[nodiscard]] CodeExecuteView reserve_at_top(uint64_t bytes, uint32_t owner);
+  void reset_top() { top_ = size_; }
   // Everything published so far stays for good (the stubs); reset() returns to this point.
   void keep_everything_so_far() { kept_ = used_; }
   void reset();
 
   [[nodiscard]] bool contains(uint64_t host_pc) const {
-    return host_pc >= execute_ && host_pc < execute_ + used_;
+    const uint64_t offset = host_pc - execute_;
+    return offset < used_ || (offset >= top_ && offset < size_);
   }
-  // The owner given to publish for the code at host_pc. Pre: contains(host_pc).
+  // The owner given for the code at host_pc. Pre: contains(host_pc).
   [[nodiscard]] uint32_t owner_of(uint64_t host_pc) const;
   [[nodiscard]] CodeWriteView write_view(CodeExecuteView at) const {
     return {write_ + (at.address - execute_)};
   }
   [[nodiscard]] uint64_t base() const { return execute_; }
   [[nodiscard]] uint64_t used() const { return used_; }
+  [[nodiscard]] uint64_t used_at_top() const { return size_ - top_; }
   [[nodiscard]] uint64_t size() const { return size_; }
 
   static constexpr uint64_t kGranule = 64;
@@ -61,11 +67,13 @@ class CodeArena {
   CodeArena() = default;
   [[nodiscard]] bool map_file();
   [[nodiscard]] bool map_anonymous();
+  void note_owner(uint64_t first, uint64_t end, uint32_t owner);
   uint8_t* write_ = nullptr;
   uint64_t execute_ = 0;
   uint64_t size_ = 0;
   uint64_t used_ = 0;
   uint64_t kept_ = 0;
+  uint64_t top_ = 0;  // offset of what was reserved last at the top
   int descriptor_ = -1;
   std::vector<uint32_t> owner_by_granule_;
 };

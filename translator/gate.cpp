@@ -174,7 +174,7 @@ void Gate::recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t 
     return;
   }
   const auto offset = static_cast<uint32_t>(host_pc - fragment->code.address);
-  recover(recovery_point(fragment->recovery, offset), address_register, frame_->slots.window_base,
+  recover(recovery_point(*fragment, offset), address_register, frame_->slots.window_base,
           &frame_->state);
 }
 

@@ -25,6 +25,12 @@ const RecoveryPoint& recovery_point(const std::vector<RecoveryPoint>& points,
   return *std::prev(after);
 }
 
+RecoveryPoint recovery_point(const Fragment& fragment, uint32_t host_offset) {
+  RecoveryPoint point = recovery_point(fragment.shape->recovery, host_offset);
+  point.guest_eip += fragment.moved_by;
+  return point;
+}
+
 uint32_t resume_offset(const std::vector<RecoveryPoint>& points, uint32_t host_offset) {
   const RecoveryPoint* point = &recovery_point(points, host_offset);
   // An instruction's sequence may have several points; they are adjacent and name the same EIP;

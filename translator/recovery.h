@@ -14,6 +14,9 @@ namespace ringshift {
 [[nodiscard]] const RecoveryPoint& recovery_point(const std::vector<RecoveryPoint>& points,
                                                   uint32_t host_offset);
 
+// The same with the fragment's own EIPs.
+[[nodiscard]] RecoveryPoint recovery_point(const Fragment& fragment, uint32_t host_offset);
+
 // Where to re-enter to run the instruction at host_offset again: its first host instruction.
 [[nodiscard]] uint32_t resume_offset(const std::vector<RecoveryPoint>& points,
                                      uint32_t host_offset);

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
-#include <utility>
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
@@ -34,54 +34,68 @@ bool is_inner_page(uint32_t eip) {
   return page != 0 && page != 0xfffff;
 }
 
+// Fragments in an arena of so many bytes, roughly: chains in the tables stay short.
+size_t buckets_for(uint64_t arena_bytes) {
+  constexpr uint64_t kBytesOfFragment = 512;
+  return std::bit_ceil(arena_bytes / kBytesOfFragment + 1);
+}
+
 }  // namespace
 
+TranslationCache::TranslationCache(CodeArena& arena, FragmentObserver& observer)
+    : arena_(arena),
+      observer_(observer),
+      key_buckets_(buckets_for(arena.size())),
+      model_buckets_(buckets_for(arena.size())),
+      by_key_(ByKey::bucket_traits(key_buckets_.data(), key_buckets_.size())),
+      models_(ByModel::bucket_traits(model_buckets_.data(), model_buckets_.size())) {}
+
 Fragment* TranslationCache::find(const TranslationKey& key) const {
-  auto it = by_key_.find(key);
-  return it == by_key_.end() ? nullptr : it->second;
+  const auto found = by_key_.find(key);
+  // The cache lends its fragments to all who may find them.
+  return found == by_key_.end() ? nullptr : const_cast<Fragment*>(&*found);
 }
 
 Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCode& emitted) {
-  auto fragment = std::make_unique<Fragment>();
-  fragment->key = unit.key;
-  fragment->body_offset = emitted.body;
-  fragment->cold_offset = emitted.cold;
-  fragment->instruction_count = static_cast<uint32_t>(unit.instructions.size());
-  fragment->recovery = emitted.recovery;
-  fragment->crosses_page = unit.crosses_page;
-  fragment->is_incomplete = unit.instructions.back().instruction.length == 0;
-  fragment->pieces = std::vector<PageMember>(unit.pieces.size());
-  for (size_t i = 0; i < unit.pieces.size(); ++i) fragment->pieces[i].piece = unit.pieces[i];
-  if (unit.key.is_shared() && !fragment->crosses_page && !fragment->is_incomplete &&
+  if (!arena_.has_room(emitted.bytes.size())) return nullptr;
+  Fragment& fragment = originals_.emplace_back();
+  fragment.code = arena_.publish(emitted.bytes, static_cast<uint32_t>(originals_.size()));
+  fragment.key = unit.key;
+  fragment.size = static_cast<uint32_t>(emitted.bytes.size());
+  fragment.body_offset = emitted.body;
+  fragment.cold_offset = emitted.cold;
+  fragment.instruction_count = static_cast<uint32_t>(unit.instructions.size());
+  fragment.crosses_page = unit.crosses_page;
+  fragment.is_incomplete = unit.instructions.back().instruction.length == 0;
+  fragment.pieces.resize(unit.pieces.size());
+  for (size_t i = 0; i < unit.pieces.size(); ++i) fragment.pieces[i].piece = unit.pieces[i];
+  const auto shape = new FragmentShape;
+  fragment.shape.reset(shape);
+  shape->recovery = emitted.recovery;
+  if (unit.key.is_shared() && !fragment.crosses_page && !fragment.is_incomplete &&
       is_inner_page(unit.key.eip)) {
-    fragment->relocations = emitted.relocations;
+    shape->relocations = emitted.relocations;
   }
-  return publish_bytes(std::move(fragment), emitted.bytes, emitted.links);
+  fragment.first_link = next_link();
+  fragment.link_count = static_cast<uint32_t>(emitted.links.size());
+  for (const EmittedLink& link : emitted.links) links_.add(FragmentKind::Original, fragment, link);
+  enter(fragment);
+  if (!shape->relocations.empty()) fragment.is_model = models_.insert(fragment).second;
+  return &fragment;
 }
 
-// Null when the arena is full.
-Fragment* TranslationCache::publish_bytes(std::unique_ptr<Fragment> owned,
-                                          std::span<const uint8_t> bytes,
-                                          std::span<const EmittedLink> links) {
-  Fragment& fragment = *owned;
-  const auto owner = static_cast<uint32_t>(fragments_.size() + 1);
-  fragment.code = arena_.publish(bytes, owner);
-  if (fragment.code.address == 0) return nullptr;
-  fragment.size = static_cast<uint32_t>(bytes.size());
-  fragment.first_link = next_link();
-  fragment.link_count = static_cast<uint32_t>(links.size());
-  for (const EmittedLink& link : links) links_.push_back({&fragment, nullptr, link, 0});
-  note_granules(fragment);
+// From now on it can be found, by its key and by its guest bytes.
+void TranslationCache::enter(Fragment& fragment) {
+  const auto kind = static_cast<size_t>(kind_of(fragment));
   for (PageMember& member : fragment.pieces) {
+    const GuestPhysical at = member.piece.physical;
+    PageCode& code = pages_[GuestPhysicalPage::of(at)];
+    if (code.empty()) code.granules = 0;  // a page without any starts anew
+    code.granules |= granules_of(at.offset_in_page(), member.piece.length);
     member.fragment = &fragment;
-    by_page_[GuestPhysicalPage::of(member.piece.physical)].push_back(member);
+    code.members[kind].push_back(member);
   }
-  by_key_.emplace(fragment.key, &fragment);
-  if (!fragment.relocations.empty()) {
-    models_.emplace(ModelKey{fragment.key.physical, fragment.key.style}, &fragment);
-  }
-  fragments_.push_back(std::move(owned));
-  return &fragment;
+  by_key_.insert(fragment);
 }
 
 // ---- the same bytes at another linear address ----
@@ -97,76 +111,97 @@ bool TranslationCache::is_ordered_alike(const Fragment& model, uint32_t moved_by
   return true;
 }
 
-Fragment* TranslationCache::relocate(const TranslationKey& key) {
+const Fragment* TranslationCache::model_for(const TranslationKey& key) const {
   if (!key.is_shared() || !is_inner_page(key.eip)) return nullptr;
-  const auto found = models_.find({key.physical, key.style});
-  if (found == models_.end()) return nullptr;
-  const Fragment& model = *found->second;
-  const uint32_t moved_by = key.eip - model.key.eip;
-  if (!arena_.has_room(model.size) || !is_ordered_alike(model, moved_by)) return nullptr;
+  const auto found = models_.find(ModelKey{key.physical, key.style});
+  if (found == models_.end() || !is_ordered_alike(*found, key.eip - found->key.eip)) return nullptr;
+  return &*found;
+}
 
-  auto fragment = std::make_unique<Fragment>();
-  fragment->key = key;
-  fragment->body_offset = model.body_offset;
-  fragment->cold_offset = model.cold_offset;
-  fragment->instruction_count = model.instruction_count;
-  fragment->relocations = model.relocations;
-  fragment->recovery = model.recovery;
-  for (RecoveryPoint& point : fragment->recovery) {
-    if (point.kind != RecoveryKind::EipInAddress) point.guest_eip += moved_by;
-  }
-  fragment->pieces = std::vector<PageMember>(model.pieces.size());
+Fragment& TranslationCache::copy(const Fragment& model, const TranslationKey& key) {
+  Fragment& copy = copies_.emplace_back();
+  const auto owner = static_cast<uint32_t>(copies_.size()) | kCopyNumber;
+  copy.code = arena_.reserve_at_top(model.size, owner);
+  copy.key = key;
+  copy.size = model.size;
+  copy.body_offset = model.body_offset;
+  copy.cold_offset = model.cold_offset;
+  copy.instruction_count = model.instruction_count;
+  copy.is_copy = true;
+  copy.moved_by = key.eip - model.key.eip;
+  copy.shape = model.shape;
+  copy.pieces.resize(model.pieces.size());
   for (size_t i = 0; i < model.pieces.size(); ++i) {
-    fragment->pieces[i].piece = model.pieces[i].piece;
-    fragment->pieces[i].piece.eip += moved_by;
+    copy.pieces[i].piece = model.pieces[i].piece;
+    copy.pieces[i].piece.eip += copy.moved_by;
   }
+  copy.first_link = links_.next(FragmentKind::Copy);
+  copy.link_count = model.link_count;
+  for (uint32_t i = 0; i < model.link_count; ++i) {
+    Link link = links_[model.first_link + i];
+    link.emitted.destination_eip += copy.moved_by;
+    if (link.dispatch != 0) link.emitted.number_offset = 0;
+    links_.add(FragmentKind::Copy, copy, link.emitted);
+  }
+  copy_code(model, copy);
+  enter(copy);
+  return copy;
+}
 
-  const uint8_t* const from = arena_.write_view(model.code).bytes;
-  copy_bytes_.assign(from, from + model.size);
-  copy_links_.clear();
-  const auto nearer = static_cast<uint32_t>(arena_.next().address - model.code.address);
-  for (const Relocation& relocation : model.relocations) {
-    uint32_t field = load32(&copy_bytes_[relocation.offset]);
+void TranslationCache::copy_code(const Fragment& model, const Fragment& copy) {
+  uint8_t* const bytes = arena_.write_view(copy.code).bytes;
+  std::memcpy(bytes, arena_.write_view(model.code).bytes, model.size);
+  const auto farther = static_cast<uint32_t>(copy.code.address - model.code.address);
+  for (const Relocation& relocation : model.shape->relocations) {
+    uint8_t* const field = bytes + relocation.offset;
     switch (relocation.kind) {
       case RelocationKind::Eip:
-        field += moved_by;
+        store32(field, load32(field) + copy.moved_by);
         break;
       case RelocationKind::NegatedEip:
-        field -= moved_by;
+        store32(field, load32(field) - copy.moved_by);
         break;
       case RelocationKind::ToStub:
-        field -= nearer;
+        store32(field, load32(field) - farther);
         break;
     }
-    store32(&copy_bytes_[relocation.offset], field);
   }
-  for (uint32_t i = 0; i < model.link_count; ++i) copy_link(links_[model.first_link + i], moved_by);
-  return publish_bytes(std::move(fragment), copy_bytes_, copy_links_);
+  for (uint32_t i = 0; i < copy.link_count; ++i) {
+    links_[copy.first_link + i].dispatch = links_[model.first_link + i].dispatch;
+    copy_link(copy.first_link + i, bytes);
+  }
 }
 
 // The copy's branch leads to its own stub again, which bears its own number.
-void TranslationCache::copy_link(const Link& link, uint32_t moved_by) {
-  EmittedLink& copy = copy_links_.emplace_back(link.emitted);
-  copy.destination_eip += moved_by;
-  store32(&copy_bytes_[copy.patch_offset], copy.stub_offset - (copy.patch_offset + 4));
+void TranslationCache::copy_link(uint32_t number, uint8_t* bytes) {
+  const Link& link = links_[number];
+  const EmittedLink& emitted = link.emitted;
+  store32(bytes + emitted.patch_offset, emitted.stub_offset - (emitted.patch_offset + 4));
   if (link.dispatch != 0) {
-    const uint64_t stub = arena_.next().address + copy.stub_offset;
-    write_table_stub(&copy_bytes_[copy.stub_offset], copy.destination_eip, link.dispatch - stub);
-    copy.number_offset = 0;
-  } else if (copy.number_offset != 0) {
-    const auto number = next_link() + static_cast<uint32_t>(copy_links_.size() - 1);
-    store32(&copy_bytes_[copy.number_offset], number);
+    const uint64_t stub = link.from->code.address + emitted.stub_offset;
+    write_table_stub(bytes + emitted.stub_offset, emitted.destination_eip, link.dispatch - stub);
+  } else if (emitted.number_offset != 0) {
+    store32(bytes + emitted.number_offset, number);
   }
 }
 
 Fragment* TranslationCache::fragment_at(uint64_t host_pc) const {
   const uint32_t owner = arena_.owner_of(host_pc);
-  return owner == 0 ? nullptr : fragments_[owner - 1].get();
+  if (owner == 0) return nullptr;
+  const uint32_t index = (owner & ~kCopyNumber) - 1;
+  const Fragment& fragment = (owner & kCopyNumber) != 0 ? copies_[index] : originals_[index];
+  return fragment.is_dropped ? nullptr : const_cast<Fragment*>(&fragment);
 }
 
 TranslationCache::LinkView TranslationCache::link_view(uint32_t link) const {
-  CHECK(link < links_.size());
+  CHECK(links_.has(link));
   return {links_[link].from, links_[link].emitted.destination_eip};
+}
+
+uint32_t TranslationCache::links_to(const Fragment& fragment) const {
+  uint32_t count = 0;
+  for (uint32_t i = fragment.first_incoming; i != kNoLink; i = links_[i].next_incoming) ++count;
+  return count;
 }
 
 void TranslationCache::patch(const Link& link, uint64_t destination) {
@@ -179,8 +214,7 @@ void TranslationCache::link(uint32_t number, Fragment& to, const SafePoint&) {
   CHECK(link.from != nullptr);
   if (link.to == &to) return;
   if (link.to != nullptr) undo(number);
-  link.to = &to;
-  to.incoming.push_back(number);
+  links_.connect(number, to);
   patch(link, to.body());
   counters().links_made++;
 }
@@ -222,57 +256,40 @@ void TranslationCache::link_through_table(uint32_t number, uint64_t dispatch, co
 }
 
 void TranslationCache::undo(uint32_t number) {
-  Link& link = links_[number];
+  const Link& link = links_[number];
   if (link.to == nullptr) return;
-  remove_incoming(*link.to, number);
-  link.to = nullptr;
-  if (link.from != nullptr) patch(link, link.from->code.address + link.emitted.stub_offset);
+  links_.disconnect(number);
+  patch(link, link.from->code.address + link.emitted.stub_offset);
   counters().links_undone++;
 }
 
-void TranslationCache::remove_incoming(Fragment& to, uint32_t number) {
-  auto it = std::find(to.incoming.begin(), to.incoming.end(), number);
-  CHECK(it != to.incoming.end());
-  *it = to.incoming.back();
-  to.incoming.pop_back();
-}
-
 void TranslationCache::unlink_all(const SafePoint&) {
-  for (uint32_t number = 0; number < links_.size(); ++number) undo(number);
+  links_.for_each_number([this](uint32_t number) { undo(number); });
 }
 
 bool TranslationCache::has_code(GuestPhysicalPage page) const {
-  auto it = by_page_.find(page);
-  return it != by_page_.end() && !it->second.empty();
-}
-
-// Before the fragment is entered in the lists of its pages: a page without any starts anew.
-void TranslationCache::note_granules(const Fragment& fragment) {
-  for (const PageMember& member : fragment.pieces) {
-    const GuestPhysicalPage page = GuestPhysicalPage::of(member.piece.physical);
-    if (!has_code(page)) granules_[page] = 0;
-  }
-  for (const PageMember& member : fragment.pieces) {
-    const GuestPhysical at = member.piece.physical;
-    granules_[GuestPhysicalPage::of(at)] |= granules_of(at.offset_in_page(), member.piece.length);
-  }
+  const auto it = pages_.find(page);
+  return it != pages_.end() && !it->second.empty();
 }
 
 bool TranslationCache::may_hold_code(GuestPhysical address, uint32_t length) const {
-  const auto it = granules_.find(GuestPhysicalPage::of(address));
-  return it != granules_.end() && (it->second & granules_of(address.offset_in_page(), length)) != 0;
+  const auto it = pages_.find(GuestPhysicalPage::of(address));
+  return it != pages_.end() &&
+         (it->second.granules & granules_of(address.offset_in_page(), length)) != 0;
 }
 
 template <typename Predicate>
 uint32_t TranslationCache::drop_from_page(GuestPhysicalPage page, Predicate concerns,
                                           const SafePoint& safe) {
-  auto it = by_page_.find(page);
-  if (it == by_page_.end()) return 0;
+  const auto it = pages_.find(page);
+  if (it == pages_.end()) return 0;
   // The pieces of a fragment that lie in one page are next to each other on its list.
   std::vector<Fragment*> concerned;
-  for (const PageMember& member : it->second) {
-    const bool known = !concerned.empty() && concerned.back() == member.fragment;
-    if (!known && concerns(member)) concerned.push_back(member.fragment);
+  for (const PageMembers& members : it->second.members) {
+    for (const PageMember& member : members) {
+      const bool known = !concerned.empty() && concerned.back() == member.fragment;
+      if (!known && concerns(member)) concerned.push_back(member.fragment);
+    }
   }
   for (Fragment* fragment : concerned) drop(*fragment, safe);
   return static_cast<uint32_t>(concerned.size());
@@ -303,10 +320,10 @@ uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPa
 
 void TranslationCache::drop_with_code_at(uint32_t eip, const SafePoint& safe) {
   std::vector<Fragment*> concerned;
-  for (const auto& [key, fragment] : by_key_) {
-    for (const PageMember& member : fragment->pieces) {
+  for (Fragment& fragment : by_key_) {
+    for (const PageMember& member : fragment.pieces) {
       if (!member.piece.holds(eip)) continue;
-      concerned.push_back(fragment);
+      concerned.push_back(&fragment);
       break;
     }
   }
@@ -315,19 +332,53 @@ void TranslationCache::drop_with_code_at(uint32_t eip, const SafePoint& safe) {
 
 void TranslationCache::drop(Fragment& fragment, const SafePoint&) {
   observer_.on_fragment_dropped(fragment);
-  while (!fragment.incoming.empty()) undo(fragment.incoming.back());
+  while (fragment.first_incoming != kNoLink) undo(fragment.first_incoming);
   for (uint32_t i = 0; i < fragment.link_count; ++i) {
     const uint32_t number = fragment.first_link + i;
     undo(number);
     links_[number].from = nullptr;
   }
-  by_key_.erase(fragment.key);
-  const auto model = models_.find({fragment.key.physical, fragment.key.style});
-  if (model != models_.end() && model->second == &fragment) models_.erase(model);
-  for (PageMember& member : fragment.pieces) member.unlink();
+  by_key_.erase(by_key_.iterator_to(fragment));
+  if (fragment.is_model) models_.erase(models_.iterator_to(fragment));
+  const auto kind = static_cast<size_t>(kind_of(fragment));
+  for (PageMember& member : fragment.pieces) {
+    PageMembers& members = pages_.at(GuestPhysicalPage::of(member.piece.physical)).members[kind];
+    members.erase(members.iterator_to(member));
+  }
   counters().fragments_dropped++;
-  // Its code stays in the arena, unreachable, until the next drop_all (T3); the record goes now.
-  fragments_[arena_.owner_of(fragment.code.address) - 1].reset();
+  // Its code stays in the arena, unreachable, until all of its kind goes (T3), and so does its
+  // record, empty.
+  fragment.is_dropped = true;
+  fragment.pieces.clear();
+  fragment.shape.reset();
+}
+
+// Nothing that stays leads to it, or is told of by it, any more. Its page forgets it later.
+void TranslationCache::forget_copy(Fragment& copy) {
+  for (uint32_t number = copy.first_incoming; number != kNoLink;) {
+    const uint32_t next = links_[number].next_incoming;
+    if (!LinkTable::is_of_copy(number)) undo(number);
+    number = next;
+  }
+  for (uint32_t i = 0; i < copy.link_count; ++i) {
+    const Link& link = links_[copy.first_link + i];
+    if (link.to != nullptr && !link.to->is_copy) links_.disconnect(copy.first_link + i);
+  }
+  by_key_.erase(by_key_.iterator_to(copy));
+  counters().fragments_dropped++;
+}
+
+void TranslationCache::drop_copies(const SafePoint&) {
+  observer_.on_copies_dropped();
+  for (Fragment& copy : copies_) {
+    if (!copy.is_dropped) forget_copy(copy);
+  }
+  for (auto& [page, code] : pages_) code.members[static_cast<size_t>(FragmentKind::Copy)].clear();
+  counters().copy_flushes++;
+  copies_.clear();
+  links_.clear(FragmentKind::Copy);
+  ++epoch_;
+  arena_.reset_top();
 }
 
 void TranslationCache::drop_all(const SafePoint&) {
@@ -336,38 +387,38 @@ void TranslationCache::drop_all(const SafePoint&) {
   counters().cache_flushes++;
   by_key_.clear();
   models_.clear();
-  by_page_.clear();
-  granules_.clear();
-  fragments_.clear();
-  links_.clear();
+  pages_.clear();
+  originals_.clear();
+  copies_.clear();
+  links_.clear(FragmentKind::Original);
+  links_.clear(FragmentKind::Copy);
   ++epoch_;
   arena_.reset();
 }
 
 void TranslationCache::verify_invariants() const {
-  for (const auto& [key, fragment] : by_key_) {
-    CHECK(fragment->key == key);
-    CHECK(fragment_at(fragment->code.address) == fragment);
-    CHECK(!fragment->pieces.empty());
-    for (const PageMember& member : fragment->pieces) {
-      CHECK(member.is_linked());
+  for (const Fragment& fragment : by_key_) {
+    CHECK(!fragment.is_dropped);
+    CHECK(fragment_at(fragment.code.address) == &fragment);
+    CHECK(!fragment.pieces.empty());
+    for (const PageMember& member : fragment.pieces) {
       const CodePiece& piece = member.piece;
+      CHECK(has_code(GuestPhysicalPage::of(piece.physical)));
       CHECK(piece.length == 0 || may_hold_code(piece.physical, piece.length));
     }
-    for (uint32_t number : fragment->incoming) CHECK(links_[number].to == fragment);
-    for (uint32_t i = 0; i < fragment->link_count; ++i) {
-      CHECK(links_[fragment->first_link + i].from == fragment);
+    for (uint32_t i = 0; i < fragment.link_count; ++i) {
+      CHECK(links_[fragment.first_link + i].from == &fragment);
     }
   }
-  for (const auto& [key, fragment] : models_) {
-    CHECK(fragment->key.physical == key.physical && find(fragment->key) == fragment);
+  for (const Fragment& model : models_) {
+    CHECK(model.is_model && !model.is_copy && find(model.key) == &model);
   }
-  for (uint32_t number = 0; number < links_.size(); ++number) {
-    const Link& link = links_[number];
-    if (link.to == nullptr) continue;
-    CHECK(link.from != nullptr);
-    CHECK(std::count(link.to->incoming.begin(), link.to->incoming.end(), number) == 1);
+  for (const auto& [page, code] : pages_) {
+    for (const PageMembers& members : code.members) {
+      for (const PageMember& member : members) CHECK(find(member.fragment->key) == member.fragment);
+    }
   }
+  links_.verify_invariants();
 }
 
 }  // namespace ringshift

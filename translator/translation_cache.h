@@ -1,18 +1,19 @@
 // TranslationCache: key -> Fragment, guest-physical page -> Fragments, and the links between them.
-// Owns: fragments, links and their storage in the arena. Bounded: when the arena is full, drop_all.
-// Called by: translator, vcpu. Keeps: T2 T3.
-// See docs/translator.md.
+// Owns: fragments, links and their storage in the arena. Bounded: when the arena is full, the
+// copies are dropped, or all. Called by: translator, vcpu. Keeps: T2 T3. See docs/translator.md.
 #pragma once
 
+#include <array>
+#include <boost/container/deque.hpp>
+#include <boost/intrusive/unordered_set.hpp>
 #include <cstdint>
-#include <memory>
-#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "translator/code_arena.h"
 #include "translator/emitted_code.h"
 #include "translator/fragment.h"
+#include "translator/link_table.h"
 #include "translator/safe_point.h"
 #include "translator/translation_unit.h"
 
@@ -23,23 +24,26 @@ class FragmentObserver {
  public:
   virtual ~FragmentObserver() = default;
   virtual void on_fragment_dropped(const Fragment& fragment) = 0;
+  virtual void on_copies_dropped() = 0;
   virtual void on_all_dropped() = 0;
 };
 
 class TranslationCache {
  public:
-  TranslationCache(CodeArena& arena, FragmentObserver& observer)
-      : arena_(arena), observer_(observer) {}
+  TranslationCache(CodeArena& arena, FragmentObserver& observer);
 
   [[nodiscard]] Fragment* find(const TranslationKey& key) const;
   // Null when the arena is full. Pre: emitted for arena.next() and links numbered from next_link().
   [[nodiscard]] Fragment* publish(const TranslationUnit& unit, const EmittedCode& emitted);
+  [[nodiscard]] uint32_t next_link() const { return links_.next(FragmentKind::Original); }
+
   // For shared user code whose guest bytes have been translated at another linear address already
-  // (every process of a program has its libraries somewhere else): a copy of that, with every EIP
-  // moved. What emit would have made, in a tenth of the time. Null if there is nothing to copy, or
-  // no room.
-  [[nodiscard]] Fragment* relocate(const TranslationKey& key);
-  [[nodiscard]] uint32_t next_link() const { return static_cast<uint32_t>(links_.size()); }
+  // (every process of a program has its libraries somewhere else): what a copy can be made of, with
+  // every EIP moved. Null if there is nothing, or it would not be what emit makes.
+  [[nodiscard]] const Fragment* model_for(const TranslationKey& key) const;
+  // What emit would have made, in a small part of the time. Pre: model is model_for(key), and the
+  // arena has room for its size.
+  Fragment& copy(const Fragment& model, const TranslationKey& key);
 
   // The fragment a host PC lies in, or null for a stub.
   [[nodiscard]] Fragment* fragment_at(uint64_t host_pc) const;
@@ -49,6 +53,8 @@ class TranslationCache {
     uint32_t destination_eip = 0;
   };
   [[nodiscard]] LinkView link_view(uint32_t link) const;
+  // How many links lead to it.
+  [[nodiscard]] uint32_t links_to(const Fragment& fragment) const;
   void link(uint32_t link, Fragment& to, const SafePoint&);
   // Makes the link's stub a jump to `dispatch` with the destination in R8D: what links cannot join
   // directly goes through the jump table. For good: the stub dies with its fragment.
@@ -72,16 +78,17 @@ class TranslationCache {
   // them.
   void drop_with_code_at(uint32_t eip, const SafePoint&);
   void drop(Fragment& fragment, const SafePoint&);
+  void drop_copies(const SafePoint&);
   void drop_all(const SafePoint&);
 
-  // Changes whenever link numbers lose their meaning (drop_all).
+  // Changes whenever link numbers lose their meaning (drop_copies, drop_all).
   [[nodiscard]] uint64_t epoch() const { return epoch_; }
   [[nodiscard]] size_t size() const { return by_key_.size(); }
   void verify_invariants() const;
 
   template <typename Visitor>
   void for_each(Visitor visit) const {
-    for (const auto& [key, fragment] : by_key_) visit(*fragment);
+    for (const Fragment& fragment : by_key_) visit(fragment);
   }
 
  private:
@@ -91,14 +98,8 @@ class TranslationCache {
                        (uint64_t{key.view} << 40) ^ (static_cast<uint64_t>(key.privilege) << 1) ^
                        static_cast<uint64_t>(key.style);
       mixed *= 0x9e3779b97f4a7c15U;
-      return mixed ^ (mixed >> 29);
+      return mixed ^ (mixed >> 32);
     }
-  };
-  struct Link {
-    Fragment* from = nullptr;  // null once the fragment is gone
-    Fragment* to = nullptr;    // null while unlinked
-    EmittedLink emitted;
-    uint64_t dispatch = 0;  // not 0: link_through_table has replaced its stub
   };
   // What has to be equal for one fragment to be a copy of another.
   struct ModelKey {
@@ -108,31 +109,62 @@ class TranslationCache {
   };
   struct ModelKeyHash {
     size_t operator()(const ModelKey& key) const {
-      return (key.physical.value() * 2 + static_cast<uint64_t>(key.style)) * 0x9e3779b97f4a7c15U;
+      const uint64_t mixed =
+          (key.physical.value() * 2 + static_cast<uint64_t>(key.style)) * 0x9e3779b97f4a7c15U;
+      return mixed ^ (mixed >> 32);
     }
   };
-  Fragment* publish_bytes(std::unique_ptr<Fragment> fragment, std::span<const uint8_t> bytes,
-                          std::span<const EmittedLink> links);
+  struct KeyOf {
+    using type = TranslationKey;
+    const TranslationKey& operator()(const Fragment& fragment) const { return fragment.key; }
+  };
+  struct ModelKeyOf {
+    using type = ModelKey;
+    ModelKey operator()(const Fragment& fragment) const {
+      return {fragment.key.physical, fragment.key.style};
+    }
+  };
+  template <Fragment::Hook Fragment::*kHook, typename Key, typename Hash>
+  using Index = boost::intrusive::unordered_set<
+      Fragment, boost::intrusive::member_hook<Fragment, Fragment::Hook, kHook>,
+      boost::intrusive::key_of_value<Key>, boost::intrusive::hash<Hash>,
+      boost::intrusive::power_2_buckets<true>>;
+  using ByKey = Index<&Fragment::by_key, KeyOf, KeyHash>;
+  using ByModel = Index<&Fragment::by_model, ModelKeyOf, ModelKeyHash>;
+  // References stay; a record goes with all others of its kind.
+  using Fragments = boost::container::deque<
+      Fragment, void, boost::container::deque_options<boost::container::block_bytes<65536U>>::type>;
+  static constexpr size_t kKinds = 2;
+  struct PageCode {
+    std::array<PageMembers, kKinds> members;  // by FragmentKind
+    uint64_t granules = 0;                    // with code, a bit each
+    [[nodiscard]] bool empty() const { return members[0].empty() && members[1].empty(); }
+  };
+  [[nodiscard]] static FragmentKind kind_of(const Fragment& fragment) {
+    return fragment.is_copy ? FragmentKind::Copy : FragmentKind::Original;
+  }
+
+  void enter(Fragment& fragment);
   [[nodiscard]] bool is_ordered_alike(const Fragment& model, uint32_t moved_by) const;
-  void copy_link(const Link& link, uint32_t moved_by);
+  void copy_code(const Fragment& model, const Fragment& copy);
+  void copy_link(uint32_t number, uint8_t* bytes);
   static void write_table_stub(uint8_t* stub, uint32_t destination_eip, uint64_t displacement);
   template <typename Predicate>
   uint32_t drop_from_page(GuestPhysicalPage page, Predicate concerns, const SafePoint& safe);
-  void note_granules(const Fragment& fragment);
   void patch(const Link& link, uint64_t destination);
   void undo(uint32_t number);
-  void remove_incoming(Fragment& to, uint32_t number);
+  void forget_copy(Fragment& copy);
 
   CodeArena& arena_;
   FragmentObserver& observer_;
-  std::vector<std::unique_ptr<Fragment>> fragments_;  // by owner number minus one
-  std::unordered_map<TranslationKey, Fragment*, KeyHash> by_key_;
-  std::unordered_map<ModelKey, Fragment*, ModelKeyHash> models_;  // the oldest of each
-  std::unordered_map<GuestPhysicalPage, PageMembers> by_page_;
-  std::unordered_map<GuestPhysicalPage, uint64_t> granules_;  // with code, a bit each
-  std::vector<Link> links_;
-  std::vector<uint8_t> copy_bytes_;  // of relocate(), reused
-  std::vector<EmittedLink> copy_links_;
+  Fragments originals_;  // by owner number minus one, as are copies less their bit
+  Fragments copies_;
+  std::vector<ByKey::bucket_type> key_buckets_;
+  std::vector<ByModel::bucket_type> model_buckets_;
+  ByKey by_key_;
+  ByModel models_;
+  std::unordered_map<GuestPhysicalPage, PageCode> pages_;
+  LinkTable links_;
   uint64_t epoch_ = 0;
 };
 

@@ -42,20 +42,15 @@ Translator::Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena
 Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   if (Fragment* found = cache_.find(key)) return *found;
   const uint64_t started = __rdtsc();
-  if (may_copy()) {
-    if (Fragment* copy = cache_.relocate(key)) {
-      counters().units_relocated++;
-      counters().instructions_relocated += copy->instruction_count;
-      if (perf_map_ != nullptr) perf_map_->add_copy(*copy);
-      counters().relocate_cycles += __rdtsc() - started;
-      return *copy;
-    }
+  if (Fragment* copy = copy_for(key, safe)) {
+    counters().relocate_cycles += __rdtsc() - started;
+    return *copy;
   }
   plan(key, source_, soft_sites_, config_.features, config_.limits, &unit_);
   ensure_traces();
   last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());
   if (!arena_->has_room(last_emitted_->bytes.size())) {
-    cache_.drop_all(safe);
+    make_room(last_emitted_->bytes.size(), safe);
     ensure_traces();
     last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());
   }
@@ -65,6 +60,29 @@ Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   if (perf_map_ != nullptr) perf_map_->add(*fragment, unit_);
   counters().translate_cycles += __rdtsc() - started;
   return *fragment;
+}
+
+// Copies are cheap to make again; what they are made of is not.
+void Translator::make_room(uint64_t bytes, const SafePoint& safe) {
+  constexpr uint64_t kWorthwhileShare = 4;
+  if (arena_->used_at_top() >= arena_->size() / kWorthwhileShare) cache_.drop_copies(safe);
+  if (!arena_->has_room(bytes)) cache_.drop_all(safe);
+}
+
+Fragment* Translator::copy_for(const TranslationKey& key, const SafePoint& safe) {
+  if (!may_copy()) return nullptr;
+  const Fragment* model = cache_.model_for(key);
+  if (model == nullptr) return nullptr;
+  if (!arena_->has_room(model->size)) {
+    make_room(model->size, safe);
+    model = cache_.model_for(key);
+    if (model == nullptr) return nullptr;
+  }
+  Fragment& copy = cache_.copy(*model, key);
+  counters().units_relocated++;
+  counters().instructions_relocated += copy.instruction_count;
+  if (perf_map_ != nullptr) perf_map_->add_copy(copy);
+  return &copy;
 }
 
 // A copy would begin instructions wherever its model does (T7).

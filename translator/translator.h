@@ -50,6 +50,9 @@ class Translator {
              CodeTraces& traces, const SoftSites& soft_sites, FragmentObserver& observer);
   [[nodiscard]] bool open_perf_map(std::string* error);
   [[nodiscard]] bool may_copy() const;
+  // Null: there is nothing to copy.
+  [[nodiscard]] Fragment* copy_for(const TranslationKey& key, const SafePoint& safe);
+  void make_room(uint64_t bytes, const SafePoint& safe);
   void ensure_traces();
   void count_treatments() const;
 

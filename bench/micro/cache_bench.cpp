@@ -26,7 +26,7 @@ class FullCache {
   // Every link whose destination is there too.
   [[nodiscard]] std::vector<std::pair<uint32_t, Fragment*>> links() {
     std::vector<std::pair<uint32_t, Fragment*>> found;
-    cache().for_each([&](Fragment& from) {
+    cache().for_each([&](const Fragment& from) {
       for (uint32_t i = 0; i < from.link_count; ++i) {
         const uint32_t number = from.first_link + i;
         const uint32_t eip = cache().link_view(number).destination_eip;

@@ -153,7 +153,7 @@ std::string fragment_text(Machine& machine, const Fragment& fragment, std::strin
       "here\n",
       key.eip, is_user ? "user" : "supervisor", key.style == AccessStyle::Soft ? "soft" : "window",
       key.view, fragment.instruction_count, fragment.pieces.size(), fragment.size,
-      fragment.code.address, fragment.incoming.size());
+      fragment.code.address, machine.translator().cache().links_to(fragment));
   TranslateRequest request;
   request.first_eip = key.eip;
   request.privilege = key.privilege;

@@ -212,7 +212,8 @@ TEST_F(LifeOfAnInstruction, HandleFillsTheWindowOnceAAndDAreSetAndTheStoreComple
   EXPECT_EQ(counters().faults_hidden, 1U);
   EXPECT_EQ(counters().shadow_fills, 1U);
   const auto offset = static_cast<uint32_t>(fault.fault.host_pc - fragment.code.address);
-  const Exit exit = run_from(fragment.code.address + resume_offset(fragment.recovery, offset));
+  const Exit exit =
+      run_from(fragment.code.address + resume_offset(fragment.shape->recovery, offset));
   EXPECT_EQ(exit.reason, ExitReason::Unlinked);
   EXPECT_EQ(exit.eip, kCode + 6);
   EXPECT_EQ(get32(kStoredPhysical), kValue);

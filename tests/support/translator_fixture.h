@@ -276,6 +276,7 @@ class TranslatorMachine : public CodeSource,
     jump_table_[jump_table_index(fragment.key.eip)] = 0;
     reset_return_stacks();
   }
+  void on_copies_dropped() override { on_all_dropped(); }
   void on_all_dropped() override {
     std::fill(jump_table_.begin(), jump_table_.end(), 0U);
     reset_return_stacks();
