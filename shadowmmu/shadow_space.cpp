@@ -1,16 +1,16 @@
 #include "shadowmmu/shadow_space.h"
 
-#include <cstdlib>
-
 #include "shadowmmu/base/bits.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "shadowmmu/host_mapping.h"
 #include "shadowmmu/host_window.h"
 
 namespace ringshift {
 namespace {
 
 constexpr uint64_t kWindowBytes = uint64_t{1} << 32;
+constexpr size_t kSlotBytes = (kWindowBytes / kPageSize) * sizeof(ShadowMapping*);
 
 }  // namespace
 
@@ -27,12 +27,13 @@ std::unique_ptr<ShadowSpace> ShadowSpace::create(std::unique_ptr<WindowMapper> m
                                                  ShadowBudget budget, std::string* error) {
   auto space =
       std::unique_ptr<ShadowSpace>(new ShadowSpace(std::move(mapper), reverse, traces, budget));
-  // calloc of this size is untouched zero pages: only the parts in use cost memory.
-  space->slots_ = static_cast<ShadowMapping**>(std::calloc(kPagesInSpace, sizeof(ShadowMapping*)));
-  if (space->slots_ == nullptr) {
-    *error = "cannot allocate the shadow map";
+  // Not calloc's: once such a piece has been freed, glibc serves the next from its heap, and zeroes it.
+  HostAddress slots;
+  if (const HostResult result = map_private(kSlotBytes, &slots); !result.ok()) {
+    *error = "cannot allocate the shadow map: " + result.text();
     return nullptr;
   }
+  space->slots_ = reinterpret_cast<ShadowMapping**>(slots.value());
   space->region_count_.assign(kPagesInSpace / kRegionPages, 0);
   space->local_count_.assign(kPagesInSpace / kRegionPages, 0);
   return space;
@@ -41,7 +42,7 @@ std::unique_ptr<ShadowSpace> ShadowSpace::create(std::unique_ptr<WindowMapper> m
 ShadowSpace::~ShadowSpace() {
   if (slots_ != nullptr) {
     drop_all();
-    std::free(static_cast<void*>(slots_));
+    (void)release(HostAddress(reinterpret_cast<uint64_t>(slots_)), kSlotBytes);
   }
 }
 
