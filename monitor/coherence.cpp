@@ -22,7 +22,7 @@ constexpr size_t kUserViews = 96;
 constexpr uint32_t kSupervisorFaultsBeforeSoft = 2;
 constexpr uint32_t kUserFaultsBeforeSoft = 64;
 // Soft exits, of some 200 ns each, after which a window (8 us a page) begins to pay.
-constexpr uint64_t kWorkBeforeWindow = 6000;
+constexpr uint64_t kWorkBeforeWindow = 2500;
 // Ticks of 4 ms, most often, after which code of its own (1,000 cycles an instruction) begins to
 // pay: linked across pages, it runs half as fast again.
 constexpr uint32_t kTicksBeforeOwnCode = 8;

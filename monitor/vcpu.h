@@ -150,7 +150,6 @@ class Vcpu {
   bool prefault_is_write_ = false;
   GuestVirtual prefault_address_;
 
-  static constexpr uint32_t kNoLink = ~0U;
   uint32_t pending_link_ = kNoLink;  // to be connected to the fragment found for link_eip_
   uint64_t pending_link_epoch_ = 0;
   bool pending_jump_ = false;  // an indirect miss: enter the fragment into the jump table

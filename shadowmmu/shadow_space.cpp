@@ -27,7 +27,8 @@ std::unique_ptr<ShadowSpace> ShadowSpace::create(std::unique_ptr<WindowMapper> m
                                                  ShadowBudget budget, std::string* error) {
   auto space =
       std::unique_ptr<ShadowSpace>(new ShadowSpace(std::move(mapper), reverse, traces, budget));
-  // Not calloc's: once such a piece has been freed, glibc serves the next from its heap, and zeroes it.
+  // Not calloc's: once such a piece has been freed, glibc serves the next from its heap, and zeroes
+  // it.
   HostAddress slots;
   if (const HostResult result = map_private(kSlotBytes, &slots); !result.ok()) {
     *error = "cannot allocate the shadow map: " + result.text();

@@ -392,6 +392,87 @@ TEST_P(Relocated, BranchesOutOfThePageGoThroughTheTableAtOnce) {
   EXPECT_EQ(exit.eip, 0x7000U);
 }
 
+TEST_P(Relocated, CopiesGoAndWhatTheyWereMadeOfStays) {
+  Fragment& model = machine_.fragment_at_eip(Machine::kCode);
+  Fragment& callee = machine_.fragment_at_eip(Machine::kCode + 0x40);
+  Fragment& copy = machine_.fragment_at_eip(kMoved + Machine::kCode);
+  // An original beside a copy, at one linear page; links both ways and between copies.
+  machine_.load(Machine::kCode + 0x80, "e9 7b ff ff ff");  // jmp 0x1000
+  Fragment& original = machine_.fragment_at_eip(kMoved + Machine::kCode + 0x80);
+  EXPECT_FALSE(original.is_copy);
+  Fragment& other = machine_.fragment_at_eip(kMoved + Machine::kCode + 0x40);
+  cache().link(original.first_link, copy, safe_);
+  cache().link(copy.first_link, other, safe_);
+  cache().link(copy.first_link + 1, original, safe_);
+  cache().link(model.first_link, callee, safe_);
+  cache().verify_invariants();
+
+  const uint64_t epoch = cache().epoch();
+  const size_t before = cache().size();
+  cache().drop_copies(safe_);
+  cache().verify_invariants();
+  EXPECT_GT(cache().epoch(), epoch);
+  EXPECT_EQ(cache().size(), before - 2);
+  EXPECT_EQ(cache().find(machine_.key_at(kMoved + Machine::kCode)), nullptr);
+  EXPECT_EQ(cache().links_to(callee), 1U);
+  EXPECT_EQ(cache().links_to(original), 0U);
+  EXPECT_EQ(code_of(original), emitted_again(original).bytes) << "its link leads nowhere again";
+  EXPECT_EQ(machine_.translator->arena().used_at_top(), 0U);
+  // And they are made again.
+  const uint64_t copied = counters().units_relocated;
+  Fragment& again = machine_.fragment_at_eip(kMoved + Machine::kCode);
+  EXPECT_EQ(counters().units_relocated, copied + 1);
+  EXPECT_EQ(code_of(again), emitted_again(again).bytes);
+}
+
+TEST_P(Relocated, ADroppedCopyLeavesNothingForTheOthersToTripOver) {
+  (void)machine_.fragment_at_eip(Machine::kCode);
+  (void)machine_.fragment_at_eip(Machine::kCode + 0x40);
+  Fragment& copy = machine_.fragment_at_eip(kMoved + Machine::kCode);
+  Fragment& other = machine_.fragment_at_eip(kMoved + Machine::kCode + 0x40);
+  cache().link(copy.first_link, other, safe_);
+  cache().drop(other, safe_);
+  cache().verify_invariants();
+  EXPECT_EQ(cache().fragment_at(other.code.address), nullptr);
+  EXPECT_EQ(code_of(copy), emitted_again(copy).bytes);
+  cache().drop_copies(safe_);
+  cache().verify_invariants();
+}
+
+TEST_P(Relocated, CopiesFillTheArenaWithoutTheOriginalsGoing) {
+  TranslatorConfig config;
+  config.arena_bytes = 128 << 10;
+  TranslatorMachine machine(GetParam(), config);
+  machine.privilege = Privilege::User;
+  TranslationCache& cache = machine.translator->cache();
+  // A page's worth of code, at many linear addresses: the physical page is what counts.
+  machine.load(Machine::kCode, kAllKinds);
+  const Fragment& model = machine.fragment_at_eip(Machine::kCode);
+  const uint64_t all = counters().cache_flushes;
+  const uint64_t copies = counters().copy_flushes;
+  TranslationKey key = model.key;
+  for (int i = 0; i < 4000; ++i) {
+    key.eip += kPageSize;
+    EXPECT_TRUE(machine.translator->ensure(key, safe_).is_copy);
+  }
+  EXPECT_GT(counters().copy_flushes, copies);
+  EXPECT_EQ(counters().cache_flushes, all);
+  EXPECT_EQ(&machine.fragment_at_eip(Machine::kCode), &model);
+  cache.verify_invariants();
+}
+
+TEST_P(Relocated, AFaultInACopyHasTheCopysOwnEip) {
+  machine_.load(0x6000, "90 ff 05 00 00 00 40 cd 80");  // nop; inc dword [0x40000000], unmapped
+  (void)machine_.fragment_at_eip(0x6000);
+  const Fragment& copy = machine_.fragment_at_eip(kMoved + 0x6000);
+  ASSERT_TRUE(copy.is_copy);
+  machine_.state().eip = kMoved + 0x6000;
+  const Exit exit = machine_.run_once();
+  EXPECT_EQ(exit.reason,
+            GetParam() == AccessStyle::Soft ? ExitReason::SoftMiss : ExitReason::HostFault);
+  EXPECT_EQ(machine_.state().eip, kMoved + 0x6001);
+}
+
 TEST_P(Relocated, NewCodeIsJoinedToWhatItsPageHas) {
   Fragment& callee = machine_.fragment_at_eip(Machine::kCode + 0x40);
   Fragment& caller = machine_.fragment_at_eip(Machine::kCode);
