@@ -143,9 +143,25 @@ bool HostDisk::write_cluster_part(uint64_t offset, std::span<const uint8_t> from
   return true;
 }
 
+// Who writes much in order will flush it: the host's disk may as well begin while more is coming.
+// Promises nothing; that is flush()'s, which also reports what goes wrong here.
+void HostDisk::write_behind(uint64_t offset, uint64_t bytes) {
+  constexpr uint64_t kWorthwhileRun = 4U << 20;
+  if (offset != run_end_) run_begin_ = offset;
+  run_end_ = offset + bytes;
+  if (run_end_ - run_begin_ < kWorthwhileRun) return;
+  (void)sync_file_range(image_, static_cast<off_t>(run_begin_),
+                        static_cast<off_t>(run_end_ - run_begin_), SYNC_FILE_RANGE_WRITE);
+  run_begin_ = run_end_;
+}
+
 bool HostDisk::write(uint64_t offset, std::span<const uint8_t> from) {
   if (access_ == DiskAccess::ReadOnly) return false;
-  if (overlay_ < 0) return write_at(image_, offset, from);
+  if (overlay_ < 0) {
+    if (!write_at(image_, offset, from)) return false;
+    write_behind(offset, from.size());
+    return true;
+  }
   while (!from.empty()) {
     const auto part =
         static_cast<size_t>(std::min<uint64_t>(from.size(), kCluster - offset % kCluster));

@@ -42,12 +42,16 @@ class HostDisk final : public DiskBackend {
   static constexpr uint64_t kCluster = 4096;
   [[nodiscard]] bool open_image(const std::string& path, std::string* error);
   [[nodiscard]] bool make_overlay(std::string* error);
+  void write_behind(uint64_t offset, uint64_t bytes);
   [[nodiscard]] bool write_cluster_part(uint64_t offset, std::span<const uint8_t> from);
 
   DiskAccess access_ = DiskAccess::ReadOnly;
   int image_ = -1;
   int overlay_ = -1;
   uint64_t bytes_ = 0;
+  // The writes since the last one that did not continue the one before, or was sent to the disk.
+  uint64_t run_begin_ = 0;
+  uint64_t run_end_ = 0;
   std::vector<bool> in_overlay_;  // by cluster
 };
 

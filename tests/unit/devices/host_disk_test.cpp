@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -50,6 +51,24 @@ TEST_F(HostDiskTest, WritesReachTheFile) {
   EXPECT_TRUE(put(*disk, 5000, "hello"));
   EXPECT_TRUE(disk->flush());
   EXPECT_EQ(content().substr(4999, 7), "ahelloa");
+}
+
+// Some of it is on its way to the host's disk before flush() asks.
+TEST_F(HostDiskTest, AnyOrderOfManyWritesReachesTheFile) {
+  constexpr uint64_t kPiece = 1 << 20;
+  std::filesystem::resize_file(path_, 12 * kPiece);
+  const auto disk = open(DiskAccess::Write);
+  ASSERT_NE(disk, nullptr);
+  for (const uint64_t number : {0, 1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10}) {
+    const char letter = static_cast<char>('A' + number);
+    ASSERT_TRUE(put(*disk, number * kPiece, std::string(kPiece, letter)));
+  }
+  EXPECT_TRUE(disk->flush());
+  const std::string found = content();
+  for (uint64_t i = 0; i < 12; ++i) {
+    EXPECT_EQ(found.find_first_not_of(static_cast<char>('A' + i), i * kPiece),
+              i == 11 ? std::string::npos : (i + 1) * kPiece);
+  }
 }
 
 TEST_F(HostDiskTest, SnapshotKeepsTheFileAndReadsItsOwnWrites) {
