@@ -112,6 +112,9 @@ bool HostSignals::install(Gate* gate, Attention* attention, std::string* error) 
   }
   action.sa_handler = on_report_request;
   if (sigaction(SIGUSR1, &action, nullptr) != 0) return false;
+  // A disk image beyond the limit of file sizes is a failed write like any other.
+  action.sa_handler = SIG_IGN;
+  if (sigaction(SIGXFSZ, &action, nullptr) != 0) return false;
   action.sa_handler = on_attention;
   return sigaction(attention_signal(), &action, nullptr) == 0;
 }
@@ -122,6 +125,7 @@ void HostSignals::uninstall() {
   for (int signal : kFaultSignals) sigaction(signal, &action, nullptr);
   for (int signal : kTerminationSignals) sigaction(signal, &action, nullptr);
   sigaction(SIGUSR1, &action, nullptr);
+  sigaction(SIGXFSZ, &action, nullptr);
   action.sa_handler = SIG_IGN;  // a timer's last signal may still be on its way
   sigaction(attention_signal(), &action, nullptr);
   g_gate.store(nullptr);

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Debian's kernel with its own IDE drivers: what it reads and writes is what is in the image files.
 
-direct: the kernel is entered directly, with disks. grub: GRUB from a CD-ROM, driven by keys, boots
+direct: the kernel is entered directly, with disks. full: the host takes no more of what the guest
+writes. grub: GRUB from a CD-ROM, driven by keys, boots
 the kernel from an ext2 disk by way of the BIOS, with ACPI and PCI as Debian finds them.
-usage: disk_test.py --ringshift PROGRAM [direct|grub]
+usage: disk_test.py --ringshift PROGRAM [direct|full|grub]
 """
 
 import hashlib
+import os
 import pathlib
 import random
 import re
@@ -121,6 +123,33 @@ def direct(ringshift):
             check(run.text(), scratch, before, cdrom.read_bytes())
 
 
+def full(ringshift):
+    """Part of what the guest writes is beyond the size that a file may have (the guest's memory is a
+    file, too). It hears of an error, lives on, and what came before is in the image."""
+    limit, image_bytes, seek = 224 * MIB, 256 * MIB, 220 * MIB
+    script = SCRIPT.replace("@DRIVE@", "0").replace("seek=64", f"seek={seek >> 16}")
+    with Stage(ringshift) as stage:
+        image = pathlib.Path(stage.write("disk.img", b""))
+        os.truncate(image, image_bytes)
+        image.chmod(0o666)
+        kernel = stage.add(guest_file("linux-686/vmlinuz"), "vmlinuz")
+        options = ["run", "--kernel", kernel, "--initrd", initrd_with(stage, DRIVERS, script),
+                   "--memory", "192M", "--append",
+                   "console=ttyS0 quiet ringshift.script=self-test", "--no-reboot",
+                   "--hda", str(image)]
+        with Run(stage, options, timeout=300, under=("prlimit", f"--fsize={limit}")) as run:
+            code = run.finish()
+            expect(code == EXIT_POWER_OFF, f"exit code {code}: {run.text()[-2000:]} {run.errors()}")
+            expect("I/O error" in run.text(), "the guest's kernel has seen no error")
+            expect("disk-test: done" in run.text(), "the guest's script has not ended")
+        with image.open("rb") as file:
+            file.seek(seek)
+            expect(file.read(10 * MIB // 4).startswith(b"ringshift\n" * 1000),
+                   "what came before is not in the image")
+            file.seek(limit)
+            expect(not file.read(MIB).strip(b"\0"), "the host has taken what it should not")
+
+
 def grub(ringshift):
     cdrom = guest_file("media/grub-rescue-cdrom.iso")
     # The BIOS keeps fifteen keys while GRUB loads: the next line waits until GRUB is back.
@@ -155,7 +184,7 @@ def main():
     if not bios.exists() or not module_files():
         print(f"skipped: no {bios} or no modules in the cache")
         return SKIPPED
-    cases = [("direct", direct), ("grub", grub)]
+    cases = [("direct", direct), ("full", full), ("grub", grub)]
     return run_cases([(name, lambda case=case: case(chosen.ringshift)) for name, case in cases
                       if not chosen.cases or name in chosen.cases])
 

@@ -107,7 +107,8 @@ def without_privilege():
 class Run:
     """One run of ringshift in a process group of its own; with keyboard, type() is its input."""
 
-    def __init__(self, stage, arguments, timeout, terminal=None, keyboard=False):
+    def __init__(self, stage, arguments, timeout, terminal=None, keyboard=False, under=()):
+        """`under`: a command and its options that runs ours, in the same process."""
         self.deadline = time.monotonic() + timeout
         self.console = b""
         streams = dict(stdin=subprocess.PIPE if keyboard else subprocess.DEVNULL,
@@ -116,7 +117,7 @@ class Run:
             streams = dict(stdin=terminal, stdout=terminal)
         self._errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            without_privilege() + [stage.ringshift, *arguments], cwd=stage.path,
+            [*without_privilege(), *under, stage.ringshift, *arguments], cwd=stage.path,
             stderr=self._errors, start_new_session=True, **streams)
         self.source = self.process.stdout.fileno() if terminal is None else None
 
