@@ -108,6 +108,13 @@ void HostClock::leave_out(Nanoseconds time) {
   rearm();
 }
 
+void HostClock::disarm() {
+  if (armed_for_ < 0) return;
+  armed_for_ = -1;
+  const itimerspec never{};
+  timer_settime(timer_, 0, &never, nullptr);
+}
+
 void HostClock::rearm() {
   const std::optional<Nanoseconds> deadline = next_deadline();
   if (!deadline || *deadline == armed_for_) return;

@@ -30,6 +30,8 @@ class HostClock final : public VirtualClock {
   // Aims the host timer at the next deadline; after run_due, because a cancelled deadline leaves
   // the timer aimed too early.
   void rearm();
+  // No signal until the next rearm(): the caller sleeps until the deadline by itself.
+  void disarm();
 
   // Between the two time stands still.
   void stop();

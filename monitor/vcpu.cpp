@@ -134,6 +134,7 @@ void Vcpu::wait_halted() {
   const std::optional<Nanoseconds> deadline = parts_.clock.next_deadline();
   if (deadline) {
     const timespec host = parts_.clock.host_time_of(*deadline);
+    parts_.clock.disarm();
     parts_.attention.sleep_until(&host);
   } else {
     parts_.attention.sleep_until(nullptr);
