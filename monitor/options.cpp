@@ -113,7 +113,9 @@ bool apply_translator(const std::vector<std::string>& items, MachineConfig* mach
     const auto& [key, value] = item;
     if (key == "arena") return take_arena(value, &translator);
     if (key == "unit-max") return take_unit_max(value, &translator.limits);
-    if (key == "links") return parse_on_off(value, &vcpu.make_links);
+    if (key == "links") {
+      return parse_on_off(value, &vcpu.make_links) && parse_on_off(value, &translator.join_copies);
+    }
     if (key == "callouts") return parse_on_off(value, &vcpu.make_callouts);
     if (key == "relocate") return parse_on_off(value, &translator.relocate);
     if (key == "drop-every") return parse_number(value, &vcpu.drop_randomly);

@@ -78,6 +78,11 @@ CodeExecuteView CodeArena::reserve_at_top(uint64_t bytes, uint32_t owner) {
   return {execute_ + top_};
 }
 
+void CodeArena::set_owner(CodeExecuteView at, uint64_t bytes, uint32_t owner) {
+  const uint64_t first = at.address - execute_;
+  note_owner(first, round_up(first + bytes, kGranule), owner);
+}
+
 void CodeArena::note_owner(uint64_t first, uint64_t end, uint32_t owner) {
   for (uint64_t granule = first / kGranule; granule < end / kGranule; ++granule) {
     owner_by_granule_[granule] = owner;

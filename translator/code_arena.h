@@ -42,6 +42,8 @@ class CodeArena {
   [[nodiscard]] bool has_room(uint64_t bytes) const { return used_ + bytes + kGranule <= top_; }
   // The same from the top, for code that the caller writes itself. Pre: has_room(bytes).
   [[nodiscard]] CodeExecuteView reserve_at_top(uint64_t bytes, uint32_t owner);
+  // For parts of what was reserved. at: a multiple of kGranule from the arena's beginning.
+  void set_owner(CodeExecuteView at, uint64_t bytes, uint32_t owner);
   void reset_top() { top_ = size_; }
   // Everything published so far stays for good (the stubs); reset() returns to this point.
   void keep_everything_so_far() { kept_ = used_; }

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "translator/code_patch.h"
 
 namespace ringshift {
 namespace {
@@ -18,20 +18,6 @@ uint64_t granules_of(uint32_t first, uint32_t length) {
   const uint32_t last = std::min(first + length, kPageSize) - 1;
   const uint64_t up_to_last = ~uint64_t{0} >> (63 - (last >> kGranuleShift));
   return up_to_last & ~uint64_t{0} << (first >> kGranuleShift);
-}
-
-uint32_t load32(const uint8_t* at) {
-  uint32_t value = 0;
-  std::memcpy(&value, at, sizeof(value));
-  return value;
-}
-
-void store32(uint8_t* at, uint32_t value) { std::memcpy(at, &value, sizeof(value)); }
-
-// Neither the first nor the last of linear space: minus such an EIP takes 32 bits to encode.
-bool is_inner_page(uint32_t eip) {
-  const uint32_t page = eip >> 12;
-  return page != 0 && page != 0xfffff;
 }
 
 // Fragments in an arena of so many bytes, roughly: chains in the tables stay short.
@@ -69,18 +55,20 @@ Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCo
   fragment.is_incomplete = unit.instructions.back().instruction.length == 0;
   fragment.pieces.resize(unit.pieces.size());
   for (size_t i = 0; i < unit.pieces.size(); ++i) fragment.pieces[i].piece = unit.pieces[i];
-  const auto shape = new FragmentShape;
-  fragment.shape.reset(shape);
+  const boost::intrusive_ptr<FragmentShape> shape(new FragmentShape);
+  fragment.shape = shape;
   shape->recovery = emitted.recovery;
   if (unit.key.is_shared() && !fragment.crosses_page && !fragment.is_incomplete &&
-      is_inner_page(unit.key.eip)) {
+      may_be_copied(unit.key.eip)) {
     shape->relocations = emitted.relocations;
   }
   fragment.first_link = next_link();
   fragment.link_count = static_cast<uint32_t>(emitted.links.size());
   for (const EmittedLink& link : emitted.links) links_.add(FragmentKind::Original, fragment, link);
   enter(fragment);
-  if (!shape->relocations.empty()) fragment.is_model = models_.insert(fragment).second;
+  if (shape->relocations.empty()) return &fragment;
+  fragment.is_model = models_.insert(fragment).second;
+  if (fragment.is_model) ++styled_of(fragment.key).models;
   return &fragment;
 }
 
@@ -95,94 +83,9 @@ void TranslationCache::enter(Fragment& fragment) {
     member.fragment = &fragment;
     code.members[kind].push_back(member);
   }
-  by_key_.insert(fragment);
-}
-
-// ---- the same bytes at another linear address ----
-
-// A poll stands before every backward branch. Do the branches out of the page lead to the same side
-// when all is moved? (Not if one of them now wraps around the end of linear space.)
-bool TranslationCache::is_ordered_alike(const Fragment& model, uint32_t moved_by) const {
-  for (uint32_t i = 0; i < model.link_count; ++i) {
-    const uint32_t to = links_[model.first_link + i].emitted.destination_eip;
-    const bool backward = to <= model.key.eip;
-    if (backward != (to + moved_by <= model.key.eip + moved_by)) return false;
-  }
-  return true;
-}
-
-const Fragment* TranslationCache::model_for(const TranslationKey& key) const {
-  if (!key.is_shared() || !is_inner_page(key.eip)) return nullptr;
-  const auto found = models_.find(ModelKey{key.physical, key.style});
-  if (found == models_.end() || !is_ordered_alike(*found, key.eip - found->key.eip)) return nullptr;
-  return &*found;
-}
-
-Fragment& TranslationCache::copy(const Fragment& model, const TranslationKey& key) {
-  Fragment& copy = copies_.emplace_back();
-  const auto owner = static_cast<uint32_t>(copies_.size()) | kCopyNumber;
-  copy.code = arena_.reserve_at_top(model.size, owner);
-  copy.key = key;
-  copy.size = model.size;
-  copy.body_offset = model.body_offset;
-  copy.cold_offset = model.cold_offset;
-  copy.instruction_count = model.instruction_count;
-  copy.is_copy = true;
-  copy.moved_by = key.eip - model.key.eip;
-  copy.shape = model.shape;
-  copy.pieces.resize(model.pieces.size());
-  for (size_t i = 0; i < model.pieces.size(); ++i) {
-    copy.pieces[i].piece = model.pieces[i].piece;
-    copy.pieces[i].piece.eip += copy.moved_by;
-  }
-  copy.first_link = links_.next(FragmentKind::Copy);
-  copy.link_count = model.link_count;
-  for (uint32_t i = 0; i < model.link_count; ++i) {
-    Link link = links_[model.first_link + i];
-    link.emitted.destination_eip += copy.moved_by;
-    if (link.dispatch != 0) link.emitted.number_offset = 0;
-    links_.add(FragmentKind::Copy, copy, link.emitted);
-  }
-  copy_code(model, copy);
-  enter(copy);
-  return copy;
-}
-
-void TranslationCache::copy_code(const Fragment& model, const Fragment& copy) {
-  uint8_t* const bytes = arena_.write_view(copy.code).bytes;
-  std::memcpy(bytes, arena_.write_view(model.code).bytes, model.size);
-  const auto farther = static_cast<uint32_t>(copy.code.address - model.code.address);
-  for (const Relocation& relocation : model.shape->relocations) {
-    uint8_t* const field = bytes + relocation.offset;
-    switch (relocation.kind) {
-      case RelocationKind::Eip:
-        store32(field, load32(field) + copy.moved_by);
-        break;
-      case RelocationKind::NegatedEip:
-        store32(field, load32(field) - copy.moved_by);
-        break;
-      case RelocationKind::ToStub:
-        store32(field, load32(field) - farther);
-        break;
-    }
-  }
-  for (uint32_t i = 0; i < copy.link_count; ++i) {
-    links_[copy.first_link + i].dispatch = links_[model.first_link + i].dispatch;
-    copy_link(copy.first_link + i, bytes);
-  }
-}
-
-// The copy's branch leads to its own stub again, which bears its own number.
-void TranslationCache::copy_link(uint32_t number, uint8_t* bytes) {
-  const Link& link = links_[number];
-  const EmittedLink& emitted = link.emitted;
-  store32(bytes + emitted.patch_offset, emitted.stub_offset - (emitted.patch_offset + 4));
-  if (link.dispatch != 0) {
-    const uint64_t stub = link.from->code.address + emitted.stub_offset;
-    write_table_stub(bytes + emitted.stub_offset, emitted.destination_eip, link.dispatch - stub);
-  } else if (emitted.number_offset != 0) {
-    store32(bytes + emitted.number_offset, number);
-  }
+  if (fragment.key.is_shared()) note_place(fragment);
+  const bool is_new = by_key_.insert(fragment).second;
+  CHECK(is_new);
 }
 
 Fragment* TranslationCache::fragment_at(uint64_t host_pc) const {
@@ -227,6 +130,7 @@ uint32_t TranslationCache::link_within_page(Fragment& fragment, const SafePoint&
        ++number) {
     key.eip = links_[number].emitted.destination_eip;
     if ((key.eip ^ fragment.key.eip) >> 12 != 0 || links_[number].dispatch != 0) continue;
+    if (links_[number].to != nullptr) continue;  // it came joined
     key.physical = fragment.key.physical + uint64_t{key.eip} - uint64_t{fragment.key.eip};
     Fragment* to = find(key);
     if (to == nullptr || to->crosses_page || to->is_incomplete) continue;
@@ -339,7 +243,12 @@ void TranslationCache::drop(Fragment& fragment, const SafePoint&) {
     links_[number].from = nullptr;
   }
   by_key_.erase(by_key_.iterator_to(fragment));
-  if (fragment.is_model) models_.erase(models_.iterator_to(fragment));
+  if (fragment.is_model) {
+    models_.erase(models_.iterator_to(fragment));
+    PageCode::Styled& styled = styled_of(fragment.key);
+    --styled.models;
+    styled.page_template.reset();
+  }
   const auto kind = static_cast<size_t>(kind_of(fragment));
   for (PageMember& member : fragment.pieces) {
     PageMembers& members = pages_.at(GuestPhysicalPage::of(member.piece.physical)).members[kind];
@@ -373,7 +282,11 @@ void TranslationCache::drop_copies(const SafePoint&) {
   for (Fragment& copy : copies_) {
     if (!copy.is_dropped) forget_copy(copy);
   }
-  for (auto& [page, code] : pages_) code.members[static_cast<size_t>(FragmentKind::Copy)].clear();
+  constexpr auto kCopies = static_cast<size_t>(FragmentKind::Copy);
+  for (auto& [page, code] : pages_) {
+    code.members[kCopies].clear();
+    for (PageCode::Styled& styled : code.styled) styled.places[kCopies].clear();
+  }
   counters().copy_flushes++;
   copies_.clear();
   links_.clear(FragmentKind::Copy);

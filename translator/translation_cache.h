@@ -7,6 +7,7 @@
 #include <boost/container/deque.hpp>
 #include <boost/intrusive/unordered_set.hpp>
 #include <cstdint>
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "translator/emitted_code.h"
 #include "translator/fragment.h"
 #include "translator/link_table.h"
+#include "translator/page_template.h"
 #include "translator/safe_point.h"
 #include "translator/translation_unit.h"
 
@@ -44,6 +46,13 @@ class TranslationCache {
   // What emit would have made, in a small part of the time. Pre: model is model_for(key), and the
   // arena has room for its size.
   Fragment& copy(const Fragment& model, const TranslationKey& key);
+  // The same for all that is known of the key's page, joined to each other: whoever runs some of a
+  // page's code will run more. Null if nothing is, or if code of the page is at this linear page
+  // already, or it would take too much of the arena.
+  [[nodiscard]] const PageTemplate* template_for(const TranslationKey& key);
+  // Pre: page is template_for(key), and the arena has room for its bytes. Valid until the next
+  // call.
+  const std::vector<Fragment*>& copy_page(const PageTemplate& page, const TranslationKey& key);
 
   // The fragment a host PC lies in, or null for a stub.
   [[nodiscard]] Fragment* fragment_at(uint64_t host_pc) const;
@@ -138,6 +147,14 @@ class TranslationCache {
   struct PageCode {
     std::array<PageMembers, kKinds> members;  // by FragmentKind
     uint64_t granules = 0;                    // with code, a bit each
+    // Of its shared user code.
+    struct Styled {
+      uint32_t models = 0;
+      std::unique_ptr<PageTemplate> page_template;  // of those there were when it was made
+      // Linear pages that have had some, by FragmentKind.
+      std::array<std::vector<GuestVirtualPage>, kKinds> places;
+    };
+    std::array<Styled, 2> styled;  // by AccessStyle
     [[nodiscard]] bool empty() const { return members[0].empty() && members[1].empty(); }
   };
   [[nodiscard]] static FragmentKind kind_of(const Fragment& fragment) {
@@ -145,9 +162,17 @@ class TranslationCache {
   }
 
   void enter(Fragment& fragment);
+  [[nodiscard]] static bool may_be_copied(uint32_t eip);
+  [[nodiscard]] PageCode::Styled& styled_of(const TranslationKey& key);
+  void note_place(const Fragment& fragment);
   [[nodiscard]] bool is_ordered_alike(const Fragment& model, uint32_t moved_by) const;
   void copy_code(const Fragment& model, const Fragment& copy);
   void copy_link(uint32_t number, uint8_t* bytes);
+  [[nodiscard]] std::unique_ptr<PageTemplate> make_template(const TranslationKey& key) const;
+  bool add_to_template(const Fragment& model, PageTemplate* made) const;
+  Fragment* copy_entry(const PageTemplate& page, const PageTemplate::Entry& entry,
+                       CodeExecuteView at, const TranslationKey& key);
+  void join_entry(const PageTemplate& page, const PageTemplate::Entry& entry, Fragment& copy);
   static void write_table_stub(uint8_t* stub, uint32_t destination_eip, uint64_t displacement);
   template <typename Predicate>
   uint32_t drop_from_page(GuestPhysicalPage page, Predicate concerns, const SafePoint& safe);
@@ -165,6 +190,7 @@ class TranslationCache {
   ByModel models_;
   std::unordered_map<GuestPhysicalPage, PageCode> pages_;
   LinkTable links_;
+  std::vector<Fragment*> page_copies_;  // of copy_page, reused
   uint64_t epoch_ = 0;
 };
 

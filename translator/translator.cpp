@@ -71,6 +71,9 @@ void Translator::make_room(uint64_t bytes, const SafePoint& safe) {
 
 Fragment* Translator::copy_for(const TranslationKey& key, const SafePoint& safe) {
   if (!may_copy()) return nullptr;
+  if (config_.join_copies) {
+    if (Fragment* copy = copy_page_for(key, safe)) return copy;
+  }
   const Fragment* model = cache_.model_for(key);
   if (model == nullptr) return nullptr;
   if (!arena_->has_room(model->size)) {
@@ -79,10 +82,26 @@ Fragment* Translator::copy_for(const TranslationKey& key, const SafePoint& safe)
     if (model == nullptr) return nullptr;
   }
   Fragment& copy = cache_.copy(*model, key);
+  count_copy(copy);
+  return &copy;
+}
+
+Fragment* Translator::copy_page_for(const TranslationKey& key, const SafePoint& safe) {
+  const PageTemplate* page = cache_.template_for(key);
+  if (page == nullptr) return nullptr;
+  if (!arena_->has_room(page->bytes.size())) {
+    make_room(page->bytes.size(), safe);
+    page = cache_.template_for(key);
+    if (page == nullptr || !arena_->has_room(page->bytes.size())) return nullptr;
+  }
+  for (const Fragment* copy : cache_.copy_page(*page, key)) count_copy(*copy);
+  return cache_.find(key);
+}
+
+void Translator::count_copy(const Fragment& copy) const {
   counters().units_relocated++;
   counters().instructions_relocated += copy.instruction_count;
   if (perf_map_ != nullptr) perf_map_->add_copy(copy);
-  return &copy;
 }
 
 // A copy would begin instructions wherever its model does (T7).

@@ -26,8 +26,9 @@ struct TranslatorConfig {
   uint64_t arena_bytes = 16U << 20;
   PlanLimits limits;
   TranslatorFeatures features;
-  bool relocate = true;   // copy what has been translated at another linear address
-  bool perf_map = false;  // name the code for perf, in /tmp/perf-PID.map
+  bool relocate = true;     // copy what has been translated at another linear address
+  bool join_copies = true;  // a page at a time, joined; links=off
+  bool perf_map = false;    // name the code for perf, in /tmp/perf-PID.map
 };
 
 class Translator {
@@ -51,7 +52,9 @@ class Translator {
   [[nodiscard]] bool open_perf_map(std::string* error);
   [[nodiscard]] bool may_copy() const;
   // Null: there is nothing to copy.
+  [[nodiscard]] Fragment* copy_page_for(const TranslationKey& key, const SafePoint& safe);
   [[nodiscard]] Fragment* copy_for(const TranslationKey& key, const SafePoint& safe);
+  void count_copy(const Fragment& copy) const;
   void make_room(uint64_t bytes, const SafePoint& safe);
   void ensure_traces();
   void count_treatments() const;

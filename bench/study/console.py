@@ -60,11 +60,12 @@ def cpu_seconds_with_children(leader):
 class Session:
     """Owns the process group it starts; its end is the group's end.
 
-    `console` is the descriptor that lines come from, if it is not the process's standard output.
+    `timeout`: seconds for each answer, from the start or from what was typed last. `console` is the
+    descriptor that lines come from, if it is not the process's standard output.
     """
 
     def __init__(self, command, folder, timeout, environment=None, console=None, terminal=None):
-        self.deadline = time.monotonic() + timeout
+        self.timeout, self.deadline = timeout, time.monotonic() + timeout
         self.partial, self.partial_began, self.lines = "", None, collections.deque()
         self.log = collections.deque(maxlen=20)
         own = subprocess.PIPE if terminal is None else terminal
@@ -90,6 +91,7 @@ class Session:
         return Moment(time.monotonic() - self.began, cpu_seconds_of(self.process.pid))
 
     def type(self, text):
+        self.deadline = time.monotonic() + self.timeout
         try:
             os.write(self.process.stdin.fileno(), text.encode() + b"\n")
         except BrokenPipeError:

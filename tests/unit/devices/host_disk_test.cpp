@@ -59,7 +59,7 @@ TEST_F(HostDiskTest, AnyOrderOfManyWritesReachesTheFile) {
   std::filesystem::resize_file(path_, 12 * kPiece);
   const auto disk = open(DiskAccess::Write);
   ASSERT_NE(disk, nullptr);
-  for (const uint64_t number : {0, 1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10}) {
+  for (const uint64_t number : {0U, 1U, 2U, 3U, 4U, 5U, 6U, 11U, 7U, 8U, 9U, 10U}) {
     const char letter = static_cast<char>('A' + number);
     ASSERT_TRUE(put(*disk, number * kPiece, std::string(kPiece, letter)));
   }

@@ -1,6 +1,7 @@
 // The cache: links made and undone, drops by page, drop of everything; through code that runs.
 #include "translator/translation_cache.h"
 
+#include <cstring>
 #include <vector>
 
 #include "shadowmmu/base/counters.h"
@@ -424,6 +425,113 @@ TEST_P(Relocated, CopiesGoAndWhatTheyWereMadeOfStays) {
   EXPECT_EQ(counters().units_relocated, copied + 1);
   EXPECT_EQ(code_of(again), emitted_again(again).bytes);
 }
+
+// Five units, of which each leads to the next and the last to the first.
+class RelocatedPage : public Relocated {
+ protected:
+  static constexpr uint32_t kPage = 0x7000;
+  static constexpr uint32_t kUnits = 5;
+  static uint32_t unit_at(uint32_t number) { return kPage + 0x20 * number; }
+  RelocatedPage() {
+    for (uint32_t i = 0; i < kUnits; ++i) {
+      const uint32_t at = unit_at(i) + 1;
+      const uint32_t destination = unit_at((i + 1) % kUnits);
+      machine_.load(unit_at(i), "40");                                 // inc eax
+      machine_.load(at, "0f 84 00 00 00 00 ff 05 00 80 00 00 cd 80");  // jz; inc [0x8000]; int
+      const uint32_t displacement = destination - (at + 6);
+      std::memcpy(machine_.ram(at + 2), &displacement, sizeof displacement);
+      (void)machine_.fragment_at_eip(unit_at(i));
+    }
+  }
+  Fragment* copy_of(uint32_t number) {
+    return cache().find(machine_.key_at(kMoved + unit_at(number)));
+  }
+};
+
+TEST_P(RelocatedPage, IsCopiedAtOnceAndJoined) {
+  const uint64_t before = counters().units_relocated;
+  (void)machine_.fragment_at_eip(kMoved + unit_at(2));
+  EXPECT_EQ(counters().units_relocated, before + kUnits);
+  cache().verify_invariants();
+  for (uint32_t i = 0; i < kUnits; ++i) {
+    ASSERT_NE(copy_of(i), nullptr);
+    EXPECT_TRUE(copy_of(i)->is_copy);
+    EXPECT_EQ(cache().links_to(*copy_of(i)), 1U);
+    EXPECT_EQ(cache().fragment_at(copy_of(i)->code.address + 1), copy_of(i));
+  }
+  cache().unlink_all(safe_);
+  for (uint32_t i = 0; i < kUnits; ++i) {
+    EXPECT_EQ(code_of(*copy_of(i)), emitted_again(*copy_of(i)).bytes) << i;
+  }
+}
+
+TEST_P(RelocatedPage, JoinedCopiesRunRound) {
+  (void)machine_.fragment_at_eip(kMoved + unit_at(0));
+  machine_.reg(Gpr::Eax) = 0xffffffffU;  // the first JZ is taken, the second not
+  machine_.state().eip = kMoved + unit_at(0);
+  if (GetParam() == AccessStyle::Soft) machine_.fill_user_page(Machine::kData);
+  EXPECT_EQ(machine_.run_once().reason, ExitReason::Interpret) << "not one branch unlinked";
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 1U);
+  EXPECT_EQ(machine_.state().eip, kMoved + unit_at(1) + 13);
+}
+
+TEST_P(RelocatedPage, IsNotCopiedOverWhatIsThere) {
+  // With three models left none is copied, so that an original comes to be there.
+  for (uint32_t i = 0; i < 2; ++i) {
+    cache().drop(*cache().find(machine_.key_at(unit_at(i))), safe_);
+  }
+  EXPECT_FALSE(machine_.fragment_at_eip(kMoved + unit_at(0)).is_copy);
+  (void)machine_.fragment_at_eip(unit_at(1));
+  const uint64_t before = counters().units_relocated;
+  EXPECT_TRUE(machine_.fragment_at_eip(kMoved + unit_at(1)).is_copy);
+  EXPECT_EQ(counters().units_relocated, before + 1) << "by itself, beside the original";
+  cache().verify_invariants();
+}
+
+TEST_P(RelocatedPage, WrittenCodeIsNotCopiedAnyMore) {
+  (void)machine_.fragment_at_eip(kMoved + unit_at(0));
+  EXPECT_EQ(cache().drop_overlapping(GuestPhysical(unit_at(3)), 1, safe_), 2U);
+  cache().drop_copies(safe_);
+  cache().verify_invariants();
+  *machine_.ram(unit_at(3)) = 0x41;  // inc ecx
+  (void)machine_.fragment_at_eip(kMoved + unit_at(0));
+  EXPECT_EQ(copy_of(3), nullptr);
+  EXPECT_NE(copy_of(4), nullptr);
+  Fragment& changed = machine_.fragment_at_eip(kMoved + unit_at(3));
+  EXPECT_FALSE(changed.is_copy);
+  cache().verify_invariants();
+}
+
+TEST_P(RelocatedPage, IsCopiedAgainAfterTheCopiesHaveGone) {
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t before = counters().units_relocated;
+    (void)machine_.fragment_at_eip(kMoved + unit_at(1));
+    EXPECT_EQ(counters().units_relocated, before + kUnits);
+    cache().link(copy_of(0)->first_link, *copy_of(1), safe_);
+    cache().drop(*copy_of(2), safe_);
+    cache().verify_invariants();
+    cache().drop_copies(safe_);
+    cache().verify_invariants();
+    EXPECT_EQ(cache().size(), kUnits);
+  }
+}
+
+TEST_P(RelocatedPage, BranchesThatWouldWrapStayBehind) {
+  // From 0x7100 forward by 0x40000000, which wraps above 0xc0000000; the others are copied.
+  machine_.load(unit_at(8), "0f 84 00 00 00 40 cd 80");
+  (void)machine_.fragment_at_eip(unit_at(8));
+  (void)machine_.fragment_at_eip(kMoved + unit_at(0));
+  EXPECT_NE(copy_of(4), nullptr);
+  EXPECT_EQ(copy_of(8), nullptr);
+  EXPECT_FALSE(machine_.fragment_at_eip(kMoved + unit_at(8)).is_copy);
+  cache().verify_invariants();
+}
+
+INSTANTIATE_TEST_SUITE_P(Styles, RelocatedPage,
+                         ::testing::Values(AccessStyle::Window, AccessStyle::Soft),
+                         [](const auto& style) {
+                           return style.param == AccessStyle::Window ? "Window" : "Soft";
+                         });
 
 TEST_P(Relocated, ADroppedCopyLeavesNothingForTheOthersToTripOver) {
   (void)machine_.fragment_at_eip(Machine::kCode);

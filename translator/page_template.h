@@ -1,0 +1,49 @@
+// PageTemplate: the originals of one guest-physical page and one access style, side by side and
+// joined to each other, so that an address space that has the page somewhere else gets all of them
+// in one go. A value; made and used by the translation cache. Keeps: T1. See docs/translator.md.
+#pragma once
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <cstdint>
+#include <vector>
+
+#include "translator/emitted_code.h"
+#include "translator/fragment.h"
+#include "translator/translation_unit.h"
+
+namespace ringshift {
+
+// Every EIP in it, also in its code, is less the linear address of the page.
+struct PageTemplate {
+  static constexpr uint32_t kNoEntry = ~0U;
+
+  struct Branch {
+    EmittedLink emitted;
+    uint32_t leads_to = kNoEntry;  // the entry whose code this one's has been joined to
+    bool is_backward = false;      // it polls
+  };
+  struct Entry {
+    GuestPhysical physical;
+    uint32_t eip = 0;
+    uint32_t place = 0;  // of its code, in `bytes`
+    uint32_t size = 0;
+    uint32_t body_offset = 0;
+    uint32_t cold_offset = 0;
+    uint32_t instruction_count = 0;
+    uint32_t shape_eip = 0;  // linear: of the fragment that the shape was made for
+    boost::intrusive_ptr<const FragmentShape> shape;
+    uint32_t first_branch = 0;
+    uint32_t branch_count = 0;
+    uint32_t first_piece = 0;
+    uint32_t piece_count = 0;
+  };
+
+  uint32_t models = 0;  // there were when it was made; not all can be in it
+  std::vector<Entry> entries;
+  std::vector<Branch> branches;
+  std::vector<CodePiece> pieces;
+  std::vector<uint8_t> bytes;           // as it would stand at host address 0
+  std::vector<Relocation> relocations;  // offsets into `bytes`
+};
+
+}  // namespace ringshift
