@@ -23,6 +23,10 @@ class TraceTable {
   [[nodiscard]] bool is_traced(GuestPhysicalPage page) const {
     return page.number() < reasons_.size() && reasons_[page.number()] != 0;
   }
+  [[nodiscard]] bool is_traced_for(GuestPhysicalPage page, TraceReason reason) const {
+    return page.number() < reasons_.size() &&
+           (reasons_[page.number()] & static_cast<uint8_t>(reason)) != 0;
+  }
   // True if it was not traced for this reason before.
   bool add(GuestPhysicalPage page, TraceReason reason) {
     if (page.number() >= reasons_.size()) return false;

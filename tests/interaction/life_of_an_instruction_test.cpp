@@ -258,6 +258,21 @@ TEST_F(LifeOfAnInstruction, OrElseTheStoreGoesToAWatchedPageAndDropsTheFragment)
   coherence_->verify_invariants();
 }
 
+TEST_F(LifeOfAnInstruction, AWriteWhereAllCodeHasGoneLiftsTheTrace) {
+  (void)run_until_stored();
+  const GuestPhysical beside(kCodePhysical + 0x800);
+  coherence_->on_write(beside, 4);
+  EXPECT_FALSE(coherence_->has_pending_work()) << "data beside code";
+  EXPECT_EQ(counters().trace_writes_code, 1U);
+
+  translator_->cache().drop_all(safe());
+  coherence_->on_write(beside, 4);
+  EXPECT_EQ(counters().trace_writes_code, 2U);
+  coherence_->apply(safe());
+  coherence_->on_write(beside, 4);
+  EXPECT_EQ(counters().trace_writes_code, 2U) << "it is a page like any other now";
+}
+
 TEST_F(LifeOfAnInstruction, OrElseTheSiteIsSoftUntilAllCodeIsTranslatedAnew) {
   const GuestPhysical site(kCodePhysical);
   EXPECT_FALSE(coherence_->note_site_fault(site, Privilege::Supervisor));

@@ -238,6 +238,12 @@ makes_code:
   mov al, 0
   movzx eax, al
   add ebx, eax
+  ; Where harmless code has run: what tells the processor's own descriptors from the guest's.
+  mov dword [CODE], 0xc3c1020f    ; lar eax, ecx; ret
+  mov ecx, CODE3
+  xor eax, eax
+  call edx
+  add ebx, eax
   dec ebp
   jnz .again
   mov [DATA + 0x70000], ebx
