@@ -62,15 +62,16 @@ void Coherence::on_write(GuestPhysical address, uint32_t length) {
   const GuestPhysicalPage page = GuestPhysicalPage::of(address);
   if (!traces_.is_traced(page)) return;
   counters().trace_writes_code++;
-  // Data beside translated code: stacks and variables of programs that were never meant to be paged.
-  // A page that has no code any more loses its trace; one that may run directly is examined anew.
+  // Data beside translated code: stacks and variables of programs that were never meant to be
+  // paged. A page that has no code any more loses its trace; one that may run directly is examined
+  // anew.
   const bool is_beside_code = cache_->has_code(page) && !cache_->may_hold_code(address, length);
   if (is_beside_code && !traces_.is_traced_for(page, TraceReason::DirectCode)) return;
   has_pending_work_ = true;
   if (!pending_writes_.empty()) {
     PendingWrite& last = pending_writes_.back();
-    const bool continues = last.address + last.length == address &&
-                           GuestPhysicalPage::of(last.address) == page;
+    const bool continues =
+        last.address + last.length == address && GuestPhysicalPage::of(last.address) == page;
     if (continues) {
       last.length += length;
       return;
