@@ -36,6 +36,9 @@ def arguments():
     options.add_argument("--ringshift", type=pathlib.Path, default=ROOT / "build/release/ringshift")
     options.add_argument("--quick", action="store_true", help="two minutes: one round")
     options.add_argument("--rounds", type=int, help="instead of 5, or 1 with --quick")
+    options.add_argument("--guests", type=int, default=1,
+                         help="so often all guests are booted anew, with all rounds in each: the memory they get "
+                         "is chance, and a chase through it shows that")
     options.add_argument("--part", action="append", choices=PARTS, help="default: all")
     options.add_argument("--workload", action="append", metavar="NAME", help="default: all",
                          choices=[workload.name for workload in workloads.ALL])
@@ -119,14 +122,15 @@ def measure_guests(options, parts, context, engines, results):
     chosen = [workload for workload in workloads.ALL
               if not options.workload or workload.name in options.workload]
     staged = stage.add(kernel, "vmlinuz"), stage.add(study, "study.cpio.gz")
-    with macro.MacroRun(context, engines, results, seconds, progress) as run:
-        if "macro" in parts or "processes" in parts:
-            run.boot_all(*staged)
-        if "macro" in parts:
-            run.idle()
-            run.run(chosen, options.rounds)
-        if "processes" in parts:
-            scale.measure_processes(run, options.rounds, options.quick)
+    for _ in range(options.guests):
+        with macro.MacroRun(context, engines, results, seconds, progress) as run:
+            if "macro" in parts or "processes" in parts:
+                run.boot_all(*staged)
+            if "macro" in parts:
+                run.idle()
+                run.run(chosen, options.rounds)
+            if "processes" in parts:
+                scale.measure_processes(run, options.rounds, options.quick)
     if "memory" in parts:
         scale.measure_memory(context, engines, results, *staged, options.quick, progress)
 
