@@ -16,6 +16,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "monitor/cpuid_faulting.h"
 #include "monitor/direct_sandbox.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
@@ -31,7 +32,6 @@ constexpr uint64_t kUserData = 0x2b;
 constexpr int kTraceOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
                               PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
 constexpr int kSystemCallStop = SIGTRAP | 0x80;
-constexpr int kArchSetCpuid = 0x1012;
 
 // What ptrace can set, less what guest code in a process may not have: TF and RF are ours to see
 // to, IF and IOPL the processor's.

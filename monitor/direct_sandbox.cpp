@@ -15,6 +15,8 @@
 #include <array>
 #include <cstring>
 
+#include "monitor/cpuid_faulting.h"
+
 // Carries out rbp commands of 64 bytes from rbx on: number, six arguments. Stops at INT3 with rbp
 // zero, or at the first failure with the error in rax. Needs no stack and no memory of its own.
 asm(R"(
@@ -56,7 +58,6 @@ namespace {
 enum Failure : int { kOrphaned = 10, kDescriptors, kStub, kCommands, kTrace, kSequences, kFilter };
 
 constexpr uint64_t kFourGiB = uint64_t{1} << 32;
-constexpr int kArchSetCpuid = 0x1012;
 
 bool keep_two_descriptors(int ram, int commands) {
   constexpr int kScratch = 10;  // out of the way of where both end up

@@ -14,6 +14,7 @@
 #include <span>
 #include <vector>
 
+#include "monitor/cpuid_faulting.h"
 #include "monitor/host_clock.h"
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/host_mapping.h"
@@ -165,7 +166,6 @@ std::optional<uint64_t> run_compatibility_mode() {
 }
 
 std::optional<uint64_t> set_cpuid_faulting() {
-  constexpr int kArchSetCpuid = 0x1012;
   if (syscall(SYS_arch_prctl, kArchSetCpuid, 0) != 0) return std::nullopt;
   return 1;
 }

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "devices/host_console.h"
+#include "monitor/cpuid_faulting.h"
 
 namespace ringshift {
 namespace {
@@ -42,6 +43,10 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   Gate* gate = g_gate.load(std::memory_order_relaxed);
   const auto host_pc = static_cast<uint64_t>(machine->gregs[REG_RIP]);
   if (gate == nullptr || !gate->owns(host_pc)) {
+    const bool is_general_protection = signal == SIGSEGV && info->si_code == SI_KERNEL;
+    if (is_general_protection && CpuidFaulting::is_cpuid(host_pc) && CpuidFaulting::let_through()) {
+      return;  // it runs again
+    }
     die_of(signal);
     return;  // the faulting instruction runs again, now with the default action
   }

@@ -34,6 +34,7 @@ StopReason Vcpu::run() {
     if (parts_.attention.is_raised()) service_attention();
     if (const StopReason stop = stop_.load(std::memory_order_relaxed);
         stop != StopReason::Running) {
+      cpuid_faulting_.end();
       return stop;
     }
     if (state.activity == ActivityState::Shutdown) return StopReason::Reset;
@@ -67,7 +68,9 @@ void Vcpu::forget_continuation() {
 
 void Vcpu::service_attention() {
   counters().attentions++;
-  shared_cpu_.while_alone(__rdtsc());
+  const uint64_t now = __rdtsc();
+  shared_cpu_.while_alone(now);
+  cpuid_faulting_.while_alone(now);
   parts_.attention.take();
   parts_.attention.drain_wakeups();
   parts_.clock.run_due();

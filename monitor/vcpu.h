@@ -14,6 +14,7 @@
 #include "monitor/attention.h"
 #include "monitor/coherence.h"
 #include "monitor/cpu_context.h"
+#include "monitor/cpuid_faulting.h"
 #include "monitor/deprivileged_runner.h"
 #include "monitor/direct_engine.h"
 #include "monitor/event_delivery.h"
@@ -143,6 +144,7 @@ class Vcpu {
   uint32_t interpreted_unverified_ = 0;
   uint32_t sensitive_steps_ = 0;
   SharedCpu shared_cpu_;
+  CpuidFaulting cpuid_faulting_;
   Privilege last_privilege_ = Privilege::Supervisor;
 
   // The last page fault delivered from user code: on the way back its page is mapped beforehand.

@@ -46,7 +46,9 @@ bool Vcpu::run_direct() {
     (void)coherence.fill_direct(prefault_address_, state.eip);
   }
   DirectProcess& process = space->process();
-  shared_cpu_.before_handing_over(process.id(), &process.placement(), __rdtsc());
+  const uint64_t now = __rdtsc();
+  shared_cpu_.before_handing_over(process.id(), &process.placement(), now);
+  cpuid_faulting_.before_handing_over(now);
   std::string problem;
   if (!space->bring_up_to_date(&problem)) {
     std::fprintf(stderr, "ringshift: %s; user code goes on translated\n", problem.c_str());
