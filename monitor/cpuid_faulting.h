@@ -1,7 +1,8 @@
-// CpuidFaulting: makes CPUID fault in the vCPU thread, too, while it hands over to processes of user
-// code, where it does. The host kernel writes an MSR at every switch between a thread with and one
-// without; on a host that is a virtual machine that is an exit, some 8 us (docs/decisions/0010-cpuid-faults-in-the-vcpu-thread-too.md).
-// Owns: that attribute of the vCPU thread. Called by: vcpu, on its own thread; host_signals.
+// CpuidFaulting: makes CPUID fault in the vCPU thread, too, while it hands over to processes of
+// user code, where it does. The host kernel writes an MSR at every switch between a thread with and
+// one without; on a host that is a virtual machine that is an exit, some 8 us
+// (docs/decisions/0010-cpuid-faults-in-the-vcpu-thread-too.md). Owns: that attribute of the vCPU
+// thread. Called by: vcpu, on its own thread; host_signals.
 #pragma once
 
 #include <cstdint>

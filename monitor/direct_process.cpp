@@ -71,7 +71,7 @@ bool is_fault_signal(int signal) {
 
 DirectCommand command_to_map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                              HostAccess access) {
-  constexpr uint32_t kPopulatedPages = 16;
+  constexpr uint32_t kPopulatedPages = 64;
   const int populate = pages <= kPopulatedPages ? MAP_POPULATE : 0;
   DirectCommand command;
   command.number = SYS_mmap;

@@ -14,16 +14,32 @@ constexpr uint32_t kLowestPage = 16;
 bool DirectMapper::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                        HostAccess access) {
   if (at.number() < kLowestPage) return false;
-  queue_->push_back(command_to_map(at, from, pages, access));
+  // What a program has touched comes page by page, and neighbours in its file are often neighbours
+  // in the guest's memory.
+  if (continues(at, from, access)) {
+    last_map_.pages += pages;
+    queue_->back() = last_map_.command();
+    return true;
+  }
+  last_map_ = {at, from, pages, access, queue_->size()};
+  queue_->push_back(last_map_.command());
   return true;
 }
 
+bool DirectMapper::continues(GuestVirtualPage at, GuestPhysicalPage from, HostAccess access) const {
+  return last_map_.pages != 0 && !queue_->empty() && last_map_.place == queue_->size() - 1 &&
+         last_map_.at + last_map_.pages == at && last_map_.from + last_map_.pages == from &&
+         last_map_.access == access;
+}
+
 void DirectMapper::unmap(GuestVirtualPage at, uint32_t pages) {
+  last_map_ = {};
   if (pages == kAllPages) queue_->clear();  // nothing before it matters any more
   queue_->push_back(command_to_unmap(at, pages));
 }
 
 void DirectMapper::restrict_to(GuestVirtualPage at, HostAccess access) {
+  last_map_ = {};
   queue_->push_back(command_to_protect(at, access));
 }
 

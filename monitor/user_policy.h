@@ -19,9 +19,21 @@ class UserPolicy {
   // Translated code of this space has left user mode, or come back to it.
   void note_kernel_entry() { ++kernel_entries_; }
 
-  // Attention found translated user code running. True: from now on it is direct.
-  [[nodiscard]] bool note_tick() {
-    quiet_ticks_ = kernel_entries_ <= kQuietEntries ? quiet_ticks_ + 1 : 0;
+  // Is it too early to know what sort of program this is? Then somebody should look soon, and not
+  // wait for the guest's next timer interrupt. Each question is a look.
+  [[nodiscard]] bool asks_for_a_look() {
+    if (direct_ || looks_ == 0) return false;
+    --looks_;
+    return true;
+  }
+
+  // Attention found translated user code running, at a time of the host's TSC. True: from now on
+  // it is direct.
+  [[nodiscard]] bool note_tick(uint64_t now) {
+    // What has been asleep meanwhile has not been quiet.
+    const uint64_t since = std::min(now - last_tick_, kLongestTick);
+    quiet_ticks_ = kernel_entries_ * kQuietCycles <= since ? quiet_ticks_ + 1 : 0;
+    last_tick_ = now;
     kernel_entries_ = 0;
     if (quiet_ticks_ < patience_) return false;
     start_direct();
@@ -55,12 +67,15 @@ class UserPolicy {
   }
   [[nodiscard]] bool has_given_up() const { return patience_ == kNever; }
 
-  static constexpr uint32_t kQuietEntries = 8;     // kernel entries between two ticks, at most
-  static constexpr uint32_t kInitialPatience = 2;  // quiet ticks before going direct
+  // Between kernel entries of quiet code, on average: 200 us. A stop costs some 6.
+  static constexpr uint64_t kQuietCycles = 1'300'000;
+  static constexpr uint64_t kLongestTick = 10'000'000;
+  static constexpr uint32_t kLooks = 8;            // at a program that is new
+  static constexpr uint32_t kInitialPatience = 1;  // quiet ticks before going direct
   static constexpr uint32_t kLongestPatience = 256;
   static constexpr uint32_t kSlicesJudged = 32;
-  // Some 60 us: translated code is slower by a half, and being stopped costs some 20 us.
-  static constexpr uint64_t kWorthwhileCycles = 150'000;
+  // Some 30 us: translated code is slower by a half, and being stopped costs some 6 us.
+  static constexpr uint64_t kWorthwhileCycles = 75'000;
 
  private:
   static constexpr uint32_t kNever = ~0U;
@@ -73,6 +88,8 @@ class UserPolicy {
   }
 
   bool direct_ = false;
+  uint32_t looks_ = kLooks;
+  uint64_t last_tick_ = 0;
   uint32_t kernel_entries_ = 0;
   uint32_t quiet_ticks_ = 0;
   uint32_t patience_ = kInitialPatience;

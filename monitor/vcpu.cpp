@@ -19,7 +19,10 @@ Privilege privilege_of(const GuestState& state) {
 }  // namespace
 
 Vcpu::Vcpu(const VcpuParts& parts, const VcpuConfig& config)
-    : parts_(parts), config_(config), transfers_(parts.cpu) {
+    : parts_(parts),
+      config_(config),
+      transfers_(parts.cpu),
+      look_(parts.clock, [](Nanoseconds) {}) {
   if (parts_.gate == nullptr) return;
   descriptors_ = std::make_unique<LoadedDescriptors>(parts_.gate->frame(), parts_.cpu.memory,
                                                      *parts_.coherence);
@@ -132,6 +135,7 @@ void Vcpu::wait_halted() {
     return;
   }
   counters().halts++;
+  look_.cancel();
   parts_.before_sleep();
   const Nanoseconds asleep_at = parts_.clock.now();
   const std::optional<Nanoseconds> deadline = parts_.clock.next_deadline();

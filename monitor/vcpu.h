@@ -120,6 +120,7 @@ class Vcpu {
   void deliver_single_step();
   void punish_escape();
   void note_user_tick();
+  void look_soon();
   void note_privilege(Privilege now);
   [[nodiscard]] bool interpret_until_verified(Privilege privilege);
   void resume_at_boundary(uint64_t host_pc);
@@ -145,6 +146,7 @@ class Vcpu {
   uint32_t sensitive_steps_ = 0;
   SharedCpu shared_cpu_;
   CpuidFaulting cpuid_faulting_;
+  ClockTimer look_;  // at a program that is new: it only raises attention
   Privilege last_privilege_ = Privilege::Supervisor;
 
   // The last page fault delivered from user code: on the way back its page is mapped beforehand.

@@ -60,6 +60,42 @@ class DirectSpaceTest : public DirectFixture {
   std::unique_ptr<DirectSpace> space_;
 };
 
+TEST(DirectMapper, NeighboursInBothSpacesAreOneCommand) {
+  std::vector<DirectCommand> queue;
+  DirectMapper mapper(&queue);
+  const GuestVirtualPage at(0x8048);
+  const GuestPhysicalPage from(0x300);
+  ASSERT_TRUE(mapper.map(at, from, 1, HostAccess::Read));
+  ASSERT_TRUE(mapper.map(at + 1, from + 1, 2, HostAccess::Read));
+  ASSERT_EQ(queue.size(), 1U);
+  EXPECT_EQ(queue[0].arguments, command_to_map(at, from, 3, HostAccess::Read).arguments);
+  ASSERT_TRUE(mapper.map(at + 3, from + 4, 1, HostAccess::Read));  // elsewhere in memory
+  EXPECT_EQ(queue.size(), 2U);
+  ASSERT_TRUE(mapper.map(at + 5, from + 5, 1, HostAccess::Read));  // elsewhere in the program
+  EXPECT_EQ(queue.size(), 3U);
+  ASSERT_TRUE(mapper.map(at + 6, from + 6, 1, HostAccess::ReadWrite));
+  EXPECT_EQ(queue.size(), 4U);
+}
+
+TEST(DirectMapper, OrderIsKept) {
+  std::vector<DirectCommand> queue;
+  DirectMapper mapper(&queue);
+  const GuestVirtualPage at(0x8048);
+  const GuestPhysicalPage from(0x300);
+  ASSERT_TRUE(mapper.map(at, from, 1, HostAccess::Read));
+  mapper.unmap(at, 1);
+  ASSERT_TRUE(mapper.map(at + 1, from + 1, 1, HostAccess::Read));
+  EXPECT_EQ(queue.size(), 3U);
+  mapper.restrict_to(at + 1, HostAccess::Read);
+  ASSERT_TRUE(mapper.map(at + 2, from + 2, 1, HostAccess::Read));
+  EXPECT_EQ(queue.size(), 5U);
+  // What has been carried out no longer grows.
+  queue.clear();
+  ASSERT_TRUE(mapper.map(at + 3, from + 3, 1, HostAccess::Read));
+  ASSERT_EQ(queue.size(), 1U);
+  EXPECT_EQ(queue[0].arguments, command_to_map(at + 3, from + 3, 1, HostAccess::Read).arguments);
+}
+
 TEST_F(DirectSpaceTest, FillsAreThereWhenTheProcessRuns) {
   expect_fault(kData);
   ASSERT_TRUE(space_->shadow().fill(data_run(true)));

@@ -5,10 +5,27 @@
 namespace ringshift {
 namespace {
 
+constexpr uint64_t kTick = UserPolicy::kLongestTick;
+// More than so many kernel entries in a tick are not quiet.
+constexpr uint32_t kQuietEntries = kTick / UserPolicy::kQuietCycles;
+
+// A tick as long as the last, after so many kernel entries.
+class Ticks {
+ public:
+  [[nodiscard]] bool tick(UserPolicy* policy, uint32_t entries = 0, uint64_t length = kTick) {
+    for (uint32_t entry = 0; entry < entries; ++entry) policy->note_kernel_entry();
+    return policy->note_tick(now_ += length);
+  }
+
+ private:
+  uint64_t now_ = 0;
+};
+
 // Quiet ticks until the code goes direct; 0 if it does not within `limit`.
 uint32_t quiet_ticks_to_direct(UserPolicy* policy, uint32_t limit) {
+  Ticks ticks;
   for (uint32_t tick = 1; tick <= limit; ++tick) {
-    if (policy->note_tick()) return tick;
+    if (ticks.tick(policy)) return tick;
   }
   return 0;
 }
@@ -38,34 +55,58 @@ TEST(UserPolicy, ComputingCodeGoesDirectAfterItsPatience) {
 
 TEST(UserPolicy, CodeThatKeepsCallingItsKernelStaysTranslated) {
   UserPolicy policy;
-  for (int tick = 0; tick < 1000; ++tick) {
-    for (uint32_t entry = 0; entry <= UserPolicy::kQuietEntries; ++entry) {
-      policy.note_kernel_entry();
-    }
-    EXPECT_FALSE(policy.note_tick());
-  }
+  Ticks ticks;
+  for (int tick = 0; tick < 1000; ++tick) EXPECT_FALSE(ticks.tick(&policy, kQuietEntries + 1));
   EXPECT_FALSE(policy.is_direct());
 }
 
 TEST(UserPolicy, FewKernelEntriesBetweenTicksAreQuiet) {
   UserPolicy policy;
+  Ticks ticks;
   for (uint32_t tick = 1; tick < UserPolicy::kInitialPatience; ++tick) {
-    for (uint32_t entry = 0; entry < UserPolicy::kQuietEntries; ++entry) {
-      policy.note_kernel_entry();
-    }
-    EXPECT_FALSE(policy.note_tick());
+    EXPECT_FALSE(ticks.tick(&policy, kQuietEntries));
   }
-  EXPECT_TRUE(policy.note_tick());
+  EXPECT_TRUE(ticks.tick(&policy, kQuietEntries));
+}
+
+TEST(UserPolicy, TheShorterTheTickTheFewerEntriesAreQuiet) {
+  constexpr uint64_t kShortTick = 2 * UserPolicy::kQuietCycles;
+  UserPolicy policy;
+  Ticks ticks;
+  EXPECT_FALSE(ticks.tick(&policy, kQuietEntries + 1));
+  EXPECT_FALSE(ticks.tick(&policy, 3, kShortTick));
+  EXPECT_TRUE(ticks.tick(&policy, 2, kShortTick));
+}
+
+TEST(UserPolicy, SleepIsNotQuiet) {
+  UserPolicy policy;
+  Ticks ticks;
+  EXPECT_FALSE(ticks.tick(&policy, kQuietEntries + 1, 1000 * kTick));
 }
 
 TEST(UserPolicy, OneBusyTickBeginsTheWaitAgain) {
   UserPolicy policy;
-  for (uint32_t tick = 1; tick < UserPolicy::kInitialPatience; ++tick) {
-    EXPECT_FALSE(policy.note_tick());
+  Ticks ticks;
+  ASSERT_NE(quiet_ticks_to_direct(&policy, 1000), 0U);
+  ASSERT_NE(slices_to_translated(&policy, kShort, 1000), 0U);
+  // It has to be patient twice as long now.
+  for (uint32_t tick = 1; tick < 2 * UserPolicy::kInitialPatience; ++tick) {
+    EXPECT_FALSE(ticks.tick(&policy));
   }
-  for (uint32_t entry = 0; entry <= UserPolicy::kQuietEntries; ++entry) policy.note_kernel_entry();
-  EXPECT_FALSE(policy.note_tick());
-  EXPECT_EQ(quiet_ticks_to_direct(&policy, 1000), UserPolicy::kInitialPatience);
+  EXPECT_FALSE(ticks.tick(&policy, kQuietEntries + 1));
+  EXPECT_EQ(quiet_ticks_to_direct(&policy, 1000), 2 * UserPolicy::kInitialPatience);
+}
+
+TEST(UserPolicy, ANewProgramIsLookedAtSoonSoManyTimes) {
+  UserPolicy policy;
+  for (uint32_t look = 0; look < UserPolicy::kLooks; ++look) EXPECT_TRUE(policy.asks_for_a_look());
+  EXPECT_FALSE(policy.asks_for_a_look());
+}
+
+TEST(UserPolicy, WhatRunsDirectlyIsNotLookedAt) {
+  UserPolicy policy;
+  ASSERT_NE(quiet_ticks_to_direct(&policy, 1000), 0U);
+  EXPECT_FALSE(policy.asks_for_a_look());
 }
 
 TEST(UserPolicy, LongSlicesKeepCodeDirect) {
