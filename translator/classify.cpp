@@ -115,9 +115,14 @@ Classification classify_system_mov(const GuestInstruction& instruction, Privileg
   }
   if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL) && privilege == Privilege::Supervisor) {
     if (destination_is_gpr32(instruction)) return {Treatment::Inline, Family::ReadControl};
-    // The one control register that holds any value and changes nothing.
-    const bool is_cr2 = instruction.operands[0].reg.value == ZYDIS_REGISTER_CR2;
-    return is_cr2 ? Classification{Treatment::Inline, Family::WriteCr2} : kInterpret;
+    switch (instruction.operands[0].reg.value) {
+      case ZYDIS_REGISTER_CR0:  // TS alone, as a kernel does that switches the FPU lazily
+        return {Treatment::Inline, Family::WriteCr0};
+      case ZYDIS_REGISTER_CR2:  // holds any value and changes nothing
+        return {Treatment::Inline, Family::WriteCr2};
+      default:
+        return kInterpret;
+    }
   }
   return kInterpret;  // debug registers
 }

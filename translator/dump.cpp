@@ -83,6 +83,7 @@ class Dumper {
     names_[stubs.unlinked] = "unlinked";
     names_[stubs.interpret] = "interpret";
     names_[stubs.callout] = "callout";
+    names_[stubs.write_cr0] = "write cr0";
     for (const auto& [pop, name] : {std::pair{0, "load segment"}, std::pair{1, "pop segment"}}) {
       for (const auto& segment : stubs.load_segment) {
         if (segment[static_cast<size_t>(pop)] != 0)

@@ -147,6 +147,8 @@ void Emitter::emit_instruction(const UnitInstruction& instruction) {
       return emit_interrupt_flag(instruction);
     case Family::ReadControl:
       return emit_read_control(instruction);
+    case Family::WriteCr0:
+      return emit_write_cr0(instruction);
     case Family::WriteCr2:
       return emit_write_cr2(instruction);
     case Family::ReadSelector:

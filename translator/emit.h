@@ -69,6 +69,7 @@ class Emitter {
   void emit_pop_flags(const UnitInstruction& instruction);
   void emit_interrupt_flag(const UnitInstruction& instruction);
   void emit_read_control(const UnitInstruction& instruction);
+  void emit_write_cr0(const UnitInstruction& instruction);
   void emit_write_cr2(const UnitInstruction& instruction);
   void emit_read_selector(const UnitInstruction& instruction);
   void emit_push_selector(const UnitInstruction& instruction);

@@ -167,6 +167,15 @@ void Emitter::emit_read_control(const UnitInstruction& instruction) {
   a_.mov(host_register_of(instruction.instruction.operands[0]), slot32(source));
 }
 
+// The stub stores what changes TS at most; anything else is its callout.
+void Emitter::emit_write_cr0(const UnitInstruction& instruction) {
+  a_.mov(host::address.r32(), host_register_of(instruction.instruction.operands[1]));
+  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
+  store_eip(RINGSHIFT_SLOT(callout_next_eip), instruction.next_eip());
+  call_stub(stubs_.write_cr0);
+  x87_ensured_ = sse_ensured_ = false;
+}
+
 void Emitter::emit_write_cr2(const UnitInstruction& instruction) {
   a_.mov(slot32(RINGSHIFT_STATE(cr2)), host_register_of(instruction.instruction.operands[1]));
 }

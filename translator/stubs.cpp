@@ -48,6 +48,7 @@ class StubEmitter {
             emit_load_segment(segment, is_pop, stubs.callout);
       }
     }
+    stubs.write_cr0 = emit_write_cr0(stubs.callout);
     stubs.ensure_fpu = emit_exit(ExitReason::EnsureFpu);
     stubs.event_window = emit_exit(ExitReason::EventWindow);
     for (Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
@@ -235,6 +236,29 @@ class StubEmitter {
     return at;
   }
 
+  // TS only says whether FPU instructions fault, and they ask the slots, which say "not loaded"
+  // while TS is set. With the guest's FPU state loaded it is the monitor that has to store it
+  // first.
+  uint64_t emit_write_cr0(uint64_t callout) {
+    Label slow = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    save_flags();
+    a_.mov(host::scratch.r32(), slot32(RINGSHIFT_STATE(cr0)));
+    a_.xor_(host::scratch.r32(), host::address.r32());
+    a_.and_(host::scratch.r32(), ~kCr0Ts);
+    a_.or_(host::scratch.r32(), slot32(RINGSHIFT_SLOT(x87_live)));
+    a_.or_(host::scratch.r32(), slot32(RINGSHIFT_SLOT(sse_live)));
+    a_.jnz(slow);
+    a_.mov(slot32(RINGSHIFT_STATE(cr0)), host::address.r32());
+    restore_flags();
+    a_.ret();
+    a_.bind(slow);
+    restore_flags();
+    a_.jmp(imm(callout));
+    return at;
+  }
+
   // Translated code calls the monitor: all of the guest is in the state meanwhile, as after an
   // exit, but nothing is looked up to come back. The callee answers kCalloutLeaves, kCalloutReturns
   // or the host address to go on at.
@@ -336,6 +360,14 @@ class StubEmitter {
     a_.ret();
   }
 
+  // For restore_flags, which gives EAX back, too.
+  void save_flags() {
+    a_.mov(host::saved_rcx, x86::rax);
+    a_.lahf();
+    a_.seto(x86::al);
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch_flags)), x86::eax);
+  }
+
   void restore_flags() {
     a_.mov(x86::eax, slot32(RINGSHIFT_SLOT(scratch_flags)));
     a_.add(x86::al, 0x7f);  // AL is 0 or 1 from SETO: 1 overflows, which sets OF again
@@ -345,10 +377,7 @@ class StubEmitter {
 
   void emit_soft_plain(bool is_write, uint32_t size, int32_t tag, int32_t addend) {
     Label miss = a_.newLabel();
-    a_.mov(host::saved_rcx, x86::rax);
-    a_.lahf();
-    a_.seto(x86::al);
-    a_.mov(slot32(RINGSHIFT_SLOT(scratch_flags)), x86::eax);
+    save_flags();
     a_.mov(host::scratch.r32(), host::address.r32());
     a_.shr(host::scratch.r32(), 12);
     a_.movzx(host::scratch.r32(), host::scratch.r8());

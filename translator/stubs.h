@@ -28,6 +28,8 @@ struct Stubs {
   // [segment register][is POP]: called with the selector in R8D, 8 times its low byte in R9 and the
   // descriptor that LoadedDescriptor::address leads to in R10; exit_eip and callout_next_eip set.
   std::array<std::array<uint64_t, 2>, kSegmentCount> load_segment{};
+  // Called with the value in R8D; exit_eip and callout_next_eip set.
+  uint64_t write_cr0 = 0;
   uint64_t callout = 0;  // called; comes back behind the call, or goes elsewhere
   uint64_t ensure_fpu = 0;
   uint64_t event_window = 0;

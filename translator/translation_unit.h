@@ -35,6 +35,7 @@ enum class Family : uint8_t {
   PopFlags,
   InterruptFlag,
   ReadControl,
+  WriteCr0,
   WriteCr2,
   ReadSelector,
   PushSelector,

@@ -200,18 +200,72 @@ TEST_P(Privileged, Cr2IsWrittenInline) {
   EXPECT_EQ(machine_.state().cr2, 0x11223344U);
 }
 
+TEST_P(Privileged, TaskSwitchedIsWrittenInlineAndNoFlagChanges) {
+  constexpr uint32_t kWithout = 0x80050033;
+  constexpr uint32_t kAll = kFlagsArithmetic | kFlagReservedOne;
+  for (const uint32_t flags : {kFlagReservedOne, kAll}) {
+    SCOPED_TRACE(flags);
+    machine_.forget_code();
+    machine_.state().cr0 = kWithout;
+    machine_.state().eflags = flags;
+    machine_.reg(Gpr::Eax) = kWithout | kCr0Ts;
+    machine_.reg(Gpr::Ecx) = kWithout;
+    machine_.run_snippet(
+        "0f 22 c0 "  // mov cr0, eax
+        "0f 20 c2 "  // mov edx, cr0
+        "0f 22 c1 "  // mov cr0, ecx
+        "0f 20 c3 "  // mov ebx, cr0
+        "0f 22 c1 "  // mov cr0, ecx
+    );
+    EXPECT_EQ(machine_.reg(Gpr::Edx), kWithout | kCr0Ts);
+    EXPECT_EQ(machine_.reg(Gpr::Ebx), kWithout);
+    EXPECT_EQ(machine_.state().cr0, kWithout);
+    EXPECT_EQ(machine_.reg(Gpr::Eax), kWithout | kCr0Ts);
+    EXPECT_EQ(machine_.state().eflags, flags);
+  }
+}
+
+TEST_P(Privileged, TaskSwitchedIsTheMonitorsToWriteWhileTheFpuIsLoaded) {
+  machine_.load(Machine::kCode, "0f 22 c0");
+  machine_.state().cr0 = 0x80050033;
+  machine_.reg(Gpr::Eax) = machine_.state().cr0 | kCr0Ts;
+  machine_.slots().x87_live = machine_.slots().sse_live = 1;
+  machine_.state().eip = Machine::kCode;
+  const Exit exit = machine_.run();
+  EXPECT_EQ(exit.reason, ExitReason::Interpret);
+  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(machine_.state().cr0, 0x80050033U);
+}
+
+TEST_P(Privileged, AnyOtherBitOfCr0IsInterpreted) {
+  constexpr uint32_t kBefore = 0x80050033;
+  for (uint32_t bit = 0; bit < 32; ++bit) {
+    if ((1U << bit) == kCr0Ts) continue;
+    SCOPED_TRACE(bit);
+    machine_.forget_code();
+    machine_.load(Machine::kCode, "0f 22 c0");
+    machine_.state().cr0 = kBefore;
+    machine_.reg(Gpr::Eax) = (kBefore ^ (1U << bit)) | kCr0Ts;
+    machine_.state().eip = Machine::kCode;
+    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+    EXPECT_EQ(machine_.state().cr0, kBefore);
+  }
+}
+
 TEST_P(Privileged, OtherWritesOfControlRegistersAndTheUsersAreInterpreted) {
-  for (const char* instruction : {"0f 22 c0", "0f 22 d8", "0f 22 e0"}) {
+  for (const char* instruction : {"0f 22 d8", "0f 22 e0"}) {
     machine_.forget_code();
     machine_.load(Machine::kCode, instruction);
     machine_.state().eip = Machine::kCode;
     EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
   }
   machine_.privilege = Privilege::User;
-  machine_.forget_code();
-  machine_.load(Machine::kCode, "0f 22 d0");
-  machine_.state().eip = Machine::kCode;
-  EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+  for (const char* instruction : {"0f 22 c0", "0f 22 d0"}) {
+    machine_.forget_code();
+    machine_.load(Machine::kCode, instruction);
+    machine_.state().eip = Machine::kCode;
+    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+  }
 }
 
 TEST_P(Privileged, UserReadsOfControlRegistersAreInterpreted) {

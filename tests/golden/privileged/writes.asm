@@ -1,0 +1,4 @@
+    mov cr0, eax
+    mov cr2, ecx
+    mov cr3, eax
+    hlt
