@@ -417,12 +417,7 @@ void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
     // Attention; nothing was committed. A raise() on another thread that we overtook may have
     // protected the page after its word was taken: set it again, so that take() sees to the page.
     parts_.attention.raise();
-    // A timer that finds user code running has found work.
-    constexpr uint64_t kWorkOfTick = 1000;
-    if (privilege == Privilege::User) {
-      note_user_work(kWorkOfTick);
-      note_user_tick();
-    }
+    if (privilege == Privilege::User) note_user_tick();
     return;
   }
   if (parts_.gate->is_return_stack_guard(fault.address)) {

@@ -127,9 +127,14 @@ void Vcpu::punish_escape() {
   deliver_event(Event::from_fault(GuestFault::general_protection(0), eip), eip);
 }
 
-// Translated user code has been found at work by attention.
+// Translated user code has been found at work by attention: by the guest's timer, most often.
 void Vcpu::note_user_tick() {
-  parts_.coherence->note_user_tick();
+  constexpr uint64_t kWorkOfTick = 1000;
+  const bool is_look = look_.armed() && look_.deadline() <= parts_.clock.now();
+  if (!is_look) {
+    note_user_work(kWorkOfTick);
+    parts_.coherence->note_user_tick();
+  }
   if (config_.user != UserEngine::Auto || !parts_.coherence->offers_direct()) return;
   UserPolicy& policy = parts_.coherence->user_policy();
   if (policy.is_direct() || policy.has_given_up()) return;
