@@ -54,6 +54,7 @@ class Emitter {
   void emit_lea(const UnitInstruction& instruction);
   void emit_push(const UnitInstruction& instruction);
   void emit_pop(const UnitInstruction& instruction);
+  void emit_pop_to_memory(const UnitInstruction& instruction);
   void emit_leave(const UnitInstruction& instruction);
   void emit_string(const UnitInstruction& instruction);
   void push_register(const UnitInstruction& instruction, Gp value);

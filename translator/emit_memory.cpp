@@ -29,6 +29,12 @@ bool is_fs_or_gs(const ZydisDecodedOperand& operand) {
   return operand.mem.segment == ZYDIS_REGISTER_FS || operand.mem.segment == ZYDIS_REGISTER_GS;
 }
 
+x86::Mem dword_at(const HostMemory& memory) {
+  const x86::Gp base = x86::gpq(*memory.base);
+  return memory.index ? x86::dword_ptr(base, x86::gpq(*memory.index), 0, memory.displacement)
+                      : x86::dword_ptr(base, memory.displacement);
+}
+
 bool touches_no_memory(ZydisMnemonic mnemonic) {
   switch (mnemonic) {
     case ZYDIS_MNEMONIC_NOP:
@@ -237,10 +243,7 @@ bool Emitter::load_operand(const UnitInstruction& instruction, Gp destination) {
   }
   if (operand.type != ZYDIS_OPERAND_TYPE_MEMORY || operand.size != 32) return false;
   const HostMemory memory = prepare_memory(instruction, operand, false);
-  x86::Mem source = memory.index ? x86::dword_ptr(x86::gpq(*memory.base), x86::gpq(*memory.index),
-                                                  0, memory.displacement)
-                                 : x86::dword_ptr(x86::gpq(*memory.base), memory.displacement);
-  a_.mov(destination.r32(), source);
+  a_.mov(destination.r32(), dword_at(memory));
   return true;
 }
 
@@ -269,13 +272,34 @@ void Emitter::emit_push(const UnitInstruction& instruction) {
 
 void Emitter::emit_pop(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
-  // POP to memory computes its address with the new ESP; rare enough for the interpreter.
-  if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER) return emit_callout(instruction);
+  if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER) return emit_pop_to_memory(instruction);
   const x86::Gp destination = kGuest32[gpr_number(operand.reg.value)];
   a_.mov(destination, stack_slot_for_pop(instruction.style));
   if (destination != host::guest_esp.r32()) {
     a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));
   }
+}
+
+// What PUSHF and POP to a variable make of "save the flags". ESP moves when the store has been
+// done.
+void Emitter::emit_pop_to_memory(const UnitInstruction& instruction) {
+  const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
+  // An address made of ESP is made of the new one; rare enough for the interpreter.
+  if (operand.size != 32 || operand.mem.base == ZYDIS_REGISTER_ESP ||
+      instruction.instruction.facts.address_width != 32 ||
+      operand.mem.segment == ZYDIS_REGISTER_CS) {
+    return emit_callout(instruction);
+  }
+  const bool is_soft = instruction.style == AccessStyle::Soft;
+  if (is_soft) {
+    a_.mov(host::scratch.r32(), stack_slot_for_pop(instruction.style));
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::scratch.r32());
+  }
+  const HostMemory memory = prepare_memory(instruction, operand, false);
+  a_.mov(host::scratch.r32(),
+         is_soft ? slot32(RINGSHIFT_SLOT(scratch)) : stack_slot_for_pop(instruction.style));
+  a_.mov(dword_at(memory), host::scratch.r32());
+  a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));
 }
 
 void Emitter::emit_leave(const UnitInstruction& instruction) {

@@ -337,13 +337,44 @@ TEST_P(Memory, PopsIntoEveryRegister) {
   EXPECT_EQ(machine_.reg(Gpr::Esp), 0x107U);
 }
 
-TEST_P(Memory, PopToMemoryIsInterpreted) {
+TEST_P(Memory, PopToMemoryMovesTheWordAndThenTheStackPointer) {
+  machine_.reg(Gpr::Ebp) = Machine::kData + 0x100;
+  machine_.reg(Gpr::Ebx) = Machine::kData + 0x200;
+  machine_.reg(Gpr::Esi) = 4;
+  machine_.reg(Gpr::Eax) = 0x11223344;
+  machine_.run_snippet(
+      "50 "              // push eax
+      "68 88 77 66 55 "  // push dword 0x55667788
+      "8f 45 f8 "        // pop dword [ebp-8]
+      "8f 04 b3 "        // pop dword [ebx+esi*4]
+  );
+  EXPECT_EQ(machine_.read32(Machine::kData + 0xf8), 0x55667788U);
+  EXPECT_EQ(machine_.read32(Machine::kData + 0x210), 0x11223344U);
+  EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+}
+
+TEST_P(Memory, AFaultingPopToMemoryLeavesTheStackPointer) {
+  machine_.reg(Gpr::Ebx) = Machine::kUnmapped;
   machine_.load(Machine::kCode,
                 "8f 03 "  // pop dword [ebx]
   );
   machine_.state().eip = Machine::kCode;
-  EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+  const Exit exit = machine_.run();
+  EXPECT_NE(exit.reason, ExitReason::Interpret);
+  EXPECT_EQ(exit.eip, Machine::kCode);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+}
+
+TEST_P(Memory, PopToAnAddressMadeOfTheStackPointerIsInterpreted) {
+  for (const char* code : {"8f 04 24", "8f 44 24 08", "8f 04 8c", "66 8f 03", "2e 8f 03"}) {
+    SCOPED_TRACE(code);
+    machine_.forget_code();
+    machine_.reg(Gpr::Ebx) = Machine::kData;
+    machine_.load(Machine::kCode, code);
+    machine_.state().eip = Machine::kCode;
+    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+    EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
+  }
 }
 
 TEST_P(Memory, LeaveUndoesAFrame) {

@@ -1,0 +1,3 @@
+; style: soft
+    pop dword [ebp-8]
+    hlt
