@@ -67,7 +67,7 @@ class UserPolicy {
   }
   [[nodiscard]] bool has_given_up() const { return patience_ == kNever; }
 
-  // Between kernel entries of quiet code, on average: 200 us. A stop costs some 6.
+  // Between kernel entries of quiet code, on average: 500 us. A stop costs some 6.
   static constexpr uint64_t kQuietCycles = 1'300'000;
   static constexpr uint64_t kLongestTick = 10'000'000;
   static constexpr uint32_t kLooks = 8;            // at a program that is new
