@@ -10,7 +10,7 @@
 namespace ringshift {
 namespace {
 
-constexpr size_t kDirectProcesses = 12;
+constexpr size_t kDirectProcesses = 64;
 constexpr size_t kRememberedSensitivePages = 1024;
 constexpr uint32_t kBelievedSensitive = 1000;
 // Pages mapped when a program goes direct, before it asks: what it has touched so far.
