@@ -21,15 +21,14 @@ bool DirectMapper::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pag
     queue_->back() = last_map_.command();
     return true;
   }
-  last_map_ = {at, from, pages, access, queue_->size()};
+  last_map_ = {at, from, pages, access};
   queue_->push_back(last_map_.command());
   return true;
 }
 
 bool DirectMapper::continues(GuestVirtualPage at, GuestPhysicalPage from, HostAccess access) const {
-  return last_map_.pages != 0 && !queue_->empty() && last_map_.place == queue_->size() - 1 &&
-         last_map_.at + last_map_.pages == at && last_map_.from + last_map_.pages == from &&
-         last_map_.access == access;
+  return last_map_.pages != 0 && !queue_->empty() && last_map_.at + last_map_.pages == at &&
+         last_map_.from + last_map_.pages == from && last_map_.access == access;
 }
 
 void DirectMapper::unmap(GuestVirtualPage at, uint32_t pages) {

@@ -25,13 +25,12 @@ class DirectMapper final : public WindowMapper {
   void restrict_to(GuestVirtualPage at, HostAccess access) override;
 
  private:
-  // A command to map that may yet grow.
+  // The last command of the queue, if it maps: it may yet grow.
   struct Mapping {
     GuestVirtualPage at;
     GuestPhysicalPage from;
     uint32_t pages = 0;  // 0: there is none
     HostAccess access = HostAccess::None;
-    size_t place = 0;  // in the queue
     [[nodiscard]] DirectCommand command() const { return command_to_map(at, from, pages, access); }
   };
   [[nodiscard]] bool continues(GuestVirtualPage at, GuestPhysicalPage from,

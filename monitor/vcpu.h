@@ -120,7 +120,6 @@ class Vcpu {
   void deliver_single_step();
   void punish_escape();
   void note_user_tick();
-  void look_soon();
   void note_privilege(Privilege now);
   [[nodiscard]] bool interpret_until_verified(Privilege privilege);
   void resume_at_boundary(uint64_t host_pc);

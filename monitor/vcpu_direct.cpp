@@ -139,15 +139,9 @@ void Vcpu::note_user_tick() {
   UserPolicy& policy = parts_.coherence->user_policy();
   if (policy.is_direct() || policy.has_given_up()) return;
   if (policy.note_tick(__rdtsc())) counters().direct_promotions++;
-  look_soon();
-}
-
-// A short program may have ended before the guest's timer has found it twice.
-void Vcpu::look_soon() {
+  // A short program may have ended before the guest's timer has found it twice.
   constexpr Nanoseconds kSoon = 1'000'000;
-  if (config_.user != UserEngine::Auto || !parts_.coherence->offers_direct()) return;
-  if (!parts_.coherence->user_policy().asks_for_a_look()) return;
-  look_.arm(parts_.clock.now() + kSoon);
+  if (policy.asks_for_a_look()) look_.arm(parts_.clock.now() + kSoon);
 }
 
 void Vcpu::note_privilege(Privilege now) {

@@ -31,7 +31,7 @@ class TraceTable {
   bool add(GuestPhysicalPage page, TraceReason reason) {
     if (page.number() >= reasons_.size()) return false;
     uint8_t& bits = reasons_[page.number()];
-    const bool is_new = (bits & static_cast<uint8_t>(reason)) == 0;
+    const bool is_new = !is_traced_for(page, reason);
     bits = static_cast<uint8_t>(bits | static_cast<uint8_t>(reason));
     return is_new;
   }

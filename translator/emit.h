@@ -80,6 +80,7 @@ class Emitter {
   void guard_divide(const UnitInstruction& instruction);
   void emit_interpret(const UnitInstruction& instruction);
   void emit_callout(const UnitInstruction& instruction);
+  void call_as_callout(const UnitInstruction& instruction, uint64_t stub);
   void exit_event_window_if_not_zero(const Mem& condition, uint32_t eip, bool shadow);
 
   // emit_control.cpp: branches.

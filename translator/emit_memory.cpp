@@ -285,9 +285,7 @@ void Emitter::emit_pop(const UnitInstruction& instruction) {
 void Emitter::emit_pop_to_memory(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
   // An address made of ESP is made of the new one; rare enough for the interpreter.
-  if (operand.size != 32 || operand.mem.base == ZYDIS_REGISTER_ESP ||
-      instruction.instruction.facts.address_width != 32 ||
-      operand.mem.segment == ZYDIS_REGISTER_CS) {
+  if (operand.mem.base == ZYDIS_REGISTER_ESP || operand.mem.segment == ZYDIS_REGISTER_CS) {
     return emit_callout(instruction);
   }
   const bool is_soft = instruction.style == AccessStyle::Soft;

@@ -170,10 +170,7 @@ void Emitter::emit_read_control(const UnitInstruction& instruction) {
 // The stub stores what changes TS at most; anything else is its callout.
 void Emitter::emit_write_cr0(const UnitInstruction& instruction) {
   a_.mov(host::address.r32(), host_register_of(instruction.instruction.operands[1]));
-  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
-  store_eip(RINGSHIFT_SLOT(callout_next_eip), instruction.next_eip());
-  call_stub(stubs_.write_cr0);
-  x87_ensured_ = sse_ensured_ = false;
+  call_as_callout(instruction, stubs_.write_cr0);
 }
 
 void Emitter::emit_write_cr2(const UnitInstruction& instruction) {
@@ -220,10 +217,7 @@ void Emitter::emit_load_segment(const UnitInstruction& instruction) {
   a_.mov(host::scratch2,
          x86::qword_ptr(host::frame, host::scratch, 3, frame_displacement(address)));
   a_.mov(host::scratch2, x86::qword_ptr(host::scratch2));
-  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
-  store_eip(RINGSHIFT_SLOT(callout_next_eip), instruction.next_eip());
-  call_stub(stubs_.load_segment[segment][is_pop ? 1 : 0]);
-  x87_ensured_ = sse_ensured_ = false;
+  call_as_callout(instruction, stubs_.load_segment[segment][is_pop ? 1 : 0]);
 }
 
 // R8D := the 16-bit source operand of a MOV.
@@ -306,9 +300,14 @@ void Emitter::guard_divide(const UnitInstruction& instruction) {
 // The monitor does the instruction and comes back behind the call, unless the guest is to go on
 // elsewhere. What the fragment knew of the FPU's state it knows no longer.
 void Emitter::emit_callout(const UnitInstruction& instruction) {
+  call_as_callout(instruction, stubs_.callout);
+}
+
+// The stub is the callout, or may go on as one; what is loaded of the FPU is unknown afterwards.
+void Emitter::call_as_callout(const UnitInstruction& instruction, uint64_t stub) {
   store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
   store_eip(RINGSHIFT_SLOT(callout_next_eip), instruction.next_eip());
-  call_stub(stubs_.callout);
+  call_stub(stub);
   x87_ensured_ = sse_ensured_ = false;
 }
 

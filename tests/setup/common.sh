@@ -14,14 +14,16 @@ die() {
   exit 1
 }
 
-# step NAME COMMAND...: one line with the time it took. Output goes to build/logs/NAME.log, and to
+log_of() { printf 'build/logs/%s.log' "${1//[^a-z0-9-]/_}"; }
+
+# step NAME COMMAND...: one line with the time it took. Output goes to log_of NAME, and to
 # the terminal only when the command fails, whose status it returns. Pre: the working directory is
 # the repository's root.
 step() {
   local name=$1 begin end status=0 log
   shift
   mkdir -p build/logs
-  log=build/logs/${name//[^a-z0-9-]/_}.log
+  log=$(log_of "$name")
   begin=$(date +%s%N)
   "$@" >"$log" 2>&1 </dev/null || status=$?
   end=$(date +%s%N)

@@ -226,6 +226,12 @@ class TranslatorMachine : public CodeSource,
     entry.addend = window_;
     entry.negated_read_page = entry.negated_write_page = 0U - page;
   }
+  // Loads code at kCode and runs it from there.
+  Exit run_code(std::string_view hex) {
+    load(kCode, hex);
+    state().eip = kCode;
+    return run();
+  }
   // Loads a snippet at kCode with HLT after it, runs it and expects it to arrive at that HLT.
   void run_snippet(std::string_view hex) {
     std::vector<uint8_t> bytes = bytes_of_hex(hex);

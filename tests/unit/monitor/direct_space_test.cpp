@@ -60,40 +60,40 @@ class DirectSpaceTest : public DirectFixture {
   std::unique_ptr<DirectSpace> space_;
 };
 
-TEST(DirectMapper, NeighboursInBothSpacesAreOneCommand) {
-  std::vector<DirectCommand> queue;
-  DirectMapper mapper(&queue);
-  const GuestVirtualPage at(0x8048);
-  const GuestPhysicalPage from(0x300);
-  ASSERT_TRUE(mapper.map(at, from, 1, HostAccess::Read));
-  ASSERT_TRUE(mapper.map(at + 1, from + 1, 2, HostAccess::Read));
-  ASSERT_EQ(queue.size(), 1U);
-  EXPECT_EQ(queue[0].arguments, command_to_map(at, from, 3, HostAccess::Read).arguments);
-  ASSERT_TRUE(mapper.map(at + 3, from + 4, 1, HostAccess::Read));  // elsewhere in memory
-  EXPECT_EQ(queue.size(), 2U);
-  ASSERT_TRUE(mapper.map(at + 5, from + 5, 1, HostAccess::Read));  // elsewhere in the program
-  EXPECT_EQ(queue.size(), 3U);
-  ASSERT_TRUE(mapper.map(at + 6, from + 6, 1, HostAccess::ReadWrite));
-  EXPECT_EQ(queue.size(), 4U);
+class DirectMapperTest : public ::testing::Test {
+ protected:
+  static constexpr GuestVirtualPage kAt{0x8048};
+  static constexpr GuestPhysicalPage kFrom{0x300};
+  std::vector<DirectCommand> queue_;
+  DirectMapper mapper_{&queue_};
+};
+
+TEST_F(DirectMapperTest, NeighboursInBothSpacesAreOneCommand) {
+  ASSERT_TRUE(mapper_.map(kAt, kFrom, 1, HostAccess::Read));
+  ASSERT_TRUE(mapper_.map(kAt + 1, kFrom + 1, 2, HostAccess::Read));
+  ASSERT_EQ(queue_.size(), 1U);
+  EXPECT_EQ(queue_[0].arguments, command_to_map(kAt, kFrom, 3, HostAccess::Read).arguments);
+  ASSERT_TRUE(mapper_.map(kAt + 3, kFrom + 4, 1, HostAccess::Read));  // elsewhere in memory
+  EXPECT_EQ(queue_.size(), 2U);
+  ASSERT_TRUE(mapper_.map(kAt + 5, kFrom + 5, 1, HostAccess::Read));  // elsewhere in the program
+  EXPECT_EQ(queue_.size(), 3U);
+  ASSERT_TRUE(mapper_.map(kAt + 6, kFrom + 6, 1, HostAccess::ReadWrite));
+  EXPECT_EQ(queue_.size(), 4U);
 }
 
-TEST(DirectMapper, OrderIsKept) {
-  std::vector<DirectCommand> queue;
-  DirectMapper mapper(&queue);
-  const GuestVirtualPage at(0x8048);
-  const GuestPhysicalPage from(0x300);
-  ASSERT_TRUE(mapper.map(at, from, 1, HostAccess::Read));
-  mapper.unmap(at, 1);
-  ASSERT_TRUE(mapper.map(at + 1, from + 1, 1, HostAccess::Read));
-  EXPECT_EQ(queue.size(), 3U);
-  mapper.restrict_to(at + 1, HostAccess::Read);
-  ASSERT_TRUE(mapper.map(at + 2, from + 2, 1, HostAccess::Read));
-  EXPECT_EQ(queue.size(), 5U);
+TEST_F(DirectMapperTest, OrderIsKept) {
+  ASSERT_TRUE(mapper_.map(kAt, kFrom, 1, HostAccess::Read));
+  mapper_.unmap(kAt, 1);
+  ASSERT_TRUE(mapper_.map(kAt + 1, kFrom + 1, 1, HostAccess::Read));
+  EXPECT_EQ(queue_.size(), 3U);
+  mapper_.restrict_to(kAt + 1, HostAccess::Read);
+  ASSERT_TRUE(mapper_.map(kAt + 2, kFrom + 2, 1, HostAccess::Read));
+  EXPECT_EQ(queue_.size(), 5U);
   // What has been carried out no longer grows.
-  queue.clear();
-  ASSERT_TRUE(mapper.map(at + 3, from + 3, 1, HostAccess::Read));
-  ASSERT_EQ(queue.size(), 1U);
-  EXPECT_EQ(queue[0].arguments, command_to_map(at + 3, from + 3, 1, HostAccess::Read).arguments);
+  queue_.clear();
+  ASSERT_TRUE(mapper_.map(kAt + 3, kFrom + 3, 1, HostAccess::Read));
+  ASSERT_EQ(queue_.size(), 1U);
+  EXPECT_EQ(queue_[0].arguments, command_to_map(kAt + 3, kFrom + 3, 1, HostAccess::Read).arguments);
 }
 
 TEST_F(DirectSpaceTest, FillsAreThereWhenTheProcessRuns) {

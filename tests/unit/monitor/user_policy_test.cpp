@@ -9,7 +9,7 @@ constexpr uint64_t kTick = UserPolicy::kLongestTick;
 // More than so many kernel entries in a tick are not quiet.
 constexpr uint32_t kQuietEntries = kTick / UserPolicy::kQuietCycles;
 
-// A tick as long as the last, after so many kernel entries.
+// Ticks, each so long and after so many kernel entries.
 class Ticks {
  public:
   [[nodiscard]] bool tick(UserPolicy* policy, uint32_t entries = 0, uint64_t length = kTick) {

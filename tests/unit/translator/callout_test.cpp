@@ -115,9 +115,7 @@ TEST_F(Callouts, LeavingKeepsTheStateAsTheCalleeLeftIt) {
     state.eip = 0x12345678;
     state.eflags = kFlagReservedOne | kFlagRf | kFlagOf;
   };
-  machine_.load(Machine::kCode, kCallout);
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code(kCallout);
   EXPECT_EQ(exit.reason, ExitReason::Callout);
   EXPECT_EQ(exit.eip, 0x12345678U);
   EXPECT_EQ(machine_.state().eflags, kFlagReservedOne | kFlagRf | kFlagOf);

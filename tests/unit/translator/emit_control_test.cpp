@@ -326,9 +326,7 @@ TEST_P(Control, AFaultingCallPushesNothing) {
   machine_.reg(Gpr::Edx) = Machine::kData;
   for (const char* call : {"e8 00 00 00 00", "ff d2", "ff 15 00 80 00 00"}) {
     machine_.forget_code();
-    machine_.load(Machine::kCode, call);
-    machine_.state().eip = Machine::kCode;
-    const Exit exit = machine_.run();
+    const Exit exit = machine_.run_code(call);
     EXPECT_NE(exit.reason, ExitReason::Interpret);
     EXPECT_EQ(exit.eip, Machine::kCode);
     EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped);
@@ -338,11 +336,7 @@ TEST_P(Control, AFaultingCallPushesNothing) {
 
 TEST_P(Control, AFaultingReturnStaysAtTheReturn) {
   machine_.reg(Gpr::Esp) = Machine::kUnmapped;
-  machine_.load(Machine::kCode,
-                "c2 04 00 "  // ret 4
-  );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("c2 04 00");  // ret 4
   EXPECT_EQ(exit.eip, Machine::kCode);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped);
 }
@@ -466,9 +460,7 @@ TEST_P(Control, CodeThatCannotBeFetchedIsInterpreted) {
 }
 
 TEST_P(Control, UndefinedBytesAreInterpretedWhereTheyAre) {
-  machine_.load(Machine::kCode, "41 0f ff ff ff");
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("41 0f ff ff ff");
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, Machine::kCode + 1);
   EXPECT_EQ(machine_.reg(Gpr::Ecx), 1U);

@@ -120,13 +120,11 @@ TEST_P(Fpu, IntegerMembersOfSseSetsNeedNoState) {
 }
 
 TEST_P(Fpu, AMisalignedVectorFaultsAtItsInstruction) {
-  machine_.load(Machine::kCode,
-                "90 "                    // nop
-                "0f 28 05 04 80 00 00 "  // movaps xmm0, [0x8004]
-                "f4 "                    // hlt
+  const Exit exit = machine_.run_code(
+      "90 "                    // nop
+      "0f 28 05 04 80 00 00 "  // movaps xmm0, [0x8004]
+      "f4 "                    // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_EQ(exit.fault.trap_number, 13U);
   EXPECT_EQ(exit.eip, Machine::kCode + 1);
@@ -134,28 +132,24 @@ TEST_P(Fpu, AMisalignedVectorFaultsAtItsInstruction) {
 
 TEST_P(Fpu, AnUnmaskedExceptionFaultsAtTheWaitingInstruction) {
   machine_.write32(Machine::kData, 0x37b);  // divide by zero unmasked
-  machine_.load(Machine::kCode,
-                "d9 2d 00 80 00 00 "  // fldcw [0x8000]
-                "d9 e8 "              // fld1
-                "d9 ee "              // fldz
-                "de f9 "              // fdivp
-                "9b "                 // fwait
-                "f4 "                 // hlt
+  const Exit exit = machine_.run_code(
+      "d9 2d 00 80 00 00 "  // fldcw [0x8000]
+      "d9 e8 "              // fld1
+      "d9 ee "              // fldz
+      "de f9 "              // fdivp
+      "9b "                 // fwait
+      "f4 "                 // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_EQ(exit.fault.trap_number, 16U);
   EXPECT_EQ(exit.eip, Machine::kCode + 12);
 }
 
 TEST_P(Fpu, LongDoublesAreInterpretedInSoftStyle) {
-  machine_.load(Machine::kCode,
-                "db 2d 00 80 00 00 "  // fld tword [0x8000]
-                "f4 "                 // hlt
+  const Exit exit = machine_.run_code(
+      "db 2d 00 80 00 00 "  // fld tword [0x8000]
+      "f4 "                 // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, GetParam() == AccessStyle::Soft ? Machine::kCode : Machine::kCode + 6);
 }
@@ -164,11 +158,8 @@ TEST(Fpu, WithoutSseTheInterpreterDecides) {
   TranslatorConfig config;
   config.features.sse2_and_later = false;
   TranslatorMachine machine(AccessStyle::Window, config);
-  machine.load(Machine::kCode,
-               "66 0f fe c0 "  // paddd xmm0, xmm0
-  );
-  machine.state().eip = Machine::kCode;
-  EXPECT_EQ(machine.run().reason, ExitReason::Interpret);
+  const Exit exit = machine.run_code("66 0f fe c0");  // paddd xmm0, xmm0
+  EXPECT_EQ(exit.reason, ExitReason::Interpret);
 }
 
 }  // namespace

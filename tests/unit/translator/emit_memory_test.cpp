@@ -244,11 +244,7 @@ TEST_P(Memory, HighByteRegistersWithTheirOwnAddressInTheSameRegister) {
 }
 
 TEST_P(Memory, HighByteRegistersBesideTheStackPointerAreInterpreted) {
-  machine_.load(Machine::kCode,
-                "0f b6 e4 "  // movzx esp, ah
-  );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("0f b6 e4");  // movzx esp, ah
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, Machine::kCode);
 }
@@ -299,11 +295,7 @@ TEST_P(Memory, EveryArithmeticFlagPatternSurvivesAnAccess) {
 TEST_P(Memory, AFaultBesideAHighByteRegisterFindsItUnchanged) {
   machine_.reg(Gpr::Eax) = 0xa1a2a3a4;
   machine_.reg(Gpr::Ebx) = Machine::kUnmapped;
-  machine_.load(Machine::kCode,
-                "8a 23 "  // mov ah, [ebx]
-  );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("8a 23");  // mov ah, [ebx]
   EXPECT_EQ(exit.eip, Machine::kCode);
   EXPECT_EQ(machine_.reg(Gpr::Eax), 0xa1a2a3a4U);
 }
@@ -356,12 +348,10 @@ TEST_P(Memory, MovzxMovsxCmovAndSetccWithMemory) {
 
 TEST_P(Memory, AccessAcrossAPageBoundary) {
   machine_.write32(Machine::kData + 0xffe, 0x11223344);
-  machine_.load(Machine::kCode,
-                "a1 fe 8f 00 00 "  // mov eax, [0x8ffe]
-                "f4 "              // hlt
+  const Exit exit = machine_.run_code(
+      "a1 fe 8f 00 00 "  // mov eax, [0x8ffe]
+      "f4 "              // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   // A soft access that crosses pages is for the interpreter: its miss never becomes a hit.
   EXPECT_EQ(exit.reason,
             GetParam() == AccessStyle::Soft ? ExitReason::SoftMiss : ExitReason::Interpret);
@@ -421,12 +411,10 @@ TEST_F(Strings, AFaultInTheMiddleOfARepeatResumesThere) {
   machine_.reg(Gpr::Eax) = 0x5a5a5a5a;
   machine_.reg(Gpr::Edi) = 0x9ff8;
   machine_.reg(Gpr::Ecx) = 4;
-  machine_.load(Machine::kCode,
-                "f3 ab "  // rep stosd
-                "f4 "     // hlt
+  const Exit exit = machine_.run_code(
+      "f3 ab "  // rep stosd
+      "f4 "     // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   ASSERT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_TRUE(exit.fault.is_write);
   EXPECT_EQ(exit.fault.address, machine_.window() + 0xa000);
@@ -445,12 +433,10 @@ TEST_F(Strings, AFaultInAMoveRecoversBothPointers) {
   machine_.reg(Gpr::Esi) = 0x9ffc;
   machine_.reg(Gpr::Edi) = 0xc0008000;
   machine_.reg(Gpr::Ecx) = 3;
-  machine_.load(Machine::kCode,
-                "f3 a5 "  // rep movsd
-                "f4 "     // hlt
+  const Exit exit = machine_.run_code(
+      "f3 a5 "  // rep movsd
+      "f4 "     // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   ASSERT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_FALSE(exit.fault.is_write);
   EXPECT_EQ(machine_.reg(Gpr::Esi), 0xa000U);
@@ -461,22 +447,18 @@ TEST_F(Strings, AFaultInAMoveRecoversBothPointers) {
 TEST_F(Strings, AFaultingLoadStringRecoversItsPointer) {
   machine_.reg(Gpr::Esi) = Machine::kUnmapped;
   machine_.reg(Gpr::Eax) = 42;
-  machine_.load(Machine::kCode,
-                "ad "  // lodsd
-                "f4 "  // hlt
+  const Exit exit = machine_.run_code(
+      "ad "  // lodsd
+      "f4 "  // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  EXPECT_EQ(machine_.run().reason, ExitReason::HostFault);
+  EXPECT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_EQ(machine_.reg(Gpr::Esi), Machine::kUnmapped);
   EXPECT_EQ(machine_.reg(Gpr::Eax), 42U);
 }
 
 TEST_F(Strings, WithFsOverrideAreInterpreted) {
-  machine_.load(Machine::kCode,
-                "64 ad "  // fs lodsd
-  );
-  machine_.state().eip = Machine::kCode;
-  EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+  const Exit exit = machine_.run_code("64 ad");  // fs lodsd
+  EXPECT_EQ(exit.reason, ExitReason::Interpret);
 }
 
 using Segments = BothStyles;
@@ -516,13 +498,11 @@ TEST_P(Segments, SegmentBasesWrap) {
 TEST_P(Segments, APoisonedSegmentFaultsBeforeAnythingHappens) {
   machine_.poison_segment(SegmentRegister::Gs);
   machine_.reg(Gpr::Eax) = 5;
-  machine_.load(Machine::kCode,
-                "40 "                    // inc eax
-                "65 01 05 00 80 00 00 "  // add [gs:0x8000], eax
-                "f4 "                    // hlt
+  const Exit exit = machine_.run_code(
+      "40 "                    // inc eax
+      "65 01 05 00 80 00 00 "  // add [gs:0x8000], eax
+      "f4 "                    // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_EQ(exit.eip, Machine::kCode + 1);
   EXPECT_EQ(machine_.reg(Gpr::Eax), 6U);
@@ -544,11 +524,7 @@ TEST_P(Segments, FlatOverridesAreIgnored) {
 TEST(Memory, AnOffsetBeyondTheWindowFaultsInsteadOfReachingTheHost) {
   TranslatorMachine machine;
   machine.reg(Gpr::Ebx) = 0xffffffff;
-  machine.load(Machine::kCode,
-               "8b 83 ff ff ff 7f "  // mov eax, [ebx+0x7fffffff]
-  );
-  machine.state().eip = Machine::kCode;
-  const Exit exit = machine.run();
+  const Exit exit = machine.run_code("8b 83 ff ff ff 7f");  // mov eax, [ebx+0x7fffffff]
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_EQ(exit.eip, Machine::kCode);
 }
@@ -569,13 +545,11 @@ TEST(Memory, OneSoftSiteIsSoftAlone) {
 TEST(Memory, ReadOnlySoftEntriesRefuseWrites) {
   TranslatorMachine machine(AccessStyle::Soft);
   machine.set_page_access(Machine::kData, HostAccess::Read);
-  machine.load(Machine::kCode,
-               "a1 00 80 00 00 "  // mov eax, [0x8000]
-               "a3 00 80 00 00 "  // mov [0x8000], eax
-               "f4 "              // hlt
+  const Exit exit = machine.run_code(
+      "a1 00 80 00 00 "  // mov eax, [0x8000]
+      "a3 00 80 00 00 "  // mov [0x8000], eax
+      "f4 "              // hlt
   );
-  machine.state().eip = Machine::kCode;
-  const Exit exit = machine.run();
   EXPECT_EQ(exit.reason, ExitReason::SoftMiss);
   EXPECT_TRUE(exit.is_write);
   EXPECT_EQ(exit.address, Machine::kData);

@@ -52,13 +52,11 @@ TEST_P(Privileged, PopfLoadsArithmeticFlagsDirectionAndIf) {
 
 TEST_P(Privileged, PopfThatEnablesWaitingInterruptsLeavesAfterIt) {
   machine_.slots().interrupt_waiting = kFlagIf;
-  machine_.load(Machine::kCode,
-                "68 03 02 00 00 "  // push dword 0x203
-                "9d "              // popfd
-                "f4 "              // hlt
+  const Exit exit = machine_.run_code(
+      "68 03 02 00 00 "  // push dword 0x203
+      "9d "              // popfd
+      "f4 "              // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::EventWindow);
   EXPECT_EQ(exit.eip, Machine::kCode + 6);
   EXPECT_EQ(exit.link, 0U);
@@ -79,12 +77,10 @@ TEST_P(Privileged, PopfThatChangesRareFlagsIsInterpreted) {
   for (const uint32_t rare : {kFlagTf, kFlagNt, kFlagAc, kFlagId, kFlagIopl}) {
     machine_.reg(Gpr::Esp) = Machine::kStack;
     machine_.write32(Machine::kStack, kFlagReservedOne | rare);
-    machine_.load(Machine::kCode,
-                  "9d "  // popfd
-                  "f4 "  // hlt
+    const Exit exit = machine_.run_code(
+        "9d "  // popfd
+        "f4 "  // hlt
     );
-    machine_.state().eip = Machine::kCode;
-    const Exit exit = machine_.run();
     EXPECT_EQ(exit.reason, ExitReason::Interpret);
     EXPECT_EQ(exit.eip, Machine::kCode);
     EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
@@ -106,11 +102,7 @@ TEST_P(Privileged, UserPopfLeavesIfAndIoplSilently) {
 TEST_P(Privileged, UserPopfWithIoplThreeIsInterpreted) {
   machine_.privilege = Privilege::User;
   machine_.state().eflags = kFlagReservedOne | kFlagIf | kFlagIopl;
-  machine_.load(Machine::kCode,
-                "9d "  // popfd
-  );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("9d");  // popfd
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, Machine::kCode);
 }
@@ -132,13 +124,11 @@ TEST_P(Privileged, CliAndStiSwitchTheVirtualIf) {
 TEST_P(Privileged, StiWithAnInterruptWaitingLeavesUnderItsShadow) {
   machine_.slots().interrupt_waiting = kFlagIf;
   machine_.reg(Gpr::Ecx) = 0xabcdef01;
-  machine_.load(Machine::kCode,
-                "f9 "  // stc
-                "fb "  // sti
-                "f4 "  // hlt
+  const Exit exit = machine_.run_code(
+      "f9 "  // stc
+      "fb "  // sti
+      "f4 "  // hlt
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::EventWindow);
   EXPECT_EQ(exit.eip, Machine::kCode + 2);
   EXPECT_EQ(exit.link, 1U);
@@ -150,9 +140,7 @@ TEST_P(Privileged, UserCliAndStiAreInterpreted) {
   machine_.privilege = Privilege::User;
   for (const char* instruction : {"fa", "fb"}) {
     machine_.forget_code();
-    machine_.load(Machine::kCode, instruction);
-    machine_.state().eip = Machine::kCode;
-    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+    EXPECT_EQ(machine_.run_code(instruction).reason, ExitReason::Interpret);
   }
 }
 
@@ -226,12 +214,10 @@ TEST_P(Privileged, TaskSwitchedIsWrittenInlineAndNoFlagChanges) {
 }
 
 TEST_P(Privileged, TaskSwitchedIsTheMonitorsToWriteWhileTheFpuIsLoaded) {
-  machine_.load(Machine::kCode, "0f 22 c0");
   machine_.state().cr0 = 0x80050033;
   machine_.reg(Gpr::Eax) = machine_.state().cr0 | kCr0Ts;
   machine_.slots().x87_live = machine_.slots().sse_live = 1;
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("0f 22 c0");  // mov cr0, eax
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, Machine::kCode);
   EXPECT_EQ(machine_.state().cr0, 0x80050033U);
@@ -243,11 +229,9 @@ TEST_P(Privileged, AnyOtherBitOfCr0IsInterpreted) {
     if ((1U << bit) == kCr0Ts) continue;
     SCOPED_TRACE(bit);
     machine_.forget_code();
-    machine_.load(Machine::kCode, "0f 22 c0");
     machine_.state().cr0 = kBefore;
     machine_.reg(Gpr::Eax) = (kBefore ^ (1U << bit)) | kCr0Ts;
-    machine_.state().eip = Machine::kCode;
-    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+    EXPECT_EQ(machine_.run_code("0f 22 c0").reason, ExitReason::Interpret);
     EXPECT_EQ(machine_.state().cr0, kBefore);
   }
 }
@@ -255,26 +239,19 @@ TEST_P(Privileged, AnyOtherBitOfCr0IsInterpreted) {
 TEST_P(Privileged, OtherWritesOfControlRegistersAndTheUsersAreInterpreted) {
   for (const char* instruction : {"0f 22 d8", "0f 22 e0"}) {
     machine_.forget_code();
-    machine_.load(Machine::kCode, instruction);
-    machine_.state().eip = Machine::kCode;
-    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+    EXPECT_EQ(machine_.run_code(instruction).reason, ExitReason::Interpret);
   }
   machine_.privilege = Privilege::User;
   for (const char* instruction : {"0f 22 c0", "0f 22 d0"}) {
     machine_.forget_code();
-    machine_.load(Machine::kCode, instruction);
-    machine_.state().eip = Machine::kCode;
-    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+    EXPECT_EQ(machine_.run_code(instruction).reason, ExitReason::Interpret);
   }
 }
 
 TEST_P(Privileged, UserReadsOfControlRegistersAreInterpreted) {
   machine_.privilege = Privilege::User;
-  machine_.load(Machine::kCode,
-                "0f 20 c0 "  // mov eax, cr0
-  );
-  machine_.state().eip = Machine::kCode;
-  EXPECT_EQ(machine_.run().eip, Machine::kCode);
+  const Exit exit = machine_.run_code("0f 20 c0");  // mov eax, cr0
+  EXPECT_EQ(exit.eip, Machine::kCode);
 }
 
 // Each must leave at once: run natively it would show or touch the host.
@@ -331,9 +308,7 @@ TEST_P(SegmentLoads, PopMovesTheStackPointer) {
 
 TEST_P(SegmentLoads, OtherBytesAreForTheMonitor) {
   machine_.write32(Machine::kData + 4, static_cast<uint32_t>(kBytes >> 32) & ~0x8000U);
-  machine_.load(Machine::kCode, "50 0f a9");
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("50 0f a9");
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, Machine::kCode + 1);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack - 4);
@@ -342,9 +317,7 @@ TEST_P(SegmentLoads, OtherBytesAreForTheMonitor) {
 
 TEST_P(SegmentLoads, AnotherSelectorWithTheSameLowByteIsForTheMonitor) {
   machine_.reg(Gpr::Eax) = 0x100U | kSelector;
-  machine_.load(Machine::kCode, "8e e8");
-  machine_.state().eip = Machine::kCode;
-  EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+  EXPECT_EQ(machine_.run_code("8e e8").reason, ExitReason::Interpret);
 }
 
 TEST_P(SegmentLoads, DsAndEsTakeFlatSegmentsOnly) {
@@ -451,9 +424,7 @@ TEST_P(Privileged, EverySensitiveInstructionLeavesForTheInterpreter) {
                                   "67 8b 00",
                                   "66 e8 00 00"}) {
     machine_.forget_code();
-    machine_.load(Machine::kCode, instruction);
-    machine_.state().eip = Machine::kCode;
-    const Exit exit = machine_.run();
+    const Exit exit = machine_.run_code(instruction);
     EXPECT_EQ(exit.reason, ExitReason::Interpret) << instruction;
     EXPECT_EQ(exit.eip, Machine::kCode) << instruction;
   }

@@ -68,11 +68,7 @@ TEST_P(Stack, PopToMemoryMovesTheWordAndThenTheStackPointer) {
 
 TEST_P(Stack, AFaultingPopToMemoryLeavesTheStackPointer) {
   machine_.reg(Gpr::Ebx) = Machine::kUnmapped;
-  machine_.load(Machine::kCode,
-                "8f 03 "  // pop dword [ebx]
-  );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("8f 03");  // pop dword [ebx]
   EXPECT_NE(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, Machine::kCode);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
@@ -83,9 +79,7 @@ TEST_P(Stack, PopToAnAddressMadeOfTheStackPointerIsInterpreted) {
     SCOPED_TRACE(code);
     machine_.forget_code();
     machine_.reg(Gpr::Ebx) = Machine::kData;
-    machine_.load(Machine::kCode, code);
-    machine_.state().eip = Machine::kCode;
-    EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
+    EXPECT_EQ(machine_.run_code(code).reason, ExitReason::Interpret);
     EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
   }
 }
@@ -105,12 +99,10 @@ TEST_P(Stack, LeaveUndoesAFrame) {
 TEST_P(Stack, AFaultingPushLeavesTheStackPointer) {
   machine_.reg(Gpr::Esp) = Machine::kUnmapped + 0x1000;
   machine_.reg(Gpr::Eax) = 1;
-  machine_.load(Machine::kCode,
-                "40 "  // inc eax
-                "50 "  // push eax
+  const Exit exit = machine_.run_code(
+      "40 "  // inc eax
+      "50 "  // push eax
   );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
   EXPECT_NE(exit.reason, ExitReason::Interpret);
   EXPECT_EQ(exit.eip, Machine::kCode + 1);
   EXPECT_EQ(machine_.reg(Gpr::Eax), 2U);
@@ -120,11 +112,7 @@ TEST_P(Stack, AFaultingPushLeavesTheStackPointer) {
 TEST_P(Stack, AFaultingPushOfMemoryLeavesTheStackPointer) {
   machine_.reg(Gpr::Esp) = Machine::kUnmapped;
   machine_.reg(Gpr::Ebx) = Machine::kData;
-  machine_.load(Machine::kCode,
-                "ff 33 "  // push dword [ebx]
-  );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("ff 33");  // push dword [ebx]
   EXPECT_EQ(exit.eip, Machine::kCode);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped);
   EXPECT_EQ(machine_.reg(Gpr::Ebx), Machine::kData);
@@ -132,11 +120,7 @@ TEST_P(Stack, AFaultingPushOfMemoryLeavesTheStackPointer) {
 
 TEST_P(Stack, AFaultingLeaveChangesNothing) {
   machine_.reg(Gpr::Ebp) = Machine::kUnmapped;
-  machine_.load(Machine::kCode,
-                "c9 "  // leave
-  );
-  machine_.state().eip = Machine::kCode;
-  const Exit exit = machine_.run();
+  const Exit exit = machine_.run_code("c9");  // leave
   EXPECT_EQ(exit.eip, Machine::kCode);
   EXPECT_EQ(machine_.reg(Gpr::Ebp), Machine::kUnmapped);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
