@@ -42,6 +42,8 @@ build() {
   local launcher=()
   if command -v ccache >/dev/null; then
     export CCACHE_DIR=${CCACHE_DIR:-$RINGSHIFT_CACHE/ccache}
+    # A checkout in another folder finds what this one has compiled.
+    export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
     mkdir -p "$CCACHE_DIR"
     launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   fi
