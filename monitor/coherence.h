@@ -132,6 +132,8 @@ class Coherence final : public WriteObserver,
   // Wiring, once; never called where user code is to be translated only.
   void attach_direct(DirectHost* host, const TranslatorFeatures& features);
   [[nodiscard]] bool offers_direct() const { return direct_host_ != nullptr; }
+  // Does CPUID fault in the processes? Pre: offers_direct().
+  [[nodiscard]] bool cpuid_faults_directly() const { return direct_host_->traps().cpuid; }
   [[nodiscard]] UserPolicy& user_policy() { return current_user_view().policy; }
   // The process of the current address space, made if there is none; null if the host refuses.
   [[nodiscard]] DirectSpace* direct_space();
@@ -249,7 +251,7 @@ class Coherence final : public WriteObserver,
   Flush unverified_flush_ = Flush::Local;  // the widest since the supervisor was last verified
   uint32_t deferrals_left_ = 0;
   DirectHost* direct_host_ = nullptr;
-  CodePageVerdicts code_verdicts_{TranslatorFeatures{}};
+  CodePageVerdicts code_verdicts_{DirectRules{}};
   // Hashes of the current tables, by region, and the verification pass that computed each.
   uint64_t verification_pass_ = 0;
   std::array<uint64_t, kRegions> table_hash_{};

@@ -23,7 +23,7 @@ constexpr uint32_t kRegionPages = 1024;
 
 void Coherence::attach_direct(DirectHost* host, const TranslatorFeatures& features) {
   direct_host_ = host;
-  code_verdicts_ = CodePageVerdicts(features);
+  code_verdicts_ = CodePageVerdicts({features, host->traps()});
 }
 
 // ---- processes ----

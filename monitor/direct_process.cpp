@@ -1,5 +1,6 @@
 #include "monitor/direct_process.h"
 
+#include <cpuid.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <system_error>
 
 #include "monitor/cpuid_faulting.h"
@@ -60,6 +62,19 @@ int host_protection(HostAccess access) {
       return PROT_READ | PROT_EXEC;
   }
   UNREACHABLE();
+}
+
+// Intel's processors have SYSENTER in 32-bit mode under a 64-bit kernel and no SYSCALL, AMD's have
+// it the other way round. Of other makes neither is taken to trap.
+HostTraps traps_of_this_processor() {
+  unsigned most = 0;
+  std::array<unsigned, 3> maker{};
+  HostTraps traps{.cpuid = false, .syscall = false, .sysenter = false};
+  if (__get_cpuid(0, &most, &maker[0], &maker[2], &maker[1]) == 0) return traps;
+  const std::string_view name(reinterpret_cast<const char*>(maker.data()), sizeof(maker));
+  traps.syscall = name == "GenuineIntel";
+  traps.sysenter = name == "AuthenticAMD" || name == "HygonGenuine";
+  return traps;
 }
 
 bool is_fault_signal(int signal) {
@@ -224,8 +239,8 @@ bool DirectProcess::peek(uint32_t address, uint8_t* byte) const {
   return process_vm_readv(id_, &here, 1, &there, 1, 0) == 1;
 }
 
-// EIP is behind INT 0x80 or SYSCALL, or behind INT3, INT 3 or ICEBP: back to where it began. False:
-// none of them is there.
+// EIP is behind INT 0x80 or SYSCALL, or behind INT3, INT 3 or ICEBP (or at ICEBP: some hypervisors
+// report it so): back to where it began. False: none of them is there.
 bool DirectProcess::step_back_over_system_call(GuestState* state) const {
   constexpr uint8_t kIntImmediate = 0xcd;
   constexpr uint8_t kTwoByteOpcode = 0x0f;
@@ -248,9 +263,11 @@ bool DirectProcess::step_back_over_breakpoint(GuestState* state) const {
     state->eip -= 1;
     return true;
   }
-  if (last != kBreakpoint || !peek(state->eip - 2, &first) || first != kIntImmediate) return false;
-  state->eip -= 2;
-  return true;
+  if (last == kBreakpoint && peek(state->eip - 2, &first) && first == kIntImmediate) {
+    state->eip -= 2;
+    return true;
+  }
+  return peek(state->eip, &first) && first == kIcebp;
 }
 
 DirectStop DirectProcess::explain(int status, GuestState* state) const {
@@ -302,7 +319,7 @@ DirectStop DirectProcess::run(GuestState* state) {
 
 // ---- DirectHost ----
 
-std::unique_ptr<DirectHost> DirectHost::create(int ram, std::string* error) {
+std::unique_ptr<DirectHost> DirectHost::create(int ram, CpuidGuard guard, std::string* error) {
   // Without it a null selector's neighbour loses its base at the next switch of host processes.
   constexpr unsigned long kFsGsBase = 1U << 1;
   if ((getauxval(AT_HWCAP2) & kFsGsBase) == 0) {
@@ -320,7 +337,8 @@ std::unique_ptr<DirectHost> DirectHost::create(int ram, std::string* error) {
     return nullptr;
   }
   host->commands_ = reinterpret_cast<DirectCommand*>(mapped.value());
-  if (!host->start_template(ram, error)) return nullptr;
+  host->traps_ = traps_of_this_processor();
+  if (!host->start_template(ram, error) || !host->guard_cpuid(guard, error)) return nullptr;
   return host;
 }
 
@@ -372,19 +390,33 @@ bool DirectHost::adopt_template(pid_t id, std::string* error) {
   idle.eflags = kFlagReservedOne | kFlagIf;
   idle.orig_rax = ~0ULL;  // no system call to be restarted
   template_ = std::unique_ptr<DirectProcess>(new DirectProcess(id, idle, commands_));
-  // From here on it holds nothing of ours: no code, no stack, no heap, no vDSO.
+  return empty_template(error);
+}
+
+// From here on the template holds nothing of ours: no code, no stack, no heap, no vDSO.
+bool DirectHost::empty_template(std::string* error) {
   constexpr uint64_t kLastPage = (uint64_t{1} << 47) - kPageSize;
-  std::array<DirectCommand, 4> emptying{};
+  std::array<DirectCommand, 3> emptying{};
   emptying[0].number = SYS_munmap;
   emptying[0].arguments = {0, kDirectStubAddress};
   emptying[1].number = SYS_munmap;
   emptying[1].arguments = {kDirectEnd, kLastPage - kDirectEnd};
-  emptying[2].number = SYS_arch_prctl;
-  emptying[2].arguments = {kArchSetCpuid, 0};
-  emptying[3].number = SYS_prctl;
-  emptying[3].arguments = {PR_SET_TSC, PR_TSC_SIGSEGV};
+  emptying[2].number = SYS_prctl;
+  emptying[2].arguments = {PR_SET_TSC, PR_TSC_SIGSEGV};
   std::string why;
   if (template_->carry_out(emptying, &why)) return true;
+  *error = "a process for user code cannot be emptied, or RDTSC not be made to fault in it";
+  return false;
+}
+
+bool DirectHost::guard_cpuid(CpuidGuard guard, std::string* error) {
+  if (guard == CpuidGuard::Sweep) return true;
+  std::array<DirectCommand, 1> faulting{};
+  faulting[0].number = SYS_arch_prctl;
+  faulting[0].arguments = {kArchSetCpuid, 0};
+  std::string why;
+  traps_.cpuid = template_->carry_out(faulting, &why);
+  if (traps_.cpuid || guard == CpuidGuard::Auto) return true;
   *error = "CPUID cannot be made to fault on this processor";
   return false;
 }

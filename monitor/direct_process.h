@@ -18,6 +18,7 @@
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/host_mapping.h"
 #include "translator/guest_state.h"
+#include "translator/user_sensitivity.h"
 
 namespace ringshift {
 
@@ -96,11 +97,18 @@ class DirectProcess {
   CpuPlacement placement_;
 };
 
+// How CPUID of guest code in a process is kept from answering for the host.
+enum class CpuidGuard : uint8_t {
+  Auto,   // Fault where the host can, else Sweep
+  Fault,  // the host kernel makes it fault
+  Sweep,  // no page that holds its opcode runs directly
+};
+
 class DirectHost {
  public:
   // ram: descriptor of guest RAM. Null with one line in *error when this host has no 32-bit mode,
-  // no CPUID faulting, no ptrace or no seccomp for us.
-  static std::unique_ptr<DirectHost> create(int ram, std::string* error);
+  // no ptrace or no seccomp for us, or cannot make CPUID fault and `guard` wants it to.
+  static std::unique_ptr<DirectHost> create(int ram, CpuidGuard guard, std::string* error);
   ~DirectHost();
   DirectHost(const DirectHost&) = delete;
   DirectHost& operator=(const DirectHost&) = delete;
@@ -108,11 +116,17 @@ class DirectHost {
   // A new process with nothing mapped below 4 GiB. Null with one line in *error.
   [[nodiscard]] std::unique_ptr<DirectProcess> spawn(std::string* error);
 
+  // What traps in its processes.
+  [[nodiscard]] const HostTraps& traps() const { return traps_; }
+
  private:
   DirectHost() = default;
   [[nodiscard]] bool start_template(int ram, std::string* error);
   [[nodiscard]] bool adopt_template(pid_t id, std::string* error);
+  [[nodiscard]] bool empty_template(std::string* error);
+  [[nodiscard]] bool guard_cpuid(CpuidGuard guard, std::string* error);
 
+  HostTraps traps_;
   int command_descriptor_ = -1;
   DirectCommand* commands_ = nullptr;
   // Forked from us while we were small, then emptied; every other process is forked from it.

@@ -143,8 +143,9 @@ void examine_the_rest(const HostFacts& facts, std::vector<Finding>* out) {
   out->push_back(optional_for_direct("fsgsbase", facts.fsgsbase, "for direct execution only"));
   out->push_back(optional_for_direct("compatibility-mode", facts.compatibility_mode,
                                      "32-bit code through CS 0x23; for direct execution only"));
-  out->push_back(optional_for_direct("cpuid-faulting", facts.cpuid_faulting,
-                                     "trapping CPUID; for direct execution only"));
+  out->push_back(useful("cpuid-faulting", facts.cpuid_faulting,
+                        "trapping CPUID; for direct execution only",
+                        "pages that hold the opcode of CPUID do not run directly"));
   Finding direct{"direct-execution", Verdict::Ok, false, "yes",
                  "user code that computes runs on the processor itself"};
   if (!facts.direct_execution.ok) {

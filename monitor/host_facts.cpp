@@ -94,7 +94,7 @@ HostAnswer try_direct_execution() {
   std::string why;
   int ram = -1;
   if (!create_memfd("ringshift-doctor", kPageSize, &ram).ok()) return {false, "no memfd"};
-  const bool ok = DirectHost::create(ram, &why) != nullptr;
+  const bool ok = DirectHost::create(ram, CpuidGuard::Auto, &why) != nullptr;
   close_descriptor(ram);
   return {ok, why};
 }

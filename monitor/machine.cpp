@@ -13,6 +13,7 @@
 #include "monitor/host_signals.h"
 #include "monitor/lab/deprivileged.h"
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
 
 namespace ringshift {
 namespace {
@@ -87,8 +88,7 @@ std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::strin
 bool Machine::build(std::string* error) {
   memory_ = GuestMemory::create(config_.memory_bytes, error);
   if (memory_ == nullptr) return false;
-  prepare_direct();
-  if (!build_processor(error)) return false;
+  if (!prepare_direct(error) || !build_processor(error)) return false;
   // Before the console makes the terminal raw: whatever ends us from here on gives it back.
   if (!HostSignals::install(gate_.get(), &attention_, error)) return false;
   if (!build_board(error)) return false;
@@ -129,14 +129,17 @@ bool Machine::boot(std::string* error) {
   return booted.ok;
 }
 
-// While we are small: what is forked from us now copies little.
-void Machine::prepare_direct() {
+// While we are small: what is forked from us now copies little. A host without direct execution is
+// no error unless the user asked for it: `doctor` and --stats tell.
+bool Machine::prepare_direct(std::string* error) {
   const VcpuConfig& vcpu = config_.vcpu;
-  if (vcpu.engine != Engine::Translate || vcpu.user == UserEngine::Translate) return;
+  if (vcpu.engine != Engine::Translate || vcpu.user == UserEngine::Translate) return true;
   std::string why;
-  direct_host_ = DirectHost::create(memory_->descriptor(), &why);
-  if (direct_host_ != nullptr) return;
-  std::fprintf(stderr, "ringshift: user code runs translated: %s\n", why.c_str());
+  direct_host_ = DirectHost::create(memory_->descriptor(), config_.cpuid_guard, &why);
+  counters().direct_offered = direct_host_ != nullptr ? 1 : 0;
+  if (direct_host_ != nullptr || vcpu.user != UserEngine::Direct) return true;
+  *error = "--user direct: " + why;
+  return false;
 }
 
 bool Machine::build_processor(std::string* error) {

@@ -53,6 +53,7 @@ struct MachineConfig {
   uint64_t memory_bytes = 128U << 20;
   CpuModel cpu;
   VcpuConfig vcpu;
+  CpuidGuard cpuid_guard = CpuidGuard::Auto;  // of user code that runs directly
   TranslatorConfig translator;
   SerialTarget serial = SerialTarget::Console;
   std::string serial_path;                  // SerialTarget::File: what the guest prints goes there
@@ -139,7 +140,7 @@ class Machine {
     return has_firmware() || config_.acpi || config_.media.any();
   }
   void on_memory_map_changed();
-  void prepare_direct();
+  [[nodiscard]] bool prepare_direct(std::string* error);
   void service_host();
 
   MachineConfig config_;

@@ -421,15 +421,32 @@ void add_report_options(CLI::App& command, RunOptions* options) {
       ->group("Reports");
 }
 
-bool apply_user(const std::string& text, VcpuConfig* vcpu, std::string* problem) {
-  if (text == "auto") {
-    vcpu->user = UserEngine::Auto;
-  } else if (text == "direct") {
-    vcpu->user = UserEngine::Direct;
-  } else if (text == "translate") {
-    vcpu->user = UserEngine::Translate;
+// MODE, or MODE,cpuid=GUARD.
+bool apply_user(const std::string& text, MachineConfig* machine, std::string* problem) {
+  constexpr std::string_view kCpuid = "cpuid=";
+  const size_t comma = text.find(',');
+  const std::string mode = text.substr(0, comma);
+  if (mode == "auto") {
+    machine->vcpu.user = UserEngine::Auto;
+  } else if (mode == "direct") {
+    machine->vcpu.user = UserEngine::Direct;
+  } else if (mode == "translate") {
+    machine->vcpu.user = UserEngine::Translate;
   } else {
-    *problem = "--user: '" + text + "' is none of auto, direct, translate";
+    *problem = "--user: '" + mode + "' is none of auto, direct, translate";
+    return false;
+  }
+  if (comma == std::string::npos) return true;
+  const std::string item = text.substr(comma + 1);
+  const std::string guard = item.starts_with(kCpuid) ? item.substr(kCpuid.size()) : "";
+  if (guard == "auto") {
+    machine->cpuid_guard = CpuidGuard::Auto;
+  } else if (guard == "fault") {
+    machine->cpuid_guard = CpuidGuard::Fault;
+  } else if (guard == "sweep") {
+    machine->cpuid_guard = CpuidGuard::Sweep;
+  } else {
+    *problem = "--user: '" + item + "' is none of cpuid=auto, cpuid=fault, cpuid=sweep";
     return false;
   }
   return true;
@@ -466,7 +483,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
     *problem = "--engine: '" + options->engine + "' is none of translate, interpret, trap";
     return false;
   }
-  return apply_user(options->user, &options->machine.vcpu, problem) &&
+  return apply_user(options->user, &options->machine, problem) &&
          apply_memory(options->memory, &options->machine, problem) &&
          apply_serial(options->serial, &options->machine, problem) &&
          apply_display(options, problem) &&
@@ -525,7 +542,9 @@ void add_run_options(CLI::App& command, RunOptions* options) {
       ->group("Processor");
   command
       .add_option("--user", options->user,
-                  "guest user code: auto (default), direct (on the processor) or translate")
+                  "guest user code: auto (default), direct (on the processor) or\n"
+                  "translate; ,cpuid=fault or ,cpuid=sweep after it: how CPUID is kept\n"
+                  "from answering for the host")
       ->type_name("HOW")
       ->group("Processor");
   command

@@ -1,5 +1,6 @@
 #include "translator/user_sensitivity.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "shadowmmu/base/hash.h"
@@ -44,10 +45,11 @@ bool answers_for_the_host(ZydisMnemonic mnemonic) {
   return sensitivity_of(mnemonic).deprived == Deprived::Answers;
 }
 
-// INTO and INT 4: the host reports their trap as it does #GP, but behind the instruction.
-bool is_overflow_trap(const ZydisDecodedInstruction& facts) {
+// Traps whose place is not known. INTO and INT 4: the host reports them as it does #GP, but behind
+// the instruction. ICEBP: behind the instruction, or at it where a hypervisor has a hand in it.
+bool is_trap_of_unknown_place(const ZydisDecodedInstruction& facts) {
   constexpr uint64_t kOverflow = 4;
-  return facts.mnemonic == ZYDIS_MNEMONIC_INTO ||
+  return facts.mnemonic == ZYDIS_MNEMONIC_INTO || facts.mnemonic == ZYDIS_MNEMONIC_INT1 ||
          (facts.mnemonic == ZYDIS_MNEMONIC_INT && facts.raw.imm[0].value.u == kOverflow);
 }
 
@@ -57,6 +59,31 @@ bool is_a_later_bit_scan(const ZydisDecodedInstruction& facts, const TranslatorF
   constexpr uint8_t kRep = 0xf3;
   for (uint8_t i = 0; i < facts.raw.prefix_count; ++i) {
     if (facts.raw.prefixes[i].value == kRep) return true;
+  }
+  return false;
+}
+
+constexpr uint8_t kTwoByteOpcode = 0x0f;
+
+bool is_untrapped_opcode(uint8_t second, const HostTraps& traps) {
+  constexpr uint8_t kSyscall = 0x05;
+  constexpr uint8_t kSysenter = 0x34;
+  constexpr uint8_t kCpuid = 0xa2;
+  return (second == kCpuid && !traps.cpuid) || (second == kSyscall && !traps.syscall) ||
+         (second == kSysenter && !traps.sysenter);
+}
+
+// At whatever offset: no jump into the middle of an instruction reaches one. An opcode that begins
+// in a page whose bytes are not known counts, one that ends in such a page does not: its page will
+// be examined with this one before it.
+bool holds_untrapped_opcode(const CodePageBytes& page, const HostTraps& traps) {
+  if (traps.cpuid && traps.syscall && traps.sysenter) return false;
+  const std::span<const uint8_t> bytes = page.bytes;
+  const size_t begin = page.before;
+  if (begin == 0 && is_untrapped_opcode(bytes[0], traps)) return true;
+  const size_t end = std::min(bytes.size(), begin + kPageSize + 1);
+  for (size_t i = begin == 0 ? 1 : begin; i < end; ++i) {
+    if (bytes[i - 1] == kTwoByteOpcode && is_untrapped_opcode(bytes[i], traps)) return true;
   }
   return false;
 }
@@ -124,12 +151,13 @@ class PageScan {
 bool runs_directly(const ZydisDecodedInstruction& facts, const TranslatorFeatures& features) {
   if (!guest_processor_has(facts, features)) return false;
   return !loads_or_shows_a_segment(facts) && !answers_for_the_host(facts.mnemonic) &&
-         !is_overflow_trap(facts) && !is_a_later_bit_scan(facts, features);
+         !is_trap_of_unknown_place(facts) && !is_a_later_bit_scan(facts, features);
 }
 
 CodePageVerdict examine_code_page(const CodePageBytes& page, std::optional<uint32_t> entry,
-                                  const TranslatorFeatures& features) {
-  return PageScan(page, features).run(entry);
+                                  const DirectRules& rules) {
+  if (holds_untrapped_opcode(page, rules.traps)) return {};
+  return PageScan(page, rules.features).run(entry);
 }
 
 bool CodePageVerdicts::runs_directly(const CodePageBytes& page, std::optional<uint32_t> entry) {
@@ -141,7 +169,7 @@ bool CodePageVerdicts::runs_directly(const CodePageBytes& page, std::optional<ui
     if (!verdict.runs_directly || !entry || verdict.examined[*entry]) return verdict.runs_directly;
   }
   ++examined_;
-  const CodePageVerdict verdict = examine_code_page(page, entry, features_);
+  const CodePageVerdict verdict = examine_code_page(page, entry, rules_);
   if (verdicts_.size() >= kMost) verdicts_.clear();
   // What one entry has shown to be sensitive need not be for another.
   if (verdict.runs_directly || !entry) verdicts_.insert_or_assign(key, verdict);

@@ -16,8 +16,22 @@
 
 namespace ringshift {
 
+// Which of the instructions that hosts differ on trap, at the instruction, at CPL 3 in 32-bit mode.
+struct HostTraps {
+  // The host kernel can make CPUID fault (arch_prctl ARCH_SET_CPUID). Otherwise it answers for the
+  // host.
+  bool cpuid = true;
+  // SYSCALL is an undefined opcode outside 64-bit mode (Intel, SDM 2B). AMD's processors enter the
+  // host kernel (APM 3), which loses EIP and ECX.
+  bool syscall = true;
+  // SYSENTER is an undefined opcode in long mode (AMD, APM 3). Intel's processors enter the host
+  // kernel, which loses EIP.
+  bool sysenter = true;
+};
+
 // May it run untranslated? Whatever traps may: the trap brings it to the interpreter. Assumes IF
-// set, IOPL 0, no single-stepping, CPUID and RDTSC that fault.
+// set, IOPL 0, no single-stepping, RDTSC that faults. The instructions of HostTraps are
+// examine_code_page's.
 [[nodiscard]] bool runs_directly(const ZydisDecodedInstruction& facts,
                                  const TranslatorFeatures& features);
 
@@ -37,25 +51,33 @@ struct CodePageVerdict {
   std::bitset<kPageSize> examined;
 };
 
+// What decides: the guest's processor and the host's.
+struct DirectRules {
+  TranslatorFeatures features;
+  HostTraps traps;
+};
+
 // Looks through the page from `entry` (offset in the page) if an instruction is known to begin
 // there, from the bytes before it, and wherever direct branches lead within it. It runs directly if
-// every instruction found does.
+// every instruction found does, and if no offset at all holds an opcode of HostTraps that does not
+// trap. Such an opcode may also begin in the page before: both pages are
+// executable only if the one that is examined last has been looked at together with the other.
 [[nodiscard]] CodePageVerdict examine_code_page(const CodePageBytes& page,
                                                 std::optional<uint32_t> entry,
-                                                const TranslatorFeatures& features);
+                                                const DirectRules& rules);
 
 // The same, remembering: every process of a program has the same pages. Owns: the verdicts, by a
 // hash of the bytes; at most kMost.
 class CodePageVerdicts {
  public:
-  explicit CodePageVerdicts(const TranslatorFeatures& features) : features_(features) {}
+  explicit CodePageVerdicts(const DirectRules& rules) : rules_(rules) {}
   [[nodiscard]] bool runs_directly(const CodePageBytes& page, std::optional<uint32_t> entry);
   [[nodiscard]] uint64_t examined() const { return examined_; }
 
   static constexpr size_t kMost = 2048;  // of some 550 bytes each
 
  private:
-  TranslatorFeatures features_;
+  DirectRules rules_;
   std::unordered_map<uint64_t, CodePageVerdict> verdicts_;
   uint64_t examined_ = 0;
 };

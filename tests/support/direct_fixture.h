@@ -35,7 +35,7 @@ class DirectFixture : public testing::Test {
     std::string error;
     ram_ = GuestMemory::create(kRamBytes, &error);
     ASSERT_NE(ram_, nullptr) << error;
-    host_ = DirectHost::create(ram_->descriptor(), &error);
+    host_ = DirectHost::create(ram_->descriptor(), CpuidGuard::Auto, &error);
     if (host_ == nullptr) GTEST_SKIP() << "no direct execution on this host: " << error;
     state_.eip = kCode;
     state_.eflags = kFlagReservedOne | kFlagIf;

@@ -79,9 +79,7 @@ TEST_F(DirectProcessTest, WhatIsNotTheProcessorsToRunStopsAtIt) {
       {0xfa},              // cli
       {0xec},              // in al, dx
       {0x0f, 0x0b},        // ud2
-      {0x0f, 0xa2},        // cpuid
       {0x0f, 0x31},        // rdtsc
-      {0x0f, 0x05},        // syscall
       {0x0f, 0x20, 0xc0},  // mov eax, cr0
       {0xf7, 0xf1},        // div ecx, by zero
   };
@@ -91,6 +89,30 @@ TEST_F(DirectProcessTest, WhatIsNotTheProcessorsToRunStopsAtIt) {
     code.insert(code.begin(), 0x90);
     expect_stop(code, Kind::Instruction, 1);
   }
+}
+
+// Elsewhere no page with such an opcode is executable.
+TEST_F(DirectProcessTest, WhatTheHostIsSaidToTrapStopsAtIt) {
+  std::vector<Code> cases;
+  if (host_->traps().cpuid) cases.push_back({0x90, 0x0f, 0xa2});
+  if (host_->traps().syscall) cases.push_back({0x90, 0x0f, 0x05});
+  if (host_->traps().sysenter) cases.push_back({0x90, 0x0f, 0x34});
+  ASSERT_FALSE(cases.empty());
+  for (const Code& code : cases) {
+    SCOPED_TRACE(testing::PrintToString(code));
+    expect_stop(code, Kind::Instruction, 1);
+  }
+}
+
+TEST_F(DirectProcessTest, CpuidIsGuardedAsAsked) {
+  std::string error;
+  const auto sweeping = DirectHost::create(ram_->descriptor(), CpuidGuard::Sweep, &error);
+  ASSERT_NE(sweeping, nullptr) << error;
+  EXPECT_FALSE(sweeping->traps().cpuid);
+  const auto faulting = DirectHost::create(ram_->descriptor(), CpuidGuard::Fault, &error);
+  EXPECT_EQ(faulting != nullptr, host_->traps().cpuid) << error;
+  if (faulting != nullptr) return;
+  EXPECT_EQ(error, "CPUID cannot be made to fault on this processor");
 }
 
 // The byte before is part of another instruction, or in a page that is not mapped.
@@ -316,9 +338,10 @@ TEST_F(DirectProcessTest, LoadingASegmentRegisterIsAnEscape) {
   expect_stop({0xf4}, Kind::Instruction, 0);
 }
 
-TEST_F(DirectProcessTest, SysenterIsAnEscape) {
+TEST_F(DirectProcessTest, FastSystemCallsThatEnterTheHostAreEscapes) {
   state_.reg(Gpr::Esp) = kData + 0x800;
-  expect_escape({0x89, 0xe5, 0x0f, 0x34});  // mov ebp, esp; sysenter
+  if (!host_->traps().sysenter) expect_escape({0x89, 0xe5, 0x0f, 0x34});  // mov ebp, esp; sysenter
+  if (!host_->traps().syscall) expect_escape({0x89, 0xe5, 0x0f, 0x05});   // mov ebp, esp; syscall
 }
 
 // The host's kernel answers a call of the vsyscall page without the tracer; the filter does not.

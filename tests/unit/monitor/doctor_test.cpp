@@ -157,7 +157,7 @@ TEST(Doctor, TextIsOneLineAFindingAndOneThatSumsUp) {
 TEST(Doctor, TextNamesWhatIsNeededAndMissing) {
   HostFacts facts = good_host();
   facts.memfd = {false, "Function not implemented"};
-  facts.cpuid_faulting = false;
+  facts.fsgsbase = false;
   const std::string text = findings_as_text(examine(facts));
   EXPECT_NE(text.find("guests cannot run on this host: memfd\n"), std::string::npos);
   EXPECT_NE(text.find("(not needed)"), std::string::npos);

@@ -52,7 +52,6 @@ TEST(UserSensitivity, WhatTrapsRunsDirectlyBecauseTheTrapComesBack) {
   const std::vector<Case> cases = {
       {"int 0x80", {0xcd, 0x80}},
       {"int3", {0xcc}},
-      {"icebp", {0xf1}},
       {"hlt", {0xf4}},
       {"cli", {0xfa}},
       {"sti", {0xfb}},
@@ -69,7 +68,8 @@ TEST(UserSensitivity, WhatTrapsRunsDirectlyBecauseTheTrapComesBack) {
   for (const Case& each : cases) EXPECT_TRUE(runs(each.bytes)) << each.text;
 }
 
-TEST(UserSensitivity, OverflowTrapsCannotBeToldFromFaultsOfTheNextInstruction) {
+TEST(UserSensitivity, TrapsOfUnknownPlaceDoNot) {
+  EXPECT_FALSE(runs({0xf1})) << "icebp";
   EXPECT_FALSE(runs({0xce}));
   EXPECT_FALSE(runs({0xcd, 4}));
   EXPECT_TRUE(runs({0xcd, 5}));
@@ -254,6 +254,51 @@ TEST(UserSensitivityOfPages, InstructionWhoseEndIsUnknownDoesNotRun) {
   EXPECT_TRUE(Page(kBytesBeforePage, 0).put(kPageEnd - 1, kFarJump).runs_from(0));
 }
 
+constexpr DirectRules kNothingTraps = {{}, {false, false, false}};
+const Bytes kCpuid = {0x0f, 0xa2};
+
+TEST(UserSensitivityOfPages, UntrappedOpcodesAreFoundAtAnyOffset) {
+  for (const int at : {0, 1, 0x7ff, kPageEnd - 2}) {
+    const Page page = Page().put(at, kCpuid);
+    EXPECT_FALSE(examine_code_page(page.code(), 0, kNothingTraps).runs_directly) << at;
+    EXPECT_TRUE(examine_code_page(page.code(), 0, {}).runs_directly) << at;
+  }
+}
+
+TEST(UserSensitivityOfPages, UntrappedOpcodesAreFoundInsideOtherInstructions) {
+  struct Hidden {
+    uint8_t second;
+    HostTraps traps;
+  };
+  const std::vector<Hidden> cases = {
+      {0xa2, {.cpuid = false}}, {0x05, {.syscall = false}}, {0x34, {.sysenter = false}}};
+  for (const Hidden& each : cases) {
+    const Page page = Page().put(0x100, {0xb8, 0x90, 0x0f, each.second, 0x90});  // mov eax, imm32
+    EXPECT_FALSE(examine_code_page(page.code(), 0, {{}, each.traps}).runs_directly);
+    EXPECT_TRUE(examine_code_page(page.code(), 0, {}).runs_directly) << int{each.second};
+  }
+}
+
+TEST(UserSensitivityOfPages, UntrappedOpcodesAreFoundAcrossBothEndsOfThePage) {
+  for (const int at : {-1, kPageEnd - 1}) {
+    EXPECT_FALSE(examine_code_page(Page().put(at, kCpuid).code(), 0, kNothingTraps).runs_directly)
+        << at;
+  }
+  for (const int at : {-2, kPageEnd}) {
+    EXPECT_TRUE(examine_code_page(Page().put(at, kCpuid).code(), 0, kNothingTraps).runs_directly)
+        << "all in the other page: " << at;
+  }
+}
+
+TEST(UserSensitivityOfPages, TheSecondHalfOfAnUntrappedOpcodeCountsWhereTheFirstIsNotKnown) {
+  EXPECT_FALSE(examine_code_page(Page(0).put(0, {0xa2}).code(), 0, kNothingTraps).runs_directly);
+  EXPECT_TRUE(examine_code_page(Page(0).put(0, {0xa2}).code(), 0, {}).runs_directly);
+  // The page behind is not known: it will be examined with this one before it.
+  EXPECT_TRUE(examine_code_page(Page(kBytesBeforePage, 0).put(kPageEnd - 1, {0x0f}).code(), 0,
+                                kNothingTraps)
+                  .runs_directly);
+}
+
 TEST(UserSensitivityOfPages, AnyBytesComeToAnEnd) {
   uint32_t random = 1;
   for (int round = 0; round < 50; ++round) {
@@ -268,7 +313,7 @@ TEST(UserSensitivityOfPages, AnyBytesComeToAnEnd) {
 }
 
 TEST(CodePageVerdicts, SameBytesAreExaminedOnce) {
-  CodePageVerdicts verdicts{TranslatorFeatures{}};
+  CodePageVerdicts verdicts{DirectRules{}};
   const Page plain;
   EXPECT_TRUE(verdicts.runs_directly(plain.code(), std::nullopt));
   EXPECT_TRUE(verdicts.runs_directly(plain.code(), 0x123));
@@ -277,7 +322,7 @@ TEST(CodePageVerdicts, SameBytesAreExaminedOnce) {
 }
 
 TEST(CodePageVerdicts, OtherBytesAreExamined) {
-  CodePageVerdicts verdicts{TranslatorFeatures{}};
+  CodePageVerdicts verdicts{DirectRules{}};
   EXPECT_TRUE(verdicts.runs_directly(Page().code(), std::nullopt));
   EXPECT_FALSE(verdicts.runs_directly(Page().put(0x800, kMovGsEax).code(), std::nullopt));
   EXPECT_FALSE(verdicts.runs_directly(Page().put(kPageEnd - 1, kMovGsEax).code(), std::nullopt))
@@ -288,7 +333,7 @@ TEST(CodePageVerdicts, OtherBytesAreExamined) {
 }
 
 TEST(CodePageVerdicts, AnEntryInsideAnInstructionIsAnotherQuestion) {
-  CodePageVerdicts verdicts{TranslatorFeatures{}};
+  CodePageVerdicts verdicts{DirectRules{}};
   // mov eax, 0x9090e88e: from its second byte, mov gs, eax.
   const Page page = Page().put(0x100, {0xb8, 0x8e, 0xe8, 0x90, 0x90});
   EXPECT_TRUE(verdicts.runs_directly(page.code(), 0));
@@ -297,7 +342,7 @@ TEST(CodePageVerdicts, AnEntryInsideAnInstructionIsAnotherQuestion) {
 }
 
 TEST(CodePageVerdicts, TheyAreBounded) {
-  CodePageVerdicts verdicts{TranslatorFeatures{}};
+  CodePageVerdicts verdicts{DirectRules{}};
   for (uint32_t i = 0; i < CodePageVerdicts::kMost + 10; ++i) {
     const Bytes number = {0xb8, static_cast<uint8_t>(i), static_cast<uint8_t>(i >> 8), 0, 0};
     EXPECT_TRUE(verdicts.runs_directly(Page().put(0, number).code(), std::nullopt));
