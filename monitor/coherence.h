@@ -130,7 +130,7 @@ class Coherence final : public WriteObserver,
 
   // ---- untranslated user code (coherence_direct.cpp) ----
   // Wiring, once; never called where user code is to be translated only.
-  void attach_direct(DirectHost* host, const TranslatorFeatures& features);
+  void attach_direct(DirectHost* host, const DirectRules& rules);
   [[nodiscard]] bool offers_direct() const { return direct_host_ != nullptr; }
   // Does CPUID fault in the processes? Pre: offers_direct().
   [[nodiscard]] bool cpuid_faults_directly() const { return direct_host_->traps().cpuid; }

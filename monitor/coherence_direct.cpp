@@ -21,9 +21,9 @@ constexpr uint32_t kRegionPages = 1024;
 
 }  // namespace
 
-void Coherence::attach_direct(DirectHost* host, const TranslatorFeatures& features) {
+void Coherence::attach_direct(DirectHost* host, const DirectRules& rules) {
   direct_host_ = host;
-  code_verdicts_ = CodePageVerdicts({features, host->traps()});
+  code_verdicts_ = CodePageVerdicts(rules);
 }
 
 // ---- processes ----

@@ -1,5 +1,7 @@
 #include "monitor/cpu_model.h"
 
+#include <immintrin.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string_view>
@@ -7,6 +9,16 @@
 #include "devices/local_apic.h"
 
 namespace ringshift {
+
+uint32_t host_mxcsr_mask() {
+  constexpr size_t kMaskAt = 28;
+  constexpr uint32_t kMaskOfTheFirst = 0xffbf;  // where zero is stored
+  alignas(16) std::array<uint8_t, 512> image{};
+  _fxsave(image.data());
+  uint32_t mask = 0;
+  std::memcpy(&mask, image.data() + kMaskAt, sizeof(mask));
+  return mask != 0 ? mask : kMaskOfTheFirst;
+}
 
 namespace {
 

@@ -16,6 +16,10 @@ struct CpuidResult {
 // host cannot be made to run as the older one.
 [[nodiscard]] inline bool host_has_bmi1() { return __builtin_cpu_supports("bmi") != 0; }
 
+// The bits of MXCSR that the host's processor has: as FXSAVE shows them (SDM 1 11.6.6). AMD's have
+// one more than Intel's.
+[[nodiscard]] uint32_t host_mxcsr_mask();
+
 struct CpuModel {
   bool pae = true;
   bool nx = true;
@@ -26,6 +30,8 @@ struct CpuModel {
   bool bmi1 = host_has_bmi1();  // TZCNT, ANDN, BEXTR, BLSI, BLSMSK, BLSR; never on without the host
   uint64_t tsc_hz = 0;          // 0: unknown; not reported
 
+  // The bits of MXCSR it has. DAZ came with SSE2 (SDM 1 11.6.6).
+  [[nodiscard]] uint32_t mxcsr_mask() const { return sse42 ? 0xffffU : 0xffbfU; }
   // SDM 2A CPUID. Also the PAE/NX/... bits above decide CR4 and EFER reserved bits.
   [[nodiscard]] CpuidResult cpuid(uint32_t leaf, uint32_t subleaf) const;
 };

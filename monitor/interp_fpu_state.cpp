@@ -15,10 +15,6 @@ bool x87_error_pending(const GuestState& state) {
   return (status & ~control & kStatusExceptions) != 0;
 }
 
-uint32_t mxcsr_mask(const CpuModel& model) {
-  return model.sse42 ? 0xffffU : 0xffbfU;  // DAZ came with SSE2 (SDM 1 11.6.6)
-}
-
 // Control instructions wait for nothing, but #NM applies.
 MaybeFault check_x87_present(const Execution& x) {
   if ((x.state.cr0 & (kCr0Em | kCr0Ts)) != 0) return GuestFault::simple(Vector::DeviceNotAvailable);
@@ -73,7 +69,7 @@ MaybeFault load_mxcsr(Execution& x, const Operation& op) {
   RETURN_IF_FAULT(check_sse(x));
   uint32_t value;
   RETURN_IF_FAULT(load<uint32_t>(x, op.segment, effective_address(x.state, op), &value));
-  if ((value & ~mxcsr_mask(x.cpu.model)) != 0) return general_protection();
+  if ((value & ~x.cpu.model.mxcsr_mask()) != 0) return general_protection();
   set_fx_field<uint32_t>(x.state, kFxMxcsr, value);
   return kNoFault;
 }
@@ -96,7 +92,7 @@ MaybeFault save_extended(Execution& x, const Operation& op) {
   GuestVirtual linear;
   RETURN_IF_FAULT(locate_fx_image(x, op, AccessKind::Write, &linear));
   const bool with_sse = (x.state.cr4 & kCr4Osfxsr) != 0;
-  set_fx_field<uint32_t>(x.state, kFxMxcsrMask, mxcsr_mask(x.cpu.model));
+  set_fx_field<uint32_t>(x.state, kFxMxcsrMask, x.cpu.model.mxcsr_mask());
   return x.memory.write(linear, x.state.fxsave.data(), with_sse ? kFxEnd : kFxXmm, x.privilege());
 }
 
@@ -107,7 +103,7 @@ MaybeFault restore_extended(Execution& x, const Operation& op) {
   RETURN_IF_FAULT(x.memory.read(linear, image.fxsave.data(), 512, x.privilege()));
   const bool with_sse = (x.state.cr4 & kCr4Osfxsr) != 0;
   const auto mxcsr = fx_field<uint32_t>(image, kFxMxcsr);
-  if (with_sse && (mxcsr & ~mxcsr_mask(x.cpu.model)) != 0) return general_protection();
+  if (with_sse && (mxcsr & ~x.cpu.model.mxcsr_mask()) != 0) return general_protection();
   const auto old_mxcsr = fx_field<uint32_t>(x.state, kFxMxcsr);
   std::copy_n(image.fxsave.begin(), with_sse ? kFxEnd : kFxXmm, x.state.fxsave.begin());
   if (!with_sse) set_fx_field<uint32_t>(x.state, kFxMxcsr, old_mxcsr);

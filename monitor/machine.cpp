@@ -167,7 +167,10 @@ bool Machine::build_processor(std::string* error) {
     coherence_->set_watched(&config_.control->watched_pages());
   }
   if (direct_host_ != nullptr) {
-    coherence_->attach_direct(direct_host_.get(), config_.translator.features);
+    coherence_->attach_direct(direct_host_.get(),
+                              {.features = config_.translator.features,
+                               .traps = direct_host_->traps(),
+                               .mxcsr_is_guests = host_mxcsr_mask() == config_.cpu.mxcsr_mask()});
   }
   physical_->set_observer(coherence_.get());
   tsc_ = std::make_unique<HostTimeStampCounter>(state());

@@ -91,11 +91,8 @@ bool holds_untrapped_opcode(const CodePageBytes& page, const HostTraps& traps) {
 // Offsets are from the first of the bytes given.
 class PageScan {
  public:
-  PageScan(const CodePageBytes& page, const TranslatorFeatures& features)
-      : bytes_(page.bytes),
-        begin_(page.before),
-        end_(page.before + kPageSize),
-        features_(features) {}
+  PageScan(const CodePageBytes& page, const DirectRules& rules)
+      : bytes_(page.bytes), begin_(page.before), end_(page.before + kPageSize), rules_(rules) {}
 
   CodePageVerdict run(std::optional<uint32_t> entry) {
     pending_ = {0};
@@ -122,11 +119,16 @@ class PageScan {
         ++at;  // data, or an instruction whose end is not mapped: not one that runs
         continue;
       }
-      if (at >= begin_ && !ringshift::runs_directly(facts, features_)) return false;
+      if (at >= begin_ && !may_run(facts)) return false;
       note_branch(facts, at);
       at += facts.length;
     }
     return true;
+  }
+
+  [[nodiscard]] bool may_run(const ZydisDecodedInstruction& facts) const {
+    return ringshift::runs_directly(facts, rules_.features) &&
+           (rules_.mxcsr_is_guests || !depends_on_mxcsr_bits(facts.mnemonic));
   }
 
   void note_branch(const ZydisDecodedInstruction& facts, uint32_t at) {
@@ -141,7 +143,7 @@ class PageScan {
   std::span<const uint8_t> bytes_;
   uint32_t begin_;
   uint32_t end_;
-  const TranslatorFeatures& features_;
+  const DirectRules& rules_;
   std::bitset<kBytesBeforePage + kPageSize> seen_;
   std::vector<uint32_t> pending_;
 };
@@ -154,10 +156,15 @@ bool runs_directly(const ZydisDecodedInstruction& facts, const TranslatorFeature
          !is_trap_of_unknown_place(facts) && !is_a_later_bit_scan(facts, features);
 }
 
+bool depends_on_mxcsr_bits(ZydisMnemonic mnemonic) {
+  return mnemonic == ZYDIS_MNEMONIC_FXSAVE || mnemonic == ZYDIS_MNEMONIC_FXRSTOR ||
+         mnemonic == ZYDIS_MNEMONIC_LDMXCSR;
+}
+
 CodePageVerdict examine_code_page(const CodePageBytes& page, std::optional<uint32_t> entry,
                                   const DirectRules& rules) {
   if (holds_untrapped_opcode(page, rules.traps)) return {};
-  return PageScan(page, rules.features).run(entry);
+  return PageScan(page, rules).run(entry);
 }
 
 bool CodePageVerdicts::runs_directly(const CodePageBytes& page, std::optional<uint32_t> entry) {

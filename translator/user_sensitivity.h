@@ -55,7 +55,13 @@ struct CodePageVerdict {
 struct DirectRules {
   TranslatorFeatures features;
   HostTraps traps;
+  // The host's MXCSR has the same bits as the guest's, so that FXSAVE, FXRSTOR and LDMXCSR are the
+  // guest's too.
+  bool mxcsr_is_guests = true;
 };
+
+// Does it show or check which bits of MXCSR the processor has? (SDM 1 11.6.6)
+[[nodiscard]] bool depends_on_mxcsr_bits(ZydisMnemonic mnemonic);
 
 // Looks through the page from `entry` (offset in the page) if an instruction is known to begin
 // there, from the bytes before it, and wherever direct branches lead within it. It runs directly if

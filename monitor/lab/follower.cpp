@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "monitor/lab/sensitive.h"
+#include "translator/user_sensitivity.h"
 
 namespace ringshift::lab {
 namespace {
@@ -160,6 +161,12 @@ void Follower::learn(std::span<const uint8_t> code, FollowedInstruction* out) co
   const ConcernedInstruction what = concern_of(instruction);
   out->name = what.name;
   out->is_sensitive = what.concern == Concern::Sensitive;
+  // On a host whose MXCSR has other bits these answer for the host, as CPUID does.
+  if (depends_on_mxcsr_bits(instruction.facts.mnemonic) &&
+      host_mxcsr_mask() != cpu_->model.mxcsr_mask()) {
+    out->name = mnemonic_of(instruction);
+    out->is_sensitive = true;
+  }
   out->flags_move = flags_move(instruction.facts.mnemonic);
   out->fpu_header_bytes = fpu_header_bytes(instruction.facts.mnemonic);
   if (const ZydisDecodedOperand& operand = instruction.operands[0];

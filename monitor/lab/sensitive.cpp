@@ -30,14 +30,14 @@ ConcernedInstruction move(const GuestInstruction& instruction) {
   return {};
 }
 
+}  // namespace
+
 std::string mnemonic_of(const GuestInstruction& instruction) {
   std::string name = ZydisMnemonicGetString(instruction.facts.mnemonic);
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return name;
 }
-
-}  // namespace
 
 ConcernedInstruction concern_of(const GuestInstruction& instruction) {
   const ZydisMnemonic mnemonic = instruction.facts.mnemonic;

@@ -21,6 +21,8 @@ struct ConcernedInstruction {
   std::string name;  // "MOV Sreg, r", "POPF", "CLI"; empty for None
 };
 
+// "FXSAVE"
+[[nodiscard]] std::string mnemonic_of(const GuestInstruction& instruction);
 [[nodiscard]] ConcernedInstruction concern_of(const GuestInstruction& instruction);
 // What the translator of a machine does with it in the kernel.
 [[nodiscard]] Treatment treatment_of(const GuestInstruction& instruction);

@@ -245,7 +245,9 @@ def test_trap_gnumach(lab):
     last = first_wrong_of(lab, image, "--seconds", 10)
     if "never wrong" in last:  # a busy host: the clock has not interrupted the guest yet
         last = first_wrong_of(lab, image, "--seconds", 30)
-    expect_one_named(last, r"(PUSH Sreg|MOV .*Sreg|PUSHFD|POPFD|STR|S[GIL]DT|CPUID|RDTSC|L[AS][RL])")
+    # FXSAVE on processors that have more bits in MXCSR than the guest's (AMD).
+    expect_one_named(last, r"(PUSH Sreg|MOV .*Sreg|PUSHFD|POPFD|STR|S[GIL]DT|CPUID|RDTSC|L[AS][RL]|"
+                           r"FXSAVE)")
 
 
 def test_trap_linux(lab):
@@ -306,7 +308,7 @@ def test_three_memory_loop(lab):
     same = report["equivalence"]
     expect(same["equal"], f"different: {same['difference']}")
     expect(report["end"] == "ended the run with 7", report["end"])
-    expect(same["instructions"] > 12000000 and same["boundaries"] > 3, f"too little: {same}")
+    expect(same["instructions"] > 48000000 and same["boundaries"] > 3, f"too little: {same}")
 
 
 def test_three_joined_later(lab):

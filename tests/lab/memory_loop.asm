@@ -3,7 +3,7 @@
 %include "guest.inc"
 start:
   mov esp, 0x200000
-  mov dword [0x180004], 4000000
+  mov dword [0x180004], 16000000
 again:
   add dword [0x180000], 3
   dec dword [0x180004]

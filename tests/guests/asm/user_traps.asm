@@ -2,6 +2,7 @@
 ; where, and the registers of the code are those of the architecture in every engine.
 ; exit: 0
 ; counters direct: direct.slices>1000 direct.escapes=0
+; counters direct-faulting: direct.slices>1000 direct.escapes=0
 ; serial:
 ;   int3 03 error 00000000 at 00000001
 ;   int 3 03 error 00000000 at 00000002
@@ -61,6 +62,7 @@ main:
   or eax, 0x22                    ; NE, MP
   mov cr0, eax
   user_page addr(user_code)
+  user_page addr(control_code)
   user_page addr(sensitive_code)
   user_page USER_STACK - 0x1000
   user_page LOW_CODE
@@ -223,9 +225,6 @@ does_int3:
 does_int_3:
 .at:
   db 0xcd, 3
-does_icebp:
-.at:
-  db 0xf1
 does_bound:
   mov eax, 5
 .at:
@@ -285,14 +284,6 @@ does_x87:
   fdivp
 .at:
   fwait
-does_sse:
-  mov dword [RESULT], 0x1d80
-  ldmxcsr [RESULT]
-  mov eax, 1
-  cvtsi2ss xmm0, eax
-  xorps xmm1, xmm1
-.at:
-  divss xmm0, xmm1
 does_movaps:
 .at:
   movaps xmm0, [RESULT + 1]
@@ -377,10 +368,23 @@ steps_for_ever:
   jmp .at
 bounds: dd 0, 1
 align 4096
+control_code:                     ; not for processors with other bits in MXCSR
+does_sse:
+  mov dword [RESULT], 0x1d80
+  ldmxcsr [RESULT]
+  mov eax, 1
+  cvtsi2ss xmm0, eax
+  xorps xmm1, xmm1
+.at:
+  divss xmm0, xmm1
+align 4096
 sensitive_code:                   ; a page that is not for the processor
 does_into:
   mov al, 0x7f
   inc al
 .at:
   into
+does_icebp:
+.at:
+  db 0xf1
 align 4096

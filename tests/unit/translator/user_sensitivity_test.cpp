@@ -299,6 +299,20 @@ TEST(UserSensitivityOfPages, TheSecondHalfOfAnUntrappedOpcodeCountsWhereTheFirst
                   .runs_directly);
 }
 
+TEST(UserSensitivityOfPages, WhatShowsTheBitsOfMxcsrRunsWhereTheyAreTheGuests) {
+  const DirectRules others = {{}, {}, false};
+  const std::vector<Case> cases = {{"fxsave [eax]", {0x0f, 0xae, 0x00}},
+                                   {"fxrstor [eax]", {0x0f, 0xae, 0x08}},
+                                   {"ldmxcsr [eax]", {0x0f, 0xae, 0x10}}};
+  for (const Case& each : cases) {
+    const Page page = Page().put(0x100, each.bytes);
+    EXPECT_FALSE(examine_code_page(page.code(), 0, others).runs_directly) << each.text;
+    EXPECT_TRUE(examine_code_page(page.code(), 0, {}).runs_directly) << each.text;
+  }
+  const Page stores = Page().put(0x100, {0x0f, 0xae, 0x18});  // stmxcsr [eax]
+  EXPECT_TRUE(examine_code_page(stores.code(), 0, others).runs_directly);
+}
+
 TEST(UserSensitivityOfPages, AnyBytesComeToAnEnd) {
   uint32_t random = 1;
   for (int round = 0; round < 50; ++round) {
