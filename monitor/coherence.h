@@ -135,6 +135,9 @@ class Coherence final : public WriteObserver,
   // Does CPUID fault in the processes? Pre: offers_direct().
   [[nodiscard]] bool cpuid_faults_directly() const { return direct_host_->traps().cpuid; }
   [[nodiscard]] UserPolicy& user_policy() { return current_user_view().policy; }
+  // What RDTSC has to do in a process now: where it is not denied (CR4.TSD), need not be seen, and
+  // the guest's counter is the host's, the processor may answer.
+  [[nodiscard]] TimeStampTrap direct_time_stamp_trap() const;
   // The process of the current address space, made if there is none; null if the host refuses.
   [[nodiscard]] DirectSpace* direct_space();
   // Every process goes; those that should run directly get new ones.

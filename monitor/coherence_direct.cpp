@@ -43,6 +43,12 @@ DirectSpace* Coherence::direct_space() {
   return view.direct.get();
 }
 
+TimeStampTrap Coherence::direct_time_stamp_trap() const {
+  const bool is_hosts = state_.tsc_offset == 0 && (state_.cr4 & kCr4Tsd) == 0 &&
+                        !code_verdicts_.rules().features.interpret_time;
+  return is_hosts ? TimeStampTrap::Off : TimeStampTrap::On;
+}
+
 // The least recently used process goes when there are too many; its code is translated until it
 // deserves one again.
 void Coherence::make_room_for_direct() {

@@ -177,6 +177,16 @@ bool DirectProcess::carry_out(std::span<const DirectCommand> commands, std::stri
   return true;
 }
 
+bool DirectProcess::set_time_stamp_trap(TimeStampTrap trap, std::string* error) {
+  if (trap == time_stamp_trap_) return true;
+  const int mode = trap == TimeStampTrap::On ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
+  DirectCommand command;
+  command.number = SYS_prctl;
+  command.arguments = {PR_SET_TSC, static_cast<uint64_t>(mode)};
+  time_stamp_trap_ = trap;
+  return carry_out({&command, 1}, error);
+}
+
 bool DirectProcess::accepts(const GuestState& state) const {
   return ((state.eflags ^ identification_flag_) & kFlagId) == 0;
 }
@@ -396,16 +406,14 @@ bool DirectHost::adopt_template(pid_t id, std::string* error) {
 // From here on the template holds nothing of ours: no code, no stack, no heap, no vDSO.
 bool DirectHost::empty_template(std::string* error) {
   constexpr uint64_t kLastPage = (uint64_t{1} << 47) - kPageSize;
-  std::array<DirectCommand, 3> emptying{};
+  std::array<DirectCommand, 2> emptying{};
   emptying[0].number = SYS_munmap;
   emptying[0].arguments = {0, kDirectStubAddress};
   emptying[1].number = SYS_munmap;
   emptying[1].arguments = {kDirectEnd, kLastPage - kDirectEnd};
-  emptying[2].number = SYS_prctl;
-  emptying[2].arguments = {PR_SET_TSC, PR_TSC_SIGSEGV};
   std::string why;
   if (template_->carry_out(emptying, &why)) return true;
-  *error = "a process for user code cannot be emptied, or RDTSC not be made to fault in it";
+  *error = "a process for user code cannot be emptied";
   return false;
 }
 

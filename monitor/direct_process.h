@@ -51,6 +51,10 @@ struct DirectStop {
   uint32_t address = 0;
 };
 
+// What RDTSC does in a process. That it faults costs the host's kernel a write of CR4 at every
+// switch between the process and its monitor.
+enum class TimeStampTrap : uint8_t { Off, On };
+
 class DirectProcess {
  public:
   ~DirectProcess();
@@ -60,6 +64,10 @@ class DirectProcess {
   // Carries the commands out, in order. False with one line in *error: the host refused one, or
   // the process is gone; what the process has mapped is then unknown.
   [[nodiscard]] bool carry_out(std::span<const DirectCommand> commands, std::string* error);
+
+  // Makes RDTSC fault in the process from now on, or answer with the host's counter. False with one
+  // line in *error: the process is gone.
+  [[nodiscard]] bool set_time_stamp_trap(TimeStampTrap trap, std::string* error);
 
   // Can the process be given these flags and FPU state exactly?
   [[nodiscard]] bool accepts(const GuestState& state) const;
@@ -94,6 +102,7 @@ class DirectProcess {
   uint32_t identification_flag_ = 0;  // EFLAGS.ID in the process, which we cannot set
   alignas(16) std::array<uint8_t, 512> fpu_{};
   bool fpu_known_ = false;
+  TimeStampTrap time_stamp_trap_ = TimeStampTrap::Off;
   CpuPlacement placement_;
 };
 

@@ -90,9 +90,9 @@ scmp_arg_cmp argument(unsigned index, scmp_compare comparison, uint64_t value) {
   return {index, comparison, value, 0};
 }
 
-// Guest RAM at 32-bit addresses and its removal; one more process like this one; CPUID and RDTSC
-// made to fault. Everything else ends the process. The second wall: the first is that the tracer
-// lets no system call of guest code begin.
+// Guest RAM at 32-bit addresses and its removal; one more process like this one; CPUID made to
+// fault, RDTSC made to fault or not. Everything else ends the process. The second wall: the first
+// is that the tracer lets no system call of guest code begin.
 bool install_filter() {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
   if (filter == nullptr) return false;
@@ -121,8 +121,10 @@ bool install_filter() {
   allow(SCMP_SYS(clone), {argument(0, SCMP_CMP_EQ, uint64_t{CLONE_PARENT | SIGCHLD})});
   allow(SCMP_SYS(arch_prctl),
         {argument(0, SCMP_CMP_EQ, uint64_t{kArchSetCpuid}), argument(1, SCMP_CMP_EQ, uint64_t{0})});
-  allow(SCMP_SYS(prctl), {argument(0, SCMP_CMP_EQ, uint64_t{PR_SET_TSC}),
-                          argument(1, SCMP_CMP_EQ, uint64_t{PR_TSC_SIGSEGV})});
+  for (const int mode : {PR_TSC_SIGSEGV, PR_TSC_ENABLE}) {
+    allow(SCMP_SYS(prctl), {argument(0, SCMP_CMP_EQ, uint64_t{PR_SET_TSC}),
+                            argument(1, SCMP_CMP_EQ, static_cast<uint64_t>(mode))});
+  }
   return added && seccomp_load(filter) == 0;
 }
 

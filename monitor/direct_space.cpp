@@ -53,7 +53,8 @@ std::unique_ptr<DirectSpace> DirectSpace::create(DirectHost& host, ReverseMap& r
   return space;
 }
 
-bool DirectSpace::bring_up_to_date(std::string* error) {
+bool DirectSpace::bring_up_to_date(TimeStampTrap trap, std::string* error) {
+  if (!process_->set_time_stamp_trap(trap, error)) return false;
   shadow_->settle();
   if (queue_.empty()) return true;
   const bool done = process_->carry_out(queue_, error);

@@ -48,9 +48,9 @@ class DirectSpace {
   [[nodiscard]] ShadowSpace& shadow() { return *shadow_; }
   [[nodiscard]] const ShadowSpace& shadow() const { return *shadow_; }
   [[nodiscard]] DirectProcess& process() { return *process_; }
-  // Carries out what has been queued. False with one line in *error: the space is of no use any
-  // more.
-  [[nodiscard]] bool bring_up_to_date(std::string* error);
+  // Carries out what has been queued, and sets what RDTSC does. False with one line in *error: the
+  // space is of no use any more.
+  [[nodiscard]] bool bring_up_to_date(TimeStampTrap trap, std::string* error);
 
  private:
   DirectSpace() = default;

@@ -93,8 +93,9 @@ bool Machine::build(std::string* error) {
   if (!HostSignals::install(gate_.get(), &attention_, error)) return false;
   if (!build_board(error)) return false;
   reset(state());
-  // The guest's TSC starts at zero with the machine.
-  state().tsc_offset = 0 - static_cast<uint64_t>(__rdtsc());
+  // The guest's TSC is the host's until somebody sets it, so that RDTSC of user code that runs
+  // directly need not be made to fault (DirectProcess::set_time_stamp_trap).
+  state().tsc_offset = 0;
   if (!boot(error)) return false;
   linear_->flush();
   coherence_->on_paging_mode_changed();

@@ -50,7 +50,7 @@ bool Vcpu::run_direct() {
   shared_cpu_.before_handing_over(process.id(), &process.placement(), now);
   if (coherence.cpuid_faults_directly()) cpuid_faulting_.before_handing_over(now);
   std::string problem;
-  if (!space->bring_up_to_date(&problem)) {
+  if (!space->bring_up_to_date(coherence.direct_time_stamp_trap(), &problem)) {
     std::fprintf(stderr, "ringshift: %s; user code goes on translated\n", problem.c_str());
     coherence.end_direct();
     return false;

@@ -79,6 +79,7 @@ class CodePageVerdicts {
   explicit CodePageVerdicts(const DirectRules& rules) : rules_(rules) {}
   [[nodiscard]] bool runs_directly(const CodePageBytes& page, std::optional<uint32_t> entry);
   [[nodiscard]] uint64_t examined() const { return examined_; }
+  [[nodiscard]] const DirectRules& rules() const { return rules_; }
 
   static constexpr size_t kMost = 2048;  // of some 550 bytes each
 

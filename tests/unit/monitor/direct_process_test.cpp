@@ -2,6 +2,7 @@
 
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <x86intrin.h>
 
 #include <thread>
 
@@ -79,7 +80,6 @@ TEST_F(DirectProcessTest, WhatIsNotTheProcessorsToRunStopsAtIt) {
       {0xfa},              // cli
       {0xec},              // in al, dx
       {0x0f, 0x0b},        // ud2
-      {0x0f, 0x31},        // rdtsc
       {0x0f, 0x20, 0xc0},  // mov eax, cr0
       {0xf7, 0xf1},        // div ecx, by zero
   };
@@ -102,6 +102,20 @@ TEST_F(DirectProcessTest, WhatTheHostIsSaidToTrapStopsAtIt) {
     SCOPED_TRACE(testing::PrintToString(code));
     expect_stop(code, Kind::Instruction, 1);
   }
+}
+
+TEST_F(DirectProcessTest, TimeStampCounterIsTheHostsOrStopsAsAsked) {
+  std::string error;
+  const Code code = {0x0f, 0x31, 0xf4};  // rdtsc; hlt
+  const uint64_t before = __rdtsc();
+  expect_stop(code, Kind::Instruction, 2);
+  const uint64_t found = uint64_t{state_.reg(Gpr::Edx)} << 32 | state_.reg(Gpr::Eax);
+  EXPECT_GE(found, before);
+  EXPECT_LE(found, __rdtsc());
+  ASSERT_TRUE(process_->set_time_stamp_trap(TimeStampTrap::On, &error)) << error;
+  expect_stop(code, Kind::Instruction, 0);
+  ASSERT_TRUE(process_->set_time_stamp_trap(TimeStampTrap::Off, &error)) << error;
+  expect_stop(code, Kind::Instruction, 2);
 }
 
 TEST_F(DirectProcessTest, CpuidIsGuardedAsAsked) {

@@ -38,7 +38,7 @@ class DirectSpaceTest : public DirectFixture {
 
   Exit run() {
     std::string error;
-    EXPECT_TRUE(space_->bring_up_to_date(&error)) << error;
+    EXPECT_TRUE(space_->bring_up_to_date(TimeStampTrap::Off, &error)) << error;
     state_.eip = kCode;
     const Exit exit = run_directly(*space_, &state_);
     space_->shadow().verify_invariants();
@@ -144,7 +144,7 @@ TEST_F(DirectSpaceTest, PagesBelowWhatTheHostMapsAreRefused) {
   EXPECT_FALSE(space_->shadow().fill(code_run(GuestVirtualPage(15))));
   EXPECT_TRUE(space_->shadow().fill(code_run(GuestVirtualPage(16))));
   std::string error;
-  EXPECT_TRUE(space_->bring_up_to_date(&error)) << error;
+  EXPECT_TRUE(space_->bring_up_to_date(TimeStampTrap::Off, &error)) << error;
 }
 
 TEST_F(DirectSpaceTest, MoreChangesThanFitOneBatchAreCarriedOut) {
@@ -159,7 +159,7 @@ TEST_F(DirectSpaceTest, MoreChangesThanFitOneBatchAreCarriedOut) {
 TEST_F(DirectSpaceTest, KilledProcessCannotBeBroughtUpToDate) {
   kill(space_->process().id(), SIGKILL);
   std::string error;
-  EXPECT_FALSE(space_->bring_up_to_date(&error));
+  EXPECT_FALSE(space_->bring_up_to_date(TimeStampTrap::Off, &error));
   EXPECT_EQ(error, "the process that runs user code is gone");
   state_.eip = kCode;
   EXPECT_EQ(static_cast<int>(run_directly(*space_, &state_).reason),
