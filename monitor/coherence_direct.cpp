@@ -33,7 +33,7 @@ DirectSpace* Coherence::direct_space() {
   if (view.direct != nullptr || direct_host_ == nullptr) return view.direct.get();
   make_room_for_direct();
   std::string error;
-  view.direct = DirectSpace::create(*direct_host_, reverse_, traces_, &error);
+  view.direct = DirectSpace::create(*direct_host_, reverse_, traces_, budgets_.direct, &error);
   if (view.direct == nullptr) {
     view.policy.give_up();
     return nullptr;
@@ -108,7 +108,7 @@ bool Coherence::code_runs_directly(GuestVirtualPage page, GuestPhysicalPage phys
 
 void Coherence::revoke_direct_execution(GuestPhysicalPage page) {
   if (!traces_.is_traced(page)) return;
-  for (ShadowMapping& mapping : reverse_.of(page)) mapping.space->revoke_execution(mapping);
+  ShadowSpace::revoke_execution_all(reverse_.of(page));
   traces_.remove(page, TraceReason::DirectCode);
 }
 
@@ -160,6 +160,7 @@ Coherence::DirectMiss Coherence::fill_direct_code(CodeView& view, GuestVirtualPa
   run.is_global = result.translation.global;
   view.verified_tables[page.number() / kRegionPages] = 0;
   counters().direct_fills++;
+  note_growth(run.pages);
   return view.direct->shadow().fill(run) ? DirectMiss::Filled : DirectMiss::Interpret;
 }
 
@@ -183,6 +184,7 @@ Coherence::DirectMiss Coherence::fill_direct_data(CodeView& view, GuestVirtual a
   }
   view.verified_tables[address.value() >> 22] = 0;
   counters().direct_fills++;
+  note_growth(run.pages);
   if (!shadow.fill(run)) return DirectMiss::Interpret;
   for (uint32_t i = 1; i <= kNeighbours && run.pages == 1; ++i) {
     const GuestVirtualPage next = page + i;
@@ -207,6 +209,7 @@ bool Coherence::map_direct_neighbour(CodeView& view, GuestVirtualPage page) {
   run.physical_page = physical;
   run.pages = 1;
   counters().direct_fills++;
+  note_growth(run.pages);
   return shadow.fill(run);
 }
 
