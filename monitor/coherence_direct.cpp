@@ -15,6 +15,8 @@ constexpr size_t kRememberedSensitivePages = 1024;
 constexpr uint32_t kBelievedSensitive = 1000;
 // Pages mapped when a program goes direct, before it asks: what it has touched so far.
 constexpr uint32_t kPagesMappedAhead = 8192;
+// Of those with code, each of which has to be examined first, for some 30 us.
+constexpr size_t kCodePagesMappedAhead = 1024;
 // And those after one that it asks for.
 constexpr uint32_t kNeighbours = 15;
 constexpr uint32_t kRegionPages = 1024;
@@ -218,8 +220,11 @@ bool Coherence::map_direct_neighbour(CodeView& view, GuestVirtualPage page) {
 // What the program has touched so far, its code first.
 void Coherence::map_direct_ahead(CodeView& view) {
   std::vector<GuestVirtualPage> code;
-  code.reserve(view.pages.size());
-  for (const auto& [page, physical] : view.pages) code.push_back(page);
+  code.reserve(std::min(view.pages.size(), kCodePagesMappedAhead));
+  for (const auto& [page, physical] : view.pages) {
+    if (code.size() == kCodePagesMappedAhead) break;
+    code.push_back(page);
+  }
   for (GuestVirtualPage page : code) (void)fill_direct_code(view, page, std::nullopt);
   uint32_t left = kPagesMappedAhead;
   for (uint32_t region = 0; region < kRegions && left > 0; ++region) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/support/translator_fixture.h"
+#include "tests/support/used_up_mappings.h"
 #include "translator/disassemble.h"
 
 namespace ringshift {
@@ -468,6 +469,20 @@ TEST(PollPage, IsAMappingOfItsOwnRaisedAndLowered) {
   EXPECT_EQ(std::stoull(before.line, nullptr, 16), page);
   EXPECT_EQ(std::stoull(before.line.substr(before.line.find('-') + 1), nullptr, 16),
             page + kPageSize);
+}
+
+TEST(PollPage, IsRaisedWithoutAMappingLeft) {
+  if (!UsedUpMappings::can_be()) GTEST_SKIP() << "vm.max_map_count is too large to be used up";
+  TranslatorMachine machine;
+  machine.load(TranslatorMachine::kCode, "eb fe");  // jmp $
+  machine.state().eip = TranslatorMachine::kCode;
+  const UsedUpMappings all;
+  ASSERT_TRUE(all.is_used_up());
+  machine.gate->raise_poll();
+  const Exit exit = machine.run();
+  machine.gate->lower_poll();
+  EXPECT_EQ(exit.reason, ExitReason::HostFault);
+  EXPECT_TRUE(machine.gate->is_poll_page(exit.fault.address));
 }
 
 }  // namespace
