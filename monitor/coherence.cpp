@@ -301,11 +301,11 @@ bool Coherence::note_user_work(uint64_t amount) {
   if (view.window != nullptr) return false;
   view.work += amount;
   if (view.work < kWorkBeforeWindow) return false;
+  view.work = 0;
   make_room_for_window();
   std::string error;
   if (refusals_.refuses()) return false;
   view.window = ShadowSpace::create(physical_.ram(), reverse_, traces_, budgets_.user, &error);
-  view.work = 0;
   if (view.window == nullptr) return false;  // the host refused: soft accesses go on serving
   counters().user_windows++;
   view.jumps->clear();
