@@ -9,8 +9,7 @@
 namespace ringshift {
 namespace {
 
-constexpr size_t kEntries = 65536;
-constexpr size_t kBytes = kEntries * sizeof(uint32_t);
+constexpr size_t kEntries = JumpTable::kBytes / sizeof(uint32_t);
 constexpr uint32_t kLongestInstruction = 15;
 
 }  // namespace
@@ -40,8 +39,17 @@ void JumpTable::clear_page(GuestVirtualPage page) {
 }
 
 void JumpTable::clear() {
-  const HostResult result = discard(HostAddress(address()), kBytes);
-  CHECK(result.ok());  // stale entries would lead into dropped code
+  // Stale entries would lead into dropped code.
+  if (!discard(HostAddress(address()), kBytes).ok()) std::memset(entries_, 0, kBytes);
+}
+
+size_t CodeView::bytes() const {
+  constexpr size_t kBytesOfEntry = 64;  // of an unordered_map, with malloc's own and its bucket
+  size_t bytes = sizeof(CodeView) + JumpTable::kBytes;
+  bytes += (pages.size() + sensitive_pages.size()) * kBytesOfEntry;
+  if (window != nullptr) bytes += window->bytes();
+  if (direct != nullptr) bytes += direct->shadow().bytes();
+  return bytes;
 }
 
 }  // namespace ringshift

@@ -28,6 +28,7 @@ class JumpTable {
   JumpTable(const JumpTable&) = delete;
   JumpTable& operator=(const JumpTable&) = delete;
 
+  static constexpr size_t kBytes = (size_t{1} << 16) * sizeof(uint32_t);
   [[nodiscard]] uint64_t address() const { return reinterpret_cast<uint64_t>(entries_); }
   void set(uint32_t eip, uint32_t arena_offset) { entries_[jump_table_index(eip)] = arena_offset; }
   void clear_if(uint32_t eip, uint32_t arena_offset) {
@@ -75,6 +76,9 @@ struct CodeView {
   // Pages that may not run untranslated, and how often that is believed before they are examined
   // again. Out of date it costs time, not truth.
   std::unordered_map<GuestVirtualPage, uint32_t> sensitive_pages;
+
+  // Host memory it takes, at most.
+  [[nodiscard]] size_t bytes() const;
 };
 
 }  // namespace ringshift

@@ -4,19 +4,18 @@
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "shadowmmu/host_mapping.h"
 #include "shadowmmu/walker.h"
 
 namespace ringshift {
 namespace {
 
-// Together below Linux's default vm.max_map_count of 65,530.
-constexpr ShadowBudget kSupervisorBudget{24000, 256 * 1024};
-constexpr ShadowBudget kUserBudget{4000, 16 * 1024};
 constexpr size_t kUserWindows = 8;
 // A hostile guest could make each of these grow with its linear space; none is worth that much.
 constexpr size_t kCodePagesInView = 32 * 1024;
 constexpr size_t kRememberedSites = 32 * 1024;
 constexpr size_t kUserViews = 96;
+constexpr uint32_t kPagesWorthOfView = 32;  // of 8 KiB: its jump table
 // In the kernel a site that faults touches user pages or traced ones and will do so again. In user
 // code most faults are first touches.
 constexpr uint32_t kSupervisorFaultsBeforeSoft = 2;
@@ -34,6 +33,7 @@ Coherence::Coherence(PhysicalMemory& physical, LinearMemory& linear, const Guest
     : physical_(physical),
       linear_(linear),
       state_(state),
+      budgets_(share_out(most_host_mappings(), &refusals_)),
       traces_(physical.ram().size()),
       reverse_(physical.ram().size()) {}
 
@@ -41,11 +41,28 @@ std::unique_ptr<Coherence> Coherence::create(PhysicalMemory& physical, LinearMem
                                              const GuestState& state, std::string* error) {
   auto coherence = std::unique_ptr<Coherence>(new Coherence(physical, linear, state));
   coherence->window_ = ShadowSpace::create(physical.ram(), coherence->reverse_, coherence->traces_,
-                                           kSupervisorBudget, error);
+                                           coherence->budgets_.supervisor, error);
   if (coherence->window_ == nullptr) return nullptr;
   coherence->supervisor_.jumps = JumpTable::create(error);
-  if (coherence->supervisor_.jumps == nullptr) return nullptr;
+  coherence->spare_jumps_ = JumpTable::create(error);
+  if (coherence->supervisor_.jumps == nullptr || coherence->spare_jumps_ == nullptr) {
+    return nullptr;
+  }
   return coherence;
+}
+
+// What the guest does decides how many mappings the windows take, so the sum of their budgets stays
+// well below what the host allows: the rest is ours. A sandboxed process has a limit of its own.
+Coherence::Budgets Coherence::share_out(uint32_t most_mappings, HostRefusals* refusals) {
+  constexpr uint32_t kMostUseful = 1U << 20;
+  const uint32_t most = std::min(most_mappings, kMostUseful);
+  const uint32_t kept = 1024 + most / 8;
+  const uint32_t shared = most > kept ? most - kept : 0;
+  const auto user = static_cast<uint32_t>(shared / 14);
+  const auto supervisor = static_cast<uint32_t>(shared - user * kUserWindows);
+  return {.supervisor = {supervisor, 256 * 1024, refusals},
+          .user = {user, 16 * 1024, refusals},
+          .direct = {most - most / 8, 64 * 1024, refusals}};
 }
 
 void Coherence::attach(Gate* gate, TranslationCache* cache, CodeArena* arena) {
@@ -144,8 +161,7 @@ void Coherence::on_a20_changed() {
 
 void Coherence::forget_all_mappings() {
   window_->drop_all();
-  current_user_ = nullptr;
-  users_.clear();
+  drop_user_views();
   supervisor_.pages.clear();
   supervisor_.local_regions.reset();
   supervisor_.jumps->clear();
@@ -183,10 +199,11 @@ CodeView& Coherence::current_user_view() {
   auto it = users_.find(state_.cr3);
   if (it == users_.end()) {
     if (users_.size() >= kUserViews) evict_user_view();
+    std::unique_ptr<JumpTable> jumps = make_jump_table();
     it = users_.try_emplace(state_.cr3).first;
-    std::string error;
-    it->second.jumps = JumpTable::create(&error);
-    CHECK(it->second.jumps != nullptr);
+    it->second.jumps = std::move(jumps);
+    it->second.last_used = ++use_clock_;
+    note_growth(kPagesWorthOfView);
   }
   current_user_ = &it->second;
   current_user_->last_used = ++use_clock_;
@@ -194,11 +211,59 @@ CodeView& Coherence::current_user_view() {
   return *current_user_;
 }
 
+// The host may refuse one more. Then there is the spare one, or the view that has it can do
+// without.
+std::unique_ptr<JumpTable> Coherence::make_jump_table() {
+  std::string error;
+  if (!refusals_.refuses()) {
+    if (std::unique_ptr<JumpTable> made = JumpTable::create(&error)) return made;
+  }
+  if (spare_jumps_ == nullptr) evict_user_view();
+  CHECK(spare_jumps_ != nullptr);
+  spare_jumps_->clear();
+  return std::move(spare_jumps_);
+}
+
+// Pre: there is one, and it is not the current one.
 void Coherence::evict_user_view() {
   auto oldest = std::min_element(users_.begin(), users_.end(), [](const auto& a, const auto& b) {
     return a.second.last_used < b.second.last_used;
   });
+  if (spare_jumps_ == nullptr) spare_jumps_ = std::move(oldest->second.jumps);
   users_.erase(oldest);
+}
+
+void Coherence::drop_user_views() {
+  current_user_ = nullptr;
+  if (spare_jumps_ == nullptr) spare_jumps_ = std::move(users_.begin()->second.jumps);
+  users_.clear();
+}
+
+size_t Coherence::user_view_bytes() const {
+  size_t bytes = 0;
+  for (const auto& [cr3, view] : users_) bytes += view.bytes();
+  return bytes;
+}
+
+// Weighing the views takes a while, so they are weighed after so many pages more. A page takes 8
+// KiB at most: a record, and the tables of its 2 MiB.
+void Coherence::note_growth(uint32_t pages) {
+  constexpr uint32_t kPagesBetweenWeighings = 512;
+  grown_pages_ += pages;
+  if (grown_pages_ < kPagesBetweenWeighings) return;
+  grown_pages_ = 0;
+  keep_views_in_bounds();
+}
+
+// The least recently used views go, whatever of their parts is so large. The current one stays: by
+// the bounds of its parts it takes half of what there is at most.
+void Coherence::keep_views_in_bounds() {
+  size_t bytes = user_view_bytes();
+  while (bytes > kMostViewBytes && users_.size() > 1) {
+    counters().user_views_evicted++;
+    evict_user_view();
+    bytes = user_view_bytes();
+  }
 }
 
 ShadowSpace* Coherence::window_of(Privilege privilege) {
@@ -236,10 +301,11 @@ bool Coherence::note_user_work(uint64_t amount) {
   if (view.window != nullptr) return false;
   view.work += amount;
   if (view.work < kWorkBeforeWindow) return false;
+  view.work = 0;
   make_room_for_window();
   std::string error;
-  view.window = ShadowSpace::create(physical_.ram(), reverse_, traces_, kUserBudget, &error);
-  view.work = 0;
+  if (refusals_.refuses()) return false;
+  view.window = ShadowSpace::create(physical_.ram(), reverse_, traces_, budgets_.user, &error);
   if (view.window == nullptr) return false;  // the host refused: soft accesses go on serving
   counters().user_windows++;
   view.jumps->clear();
@@ -297,6 +363,7 @@ std::span<const uint8_t> Coherence::code_at(GuestVirtual address, Privilege priv
     if (!result.translation.global) holder.local_regions.set(region);
     holder.verified_tables[region] = 0;
     if (result.translation.page_bytes >= kSmallestLargePage) holder.large_regions.set(region);
+    if (privilege == Privilege::User) note_growth(1);
   }
   *physical = it->second.physical.address() + address.offset_in_page();
   return physical_.ram().span(*physical, kPageSize - address.offset_in_page());
@@ -329,7 +396,7 @@ void Coherence::trace_page(GuestPhysicalPage page, TraceReason reason) {
   const bool was_traced = traces_.is_traced(page);
   if (!traces_.add(page, reason) || was_traced) return;
   counters().traces_code++;
-  for (ShadowMapping& mapping : reverse_.of(page)) mapping.space->protect(mapping);
+  ShadowSpace::protect_all(reverse_.of(page));
   linear_.flush_physical_page(page);
   soft_tlbs_.flush();
 }
@@ -435,6 +502,20 @@ ShadowRun Coherence::run_for(GuestVirtual address, const Translation& translatio
   return whole.pages > back ? whole : run;
 }
 
+namespace {
+
+// A large page with many traced ones in it may take more of the host's mappings than there are.
+bool fill_all_or_one(ShadowSpace& space, ShadowRun run, GuestVirtualPage page) {
+  if (space.fill(run)) return true;
+  if (run.pages == 1) return false;
+  run.physical_page = run.physical_page + (page.number() - run.virtual_page.number());
+  run.virtual_page = page;
+  run.pages = 1;
+  return space.fill(run);
+}
+
+}  // namespace
+
 Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write, Privilege privilege) {
   ShadowSpace* window = window_of(privilege);
   if (window == nullptr || is_watched(GuestVirtualPage::of(address))) return Miss::Interpret;
@@ -460,7 +541,9 @@ Coherence::Miss Coherence::fill_window(GuestVirtual address, bool is_write, Priv
   keep_watched_out(GuestVirtualPage::of(address), &run);
   counters().faults_hidden++;
   view_of(privilege).verified_tables[address.value() >> 22] = 0;
-  return window->fill(run) ? Miss::Filled : Miss::Interpret;
+  if (privilege == Privilege::User) note_growth(run.pages);
+  return fill_all_or_one(*window, run, GuestVirtualPage::of(address)) ? Miss::Filled
+                                                                      : Miss::Interpret;
 }
 
 std::optional<uint64_t> Coherence::supervisor_host_address(GuestVirtual address) {

@@ -42,6 +42,8 @@ class Coherence final : public WriteObserver,
  public:
   static std::unique_ptr<Coherence> create(PhysicalMemory& physical, LinearMemory& linear,
                                            const GuestState& state, std::string* error);
+  // A test's host: it refuses every so many of the calls that may take a mapping more; 0: none.
+  void refuse_every(uint32_t calls) { refusals_.refuse_every(calls); }
   // Wiring, once: both are made after us because they are handed references to us.
   void attach(Gate* gate, TranslationCache* cache, CodeArena* arena);
 
@@ -150,16 +152,31 @@ class Coherence final : public WriteObserver,
   // something that must not run untranslated.
   [[nodiscard]] DirectMiss fill_direct(GuestVirtual address, uint32_t eip);
 
+  // Host memory of all user views; kept below kMostViewBytes, or that of one view.
+  [[nodiscard]] size_t user_view_bytes() const;
+  static constexpr size_t kMostViewBytes = size_t{96} << 20;
+
   void verify_invariants() const;
 
  private:
+  // How many of the host's mappings each view may take. Those of the windows come out of one limit.
+  struct Budgets {
+    ShadowBudget supervisor;
+    ShadowBudget user;
+    ShadowBudget direct;
+  };
   static constexpr uint32_t kSmallestLargePage = 2U << 20;
   // What the guest's flush has flushed: a CR3 load spares global translations (SDM 3A 4.10.4.1).
   enum class Flush : uint8_t { Local, All };
   Coherence(PhysicalMemory& physical, LinearMemory& linear, const GuestState& state);
   [[nodiscard]] CodeView& view_of(Privilege privilege);
   [[nodiscard]] CodeView& current_user_view();
+  [[nodiscard]] static Budgets share_out(uint32_t most_mappings, HostRefusals* refusals);
+  [[nodiscard]] std::unique_ptr<JumpTable> make_jump_table();
   void evict_user_view();
+  void drop_user_views();
+  void note_growth(uint32_t pages);
+  void keep_views_in_bounds();
   void verify_user_view(CodeView& view);
   void supervisor_flushed(Flush flush);
   [[nodiscard]] std::bitset<kRegions> flushed_regions(Flush flush) const;
@@ -228,6 +245,8 @@ class Coherence final : public WriteObserver,
   const KeptOut* kept_out_ = nullptr;
   const LinearPages* watched_ = nullptr;
 
+  HostRefusals refusals_;
+  const Budgets budgets_;
   SoftTlbs soft_tlbs_;
   TraceTable traces_;
   ReverseMap reverse_;
@@ -235,6 +254,9 @@ class Coherence final : public WriteObserver,
   CodeView supervisor_;
   std::unordered_map<uint32_t, CodeView> users_;  // by CR3
   CodeView* current_user_ = nullptr;              // null: look it up again
+  // For a view that the host refuses one; null: some view has it.
+  std::unique_ptr<JumpTable> spare_jumps_;
+  uint32_t grown_pages_ = 0;  // since the views were last weighed
   uint64_t flush_epoch_ = 1;
   uint64_t use_clock_ = 0;
   uint32_t views_with_own_code_ = 0;  // so far: the last CodeView::id given
@@ -249,7 +271,6 @@ class Coherence final : public WriteObserver,
   bool pending_unlink_ = false;
   bool has_pending_work_ = false;
   bool user_returns_stale_ = false;
-  bool has_cut_up_ = false;  // large pages, for the sake of watched ones
   bool supervisor_unverified_ = false;
   Flush unverified_flush_ = Flush::Local;  // the widest since the supervisor was last verified
   uint32_t deferrals_left_ = 0;

@@ -15,6 +15,8 @@ constexpr size_t kRememberedSensitivePages = 1024;
 constexpr uint32_t kBelievedSensitive = 1000;
 // Pages mapped when a program goes direct, before it asks: what it has touched so far.
 constexpr uint32_t kPagesMappedAhead = 8192;
+// Of those with code, each of which has to be examined first, for some 30 us.
+constexpr size_t kCodePagesMappedAhead = 1024;
 // And those after one that it asks for.
 constexpr uint32_t kNeighbours = 15;
 constexpr uint32_t kRegionPages = 1024;
@@ -33,7 +35,7 @@ DirectSpace* Coherence::direct_space() {
   if (view.direct != nullptr || direct_host_ == nullptr) return view.direct.get();
   make_room_for_direct();
   std::string error;
-  view.direct = DirectSpace::create(*direct_host_, reverse_, traces_, &error);
+  view.direct = DirectSpace::create(*direct_host_, reverse_, traces_, budgets_.direct, &error);
   if (view.direct == nullptr) {
     view.policy.give_up();
     return nullptr;
@@ -114,7 +116,7 @@ bool Coherence::code_runs_directly(GuestVirtualPage page, GuestPhysicalPage phys
 
 void Coherence::revoke_direct_execution(GuestPhysicalPage page) {
   if (!traces_.is_traced(page)) return;
-  for (ShadowMapping& mapping : reverse_.of(page)) mapping.space->revoke_execution(mapping);
+  ShadowSpace::revoke_execution_all(reverse_.of(page));
   traces_.remove(page, TraceReason::DirectCode);
 }
 
@@ -166,6 +168,7 @@ Coherence::DirectMiss Coherence::fill_direct_code(CodeView& view, GuestVirtualPa
   run.is_global = result.translation.global;
   view.verified_tables[page.number() / kRegionPages] = 0;
   counters().direct_fills++;
+  note_growth(run.pages);
   return view.direct->shadow().fill(run) ? DirectMiss::Filled : DirectMiss::Interpret;
 }
 
@@ -189,6 +192,7 @@ Coherence::DirectMiss Coherence::fill_direct_data(CodeView& view, GuestVirtual a
   }
   view.verified_tables[address.value() >> 22] = 0;
   counters().direct_fills++;
+  note_growth(run.pages);
   if (!shadow.fill(run)) return DirectMiss::Interpret;
   for (uint32_t i = 1; i <= kNeighbours && run.pages == 1; ++i) {
     const GuestVirtualPage next = page + i;
@@ -213,6 +217,7 @@ bool Coherence::map_direct_neighbour(CodeView& view, GuestVirtualPage page) {
   run.physical_page = physical;
   run.pages = 1;
   counters().direct_fills++;
+  note_growth(run.pages);
   return shadow.fill(run);
 }
 
@@ -221,8 +226,11 @@ bool Coherence::map_direct_neighbour(CodeView& view, GuestVirtualPage page) {
 // What the program has touched so far, its code first.
 void Coherence::map_direct_ahead(CodeView& view) {
   std::vector<GuestVirtualPage> code;
-  code.reserve(view.pages.size());
-  for (const auto& [page, physical] : view.pages) code.push_back(page);
+  code.reserve(std::min(view.pages.size(), kCodePagesMappedAhead));
+  for (const auto& [page, physical] : view.pages) {
+    if (code.size() == kCodePagesMappedAhead) break;
+    code.push_back(page);
+  }
   for (GuestVirtualPage page : code) (void)fill_direct_code(view, page, std::nullopt);
   uint32_t left = kPagesMappedAhead;
   for (uint32_t region = 0; region < kRegions && left > 0; ++region) {

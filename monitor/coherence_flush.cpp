@@ -49,16 +49,8 @@ bool Coherence::still_shadows(const ShadowMapping& mapping, Privilege privilege)
 // INVLPG: the page goes unless the tables still say the same of it, or with all around it if it
 // came from a large page.
 void Coherence::invalidate_in(ShadowSpace& space, GuestVirtualPage page, Privilege privilege) {
-  // Of a large page around a watched one any part may be there without its beginning.
-  if (has_cut_up_) return space.drop_region(page);
-  // A run of a large page starts at its first small one, present though `page` itself may not be.
-  constexpr uint32_t kPagesIn2MiB = 512;
-  const GuestVirtualPage half(page.number() & ~(kPagesIn2MiB - 1));
-  const GuestVirtualPage whole(page.number() & ~(2 * kPagesIn2MiB - 1));
-  for (GuestVirtualPage candidate : {page, half, whole}) {
-    const ShadowMapping* mapping = space.find(candidate);
-    if (mapping != nullptr && mapping->is_large) return space.drop_region(page);
-  }
+  // Any part of a large page may be there without `page`, or without its beginning.
+  if (space.has_large(page)) return space.drop_region(page);
   const ShadowMapping* mapping = space.find(page);
   if (mapping == nullptr) return;
   const std::optional<Translation> now = tables_say(page, privilege);

@@ -5,7 +5,6 @@ namespace ringshift {
 
 void Coherence::drop_watched() {
   if (watched_ == nullptr) return;
-  if (!watched_->empty()) has_cut_up_ = true;
   for (const GuestVirtualPage page : *watched_) {
     window_->drop_region(page);
     for (auto& [cr3, view] : users_) {

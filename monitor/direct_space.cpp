@@ -3,8 +3,6 @@
 namespace ringshift {
 namespace {
 
-// The process has an address space of its own: nearly all of Linux's default vm.max_map_count.
-constexpr ShadowBudget kBudget{60000, 64 * 1024};
 constexpr uint32_t kAllPages = 1U << 20;
 // Linux's default vm.mmap_min_addr: below, an ordinary process may map nothing.
 constexpr uint32_t kLowestPage = 16;
@@ -31,24 +29,31 @@ bool DirectMapper::continues(GuestVirtualPage at, GuestPhysicalPage from, HostAc
          last_map_.from + last_map_.pages == from && last_map_.access == access;
 }
 
-void DirectMapper::unmap(GuestVirtualPage at, uint32_t pages) {
+bool DirectMapper::unmap(GuestVirtualPage at, uint32_t pages) {
   last_map_ = {};
-  if (pages == kAllPages) queue_->clear();  // nothing before it matters any more
   queue_->push_back(command_to_unmap(at, pages));
+  return true;
 }
 
-void DirectMapper::restrict_to(GuestVirtualPage at, HostAccess access) {
+bool DirectMapper::restrict_to(GuestVirtualPage at, HostAccess access) {
   last_map_ = {};
   queue_->push_back(command_to_protect(at, access));
+  return true;
+}
+
+bool DirectMapper::clear() {
+  queue_->clear();  // nothing before it matters any more
+  return unmap(GuestVirtualPage(0), kAllPages);
 }
 
 std::unique_ptr<DirectSpace> DirectSpace::create(DirectHost& host, ReverseMap& reverse,
-                                                 TraceTable& traces, std::string* error) {
+                                                 TraceTable& traces, ShadowBudget budget,
+                                                 std::string* error) {
   auto space = std::unique_ptr<DirectSpace>(new DirectSpace());
   space->process_ = host.spawn(error);
   if (space->process_ == nullptr) return nullptr;
   space->shadow_ = ShadowSpace::create(std::make_unique<DirectMapper>(&space->queue_), reverse,
-                                       traces, kBudget, error);
+                                       traces, budget, error);
   if (space->shadow_ == nullptr) return nullptr;
   return space;
 }

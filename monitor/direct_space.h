@@ -21,8 +21,10 @@ class DirectMapper final : public WindowMapper {
   [[nodiscard]] HostAddress base() const override { return {}; }
   [[nodiscard]] bool map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                          HostAccess access) override;
-  void unmap(GuestVirtualPage at, uint32_t pages) override;
-  void restrict_to(GuestVirtualPage at, HostAccess access) override;
+  // Done by the process later, or the process ends: true.
+  [[nodiscard]] bool unmap(GuestVirtualPage at, uint32_t pages) override;
+  [[nodiscard]] bool restrict_to(GuestVirtualPage at, HostAccess access) override;
+  [[nodiscard]] bool clear() override;
 
  private:
   // The last command of the queue, if it maps: it may yet grow.
@@ -43,7 +45,8 @@ class DirectMapper final : public WindowMapper {
 class DirectSpace {
  public:
   static std::unique_ptr<DirectSpace> create(DirectHost& host, ReverseMap& reverse,
-                                             TraceTable& traces, std::string* error);
+                                             TraceTable& traces, ShadowBudget budget,
+                                             std::string* error);
 
   [[nodiscard]] ShadowSpace& shadow() { return *shadow_; }
   [[nodiscard]] const ShadowSpace& shadow() const { return *shadow_; }

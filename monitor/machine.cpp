@@ -151,6 +151,7 @@ bool Machine::build_processor(std::string* error) {
   linear_ = std::make_unique<LinearMemory>(*physical_, state());
   coherence_ = Coherence::create(*physical_, *linear_, state(), error);
   if (coherence_ == nullptr) return false;
+  coherence_->refuse_every(config_.refuse_every);
   config_.cpu.apic = config_.apic;
   if (config_.tells_clock) config_.cpu.tsc_hz = HostClock::time_stamp_rate();
   config_.translator.features.sse2_and_later = config_.cpu.sse42;

@@ -55,6 +55,7 @@ struct MachineConfig {
   VcpuConfig vcpu;
   CpuidGuard cpuid_guard = CpuidGuard::Auto;  // of user code that runs directly
   TranslatorConfig translator;
+  uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
   SerialTarget serial = SerialTarget::Console;
   std::string serial_path;                  // SerialTarget::File: what the guest prints goes there
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty

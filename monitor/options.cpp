@@ -106,7 +106,7 @@ bool apply_translator(const std::vector<std::string>& items, MachineConfig* mach
                       std::string* problem) {
   constexpr const char* kKnown =
       "arena=64K..1G, unit-max=1..256, links=on|off, callouts=on|off, relocate=on|off, "
-      "drop-every=N, verify-every=N";
+      "drop-every=N, verify-every=N, refuse-every=N";
   TranslatorConfig& translator = machine->translator;
   VcpuConfig& vcpu = machine->vcpu;
   const auto take = [&](const KeyValue& item) {
@@ -119,6 +119,7 @@ bool apply_translator(const std::vector<std::string>& items, MachineConfig* mach
     if (key == "callouts") return parse_on_off(value, &vcpu.make_callouts);
     if (key == "relocate") return parse_on_off(value, &translator.relocate);
     if (key == "drop-every") return parse_number(value, &vcpu.drop_randomly);
+    if (key == "refuse-every") return parse_number(value, &machine->refuse_every);
     return key == "verify-every" && parse_number(value, &vcpu.verify_every);
   };
   return apply_items("--translator", items, kKnown, take, problem);
@@ -321,7 +322,8 @@ void add_guest_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--translator", options->translator,
                   "for measurements and tests: arena=SIZE, unit-max=N, links=on|off,\n"
-                  "callouts=on|off, relocate=on|off, drop-every=N, verify-every=N")
+                  "callouts=on|off, relocate=on|off, drop-every=N, verify-every=N,\n"
+                  "refuse-every=N")
       ->type_name("KEY=VALUE,...")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <system_error>
 
 #include "shadowmmu/base/check.h"
@@ -98,15 +100,24 @@ HostResult reserve(size_t bytes, size_t alignment, HostAddress* reserved) {
   HostAddress start = address_of(found);
   HostAddress aligned((start.value() + slack) & ~static_cast<uint64_t>(alignment - 1));
   size_t head = static_cast<size_t>(aligned - start);
-  // Giving back an end of a mapping cannot fail: it makes no new mapping.
-  if (head != 0) CHECK(munmap(found, head) == 0);
-  if (head != slack) CHECK(munmap(pointer(aligned + bytes), slack - head) == 0);
+  // Where the host has joined it to a neighbour of the same kind, giving back an end takes a
+  // mapping more and may be refused. Then that much address space is lost, which costs nothing.
+  if (head != 0) (void)munmap(found, head);
+  if (head != slack) (void)munmap(pointer(aligned + bytes), slack - head);
   *reserved = aligned;
   return HostResult();
 }
 
 HostResult reserve_at(HostAddress at, size_t bytes) {
   return map_at(at, bytes, PROT_NONE, kReservationFlags | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+uint32_t most_host_mappings() {
+  constexpr uint32_t kDefault = 65530;  // Linux's, if it does not say
+  std::ifstream file("/proc/sys/vm/max_map_count");
+  uint64_t most = 0;
+  if (!(file >> most)) return kDefault;
+  return static_cast<uint32_t>(std::min<uint64_t>(most, UINT32_MAX));
 }
 
 HostResult map_fixed(HostAddress at, int descriptor, uint64_t offset, size_t bytes,

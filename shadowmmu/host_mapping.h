@@ -53,6 +53,9 @@ HostResult reserve(size_t bytes, size_t alignment, HostAddress* reserved);
 // The same at exactly `at`; fails with EEXIST if anything is mapped there already.
 HostResult reserve_at(HostAddress at, size_t bytes);
 
+// How many mappings a process of this host may have (vm.max_map_count).
+[[nodiscard]] uint32_t most_host_mappings();
+
 // Puts bytes [offset, offset+bytes) of `descriptor` at `at`, shared, in place of whatever is there.
 // Pre: the range lies in a reservation of the caller's: a stray address would replace our own code.
 HostResult map_fixed(HostAddress at, int descriptor, uint64_t offset, size_t bytes,

@@ -16,8 +16,9 @@ constexpr uint32_t kPopulatedPages = 16;
 
 }  // namespace
 
-std::unique_ptr<HostWindow> HostWindow::create(const GuestMemory& ram, std::string* error) {
-  auto window = std::unique_ptr<HostWindow>(new HostWindow(ram));
+std::unique_ptr<HostWindow> HostWindow::create(const GuestMemory& ram, HostRefusals* refusals,
+                                               std::string* error) {
+  auto window = std::unique_ptr<HostWindow>(new HostWindow(ram, refusals));
   const HostResult reserved = reserve(kReservation, kPageSize, &window->reservation_);
   if (!reserved.ok()) {
     *error = "cannot reserve a 4 GiB window: " + reserved.text();
@@ -33,20 +34,28 @@ HostWindow::~HostWindow() {
 
 bool HostWindow::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                      HostAccess access) {
-  return map_fixed(host_of(at), ram_.descriptor(), from.address().value(),
+  return !is_refused() &&
+         map_fixed(host_of(at), ram_.descriptor(), from.address().value(),
                    uint64_t{pages} * kPageSize, access,
                    pages <= kPopulatedPages ? Population::Now : Population::OnTouch)
-      .ok();
+             .ok();
 }
 
-void HostWindow::unmap(GuestVirtualPage at, uint32_t pages) {
-  const HostResult result = unmap_to_reserved(host_of(at), uint64_t{pages} * kPageSize);
+bool HostWindow::unmap(GuestVirtualPage at, uint32_t pages) {
+  return !is_refused() && unmap_to_reserved(host_of(at), uint64_t{pages} * kPageSize).ok();
+}
+
+bool HostWindow::restrict_to(GuestVirtualPage at, HostAccess access) {
+  return !is_refused() && protect(host_of(at), kPageSize, access).ok();
+}
+
+// Any mmap is refused while the process has more mappings than vm.max_map_count, even one that
+// replaces many by one. Taking away the rights of whole mappings splits none and is not.
+bool HostWindow::clear() {
+  if (unmap_to_reserved(base_, kWindowBytes).ok()) return true;
+  const HostResult result = protect(base_, kWindowBytes, HostAccess::None);
   CHECK(result.ok());
-}
-
-void HostWindow::restrict_to(GuestVirtualPage at, HostAccess access) {
-  const HostResult result = protect(host_of(at), kPageSize, access);
-  CHECK(result.ok());  // the budget keeps us below vm.max_map_count; without the trace M2 is void
+  return false;
 }
 
 }  // namespace ringshift

@@ -7,13 +7,16 @@
 #include <string>
 
 #include "shadowmmu/guest_memory.h"
+#include "shadowmmu/host_refusals.h"
 #include "shadowmmu/window_mapper.h"
 
 namespace ringshift {
 
 class HostWindow final : public WindowMapper {
  public:
-  static std::unique_ptr<HostWindow> create(const GuestMemory& ram, std::string* error);
+  // refusals: null for none.
+  static std::unique_ptr<HostWindow> create(const GuestMemory& ram, HostRefusals* refusals,
+                                            std::string* error);
   ~HostWindow() override;
   HostWindow(const HostWindow&) = delete;
   HostWindow& operator=(const HostWindow&) = delete;
@@ -23,16 +26,19 @@ class HostWindow final : public WindowMapper {
   [[nodiscard]] HostAddress base() const override { return base_; }
   [[nodiscard]] bool map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                          HostAccess access) override;
-  void unmap(GuestVirtualPage at, uint32_t pages) override;
-  void restrict_to(GuestVirtualPage at, HostAccess access) override;
+  [[nodiscard]] bool unmap(GuestVirtualPage at, uint32_t pages) override;
+  [[nodiscard]] bool restrict_to(GuestVirtualPage at, HostAccess access) override;
+  [[nodiscard]] bool clear() override;
 
  private:
-  explicit HostWindow(const GuestMemory& ram) : ram_(ram) {}
+  HostWindow(const GuestMemory& ram, HostRefusals* refusals) : ram_(ram), refusals_(refusals) {}
+  [[nodiscard]] bool is_refused() const { return refusals_ != nullptr && refusals_->refuses(); }
   [[nodiscard]] HostAddress host_of(GuestVirtualPage page) const {
     return base_ + page.address().value();
   }
 
   const GuestMemory& ram_;
+  HostRefusals* refusals_;
   HostAddress reservation_;
   HostAddress base_;
 };

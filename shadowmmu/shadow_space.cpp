@@ -17,7 +17,7 @@ constexpr size_t kSlotBytes = (kWindowBytes / kPageSize) * sizeof(ShadowMapping*
 std::unique_ptr<ShadowSpace> ShadowSpace::create(GuestMemory& ram, ReverseMap& reverse,
                                                  TraceTable& traces, ShadowBudget budget,
                                                  std::string* error) {
-  std::unique_ptr<HostWindow> window = HostWindow::create(ram, error);
+  std::unique_ptr<HostWindow> window = HostWindow::create(ram, budget.refusals, error);
   if (window == nullptr) return nullptr;
   return create(std::move(window), reverse, traces, budget, error);
 }
@@ -37,6 +37,7 @@ std::unique_ptr<ShadowSpace> ShadowSpace::create(std::unique_ptr<WindowMapper> m
   space->slots_ = reinterpret_cast<ShadowMapping**>(slots.value());
   space->region_count_.assign(kPagesInSpace / kRegionPages, 0);
   space->local_count_.assign(kPagesInSpace / kRegionPages, 0);
+  space->large_count_.assign(kPagesInSpace / kRegionPages, 0);
   return space;
 }
 
@@ -53,28 +54,65 @@ std::optional<GuestVirtual> ShadowSpace::linear_of(uint64_t host_address) const 
 }
 
 // Each call may split a host mapping in two or three. Counting upwards only and starting afresh at
-// the limit is simple, and bounded whatever the guest does.
-void ShadowSpace::spend(uint32_t mappings) {
+// the limit is simple, and bounded whatever the guest does. False: not even then.
+bool ShadowSpace::spend(uint32_t mappings) {
+  const auto is_affordable = [&] {
+    return spent_ <= budget_.host_mappings && mappings <= budget_.host_mappings - spent_;
+  };
+  if (!is_affordable() || mapped_pages_ > budget_.pages) {
+    counters().shadow_evictions++;
+    drop_all();
+  }
+  if (!is_affordable()) return false;
   spent_ += mappings;
-  if (spent_ <= budget_.host_mappings && mapped_pages_ <= budget_.pages) return;
-  counters().shadow_evictions++;
-  drop_all();
+  return true;
+}
+
+// Its two ends, those of the 2 MiB parts that may be dropped of a large page, and those of the
+// pages that come out read-only.
+uint32_t ShadowSpace::mappings_for(const ShadowRun& run) const {
+  uint32_t mappings = run.is_large ? 4 : 2;
+  if (!run.may_write || run.may_execute) return mappings;
+  for (uint32_t i = 0; i < run.pages; ++i) {
+    if (traces_.is_traced(run.physical_page + i)) mappings += 2;
+  }
+  return mappings;
 }
 
 bool ShadowSpace::fill(const ShadowRun& run) {
   settle();  // what is mapped now is not for the list to unmap
-  spend(2);
+  if (!spend(mappings_for(run))) return false;
   const uint32_t first = run.virtual_page.number();
   for (uint32_t i = 0; i < run.pages; ++i) remove_record(GuestVirtualPage(first + i));
   HostAccess access = run.may_write ? HostAccess::ReadWrite : HostAccess::Read;
   if (run.may_execute) access = HostAccess::ReadExecute;  // traced, hence not written directly
   if (!mapper_->map(run.virtual_page, run.physical_page, run.pages, access)) {
-    mapper_->unmap(run.virtual_page, run.pages);
+    if (!mapper_->unmap(run.virtual_page, run.pages)) drop_all();
     return false;
   }
   for (uint32_t i = 0; i < run.pages; ++i) insert_record(run, i);
   counters().shadow_fills++;
+  for (uint32_t i = 0; i < run.pages; ++i) {
+    ShadowMapping& mapping = *slots_[first + i];
+    if (!mapping.is_writable || !traces_.is_traced(mapping.physical_page)) continue;
+    if (!make_read_only(mapping)) return false;
+  }
   return true;
+}
+
+void ShadowSpace::note_touched(uint32_t page) {
+  const uint32_t block = page / kBlockPages;
+  uint64_t& word = touched_blocks_[block / kWordBits];
+  const uint64_t bit = uint64_t{1} << (block % kWordBits);
+  if ((word & bit) != 0) return;
+  word |= bit;
+  ++touched_block_count_;
+}
+
+size_t ShadowSpace::bytes() const {
+  constexpr size_t kBytesOfRecord = sizeof(ShadowMapping) + 16;  // with malloc's own
+  constexpr size_t kBytesOfBlock = size_t{2} * kPageSize;        // its slots, the host's page table
+  return mapped_pages_ * kBytesOfRecord + touched_block_count_ * kBytesOfBlock;
 }
 
 void ShadowSpace::insert_record(const ShadowRun& run, uint32_t index) {
@@ -88,16 +126,17 @@ void ShadowSpace::insert_record(const ShadowRun& run, uint32_t index) {
   mapping->is_large = run.is_large;
   mapping->is_global = run.is_global;
   slots_[mapping->virtual_page.number()] = mapping;
+  note_touched(mapping->virtual_page.number());
   const uint32_t region = mapping->virtual_page.number() / kRegionPages;
   region_count_[region]++;
   held_regions_[region / kWordBits] |= uint64_t{1} << (region % kWordBits);
   ++mapped_pages_;
+  if (mapping->is_large) large_count_[region]++;
   if (!mapping->is_global) {
     local_count_[region]++;
     ++local_pages_;
   }
   reverse_.of(mapping->physical_page).push_back(*mapping);
-  if (mapping->is_writable && traces_.is_traced(mapping->physical_page)) protect(*mapping);
 }
 
 void ShadowSpace::remove_record(GuestVirtualPage page) {
@@ -110,6 +149,7 @@ void ShadowSpace::remove_record(GuestVirtualPage page) {
     held_regions_[region / kWordBits] &= ~(uint64_t{1} << (region % kWordBits));
   }
   --mapped_pages_;
+  if (mapping->is_large) large_count_[region]--;
   if (!mapping->is_global) {
     local_count_[region]--;
     --local_pages_;
@@ -117,18 +157,39 @@ void ShadowSpace::remove_record(GuestVirtualPage page) {
   delete mapping;
 }
 
-void ShadowSpace::protect(ShadowMapping& mapping) {
-  if (!mapping.is_writable) return;
-  spent_ += 2;  // checked at the next fill: here a record must stay where it is
-  mapping.is_writable = false;
-  mapper_->restrict_to(mapping.virtual_page, HostAccess::Read);
+// False: that could not be, so the space has dropped all it had, this mapping with it.
+bool ShadowSpace::make_read_only(ShadowMapping& mapping) {
+  mapping.is_writable = mapping.is_executable = false;
+  if (mapper_->restrict_to(mapping.virtual_page, HostAccess::Read)) return true;
+  counters().shadow_evictions++;
+  drop_all();
+  return false;
 }
 
-void ShadowSpace::revoke_execution(ShadowMapping& mapping) {
-  if (!mapping.is_executable) return;
-  spent_ += 2;
-  mapping.is_executable = false;
-  mapper_->restrict_to(mapping.virtual_page, HostAccess::Read);
+// How many mappings there are is the guest's to choose, and each may take two of the host's.
+template <typename IsConcerned>
+void ShadowSpace::make_read_only_all(ShadowMappings& mappings, IsConcerned is_concerned) {
+  for (auto next = mappings.begin(); next != mappings.end();) {
+    ShadowMapping& mapping = *next++;
+    if (!is_concerned(mapping)) continue;
+    ShadowSpace& space = *mapping.space;
+    const bool is_affordable = space.spent_ + 2 <= space.budget_.host_mappings;
+    if (is_affordable) space.spent_ += 2;
+    if (is_affordable && space.make_read_only(mapping)) continue;
+    if (!is_affordable) {
+      counters().shadow_evictions++;
+      space.drop_all();
+    }
+    next = mappings.begin();  // several may have gone; those seen to are not concerned any more
+  }
+}
+
+void ShadowSpace::protect_all(ShadowMappings& mappings) {
+  make_read_only_all(mappings, [](const ShadowMapping& mapping) { return mapping.is_writable; });
+}
+
+void ShadowSpace::revoke_execution_all(ShadowMappings& mappings) {
+  make_read_only_all(mappings, [](const ShadowMapping& mapping) { return mapping.is_executable; });
 }
 
 void ShadowSpace::drop_run(uint32_t first, uint32_t count) {
@@ -144,7 +205,11 @@ void ShadowSpace::drop_run(uint32_t first, uint32_t count) {
 }
 
 void ShadowSpace::unmap_unsettled() {
-  for (const PageRun& run : unsettled_) mapper_->unmap(GuestVirtualPage(run.first), run.count);
+  for (const PageRun& run : unsettled_) {
+    if (mapper_->unmap(GuestVirtualPage(run.first), run.count)) continue;
+    counters().shadow_evictions++;
+    return drop_all();
+  }
   unsettled_.clear();
 }
 
@@ -167,9 +232,13 @@ void ShadowSpace::drop_all() {
     }
   }
   unsettled_.clear();
-  mapper_->unmap(GuestVirtualPage(0), kPagesInSpace);
-  spent_ = 0;
+  spent_ = mapper_->clear() ? 0 : budget_.host_mappings;
   counters().shadow_drops++;
+  if (touched_block_count_ == 0) return;
+  // All slots are empty, so they are zero again without their memory.
+  if (!discard(HostAddress(reinterpret_cast<uint64_t>(slots_)), kSlotBytes).ok()) return;
+  touched_blocks_.fill(0);
+  touched_block_count_ = 0;
 }
 
 void ShadowSpace::retain(const std::function<bool(const ShadowMapping&)>& keep,

@@ -15,6 +15,7 @@
 
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/guest_memory.h"
+#include "shadowmmu/host_refusals.h"
 #include "shadowmmu/reverse_map.h"
 #include "shadowmmu/trace.h"
 #include "shadowmmu/window_mapper.h"
@@ -35,6 +36,7 @@ struct ShadowRun {
 struct ShadowBudget {
   uint32_t host_mappings = 0;
   uint32_t pages = 0;
+  HostRefusals* refusals = nullptr;  // of a window of ours; null: only the host's own
 };
 
 class ShadowSpace {
@@ -57,15 +59,17 @@ class ShadowSpace {
   [[nodiscard]] std::optional<GuestVirtual> linear_of(uint64_t host_address) const;
 
   // Maps the run, replacing what was there. Traced pages come out read-only. False: the host
-  // refused (the caller interprets the access instead).
+  // refused, or it would take more mappings than the budget has (the caller interprets the access
+  // instead); all else may be gone.
   [[nodiscard]] bool fill(const ShadowRun& run);
   [[nodiscard]] const ShadowMapping* find(GuestVirtualPage page) const {
     return slots_[page.number()];
   }
-  // The page has become traced: its mapping here loses write permission.
-  void protect(ShadowMapping& mapping);
-  // The bytes of the page were written: it may be read, no longer executed.
-  void revoke_execution(ShadowMapping& mapping);
+  // A page has become traced: its mappings, in whatever space, lose write permission. A space whose
+  // budget that would exceed, or where the host refuses, drops all it has.
+  static void protect_all(ShadowMappings& mappings);
+  // The bytes of a page were written: it may be read, no longer executed.
+  static void revoke_execution_all(ShadowMappings& mappings);
 
   // What is dropped is known no more at once, but stays within reach of whoever uses base() until
   // settle(): neighbours go in one host call.
@@ -84,15 +88,23 @@ class ShadowSpace {
   }
 
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
+  // Host memory the records take, and the host's tables for as much linear space: it grows with
+  // pages mapped and with 2 MiB blocks touched since the last drop_all().
+  [[nodiscard]] size_t bytes() const;
   // Pages whose translation is not global, in all and in a region of 4 MiB: what a CR3 load
   // flushes.
   [[nodiscard]] size_t local_pages() const { return local_pages_; }
   [[nodiscard]] bool has_local(uint32_t region) const { return local_count_[region] != 0; }
+  // Whether anything in the 4 MiB around the page was cut out of a large one.
+  [[nodiscard]] bool has_large(GuestVirtualPage page) const {
+    return large_count_[page.number() / kRegionPages] != 0;
+  }
   void verify_invariants() const;
 
  private:
   static constexpr uint32_t kPagesInSpace = 1U << 20;
   static constexpr uint32_t kRegionPages = 1024;
+  static constexpr uint32_t kBlockPages = 512;  // whose slots fill a page
 
   ShadowSpace(std::unique_ptr<WindowMapper> mapper, ReverseMap& reverse, TraceTable& traces,
               ShadowBudget budget)
@@ -102,7 +114,12 @@ class ShadowSpace {
   void drop_run(uint32_t first, uint32_t count);
   void unmap_unsettled();
   void retain_region(uint32_t region, const std::function<bool(const ShadowMapping&)>& keep);
-  void spend(uint32_t mappings);
+  [[nodiscard]] bool spend(uint32_t mappings);
+  [[nodiscard]] uint32_t mappings_for(const ShadowRun& run) const;
+  [[nodiscard]] bool make_read_only(ShadowMapping& mapping);
+  template <typename IsConcerned>
+  static void make_read_only_all(ShadowMappings& mappings, IsConcerned is_concerned);
+  void note_touched(uint32_t page);
 
   std::unique_ptr<WindowMapper> mapper_;
   ReverseMap& reverse_;
@@ -119,6 +136,9 @@ class ShadowSpace {
   std::array<uint64_t, kPagesInSpace / kRegionPages / 64>
       held_regions_{};                 // a bit each: count != 0
   std::vector<uint32_t> local_count_;  // of those, not global
+  std::vector<uint32_t> large_count_;  // of those, cut out of large pages
+  std::array<uint64_t, kPagesInSpace / kBlockPages / 64> touched_blocks_{};
+  size_t touched_block_count_ = 0;
   size_t mapped_pages_ = 0;
   size_t local_pages_ = 0;
 };

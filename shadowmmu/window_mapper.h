@@ -19,10 +19,14 @@ class WindowMapper {
   // refused, and what is there now is unknown (the caller unmaps it).
   [[nodiscard]] virtual bool map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                                  HostAccess access) = 0;
-  // Every access to them faults from now on. Cannot fail: a mapping left behind would be a hole.
-  virtual void unmap(GuestVirtualPage at, uint32_t pages) = 0;
-  // Takes rights away from one mapped page. Cannot fail either.
-  virtual void restrict_to(GuestVirtualPage at, HostAccess access) = 0;
+  // Every access to them faults from now on. False: the host refused, as it may where that splits a
+  // mapping in two. What was there is there still, so the caller clears the whole view.
+  [[nodiscard]] virtual bool unmap(GuestVirtualPage at, uint32_t pages) = 0;
+  // Takes rights away from one mapped page. False: the same.
+  [[nodiscard]] virtual bool restrict_to(GuestVirtualPage at, HostAccess access) = 0;
+  // Every access to any page faults from now on. Takes no mapping more, so there is no number that
+  // a guest could make the host refuse it by. False: what was mapped still counts as mappings.
+  [[nodiscard]] virtual bool clear() = 0;
 };
 
 }  // namespace ringshift

@@ -34,6 +34,7 @@ constexpr auto kNamedSlots = std::to_array<NamedSlot>({
     {RINGSHIFT_SLOT(scratch), "scratch"},
     {RINGSHIFT_SLOT(scratch) + 4, "scratch+4"},
     {RINGSHIFT_SLOT(time_stamp_denied), "time_stamp_denied"},
+    {RINGSHIFT_SLOT(repeats_held_back), "repeats_held_back"},
     {RINGSHIFT_STATE(tsc_offset), "tsc_offset"},
     {RINGSHIFT_SLOT(window_negated), "window_negated"},
     {RINGSHIFT_SLOT(interrupt_flag), "interrupt_flag"},

@@ -40,6 +40,12 @@ std::string recovery_text(const RecoveryPoint& point) {
       return fmt::format("at {:#x}, host rdi", point.guest_eip);
     case RecoveryKind::StringBoth:
       return fmt::format("at {:#x}, host rsi rdi", point.guest_eip);
+    case RecoveryKind::RepeatSource:
+      return fmt::format("at {:#x}, host rsi, part of ecx", point.guest_eip);
+    case RecoveryKind::RepeatDestination:
+      return fmt::format("at {:#x}, host rdi, part of ecx", point.guest_eip);
+    case RecoveryKind::RepeatBoth:
+      return fmt::format("at {:#x}, host rsi rdi, part of ecx", point.guest_eip);
   }
   return "?";
 }

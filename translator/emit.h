@@ -57,6 +57,8 @@ class Emitter {
   void emit_pop_to_memory(const UnitInstruction& instruction);
   void emit_leave(const UnitInstruction& instruction);
   void emit_string(const UnitInstruction& instruction);
+  void emit_string_once(const UnitInstruction& instruction);
+  void emit_string_repeated(const UnitInstruction& instruction);
   void push_register(const UnitInstruction& instruction, Gp value);
   void push_constant(const UnitInstruction& instruction, uint32_t value);
   void push_eip(const UnitInstruction& instruction, uint32_t eip);
@@ -85,6 +87,7 @@ class Emitter {
 
   // emit_control.cpp: branches.
   void emit_poll();
+  [[nodiscard]] static bool polls_first(const UnitInstruction& instruction);
   // Whether a branch to this EIP goes through the jump table, whatever is there.
   [[nodiscard]] bool goes_through_table(uint32_t destination_eip) const;
   void emit_link(unsigned opcode_bytes, unsigned opcode_length, uint32_t destination_eip);
@@ -109,9 +112,6 @@ class Emitter {
   [[nodiscard]] uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
   [[nodiscard]] static Mem slot32(int32_t displacement);
   [[nodiscard]] static Mem slot64(int32_t displacement);
-  [[nodiscard]] bool branches_backward(uint32_t destination, const UnitInstruction& from) const {
-    return destination <= from.eip;
-  }
 
   const Stubs& stubs_;
   const TranslationUnit* unit_ = nullptr;

@@ -8,11 +8,34 @@ namespace ringshift {
 
 using namespace asmjit;  // NOLINT: the assembler's vocabulary
 
-// Every loop passes a backward branch, a call or the dispatcher, and each of these loads from the
-// poll page first, before anything of the instruction is committed. The load touches no flag and
-// is all that noticing attention costs.
+// The load touches no flag and is all that noticing attention costs.
 void Emitter::emit_poll() {
   a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
+}
+
+namespace {
+
+// Whether a step of the guest goes up within one page of linear space. Addresses are a ring, so a
+// loop need not hold a branch downwards: it may run on over the end of linear space. But steps like
+// this alone come to the end of their page.
+bool goes_up_in_page(uint32_t from, uint32_t to) { return to > from && (from >> 12) == (to >> 12); }
+
+}  // namespace
+
+// The rule that every loop passes a poll rests on (T8): an instruction polls, before anything of it
+// is committed, unless each step from it that needs no dispatcher goes up within its page. That
+// counts the step to the instruction behind it, and holds whoever links what to what. The
+// dispatcher polls by itself. A repeated string instruction is a step to itself and polls where it
+// is written.
+bool Emitter::polls_first(const UnitInstruction& instruction) {
+  const bool is_direct_branch = instruction.treatment == Treatment::DirectBranch;
+  if (instruction.family == Family::Return) return !instruction.is_inlined;
+  // What an inlined call comes to is the instruction behind it.
+  if (is_direct_branch && !instruction.is_inlined) {
+    if (!goes_up_in_page(instruction.eip, branch_destination(instruction))) return true;
+    if (instruction.family == Family::Jump || instruction.family == Family::Call) return false;
+  }
+  return !goes_up_in_page(instruction.eip, instruction.next_eip());
 }
 
 // Code that address spaces share: another page may be another frame in another space (T1).
@@ -42,17 +65,13 @@ bool is_direct(const UnitInstruction& instruction) {
 
 // A direct jump is no code: what the unit goes on with, or its last link, comes next.
 void Emitter::emit_jump(const UnitInstruction& instruction) {
-  if (is_direct(instruction)) {
-    if (branches_backward(branch_destination(instruction), instruction)) emit_poll();
-    return;
-  }
+  if (is_direct(instruction)) return;
   if (!load_operand(instruction, host::address)) return emit_interpret(instruction);
   jump_to_stub(stubs_.dispatch);
 }
 
 void Emitter::emit_jump_conditional(const UnitInstruction& instruction) {
   const uint32_t destination = branch_destination(instruction);
-  if (branches_backward(destination, instruction)) emit_poll();
   const unsigned condition = instruction.instruction.facts.opcode & 0xfU;
   emit_link(0x0fU | ((0x80U | condition) << 8), 2, destination);
 }
@@ -60,7 +79,6 @@ void Emitter::emit_jump_conditional(const UnitInstruction& instruction) {
 // JECXZ, LOOP, LOOPE, LOOPNE have only a short form: they jump over a jump.
 void Emitter::emit_loop_branch(const UnitInstruction& instruction) {
   const uint32_t destination = branch_destination(instruction);
-  if (branches_backward(destination, instruction)) emit_poll();
   constexpr unsigned kLongJump = 5;
   embed_byte(0x67);  // ECX, not RCX
   embed_byte(instruction.instruction.facts.opcode);
@@ -76,7 +94,6 @@ void Emitter::emit_call(const UnitInstruction& instruction) {
   if (instruction.is_inlined) return push_eip(instruction, return_eip);
   if (is_direct(instruction)) {
     const uint32_t destination = branch_destination(instruction);
-    emit_poll();
     push_eip(instruction, return_eip);
     mark(destination);  // the host's CALL itself faults when the return stack is full
     emit_link(0xe8, 1, destination);

@@ -312,19 +312,102 @@ void Emitter::emit_leave(const UnitInstruction& instruction) {
   a_.mov(x86::ebp, host::scratch.r32());
 }
 
+namespace {
+
+// The prefixes F3 and F2.
+enum class Repeat : uint8_t { None, WhileEqual, WhileNotEqual, Both };
+
+Repeat repeat_of(const UnitInstruction& instruction) {
+  const ZydisDecodedInstruction& facts = instruction.instruction.facts;
+  bool equal = false;
+  bool not_equal = false;
+  for (uint8_t i = 0; i < facts.raw.prefix_count; ++i) {
+    equal = equal || facts.raw.prefixes[i].value == 0xf3;
+    not_equal = not_equal || facts.raw.prefixes[i].value == 0xf2;
+  }
+  if (equal && not_equal) return Repeat::Both;
+  if (equal) return Repeat::WhileEqual;
+  return not_equal ? Repeat::WhileNotEqual : Repeat::None;
+}
+
+bool reads_source(unsigned kind) { return kind == 0xa4 || kind == 0xa6 || kind == 0xac; }
+bool uses_destination(unsigned kind) { return kind != 0xac; }
+
+RecoveryKind string_recovery(unsigned kind, Repeat repeat) {
+  const bool once = repeat == Repeat::None;
+  if (!uses_destination(kind)) {
+    return once ? RecoveryKind::StringSource : RecoveryKind::RepeatSource;
+  }
+  if (!reads_source(kind)) {
+    return once ? RecoveryKind::StringDestination : RecoveryKind::RepeatDestination;
+  }
+  return once ? RecoveryKind::StringBoth : RecoveryKind::RepeatBoth;
+}
+
+}  // namespace
+
 // The host's own string instruction on window addresses: a fault in the middle of a REP finds RCX,
 // RSI and RDI advanced exactly as the guest's must be.
 void Emitter::emit_string(const UnitInstruction& instruction) {
   if (instruction.style == AccessStyle::Soft) return emit_callout(instruction);
+  switch (repeat_of(instruction)) {
+    case Repeat::None:
+      return emit_string_once(instruction);
+    case Repeat::WhileEqual:
+    case Repeat::WhileNotEqual:
+      return emit_string_repeated(instruction);
+    case Repeat::Both:
+      return emit_callout(instruction);
+  }
+  UNREACHABLE();
+}
+
+// The guest chooses the count, and a host instruction cannot poll. So no more than 65,536 elements
+// are done between two polls; the rest of the count is held back meanwhile. No flag is touched: at
+// the end they are those of the last comparison, which also says whether there is a rest to do.
+void Emitter::emit_string_repeated(const UnitInstruction& instruction) {
+  constexpr int32_t kMostElements = 1 << 16;
+  const x86::Mem held_back = slot32(RINGSHIFT_SLOT(repeats_held_back));
+  Label again = a_.newLabel();
+  Label few = a_.newLabel();
+  Label counted = a_.newLabel();
+  Label done = a_.newLabel();
+  a_.bind(again);
+  emit_poll();
+  // Is the upper half of the count zero?
+  a_.mov(host::saved_rcx.r32(), x86::ecx);
+  a_.bswap(x86::ecx);
+  a_.movzx(x86::ecx, x86::cx);
+  a_.jecxz(x86::ecx, few);
+  a_.lea(host::scratch.r32(), x86::ptr(host::saved_rcx, -kMostElements));
+  a_.mov(held_back, host::scratch.r32());
+  a_.mov(x86::ecx, kMostElements);
+  a_.short_().jmp(counted);
+  a_.bind(few);
+  a_.mov(held_back, 0);
+  a_.mov(x86::ecx, host::saved_rcx.r32());
+  a_.bind(counted);
+  emit_string_once(instruction);
+  a_.mov(host::scratch.r32(), held_back);
+  a_.lea(x86::ecx, x86::ptr(x86::rcx, host::scratch));
+  const unsigned kind = instruction.instruction.facts.opcode & 0xfeU;
+  const bool compares = kind == 0xa6 || kind == 0xae;
+  const bool while_equal = repeat_of(instruction) == Repeat::WhileEqual;
+  if (compares && while_equal) a_.short_().jne(done);
+  if (compares && !while_equal) a_.short_().je(done);
+  a_.jecxz(x86::ecx, done);
+  a_.jmp(again);
+  a_.bind(done);
+}
+
+void Emitter::emit_string_once(const UnitInstruction& instruction) {
   const ZydisDecodedInstruction& facts = instruction.instruction.facts;
   const unsigned kind = facts.opcode & 0xfeU;
-  const bool source = kind == 0xa4 || kind == 0xa6 || kind == 0xac;
-  const bool destination = kind != 0xac;
+  const bool source = reads_source(kind);
+  const bool destination = uses_destination(kind);
   if (source) a_.lea(x86::rsi, x86::ptr(host::window, x86::rsi));
   if (destination) a_.lea(x86::rdi, x86::ptr(host::window, x86::rdi));
-  mark(instruction.eip, source
-                            ? (destination ? RecoveryKind::StringBoth : RecoveryKind::StringSource)
-                            : RecoveryKind::StringDestination);
+  mark(instruction.eip, string_recovery(kind, repeat_of(instruction)));
   for (uint8_t i = 0; i < facts.raw.prefix_count; ++i) {
     const uint8_t prefix = facts.raw.prefixes[i].value;
     if (prefix == 0x66 || prefix == 0xf2 || prefix == 0xf3) embed_byte(prefix);

@@ -19,7 +19,11 @@ enum class RecoveryKind : uint8_t {
   StringSource,       // RSI holds a host address of the window
   StringDestination,  // RDI does
   StringBoth,
+  RepeatSource,  // the same, and a part of ECX is in Slots::repeats_held_back
+  RepeatDestination,
+  RepeatBoth,
 };
+inline constexpr RecoveryKind kLastRecoveryKind = RecoveryKind::RepeatBoth;
 
 // Valid from host_offset up to the next point's.
 struct RecoveryPoint {

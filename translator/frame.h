@@ -107,6 +107,7 @@ struct Slots {
   // it back.
   CalloutKind callout_kind = CalloutKind::Any;
   uint32_t time_stamp_denied = 0;  // CR4.TSD: RDTSC is not for user code
+  uint32_t repeats_held_back = 0;  // of ECX, while a repeated string instruction does a part
 };
 
 // What a callout answers, if not the host address at which to go on.
@@ -119,7 +120,7 @@ struct alignas(4096) Frame {
   alignas(64) SoftTlb supervisor_tlb;
   alignas(64) SoftTlb user_tlb;
   LoadedDescriptorTable descriptors;
-  // Loaded from at backward and indirect branches; made unreadable when attention is wanted.
+  // Loaded from where the guest may go back, or anywhere; made unreadable when attention is wanted.
   alignas(4096) std::array<uint8_t, kPageSize> poll_page{};
 };
 

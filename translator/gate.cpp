@@ -58,14 +58,20 @@ const char* exit_reason_name(ExitReason reason) {
   return "?";
 }
 
+// The poll page is one mapping whatever its neighbours are: the host joins and splits mappings of
+// the same kind only, and this page alone is shared. So changing what may be done with it never
+// takes a mapping more, which a guest that has used up vm.max_map_count could make the host refuse.
 std::unique_ptr<FrameStorage> FrameStorage::create(std::string* error) {
   const uint64_t mapped = map_anonymous(sizeof(Frame));
-  if (mapped == 0) {
-    *error = std::string("cannot map the vCPU frame: ") + std::strerror(errno);
-    return nullptr;
+  std::unique_ptr<FrameStorage> storage;
+  if (mapped != 0) {
+    storage.reset(new FrameStorage(new (reinterpret_cast<void*>(mapped)) Frame()));
+    void* const poll_page = storage->frame().poll_page.data();
+    constexpr int kFlags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED;
+    if (mmap(poll_page, kPageSize, PROT_READ, kFlags, -1, 0) != MAP_FAILED) return storage;
   }
-  auto* frame = new (reinterpret_cast<void*>(mapped)) Frame();
-  return std::unique_ptr<FrameStorage>(new FrameStorage(frame));
+  *error = std::string("cannot map the vCPU frame: ") + std::strerror(errno);
+  return nullptr;
 }
 
 FrameStorage::~FrameStorage() {
@@ -125,7 +131,7 @@ bool Gate::is_return_stack_guard(uint64_t host_address) const {
 
 void Gate::raise_poll() { mprotect(frame_->poll_page.data(), kPageSize, PROT_NONE); }
 
-void Gate::lower_poll() { mprotect(frame_->poll_page.data(), kPageSize, PROT_READ | PROT_WRITE); }
+void Gate::lower_poll() { mprotect(frame_->poll_page.data(), kPageSize, PROT_READ); }
 
 bool Gate::is_poll_page(uint64_t host_address) const {
   return host_address - reinterpret_cast<uint64_t>(frame_->poll_page.data()) < kPageSize;
@@ -174,8 +180,7 @@ void Gate::recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t 
     return;
   }
   const auto offset = static_cast<uint32_t>(host_pc - fragment->code.address);
-  recover(recovery_point(*fragment, offset), address_register, frame_->slots.window_base,
-          &frame_->state);
+  recover(recovery_point(*fragment, offset), address_register, frame_->slots, &frame_->state);
 }
 
 Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {

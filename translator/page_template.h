@@ -20,7 +20,6 @@ struct PageTemplate {
   struct Branch {
     EmittedLink emitted;
     uint32_t leads_to = kNoEntry;  // the entry whose code this one's has been joined to
-    bool is_backward = false;      // it polls
   };
   struct Entry {
     GuestPhysical physical;

@@ -43,11 +43,12 @@ uint32_t resume_offset(const std::vector<RecoveryPoint>& points, uint32_t host_o
   return point->host_offset;
 }
 
-void recover(const RecoveryPoint& point, uint32_t address_register, uint64_t window_base,
+void recover(const RecoveryPoint& point, uint32_t address_register, const Slots& slots,
              GuestState* state) {
   state->eip = point.guest_eip;
   // The gate saves 32 bits; a window address minus the window's base, modulo 2^32, is the guest's.
-  const auto base = static_cast<uint32_t>(window_base);
+  const auto base = static_cast<uint32_t>(slots.window_base);
+  if (point.kind >= RecoveryKind::RepeatSource) state->reg(Gpr::Ecx) += slots.repeats_held_back;
   switch (point.kind) {
     case RecoveryKind::Boundary:
       break;
@@ -62,12 +63,15 @@ void recover(const RecoveryPoint& point, uint32_t address_register, uint64_t win
                                              static_cast<size_t>(RecoveryKind::SwappedHighA)]);
       break;
     case RecoveryKind::StringSource:
+    case RecoveryKind::RepeatSource:
       state->reg(Gpr::Esi) -= base;
       break;
     case RecoveryKind::StringDestination:
+    case RecoveryKind::RepeatDestination:
       state->reg(Gpr::Edi) -= base;
       break;
     case RecoveryKind::StringBoth:
+    case RecoveryKind::RepeatBoth:
       state->reg(Gpr::Esi) -= base;
       state->reg(Gpr::Edi) -= base;
       break;

@@ -23,7 +23,7 @@ namespace ringshift {
 
 // state's general registers hold the host registers as the gate saved them; makes them, and EIP,
 // the guest's at the boundary `point` describes. address_register: R8D when the code stopped.
-void recover(const RecoveryPoint& point, uint32_t address_register, uint64_t window_base,
+void recover(const RecoveryPoint& point, uint32_t address_register, const Slots& slots,
              GuestState* state);
 
 }  // namespace ringshift

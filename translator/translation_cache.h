@@ -165,12 +165,11 @@ class TranslationCache {
   [[nodiscard]] static bool may_be_copied(uint32_t eip);
   [[nodiscard]] PageCode::Styled& styled_of(const TranslationKey& key);
   void note_place(const Fragment& fragment);
-  [[nodiscard]] bool is_ordered_alike(const Fragment& model, uint32_t moved_by) const;
   void copy_code(const Fragment& model, const Fragment& copy);
   void copy_link(uint32_t number, uint8_t* bytes);
   [[nodiscard]] std::unique_ptr<PageTemplate> make_template(const TranslationKey& key) const;
   bool add_to_template(const Fragment& model, PageTemplate* made) const;
-  Fragment* copy_entry(const PageTemplate& page, const PageTemplate::Entry& entry,
+  Fragment& copy_entry(const PageTemplate& page, const PageTemplate::Entry& entry,
                        CodeExecuteView at, const TranslationKey& key);
   void join_entry(const PageTemplate& page, const PageTemplate::Entry& entry, Fragment& copy);
   static void write_table_stub(uint8_t* stub, uint32_t destination_eip, uint64_t displacement);

@@ -39,22 +39,10 @@ void lead(uint8_t* code, const EmittedLink& link, uint32_t offset) {
 
 bool TranslationCache::may_be_copied(uint32_t eip) { return is_inner_page(eip); }
 
-// A poll stands before every backward branch. Do the branches out of the page lead to the same side
-// when all is moved? (Not if one of them now wraps around the end of linear space.)
-bool TranslationCache::is_ordered_alike(const Fragment& model, uint32_t moved_by) const {
-  for (uint32_t i = 0; i < model.link_count; ++i) {
-    const uint32_t to = links_[model.first_link + i].emitted.destination_eip;
-    const bool backward = to <= model.key.eip;
-    if (backward != (to + moved_by <= model.key.eip + moved_by)) return false;
-  }
-  return true;
-}
-
 const Fragment* TranslationCache::model_for(const TranslationKey& key) const {
   if (!key.is_shared() || !is_inner_page(key.eip)) return nullptr;
   const auto found = models_.find(ModelKey{key.physical, key.style});
-  if (found == models_.end() || !is_ordered_alike(*found, key.eip - found->key.eip)) return nullptr;
-  return &*found;
+  return found == models_.end() ? nullptr : &*found;
 }
 
 Fragment& TranslationCache::copy(const Fragment& model, const TranslationKey& key) {
@@ -212,7 +200,6 @@ bool TranslationCache::add_to_template(const Fragment& model, PageTemplate* made
   for (uint32_t i = 0; i < model.link_count; ++i) {
     PageTemplate::Branch branch;
     branch.emitted = links_[model.first_link + i].emitted;
-    branch.is_backward = branch.emitted.destination_eip <= model.key.eip;
     branch.emitted.destination_eip -= page;
     lead(code, branch.emitted, branch.emitted.stub_offset);
     made->branches.push_back(branch);
@@ -232,24 +219,18 @@ const std::vector<Fragment*>& TranslationCache::copy_page(const PageTemplate& pa
   }
   page_copies_.clear();
   for (const PageTemplate::Entry& entry : page.entries) {
-    page_copies_.push_back(copy_entry(page, entry, at, key));
+    page_copies_.push_back(&copy_entry(page, entry, at, key));
   }
   for (size_t i = 0; i < page.entries.size(); ++i) {
-    if (page_copies_[i] != nullptr) join_entry(page, page.entries[i], *page_copies_[i]);
+    join_entry(page, page.entries[i], *page_copies_[i]);
   }
-  std::erase(page_copies_, nullptr);
   return page_copies_;
 }
 
-// Null: it would not be what emit makes.
-Fragment* TranslationCache::copy_entry(const PageTemplate& page, const PageTemplate::Entry& entry,
+Fragment& TranslationCache::copy_entry(const PageTemplate& page, const PageTemplate::Entry& entry,
                                        CodeExecuteView at, const TranslationKey& key) {
   const uint32_t moved_by = key.eip & ~(kPageSize - 1);
   const uint32_t eip = entry.eip + moved_by;
-  for (uint32_t i = 0; i < entry.branch_count; ++i) {
-    const PageTemplate::Branch& branch = page.branches[entry.first_branch + i];
-    if (branch.is_backward != (branch.emitted.destination_eip + moved_by <= eip)) return nullptr;
-  }
   Fragment& copy = copies_.emplace_back();
   copy.key = key;
   copy.key.eip = eip;
@@ -276,7 +257,7 @@ Fragment* TranslationCache::copy_entry(const PageTemplate& page, const PageTempl
   }
   arena_.set_owner(copy.code, copy.size, static_cast<uint32_t>(copies_.size()) | kCopyNumber);
   enter(copy);
-  return &copy;
+  return copy;
 }
 
 // Its links as the template's code has them, and their numbers in its stubs.
@@ -288,12 +269,7 @@ void TranslationCache::join_entry(const PageTemplate& page, const PageTemplate::
     const uint32_t number = copy.first_link + i;
     if (branch.emitted.number_offset != 0) store32(code + branch.emitted.number_offset, number);
     if (branch.leads_to == PageTemplate::kNoEntry) continue;
-    Fragment* const to = page_copies_[branch.leads_to];
-    if (to == nullptr) {
-      lead(code, branch.emitted, branch.emitted.stub_offset);
-      continue;
-    }
-    links_.connect(number, *to);
+    links_.connect(number, *page_copies_[branch.leads_to]);
     counters().links_made++;
     counters().links_within_page++;
   }

@@ -24,7 +24,7 @@ OWN_MEMORY_LIMIT_KIB = 200 * 1024
 SECONDS_TO_OBEY = 10
 IMAGE_BASE = 0x100000
 
-SWITCHES = [[], [], [], ["--translator", "verify-every=50"],
+SWITCHES = [[], [], ["--translator", "refuse-every=3"], ["--translator", "verify-every=50"],
             ["--translator", "arena=64K,unit-max=3"],
             ["--translator", "drop-every=5,links=off"]]
 

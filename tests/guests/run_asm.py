@@ -34,6 +34,8 @@ VARIANTS = {
     "callouts=off": ["--translator", "callouts=off"],
     "drop-every=7": ["--translator", "drop-every=7"],
     "verify-every=1": ["--translator", "verify-every=1"],
+    "refuse-every=1": ["--translator", "refuse-every=1"],
+    "refuse-every=3": ["--translator", "refuse-every=3,verify-every=7"],
     "all": ["--translator", "arena=64K,unit-max=2,links=off,drop-every=3,verify-every=5"],
 }
 

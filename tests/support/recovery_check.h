@@ -47,7 +47,7 @@ inline std::string check_recovery(const TranslationUnit& unit, const EmittedCode
     if (host.length == 0) return "host code does not decode" + at(offset);
     host_starts.insert(offset);
     const RecoveryPoint& point = recovery_point(points, offset);
-    if (point.kind > RecoveryKind::StringBoth) return "no such kind" + at(offset);
+    if (point.kind > kLastRecoveryKind) return "no such kind" + at(offset);
     if (point.kind != RecoveryKind::EipInAddress && !boundaries.contains(point.guest_eip)) {
       return "EIP " + std::to_string(point.guest_eip) + " is no boundary" + at(offset);
     }

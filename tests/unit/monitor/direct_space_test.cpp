@@ -12,7 +12,7 @@ class DirectSpaceTest : public DirectFixture {
     DirectFixture::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
     std::string error;
-    space_ = DirectSpace::create(*host_, reverse_, traces_, &error);
+    space_ = DirectSpace::create(*host_, reverse_, traces_, ShadowBudget{60000, 64 * 1024}, &error);
     ASSERT_NE(space_, nullptr) << error;
     traces_.add(kCodeFrame, TraceReason::DirectCode);
     ASSERT_TRUE(space_->shadow().fill(code_run(kCodePage)));
@@ -83,10 +83,10 @@ TEST_F(DirectMapperTest, NeighboursInBothSpacesAreOneCommand) {
 
 TEST_F(DirectMapperTest, OrderIsKept) {
   ASSERT_TRUE(mapper_.map(kAt, kFrom, 1, HostAccess::Read));
-  mapper_.unmap(kAt, 1);
+  ASSERT_TRUE(mapper_.unmap(kAt, 1));
   ASSERT_TRUE(mapper_.map(kAt + 1, kFrom + 1, 1, HostAccess::Read));
   EXPECT_EQ(queue_.size(), 3U);
-  mapper_.restrict_to(kAt + 1, HostAccess::Read);
+  ASSERT_TRUE(mapper_.restrict_to(kAt + 1, HostAccess::Read));
   ASSERT_TRUE(mapper_.map(kAt + 2, kFrom + 2, 1, HostAccess::Read));
   EXPECT_EQ(queue_.size(), 5U);
   // What has been carried out no longer grows.
@@ -119,7 +119,7 @@ TEST_F(DirectSpaceTest, ReadOnlyRunsAndProtectedPagesFaultOnStores) {
   expect_fault(kData);
   ASSERT_TRUE(space_->shadow().fill(data_run(true)));
   expect_run_to_halt();
-  for (ShadowMapping& mapping : reverse_.of(kDataFrame)) space_->shadow().protect(mapping);
+  ShadowSpace::protect_all(reverse_.of(kDataFrame));
   expect_fault(kData);
 }
 
@@ -132,9 +132,7 @@ TEST_F(DirectSpaceTest, TracedPagesComeOutReadOnly) {
 TEST_F(DirectSpaceTest, RevokedPagesAreReadableAndNoLongerRun) {
   ASSERT_TRUE(space_->shadow().fill(data_run(true)));
   expect_run_to_halt();
-  for (ShadowMapping& mapping : reverse_.of(kCodeFrame)) {
-    space_->shadow().revoke_execution(mapping);
-  }
+  ShadowSpace::revoke_execution_all(reverse_.of(kCodeFrame));
   expect_fault(kCode);
   EXPECT_FALSE(space_->shadow().find(kCodePage)->is_executable);
 }

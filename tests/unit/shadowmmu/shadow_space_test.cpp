@@ -4,6 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <memory>
+#include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,10 +27,12 @@ class NotingMapper final : public WindowMapper {
   [[nodiscard]] bool map(GuestVirtualPage, GuestPhysicalPage, uint32_t, HostAccess) override {
     return true;
   }
-  void unmap(GuestVirtualPage at, uint32_t pages) override {
+  [[nodiscard]] bool unmap(GuestVirtualPage at, uint32_t pages) override {
     unmapped_->emplace_back(at.number(), pages);
+    return true;
   }
-  void restrict_to(GuestVirtualPage, HostAccess) override {}
+  [[nodiscard]] bool restrict_to(GuestVirtualPage, HostAccess) override { return true; }
+  [[nodiscard]] bool clear() override { return true; }
 
  private:
   Runs* unmapped_;
@@ -119,6 +125,128 @@ TEST_F(ShadowSpaceTest, RetainAsksAboutHeldRegionsOnly) {
   EXPECT_EQ(space_->find(kFirst), nullptr);
   EXPECT_NE(space_->find(kFirst + 3), nullptr);
   EXPECT_NE(space_->find(last), nullptr);
+}
+
+// Keeps what a host would: rights by page. Refuses as told.
+class ModelMapper final : public WindowMapper {
+ public:
+  ModelMapper(std::vector<HostAccess>* rights, HostRefusals* refusals)
+      : rights_(*rights), refusals_(*refusals) {}
+  [[nodiscard]] HostAddress base() const override { return {}; }
+  [[nodiscard]] bool map(GuestVirtualPage at, GuestPhysicalPage, uint32_t pages,
+                         HostAccess access) override {
+    return set(at, pages, access);
+  }
+  [[nodiscard]] bool unmap(GuestVirtualPage at, uint32_t pages) override {
+    return set(at, pages, HostAccess::None);
+  }
+  [[nodiscard]] bool restrict_to(GuestVirtualPage at, HostAccess access) override {
+    return set(at, 1, access);
+  }
+  [[nodiscard]] bool clear() override {
+    std::fill(rights_.begin(), rights_.end(), HostAccess::None);
+    return !refusals_.refuses();
+  }
+
+ private:
+  bool set(GuestVirtualPage at, uint32_t pages, HostAccess access) {
+    if (refusals_.refuses()) return false;
+    std::fill_n(rights_.begin() + at.number(), pages, access);
+    return true;
+  }
+  std::vector<HostAccess>& rights_;
+  HostRefusals& refusals_;
+};
+
+class RefusedSpace : public testing::TestWithParam<uint32_t> {
+ protected:
+  static constexpr uint32_t kPages = 4096;  // of linear space, used here
+  RefusedSpace() : rights_(1U << 20, HostAccess::None) {
+    std::string error;
+    refusals_.refuse_every(GetParam());
+    space_ = ShadowSpace::create(std::make_unique<ModelMapper>(&rights_, &refusals_), reverse_,
+                                 traces_, ShadowBudget{600, 2000, nullptr}, &error);
+  }
+  // After settle() the host grants no more than the records say, and no traced page may be written.
+  void expect_nothing_left_behind() {
+    space_->settle();
+    space_->verify_invariants();
+    for (uint32_t i = 0; i < kPages; ++i) {
+      const ShadowMapping* mapping = space_->find(GuestVirtualPage(i));
+      ASSERT_TRUE(mapping != nullptr || rights_[i] == HostAccess::None) << i;
+      ASSERT_TRUE(rights_[i] != HostAccess::ReadWrite || mapping->is_writable) << i;
+    }
+  }
+
+  HostRefusals refusals_;
+  std::vector<HostAccess> rights_;
+  ReverseMap reverse_{kRamBytes};
+  TraceTable traces_{kRamBytes};
+  std::unique_ptr<ShadowSpace> space_;
+};
+
+// 0: the budget alone, which is small enough to be used up.
+INSTANTIATE_TEST_SUITE_P(Every, RefusedSpace, testing::Values(0, 1, 2, 3, 5, 17));
+
+TEST_P(RefusedSpace, LeavesNothingBehind) {
+  std::mt19937 random(GetParam());
+  for (int i = 0; i < 3000; ++i) {
+    const auto number = static_cast<uint32_t>(random());
+    const GuestVirtualPage at(number % (kPages - 1024));
+    const GuestPhysicalPage frame((number >> 12) % (kRamBytes / kPageSize - 1024));
+    ShadowRun run;
+    run.virtual_page = at;
+    run.physical_page = frame;
+    run.may_write = true;
+    run.is_large = number % 64 == 0;
+    run.pages = run.is_large ? 512 : 1;
+    switch (number % 8) {
+      case 0:
+        space_->drop(at);
+        break;
+      case 1:
+        traces_.add(frame, TraceReason::TranslatedCode);
+        ShadowSpace::protect_all(reverse_.of(frame));
+        break;
+      case 2:
+        traces_.remove(frame, TraceReason::TranslatedCode);
+        break;
+      case 3:
+        if (number % 1024 == 3) space_->drop_region(at);
+        break;
+      default:
+        (void)space_->fill(run);
+    }
+    if (i % 100 == 0) expect_nothing_left_behind();
+  }
+  expect_nothing_left_behind();
+}
+
+TEST_F(ShadowSpaceTest, ManyAliasesOfATracedPageStayInTheBudget) {
+  // Each alias takes two host mappings to protect: 64 of them for 64 pages would take 8,192.
+  for (uint32_t alias = 0; alias < 64; ++alias) {
+    ShadowRun run;
+    run.virtual_page = kFirst + alias * 512;
+    run.physical_page = GuestPhysicalPage(0x200);
+    run.pages = 64;
+    run.may_write = run.is_large = true;
+    (void)space_->fill(run);
+  }
+  for (uint32_t i = 0; i < 64; ++i) {
+    const GuestPhysicalPage page(0x200 + i);
+    traces_.add(page, TraceReason::TranslatedCode);
+    ShadowSpace::protect_all(reverse_.of(page));
+  }
+  space_->verify_invariants();
+}
+
+TEST_F(ShadowSpaceTest, WhatItTakesGoesWithTheMappings) {
+  EXPECT_EQ(space_->bytes(), 0U);
+  for (uint32_t i = 0; i < 64; ++i) fill(kFirst + i * 512);
+  EXPECT_GE(space_->bytes(), 64 * 2 * kPageSize);
+  space_->drop_all();
+  EXPECT_EQ(space_->bytes(), 0U);
+  EXPECT_EQ(space_->find(kFirst), nullptr);
 }
 
 }  // namespace
