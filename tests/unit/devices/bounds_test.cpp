@@ -152,6 +152,29 @@ TEST(Bounds, CdromHoldsSixteenSectors) {
   EXPECT_LE(disc.longest, size_t{16} * 2048);
 }
 
+TEST(Bounds, FloppyTakesNineBytesAndAnswersTen) {
+  RecordingLine line;
+  DmaControllers dma;
+  VectorMemory memory(0x1000);
+  FloppyController floppy(line, dma, memory, nullptr);
+  PortDevice& ports = floppy.ports();
+  out8(ports, 2, 0x0c);
+  std::minstd_rand random(3);
+  size_t given = 0;
+  for (int i = 0; i < kMany; ++i) {
+    out8(ports, 5, static_cast<uint8_t>(random()));
+    if ((in8(ports, 4) & 0xc0) != 0xc0) {
+      ASSERT_LE(++given, 9U);  // it has all of a command by then
+      if ((in8(ports, 4) & 0x10) == 0) given = 0;
+      continue;
+    }
+    size_t answered = 0;
+    for (; (in8(ports, 4) & 0xc0) == 0xc0; ++answered) (void)in8(ports, 5);
+    ASSERT_LE(answered, 10U);
+    given = 0;
+  }
+}
+
 TEST(Bounds, WhatTheScreenSaysIsAsLongAsTheScreen) {
   VgaText vga;
   for (uint64_t i = 0; i < 0x8000; ++i) {
