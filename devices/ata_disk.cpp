@@ -41,9 +41,11 @@ void AtaDisk::reset() {
   activity_ = Activity::None;
 }
 
+// A disk of less than one cylinder has one all the same: firmware divides by what is here, and
+// finds the disk's end by its sectors.
 uint32_t AtaDisk::default_cylinders() const {
   return static_cast<uint32_t>(
-      std::min<uint64_t>(sectors() / (kHeads * kSectorsPerTrack), kMostCylinders));
+      std::clamp<uint64_t>(sectors() / (kHeads * kSectorsPerTrack), 1, kMostCylinders));
 }
 
 IdeStep AtaDisk::command(uint8_t code) {

@@ -70,7 +70,8 @@ IdeStep AtapiCdrom::command(uint8_t code) {
       return begin_packet();
     case 0xa1:
       return identify();
-    case 0xec:  // IDENTIFY DEVICE: refused, and the signature says why
+    case 0x20:  // READ SECTORS and IDENTIFY DEVICE: refused, and the signature says why
+    case 0xec:
       registers.count[0] = registers.low[0] = 1;
       registers.mid[0] = 0x14;
       registers.high[0] = 0xeb;
@@ -111,6 +112,7 @@ IdeStep AtapiCdrom::block_done() {
     case Activity::Packet:
       return run_packet();
     case Activity::Identify: {
+      registers.count[0] = kReasonCommand | kReasonToHost;
       IdeStep step = done();
       step.interrupt = false;
       return step;
@@ -236,6 +238,7 @@ IdeStep AtapiCdrom::identify() {
   position_ = 0;
   chunk_ = buffer_.size();
   activity_ = Activity::Identify;
+  registers.count[0] = kReasonToHost;
   registers.status = kIdeReady | kIdeSeekComplete;
   registers.error = 0;
   return {IdePhase::DataIn, true};

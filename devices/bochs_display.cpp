@@ -17,7 +17,7 @@ constexpr uint16_t kMostWidth = 2560, kMostHeight = 1600, kMostBits = 32;
 constexpr unsigned kId = 0, kWidth = 1, kHeight = 2, kBits = 3, kEnable = 4, kBank = 5;
 constexpr unsigned kVirtualWidth = 6, kVirtualHeight = 7, kOffsetX = 8, kOffsetY = 9, kMemory = 10;
 // Bits of the enable register.
-constexpr uint16_t kEnabled = 0x01, kCapabilities = 0x02, kKeepMemory = 0x80;
+constexpr uint16_t kEnabled = 0x01, kCapabilities = 0x02, kLinear = 0x40, kKeepMemory = 0x80;
 
 uint32_t bytes_of_pixel(uint32_t bits) { return (bits + 7) / 8; }
 
@@ -138,6 +138,23 @@ BochsDisplay::BochsDisplay(PciBuses& buses, std::vector<uint8_t> rom)
       function_(buses, frame_buffer_, rom_, !rom_.bytes.empty()) {
   CHECK(rom_.bytes.size() <= kRomBytes);
   rom_.bytes.resize(kRomBytes, 0xff);
+}
+
+bool BochsDisplay::show(uint32_t width, uint32_t height, uint32_t bits) {
+  if (!is_mode(width, height, bits)) return false;
+  const struct {
+    unsigned index;
+    uint32_t value;
+  } writes[] = {{kEnable, 0},
+                {kWidth, width},
+                {kHeight, height},
+                {kBits, bits},
+                {kEnable, kEnabled | kLinear}};
+  for (const auto& write : writes) {
+    registers_.write(0, AccessWidth::Word, write.index);
+    registers_.write(2, AccessWidth::Word, write.value);
+  }
+  return true;
 }
 
 bool BochsDisplay::enabled() const { return (registers_.at(kEnable) & kEnabled) != 0; }

@@ -26,6 +26,8 @@ class BochsDisplay {
   [[nodiscard]] PciFunction& function() { return function_; }
   [[nodiscard]] PortDevice& ports() { return registers_; }  // 0x1ce-0x1d1
 
+  // Sets a mode as software does, the screen black; false: there is no such mode.
+  [[nodiscard]] bool show(uint32_t width, uint32_t height, uint32_t bits);
   // What is on the screen, while the mode is one of ours and not the VGA's. Every pixel of
   // [0, height) x [0, width) lies in memory().
   struct Mode {

@@ -1,14 +1,14 @@
 // PortBus / MemoryBus: ranges of ports and guest-physical memory, and the device behind each (D1).
-// Owns: the range tables, not the devices. Overlap is refused; unclaimed reads are all ones,
-// counted. Called by: interpreter, exit handlers, linear memory. See docs/devices.md.
+// Owns: the range tables, not the devices. Unclaimed reads are all ones, counted. Called by:
+// interpreter, physical memory. See docs/devices.md.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 
 #include "devices/device.h"
+#include "devices/range_table.h"
 #include "shadowmmu/base/address.h"
 
 namespace ringshift {
@@ -23,38 +23,33 @@ class BusTap {
 
 class PortBus {
  public:
-  // Claims [first, first+count). Returns false (and changes nothing) if any port has an owner
-  // already.
-  [[nodiscard]] bool claim(uint16_t first, uint32_t count, PortDevice& device, std::string name);
-  // Gives back the range that begins at `first`. Pre: it was claimed.
-  void release(uint16_t first);
+  // Claims [first, first+count), and gets of it what no lower rank has (range_table.h). Returns
+  // false (and changes nothing) if the range is none, or a claim of the same rank overlaps it.
+  [[nodiscard]] bool claim(uint16_t first, uint32_t count, PortDevice& device, std::string name,
+                           DecodeRank rank = DecodeRank::Board);
+  // Gives back the range of that rank that begins at `first`. Pre: it was claimed.
+  void release(uint16_t first, DecodeRank rank = DecodeRank::Board);
   // An access wider than the owner's range is split into bytes, as the ISA bus splits it.
   [[nodiscard]] uint32_t read(uint16_t port, AccessWidth width);
   void write(uint16_t port, AccessWidth width, uint32_t value);
   void set_tap(BusTap* tap) { tap_ = tap; }
-  // The first port and the number of each range, and its name.
+  // The first port and the number of each range that one device answers at, and its name.
   void for_each_range(
       const std::function<void(uint16_t, uint32_t, const std::string&)>& visit) const;
 
  private:
   [[nodiscard]] uint32_t read_devices(uint16_t port, AccessWidth width);
-  struct Range {
-    uint16_t first;
-    uint32_t count;
-    PortDevice* device;
-    std::string name;
-  };
-  [[nodiscard]] const Range* find(uint16_t port) const;
   BusTap* tap_ = nullptr;
-  std::map<uint16_t, Range> ranges_;
+  RangeTable<PortDevice> ranges_;
 };
 
 class MemoryBus {
  public:
   [[nodiscard]] bool claim(GuestPhysical first, uint64_t bytes, MemoryDevice& device,
-                           std::string name);
-  // Gives back the range that begins at `first`. Pre: it was claimed.
-  void release(GuestPhysical first);
+                           std::string name, DecodeRank rank = DecodeRank::Board);
+  void release(GuestPhysical first, DecodeRank rank = DecodeRank::Board);
+  // RAM is there from 0 to its size, and answers before PCI does.
+  void set_ram_size(uint64_t bytes) { ranges_.hide_pci_below(bytes); }
   // The bytes of the page at `page`, where the device that has all of it lets them be read, or
   // written, without a call (device.h); otherwise null.
   [[nodiscard]] const uint8_t* readable_page(GuestPhysical page) const;
@@ -64,22 +59,19 @@ class MemoryBus {
   [[nodiscard]] uint32_t read(GuestPhysical address, AccessWidth width);
   void write(GuestPhysical address, AccessWidth width, uint32_t value);
   void set_tap(BusTap* tap) { tap_ = tap; }
-  // The first address and the size of each range, and its name.
+  // The same of memory.
   void for_each_range(
       const std::function<void(GuestPhysical, uint64_t, const std::string&)>& visit) const;
 
  private:
   [[nodiscard]] uint32_t read_device(GuestPhysical address, AccessWidth width);
   BusTap* tap_ = nullptr;
-  struct Range {
-    GuestPhysical first;
-    uint64_t bytes;
-    MemoryDevice* device;
-    std::string name;
-  };
-  [[nodiscard]] const Range* find(GuestPhysical address) const;
-  [[nodiscard]] const Range* find_page(GuestPhysical page) const;
-  std::map<GuestPhysical, Range> ranges_;
+  using Piece = RangeTable<MemoryDevice>::Piece;
+  [[nodiscard]] const Piece* find(GuestPhysical address) const {
+    return ranges_.find(address.value());
+  }
+  [[nodiscard]] const Piece* find_page(GuestPhysical page) const;
+  RangeTable<MemoryDevice> ranges_;
 };
 
 }  // namespace ringshift

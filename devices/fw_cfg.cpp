@@ -58,6 +58,11 @@ FwCfg::FwCfg(DmaMemory& memory)
   rebuild_directory();
 }
 
+void FwCfg::attach(PortBus& bus) {
+  CHECK(bus.claim(0x510, 2, ports_, "firmware configuration"));
+  CHECK(bus.claim(0x514, 8, dma_ports_, "firmware configuration dma"));
+}
+
 void FwCfg::add(FwCfgItem item, std::vector<uint8_t> bytes) {
   items_[static_cast<uint16_t>(item)] = std::move(bytes);
 }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "devices/bus.h"
 #include "devices/byte_ports.h"
 #include "devices/dma_memory.h"
 
@@ -33,6 +34,8 @@ class FwCfg {
   // A file of the directory. Pre: name has at most 55 characters and is new; room for 64 files.
   void add_file(const std::string& name, std::vector<uint8_t> bytes);
 
+  // At its ports, which nobody else may have.
+  void attach(PortBus& bus);
   [[nodiscard]] PortDevice& ports() { return ports_; }          // 0x510-0x511
   [[nodiscard]] PortDevice& dma_ports() { return dma_ports_; }  // 0x514-0x51b
 

@@ -1,6 +1,6 @@
 // I8042: the keyboard controller, the keyboard on its first port, and the A20 and reset wires.
 // Owns: command byte, output buffer, keyboard state. Does not own: the A20 gate, the interrupt
-// lines. Called by: bus, monitor (inject_scancodes). The second (mouse) port has nothing attached.
+// lines. Called by: bus, monitor (inject_scancodes). The mouse is on the second port.
 // See docs/devices.md; IBM PS/2 technical reference, "Keyboard/auxiliary device controller".
 #pragma once
 

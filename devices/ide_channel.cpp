@@ -115,12 +115,14 @@ uint8_t IdeChannel::status() const {
 }
 
 uint8_t IdeChannel::read_register(unsigned index) {
-  const IdeDrive* drive = selected();
   if (index == kCommand) {
     const uint8_t value = status();
     set_interrupt(false);
     return value;
   }
+  // ATA/ATAPI-6 9.16.1: with drive 0 alone, all registers but the two of status read as if it were
+  // selected. Without drive 0 nobody answers for it (9.16.2).
+  const IdeDrive* drive = answering();
   if (drive == nullptr) return index == kDevice ? static_cast<uint8_t>(selection_ << 4) : 0;
   const IdeRegisters& r = drive->registers;
   const unsigned half = (control_ & kReadPrevious) != 0 ? 1 : 0;

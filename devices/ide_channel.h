@@ -47,6 +47,10 @@ class IdeChannel {
   };
 
   [[nodiscard]] IdeDrive* selected() const { return drives_[selection_]; }
+  // Whose registers the guest reads: a drive 0 alone answers for the drive 1 that is not there.
+  [[nodiscard]] const IdeDrive* answering() const {
+    return selected() != nullptr ? selected() : drives_[0];
+  }
   [[nodiscard]] uint32_t read_data(AccessWidth width);
   void write_data(AccessWidth width, uint32_t value);
   [[nodiscard]] uint8_t read_register(unsigned index);

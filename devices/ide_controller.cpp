@@ -20,19 +20,23 @@ constexpr uint32_t kLastDescriptor = 1U << 31;
 constexpr unsigned kIdeTiming = 0x40;
 // A table is at most 64 KiB, of eight bytes a descriptor: more of them is a table without an end.
 constexpr unsigned kMostDescriptors = 8192;
+// A guest may ask for half a gigabyte at once. After so much of it the processor goes on, and the
+// rest follows as soon as the clock is looked at.
+constexpr size_t kMostAtOnce = size_t{1} << 20;
 
 }  // namespace
 
-IdeController::IdeController(PciBuses& buses, DmaMemory& memory, InterruptLine& irq14,
-                             InterruptLine& irq15)
+IdeController::IdeController(PciBuses& buses, VirtualClock& clock, DmaMemory& memory,
+                             InterruptLine& irq14, InterruptLine& irq15)
     : PciFunction(buses, {.vendor = 0x8086, .device = 0x7010, .class_code = 0x010180}, "ide"),
       memory_(memory),
+      masters_{BusMaster(clock, [this] { go_on(0); }), BusMaster(clock, [this] { go_on(1); })},
       registers_([this](uint16_t offset) { return read_register(offset); },
                  [this](uint16_t offset, uint8_t value) { write_register(offset, value); }) {
   InterruptLine* lines[] = {&irq14, &irq15};
   for (unsigned i = 0; i < 2; ++i) {
     channels_[i] = std::make_unique<IdeChannel>(
-        *lines[i], [this, i] { masters_[i].status |= kInterrupt; }, [this, i] { run(i); });
+        *lines[i], [this, i] { masters_[i].status |= kInterrupt; }, [this, i] { begin(i); });
   }
   add_port_range(4, 16, registers_);
   for (unsigned i = 0; i < 4; ++i) make_writable(kIdeTiming + i, 0xff);
@@ -106,10 +110,13 @@ void IdeController::write_command(unsigned channel, uint8_t value) {
   BusMaster& master = masters_[channel];
   const bool starts = (value & ~master.command & kStart) != 0;
   master.command = value & (kStart | kToMemory);
-  if ((value & kStart) == 0) master.status &= static_cast<uint8_t>(~kActive);
+  if ((value & kStart) == 0) {
+    master.status &= static_cast<uint8_t>(~kActive);
+    master.more.cancel();
+  }
   if (!starts) return;
   master.status |= kActive;
-  run(channel);
+  begin(channel);
 }
 
 IdeController::Region IdeController::read_descriptor(uint32_t address) const {
@@ -122,7 +129,7 @@ IdeController::Region IdeController::read_descriptor(uint32_t address) const {
 }
 
 // One piece that is contiguous both in RAM and in the drive's block.
-void IdeController::move(IdeChannel& channel, Region* region) {
+size_t IdeController::move(IdeChannel& channel, Region* region) {
   const std::span<uint8_t> block = channel.dma_block();
   const size_t bytes = std::min<size_t>(block.size(), region->bytes);
   if (channel.dma_in()) {
@@ -133,27 +140,43 @@ void IdeController::move(IdeChannel& channel, Region* region) {
   region->address += bytes;
   region->bytes -= static_cast<uint32_t>(bytes);
   channel.dma_moved(bytes);
+  return bytes;
 }
 
-// The whole transfer, once the drive waits for it and the guest has started it. A table that ends
-// before the data leaves the drive waiting; one that goes on after them leaves the master active.
-void IdeController::run(unsigned index) {
+// Once the drive waits for the transfer and the guest has started it.
+void IdeController::begin(unsigned index) {
   BusMaster& master = masters_[index];
-  IdeChannel& channel = *channels_[index];
+  const IdeChannel& channel = *channels_[index];
   if ((master.status & kActive) == 0 || !channel.dma_waiting()) return;
   if (!is_bus_master() || channel.dma_in() != ((master.command & kToMemory) != 0)) {
     master.status |= kFailed;
     return;
   }
-  uint32_t table = master.table;
-  for (unsigned i = 0; i < kMostDescriptors; ++i, table += 8) {
-    Region region = read_descriptor(table);
-    while (region.bytes != 0 && channel.dma_waiting()) move(channel, &region);
-    const bool table_ends = region.last && region.bytes == 0;
+  master.next_descriptor = master.table;
+  master.descriptors_seen = 0;
+  master.region = Region();
+  go_on(index);
+}
+
+// A table that ends before the data leaves the drive waiting; one that goes on after them leaves
+// the master active. The guest may have stopped the master, or the drive, since the part before.
+void IdeController::go_on(unsigned index) {
+  BusMaster& master = masters_[index];
+  IdeChannel& channel = *channels_[index];
+  size_t moved = 0;
+  while ((master.status & kActive) != 0 && is_bus_master() && channel.dma_waiting()) {
+    if (moved >= kMostAtOnce) return master.more.arm(0);
+    if (master.region.bytes != 0) {
+      moved += move(channel, &master.region);
+    } else if (master.descriptors_seen++ == kMostDescriptors) {
+      master.status = static_cast<uint8_t>((master.status & ~kActive) | kFailed);
+    } else {
+      master.region = read_descriptor(master.next_descriptor);
+      master.next_descriptor += 8;
+    }
+    const bool table_ends = master.region.last && master.region.bytes == 0;
     if (table_ends) master.status &= static_cast<uint8_t>(~kActive);
-    if (table_ends || !channel.dma_waiting()) return;
   }
-  master.status = static_cast<uint8_t>((master.status & ~kActive) | kFailed);
 }
 
 }  // namespace ringshift

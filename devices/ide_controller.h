@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -14,12 +15,14 @@
 #include "devices/dma_memory.h"
 #include "devices/ide_channel.h"
 #include "devices/pci_function.h"
+#include "devices/virtual_clock.h"
 
 namespace ringshift {
 
 class IdeController final : public PciFunction {
  public:
-  IdeController(PciBuses& buses, DmaMemory& memory, InterruptLine& irq14, InterruptLine& irq15);
+  IdeController(PciBuses& buses, VirtualClock& clock, DmaMemory& memory, InterruptLine& irq14,
+                InterruptLine& irq15);
 
   // Before the guest runs. Place: 0 and 1 on the first cable, 2 and 3 on the second.
   void add_disk(unsigned place, DiskBackend& medium);
@@ -27,29 +30,38 @@ class IdeController final : public PciFunction {
   [[nodiscard]] IdeChannel& channel(unsigned index) { return *channels_[index]; }
 
  private:
-  struct BusMaster {
-    uint8_t command = 0;
-    uint8_t status = 0;
-    uint32_t table = 0;
-  };
   // Where in guest RAM the next bytes go, as the descriptor table says.
   struct Region {
     uint64_t address = 0;
     uint32_t bytes = 0;
     bool last = false;
   };
+  struct BusMaster {
+    BusMaster(VirtualClock& clock, std::function<void()> go_on)
+        : more(clock, [go_on = std::move(go_on)](Nanoseconds) { go_on(); }) {}
+    uint8_t command = 0;
+    uint8_t status = 0;
+    uint32_t table = 0;
+    // Of the transfer that is under way:
+    uint32_t next_descriptor = 0;
+    unsigned descriptors_seen = 0;
+    Region region;
+    ClockTimer more;
+  };
 
   void attach(unsigned place, std::unique_ptr<IdeDrive> drive);
   [[nodiscard]] uint8_t read_register(unsigned offset) const;
   void write_register(unsigned offset, uint8_t value);
   void write_command(unsigned channel, uint8_t value);
-  void run(unsigned channel);
+  void begin(unsigned channel);
+  void go_on(unsigned channel);
   [[nodiscard]] Region read_descriptor(uint32_t address) const;
-  void move(IdeChannel& channel, Region* region);
+  // How many bytes.
+  size_t move(IdeChannel& channel, Region* region);
 
   DmaMemory& memory_;
   std::array<std::unique_ptr<IdeChannel>, 2> channels_;
-  std::array<BusMaster, 2> masters_{};
+  std::array<BusMaster, 2> masters_;
   std::vector<std::unique_ptr<IdeDrive>> drives_;
   PortWindow registers_;
 };

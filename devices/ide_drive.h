@@ -10,7 +10,7 @@ namespace ringshift {
 
 // Status and error bits (ATA/ATAPI-6, 7.15 and 7.9).
 inline constexpr uint8_t kIdeError = 0x01, kIdeDataRequest = 0x08, kIdeSeekComplete = 0x10;
-inline constexpr uint8_t kIdeFault = 0x20, kIdeReady = 0x40, kIdeBusy = 0x80;
+inline constexpr uint8_t kIdeFault = 0x20, kIdeReady = 0x40;
 inline constexpr uint8_t kIdeAborted = 0x04, kIdeNotFound = 0x10, kIdeUncorrectable = 0x40;
 
 // Registers; where there are two bytes, [0] is the current and [1] the one written before it, which

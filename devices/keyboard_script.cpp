@@ -129,6 +129,17 @@ std::optional<KeyStep> named_step(std::string_view name) {
   return press(found->second, 0);
 }
 
+// Is the text on the page? A line of the page ends where nothing more is shown; a text that ends in
+// blanks finds them behind that.
+bool shows(const std::string& page, const std::string& text) {
+  std::string padded;
+  for (const char c : page) {
+    if (c == '\n') padded.append(text.size(), ' ');
+    padded += c;
+  }
+  return padded.find(text) != std::string::npos;
+}
+
 }  // namespace
 
 bool parse_keys(const std::string& text, std::vector<KeyStep>* steps, std::string* problem) {
@@ -207,7 +218,7 @@ void KeyboardScript::go_on() {
       pause = step.duration;
       break;
     case KeyStep::Kind::Until:
-      done = screen_().find(step.text) != std::string::npos;
+      done = shows(screen_(), step.text);
       if (!done) pause = kBetweenLooks;
       break;
   }

@@ -23,12 +23,12 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
       host_bridge_(buses_, firmware_.get()),
       isa_bridge_(buses_, host_),
       power_(buses_, on.clock, host_.system_control_wire(), std::move(config.on_power_off)),
-      ide_(buses_, on.dma, board.interrupts().line(14), board.interrupts().line(15)),
+      ide_(buses_, on.clock, on.dma, board.interrupts().line(14), board.interrupts().line(15)),
       floppy_(board.interrupts().line(6), board.dma(), on.dma, config.floppy),
       display_(buses_, std::move(config.video_rom)),
-      fw_cfg_(on.dma),
       log_port_([](uint16_t) { return kLogPresent; },
                 [log = config.firmware_log](uint16_t, uint8_t value) { log->transmit(value); }) {
+  on.memory.set_ram_size(on.ram.size());
   host_.attach(0, 0, host_bridge_);
   host_.attach(1, 0, isa_bridge_);
   host_.attach(1, 1, ide_);
@@ -38,7 +38,7 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
   if (config.second_disk != nullptr) ide_.add_disk(1, *config.second_disk);
   ide_.add_cdrom(2, config.cdrom);
   board.rtc().set_byte(kCmosFloppyTypes, static_cast<uint8_t>(floppy_.drive_type() << 4));
-  claim_ports(on.ports, firmware_ != nullptr);
+  claim_ports(on.ports);
   if (config.firmware_log != nullptr) CHECK(on.ports.claim(0x402, 1, log_port_, "firmware log"));
 }
 
@@ -53,7 +53,16 @@ void PciBoard::set_up() {
   }
 }
 
-void PciBoard::claim_ports(PortBus& ports, bool with_firmware) {
+bool PciBoard::show_mode(uint32_t width, uint32_t height, uint32_t bits) {
+  constexpr unsigned kCommand = 0x04, kFirstBar = 0x10;
+  constexpr uint32_t kDecodesMemory = 2;
+  if (!display_.show(width, height, bits)) return false;
+  display_.function().write_config(kFirstBar, AccessWidth::Dword, kFrameBuffer);
+  display_.function().write_config(kCommand, AccessWidth::Word, kDecodesMemory);
+  return true;
+}
+
+void PciBoard::claim_ports(PortBus& ports) {
   CHECK(ports.claim(0x1ce, 4, display_.ports(), "display"));
   for (unsigned i = 0; i < 2; ++i) {
     IdeChannel& channel = ide_.channel(i);
@@ -65,9 +74,6 @@ void PciBoard::claim_ports(PortBus& ports, bool with_firmware) {
   CHECK(ports.claim(0xcf8, 8, host_, "pci configuration"));
   CHECK(ports.claim(0xb2, 2, power_.command_ports(), "power management command"));
   CHECK(ports.claim(0xafe0, 4, power_.event_ports(), "general purpose events"));
-  if (!with_firmware) return;
-  CHECK(ports.claim(0x510, 2, fw_cfg_.ports(), "firmware configuration"));
-  CHECK(ports.claim(0x514, 8, fw_cfg_.dma_ports(), "firmware configuration dma"));
 }
 
 }  // namespace ringshift

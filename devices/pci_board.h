@@ -1,5 +1,5 @@
 // PciBoard: what a machine with firmware or disks has besides the AT board: the PCI bus with its
-// chip set, the firmware's memory and configuration port. Owns: those. Does not own: the AT board,
+// chip set, and the firmware's memory. Owns: those. Does not own: the AT board,
 // RAM, the buses. Called by: machine. Keeps: D1.
 // See docs/devices.md for the same as a table.
 #pragma once
@@ -17,7 +17,6 @@
 #include "devices/dma_memory.h"
 #include "devices/firmware_memory.h"
 #include "devices/floppy.h"
-#include "devices/fw_cfg.h"
 #include "devices/ide_controller.h"
 #include "devices/pc_board.h"
 #include "devices/pci_chipset.h"
@@ -55,16 +54,18 @@ class PciBoard {
   PciBoard(const PciBoard&) = delete;
   PciBoard& operator=(const PciBoard&) = delete;
 
-  [[nodiscard]] FwCfg& fw_cfg() { return fw_cfg_; }
   [[nodiscard]] PciHost& host() { return host_; }
   [[nodiscard]] BochsDisplay& display() { return display_; }
   // What firmware would have set up, where there is none: power management, interrupt routes.
   void set_up();
+  // The display in a mode of its own, its memory at kFrameBuffer; false: it has no such mode.
+  [[nodiscard]] bool show_mode(uint32_t width, uint32_t height, uint32_t bits);
+  static constexpr uint32_t kFrameBuffer = 0xfd000000;
   static constexpr uint16_t kPowerManagementPorts = 0xb000;
   static constexpr std::array<uint8_t, 4> kPirqLines{10, 10, 11, 11};
 
  private:
-  void claim_ports(PortBus& ports, bool with_firmware);
+  void claim_ports(PortBus& ports);
 
   PciBuses buses_;
   PciHost host_;
@@ -75,7 +76,6 @@ class PciBoard {
   IdeController ide_;
   FloppyController floppy_;
   BochsDisplay display_;
-  FwCfg fw_cfg_;
   PortWindow log_port_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "shadowmmu/base/check.h"
+
 namespace ringshift {
 namespace {
 
@@ -18,7 +20,7 @@ constexpr uint8_t kApmcEnabled = 0x02;
 constexpr uint32_t kPmBytes = 64;
 
 // PM1 registers (ACPI 1.0, 4.7.3).
-constexpr uint16_t kTimerCarry = 1U << 0, kPowerButton = 1U << 8;
+constexpr uint16_t kTimerCarry = 1U << 0;
 constexpr uint16_t kStatusBits = 0x8d31, kEnableBits = 0x0521;
 constexpr uint16_t kSciEnable = 1U << 0, kSleepEnable = 1U << 13, kSleepType = 7U << 10;
 constexpr uint8_t kAcpiEnable = 0xf1, kAcpiDisable = 0xf0;
@@ -122,10 +124,13 @@ void PowerManagement::place() {
   const bool enabled = (config_byte(kPmEnable) & 1) != 0;
   const uint32_t wanted = enabled ? base : 0;
   if (wanted == claimed_at_) return;
-  if (claimed_at_ != 0) buses_.ports.release(static_cast<uint16_t>(claimed_at_));
-  const bool claimed = wanted != 0 && buses_.ports.claim(static_cast<uint16_t>(wanted), kPmBytes,
-                                                         registers_, "power management");
-  claimed_at_ = claimed ? wanted : 0;
+  const DecodeRank rank = rank_of(kOwnRange);
+  if (claimed_at_ != 0) buses_.ports.release(static_cast<uint16_t>(claimed_at_), rank);
+  claimed_at_ = wanted;
+  if (wanted == 0) return;
+  // Nothing else has this rank: the guest may put the block anywhere.
+  CHECK(buses_.ports.claim(static_cast<uint16_t>(wanted), kPmBytes, registers_, "power management",
+                           rank));
 }
 
 int64_t PowerManagement::timer_ticks() { return kPmTimerRate.ticks_at(clock_.now()); }
@@ -208,11 +213,6 @@ void PowerManagement::write_command(uint16_t offset, uint8_t value) {
   if ((offset & 1) != 0) return;
   if (value == kAcpiEnable) control_ |= kSciEnable;
   if (value == kAcpiDisable) control_ &= static_cast<uint16_t>(~kSciEnable);
-  update();
-}
-
-void PowerManagement::press_power_button() {
-  status_ |= kPowerButton;
   update();
 }
 

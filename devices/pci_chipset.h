@@ -51,8 +51,6 @@ class PowerManagement final : public PciFunction {
 
   [[nodiscard]] PortDevice& command_ports() { return command_ports_; }  // 0xb2-0xb3
   [[nodiscard]] PortDevice& event_ports() { return event_ports_; }      // 0xafe0-0xafe3
-  // The button on the case: the operating system is asked to shut down.
-  void press_power_button();
 
  protected:
   void on_config_written(unsigned first, unsigned length) override;

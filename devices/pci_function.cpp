@@ -94,8 +94,27 @@ uint32_t PciFunction::wanted_address(unsigned index) const {
   return address;
 }
 
-// A range that overlaps another one, as software that sizes it may place it for a moment, is not
-// decoded: each port and byte has one owner (D1).
+// No other range has this rank, so that no claim is refused.
+void PciFunction::claim(const Range& range, DecodeRank rank) {
+  if (range.ports != nullptr) {
+    const auto first = static_cast<uint16_t>(range.claimed_at);
+    CHECK(buses_.ports.claim(first, range.bytes, *range.ports, name_, rank));
+  } else {
+    const GuestPhysical first(range.claimed_at);
+    CHECK(buses_.memory.claim(first, range.bytes, *range.memory, name_, rank));
+  }
+}
+
+void PciFunction::release(const Range& range, DecodeRank rank) {
+  if (range.ports != nullptr) {
+    buses_.ports.release(static_cast<uint16_t>(range.claimed_at), rank);
+  } else {
+    buses_.memory.release(GuestPhysical(range.claimed_at), rank);
+  }
+}
+
+// A guest may put a range over any other, for a moment or for good. It stays claimed there, and its
+// rank says who answers (D1).
 void PciFunction::place_ranges() {
   bool memory_changed = false;
   for (unsigned i = 0; i < kRanges; ++i) {
@@ -103,21 +122,10 @@ void PciFunction::place_ranges() {
     if (range.bytes == 0) continue;
     const uint32_t wanted = wanted_address(i);
     if (wanted == range.claimed_at) continue;
-    if (range.claimed_at != 0) {
-      if (range.ports != nullptr) {
-        buses_.ports.release(static_cast<uint16_t>(range.claimed_at));
-      } else {
-        buses_.memory.release(GuestPhysical(range.claimed_at));
-      }
-    }
-    bool claimed = false;
-    if (wanted != 0 && range.ports != nullptr) {
-      claimed = buses_.ports.claim(static_cast<uint16_t>(wanted), range.bytes, *range.ports, name_);
-    } else if (wanted != 0) {
-      claimed = buses_.memory.claim(GuestPhysical(wanted), range.bytes, *range.memory, name_);
-    }
-    memory_changed |= range.memory != nullptr && (claimed || range.claimed_at != 0);
-    range.claimed_at = claimed ? wanted : 0;
+    if (range.claimed_at != 0) release(range, rank_of(i));
+    range.claimed_at = wanted;
+    if (wanted != 0) claim(range, rank_of(i));
+    memory_changed |= range.memory != nullptr;
   }
   if (memory_changed && buses_.on_memory_map_changed) buses_.on_memory_map_changed();
 }

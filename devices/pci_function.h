@@ -39,6 +39,8 @@ class PciFunction {
   PciFunction(const PciFunction&) = delete;
   PciFunction& operator=(const PciFunction&) = delete;
 
+  // Where it is on its bus: slot * 8 + function. Before the guest runs.
+  void set_place(unsigned slot_and_function) { place_ = slot_and_function; }
   // Any width at its natural alignment. Pre: offset + width <= 256.
   [[nodiscard]] uint32_t read_config(unsigned offset, AccessWidth width) const;
   void write_config(unsigned offset, AccessWidth width, uint32_t value);
@@ -65,8 +67,12 @@ class PciFunction {
   void add_memory_range(unsigned bar, uint32_t bytes, MemoryDevice& device);
   void add_rom(uint32_t bytes, MemoryDevice& device);
 
+  // Who answers where two ranges lie over each other. Ranges 0 to 5, the ROM, and one more that a
+  // function may place by itself.
+  static constexpr unsigned kRanges = 7, kRomRange = 6, kOwnRange = 7;
+  [[nodiscard]] DecodeRank rank_of(unsigned range) const { return pci_rank(place_, range); }
+
  private:
-  static constexpr unsigned kRanges = 7, kRomRange = 6;
   struct Range {
     uint32_t bytes = 0;  // 0: there is none
     PortDevice* ports = nullptr;
@@ -77,11 +83,14 @@ class PciFunction {
     return range == kRomRange ? kRomBar : kFirstBar + 4 * range;
   }
   void add_range(unsigned index, const Range& range);
+  void claim(const Range& range, DecodeRank rank);
+  void release(const Range& range, DecodeRank rank);
   [[nodiscard]] uint32_t wanted_address(unsigned index) const;
   void place_ranges();
 
   PciBuses& buses_;
   std::string name_;
+  unsigned place_ = 0;
   std::array<uint8_t, 256> config_{};
   std::array<uint8_t, 256> writable_{};
   std::array<Range, kRanges> ranges_{};

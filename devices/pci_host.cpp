@@ -34,6 +34,7 @@ void PciHost::attach(unsigned slot, unsigned function, PciFunction& device) {
   PciFunction*& place = functions_[slot * kFunctions + function];
   CHECK(place == nullptr);
   place = &device;
+  device.set_place(slot * kFunctions + function);
 }
 
 InterruptLine& PciHost::wire(unsigned slot, unsigned pin) {

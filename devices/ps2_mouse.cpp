@@ -23,10 +23,11 @@ bool is_command(uint8_t byte) {
 
 }  // namespace
 
+// A host that never reads loses answers.
 void Ps2Mouse::send(uint8_t byte) {
   if (output_.size() >= kBuffer) return;
   output_.push_back(byte);
-  last_.push_back(byte);
+  if (last_.count < last_.bytes.size()) last_.bytes[last_.count++] = byte;
 }
 
 uint8_t Ps2Mouse::take_output() {
@@ -75,7 +76,7 @@ void Ps2Mouse::send_status() {
 
 // As much of the movement as one packet holds.
 void Ps2Mouse::send_packet() {
-  last_.clear();
+  last_ = {};
   const int x = std::clamp(pending_.right, -255, 255), y = std::clamp(pending_.up, -255, 255);
   const int z = std::clamp(pending_.wheel, -8, 7);
   pending_.right -= x;
@@ -107,15 +108,18 @@ void Ps2Mouse::move(const MouseMotion& motion) {
 }
 
 void Ps2Mouse::command(uint8_t byte) {
-  if (echoes_ && byte != 0xec && byte != 0xff) return send(byte);
+  if (echoes_ && byte != 0xec && byte != 0xff) {
+    last_ = {};  // each echo is an answer of its own
+    return send(byte);
+  }
   if (const uint8_t of = std::exchange(awaiting_argument_of_, uint8_t{0}); of != 0) {
     return take_argument(of, byte);
   }
   // What it was about to say is overtaken by the command (technical reference, "Commands").
   output_.clear();
-  const std::vector<uint8_t> said = std::exchange(last_, {});
+  const Said said = std::exchange(last_, {});
   if (byte == kResend) {
-    for (const uint8_t again : said) send(again);
+    for (size_t i = 0; i < said.count; ++i) send(said.bytes[i]);
     return;
   }
   if (!is_command(byte)) return send(kResend);

@@ -4,10 +4,10 @@
 // device; the wheel is that of the IntelliMouse.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <vector>
 
 namespace ringshift {
 
@@ -37,7 +37,12 @@ class Ps2Mouse {
   void report();
 
   std::deque<uint8_t> output_;
-  std::vector<uint8_t> last_;  // the packet or the answer sent last, for who asks again
+  // The packet or the answer sent last, for who asks again.
+  struct Said {
+    std::array<uint8_t, 4> bytes{};  // the longest of both: an acknowledgement and the status
+    size_t count = 0;
+  };
+  Said last_;
   MouseMotion pending_;
   bool has_news_ = false;  // there is something in pending_ to report
   uint8_t awaiting_argument_of_ = 0;

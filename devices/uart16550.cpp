@@ -100,7 +100,7 @@ void Uart16550::restart_timeout() {
 }
 
 void Uart16550::transmit(uint8_t byte) {
-  // LIMIT: a character leaves at once, so the holding register is empty again when the write
+  // LIMIT(L17): a character leaves at once, so the holding register is empty again when the write
   // returns. The interrupt wire still falls and rises, for an edge-triggered controller to see.
   transmitter_empty_event_ = false;
   update_irq();
@@ -170,8 +170,10 @@ uint8_t Uart16550::pending_interrupt() const {
 }
 
 void Uart16550::update_irq() {
-  // On a PC board OUT2 enables the driver of the interrupt wire.
-  irq_.set_level(pending_interrupt() != kIdNone && (modem_control_ & kOut2) != 0);
+  // OUT2 does not gate the wire here. On the first PC boards it did; many that came after, and the
+  // machines that guests are tried on, deliver whether it is set or not. A driver that sets it, as
+  // all do that were written for those boards, sees no difference.
+  irq_.set_level(pending_interrupt() != kIdNone);
 }
 
 uint8_t Uart16550::read_interrupt_identity() {

@@ -4,6 +4,7 @@
 // (ManualClock).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -45,6 +46,8 @@ class VirtualClock {
   [[nodiscard]] virtual Nanoseconds now() = 0;
   // The earliest deadline, if any timer is armed.
   [[nodiscard]] std::optional<Nanoseconds> next_deadline() const;
+  // Each timer is there once at most: as many as the devices have, whatever a guest asks of them.
+  [[nodiscard]] size_t armed_timers() const { return queue_.size(); }
   // Calls every timer whose deadline has passed, in order of deadline. Each is called once: a timer
   // that re-arms itself in the past waits for the next pass, so that a late vCPU gets late periods
   // one by one and a device can never keep the caller here.

@@ -9,6 +9,7 @@
 #include "devices/local_apic.h"
 #include "devices/pci_board.h"
 #include "monitor/aml.h"
+#include "monitor/boot_layout.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift {
@@ -18,7 +19,6 @@ using aml::append;
 using aml::Bytes;
 using aml::put;
 
-constexpr uint32_t kTables = 0xf0000, kTablesEnd = 0x100000;
 constexpr unsigned kHeaderBytes = 36;
 constexpr unsigned kSciLine = 9;
 constexpr uint8_t kIoApicId = 1;
@@ -33,14 +33,14 @@ class Writer {
   uint32_t place(const Bytes& bytes, uint32_t alignment) {
     const uint32_t at = (next_ + alignment - 1) & ~(alignment - 1);
     next_ = at + static_cast<uint32_t>(bytes.size());
-    CHECK(next_ <= kTablesEnd);
+    CHECK(next_ <= kBoardTablesEnd);
     std::memcpy(memory_.at(GuestPhysical(at)), bytes.data(), bytes.size());
     return at;
   }
 
  private:
   GuestMemory& memory_;
-  uint32_t next_ = kTables;
+  uint32_t next_ = kBoardTables;
 };
 
 // All bytes add up to nothing.

@@ -1,5 +1,5 @@
 // ACPI and MP tables for a guest that is entered without firmware, where firmware would have put
-// them: between 0xf0000 and 1 MiB. Owns: nothing. Called by: machine, once, before the guest's
+// them: above 0xf0000 (kBoardTables). Owns: nothing. Called by: machine, once, before the guest's
 // first instruction. The machine has the PCI board then, set up as the tables say. See
 // docs/devices.md; ACPI Specification 2.0, MultiProcessor Specification 1.4.
 #pragma once

@@ -15,10 +15,11 @@ namespace {
 
 constexpr uint64_t kMebibyte = uint64_t{1} << 20;
 
-std::string why_not_usable(const struct stat& status, uint64_t max_bytes) {
+std::string why_not_usable(const struct stat& status, uint64_t max_bytes,
+                           BootImage::EmptyFile empty) {
   if (S_ISDIR(status.st_mode)) return "is a directory";
   if (!S_ISREG(status.st_mode)) return "is not a regular file";
-  if (status.st_size <= 0) return "is empty";
+  if (status.st_size <= 0 && empty == BootImage::EmptyFile::Refused) return "is empty";
   const auto size = static_cast<uint64_t>(status.st_size);
   if (size > max_bytes) {
     return fmt::format("is larger ({} MiB) than the machine's memory ({} MiB)",
@@ -39,7 +40,7 @@ uint64_t ByteView::field(uint64_t offset, unsigned width) const {
 }
 
 std::unique_ptr<BootImage> BootImage::open(const std::string& path, uint64_t max_bytes,
-                                           std::string* error) {
+                                           std::string* error, EmptyFile empty) {
   std::unique_ptr<BootImage> image(new BootImage);
   image->path_ = path;
   // Without O_NONBLOCK a FIFO given by mistake would hang here, before it can be refused.
@@ -49,7 +50,7 @@ std::unique_ptr<BootImage> BootImage::open(const std::string& path, uint64_t max
     *error = fmt::format("{}: cannot be opened: {}", path, std::strerror(errno));
     return nullptr;
   }
-  if (const std::string problem = why_not_usable(status, max_bytes); !problem.empty()) {
+  if (const std::string problem = why_not_usable(status, max_bytes, empty); !problem.empty()) {
     *error = fmt::format("{}: {}", path, problem);
     return nullptr;
   }
@@ -85,6 +86,7 @@ std::string BootImage::load(uint64_t offset, uint64_t length, GuestMemory& memor
     return fmt::format("{}: is truncated ({} bytes at {:#x} are past its end)", path_, length,
                        offset);
   }
+  if (length == 0) return {};
   if (!memory.contains(address, length)) {
     return fmt::format("{}: does not fit into the machine's memory ({} bytes at {:#x})", path_,
                        length, address.value());

@@ -48,9 +48,10 @@ class ByteView {
 
 class BootImage {
  public:
-  // Opens a regular file of at least one byte and at most max_bytes; null and one line otherwise.
+  enum class EmptyFile : uint8_t { Refused, Allowed };
+  // Opens a regular file of at most max_bytes; null and one line otherwise.
   static std::unique_ptr<BootImage> open(const std::string& path, uint64_t max_bytes,
-                                         std::string* error);
+                                         std::string* error, EmptyFile empty = EmptyFile::Refused);
   ~BootImage();
   BootImage(const BootImage&) = delete;
   BootImage& operator=(const BootImage&) = delete;

@@ -15,6 +15,8 @@ namespace ringshift {
 // Conventional memory ends where the extended BIOS data area of a PC begins.
 inline constexpr uint64_t kConventionalEnd = 0x9fc00;
 inline constexpr uint64_t kHighMemory = 0x100000;
+// What boot_acpi writes lies here.
+inline constexpr uint64_t kBoardTables = 0xf0000, kBoardTablesEnd = 0xf8000;
 // The smallest machine that is booted: conventional memory and one MiB above.
 inline constexpr uint64_t kSmallestRam = 0x200000;
 

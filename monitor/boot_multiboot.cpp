@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <string_view>
+#include <utility>
 
 #include "monitor/boot_elf.h"
 #include "monitor/boot_layout.h"
+#include "monitor/boot_video.h"
 
 namespace ringshift {
 
@@ -30,7 +33,6 @@ constexpr uint32_t kInfoCommandLine = 1U << 2;
 constexpr uint32_t kInfoModules = 1U << 3;
 constexpr uint32_t kInfoMemoryMap = 1U << 6;
 constexpr uint32_t kInfoLoaderName = 1U << 9;
-constexpr uint32_t kInfoFramebuffer = 1U << 12;
 constexpr uint64_t kInfoBytes = 120;
 
 // What the loader tells the kernel goes here; the kernel's own segments may not.
@@ -77,13 +79,22 @@ std::string read_address_fields(const BootImage& image, uint64_t at, LoadPlan* p
   return {};
 }
 
-// A segment may lie above 1 MiB or in the part of conventional memory that nobody else uses.
+// Where no segment may lie: what the processor and the BIOS would have, what we tell the kernel
+// with the descriptors it begins with, what is no RAM, and the tables that describe the board. All
+// else is free, below 1 MiB too: linkers put a file's headers in front of its first section.
+constexpr struct {
+  uint64_t begin, end;
+} kTaken[] = {{0, kBiosDataEnd},
+              {kLowStart, kLowEnd + 0x1000},
+              {kConventionalEnd, 0xc0000},
+              {kBoardTables, kBoardTablesEnd}};
+
 bool may_load_at(const LoadSegment& segment, uint64_t ram_bytes) {
-  if (segment.address >= kHighMemory) {
-    return range_fits(segment.address, segment.memory_bytes, ram_bytes);
-  }
-  return segment.address >= kBiosDataEnd &&
-         range_fits(segment.address, segment.memory_bytes, kLowStart);
+  if (!range_fits(segment.address, segment.memory_bytes, ram_bytes)) return false;
+  const uint64_t end = segment.address + segment.memory_bytes;
+  return std::none_of(std::begin(kTaken), std::end(kTaken), [&](const auto& taken) {
+    return segment.address < taken.end && taken.begin < end;
+  });
 }
 
 std::string load_segments(const BootImage& kernel, const LoadPlan& plan, GuestMemory& memory,
@@ -139,6 +150,21 @@ class LowRoom {
   bool exhausted_ = false;
 };
 
+// Where the parts of the information are.
+struct InformationRoom {
+  uint64_t info = 0;
+  uint64_t screen = 0;
+  uint64_t loader_name = 0;
+  uint64_t command_line = 0;
+  uint64_t modules = 0;
+};
+
+// As GRUB and others give it: the image's name first, then what the user has written.
+std::string command_line_of(const BootRequest& request) {
+  return request.command_line.empty() ? request.kernel_path
+                                      : request.kernel_path + " " + request.command_line;
+}
+
 // Modules start on page boundaries whether the header demands it or not. Empty on success.
 std::string load_modules(const BootRequest& request, uint64_t kernel_end, GuestMemory& memory,
                          LowRoom& room, uint64_t* table) {
@@ -147,7 +173,8 @@ std::string load_modules(const BootRequest& request, uint64_t kernel_end, GuestM
   uint64_t entry = *table;
   for (const BootModule& module : request.modules) {
     std::string error;
-    const auto image = BootImage::open(module.path, memory.size(), &error);
+    const auto image =
+        BootImage::open(module.path, memory.size(), &error, BootImage::EmptyFile::Allowed);
     if (image == nullptr) return error;
     if (auto problem = image->load(0, image->size(), memory, GuestPhysical(next));
         !problem.empty()) {
@@ -181,29 +208,36 @@ void write_memory_map(GuestMemory& memory, uint64_t info, LowRoom& room) {
   store32(memory, info + 48, static_cast<uint32_t>(table));
 }
 
-// The VGA adapter is in 80x25 text, whatever mode the header prefers: the kernel is told so.
-void write_framebuffer(GuestMemory& memory, uint64_t info) {
-  constexpr uint8_t kEgaText = 2;
-  store64(memory, info + 88, 0xb8000);
-  store32(memory, info + 96, 160);  // bytes a line
-  store32(memory, info + 100, 80);
-  store32(memory, info + 104, 25);
-  memory.at(GuestPhysical(info + 108))[0] = 16;  // bits a character
-  memory.at(GuestPhysical(info + 109))[0] = kEgaText;
+// The screen that the header asks for, or text, and the information's flags that tell which.
+struct Screen {
+  uint32_t flags = 0;
+  std::string notice;
+};
+
+Screen write_screen(const BootImage& kernel, uint64_t header_offset, const BootRequest& request,
+                    GuestMemory& memory, const InformationRoom& room) {
+  const auto wanted = graphics_wanted(kernel.head(), header_offset);
+  if (!wanted) return {write_text_screen(memory, room.info), {}};
+  if (request.show) {
+    if (const auto screen = request.show(*wanted)) {
+      return {write_linear_screen(memory, room.info, room.screen, *screen), {}};
+    }
+  }
+  return {write_text_screen(memory, room.info), kernel.path() + ": " + no_such_screen(*wanted)};
 }
 
-void write_information(GuestMemory& memory, uint64_t info, uint64_t command_line,
-                       uint64_t loader_name, uint64_t module_table, size_t module_count) {
+void write_information(GuestMemory& memory, const InformationRoom& room, size_t module_count,
+                       uint32_t screen_flags) {
+  const uint64_t info = room.info;
   store32(memory, info,
           kInfoMemory | kInfoCommandLine | kInfoModules | kInfoMemoryMap | kInfoLoaderName |
-              kInfoFramebuffer);
+              screen_flags);
   store32(memory, info + 4, static_cast<uint32_t>(kConventionalEnd / 1024));
   store32(memory, info + 8, static_cast<uint32_t>((memory.size() - kHighMemory) / 1024));
-  store32(memory, info + 16, static_cast<uint32_t>(command_line));
+  store32(memory, info + 16, static_cast<uint32_t>(room.command_line));
   store32(memory, info + 20, static_cast<uint32_t>(module_count));
-  store32(memory, info + 24, static_cast<uint32_t>(module_table));
-  store32(memory, info + 64, static_cast<uint32_t>(loader_name));
-  write_framebuffer(memory, info);
+  store32(memory, info + 24, static_cast<uint32_t>(room.modules));
+  store32(memory, info + 64, static_cast<uint32_t>(room.loader_name));
 }
 
 std::string make_plan(const BootImage& kernel, uint64_t header_offset, LoadPlan* plan) {
@@ -246,22 +280,26 @@ BootResult boot_multiboot(const BootImage& kernel, uint64_t header_offset,
   }
   std::memset(memory.at(GuestPhysical(kLowStart)), 0, kLowEnd - kLowStart);
   LowRoom room(memory);
-  const uint64_t info = room.allocate(kInfoBytes);
-  write_memory_map(memory, info, room);
-  const uint64_t loader_name = room.store_string(kLoaderName);
-  const uint64_t command_line = room.store_string(request.command_line);
-  uint64_t module_table = 0;
+  InformationRoom at;
+  at.info = room.allocate(kInfoBytes);
+  at.screen = room.allocate(kScreenTables);
+  write_memory_map(memory, at.info, room);
+  at.loader_name = room.store_string(kLoaderName);
+  at.command_line = room.store_string(command_line_of(request));
   if (room.exhausted()) return BootResult::failure(kernel.path() + ": command line is too long");
-  if (auto problem = load_modules(request, kernel_end, memory, room, &module_table);
+  if (auto problem = load_modules(request, kernel_end, memory, room, &at.modules);
       !problem.empty()) {
     return BootResult::failure(std::move(problem));
   }
-  write_information(memory, info, command_line, loader_name, module_table, request.modules.size());
+  Screen screen = write_screen(kernel, header_offset, request, memory, at);
+  write_information(memory, at, request.modules.size(), screen.flags);
   write_bios_data_area(memory);
   enter_flat_protected_mode(memory, state, static_cast<uint32_t>(plan.entry));
   state.reg(Gpr::Eax) = kLoaderMagic;
-  state.reg(Gpr::Ebx) = static_cast<uint32_t>(info);
-  return BootResult::success();
+  state.reg(Gpr::Ebx) = static_cast<uint32_t>(at.info);
+  BootResult result;
+  result.notice = std::move(screen.notice);
+  return result;
 }
 
 }  // namespace ringshift

@@ -1,6 +1,6 @@
 // Control, debug and model-specific registers: what a write may hold, and what it invalidates.
 // Owns: nothing. SDM 3A 2.5, 4.4.1 (PDPTE loads), 17.2; SDM 4 for MSRs.
-// Called by: interpreter, exit handlers, task switch.
+// Called by: interpreter, task switch.
 #pragma once
 
 #include <cstdint>

@@ -28,7 +28,7 @@ struct alignas(64) DirectCommand {
   std::array<uint64_t, 6> arguments{};
   uint64_t reserved = 0;
 };
-static_assert(sizeof(DirectCommand) == 64, "direct_stub.cpp steps by 64");
+static_assert(sizeof(DirectCommand) == 64, "direct_sandbox.cpp steps by 64");
 
 // Guest pages at their own linear addresses, and their removal.
 [[nodiscard]] DirectCommand command_to_map(GuestVirtualPage at, GuestPhysicalPage from,

@@ -29,7 +29,7 @@ struct HostFacts {
   HostAnswer code_arena;    // a writable and an executable view of the same pages
   HostAnswer code_runs;     // code written through the one runs through the other
   HostAnswer window;        // address space for one supervisor window with its guard zones
-  HostAnswer many_windows;  // 64 GiB of address space
+  HostAnswer many_windows;  // kManyWindowsBytes of address space
   HostAnswer timer;         // timer_create with SIGEV_THREAD_ID
 
   std::optional<uint64_t> max_map_count;

@@ -49,7 +49,6 @@ struct alignas(64) Operation {
   Repeat repeat = Repeat::None;
   bool is_memory = false;  // ModRM names memory
   bool address_16 = false;
-  bool lock = false;
 };
 static_assert(sizeof(Operation) == 64, "a decode-cache entry is one cache line");
 

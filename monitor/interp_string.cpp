@@ -6,7 +6,6 @@
 
 #include "monitor/interp.h"
 #include "monitor/interp_flags.h"
-#include "shadowmmu/base/counters.h"
 
 namespace ringshift::interp {
 namespace {
@@ -25,8 +24,7 @@ uint32_t stride(const Execution& x) {
   return (x.state.eflags & kFlagDf) != 0 ? 0U - kSize : kSize;
 }
 
-// --- one iteration of each; registers other than the count are advanced on success
-// ------------------
+// ---- one iteration of each; registers other than the count are advanced on success ----
 template <typename T>
 struct Movs {
   static MaybeFault iterate(Execution& x, const Operation& op) {
@@ -99,7 +97,6 @@ struct Ins {
                               AccessKind::Write, &linear));
     RETURN_IF_FAULT(x.memory.probe_write(linear, sizeof(T), x.privilege()));
     note_io_access(x, port, sizeof(T));
-    ++counters().io_port_reads;
     const T value = static_cast<T>(x.cpu.ports.read(port, kWidth<T>));
     RETURN_IF_FAULT(x.memory.write_value<T>(linear, x.privilege(), value));
     advance(x, op, Gpr::Edi, stride<T>(x));
@@ -115,16 +112,15 @@ struct Outs {
     T value;
     RETURN_IF_FAULT(load<T>(x, op.segment, masked_register(x, op, Gpr::Esi), &value));
     note_io_access(x, port, sizeof(T));
-    ++counters().io_port_writes;
     x.cpu.ports.write(port, kWidth<T>, value);
     advance(x, op, Gpr::Esi, stride<T>(x));
     return kNoFault;
   }
 };
 
-// --- chunks
-// ----------------------------------------------------------------------------------------- A run
-// of elements inside one page of RAM, addressed forwards; 0 elements: go one at a time.
+// ---- chunks ----
+
+// A run of elements inside one page of RAM, addressed forwards; 0 elements: go one at a time.
 struct Run {
   GuestVirtual linear;
   GuestPhysical physical;
@@ -204,8 +200,8 @@ uint32_t chunk_of(Execution& x, const Operation& op, uint32_t count) {
   return 0;
 }
 
-// --- repetition
-// -------------------------------------------------------------------------------------
+// ---- repetition ----
+
 template <template <typename> class Kind, typename T>
 constexpr bool kCompares = std::is_same_v<Kind<T>, Cmps<T>> || std::is_same_v<Kind<T>, Scas<T>>;
 

@@ -2,7 +2,6 @@
 // STI, IN, OUT, LMSW, SMSW, CLTS. See SDM 2A/2B, one page each.
 #include "monitor/control_registers.h"
 #include "monitor/interp.h"
-#include "shadowmmu/base/counters.h"
 
 namespace ringshift::interp {
 namespace {
@@ -180,7 +179,6 @@ template <typename T>
 MaybeFault input(Execution& x, uint16_t port) {
   RETURN_IF_FAULT(check_io_permission(x.cpu, port, sizeof(T)));
   note_io_access(x, port, sizeof(T));
-  ++counters().io_port_reads;
   register_of<T>(x.state, 0) =
       static_cast<T>(x.cpu.ports.read(port, static_cast<AccessWidth>(sizeof(T))));
   return kNoFault;
@@ -189,7 +187,6 @@ template <typename T>
 MaybeFault output(Execution& x, uint16_t port) {
   RETURN_IF_FAULT(check_io_permission(x.cpu, port, sizeof(T)));
   note_io_access(x, port, sizeof(T));
-  ++counters().io_port_writes;
   x.cpu.ports.write(port, static_cast<AccessWidth>(sizeof(T)), register_of<T>(x.state, 0));
   return kNoFault;
 }

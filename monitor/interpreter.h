@@ -1,6 +1,6 @@
 // Interpreter: one guest instruction, by the book. The fallback for what is rare, and the second
 // oracle. Owns: a decode cache (verified against the bytes on each use, so it needs no
-// invalidation). Called by: vcpu loop, exit handlers, differential tests. Keeps: V3. See
+// invalidation). Called by: vcpu loop, differential tests. Keeps: V3. See
 // docs/faults-and-exits.md.
 #pragma once
 
@@ -17,8 +17,8 @@ namespace ringshift {
 enum class StepKind : uint8_t {
   Done,           // one instruction (or one REP iteration batch) has completed; eip is the next one
   Fault,          // `fault` is to be delivered with eip unchanged
-  SoftwareEvent,  // INT n/INT3/INTO/INT1: deliver `event` (eip still at the instruction; next in
-                  // event.return_eip)
+  SoftwareEvent,  // INT n/INT3/INTO/INT1: deliver `vector` (eip still at the instruction; what
+                  // follows it is at return_eip)
   Halted,         // HLT executed with success; eip is the next instruction
   Unimplemented,  // stops the machine loudly: `message` names instruction, bytes, where (V3)
 };

@@ -1,6 +1,6 @@
 // LinearMemory: the guest's linear address space as the virtual CPU reads and writes it in
 // software. Owns: a small software TLB. Does not own: page tables, RAM, windows. Called by:
-// interpreter, segmentation, event delivery, exit handlers. All checks of SDM 3A 4.6; A and D set.
+// interpreter, segmentation, event delivery. All checks of SDM 3A 4.6; A and D set.
 // Keeps: M2 (through PhysicalMemory). A fault is returned before any byte has been changed.
 #pragma once
 

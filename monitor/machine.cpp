@@ -120,8 +120,13 @@ bool Machine::build(std::string* error) {
 
 bool Machine::boot(std::string* error) {
   if (has_firmware()) return true;  // the processor begins at its reset vector
-  const BootResult booted = boot_guest(config_.boot, *memory_, state());
+  BootRequest request = config_.boot;
+  if (pci_ != nullptr) {
+    request.show = [this](const VideoMode& mode) { return show_on(*pci_, mode); };
+  }
+  const BootResult booted = boot_guest(request, *memory_, state());
   if (!booted.ok) *error = booted.error;
+  if (!booted.notice.empty()) std::fprintf(stderr, "ringshift: %s\n", booted.notice.c_str());
   cpu_->memory_types.set_up();
   if (config_.acpi) {
     pci_->set_up();
@@ -273,8 +278,13 @@ bool Machine::build_pci(std::string* error) {
   pci.on_reset = [this] { vcpu_->request_stop(StopReason::Reset); };
   const BoardSurroundings on{*clock_, ports_, memory_bus_, *memory_, *physical_};
   pci_ = std::make_unique<PciBoard>(on, *board_, std::move(pci));
-  describe_machine(config_.firmware, config_.memory_bytes, pci_->fw_cfg(), board_->rtc());
   return true;
+}
+
+// The port hands over twice what was written, plus one.
+void Machine::end_by_debug_exit(uint8_t code) {
+  debug_exit_value_ = code >> 1;
+  vcpu_->request_stop(StopReason::DebugExit);
 }
 
 bool Machine::build_board(std::string* error) {
@@ -285,10 +295,7 @@ bool Machine::build_board(std::string* error) {
   board.epoch_seconds = std::time(nullptr);
   board.serial0 = serial_.get();
   board.debug_console = serial_.get();
-  board.on_debug_exit = [this](uint8_t value) {
-    debug_exit_value_ = value >> 1;  // the port hands over twice what was written, plus one
-    vcpu_->request_stop(StopReason::DebugExit);
-  };
+  board.on_debug_exit = [this](uint8_t code) { end_by_debug_exit(code); };
   board.on_reset = [this] { vcpu_->request_stop(StopReason::Reset); };
   board.on_a20 = [this](bool enabled) {
     if (physical_->a20() == enabled) return;
@@ -312,7 +319,21 @@ bool Machine::build_board(std::string* error) {
       *clock_, board_->keyboard_controller(), [this] { return board_->vga().dump_text(); },
       config_.keys);
   if (config_.text_display) build_text_display();
-  return !has_pci() || build_pci(error);
+  fw_cfg_ = std::make_unique<FwCfg>(*physical_);
+  fw_cfg_->attach(ports_);
+  describe_machine(config_.firmware, config_.memory_bytes, *fw_cfg_, board_->rtc());
+  return (!has_pci() || build_pci(error)) && add_devices(error);
+}
+
+bool Machine::add_devices(std::string* error) {
+  AddedDeviceSurroundings on{.ports = ports_,
+                             .memory = memory_bus_,
+                             .interrupts = board_->interrupts(),
+                             .io_apic = apic_ ? &apic_->io() : nullptr,
+                             .on_exit = [this](uint8_t code) { end_by_debug_exit(code); },
+                             .on_flush = [this] { on_memory_map_changed(); }};
+  added_devices_ = AddedDevices::create(config_.devices, std::move(on), error);
+  return added_devices_ != nullptr;
 }
 
 void Machine::service_host() {
@@ -357,6 +378,7 @@ Machine::~Machine() {
   console_timer_.reset();
   display_console_.reset();
   keys_.reset();
+  added_devices_.reset();
   pci_.reset();
   apic_.reset();
   board_.reset();

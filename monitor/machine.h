@@ -11,12 +11,14 @@
 
 #include "devices/apic_board.h"
 #include "devices/bus.h"
+#include "devices/fw_cfg.h"
 #include "devices/host_console.h"
 #include "devices/keyboard_script.h"
 #include "devices/pc_board.h"
 #include "devices/pci_board.h"
 #include "devices/screen_image.h"
 #include "devices/text_display.h"
+#include "monitor/added_devices.h"
 #include "monitor/attention.h"
 #include "monitor/boot.h"
 #include "monitor/boot_firmware.h"
@@ -43,8 +45,9 @@ struct MachineConfig {
   BootRequest boot;  // ignored if there is firmware
   FirmwareRequest firmware;
   Media media;
-  bool apic = false;          // local APIC, I/O APIC
-  bool hpet = false;          // with an APIC
+  std::vector<AddedDevice> devices;  // --device
+  bool apic = false;                 // local APIC, I/O APIC
+  bool hpet = false;                 // with an APIC
   bool acpi = false;          // without firmware: ACPI and MP tables, and the PCI board they name
   bool tells_clock = false;   // CPUID says how fast the time-stamp counter is
   bool text_display = false;  // the text screen on our terminal, in place of the serial port
@@ -135,6 +138,7 @@ class Machine {
   void build_text_display();
   [[nodiscard]] std::string text_page() const;
   [[nodiscard]] bool build_pci(std::string* error);
+  [[nodiscard]] bool add_devices(std::string* error);
   [[nodiscard]] bool boot(std::string* error);
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
   [[nodiscard]] bool has_pci() const {
@@ -142,6 +146,7 @@ class Machine {
   }
   void on_memory_map_changed();
   [[nodiscard]] bool prepare_direct(std::string* error);
+  void end_by_debug_exit(uint8_t code);
   void service_host();
 
   MachineConfig config_;
@@ -170,7 +175,9 @@ class Machine {
   std::unique_ptr<PcBoard> board_;
   std::string refused_;              // what a device was asked for that is not implemented
   std::unique_ptr<ApicBoard> apic_;  // null: the 8259 pair alone
-  std::unique_ptr<PciBoard> pci_;    // null: no PCI bus
+  std::unique_ptr<FwCfg> fw_cfg_;
+  std::unique_ptr<PciBoard> pci_;  // null: no PCI bus
+  std::unique_ptr<AddedDevices> added_devices_;
   std::unique_ptr<KeyboardScript> keys_;
   std::unique_ptr<HostConsole> display_console_;
   std::unique_ptr<TextDisplay> text_display_;

@@ -550,6 +550,13 @@ void add_run_options(CLI::App& command, RunOptions* options) {
       ->type_name("HOW")
       ->group("Processor");
   command
+      .add_option("--device", options->devices,
+                  "one more device: pc-testdev, or\n"
+                  "isa-debug-exit,iobase=0x501,iosize=2; may be repeated")
+      ->type_name("NAME[,KEY=VALUE,...]")
+      ->allow_extra_args(false)
+      ->group("Devices");
+  command
       .add_option("--serial", options->serial,
                   "the guest's serial port: console (default), none, file=FILE")
       ->type_name("WHERE")
@@ -594,6 +601,9 @@ void add_translate_options(CLI::App& command, TranslateOptions* options) {
 
 bool finish_run_options(RunOptions* options, std::string* problem) {
   if (!apply_firmware(options, problem)) return false;
+  for (const std::string& device : options->devices) {
+    if (!parse_device(device, &options->machine.devices, problem)) return false;
+  }
   return finish_guest_options(options, problem);
 }
 
@@ -610,14 +620,15 @@ bool finish_translate_options(TranslateOptions* options, std::string* problem) {
 
 std::vector<std::string> modern_spelling(std::vector<std::string> arguments) {
   static const std::map<std::string, std::string> kSpellings = {
-      {"-kernel", "--kernel"}, {"-initrd", "--initrd"},
-      {"-append", "--append"}, {"-nographic", "--nographic"},
-      {"-serial", "--serial"}, {"-no-reboot", "--no-reboot"},
-      {"-m", "--memory"},      {"-hda", "--hda"},
-      {"-hdb", "--hdb"},       {"-cdrom", "--cdrom"},
-      {"-fda", "--fda"},       {"-boot", "--boot"},
-      {"-bios", "--bios"},     {"-snapshot", "--snapshot"},
-      {"-gdb", "--gdb"},
+      {"-kernel", "--kernel"},   {"-initrd", "--initrd"},
+      {"-append", "--append"},   {"-nographic", "--nographic"},
+      {"-serial", "--serial"},   {"-no-reboot", "--no-reboot"},
+      {"-m", "--memory"},        {"-hda", "--hda"},
+      {"-hdb", "--hdb"},         {"-cdrom", "--cdrom"},
+      {"-fda", "--fda"},         {"-boot", "--boot"},
+      {"-bios", "--bios"},       {"-snapshot", "--snapshot"},
+      {"-gdb", "--gdb"},         {"-device", "--device"},
+      {"-display", "--display"},
   };
   for (std::string& argument : arguments) {
     auto it = kSpellings.find(argument);

@@ -36,6 +36,7 @@ struct RunOptions {
   std::vector<std::string> cpu;
   std::vector<std::string> parts;
   std::vector<std::string> translator;
+  std::vector<std::string> devices;
   bool nographic = false;
   std::string gdb;
   debug::DebugRequest debug;

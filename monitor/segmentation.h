@@ -1,6 +1,6 @@
 // Segmentation: descriptor loads, far transfers, gates, privilege checks, hardware task switches.
 // Owns: nothing. SDM 3A chapters 3, 5, 7; SDM 2 pseudo-code of each instruction.
-// Called by: interpreter, event delivery, exit handlers. A fault leaves the state unchanged, except
+// Called by: interpreter, event delivery. A fault leaves the state unchanged, except
 // where the SDM says otherwise (faults after the commit point of a task switch: SDM 3A 7.3).
 #pragma once
 

@@ -1,6 +1,6 @@
 // ShadowSpace: one view of guest-linear space as host mappings: which guest page is where, with
 // which rights. Owns: its mapper (a window, or the memory of a sandboxed process) and the records
-// of what is mapped. Does not own: RAM, traces. Called by: coherence, the miss path. Keeps: M1 M3
+// of what is mapped. Does not own: RAM, traces. Called by: coherence. Keeps: M1 M3
 // M4. It is a TLB without a size limit: an entry stays until the guest flushes it (SDM 3A 4.10.4),
 // or a budget of host mappings is used up. See docs/shadow-mmu.md.
 #pragma once

@@ -1,6 +1,6 @@
 // Walker: (PagingMode, GuestVirtual, access) -> Translation or GuestFault, by the book (SDM
 // 3A 4.3-4.7). Owns: nothing. Pure but for one thing: on success it sets A (and D on a write)
-// through `memory`. Called by: linear memory, the miss path, code source. Keeps: M3 (D before
+// through `memory`. Called by: linear memory, coherence. Keeps: M3 (D before
 // writable).
 #pragma once
 

@@ -24,7 +24,6 @@ enum class ExitReason : uint32_t {
   DirectEscape,     // it did what no 32-bit user code may; state is as it was on entry
   DirectLost,       // its process was killed from outside
 };
-inline constexpr uint32_t kExitReasonCount = 13;
 
 [[nodiscard]] const char* exit_reason_name(ExitReason reason);
 

@@ -146,15 +146,4 @@ std::span<const uint8_t> CensusImage::code_at(uint32_t linked_address) const {
   return {};
 }
 
-std::optional<uint32_t> CensusImage::data_word(uint32_t linked_address) const {
-  for (const ImageRange& range : data_) {
-    const uint32_t offset = linked_address - range.address;
-    if (!range_fits(offset, sizeof(uint32_t), range.bytes.size())) continue;
-    uint32_t word = 0;
-    std::memcpy(&word, range.bytes.data() + offset, sizeof(word));
-    return word;
-  }
-  return std::nullopt;
-}
-
 }  // namespace ringshift::lab

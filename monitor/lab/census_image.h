@@ -34,7 +34,6 @@ class CensusImage final {
   [[nodiscard]] uint32_t linked(uint32_t address) const;
   // From there to the end of its range; empty if there is none.
   [[nodiscard]] std::span<const uint8_t> code_at(uint32_t linked_address) const;
-  [[nodiscard]] std::optional<uint32_t> data_word(uint32_t linked_address) const;
 
  private:
   struct Alias {

@@ -5,8 +5,8 @@
 
 namespace ringshift {
 
-// Called once before the process aborts, to print what only the monitor knows (guest state, the
-// flight recorder). Must not allocate much and must not return into the failed code.
+// Called once before the process aborts, to print what only the monitor knows: the guest's
+// state. Must not allocate much and must not return into the failed code.
 using CheckHook = void (*)();
 void set_check_hook(CheckHook hook);
 

@@ -108,6 +108,13 @@ OPTIONS = {
     "display that is none": ["--display", "hologram"],
     "key that is none": ["--type", "<nokey>"],
     "boot order of nothing": ["--boot", "x"],
+    "device that is none": ["--device", "toaster"],
+    "device that is none, spelled as elsewhere": ["-device", "toaster"],
+    "device without a name": ["--device", ""],
+    "device with an item it has not": ["--device", "pc-testdev,speed=high"],
+    "device at no port": ["-device", "isa-debug-exit,iobase=0x10000"],
+    "device of no ports": ["-device", "isa-debug-exit,iobase=0xf4,iosize=0"],
+    "device twice in one place": ["-device", "pc-testdev", "-device", "pc-testdev"],
 }
 
 

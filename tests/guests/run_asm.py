@@ -4,6 +4,8 @@
 The head of the guest says what to expect:
     ; exit: 0            value it writes to port 0xf4, or a word of EXIT_CODES
     ; options: --cpu nx=on           more options of `ringshift run` (optional)
+    ; boot: floppy                   or disk: it is a boot sector, and there is a BIOS (optional)
+    ; cdrom: 60                      sectors of a CD-ROM in the drive (optional)
     ; skip: drop-every=7: reason     a variant it cannot pass, and why (optional)
     ; counters direct: direct.escapes=3          what the statistics show in a variant (optional;
                                                  NAME>0 for any number but zero)
@@ -44,6 +46,7 @@ class Expectation:
     def __init__(self, text):
         self.exit_code, self.options, self.skip = None, [], {}
         self.serial, self.counters = "", {}
+        self.boot, self.cdrom_sectors = "kernel", 0
         in_serial = False
         for line in text.splitlines():
             if not line.startswith(";"):
@@ -57,6 +60,10 @@ class Expectation:
                     self.exit_code = (int(value, 0) << 1 | 1) & 0xFF
             elif line.startswith("; options:"):
                 self.options += line.split(":", 1)[1].split()
+            elif line.startswith("; boot:"):
+                self.boot = line.split(":", 1)[1].strip()
+            elif line.startswith("; cdrom:"):
+                self.cdrom_sectors = int(line.split(":", 1)[1])
             elif line.startswith("; skip:"):
                 variant, reason = line.split(":", 1)[1].strip().split(":", 1)
                 self.skip[variant] = reason.strip()
@@ -84,10 +91,22 @@ def check_counters(wanted, path):
             yield f"counter {name} is {counters[name]}, expected {relation} {number}"
 
 
+def media(image, expected):
+    """The options that put the guest, and what it needs, where it finds them."""
+    options = [{"kernel": "--kernel", "floppy": "--fda", "disk": "--hda"}[expected.boot], str(image)]
+    if expected.cdrom_sectors:
+        disc = image.with_suffix(".iso")
+        content = bytearray(expected.cdrom_sectors * 2048)
+        content[16 * 2048:16 * 2048 + 6] = b"\1CD001"  # a volume descriptor
+        disc.write_bytes(content)
+        options += ["--cdrom", str(disc)]
+    return options
+
+
 def run(ringshift, image, variant, expected, seconds):
     wanted = expected.counters.get(variant, [])
     statistics = image.with_suffix(".json")
-    command = [ringshift, "run", "--kernel", str(image), "--memory", "32M", "--no-reboot",
+    command = [ringshift, "run", *media(image, expected), "--memory", "32M", "--no-reboot",
                *VARIANTS[variant], *expected.options]
     if wanted:
         command += ["--stats=json", "--stats-file", str(statistics)]

@@ -11,7 +11,7 @@ import sys
 
 from sources import ROOT, comments_only, cpp_files, line_of, report
 
-CITED = re.compile(r"(?:\(|Keeps:\s*)([TMVD]\d{1,2}(?:(?:,\s*|\s+|,? and )[TMVD]\d{1,2})*)(?=[).\s,;]|$)",
+CITED = re.compile(r"(?:\(|Keeps:\s*)([TMVDS]\d{1,2}(?:(?:,\s*|\s+|,? and )[TMVDS]\d{1,2})*)(?=[).\s,;]|$)",
                    re.MULTILINE)
 LIMIT = re.compile(r"LIMIT\(([^)]*)\)")
 ENTRY = re.compile(r"^#{2,4}\s+\**([A-Z]\d{1,3})\b", re.MULTILINE)
@@ -30,7 +30,7 @@ def entries(document):
 
 
 def check_invariant_entry(number, text, problems):
-    where = f"docs/invariants.md: {number}"
+    where = number
     checked_by = re.split(r"checked by", text, maxsplit=1, flags=re.IGNORECASE)
     if len(checked_by) < 2:
         problems.append(f"{where} does not say what it is checked by")
@@ -47,10 +47,10 @@ def check_citations(invariants, limits, problems):
     for name, text in cpp_files():
         comments = comments_only(text)
         for match in CITED.finditer(comments):
-            for number in re.findall(r"[TMVD]\d+", match.group(1)):
+            for number in re.findall(r"[TMVDS]\d+", match.group(1)):
                 if number not in invariants:
                     problems.append(f"{name}:{line_of(comments, match.start())}: {number} has no "
-                                    "entry in docs/invariants.md")
+                                    "entry in docs/invariants.md or docs/security.md")
         for match in LIMIT.finditer(comments):
             if match.group(1) not in limits:
                 problems.append(f"{name}:{line_of(comments, match.start())}: LIMIT({match.group(1)}) "
@@ -59,9 +59,12 @@ def check_citations(invariants, limits, problems):
 
 def main():
     problems = []
-    invariants = entries("docs/invariants.md")
-    for number, text in invariants.items():
-        check_invariant_entry(number, text, problems)
+    invariants = {}
+    for document in ("docs/invariants.md", "docs/security.md"):
+        found = entries(document)
+        invariants.update(found)
+        for number, text in found.items():
+            check_invariant_entry(f"{document}: {number}", text, problems)
     check_citations(invariants, entries("docs/limitations.md"), problems)
     return report(problems)
 

@@ -53,7 +53,7 @@ CODE_HOMES = (
      ("monitor/host_clock.cpp", "monitor/lab/tracee.cpp")),
     ("host segments", r"\b(arch_prctl|modify_ldt|SYS_arch_prctl|SYS_modify_ldt|_writegsbase_u64"
      r"|_writefsbase_u64)\b",
-     ("monitor/host_segments.cpp", "monitor/cpuid_faulting.cpp", "monitor/host_probes.cpp", "monitor/direct_*",
+     ("monitor/cpuid_faulting.cpp", "monitor/host_probes.cpp", "monitor/direct_*",
       "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("terminals", r"\b(tcsetattr|tcgetattr|cfmakeraw)\b", ("devices/host_console.cpp",)),
     ("disk image files", r"\b(pread|pwrite|pread64|pwrite64|fsync|fdatasync)\s*\(",

@@ -110,7 +110,8 @@ class Ide : public ::testing::Test {
   RecordingLine line14_, line15_;
   MemoryDisk disk_{300};
   MemoryDisk cd_{40, 2048};
-  IdeController ide_{buses_, memory_, line14_, line15_};
+  ManualClock clock_;
+  IdeController ide_{buses_, clock_, memory_, line14_, line15_};
 };
 
 TEST_F(Ide, IdentifyGivesGeometryAndName) {
@@ -126,11 +127,70 @@ TEST_F(Ide, IdentifyGivesGeometryAndName) {
   EXPECT_EQ(in(kFirst + 7), kReady);
 }
 
-TEST_F(Ide, AbsentDriveReadsZero) {
+TEST_F(Ide, DriveZeroAnswersForTheOneThatIsNotThere) {
   out(kFirst + 6, 0xf0);
   EXPECT_EQ(in(kFirst + 7), 0);
+  EXPECT_EQ(in(kFirst + 0x206), 0);
+  for (unsigned i = 2; i <= 5; ++i) out(static_cast<uint16_t>(kFirst + i), 0x50 + i);
+  for (unsigned i = 2; i <= 5; ++i) EXPECT_EQ(in(static_cast<uint16_t>(kFirst + i)), 0x50 + i);
+  EXPECT_EQ(in(kFirst + 6), 0xf0);
   out(kFirst + 7, 0xec);
   EXPECT_FALSE(line14_.level);
+  EXPECT_EQ(in16(kFirst), 0);
+  EXPECT_EQ(in(kFirst + 7), 0);
+}
+
+TEST_F(Ide, NobodyAnswersForADriveZeroThatIsNotThere) {
+  RecordingLine line;
+  IdeController alone(buses_, clock_, memory_, line, line);
+  alone.add_disk(1, disk_);
+  IdeChannel& channel = alone.channel(0);
+  out8(channel.command_ports(), 6, 0xa0);
+  out8(channel.command_ports(), 2, 0x55);
+  for (unsigned i = 1; i <= 7; ++i) EXPECT_EQ(in8(channel.command_ports(), i), 0);
+  EXPECT_EQ(in8(channel.control_port(), 0), 0);
+  out8(channel.command_ports(), 7, 0xec);
+  EXPECT_FALSE(line.level);
+  out8(channel.command_ports(), 6, 0xb0);
+  EXPECT_EQ(in8(channel.command_ports(), 7), kReady);
+  out8(channel.command_ports(), 7, 0xec);
+  EXPECT_TRUE(line.level);
+}
+
+TEST_F(Ide, ADiskOfOneSectorHasOneCylinder) {
+  for (const size_t sectors : {size_t{1}, size_t{62}, size_t{1007}, size_t{1008}, size_t{2016}}) {
+    MemoryDisk small(sectors);
+    RecordingLine line;
+    IdeController ide(buses_, clock_, memory_, line, line);
+    ide.add_disk(0, small);
+    PortDevice& ports = ide.channel(0).command_ports();
+    out8(ports, 7, 0xec);
+    std::vector<uint32_t> words;
+    for (unsigned i = 0; i < 256; ++i) words.push_back(ports.read(0, AccessWidth::Word));
+    const uint32_t cylinders = std::max<uint32_t>(1, static_cast<uint32_t>(sectors / 1008));
+    EXPECT_EQ(words[1], cylinders) << sectors;
+    EXPECT_EQ(words[54], cylinders);
+    EXPECT_EQ(words[57] | words[58] << 16, cylinders * 1008);
+    EXPECT_EQ(words[60], sectors);
+  }
+}
+
+TEST_F(Ide, PacketDeviceSaysWhyItRefusesAndWhichWayItsDataGo) {
+  out(kSecond + 6, 0xa0);
+  for (const unsigned code : {0xecU, 0x20U}) {
+    for (unsigned i = 2; i <= 5; ++i) out(static_cast<uint16_t>(kSecond + i), 0x77);
+    out(kSecond + 7, code);
+    EXPECT_EQ(in(kSecond + 7) & kError, kError);
+    EXPECT_EQ(in(kSecond + 1), 0x04);
+    EXPECT_EQ(in(kSecond + 2), 1);
+    EXPECT_EQ(in(kSecond + 3), 1);
+    EXPECT_EQ(in(kSecond + 4), 0x14);
+    EXPECT_EQ(in(kSecond + 5), 0xeb);
+  }
+  out(kSecond + 7, 0xa1);
+  EXPECT_EQ(in(kSecond + 2), 2);  // data, to the host
+  (void)read_block(kSecond, 512);
+  EXPECT_EQ(in(kSecond + 2), 3);  // done
 }
 
 TEST_F(Ide, ReadSectorsInterruptsForEachAndNotAtTheEnd) {
@@ -251,6 +311,44 @@ TEST_F(Ide, BusMasterStartedFirstWaitsForTheCommand) {
   command(0xca, 20, 1);
   EXPECT_EQ(disk_.content[20 * 512], 0x5a);
   EXPECT_EQ(in(kBusMaster + 2) & 0x07, 0x04);
+}
+
+// One descriptor of 64 KiB, 130 times: the whole is 8.3 MB, all into the same place.
+TEST_F(Ide, ALongTransferLetsTheProcessorGoOnInBetween) {
+  MemoryDisk large(5000, 2048);
+  RecordingLine line;
+  IdeController ide(buses_, clock_, memory_, line, line);
+  ide.add_cdrom(0, &large);
+  ide.write_config(0x20, AccessWidth::Dword, 0xd000);
+  ide.write_config(0x04, AccessWidth::Word, 0x5);
+  for (size_t i = 0; i < 130; ++i) descriptor(0x100 + 8 * i, 0x20000, 0, i == 129);
+  PortDevice& ports = ide.channel(0).command_ports();
+  out8(ports, 1, 1);
+  out8(ports, 7, 0xa0);
+  const uint8_t packet[12] = {0xa8, 0, 0, 0, 0, 0, 0, 0, 4096 >> 8, 0};
+  for (unsigned i = 0; i < 12; i += 2) {
+    ports.write(0, AccessWidth::Word, packet[i] | packet[i + 1] << 8);
+  }
+  ports_.write(0xd004, AccessWidth::Dword, 0x100);
+  out(0xd000, 0x09);
+  EXPECT_EQ(in(0xd002) & 0x05, 0x01);  // active, no interrupt yet
+  EXPECT_EQ(clock_.armed_timers(), 1U);
+  int steps = 0;
+  for (; clock_.armed_timers() != 0 && steps < 100; ++steps) clock_.run_due();
+  EXPECT_EQ(steps, 7);
+  EXPECT_EQ(in(0xd002) & 0x04, 0x04);
+  EXPECT_TRUE(line.level);
+  // Stopped halfway, nothing of it is left.
+  out8(ports, 7, 0xa0);
+  for (unsigned i = 0; i < 12; i += 2) {
+    ports.write(0, AccessWidth::Word, packet[i] | packet[i + 1] << 8);
+  }
+  out(0xd000, 0x08);
+  out(0xd000, 0x09);
+  EXPECT_EQ(clock_.armed_timers(), 1U);
+  out(0xd000, 0x08);
+  EXPECT_EQ(clock_.armed_timers(), 0U);
+  EXPECT_EQ(in(0xd002) & 0x01, 0);
 }
 
 TEST_F(Ide, TableShorterThanTheTransferLeavesTheDriveWaiting) {

@@ -68,6 +68,17 @@ TEST_F(KeyboardScriptTest, WaitsForTheScreen) {
   EXPECT_EQ(typed(kSecond).size(), 2U);
 }
 
+TEST_F(KeyboardScriptTest, WaitsForATextThatEndsInBlanksWhereTheLineEnds) {
+  // The page's lines come without the blanks at their ends, which are on the screen all the same.
+  screen_ = "host login:\npassword\n";
+  KeyboardScript one(clock_, keyboard_, look_, parse("<until:login: >a"));
+  EXPECT_EQ(typed(kSecond).size(), 2U);
+  KeyboardScript many(clock_, keyboard_, look_, parse("<until:login:      >b"));
+  EXPECT_EQ(typed(kSecond).size(), 2U);
+  KeyboardScript other(clock_, keyboard_, look_, parse("<until:logi >c<until:word>d"));
+  EXPECT_TRUE(typed(kSecond).empty());
+}
+
 TEST_F(KeyboardScriptTest, KeyWaitsUntilTheOneBeforeIsTaken) {
   KeyboardScript script(clock_, keyboard_, look_, parse("abcdefghijklmnopqrstuvwxyz0123456789"));
   clock_.advance(60 * kSecond);

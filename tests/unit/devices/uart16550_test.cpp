@@ -163,14 +163,31 @@ TEST_F(Uart, OverrunInFifoModeLosesTheNewByte) {
   EXPECT_EQ(in8(uart_, kLsr) & 0x01, 0x00);
 }
 
-TEST_F(Uart, Out2GatesTheInterruptWire) {
+TEST_F(Uart, InterruptsComeWhateverOut2IsLikeOnClones) {
   out8(uart_, kMcr, 0x00);
   out8(uart_, kIer, 0x01);
   ASSERT_EQ(receive("a"), 1U);
-  EXPECT_FALSE(irq_.level);
+  EXPECT_TRUE(irq_.level);
   EXPECT_EQ(in8(uart_, kIir), 0x04);
   out8(uart_, kMcr, kOut2);
   EXPECT_TRUE(irq_.level);
+  EXPECT_EQ(in8(uart_, kData), 'a');
+  EXPECT_FALSE(irq_.level);
+}
+
+TEST_F(Uart, InterruptsComeInLoopbackToo) {
+  out8(uart_, kMcr, 0x10);
+  out8(uart_, kIer, 0x09);
+  out8(uart_, kData, 'x');
+  EXPECT_TRUE(irq_.level);
+  EXPECT_EQ(in8(uart_, kIir), 0x04);
+  EXPECT_EQ(in8(uart_, kData), 'x');
+  (void)in8(uart_, kMsr);
+  EXPECT_FALSE(irq_.level);
+  out8(uart_, kMcr, 0x12);  // RTS is CTS now, and that has changed
+  EXPECT_TRUE(irq_.level);
+  EXPECT_EQ(in8(uart_, kMsr), 0x11);
+  EXPECT_FALSE(irq_.level);
 }
 
 TEST_F(Uart, FifoEnableShowsInIirAndClearsTheReceiver) {

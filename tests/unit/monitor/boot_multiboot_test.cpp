@@ -7,6 +7,18 @@ namespace {
 
 using BootMultiboot = BootTest;
 
+// The ELF kernel with the header's video fields.
+Bytes multiboot_that_wants(uint32_t type, uint32_t width, uint32_t height, uint32_t depth) {
+  Bytes image = multiboot_elf();
+  put_multiboot_header(image, 0x200, 0x7);
+  size_t at = 0x200 + 32;
+  for (const uint32_t field : {type, width, height, depth}) {
+    put32(image, at, field);
+    at += 4;
+  }
+  return image;
+}
+
 TEST_F(BootMultiboot, ElfSegmentGoesToItsPhysicalAddress) {
   const Bytes image = multiboot_elf();
   ASSERT_TRUE(boot(image).ok);
@@ -50,7 +62,7 @@ TEST_F(BootMultiboot, InformationHasMemoryAndCommandLine) {
   EXPECT_EQ(ram32(info) & 0x4dU, 0x4dU);
   EXPECT_EQ(ram32(info + 4), 639U);
   EXPECT_EQ(ram32(info + 8), (kRam - 0x100000) / 1024);
-  EXPECT_EQ(ram_string(ram32(info + 16)), "root=device:hd0s1");
+  EXPECT_EQ(ram_string(ram32(info + 16)), request_.kernel_path + " root=device:hd0s1");
   EXPECT_EQ(ram_string(ram32(info + 64)), "ringshift");
 }
 
@@ -65,6 +77,103 @@ TEST_F(BootMultiboot, MemoryMapEntriesCarryTheirSize) {
   EXPECT_EQ(ram32(map + 20), 1U);
   EXPECT_EQ(ram64(map + 3 * 24 + 4), 0x100000U);
   EXPECT_EQ(ram64(map + 3 * 24 + 12), kRam - 0x100000);
+}
+
+TEST_F(BootMultiboot, CommandLineIsTheImagesNameIfThereIsNoOther) {
+  ASSERT_TRUE(boot(multiboot_elf()).ok);
+  EXPECT_EQ(ram_string(ram32(state_.reg(Gpr::Ebx) + 16)), request_.kernel_path);
+}
+
+TEST_F(BootMultiboot, EmptyModulesAreThereAndHaveNoBytes) {
+  request_.modules = {{file("none", {}), "a"}, {file("one", {7}), "b"}, {file("last", {}), ""}};
+  ASSERT_TRUE(boot(multiboot_elf()).ok);
+  const uint64_t info = state_.reg(Gpr::Ebx);
+  const uint64_t table = ram32(info + 24);
+  ASSERT_EQ(ram32(info + 20), 3U);
+  EXPECT_EQ(ram32(table), 0x101000U);
+  EXPECT_EQ(ram32(table + 4), 0x101000U);
+  EXPECT_EQ(ram_string(ram32(table + 8)), "a");
+  EXPECT_EQ(ram32(table + 16), 0x101000U);
+  EXPECT_EQ(ram32(table + 20), 0x101001U);
+  EXPECT_EQ(ram32(table + 32), 0x102000U);
+  EXPECT_EQ(ram32(table + 36), 0x102000U);
+}
+
+TEST_F(BootMultiboot, SegmentsMayLieBelowOneMebibyteWhereNothingElseIs) {
+  for (const uint32_t good : {0x500U, 0x10000U, 0x7f000U, 0x90000U, 0xc0000U, 0xef000U, 0xff000U}) {
+    Bytes image = multiboot_elf();
+    put32(image, 52 + 12, good);
+    const BootResult result = boot(image);
+    EXPECT_TRUE(result.ok) << result.error;
+    EXPECT_EQ(state_.eip, good + 0x10);
+  }
+  for (const uint32_t bad : {0x0U, 0x4ffU, 0x7f001U, 0x80000U, 0x8ffffU, 0x9f000U, 0xa0000U,
+                             0xbffffU, 0xef001U, 0xf7fffU}) {
+    Bytes image = multiboot_elf();
+    put32(image, 52 + 12, bad);
+    expect_refused(image, "are not free");
+  }
+}
+
+TEST_F(BootMultiboot, GraphicsThatTheHeaderWantsAreSetAndTold) {
+  VideoMode asked;
+  request_.show = [&](const VideoMode& mode) {
+    asked = mode;
+    return std::optional(LinearFrameBuffer{0xfd000000, {800, 600, 16}, 1600});
+  };
+  const BootResult result = boot(multiboot_that_wants(0, 800, 600, 16));
+  ASSERT_TRUE(result.ok);
+  EXPECT_TRUE(result.notice.empty());
+  EXPECT_EQ(asked.width, 800U);
+  EXPECT_EQ(asked.height, 600U);
+  EXPECT_EQ(asked.bits, 16U);
+  const uint64_t info = state_.reg(Gpr::Ebx);
+  EXPECT_EQ(ram32(info) & 0x1800U, 0x1800U);
+  EXPECT_EQ(ram64(info + 88), 0xfd000000U);
+  EXPECT_EQ(ram32(info + 96), 1600U);
+  EXPECT_EQ(ram32(info + 100), 800U);
+  EXPECT_EQ(ram32(info + 104), 600U);
+  EXPECT_EQ(ram16(info + 108), 0x0110);       // bits; direct colour
+  EXPECT_EQ(ram32(info + 110), 0x0605050bU);  // red at 11, 5 bits; green at 5, 6 bits
+  EXPECT_EQ(ram16(info + 114), 0x0500);
+  const uint64_t control = ram32(info + 72), mode = ram32(info + 76);
+  EXPECT_EQ(ram_string(control).substr(0, 4), "VESA");
+  EXPECT_EQ(ram16(control + 18), 256U);
+  EXPECT_EQ(ram16(mode + 18), 800U);
+  EXPECT_EQ(ram8(mode + 25), 16U);
+  EXPECT_EQ(ram8(mode + 27), 6U);
+  EXPECT_EQ(ram32(mode + 31), 0x05060b05U);
+  EXPECT_EQ(ram32(mode + 40), 0xfd000000U);
+  const uint64_t modes = ram16(control + 14) + ram16(control + 16) * 16U;
+  EXPECT_EQ(ram16(modes) | 0x4000, ram16(info + 80));
+  EXPECT_EQ(ram16(modes + 2), 0xffff);
+}
+
+TEST_F(BootMultiboot, GraphicsThatThereAreNotAreSaidAndTheScreenIsText) {
+  for (const bool has_display : {false, true}) {
+    request_.show = nullptr;
+    if (has_display) {
+      request_.show = [](const VideoMode&) { return std::optional<LinearFrameBuffer>(); };
+    }
+    const BootResult result = boot(multiboot_that_wants(0, 9000, 600, 32));
+    ASSERT_TRUE(result.ok);
+    EXPECT_EQ(result.notice.find(request_.kernel_path + ": asks for graphics of 9000 x 600"), 0U);
+    EXPECT_EQ(result.notice.find('\n'), std::string::npos);
+    const uint64_t info = state_.reg(Gpr::Ebx);
+    EXPECT_EQ(ram32(info) & 0x1800U, 0x1000U);
+    EXPECT_EQ(ram64(info + 88), 0xb8000U);
+  }
+}
+
+TEST_F(BootMultiboot, TextThatTheHeaderWantsIsThere) {
+  request_.show = [](const VideoMode&) -> std::optional<LinearFrameBuffer> {
+    ADD_FAILURE() << "nobody asked";
+    return std::nullopt;
+  };
+  const BootResult result = boot(multiboot_that_wants(1, 80, 25, 0));
+  ASSERT_TRUE(result.ok);
+  EXPECT_TRUE(result.notice.empty());
+  EXPECT_EQ(ram64(state_.reg(Gpr::Ebx) + 88), 0xb8000U);
 }
 
 TEST_F(BootMultiboot, FramebufferIsToldToBeText) {

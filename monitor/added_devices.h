@@ -1,0 +1,73 @@
+// AddedDevices: what --device puts on the board besides what every machine has.
+// Owns: those devices. Does not own: the buses, the interrupt controllers. Called by: options
+// (parse_device), machine. A device has its ports even where the board has something already.
+// See docs/devices.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "devices/bus.h"
+#include "devices/io_apic.h"
+#include "devices/pic8259.h"
+#include "devices/test_device.h"
+
+namespace ringshift {
+
+// An exit port: a guest that writes v there ends the machine with (v << 1) | 1.
+struct DebugExitRequest {
+  uint32_t first_port = 0x501;
+  uint32_t ports = 2;
+};
+struct TestDeviceRequest {};
+using AddedDevice = std::variant<TestDeviceRequest, DebugExitRequest>;
+
+// NAME[,KEY=VALUE,...] as typed; false with one line in *problem.
+[[nodiscard]] bool parse_device(const std::string& text, std::vector<AddedDevice>* devices,
+                                std::string* problem);
+
+struct AddedDeviceSurroundings {
+  PortBus& ports;
+  MemoryBus& memory;
+  InterruptControllerPair& interrupts;
+  IoApic* io_apic = nullptr;  // null: none
+  std::function<void(uint8_t)> on_exit;
+  std::function<void()> on_flush;
+};
+
+class AddedDevices {
+ public:
+  // Null with one line in *error if two of them want the same ports.
+  [[nodiscard]] static std::unique_ptr<AddedDevices> create(const std::vector<AddedDevice>& wanted,
+                                                            AddedDeviceSurroundings on,
+                                                            std::string* error);
+
+ private:
+  // Any byte of it, and the low byte of a wide write.
+  class ExitPort final : public PortDevice {
+   public:
+    explicit ExitPort(std::function<void(uint8_t)> on_exit) : on_exit_(std::move(on_exit)) {}
+    [[nodiscard]] uint32_t read(uint16_t, AccessWidth) override { return 0; }
+    void write(uint16_t, AccessWidth, uint32_t value) override {
+      on_exit_(static_cast<uint8_t>(value << 1 | 1));
+    }
+
+   private:
+    std::function<void(uint8_t)> on_exit_;
+  };
+
+  explicit AddedDevices(AddedDeviceSurroundings on) : on_(std::move(on)) {}
+  [[nodiscard]] bool add(const TestDeviceRequest& request);
+  [[nodiscard]] bool add(const DebugExitRequest& request);
+  void set_line(unsigned line, bool asserted);
+
+  AddedDeviceSurroundings on_;
+  std::unique_ptr<TestDevice> test_device_;
+  std::vector<std::unique_ptr<ExitPort>> exit_ports_;
+};
+
+}  // namespace ringshift
