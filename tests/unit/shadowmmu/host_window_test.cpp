@@ -66,7 +66,7 @@ TEST_F(HostWindowTest, AskedToRefuseItDoesNothing) {
 }
 
 TEST_F(HostWindowTest, WithoutAMappingLeftItStillForgetsAll) {
-  if (!UsedUpMappings::can_be()) GTEST_SKIP() << "vm.max_map_count is too large to be used up";
+  if (!UsedUpMappings::can_be()) GTEST_SKIP() << "they cannot be used up here";
   const UsedUpMappings all;
   ASSERT_TRUE(all.is_used_up());
   // Each would split the one mapping there is.

@@ -484,7 +484,7 @@ TEST(PollPage, IsAMappingOfItsOwnRaisedAndLowered) {
 }
 
 TEST(PollPage, IsRaisedWithoutAMappingLeft) {
-  if (!UsedUpMappings::can_be()) GTEST_SKIP() << "vm.max_map_count is too large to be used up";
+  if (!UsedUpMappings::can_be()) GTEST_SKIP() << "they cannot be used up here";
   TranslatorMachine machine;
   machine.load(TranslatorMachine::kCode, "eb fe");  // jmp $
   machine.state().eip = TranslatorMachine::kCode;
