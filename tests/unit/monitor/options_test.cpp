@@ -164,7 +164,8 @@ TEST(RunOptions, Bmi1IsTheHostsAndCanBeTakenAway) {
 TEST(RunOptions, TranslatorItemsSetLimitsAndTortures) {
   RunOptions options;
   ASSERT_EQ(parse_run({"--kernel", "k", "--translator",
-                       "arena=64K,unit-max=1,links=off,drop-every=7,verify-every=3"},
+                       "arena=64K,unit-max=1,links=off,drop-every=7,verify-every=3,"
+                       "refuse-every=2"},
                       &options),
             "");
   EXPECT_EQ(options.machine.translator.arena_bytes, 65536U);
@@ -172,6 +173,7 @@ TEST(RunOptions, TranslatorItemsSetLimitsAndTortures) {
   EXPECT_FALSE(options.machine.vcpu.make_links);
   EXPECT_EQ(options.machine.vcpu.drop_randomly, 7U);
   EXPECT_EQ(options.machine.vcpu.verify_every, 3U);
+  EXPECT_EQ(options.machine.refuse_every, 2U);
 }
 
 TEST(RunOptions, BadSubOptionsNameTheItemAndWhatThereIs) {
