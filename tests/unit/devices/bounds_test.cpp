@@ -144,7 +144,7 @@ TEST(Bounds, CdromHoldsSixteenSectors) {
   out8(command, 5, 0xff);
   out8(command, 7, 0xa0);
   for (unsigned i = 0; i < 12; i += 2) {
-    command.write(0, AccessWidth::Word, packet[i] | packet[i + 1] << 8);
+    command.write(0, AccessWidth::Word, uint32_t{packet[i]} | uint32_t{packet[i + 1]} << 8);
   }
   EXPECT_LE(disc.read_bytes, size_t{16} * 2048);
   for (int i = 0; i < 16 * 2048 / 4; ++i) (void)command.read(0, AccessWidth::Dword);

@@ -327,7 +327,7 @@ TEST_F(Ide, ALongTransferLetsTheProcessorGoOnInBetween) {
   out8(ports, 7, 0xa0);
   const uint8_t packet[12] = {0xa8, 0, 0, 0, 0, 0, 0, 0, 4096 >> 8, 0};
   for (unsigned i = 0; i < 12; i += 2) {
-    ports.write(0, AccessWidth::Word, packet[i] | packet[i + 1] << 8);
+    ports.write(0, AccessWidth::Word, uint32_t{packet[i]} | uint32_t{packet[i + 1]} << 8);
   }
   ports_.write(0xd004, AccessWidth::Dword, 0x100);
   out(0xd000, 0x09);
@@ -341,7 +341,7 @@ TEST_F(Ide, ALongTransferLetsTheProcessorGoOnInBetween) {
   // Stopped halfway, nothing of it is left.
   out8(ports, 7, 0xa0);
   for (unsigned i = 0; i < 12; i += 2) {
-    ports.write(0, AccessWidth::Word, packet[i] | packet[i + 1] << 8);
+    ports.write(0, AccessWidth::Word, uint32_t{packet[i]} | uint32_t{packet[i + 1]} << 8);
   }
   out(0xd000, 0x08);
   out(0xd000, 0x09);

@@ -8,7 +8,8 @@ namespace {
 std::string problem_with(const std::string& text) {
   std::vector<AddedDevice> devices;
   std::string problem;
-  EXPECT_EQ(parse_device(text, &devices, &problem), problem.empty());
+  const bool good = parse_device(text, &devices, &problem);
+  EXPECT_EQ(good, problem.empty());
   EXPECT_EQ(devices.size(), problem.empty() ? 1U : 0U);
   EXPECT_EQ(problem.find('\n'), std::string::npos);
   return problem;
