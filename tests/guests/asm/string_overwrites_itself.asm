@@ -2,7 +2,7 @@
 ; serial: in a file
 ;
 ; REP STOS and REP MOVS that overwrite themselves go on as what they were until an interrupt or a
-; fault stops them, as on silicon (docs/limitations.md, L10); then what is there now runs. In ring 0
+; fault stops them, as on silicon (docs/limitations.md, L29); then what is there now runs. In ring 0
 ; and ring 3, first run and repeated.
 %include "report.inc"
 CODE equ 0x220080
