@@ -95,6 +95,7 @@ static void mix(const void* p, int n) {
     mix(b, n);                                                                    \
     mix(&sw, 2);                                                                  \
   }
+/* clang-format off */
 UN(sqrt_, "fsqrt")
 UN(rnd, "frndint")
 UN(xam, "fxam")
@@ -103,17 +104,35 @@ UN(chs, "fchs\n ftst")
 UN(abs_, "fabs")
 UN(sin_, "fsin")
 UN(cos_, "fcos")
-UN(sincos_, "fsincos") UN(tan_, "fptan") UN(m1, "f2xm1") UN(incdec, "fincstp\n fxam\n fdecstp")
-    UN(free_, "ffree %%st(0)\n fxam") BIN(add, "fadd %%st(1),%%st") BIN(sub, "fsubr %%st(1),%%st")
-        BIN(mul, "fmul %%st(1),%%st") BIN(div, "fdiv %%st(1),%%st") BIN(prem, "fprem")
-            BIN(prem1, "fprem1") BIN(scale, "fscale") BIN(com, "fcom %%st(1)")
-                BIN(ucom, "fucom %%st(1)") BIN(atan_, "fpatan\n fld1") BIN(yl2x, "fyl2x\n fld1")
-                    BIN(yl2xp1, "fyl2xp1\n fld1") BIN(xch, "fxch %%st(1)")
-                        BIN(cmov, "fucomi %%st(1)\n fcmovb %%st(1),%%st\n fcmovnu %%st(1),%%st")
-                            ST(st32, "fstps", 4) ST(st64, "fstpl", 8) ST(i16, "fistps", 2)
-                                ST(i32, "fistpl", 4) ST(i64, "fistpll", 8) ST(bcd, "fbstp", 10)
-                                    ST(tt16, "fisttps", 2)
-                                        ST(tt64, "fisttpll", 8) static void report(const char* n) {
+UN(sincos_, "fsincos")
+UN(tan_, "fptan")
+UN(m1, "f2xm1")
+UN(incdec, "fincstp\n fxam\n fdecstp")
+UN(free_, "ffree %%st(0)\n fxam")
+BIN(add, "fadd %%st(1),%%st")
+BIN(sub, "fsubr %%st(1),%%st")
+BIN(mul, "fmul %%st(1),%%st")
+BIN(div, "fdiv %%st(1),%%st")
+BIN(prem, "fprem")
+BIN(prem1, "fprem1")
+BIN(scale, "fscale")
+BIN(com, "fcom %%st(1)")
+BIN(ucom, "fucom %%st(1)")
+BIN(atan_, "fpatan\n fld1")
+BIN(yl2x, "fyl2x\n fld1")
+BIN(yl2xp1, "fyl2xp1\n fld1")
+BIN(xch, "fxch %%st(1)")
+BIN(cmov, "fucomi %%st(1)\n fcmovb %%st(1),%%st\n fcmovnu %%st(1),%%st")
+ST(st32, "fstps", 4)
+ST(st64, "fstpl", 8)
+ST(i16, "fistps", 2)
+ST(i32, "fistpl", 4)
+ST(i64, "fistpll", 8)
+ST(bcd, "fbstp", 10)
+ST(tt16, "fisttps", 2)
+ST(tt64, "fisttpll", 8)
+/* clang-format on */
+static void report(const char* n) {
   ps(n);
   ph(acc, 16);
   pc('\n');
