@@ -25,6 +25,10 @@ void invalidate_page(CpuContext& cpu, GuestVirtual address);  // INVLPG
 [[nodiscard]] MaybeFault read_msr(CpuContext& cpu, uint32_t index, uint64_t* value);
 [[nodiscard]] MaybeFault write_msr(CpuContext& cpu, uint32_t index, uint64_t value);
 
+// Bits of IA32_MISC_ENABLE by which CPUID answers (SDM 4 table 2-2).
+inline constexpr uint64_t kMiscEnableLimitCpuid = 1ULL << 22;
+inline constexpr uint64_t kMiscEnableNoExecuteOff = 1ULL << 34;
+
 // Power-on state (SDM 3A table 9-1), CS:EIP = F000:FFF0.
 void reset(GuestState& state);
 

@@ -293,7 +293,11 @@ DirectStop DirectProcess::explain(int status, GuestState* state) const {
   if (info.si_code <= 0) return {Kind::Kicked, 0};
   if (signal == SIGSEGV && info.si_code != SI_KERNEL) {
     const auto address = reinterpret_cast<uint64_t>(info.si_addr);
-    if (address > UINT32_MAX) return {Kind::Escaped, 0};
+    // 32-bit code that reaches across 4 GiB: some processors go on there, others raise #GP
+    // (LIMIT(L27)).
+    constexpr uint64_t kEnd = uint64_t{UINT32_MAX} + 1, kLongestOperand = 512;
+    if (address >= kEnd && address - kEnd < kLongestOperand) return {Kind::Instruction, 0};
+    if (address >= kEnd) return {Kind::Escaped, 0};
     return {Kind::PageFault, static_cast<uint32_t>(address)};
   }
   if (signal == SIGTRAP) {

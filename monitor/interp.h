@@ -253,10 +253,13 @@ template <typename T, typename Compute>
 [[nodiscard]] inline uint32_t stack_mask(const GuestState& state) {
   return state.seg(SegmentRegister::Ss).default_32() ? 0xffffffffU : 0xffffU;
 }
-inline void set_stack_pointer(GuestState& state, uint32_t value) {
+// ESP when the stack pointer becomes `value`: a 16-bit stack moves SP alone.
+[[nodiscard]] inline uint32_t moved_stack_pointer(const GuestState& state, uint32_t value) {
   const uint32_t mask = stack_mask(state);
-  uint32_t& esp = state.reg(Gpr::Esp);
-  esp = (esp & ~mask) | (value & mask);
+  return (state.reg(Gpr::Esp) & ~mask) | (value & mask);
+}
+inline void set_stack_pointer(GuestState& state, uint32_t value) {
+  state.reg(Gpr::Esp) = moved_stack_pointer(state, value);
 }
 // Writes at ESP - depth - sizeof(T) without moving ESP: several pushes become one commit.
 template <typename T>

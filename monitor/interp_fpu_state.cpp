@@ -111,20 +111,20 @@ MaybeFault restore_extended(Execution& x, const Operation& op) {
   return kNoFault;
 }
 
-// The bytes of `data` whose `mask` byte has its top bit set go to DS:(E)DI.
+// The bytes of `data` whose `mask` byte has its top bit set go to DS:(E)DI. All of the operand must
+// be writable whatever the mask: the manual leaves it open (SDM 2B MASKMOVDQU), silicon does so.
+// Data breakpoints see what is written.
 MaybeFault store_masked(Execution& x, const Operation& op, const uint8_t* data, const uint8_t* mask,
                         uint32_t length) {
-  const uint32_t start = x.state.reg(Gpr::Edi);
-  std::array<GuestVirtual, 16> targets;
+  const uint32_t offset = x.state.reg(Gpr::Edi) & address_mask(op);
+  GuestVirtual linear;
+  RETURN_IF_FAULT(
+      linear_address(x.cpu, op.segment, GuestOffset(offset), length, AccessKind::Write, &linear));
+  RETURN_IF_FAULT(x.memory.probe_write(linear, length, x.privilege()));
   for (uint32_t i = 0; i < length; ++i) {
     if ((mask[i] & 0x80U) == 0) continue;
-    const uint32_t offset = (start + i) & address_mask(op);
-    RETURN_IF_FAULT(linear_of(x, op.segment, offset, 1, AccessKind::Write, &targets[i]));
-    RETURN_IF_FAULT(x.memory.probe_write(targets[i], 1, x.privilege()));
-  }
-  for (uint32_t i = 0; i < length; ++i) {
-    if ((mask[i] & 0x80U) == 0) continue;
-    RETURN_IF_FAULT(x.memory.write(targets[i], &data[i], 1, x.privilege()));
+    if (x.watching) note_data_access(x, linear + i, 1, AccessKind::Write);
+    RETURN_IF_FAULT(x.memory.write(linear + i, &data[i], 1, x.privilege()));
   }
   return kNoFault;
 }

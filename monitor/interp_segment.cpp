@@ -10,6 +10,7 @@ constexpr uint8_t kShadowMovSs = 2;  // also holds off debug traps (SDM 3A 6.8.3
 
 SegmentRegister segment_of(unsigned number) { return static_cast<SegmentRegister>(number); }
 
+// MOV and POP; LSS sets ESP as well and holds nothing off.
 MaybeFault load_visible(Execution& x, SegmentRegister segment, uint16_t selector) {
   RETURN_IF_FAULT(load_segment(x.cpu, segment, selector));
   if (segment == SegmentRegister::Ss) x.state.interrupt_shadow = kShadowMovSs;
@@ -77,7 +78,7 @@ MaybeFault load_far_register(Execution& x, const Operation& op) {
   }
   RETURN_IF_FAULT(
       load<uint16_t>(x, op.segment, (address + op.operand_bytes) & address_mask(op), &selector));
-  RETURN_IF_FAULT(load_visible(x, kSegment, selector));
+  RETURN_IF_FAULT(load_segment(x.cpu, kSegment, selector));
   if (op.operand_bytes == 2) {
     register_of<uint16_t>(x.state, op.reg) = static_cast<uint16_t>(offset);
   } else {
@@ -133,14 +134,19 @@ MaybeFault verify(Execution& x, const Operation& op) {
   return kNoFault;
 }
 
+// A selector that needs no adjustment is not written: read-only memory will do (SDM 2A ARPL, and
+// silicon).
 MaybeFault adjust_rpl(Execution& x, const Operation& op) {
   if (!x.protected_not_v86()) return GuestFault::invalid_opcode();
-  const uint16_t source = register_of<uint16_t>(x.state, op.reg);
-  return update_rm<uint16_t>(x, op, [source](uint16_t value, uint32_t* eflags) {
-    const bool raise = (value & 3U) < (source & 3U);
-    *eflags = raise ? *eflags | kFlagZf : *eflags & ~kFlagZf;
-    return raise ? static_cast<uint16_t>((value & ~3U) | (source & 3U)) : value;
-  });
+  const uint16_t rpl = register_of<uint16_t>(x.state, op.reg) & 3U;
+  uint16_t selector;
+  RETURN_IF_FAULT(load_rm<uint16_t>(x, op, &selector));
+  const bool raise = (selector & 3U) < rpl;
+  if (raise) {
+    RETURN_IF_FAULT(store_rm<uint16_t>(x, op, static_cast<uint16_t>((selector & ~3U) | rpl)));
+  }
+  set_zero_flag(x.state, raise);
+  return kNoFault;
 }
 
 // Unprivileged: this is one of the instructions that made the architecture hard to virtualize. The

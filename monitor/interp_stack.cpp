@@ -68,7 +68,9 @@ MaybeFault pop_all(Execution& x, const Operation&) {
   return kNoFault;
 }
 
-// ENTER checks that the new top of stack can be written before it changes ESP (SDM 2A ENTER).
+// ENTER checks that the new top of stack can be written before it changes ESP (SDM 2A ENTER). That
+// is no access: data breakpoints do not see it. The frame pointer is ESP as the first push leaves
+// it: where a 16-bit stack wraps, the upper half stays.
 template <typename T>
 MaybeFault enter(Execution& x, const Operation& op) {
   constexpr auto kSize = static_cast<uint32_t>(sizeof(T));
@@ -76,7 +78,7 @@ MaybeFault enter(Execution& x, const Operation& op) {
   const uint32_t mask = stack_mask(state);
   const uint32_t level = op.immediate2 & 31U;
   RETURN_IF_FAULT(write_below<T>(x, 0, register_of<T>(state, 5)));
-  const uint32_t frame = state.reg(Gpr::Esp) - kSize;
+  const uint32_t frame = moved_stack_pointer(state, state.reg(Gpr::Esp) - kSize);
   uint32_t depth = kSize;
   for (uint32_t i = 1; i < level; ++i) {
     T link;
@@ -91,8 +93,8 @@ MaybeFault enter(Execution& x, const Operation& op) {
   }
   const uint32_t new_esp = state.reg(Gpr::Esp) - depth - (op.immediate & 0xffffU);
   GuestVirtual linear;
-  RETURN_IF_FAULT(
-      linear_of(x, SegmentRegister::Ss, new_esp & mask, kSize, AccessKind::Write, &linear));
+  RETURN_IF_FAULT(linear_address(x.cpu, SegmentRegister::Ss, GuestOffset(new_esp & mask), kSize,
+                                 AccessKind::Write, &linear));
   RETURN_IF_FAULT(x.memory.probe_write(linear, kSize, x.privilege()));
   register_of<T>(state, 5) = static_cast<T>(frame);
   set_stack_pointer(state, new_esp);

@@ -86,12 +86,17 @@ struct Scas {
 template <typename T>
 constexpr AccessWidth kWidth = static_cast<AccessWidth>(sizeof(T));
 
+uint16_t port_of(const Execution& x) { return static_cast<uint16_t>(x.state.reg(Gpr::Edx)); }
+MaybeFault check_port(Execution& x, uint32_t bytes) {
+  return check_io_permission(x.cpu, port_of(x), bytes);
+}
+
 // The destination is checked before the port is read: reading a port has effects.
 template <typename T>
 struct Ins {
   static MaybeFault iterate(Execution& x, const Operation& op) {
-    const auto port = static_cast<uint16_t>(x.state.reg(Gpr::Edx));
-    RETURN_IF_FAULT(check_io_permission(x.cpu, port, sizeof(T)));
+    const uint16_t port = port_of(x);
+    RETURN_IF_FAULT(check_port(x, sizeof(T)));
     GuestVirtual linear;
     RETURN_IF_FAULT(linear_of(x, SegmentRegister::Es, masked_register(x, op, Gpr::Edi), sizeof(T),
                               AccessKind::Write, &linear));
@@ -107,8 +112,8 @@ struct Ins {
 template <typename T>
 struct Outs {
   static MaybeFault iterate(Execution& x, const Operation& op) {
-    const auto port = static_cast<uint16_t>(x.state.reg(Gpr::Edx));
-    RETURN_IF_FAULT(check_io_permission(x.cpu, port, sizeof(T)));
+    const uint16_t port = port_of(x);
+    RETURN_IF_FAULT(check_port(x, sizeof(T)));
     T value;
     RETURN_IF_FAULT(load<T>(x, op.segment, masked_register(x, op, Gpr::Esi), &value));
     note_io_access(x, port, sizeof(T));
@@ -206,9 +211,16 @@ template <template <typename> class Kind, typename T>
 constexpr bool kCompares = std::is_same_v<Kind<T>, Cmps<T>> || std::is_same_v<Kind<T>, Scas<T>>;
 
 template <template <typename> class Kind, typename T>
+constexpr bool kUsesPort = std::is_same_v<Kind<T>, Ins<T>> || std::is_same_v<Kind<T>, Outs<T>>;
+
+template <template <typename> class Kind, typename T>
 MaybeFault repeat(Execution& x, const Operation& op) {
   uint32_t budget = x.stepping ? 1 : Interpreter::kRepBatch;
   uint32_t count = masked_register(x, op, Gpr::Ecx);
+  if constexpr (kUsesPort<Kind, T>) {
+    // The right to use the port is asked for even if the count is 0 (SDM 2A INS).
+    if (count == 0) return check_port(x, sizeof(T));
+  }
   while (count != 0) {
     if (budget == 0) {
       x.next_eip = x.state.eip;  // the rest after interrupts have had their chance

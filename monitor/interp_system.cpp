@@ -10,7 +10,11 @@ constexpr uint8_t kShadowSti = 1;
 
 bool privileged(const Execution& x) { return x.state.cpl == 0; }
 
+// CR1, CR5 and up are no registers at any privilege.
+bool is_control_register(unsigned number) { return number <= 4 && number != 1; }
+
 MaybeFault read_control_register(Execution& x, const Operation& op) {
+  if (!is_control_register(op.reg)) return GuestFault::invalid_opcode();
   if (!privileged(x)) return general_protection();
   switch (op.reg) {
     case 0:
@@ -31,6 +35,7 @@ MaybeFault read_control_register(Execution& x, const Operation& op) {
 }
 
 MaybeFault write_control_register(Execution& x, const Operation& op) {
+  if (!is_control_register(op.reg)) return GuestFault::invalid_opcode();
   if (!privileged(x)) return general_protection();
   const uint32_t value = x.state.gpr[op.rm];
   switch (op.reg) {
@@ -104,14 +109,25 @@ MaybeFault halt(Execution& x, const Operation&) {
   return kNoFault;
 }
 
-constexpr uint32_t kFeatureApic = 1U << 9;  // leaf 1 EDX
+constexpr uint32_t kExtendedFeatures = 0x80000001U;
+constexpr uint32_t kFeatureApic = 1U << 9;        // leaf 1 EDX
+constexpr uint32_t kFeatureNoExecute = 1U << 20;  // leaf 80000001H EDX
+constexpr uint32_t kLimitedLeaves = 2;
+
+// What the guest has switched off looks as if it were not there (SDM 3A 10.4.3, SDM 4 table 2-2).
+void hide_disabled(const CpuContext& cpu, uint32_t leaf, CpuidResult* result) {
+  const uint64_t misc_enable = cpu.state.misc_enable;
+  if (leaf == 0 && (misc_enable & kMiscEnableLimitCpuid) != 0) result->eax = kLimitedLeaves;
+  if (leaf == 1 && cpu.apic != nullptr && !cpu.apic->enabled()) result->edx &= ~kFeatureApic;
+  if (leaf == kExtendedFeatures && (misc_enable & kMiscEnableNoExecuteOff) != 0) {
+    result->edx &= ~kFeatureNoExecute;
+  }
+}
 
 MaybeFault cpuid(Execution& x, const Operation&) {
   GuestState& state = x.state;
   CpuidResult result = x.cpu.model.cpuid(state.reg(Gpr::Eax), state.reg(Gpr::Ecx));
-  // Disabled by IA32_APIC_BASE it is as if it were not there (SDM 3A 10.4.3).
-  const bool no_apic = x.cpu.apic != nullptr && !x.cpu.apic->enabled();
-  if (state.reg(Gpr::Eax) == 1 && no_apic) result.edx &= ~kFeatureApic;
+  hide_disabled(x.cpu, state.reg(Gpr::Eax), &result);
   state.reg(Gpr::Eax) = result.eax;
   state.reg(Gpr::Ebx) = result.ebx;
   state.reg(Gpr::Ecx) = result.ecx;

@@ -70,7 +70,8 @@ MaybeFault Interpreter::Impl::fetch(CodeBytes* code) {
   const uint32_t eip = x.state.eip;
   if (eip > cs.limit) [[unlikely]]
     return interp::general_protection();
-  const uint32_t beyond = cs.limit - eip;
+  // A segment of 4 GiB has no end: what reaches beyond it goes on at 0 (LIMIT(L27)).
+  const uint32_t beyond = cs.limit == ~0U ? ~0U : cs.limit - eip;
   code->in_segment = std::min<uint32_t>(beyond, kMaxInstructionBytes - 1) + 1;
   const GuestVirtual linear(cs.base + eip);
   const uint32_t in_page = kPageSize - linear.offset_in_page();
@@ -179,12 +180,18 @@ StepResult Interpreter::Impl::finish(bool single_step) {
   }
   state.eip = x.next_eip;
   if (!x.keep_resume_flag) state.eflags &= ~kFlagRf;
-  // The boundary after MOV SS and POP SS takes no debug trap (SDM 3A 6.8.3).
-  const bool step_trap = single_step && state.interrupt_shadow != kShadowMovSs;
-  if (step_trap || x.debug_trap || x.debug_hits != 0) [[unlikely]] {
+  const uint32_t hits = state.held_debug | x.debug_hits;
+  // The boundary after MOV SS and POP SS takes no debug trap: a single step is forgotten, a data
+  // breakpoint is held until the next boundary (SDM 3A 6.8.3).
+  if (state.interrupt_shadow == kShadowMovSs) [[unlikely]] {
+    state.held_debug = hits;
+    return result;
+  }
+  state.held_debug = 0;
+  if (single_step || x.debug_trap || hits != 0) [[unlikely]] {
     result.kind = StepKind::Fault;
     result.fault = GuestFault::simple(Vector::Debug);
-    result.fault.dr6_bits = x.debug_hits | (step_trap ? kDr6SingleStep : 0U);
+    result.fault.dr6_bits = hits | (single_step ? kDr6SingleStep : 0U);
   }
   return result;
 }

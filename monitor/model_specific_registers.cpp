@@ -19,7 +19,11 @@ constexpr uint32_t kMsrDebugCtl = 0x1d9;
 constexpr uint32_t kMsrPat = 0x277;
 constexpr uint32_t kMsrEfer = 0xc0000080U;
 
-constexpr uint64_t kMiscEnableFastStrings = 1;
+// IA32_MISC_ENABLE (SDM 4 table 2-2). Hints about speed, which change nothing here: fast strings
+// and four kinds of prefetching.
+constexpr uint64_t kMiscEnableHints = 1 | (1ULL << 9) | (1ULL << 19) | (1ULL << 37) | (1ULL << 39);
+// No branch trace store, no precise sampling: read-only.
+constexpr uint64_t kMiscEnableUnavailable = (1U << 11) | (1U << 12);
 // IA32_APIC_BASE: this is the processor that starts; the APIC is enabled.
 constexpr uint64_t kApicBootProcessor = 1U << 8, kApicEnable = 1U << 11;
 
@@ -34,6 +38,31 @@ GuestFault unknown() { return GuestFault::general_protection(0); }
 
 bool has_efer(const CpuModel& model) { return model.nx && model.pae; }
 
+void set_efer(CpuContext& cpu, uint64_t value) {
+  cpu.state.efer = value;
+  cpu.memory.flush();
+  cpu.coherence.on_paging_mode_changed();
+}
+
+// It came after the Pentium III.
+bool has_misc_enable(const CpuModel& model) { return model.sse42; }
+
+// What of it CPUID says is there: leaves above 2 to hide, and execute-disable to switch off.
+uint64_t misc_enable_writable(const CpuModel& model) {
+  return kMiscEnableHints | kMiscEnableLimitCpuid | (has_efer(model) ? kMiscEnableNoExecuteOff : 0);
+}
+
+// Switching execute-disable off takes EFER.NXE along, which is a reserved bit from then on.
+MaybeFault write_misc_enable(CpuContext& cpu, uint64_t value) {
+  const uint64_t writable = misc_enable_writable(cpu.model);
+  if (!has_misc_enable(cpu.model) || (value & ~(writable | kMiscEnableUnavailable)) != 0) {
+    return unknown();
+  }
+  cpu.state.misc_enable = value & writable;
+  if ((value & kMiscEnableNoExecuteOff) != 0 && cpu.state.efer != 0) set_efer(cpu, 0);
+  return kNoFault;
+}
+
 // PAT entries may be 0, 1, 4-7 (SDM 3A 11.12.2); 2 and 3 are reserved.
 bool valid_pat(uint64_t value) {
   for (unsigned i = 0; i < 8; ++i) {
@@ -46,14 +75,11 @@ bool valid_pat(uint64_t value) {
 }
 
 MaybeFault write_efer(CpuContext& cpu, uint64_t value) {
-  if (!has_efer(cpu.model) || (value & ~kEferNxe) != 0) {
+  const bool is_off = (cpu.state.misc_enable & kMiscEnableNoExecuteOff) != 0;
+  if (!has_efer(cpu.model) || (value & ~(is_off ? 0 : kEferNxe)) != 0) {
     return unknown();
   }
-  if (value != cpu.state.efer) {
-    cpu.state.efer = value;
-    cpu.memory.flush();
-    cpu.coherence.on_paging_mode_changed();
-  }
+  if (value != cpu.state.efer) set_efer(cpu, value);
   return kNoFault;
 }
 
@@ -133,7 +159,8 @@ MaybeFault read_msr(CpuContext& cpu, uint32_t index, uint64_t* value) {
     case kMsrSysenterEip:
       return read_sysenter(cpu, index, value);
     case kMsrMiscEnable:
-      *value = kMiscEnableFastStrings;
+      if (!has_misc_enable(cpu.model)) return unknown();
+      *value = cpu.state.misc_enable | kMiscEnableUnavailable;
       return kNoFault;
     case kMsrPat:
       *value = cpu.state.pat;
@@ -166,8 +193,7 @@ MaybeFault write_msr(CpuContext& cpu, uint32_t index, uint64_t value) {
     case kMsrSysenterEip:
       return write_sysenter(cpu, index, value);
     case kMsrMiscEnable:
-      // Fast strings are a hint about speed; nothing else here can be switched.
-      return (value & ~kMiscEnableFastStrings) == 0 ? MaybeFault() : unknown();
+      return write_misc_enable(cpu, value);
     case kMsrPat:
       if (!valid_pat(value)) {
         return unknown();

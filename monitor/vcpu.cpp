@@ -3,6 +3,7 @@
 #include <x86intrin.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "monitor/host_signals.h"
 #include "shadowmmu/base/check.h"
@@ -160,6 +161,16 @@ void Vcpu::interpret_one() {
   if (config_.observer != nullptr) config_.observer->after_interpreted(state);
 }
 
+// What MOV SS has held off ends with the delivery of an event: the #DB comes before the first
+// instruction of that event's handler (SDM 3A 6.8.3).
+void Vcpu::deliver_held_debug() {
+  GuestState& state = parts_.cpu.state;
+  if (state.held_debug == 0 || state.activity == ActivityState::Shutdown) return;
+  GuestFault fault = GuestFault::simple(Vector::Debug);
+  fault.dr6_bits = std::exchange(state.held_debug, 0);
+  deliver_event(Event::from_fault(fault, state.eip), state.eip);
+}
+
 // What the instruction at `eip` asks of the loop.
 void Vcpu::finish_interpreted(const StepResult& step, uint32_t eip) {
   GuestState& state = parts_.cpu.state;
@@ -176,7 +187,7 @@ void Vcpu::finish_interpreted(const StepResult& step, uint32_t eip) {
       }
       if (config_.observer != nullptr) config_.observer->on_guest_fault(step.fault, state);
       deliver_event(Event::from_fault(step.fault, state.eip), state.eip);
-      return;
+      return deliver_held_debug();
     }
     case StepKind::SoftwareEvent: {
       counters().events_software_interrupts++;
@@ -186,7 +197,7 @@ void Vcpu::finish_interpreted(const StepResult& step, uint32_t eip) {
       event.vector = step.vector;
       event.return_eip = step.return_eip;
       deliver_event(event, eip);
-      return;
+      return deliver_held_debug();
     }
     case StepKind::Halted:
       state.activity = ActivityState::Halted;

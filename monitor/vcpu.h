@@ -93,6 +93,7 @@ class Vcpu {
   void wait_halted();
   void interpret_one();
   void finish_interpreted(const StepResult& step, uint32_t eip);
+  void deliver_held_debug();
   void deliver_event(const Event& event, uint32_t instruction_eip);
   // For a debugger (vcpu_debug.cpp).
   [[nodiscard]] bool run_controlled();

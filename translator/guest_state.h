@@ -113,8 +113,11 @@ struct GuestState {
   uint32_t sysenter_cs = 0;
   uint32_t sysenter_esp = 0;
   uint32_t sysenter_eip = 0;
-  uint32_t reserved1 = 0;
+  // DR6 bits of data breakpoints that MOV SS or POP SS has hit: their #DB waits for the instruction
+  // after it (SDM 3A 6.8.3).
+  uint32_t held_debug = 0;
   uint64_t pat = 0x0007040600070406ULL;  // IA32_PAT at reset (SDM 3A 11.12.4)
+  uint64_t misc_enable = 1;              // IA32_MISC_ENABLE at reset: fast strings
   // x87/MMX/SSE in FXSAVE format (SDM 1 10.5.1). True here whenever translated code is not running.
   alignas(64) std::array<uint8_t, 512> fxsave{};
 

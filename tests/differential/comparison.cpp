@@ -57,6 +57,18 @@ std::string Comparison::host_code() {
               translator.arena().base());
 }
 
+std::string Comparison::report(const Case& test) {
+  constexpr int kRepeats = 20;
+  std::string text = "the comparison that differed:\n" + describe(test);
+  int failed = 0;
+  for (int i = 0; i < kRepeats; ++i) failed += agrees(test) ? 0 : 1;
+  text += "again: " + std::to_string(failed) + " of " + std::to_string(kRepeats) + " differ\n";
+  if (failed != kRepeats) return text;  // shrinking by what does not repeat misleads
+  const Case small = shrink(test);
+  return text + std::to_string(test.pieces.size()) + " pieces shrunk to " +
+         std::to_string(small.pieces.size()) + "\n" + describe(small);
+}
+
 std::string Comparison::describe(const Case& test) {
   return listing(test) + table(test, expected_, runs_) + host_code();
 }

@@ -23,13 +23,17 @@ class Comparison {
 
   // Runs a case everywhere. True: all agree, or the case says nothing.
   bool agrees(const Case& test);
-  // Drops pieces as long as the case still fails.
-  Case shrink(Case test);
+  [[nodiscard]] bool has_segments() const { return silicon_->has_segments(); }
+  // To be called when `test` has just disagreed: that comparison, as it was made, and the smallest
+  // case that still fails, if it fails again at all.
+  [[nodiscard]] std::string report(const Case& test);
   // Listing, states and host code of the last case run.
   [[nodiscard]] std::string describe(const Case& test);
 
  private:
   Comparison() = default;
+  // Drops pieces as long as the case still fails.
+  Case shrink(Case test);
   [[nodiscard]] std::string host_code();
   std::unique_ptr<Silicon> silicon_;
   std::unique_ptr<Guest> oracle_;

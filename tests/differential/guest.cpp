@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "monitor/control_registers.h"
+#include "monitor/execution_observer.h"
 #include "monitor/host_signals.h"
 #include "tests/support/translator_fixture.h"
 
@@ -35,6 +36,20 @@ constexpr uint32_t linear_of(uint32_t system_physical) {
 bool has_error_code(uint32_t vector) {
   return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17;
 }
+
+// Ends a run by a count, which is the same under any load.
+class InstructionLimit final : public ExecutionObserver {
+ public:
+  explicit InstructionLimit(uint64_t most) : left_(most) {}
+  void stops(Vcpu* vcpu) { vcpu_ = vcpu; }
+  void before_interpreted(const GuestState&) override {
+    if (left_ == 0 || --left_ == 0) vcpu_->request_stop(StopReason::Quit);
+  }
+
+ private:
+  uint64_t left_;
+  Vcpu* vcpu_ = nullptr;
+};
 
 }  // namespace
 
@@ -152,7 +167,7 @@ void Guest::write_tasks(uint32_t cr3) {
   set32(kHandler, 0xf4f5e6);  // out 0xf5, al; hlt
 }
 
-void Guest::set_segments(Ring ring) {
+void Guest::set_segments(Ring ring, Segments segments) {
   const bool user = ring == Ring::User;
   const uint16_t dpl = user ? 0x60 : 0;
   for (SegmentCache& segment : state().segment) {
@@ -161,6 +176,16 @@ void Guest::set_segments(Ring ring) {
   state().seg(SegmentRegister::Cs) = {0, 0xffffffffU, user ? kCode3 : kCode0,
                                       static_cast<uint16_t>(kFlatCode | dpl)};
   state().cpl = user ? 3 : 0;
+  // Their selectors are not looked at: no case reads them.
+  constexpr uint16_t kWritable = 2, kSixteenBit = 0x93;
+  if (segments == Segments::NarrowStack) {
+    state().seg(SegmentRegister::Ss) = {kDataBase, kDataBytes - 1, kData3,
+                                        static_cast<uint16_t>(kSixteenBit | dpl)};
+  }
+  if (segments == Segments::ReadOnlyEs) {
+    SegmentCache& es = state().seg(SegmentRegister::Es);
+    es.attributes = static_cast<uint16_t>(es.attributes & ~kWritable);
+  }
 }
 
 void Guest::prepare(const Start& start, Ring ring, std::span<const uint8_t> code,
@@ -168,7 +193,7 @@ void Guest::prepare(const Start& start, Ring ring, std::span<const uint8_t> code
   GuestState& guest = state();
   guest = GuestState{};
   reset(guest);
-  set_segments(ring);
+  set_segments(ring, start.segments);
   guest.gpr = start.gpr;
   guest.eip = start.eip;
   guest.eflags = start.eflags;
@@ -211,7 +236,11 @@ void Guest::load(const GuestState& start, std::span<const uint8_t> ram) {
   gate_->frame().slots.x87_live = gate_->frame().slots.sse_live = 0;
 }
 
-StopReason Guest::run_loop(unsigned seconds) {
+// Translated code cannot be counted: what hangs in it, although it ends when interpreted, is ended
+// by a clock, long after any load of the host could be the reason.
+StopReason Guest::run_loop(Watchdog watchdog_is) {
+  constexpr std::chrono::seconds kHanging(300);
+  InstructionLimit limit(kMostInstructions);
   const std::function<void()> nothing = [this] { (void)stop_vector_; };
   Vcpu vcpu({.cpu = *cpu_,
              .interpreter = *interpreter_,
@@ -223,16 +252,17 @@ StopReason Guest::run_loop(unsigned seconds) {
              .coherence = coherence_.get(),
              .service_host = nothing,
              .before_sleep = nothing},
-            {.engine = engine_});
+            {.engine = engine_, .observer = engine_ == Engine::Interpret ? &limit : nullptr});
+  limit.stops(&vcpu);
   if (!HostSignals::install(gate_.get(), &attention_, &message_)) return StopReason::Unimplemented;
   std::mutex mutex;
   std::condition_variable ended;
   bool is_over = false;
   std::thread watchdog;
-  if (seconds != 0) {
+  if (watchdog_is == Watchdog::On && engine_ != Engine::Interpret) {
     watchdog = std::thread([&] {
       std::unique_lock lock(mutex);
-      if (ended.wait_for(lock, std::chrono::seconds(seconds), [&] { return is_over; })) return;
+      if (ended.wait_for(lock, kHanging, [&] { return is_over; })) return;
       vcpu.request_stop(StopReason::Quit);
       attention_.raise();
     });
@@ -254,10 +284,10 @@ StopReason Guest::run_loop(unsigned seconds) {
   return reason;
 }
 
-StopReason Guest::run_whole(unsigned seconds) { return run_loop(seconds); }
+StopReason Guest::run_whole() { return run_loop(Watchdog::On); }
 
 Outcome Guest::run() {
-  const StopReason reason = run_loop(0);
+  const StopReason reason = run_loop(Watchdog::Off);
   if (reason == StopReason::DebugExit && stop_vector_ < kStopped) return outcome_of_task();
   Outcome outcome = outcome_here(nullptr);
   outcome.vector = stop_vector_;

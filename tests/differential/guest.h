@@ -51,10 +51,11 @@ class Guest final : private PortDevice {
                std::span<const uint8_t> data);
   // From prepare() to the end or the first fault, through the vCPU loop.
   [[nodiscard]] Outcome run();
-  // A whole machine state instead of prepare(), and the loop until it stops by itself or, after
-  // `seconds`, because it does not: StopReason::Quit.
+  // A whole machine state instead of prepare(), and the loop until it stops by itself. A machine
+  // that interprets gives up after so many instructions: StopReason::Quit.
   void load(const GuestState& start, std::span<const uint8_t> ram);
-  [[nodiscard]] StopReason run_whole(unsigned seconds);
+  [[nodiscard]] StopReason run_whole();
+  static constexpr uint64_t kMostInstructions = 1000000;
   [[nodiscard]] const std::string& message() const { return message_; }
   [[nodiscard]] PortBus& ports() { return ports_; }
   // By hand, for whoever wants to look in between.
@@ -74,8 +75,9 @@ class Guest final : private PortDevice {
   void write_tasks(uint32_t cr3);
   void set32(uint32_t physical, uint32_t value);
   [[nodiscard]] uint32_t get32(uint32_t physical) const;
-  void set_segments(Ring ring);
-  [[nodiscard]] StopReason run_loop(unsigned seconds);
+  void set_segments(Ring ring, Segments segments);
+  enum class Watchdog : uint8_t { Off, On };
+  [[nodiscard]] StopReason run_loop(Watchdog watchdog);
   [[nodiscard]] Outcome outcome_of_task() const;
   [[nodiscard]] uint32_t read(uint16_t offset, AccessWidth width) override;
   void write(uint16_t offset, AccessWidth width, uint32_t value) override;

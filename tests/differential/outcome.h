@@ -39,8 +39,15 @@ struct Outcome {
   std::string message;
 };
 
+enum class Segments : uint8_t {
+  Flat,
+  NarrowStack,  // SS is a 16-bit segment, its base and limit the data area's
+  ReadOnlyEs,
+};
+
 // Where a case starts. The code itself is in memory by then.
 struct Start {
+  Segments segments = Segments::Flat;
   std::array<uint32_t, kGprCount> gpr{};
   uint32_t eip = 0;
   uint32_t eflags = 0;

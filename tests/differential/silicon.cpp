@@ -1,15 +1,25 @@
 #include "tests/differential/silicon.h"
 
+#include <asm/ldt.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/base/guest_fault.h"
+
 namespace ringshift::differential {
 namespace {
+
+constexpr uint16_t kFlatSelector = 0x2b;  // Linux's user data segment
+// In the local descriptor table, RPL 3.
+constexpr uint16_t kNarrowStack = 0x7, kReadOnlyData = 0xf;
 
 // What the way in and the signal handler share. Offsets are in the assembly below.
 struct alignas(64) Crossing {
@@ -18,7 +28,8 @@ struct alignas(64) Crossing {
   uint32_t target_eip = 0;                          // 40: far pointer, offset then selector
   uint32_t target_selector = 0x23;                  // 44: Linux's 32-bit user code segment
   uint64_t host_rsp = 0;                            // 48
-  uint64_t padding = 0;                             // 56
+  uint16_t ss = kFlatSelector;                      // 56
+  uint16_t es = kFlatSelector;                      // 58
   alignas(64) std::array<uint8_t, 512> fxsave{};    // 64: loaded on the way in
   alignas(64) std::array<uint8_t, 512> host_fpu{};  // 576
 };
@@ -50,7 +61,7 @@ ringshift_test_cross:
   fxsave 576(%r15)
   mov $0x2b, %eax
   mov %eax, %ds
-  mov %eax, %es
+  mov 58(%r15), %es
   fxrstor 64(%r15)
   push 32(%r15)
   popfq
@@ -61,6 +72,7 @@ ringshift_test_cross:
   mov 20(%r15), %ebp
   mov 24(%r15), %esi
   mov 28(%r15), %edi
+  mov 56(%r15), %ss
   mov 16(%r15), %esp
   ljmp *40(%r15)
   .globl ringshift_test_back
@@ -123,6 +135,25 @@ bool map_at(uint32_t address, size_t bytes, std::string* error) {
   return false;
 }
 
+// The two segments of Segments that are not flat. False: the host has no modify_ldt.
+bool set_descriptors() {
+  user_desc stack{};
+  stack.entry_number = kNarrowStack >> 3;
+  stack.base_addr = kDataBase;
+  stack.limit = kDataBytes - 1;
+  stack.useable = 1;
+  user_desc read_only{};
+  read_only.entry_number = kReadOnlyData >> 3;
+  read_only.limit = 0xfffff;
+  read_only.seg_32bit = 1;
+  read_only.limit_in_pages = 1;
+  read_only.read_exec_only = 1;
+  read_only.useable = 1;
+  constexpr int kWrite = 1;
+  return syscall(SYS_modify_ldt, kWrite, &stack, sizeof(stack)) == 0 &&
+         syscall(SYS_modify_ldt, kWrite, &read_only, sizeof(read_only)) == 0;
+}
+
 uint8_t* low(uint32_t address) {
   return reinterpret_cast<uint8_t*>(static_cast<uintptr_t>(address));
 }
@@ -165,7 +196,9 @@ std::unique_ptr<Silicon> Silicon::create(std::string* error) {
   }
   mprotect(low(kCodeBase), kCodeBytes, PROT_READ | PROT_WRITE | PROT_EXEC);
   set_up_alternate_stack();
-  return std::unique_ptr<Silicon>(new Silicon);
+  auto silicon = std::unique_ptr<Silicon>(new Silicon);
+  silicon->has_segments_ = set_descriptors();
+  return silicon;
 }
 
 Silicon::~Silicon() {
@@ -181,6 +214,8 @@ Outcome Silicon::run(const Start& start, std::span<const uint8_t> code,
   crossing.eflags = start.eflags;
   crossing.target_eip = start.eip;
   crossing.fxsave = start.fxsave;
+  if (start.segments == Segments::NarrowStack) crossing.ss = kNarrowStack;
+  if (start.segments == Segments::ReadOnlyEs) crossing.es = kReadOnlyData;
   std::memset(low(kCodeBase), 0xf4, kCodeBytes);
   std::memcpy(low(start.eip), code.data(), code.size());
   std::memcpy(low(kDataBase), data.data(), data.size());
@@ -194,7 +229,12 @@ Outcome Silicon::run(const Start& start, std::span<const uint8_t> code,
   }
   mprotect(low(kHole), 0x2000, PROT_READ | PROT_WRITE);
   outcome.data.assign(low(kDataBase), low(kDataBase) + kDataBytes);
-  constexpr uint32_t kGeneralProtection = 13;
+  constexpr uint32_t kGeneralProtection = 13, kPageFault = 14;
+  // While the host moves a page to another frame, a write to it faults as if it were absent, and a
+  // page that may not be written is not waited for.
+  if (outcome.vector == kPageFault && outcome.cr2 - kReadOnly < kPageSize) {
+    outcome.error_code |= kPageFaultPresent;
+  }
   const uint32_t end = start.eip + static_cast<uint32_t>(code.size() - kEndBytes.size());
   if (outcome.vector == kGeneralProtection && outcome.eip == end) {
     outcome.vector = kStopped;

@@ -22,9 +22,12 @@ class Silicon {
   // Runs `code` (which lies in the code area from start.eip on) over `data` to its fault or end.
   [[nodiscard]] Outcome run(const Start& start, std::span<const uint8_t> code,
                             std::span<const uint8_t> data);
+  // Whether it can start with segments that are not flat.
+  [[nodiscard]] bool has_segments() const { return has_segments_; }
 
  private:
   Silicon() = default;
+  bool has_segments_ = false;
 };
 
 }  // namespace ringshift::differential

@@ -1,6 +1,6 @@
 // Random unprivileged code on the processor itself, in the interpreter, and translated in both
-// styles: registers, flags, faults, FPU state and memory must agree. A failing case is shrunk and
-// printed with what replays it.
+// styles: registers, flags, faults, FPU state and memory must agree. A comparison that differs is
+// printed as it was made, then shrunk, with what replays it.
 #include <gtest/gtest.h>
 
 #include "tests/differential/comparison.h"
@@ -27,10 +27,8 @@ TEST(Unprivileged, RandomCodeAgreesOnSiliconInterpreterAndTranslator) {
     if (comparison->expected().outcome.vector < kStopped) ++faults;
     if (agrees) continue;
     ++failures;
-    const Case small = comparison->shrink(test);
-    ADD_FAILURE() << "case " << i << ", " << test.pieces.size() << " pieces shrunk to "
-                  << small.pieces.size() << "\n"
-                  << comparison->describe(small) << "replay: " << settings.replay(kTestName, i);
+    ADD_FAILURE() << "case " << i << "\n"
+                  << comparison->report(test) << "replay: " << settings.replay(kTestName, i);
   }
   RecordProperty("faults", static_cast<int>(faults));
   RecordProperty("instructions", static_cast<int>(instructions));

@@ -11,6 +11,8 @@ The head of the guest says what to expect:
                                                  NAME>0 for any number but zero)
     ; serial:
     ;   exact text, line by line
+or, where that is long,
+    ; serial: in a file              GUEST.expected, beside it
 """
 import argparse
 import difflib
@@ -43,12 +45,12 @@ VARIANTS = {
 
 
 class Expectation:
-    def __init__(self, text):
+    def __init__(self, source):
         self.exit_code, self.options, self.skip = None, [], {}
         self.serial, self.counters = "", {}
         self.boot, self.cdrom_sectors = "kernel", 0
         in_serial = False
-        for line in text.splitlines():
+        for line in source.read_text().splitlines():
             if not line.startswith(";"):
                 break
             if in_serial and (line.startswith(";   ") or line == ";"):
@@ -70,6 +72,8 @@ class Expectation:
             elif line.startswith("; counters "):
                 variant, wanted = line.removeprefix("; counters ").split(":", 1)
                 self.counters.setdefault(variant, []).extend(wanted.split())
+            elif line == "; serial: in a file":
+                self.serial = source.with_suffix(".expected").read_text()
             elif line.startswith("; serial:"):
                 in_serial = True
         if self.exit_code is None:
@@ -159,7 +163,7 @@ def main():
                                                                    variant):
                 variants.remove(variant)
         for source in arguments.guest:
-            expected = Expectation(source.read_text())
+            expected = Expectation(source)
             image = pathlib.Path(folder) / (source.stem + ".bin")
             assemble(source, image)
             for variant in variants:

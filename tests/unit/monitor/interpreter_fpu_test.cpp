@@ -189,5 +189,19 @@ TEST_F(InterpreterFpu, InstructionPointerIsTheGuests) {
   EXPECT_EQ(recorded, at);
 }
 
+TEST_F(InterpreterFpu, MaskedStoreMustBeAbleToWriteAllOfItsOperand) {
+  state.cr4 |= kCr4Osfxsr;
+  SegmentCache& ds = state.seg(SegmentRegister::Ds);
+  ds.limit = kData + 15;
+  edi() = kData;
+  std::fill_n(state.fxsave.begin() + 160, 32, uint8_t{0});
+  run({0x66, 0x0f, 0xf7, 0xc1});  // maskmovdqu xmm0, xmm1
+  edi() = kData + 1;
+  EXPECT_EQ(fault({0x66, 0x0f, 0xf7, 0xc1}), GuestFault::general_protection(0));
+  ds = {0, ~0U, kData0, 0xc091};  // read-only
+  EXPECT_EQ(fault({0x66, 0x0f, 0xf7, 0xc1}), GuestFault::general_protection(0));
+  EXPECT_EQ(fault({0x0f, 0xf7, 0xc1}), GuestFault::general_protection(0));  // maskmovq
+}
+
 }  // namespace
 }  // namespace ringshift

@@ -231,5 +231,89 @@ TEST_F(InterpreterSystem, AlignmentIsCheckedInRingThreeOnly) {
   EXPECT_EQ(fault({0xa1, 1, 0, 5, 0}), GuestFault::with_code(Vector::AlignmentCheck, 0));
 }
 
+TEST_F(InterpreterSystem, CpuidHidesWhatMiscEnableSwitchesOff) {
+  constexpr uint32_t kNx = 1U << 20;
+  constexpr uint64_t kLimitCpuid = 1ULL << 22, kNoExecuteOff = 1ULL << 34;
+  eax() = 0x80000001U;
+  run({0x0f, 0xa2});
+  EXPECT_EQ(edx() & kNx, kNx);
+  state.misc_enable = kLimitCpuid | kNoExecuteOff;
+  eax() = 0x80000001U;
+  run({0x0f, 0xa2});
+  EXPECT_EQ(edx() & kNx, 0U);
+  eax() = 0;
+  run({0x0f, 0xa2});
+  EXPECT_EQ(eax(), 2U);
+}
+
+TEST_F(InterpreterSystem, ControlRegistersThatDoNotExistAreUndefinedInEveryRing) {
+  for (const unsigned ring : {0U, 3U}) {
+    enter_ring(ring);
+    EXPECT_EQ(fault({0x0f, 0x20, 0xc8}), GuestFault::invalid_opcode());  // mov eax, cr1
+    EXPECT_EQ(fault({0x0f, 0x22, 0xe8}), GuestFault::invalid_opcode());  // mov cr5, eax
+  }
+  EXPECT_EQ(fault({0x0f, 0x20, 0xc0}), GuestFault::general_protection(0));
+}
+
+TEST_F(InterpreterSystem, AdjustRplAsksToWriteOnlyWhatItChanges) {
+  state.seg(SegmentRegister::Ds).attributes = 0xc091;  // read-only
+  edi() = kData;
+  set16(kData, 0x13);
+  edx() = 2;
+  run({0x63, 0x17});  // arpl [edi], dx
+  EXPECT_EQ(state.eflags & kFlagZf, 0U);
+  set16(kData, 0x11);
+  EXPECT_EQ(fault({0x63, 0x17}), GuestFault::general_protection(0));
+}
+
+TEST_F(InterpreterSystem, StringPortAccessNeedsPermissionEvenForNothing) {
+  enter_ring(3);
+  set8(kTss + 104 + 0x80 / 8, 0xff);
+  ecx() = 0;
+  edx() = 0x80;
+  esi() = edi() = kData;
+  EXPECT_EQ(fault({0xf3, 0x6e}), GuestFault::general_protection(0));  // rep outsb
+  EXPECT_EQ(fault({0xf3, 0x6c}), GuestFault::general_protection(0));  // rep insb
+  ecx() = 0x10000;
+  EXPECT_EQ(fault({0x67, 0xf3, 0x6d}), GuestFault::general_protection(0));  // with CX
+  ecx() = 0;
+  state.eflags |= kFlagIopl;
+  run({0xf3, 0x6e});
+}
+
+TEST_F(InterpreterSystem, EnterOnASixteenBitStackKeepsTheUpperHalf) {
+  state.seg(SegmentRegister::Ss) = {kData, 0xffff, kData0, 0x93};
+  esp() = 0x50000;
+  ebp() = 0x74444;
+  run({0xc8, 8, 0, 1});  // enter 8, 1
+  EXPECT_EQ(ebp(), 0x5fffcU);
+  EXPECT_EQ(esp(), 0x5fff0U);
+  EXPECT_EQ(get32(kData + 0xfff8), 0x5fffcU);
+  esp() = 0x50000;
+  ebp() = 0x74444;
+  run({0x66, 0xc8, 8, 0, 1});  // words
+  EXPECT_EQ(ebp(), 0x7fffeU);
+  EXPECT_EQ(esp(), 0x5fff4U);
+}
+
+// Instructions go on at 0, as data does.
+TEST_F(InterpreterSystem, AnInstructionAcrossFourGigabytesGoesOnAtZero) {
+  enable_paging();
+  constexpr uint32_t kTable = 0xf2000, kTop = 0x60000;
+  set32(0xf0000 + 1023 * 4, kTable | 7);
+  set32(kTable + 1023 * 4, kTop | 7);
+  set32(kTop + 0xffc, 0x11b89090);  // nop; nop; mov eax, 0x44332211
+  set32(0, 0x90443322);
+  state.eip = 0xfffffffe;
+  EXPECT_EQ(step().kind, StepKind::Done);
+  EXPECT_EQ(eax(), 0x44332211U);
+  EXPECT_EQ(state.eip, 3U);
+  unmap(0);
+  state.eip = 0xfffffffe;
+  const StepResult result = step();
+  EXPECT_EQ(result.fault.vector, Vector::PageFault);
+  EXPECT_EQ(result.fault.cr2, 0U);
+}
+
 }  // namespace
 }  // namespace ringshift

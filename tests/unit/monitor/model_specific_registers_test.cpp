@@ -101,5 +101,38 @@ TEST_F(ModelSpecificRegisters, ArchCapabilitiesFollowTheModel) {
   EXPECT_EQ(read_msr(cpu(), 0x10a, &value), gp());
 }
 
+constexpr uint32_t kMiscEnable = 0x1a0;
+constexpr uint64_t kNoExecuteOff = 1ULL << 34;
+
+TEST_F(ModelSpecificRegisters, MiscEnableHoldsTheBitsOfThisModel) {
+  uint64_t value = 0;
+  ASSERT_EQ(read_msr(cpu(), kMiscEnable, &value), kNoFault);
+  EXPECT_EQ(value, 0x1801U);  // fast strings; no branch trace store, no precise sampling
+  for (const unsigned bit : {0, 9, 19, 22, 34, 37, 39}) {
+    ASSERT_EQ(write_msr(cpu(), kMiscEnable, 1ULL << bit), kNoFault) << bit;
+    ASSERT_EQ(read_msr(cpu(), kMiscEnable, &value), kNoFault);
+    EXPECT_EQ(value, 1ULL << bit | 0x1800) << bit;
+  }
+  for (const unsigned bit : {1, 7, 16, 18, 23, 32, 38, 63}) {
+    EXPECT_EQ(write_msr(cpu(), kMiscEnable, 1ULL << bit), gp()) << bit;
+  }
+  model.nx = false;
+  EXPECT_EQ(write_msr(cpu(), kMiscEnable, kNoExecuteOff), gp());
+  model.sse42 = false;
+  EXPECT_EQ(read_msr(cpu(), kMiscEnable, &value), gp());
+  EXPECT_EQ(write_msr(cpu(), kMiscEnable, 1), gp());
+}
+
+TEST_F(ModelSpecificRegisters, ExecuteDisableOffTakesNxeAlong) {
+  ASSERT_EQ(write_msr(cpu(), 0xc0000080, 1U << 11), kNoFault);
+  ASSERT_EQ(write_msr(cpu(), kMiscEnable, kNoExecuteOff), kNoFault);
+  EXPECT_EQ(state.efer, 0U);
+  EXPECT_EQ(coherence_.mode_changes, 2);
+  EXPECT_EQ(write_msr(cpu(), 0xc0000080, 1U << 11), gp());
+  EXPECT_EQ(write_msr(cpu(), 0xc0000080, 0), kNoFault);
+  ASSERT_EQ(write_msr(cpu(), kMiscEnable, 1), kNoFault);
+  EXPECT_EQ(write_msr(cpu(), 0xc0000080, 1U << 11), kNoFault);
+}
+
 }  // namespace
 }  // namespace ringshift
