@@ -175,12 +175,15 @@ class Listener {
   int descriptor_ = -1;
 };
 
+// As drives do: whole sectors.
 void use(DiskBackend& disk, FuzzBytes& bytes) {
-  CHECK(disk.bytes() != 0 && disk.bytes() % 512 == 0);
+  constexpr uint64_t kSector = 512;
+  CHECK(disk.bytes() != 0 && disk.bytes() % kSector == 0);
+  const uint64_t sectors = disk.bytes() / kSector;
   for (int left = 6; left != 0; --left) {
     const uint8_t what = bytes.u8();
-    std::vector<uint8_t> data(std::min<uint64_t>((what >> 2) * uint64_t{64}, disk.bytes()));
-    const uint64_t at = bytes.u32() % (disk.bytes() - data.size() + 1);
+    std::vector<uint8_t> data(std::min<uint64_t>(what >> 2, sectors) * kSector);
+    const uint64_t at = bytes.u32() % (sectors - data.size() / kSector + 1) * kSector;
     if ((what & 3) == 0) {
       (void)disk.flush();
     } else if ((what & 3) == 1) {
