@@ -5,6 +5,7 @@
 
 #include "translator/classify.h"
 #include "translator/fpu_unit.h"
+#include "translator/significant_prefixes.h"
 
 namespace ringshift {
 namespace {
@@ -125,10 +126,9 @@ void append_opcode(Code* code, const ZydisDecodedInstruction& facts) {
 // address they belonged to.
 void append_prefixes(Code* code, const ZydisDecodedInstruction& facts) {
   if (is_x87(facts)) return;
-  for (unsigned i = 0; i < facts.raw.prefix_count; ++i) {
-    const uint8_t prefix = facts.raw.prefixes[i].value;
-    if (prefix == 0x66 || prefix == 0xf2 || prefix == 0xf3) append(code, {prefix});
-  }
+  const SignificantPrefixes prefixes = significant_prefixes(facts);
+  if (prefixes.repeat != 0) append(code, {prefixes.repeat});
+  if (prefixes.operand_size) append(code, {0x66});
 }
 
 void append_instruction(Code* code, const ZydisDecodedInstruction& facts, const RegisterUse& use) {

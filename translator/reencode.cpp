@@ -2,6 +2,7 @@
 
 #include "shadowmmu/base/check.h"
 #include "translator/host_registers.h"
+#include "translator/significant_prefixes.h"
 
 namespace ringshift {
 namespace {
@@ -129,13 +130,11 @@ unsigned map_rm_register(const GuestInstruction& instruction, Pieces* pieces) {
   return rm;
 }
 
-// Of F2 and F3 together the last one counts, for the host as for the guest.
 void push_prefixes(const ZydisDecodedInstruction& facts, bool ignores_repeat, HostBytes* out) {
-  for (uint8_t i = 0; i < facts.raw.prefix_count; ++i) {
-    const uint8_t prefix = facts.raw.prefixes[i].value;
-    const bool repeat = prefix == 0xf2 || prefix == 0xf3;
-    if (prefix == 0x66 || prefix == 0xf0 || (repeat && !ignores_repeat)) out->push(prefix);
-  }
+  const SignificantPrefixes prefixes = significant_prefixes(facts);
+  if (prefixes.lock) out->push(0xf0);
+  if (prefixes.repeat != 0 && !ignores_repeat) out->push(prefixes.repeat);
+  if (prefixes.operand_size) out->push(0x66);
 }
 
 void push_memory(const HostMemory& memory, unsigned reg, HostBytes* out) {

@@ -43,6 +43,21 @@ TEST_F(FpuUnitTest, MemoryOperandIsTheBufferWhateverItsAddressForm) {
   EXPECT_EQ(field<uint64_t>(32), 42ULL << 58);  // 42 = 1.3125 * 2^5
 }
 
+// With the REX prefix that its register needs the host's instruction would have 16 bytes.
+TEST_F(FpuUnitTest, RepeatedPrefixesDoNotMakeAnInstructionTooLongForTheHost) {
+  for (const uint8_t prefix : {uint8_t{0xf2}, uint8_t{0xf3}}) {
+    std::vector<uint8_t> code(12, prefix);
+    code.insert(code.end(), {0x0f, 0x2a, 0xc4});  // cvtsi2sd or cvtsi2ss xmm0, esp
+    state_.reg(Gpr::Esp) = 3;
+    EXPECT_EQ(run(code), FpuUnitRunner::Outcome::Done);
+    state_.reg(Gpr::Edx) = 0;
+    code.resize(12);
+    code.insert(code.end(), {0x0f, 0x2c, 0xd0});  // cvttsd2si or cvttss2si edx, xmm0
+    EXPECT_EQ(run(code), FpuUnitRunner::Outcome::Done);
+    EXPECT_EQ(state_.reg(Gpr::Edx), 3U);
+  }
+}
+
 TEST_F(FpuUnitTest, OneThunkServesEveryRepetition) {
   for (int i = 0; i < 3; ++i) EXPECT_EQ(run({0x0f, 0x57, 0xc0}), FpuUnitRunner::Outcome::Done);
   EXPECT_EQ(unit_->thunks(), 1U);

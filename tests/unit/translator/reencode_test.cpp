@@ -28,5 +28,18 @@ TEST(Reencode, RepBsfAndRepBsrAreThemselvesElsewhere) {
   }
 }
 
+// 15 bytes for the guest; the window's base takes more for its address than the guest's did.
+TEST(Reencode, RepeatedPrefixesDoNotMakeAnInstructionTooLongForTheHost) {
+  for (const std::string_view prefix : {"f3", "f2", "66", "f0"}) {
+    std::string code;
+    for (int i = 0; i < 12; ++i) code += prefix;
+    TranslatorMachine machine;
+    machine.reg(Gpr::Ebp) = TranslatorMachine::kData;
+    machine.reg(Gpr::Ecx) = 0x1234;
+    machine.run_snippet(code + "01 4d 08");  // add [ebp+8], ecx
+    EXPECT_EQ(machine.ram(TranslatorMachine::kData + 8)[0], 0x34) << prefix;
+  }
+}
+
 }  // namespace
 }  // namespace ringshift

@@ -1,0 +1,39 @@
+// The fuzz targets: each takes any bytes, and stops the process by CHECK if something is wrong.
+// Owns: nothing. Called by: the libFuzzer drivers (tests/fuzz/driver), the replay of the corpora
+// (tests/fuzz/replay). See docs/fuzzing.md.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+namespace ringshift::fuzz {
+
+void fuzz_board(std::span<const uint8_t> input);
+void fuzz_gdb(std::span<const uint8_t> input);
+void fuzz_guest(std::span<const uint8_t> input);
+void fuzz_images(std::span<const uint8_t> input);
+void fuzz_interpreter(std::span<const uint8_t> input);
+void fuzz_nbd(std::span<const uint8_t> input);
+void fuzz_options(std::span<const uint8_t> input);
+void fuzz_storage(std::span<const uint8_t> input);
+void fuzz_translate(std::span<const uint8_t> input);
+
+struct FuzzTarget {
+  const char* name;  // of the folder in tests/fuzz/corpus, and of the driver after "fuzz_"
+  void (*fuzz_one)(std::span<const uint8_t> input);
+};
+
+inline constexpr std::array<FuzzTarget, 9> kFuzzTargets{{
+    {"board", fuzz_board},
+    {"gdb", fuzz_gdb},
+    {"guest", fuzz_guest},
+    {"images", fuzz_images},
+    {"interpreter", fuzz_interpreter},
+    {"nbd", fuzz_nbd},
+    {"options", fuzz_options},
+    {"storage", fuzz_storage},
+    {"translate", fuzz_translate},
+}};
+
+}  // namespace ringshift::fuzz
