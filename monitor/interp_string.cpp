@@ -206,8 +206,13 @@ template <template <typename> class Kind, typename T>
 constexpr bool kCompares = std::is_same_v<Kind<T>, Cmps<T>> || std::is_same_v<Kind<T>, Scas<T>>;
 
 template <template <typename> class Kind, typename T>
+constexpr bool kMovesByPort = std::is_same_v<Kind<T>, Ins<T>> || std::is_same_v<Kind<T>, Outs<T>>;
+
+template <template <typename> class Kind, typename T>
 MaybeFault repeat(Execution& x, const Operation& op) {
-  uint32_t budget = x.stepping ? 1 : Interpreter::kRepBatch;
+  constexpr uint32_t kBatch =
+      kMovesByPort<Kind, T> ? Interpreter::kPortBatch : Interpreter::kRepBatch;
+  uint32_t budget = x.stepping ? 1 : kBatch;
   uint32_t count = masked_register(x, op, Gpr::Ecx);
   while (count != 0) {
     if (budget == 0) {
