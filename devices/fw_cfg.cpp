@@ -45,8 +45,10 @@ void FwCfg::Selector::write(uint16_t offset, AccessWidth width, uint32_t value) 
   if (offset == 0 && width != AccessWidth::Byte) owner_.select(static_cast<uint16_t>(value));
 }
 
-FwCfg::FwCfg(DmaMemory& memory)
-    : memory_(memory),
+FwCfg::FwCfg(VirtualClock& clock, DmaMemory& memory)
+    : clock_(clock),
+      memory_(memory),
+      next_step_(clock, [this](Nanoseconds) { go_on_with_dma(); }),
       ports_(*this),
       dma_ports_(
           [](uint16_t offset) {
@@ -105,31 +107,50 @@ void FwCfg::write_dma_address(uint16_t offset, uint8_t value) {
   const unsigned shift = 8 * (7 - offset);
   dma_address_ = (dma_address_ & ~(uint64_t{0xff} << shift)) | uint64_t{value} << shift;
   if (offset != 7) return;
-  run_dma();
+  begin_dma();
   dma_address_ = 0;
 }
 
-void FwCfg::run_dma() {
+// A request that comes before the last one has ended takes its place: that one ends in an error.
+void FwCfg::begin_dma() {
+  if (transfer_.active) end_dma(kDmaError);
   std::array<uint8_t, 16> request{};
   memory_.read_ram(dma_address_, request);
   const auto control = static_cast<uint32_t>(big_endian(request.data(), 4));
   const auto length = static_cast<uint32_t>(big_endian(request.data() + 4, 4));
   const uint64_t address = big_endian(request.data() + 8, 8);
-  uint32_t result = 0;
+  transfer_ = {true, dma_address_, address, 0};
   if ((control & kDmaSelect) != 0) select(static_cast<uint16_t>(control >> 16));
   if ((control & kDmaRead) != 0) {
-    copy_out(address, length);
+    transfer_.left = length;
+    go_on_with_dma();
   } else if ((control & kDmaWrite) != 0) {
-    result = kDmaError;  // no item may be written
-  } else if ((control & kDmaSkip) != 0) {
-    position_ += length;
+    end_dma(kDmaError);  // no item may be written
+  } else {
+    if ((control & kDmaSkip) != 0) position_ += length;
+    end_dma(0);
   }
-  std::vector<uint8_t> answer;
-  put_big_endian(answer, result, 4);
-  memory_.write_ram(dma_address_, answer);
 }
 
-// Everything past the item's end is zeros: at most as many as there is RAM to take them.
+// One step. The guest runs on between two of them, and may look at its request's control word.
+void FwCfg::go_on_with_dma() {
+  const uint32_t part = std::min(transfer_.left, kDmaStep);
+  copy_out(transfer_.address, part);
+  transfer_.address += part;
+  transfer_.left -= part;
+  if (transfer_.left == 0) return end_dma(0);
+  next_step_.arm(clock_.now());
+}
+
+void FwCfg::end_dma(uint32_t result) {
+  next_step_.cancel();
+  transfer_.active = false;
+  std::vector<uint8_t> answer;
+  put_big_endian(answer, result, 4);
+  memory_.write_ram(transfer_.request, answer);
+}
+
+// Everything past the item's end is zeros.
 void FwCfg::copy_out(uint64_t address, uint32_t length) {
   const uint64_t size = selected_ != nullptr ? selected_->size() : 0;
   const uint64_t available = position_ < size ? size - position_ : 0;

@@ -12,6 +12,7 @@
 #include "devices/bus.h"
 #include "devices/byte_ports.h"
 #include "devices/dma_memory.h"
+#include "devices/virtual_clock.h"
 
 namespace ringshift {
 
@@ -28,7 +29,10 @@ enum class FwCfgItem : uint16_t {
 
 class FwCfg {
  public:
-  explicit FwCfg(DmaMemory& memory);
+  FwCfg(VirtualClock& clock, DmaMemory& memory);
+
+  // What one step moves at most: a shorter transfer is over when the write that starts it returns.
+  static constexpr uint32_t kDmaStep = 1U << 20;
 
   void add(FwCfgItem item, std::vector<uint8_t> bytes);
   // A file of the directory. Pre: name has at most 55 characters and is new; room for 64 files.
@@ -53,7 +57,9 @@ class FwCfg {
   void select(uint16_t item);
   [[nodiscard]] uint8_t next_byte();
   void write_dma_address(uint16_t offset, uint8_t value);
-  void run_dma();
+  void begin_dma();
+  void go_on_with_dma();
+  void end_dma(uint32_t result);
   void copy_out(uint64_t address, uint32_t length);
   void rebuild_directory();
 
@@ -63,12 +69,23 @@ class FwCfg {
     uint32_t bytes;
   };
 
+  // What is left of a read. Pre-condition of every step: active.
+  struct Transfer {
+    bool active = false;
+    uint64_t request = 0;  // where the guest looks for its end
+    uint64_t address = 0;
+    uint32_t left = 0;
+  };
+
+  VirtualClock& clock_;
   DmaMemory& memory_;
   std::map<uint16_t, std::vector<uint8_t>> items_;
   std::vector<File> files_;
   const std::vector<uint8_t>* selected_ = nullptr;
   uint64_t position_ = 0;
   uint64_t dma_address_ = 0;
+  Transfer transfer_;
+  ClockTimer next_step_;
   Selector ports_;
   PortWindow dma_ports_;
 };

@@ -1,17 +1,30 @@
 #include "devices/nbd_disk.h"
 
 #include <libnbd.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
+#include <utility>
 
 namespace ringshift {
 namespace {
 
-// A poll that sees nothing in this time counts one; so many in a row, and the server has gone.
-constexpr int kPollMilliseconds = 500;
-constexpr int kPollsToConnect = 20, kPollsToAnswer = 60;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// How long a server may say nothing, and how long it may take for all of an answer: one that sends
+// a byte now and then is never silent.
+struct Patience {
+  milliseconds silent;
+  milliseconds altogether;
+};
+constexpr Patience kToConnect{milliseconds{10'000}, milliseconds{20'000}};
+constexpr Patience kToAnswer{milliseconds{30'000}, milliseconds{60'000}};
+// Between two looks at whether the answer is still wanted.
+constexpr int kLookMilliseconds = 20;
 // Every server takes requests of this size (NBD protocol, block size constraints).
 constexpr size_t kLargestRequest = size_t{1} << 20;
 
@@ -20,16 +33,44 @@ std::string reason() {
   return text != nullptr ? text : "unknown error";
 }
 
-// True when done() says so; false when the server is silent or libnbd reports an error.
-template <typename Done>
-bool wait_until(nbd_handle* handle, int polls, Done done) {
-  for (int silent = 0; silent < polls;) {
-    if (done()) return true;
-    const int seen = nbd_poll(handle, kPollMilliseconds);
-    if (seen < 0) return false;
-    silent = seen > 0 ? 0 : silent + 1;
+enum class Progress : uint8_t { None, Some, Failed };
+
+// Not nbd_poll: that begins its wait again after each signal.
+Progress wait_a_little(nbd_handle* handle) {
+  const unsigned direction = nbd_aio_get_direction(handle);
+  const bool reads = (direction & LIBNBD_AIO_DIRECTION_READ) != 0;
+  const bool writes = (direction & LIBNBD_AIO_DIRECTION_WRITE) != 0;
+  pollfd waiting{nbd_aio_get_fd(handle), 0, 0};
+  if (waiting.fd < 0) return Progress::Failed;
+  waiting.events = static_cast<int16_t>((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
+  if (poll(&waiting, 1, kLookMilliseconds) <= 0) return Progress::None;
+  int notified = 0;
+  if (reads && (waiting.revents & (POLLIN | POLLHUP)) != 0) {
+    notified = nbd_aio_notify_read(handle);
+  } else if (writes && (waiting.revents & POLLOUT) != 0) {
+    notified = nbd_aio_notify_write(handle);
+  } else {
+    return Progress::Failed;  // an error of the socket alone
   }
-  return false;
+  return notified == 0 ? Progress::Some : Progress::Failed;
+}
+
+// True when done() says so; false when patience ends, nobody wants it any more, or libnbd reports
+// an error.
+template <typename Done>
+bool wait_until(nbd_handle* handle, const Patience& patience,
+                const NbdDisk::IsUnwanted& is_unwanted, Done done) {
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point heard = begin;
+  while (!done()) {
+    const Clock::time_point now = Clock::now();
+    if (now - heard > patience.silent || now - begin > patience.altogether) return false;
+    if (is_unwanted && is_unwanted()) return false;
+    const Progress progress = wait_a_little(handle);
+    if (progress == Progress::Failed) return done();
+    if (progress == Progress::Some) heard = Clock::now();
+  }
+  return true;
 }
 
 }  // namespace
@@ -41,8 +82,8 @@ bool NbdDisk::is_uri(const std::string& text) {
 }
 
 std::unique_ptr<NbdDisk> NbdDisk::open(const std::string& uri, bool read_only, uint32_t unit,
-                                       std::string* error) {
-  std::unique_ptr<NbdDisk> disk(new NbdDisk(uri));
+                                       IsUnwanted is_unwanted, std::string* error) {
+  std::unique_ptr<NbdDisk> disk(new NbdDisk(uri, std::move(is_unwanted)));
   disk->read_only_ = read_only;
   if (!disk->connect(error) || !disk->examine(unit, error)) return nullptr;
   return disk;
@@ -66,7 +107,7 @@ bool NbdDisk::connect(std::string* error) {
     *error = uri_ + ": cannot be reached: " + reason();
     return false;
   }
-  const bool answered = wait_until(handle_, kPollsToConnect, settled);
+  const bool answered = wait_until(handle_, kToConnect, is_unwanted_, settled);
   if (answered && nbd_aio_is_ready(handle_) == 1) return true;
   lost_ = true;
   const char* why = nbd_get_error();
@@ -94,7 +135,8 @@ bool NbdDisk::examine(uint32_t unit, std::string* error) {
 
 // Once: what comes after an answer that never came cannot be told from it.
 bool NbdDisk::give_up(const std::string& why) {
-  if (!lost_) {
+  const bool is_of_interest = !lost_ && !(is_unwanted_ && is_unwanted_());
+  if (is_of_interest) {
     std::fprintf(stderr, "ringshift: %s: %s; the guest gets errors from here on\n", uri_.c_str(),
                  why.c_str());
   }
@@ -106,7 +148,7 @@ bool NbdDisk::finish(int64_t cookie) {
   if (cookie < 0) return give_up(reason());
   const auto request = static_cast<uint64_t>(cookie);
   int result = 0;
-  const bool settled = wait_until(handle_, kPollsToAnswer, [&] {
+  const bool settled = wait_until(handle_, kToAnswer, is_unwanted_, [&] {
     result = nbd_aio_command_completed(handle_, request);
     return result != 0 || nbd_aio_is_dead(handle_) == 1 || nbd_aio_is_closed(handle_) == 1;
   });

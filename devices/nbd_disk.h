@@ -1,11 +1,12 @@
 // NbdDisk: what a server of the network block device protocol exports, as a medium. So an image in
 // any format that a server knows can be a disk: qcow2 by qemu-nbd.
-// Owns: the connection. A server that fails, lies or falls silent makes every later request fail;
-// the guest is told so and nothing waits for ever. Called by: media (open), drives through
-// DiskBackend. The only home of libnbd. See docs/usage.md.
+// Owns: the connection. A server that fails, lies, trickles or falls silent makes every later
+// request fail; the guest is told so and nothing waits for ever, or once the run is to end. Called
+// by: media (open), drives through DiskBackend. The only home of libnbd. See docs/usage.md.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,10 +20,12 @@ class NbdDisk final : public DiskBackend {
  public:
   // nbd://HOST[:PORT][/EXPORT], nbd+unix:///EXPORT?socket=PATH, and these with nbds for TLS.
   [[nodiscard]] static bool is_uri(const std::string& text);
+  // Any thread: nobody wants the answer any more. Asked often while a server is waited for.
+  using IsUnwanted = std::function<bool()>;
   // Null with one line in *error: nobody answers, the export is not what a disk must be, or it may
   // not be written. unit: the size is cut to a multiple.
   static std::unique_ptr<NbdDisk> open(const std::string& uri, bool read_only, uint32_t unit,
-                                       std::string* error);
+                                       IsUnwanted is_unwanted, std::string* error);
   ~NbdDisk() override;
   NbdDisk(const NbdDisk&) = delete;
   NbdDisk& operator=(const NbdDisk&) = delete;
@@ -34,7 +37,8 @@ class NbdDisk final : public DiskBackend {
   [[nodiscard]] bool flush() override;
 
  private:
-  explicit NbdDisk(std::string uri) : uri_(std::move(uri)) {}
+  NbdDisk(std::string uri, IsUnwanted is_unwanted)
+      : uri_(std::move(uri)), is_unwanted_(std::move(is_unwanted)) {}
   [[nodiscard]] bool connect(std::string* error);
   [[nodiscard]] bool examine(uint32_t unit, std::string* error);
   // Waits for a request of libnbd's; negative: it could not be begun.
@@ -42,6 +46,7 @@ class NbdDisk final : public DiskBackend {
   bool give_up(const std::string& why);
 
   std::string uri_;
+  IsUnwanted is_unwanted_;
   nbd_handle* handle_ = nullptr;
   bool read_only_ = false;
   bool lost_ = false;

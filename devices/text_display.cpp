@@ -51,8 +51,7 @@ void TextDisplay::refresh() {
     text += c;
   }
   text += "\x1b[J" + cursor();
-  if (text != shown_) config_.print(text);
-  shown_ = std::move(text);
+  if (text != shown_ && config_.print(text)) shown_ = std::move(text);
   timer_.arm(clock_.now() + kRefresh);
 }
 

@@ -15,9 +15,10 @@
 namespace ringshift {
 
 struct TextDisplayConfig {
-  std::function<std::string()> page;              // the screen's lines, each with its newline
-  std::function<void(const std::string&)> print;  // to the terminal
-  std::function<void()> poll_keys;                // offer what the terminal sent to type()
+  std::function<std::string()> page;  // the screen's lines, each with its newline
+  // To the terminal. False: it is behind, and is asked again with what the screen shows then.
+  std::function<bool(const std::string&)> print;
+  std::function<void()> poll_keys;  // offer what the terminal sent to type()
 };
 
 class TextDisplay {

@@ -14,6 +14,8 @@
 #include "monitor/debug/debugger.h"
 #include "monitor/doctor.h"
 #include "monitor/host_clock.h"
+#include "monitor/host_limits.h"
+#include "monitor/host_signals.h"
 #include "monitor/lab/lab_command.h"
 #include "monitor/machine.h"
 #include "monitor/options.h"
@@ -38,7 +40,12 @@ int fail(std::string message) {
   return kExitUsage;
 }
 
-void print(const std::string& text) { std::fputs(text.c_str(), stdout); }
+// The exit code: a full disk is not to pass for success.
+int print(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return kExitPowerOff;
+  std::fprintf(stderr, "ringshift: cannot write: %s\n", std::strerror(errno));
+  return kExitHost;
+}
 
 // Where the statistics go; standard error is not closed.
 struct CloseUnlessStandard {
@@ -50,12 +57,13 @@ using ReportFile = std::unique_ptr<std::FILE, CloseUnlessStandard>;
 
 ReportFile open_report(const RunOptions& options) {
   if (options.stats_path.empty()) return ReportFile(stderr);
-  return ReportFile(std::fopen(options.stats_path.c_str(), "w"));
+  return ReportFile(std::fopen(options.stats_path.c_str(), "we"));
 }
 
-void print_stats(const RunOptions& options, Machine& machine, Nanoseconds started,
+// False: a file cannot take them. Whoever closes standard error does not want them.
+bool print_stats(const RunOptions& options, Machine& machine, Nanoseconds started,
                  std::FILE* file) {
-  if (options.stats == StatsFormat::None) return;
+  if (options.stats == StatsFormat::None) return true;
   const double wall = static_cast<double>(HostClock::monotonic() - started) / 1e9;
   const ProcessFigures figures = measure_process(wall, machine.memory().descriptor());
   const StatisticsDetail detail =
@@ -63,8 +71,11 @@ void print_stats(const RunOptions& options, Machine& machine, Nanoseconds starte
   const std::string text = options.stats == StatsFormat::Json
                                ? statistics_as_json(counters(), figures)
                                : statistics_as_text(counters(), figures, detail);
-  std::fputs(text.c_str(), file);
-  std::fflush(file);
+  if ((std::fputs(text.c_str(), file) >= 0 && std::fflush(file) == 0) || file == stderr)
+    return true;
+  std::fprintf(stderr, "ringshift: --stats-file: cannot write %s: %s\n", options.stats_path.c_str(),
+               std::strerror(errno));
+  return false;
 }
 
 // A file has the newest statistics only; what is printed elsewhere is printed again.
@@ -95,14 +106,30 @@ int exit_code_of(const MachineOutcome& outcome) {
   return kExitInternal;
 }
 
-void show_screen(const RunOptions& options, Machine& machine) {
+// False, with a line: the picture cannot be written.
+bool show_screen(const RunOptions& options, Machine& machine) {
   std::string error;
   if (options.dump_screen) {
     std::fprintf(stderr, "%s", machine.board().vga().dump_text().c_str());
   }
-  if (!options.screendump.empty() && !write_png(machine.screen(), options.screendump, &error)) {
-    std::fprintf(stderr, "ringshift: %s\n", error.c_str());
+  if (options.screendump.empty() || write_png(machine.screen(), options.screendump, &error)) {
+    return true;
   }
+  std::fprintf(stderr, "ringshift: %s\n", error.c_str());
+  return false;
+}
+
+// The guest's run as a whole: what a file should have and has not is the host's failure, but for
+// reasons that are worse.
+int final_exit_code(const MachineOutcome& outcome, bool all_written) {
+  const int exit_code = exit_code_of(outcome);
+  const bool is_worse = exit_code == kExitUnimplemented || exit_code == kExitInternal;
+  return all_written || is_worse ? exit_code : kExitHost;
+}
+
+// Why there is no machine: the host or the image, unless somebody has asked for the end meanwhile.
+int fail_to_start(const std::string& problem) {
+  return HostSignals::termination_requested() ? kExitQuit : fail(problem);
 }
 
 int run_machine(const RunOptions& options) {
@@ -119,23 +146,30 @@ int run_machine(const RunOptions& options) {
   debugger->put_into(&config);
   config.on_report = [&](Machine& machine) {
     begin_report_again(options, report.get());
-    print_stats(options, machine, started, report.get());
+    (void)print_stats(options, machine, started, report.get());
   };
+  const HostSignals::Hold hold;  // from one life of the guest to the next
+  bool all_written = true;
   while (true) {
     std::string error;
     const std::unique_ptr<Machine> machine = Machine::create(config, &error);
-    if (machine == nullptr) return fail(error);
+    if (machine == nullptr) return fail_to_start(error);
     if (!debugger->attach(*machine, &error)) return fail(error);
-    const MachineOutcome outcome = machine->run();
+    note_guest_runs();
+    MachineOutcome outcome = machine->run();
     debugger->detach_machine();
+    all_written = all_written && !outcome.lost_output;
+    if (outcome.reason == StopReason::Reset && HostSignals::termination_requested()) {
+      outcome.reason = StopReason::Quit;
+    }
     if (outcome.reason == StopReason::Reset && !options.no_reboot) {
       config.keys.clear();  // typed once
       continue;
     }
-    show_screen(options, *machine);
+    all_written = show_screen(options, *machine) && all_written;
     begin_report_again(options, report.get());
-    print_stats(options, *machine, started, report.get());
-    const int exit_code = exit_code_of(outcome);
+    all_written = print_stats(options, *machine, started, report.get()) && all_written;
+    const int exit_code = final_exit_code(outcome, all_written);
     debugger->report_end(static_cast<uint8_t>(exit_code));
     return exit_code;
   }
@@ -153,20 +187,19 @@ int translate_command(TranslateOptions* options) {
   std::string text;
   if (!finish_translate_options(options, &problem)) return fail(problem);
   if (!run_translate(*options, &text, &problem)) return fail(problem);
-  print(text);
-  return kExitPowerOff;
+  return print(text);
 }
 
 int doctor_command(bool json) {
   const std::vector<Finding> findings = examine(collect_host_facts());
-  print(json ? findings_as_json(findings) : findings_as_text(findings));
-  return is_usable(findings) ? kExitPowerOff : kExitUsage;
+  const int printed = print(json ? findings_as_json(findings) : findings_as_text(findings));
+  return is_usable(findings) ? printed : kExitUsage;
 }
 
 constexpr char kExitCodes[] =
     "Exit codes: 0 power-off (HLT with interrupts off), 2 bad command line, image or host,\n"
     "4 the guest used something not implemented, 6 reset under --no-reboot, 8 Ctrl-A x or "
-    "SIGTERM, 10 the host failed,\n"
+    "SIGTERM, 10 the host failed or an output file could not be written,\n"
     "134 internal error; odd: the guest wrote v to the debug-exit port 0xf4, (v << 1) | 1.\n";
 
 constexpr char kRunExamples[] =
@@ -202,6 +235,7 @@ void describe(CLI::App* app, Arguments* arguments) {
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
+  prepare_for_limits();
   CLI::App app{"Ringshift: unprivileged binary-translating virtual machine monitor for IA-32",
                "ringshift"};
   Arguments arguments;

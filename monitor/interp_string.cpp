@@ -215,7 +215,8 @@ constexpr bool kUsesPort = std::is_same_v<Kind<T>, Ins<T>> || std::is_same_v<Kin
 
 template <template <typename> class Kind, typename T>
 MaybeFault repeat(Execution& x, const Operation& op) {
-  uint32_t budget = x.stepping ? 1 : Interpreter::kRepBatch;
+  constexpr uint32_t kBatch = kUsesPort<Kind, T> ? Interpreter::kPortBatch : Interpreter::kRepBatch;
+  uint32_t budget = x.stepping ? 1 : kBatch;
   uint32_t count = masked_register(x, op, Gpr::Ecx);
   if constexpr (kUsesPort<Kind, T>) {
     // The right to use the port is asked for even if the count is 0 (SDM 2A INS).

@@ -57,6 +57,8 @@ class Interpreter {
   void set_data_watcher(DataWatcher* watcher);
 
   static constexpr uint32_t kRepBatch = 4096;
+  // Of INS and OUTS: one access to a port may have a device move or clear a megabyte or more.
+  static constexpr uint32_t kPortBatch = 16;
 
  private:
   struct Impl;

@@ -10,6 +10,7 @@
 
 #include "monitor/boot_acpi.h"
 #include "monitor/control_registers.h"
+#include "monitor/file_serial.h"
 #include "monitor/host_signals.h"
 #include "monitor/lab/deprivileged.h"
 #include "shadowmmu/base/check.h"
@@ -21,27 +22,6 @@ namespace {
 class NullSerial final : public SerialBackend {
  public:
   void transmit(uint8_t) override {}
-};
-
-class FileSerial final : public SerialBackend {
- public:
-  explicit FileSerial(std::FILE* file) : file_(file) {}
-  ~FileSerial() override { std::fclose(file_); }
-  FileSerial(const FileSerial&) = delete;
-  FileSerial& operator=(const FileSerial&) = delete;
-  static std::unique_ptr<FileSerial> create(const std::string& path, std::string* error) {
-    std::FILE* file = std::fopen(path.c_str(), "wb");
-    if (file != nullptr) return std::make_unique<FileSerial>(file);
-    *error = "cannot write " + path + ": " + std::strerror(errno);
-    return nullptr;
-  }
-  void transmit(uint8_t byte) override {
-    std::fputc(byte, file_);
-    if (byte == '\n') std::fflush(file_);
-  }
-
- private:
-  std::FILE* file_;
 };
 
 // The machine whose state a failing CHECK prints.
@@ -79,7 +59,7 @@ std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::strin
   try {
     if (!machine->build(error)) return nullptr;
   } catch (const std::system_error& refused) {
-    *error = std::string("the host refuses a thread: ") + refused.what();
+    *error = std::string("the host refuses the console: ") + refused.what();
     return nullptr;
   }
   return machine;
@@ -198,9 +178,10 @@ std::unique_ptr<HostConsole> Machine::make_console() {
   console.offers_prompt = config_.control != nullptr && config_.serial == SerialTarget::Console;
   console.notify = [this] { attention_.raise(); };
   console.on_quit = [this] {
-    quit_.store(true);  // the vCPU may not exist yet
+    HostSignals::request_termination();  // the vCPU may not exist yet
     attention_.raise();
   };
+  console.is_ending = HostSignals::termination_requested;
   constexpr Nanoseconds kUntilShown = 20'000'000;
   console.on_held = [this] {
     if (console_timer_ != nullptr) console_timer_->arm(clock_->now() + kUntilShown);
@@ -221,8 +202,10 @@ void Machine::build_text_display() {
   TextDisplayConfig display;
   display.page = [this] { return text_page(); };
   display.print = [this](const std::string& text) {
+    if (display_console_->has_backlog()) return false;
     for (const char c : text) display_console_->transmit(static_cast<uint8_t>(c));
     display_console_->flush();
+    return true;
   };
   display.poll_keys = [this] {
     display_console_->deliver_input(
@@ -238,8 +221,7 @@ bool Machine::build_console(std::string* error) {
       serial_ = std::make_unique<NullSerial>();
       break;
     case SerialTarget::File:
-      serial_ = FileSerial::create(config_.serial_path, error);
-      return serial_ != nullptr;
+      return make_serial_file(error);
     case SerialTarget::Console: {
       auto made = make_console();
       console_ = made.get();
@@ -250,6 +232,13 @@ bool Machine::build_console(std::string* error) {
     }
   }
   return true;
+}
+
+bool Machine::make_serial_file(std::string* error) {
+  auto made = FileSerial::create(config_.serial_path, error);
+  serial_file_ = made.get();
+  serial_ = std::move(made);
+  return serial_ != nullptr;
 }
 
 void Machine::on_memory_map_changed() {
@@ -319,7 +308,7 @@ bool Machine::build_board(std::string* error) {
       *clock_, board_->keyboard_controller(), [this] { return board_->vga().dump_text(); },
       config_.keys);
   if (config_.text_display) build_text_display();
-  fw_cfg_ = std::make_unique<FwCfg>(*physical_);
+  fw_cfg_ = std::make_unique<FwCfg>(*clock_, *physical_);
   fw_cfg_->attach(ports_);
   describe_machine(config_.firmware, config_.memory_bytes, *fw_cfg_, board_->rtc());
   return (!has_pci() || build_pci(error)) && add_devices(error);
@@ -336,13 +325,34 @@ bool Machine::add_devices(std::string* error) {
   return added_devices_ != nullptr;
 }
 
-void Machine::service_host() {
-  if (quit_.load()) vcpu_->request_stop(StopReason::Quit);
+void Machine::answer_requests() {
   if (HostSignals::take_report_request() && config_.on_report) config_.on_report(*this);
   if (config_.service_debugger) config_.service_debugger(*this);
-  if (console_ == nullptr || !console_->has_input()) return;
+}
+
+void Machine::service_host() {
+  answer_requests();
+  if (console_ == nullptr) return;
+  stand_still_while_unread();
+  if (!console_->has_input()) return;
   console_->deliver_input(
       [this](std::span<const uint8_t> bytes) { return board_->serial(0).receive(bytes); });
+}
+
+// The guest waits for whoever reads its console, as with flow control; everybody else is answered.
+void Machine::stand_still_while_unread() {
+  const ExecutionControl* control = config_.control;
+  bool stood_still = false;
+  while ((control == nullptr || !control->is_paused()) && console_->is_full() &&
+         !HostSignals::termination_requested()) {
+    attention_.sleep_until(nullptr);
+    attention_.take();
+    attention_.drain_wakeups();
+    answer_requests();
+    stood_still = true;
+  }
+  // Among what was taken here may have been a timer's.
+  if (stood_still) attention_.raise();
 }
 
 MachineOutcome Machine::run() {
@@ -355,7 +365,15 @@ MachineOutcome Machine::run() {
   g_running = nullptr;
   outcome.debug_exit_value = debug_exit_value_;
   outcome.message = refused_.empty() ? vcpu_->message() : refused_;
-  if (console_ != nullptr) console_->flush();
+  for (HostConsole* console : {console_, display_console_.get()}) {
+    if (console == nullptr) continue;
+    console->drain();
+    outcome.lost_output |= console->lost_output();
+  }
+  for (FileSerial* file : {serial_file_, firmware_log_.get()}) {
+    if (file != nullptr) outcome.lost_output |= !file->finish();
+  }
+  outcome.lost_output |= !translator_->finish_perf_map();
   return outcome;
 }
 

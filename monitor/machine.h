@@ -24,6 +24,7 @@
 #include "monitor/boot_firmware.h"
 #include "monitor/coherence.h"
 #include "monitor/cpu_context.h"
+#include "monitor/file_serial.h"
 #include "monitor/host_clock.h"
 #include "monitor/interpreter.h"
 #include "monitor/linear_memory.h"
@@ -73,6 +74,8 @@ struct MachineOutcome {
   StopReason reason = StopReason::Halted;
   uint8_t debug_exit_value = 0;  // StopReason::DebugExit: what the guest wrote, its low 7 bits
   std::string message;           // Unimplemented: what and where
+  // A file or a stream that was to get something could not take all of it; a line has said so.
+  bool lost_output = false;
 };
 
 // The host's time-stamp counter plus the guest's offset.
@@ -147,7 +150,10 @@ class Machine {
   void on_memory_map_changed();
   [[nodiscard]] bool prepare_direct(std::string* error);
   void end_by_debug_exit(uint8_t code);
+  [[nodiscard]] bool make_serial_file(std::string* error);
   void service_host();
+  void answer_requests();
+  void stand_still_while_unread();
 
   MachineConfig config_;
   Attention attention_;
@@ -171,7 +177,8 @@ class Machine {
   std::unique_ptr<SerialBackend> serial_;
   HostConsole* console_ = nullptr;             // serial_, if it is the console
   std::unique_ptr<ClockTimer> console_timer_;  // shows a line that the guest does not end
-  std::unique_ptr<SerialBackend> firmware_log_;
+  FileSerial* serial_file_ = nullptr;          // serial_, if it is a file
+  std::unique_ptr<FileSerial> firmware_log_;
   std::unique_ptr<PcBoard> board_;
   std::string refused_;              // what a device was asked for that is not implemented
   std::unique_ptr<ApicBoard> apic_;  // null: the 8259 pair alone
@@ -183,7 +190,6 @@ class Machine {
   std::unique_ptr<TextDisplay> text_display_;
   std::unique_ptr<Vcpu> vcpu_;
   uint8_t debug_exit_value_ = 0;
-  std::atomic<bool> quit_{false};  // set by the console's reader thread
 };
 
 }  // namespace ringshift

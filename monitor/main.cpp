@@ -1,4 +1,8 @@
 // The command line: the only file that sees argv.
 #include "monitor/command_line.h"
+#include "monitor/standard_streams.h"
 
-int main(int argc, char** argv) { return ringshift::run_command_line(argc, argv); }
+int main(int argc, char** argv) {
+  if (!ringshift::hold_standard_streams()) return ringshift::kExitUsage;
+  return ringshift::run_command_line(argc, argv);
+}

@@ -4,6 +4,7 @@
 
 #include "devices/host_disk.h"
 #include "devices/nbd_disk.h"
+#include "monitor/host_signals.h"
 
 namespace ringshift {
 namespace {
@@ -38,7 +39,8 @@ std::unique_ptr<DiskBackend> open_one(const std::string& path, DiskAccess access
                                       std::string* error) {
   if (!NbdDisk::is_uri(path)) return HostDisk::open(path, access, unit, error);
   if (access != DiskAccess::Snapshot) {
-    return NbdDisk::open(path, access == DiskAccess::ReadOnly, unit, error);
+    return NbdDisk::open(path, access == DiskAccess::ReadOnly, unit,
+                         HostSignals::termination_requested, error);
   }
   *error = path + ": snapshots are of image files; let the server make one";
   return nullptr;

@@ -1,5 +1,6 @@
 #include "monitor/vcpu.h"
 
+#include <signal.h>
 #include <x86intrin.h>
 
 #include <cstdio>
@@ -437,6 +438,10 @@ void Vcpu::handle_host_fault(const Exit& exit, Privilege privilege) {
   }
   constexpr uint32_t kPageFaultTrap = 14;
   constexpr uint32_t kDivideErrorTrap = 0;
+  if (fault.signal == SIGBUS && fault.trap_number == kPageFaultTrap) {
+    message_ = "the host cannot supply memory that the guest was given";
+    return request_stop(StopReason::HostFailure);
+  }
   const auto linear = parts_.coherence->window_address(fault.address, privilege);
   if (fault.trap_number == kPageFaultTrap && linear) {
     const bool filled = parts_.coherence->fill_window(*linear, fault.is_write, privilege) ==

@@ -1,5 +1,6 @@
 #include "translator/code_arena.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,15 +16,33 @@ constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
+bool seal(int file, int seals) { return fcntl(file, F_ADD_SEALS, seals) == 0; }
+
+// Linux 5.1 and later: no new way to write, by a call or by a mapping. The one there is stays.
+bool seal_writes(int file) {
+  return seal(file, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) || errno == EINVAL;
+}
+
 }  // namespace
 
+// The descriptor does not outlive the two mappings, and nobody else can write through another one
+// of the same file: what runs is what came through the write view.
 bool CodeArena::map_file() {
-  descriptor_ = memfd_create("ringshift-code", MFD_CLOEXEC);
-  if (descriptor_ < 0 || ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) return false;
-  void* write = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, 0);
+  const int file = memfd_create("ringshift-code", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (file < 0) return false;
+  const bool mapped = ftruncate(file, static_cast<off_t>(size_)) == 0 && map_views(file) &&
+                      seal(file, F_SEAL_SHRINK | F_SEAL_GROW) && seal_writes(file);
+  const int error = errno;
+  close(file);
+  errno = error;
+  return mapped;
+}
+
+bool CodeArena::map_views(int file) {
+  void* write = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   if (write == MAP_FAILED) return false;
   write_ = static_cast<uint8_t*>(write);
-  void* execute = mmap(nullptr, size_, PROT_READ | PROT_EXEC, MAP_SHARED, descriptor_, 0);
+  void* execute = mmap(nullptr, size_, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0);
   if (execute == MAP_FAILED) return false;
   execute_ = reinterpret_cast<uint64_t>(execute);
   return true;
@@ -57,7 +76,6 @@ std::unique_ptr<CodeArena> CodeArena::create(uint64_t bytes, std::string* error,
 CodeArena::~CodeArena() {
   if (write_ != nullptr) munmap(write_, size_);
   if (execute_ != 0) munmap(reinterpret_cast<void*>(execute_), size_);
-  if (descriptor_ >= 0) close(descriptor_);
 }
 
 CodeExecuteView CodeArena::publish(std::span<const uint8_t> code, uint32_t owner) {

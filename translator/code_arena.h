@@ -68,6 +68,7 @@ class CodeArena {
  private:
   CodeArena() = default;
   [[nodiscard]] bool map_file();
+  [[nodiscard]] bool map_views(int file);
   [[nodiscard]] bool map_anonymous();
   void note_owner(uint64_t first, uint64_t end, uint32_t owner);
   uint8_t* write_ = nullptr;
@@ -76,7 +77,6 @@ class CodeArena {
   uint64_t used_ = 0;
   uint64_t kept_ = 0;
   uint64_t top_ = 0;  // offset of what was reserved last at the top
-  int descriptor_ = -1;
   std::vector<uint32_t> owner_by_granule_;
 };
 

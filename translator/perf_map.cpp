@@ -55,6 +55,13 @@ void PerfMap::write(uint64_t address, uint64_t bytes, const std::string& name) {
   fmt::print(file_.get(), "{:x} {:x} {}\n", address, bytes, name);
 }
 
+bool PerfMap::finish() {
+  if (std::fflush(file_.get()) == 0 && std::ferror(file_.get()) == 0) return true;
+  fmt::print(stderr, "ringshift: --perf-map: {} cannot be written: {}\n", path_of_this_process(),
+             std::strerror(errno));
+  return false;
+}
+
 // A stub reaches to the next one.
 void PerfMap::add_stubs(const Stubs& stubs) {
   std::vector<std::pair<uint64_t, std::string>> known = {

@@ -28,6 +28,8 @@ class PerfMap {
   void add(const Fragment& fragment, const TranslationUnit& unit);
   // One that was copied from another, whose unit is gone.
   void add_copy(const Fragment& fragment);
+  // All names are in the file. False, once with one line on standard error: some are not.
+  [[nodiscard]] bool finish();
 
  private:
   struct Close {

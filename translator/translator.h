@@ -46,6 +46,9 @@ class Translator {
   [[nodiscard]] const TranslationUnit& last_unit() const { return unit_; }
   [[nodiscard]] const EmittedCode* last_emitted() const { return last_emitted_; }
 
+  // The run is over. False: the file of names for perf is not complete.
+  [[nodiscard]] bool finish_perf_map() { return perf_map_ == nullptr || perf_map_->finish(); }
+
  private:
   Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena> arena, CodeSource& source,
              CodeTraces& traces, const SoftSites& soft_sites, FragmentObserver& observer);

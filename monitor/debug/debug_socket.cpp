@@ -13,17 +13,18 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/interruption.h"
 
 namespace ringshift::debug {
 namespace {
 
-// A debugger that does not read its replies for this long is given up: the machine waits for it.
-constexpr int kPatienceMilliseconds = 5000;
+// How long the last words to a debugger may take.
+constexpr std::chrono::milliseconds kFarewell{80};
+constexpr int kLookMilliseconds = 10;
 constexpr mode_t kOwnerOnly = 0600;
 
 sockaddr_un unix_address(const std::string& path) {
@@ -107,26 +108,18 @@ bool DebugSocket::listen_unix(std::string* error) {
 
 void DebugSocket::start(std::function<void()> notify) {
   notify_ = std::move(notify);
-  // Signals are for the vCPU thread; a new thread inherits the mask of its maker.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  try {
-    thread_ = std::thread([this] { wait_and_read(); });
-  } catch (...) {
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw;
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const QuietThreads quiet;
+  thread_ = std::thread([this] { wait_and_read(); });
 }
 
 DebugSocket::~DebugSocket() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    given_up_at_ = Clock::now() + kFarewell;
   }
   if (thread_.joinable()) {
-    eventfd_write(wake_, 1);
+    wake_up();
     thread_.join();
   }
   for (const int descriptor : {connected_, listening_, wake_}) {
@@ -137,26 +130,59 @@ DebugSocket::~DebugSocket() {
 
 // ---- the waiting thread ----
 
+void DebugSocket::wake_up() { eventfd_write(wake_, 1); }
+
+// False: the socket is wanted no longer.
+bool DebugSocket::prepare_to_wait() {
+  const std::lock_guard lock(mutex_);
+  const bool is_over = Clock::now() >= given_up_at_;
+  const bool has_words = connected_ >= 0 && !ended_ && !outbox_.empty();
+  if (stopping_ && (is_over || !has_words)) return false;
+  const bool reads = connected_ >= 0 && !ended_ && !closing_ && inbox_.size() < kInboxLimit;
+  const auto events = static_cast<int16_t>((reads ? POLLIN : 0) | (has_words ? POLLOUT : 0));
+  waiting_ = {{{wake_, POLLIN, 0},
+               {connected_ < 0 ? listening_ : -1, POLLIN, 0},
+               {events != 0 ? connected_ : -1, events, 0}}};
+  return true;
+}
+
 void DebugSocket::wait_and_read() {
-  while (true) {
-    int connected = -1;
-    bool listen_for_one = false;
+  while (prepare_to_wait()) {
+    bool may_give_up = false;
     {
       const std::lock_guard lock(mutex_);
-      if (stopping_) return;
-      listen_for_one = connected_ < 0;
-      const bool reads = connected_ >= 0 && !ended_ && inbox_.size() < kInboxLimit;
-      connected = reads ? connected_ : -1;
+      may_give_up = stopping_ || closing_;
     }
-    std::array<pollfd, 3> waiting = {{{wake_, POLLIN, 0},
-                                      {listen_for_one ? listening_ : -1, POLLIN, 0},
-                                      {connected, POLLIN, 0}}};
-    if (poll(waiting.data(), waiting.size(), -1) < 0) continue;
+    if (poll(waiting_.data(), waiting_.size(), may_give_up ? kLookMilliseconds : -1) < 0) continue;
     eventfd_t ignored = 0;
-    if (waiting[0].revents != 0) eventfd_read(wake_, &ignored);
-    if (waiting[1].revents != 0) accept_one();
-    if (waiting[2].revents != 0) read_some();
+    if (waiting_[0].revents != 0) eventfd_read(wake_, &ignored);
+    if (waiting_[1].revents != 0) accept_one();
+    if ((waiting_[2].revents & ~POLLOUT) != 0) read_some();
+    if ((waiting_[2].revents & POLLOUT) != 0) write_some();
+    close_if_done();
   }
+}
+
+void DebugSocket::write_some() {
+  const std::lock_guard lock(mutex_);
+  if (connected_ < 0) return;
+  const ssize_t sent =
+      ::send(connected_, outbox_.data(), outbox_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent > 0) {
+    outbox_.erase(0, static_cast<size_t>(sent));
+  } else if (sent < 0 && errno != EINTR && errno != EAGAIN) {
+    ended_ = true;
+  }
+}
+
+void DebugSocket::close_if_done() {
+  const std::lock_guard lock(mutex_);
+  if (!closing_ || (!ended_ && !outbox_.empty() && Clock::now() < given_up_at_)) return;
+  if (connected_ >= 0) ::close(connected_);
+  connected_ = -1;
+  closing_ = ended_ = false;
+  inbox_.clear();
+  outbox_.clear();
 }
 
 void DebugSocket::accept_one() {
@@ -170,6 +196,7 @@ void DebugSocket::accept_one() {
     const std::lock_guard lock(mutex_);
     connected_ = accepted;
     inbox_.clear();
+    outbox_.clear();
     ended_ = false;
   }
   notify_();
@@ -194,7 +221,7 @@ void DebugSocket::read_some() {
 
 bool DebugSocket::is_connected() {
   const std::lock_guard lock(mutex_);
-  return connected_ >= 0;
+  return connected_ >= 0 && !closing_;
 }
 
 DebugSocket::Received DebugSocket::receive() {
@@ -203,37 +230,32 @@ DebugSocket::Received DebugSocket::receive() {
   const bool was_full = inbox_.size() >= kInboxLimit;
   received.bytes = std::exchange(inbox_, {});
   received.ended = ended_;
-  if (was_full) eventfd_write(wake_, 1);
+  if (was_full) wake_up();
   return received;
 }
 
 void DebugSocket::send(std::string_view bytes) {
-  const std::lock_guard lock(mutex_);
-  while (!bytes.empty() && connected_ >= 0 && !ended_) {
-    const ssize_t sent =
-        ::send(connected_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent > 0) {
-      bytes.remove_prefix(static_cast<size_t>(sent));
-    } else if (sent < 0 && errno == EINTR) {
-      continue;
-    } else if (sent < 0 && errno == EAGAIN) {
-      pollfd ready{connected_, POLLOUT, 0};
-      if (poll(&ready, 1, kPatienceMilliseconds) == 0) ended_ = true;
-    } else {
+  {
+    const std::lock_guard lock(mutex_);
+    if (connected_ < 0 || closing_ || ended_) return;
+    if (outbox_.size() + bytes.size() > kOutboxLimit) {
       ended_ = true;
+      outbox_.clear();
+    } else {
+      outbox_ += bytes;
     }
   }
+  wake_up();
 }
 
 void DebugSocket::close() {
   {
     const std::lock_guard lock(mutex_);
-    if (connected_ >= 0) ::close(connected_);
-    connected_ = -1;
-    inbox_.clear();
-    ended_ = false;
+    if (connected_ < 0) return;
+    closing_ = true;
+    given_up_at_ = Clock::now() + kFarewell;
   }
-  eventfd_write(wake_, 1);
+  wake_up();
 }
 
 }  // namespace ringshift::debug

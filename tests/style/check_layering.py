@@ -42,6 +42,7 @@ INCLUDE_HOMES = (
 CODE_HOMES = (
     ("host signals", r"\b(sigaction|sigaltstack|ucontext_t|mcontext_t|signal\s*\()",
      ("monitor/host_signals.*", "monitor/host_probes.cpp", "monitor/direct_*",
+      "shadowmmu/base/interruption.cpp", "monitor/host_limits.cpp",
       "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("host mappings", r"\b(mmap|mprotect|munmap|mremap|madvise|memfd_create)\s*\(",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
@@ -50,7 +51,8 @@ CODE_HOMES = (
     ("host clocks and timers",
      r"\b(clock_gettime|clock_nanosleep|gettimeofday|nanosleep|timer_create|timer_settime"
      r"|timerfd_create|setitimer|steady_clock|system_clock|high_resolution_clock)\b",
-     ("monitor/host_clock.cpp", "monitor/lab/tracee.cpp")),
+     ("monitor/host_clock.cpp", "monitor/host_signals.cpp", "devices/nbd_disk.cpp",
+      "monitor/debug/debug_socket.*", "monitor/lab/tracee.cpp")),
     ("host segments", r"\b(arch_prctl|modify_ldt|SYS_arch_prctl|SYS_modify_ldt|_writegsbase_u64"
      r"|_writefsbase_u64)\b",
      ("monitor/cpuid_faulting.cpp", "monitor/host_probes.cpp", "monitor/direct_*",

@@ -96,7 +96,8 @@ TEST(Bounds, TimersAreAsManyAsTheBoardHas) {
 // A request names up to 4 GiB; the items are those the machine was made with.
 TEST(Bounds, FirmwareConfigurationHasNoMoreItemsThanItWasGiven) {
   VectorMemory memory(0x1000);
-  FwCfg fw_cfg(memory);
+  ManualClock clock;
+  FwCfg fw_cfg(clock, memory);
   for (int i = 0; i < 64; ++i) fw_cfg.add_file("file" + std::to_string(i), {1});
   for (uint32_t item = 0; item < 0x10000; ++item) {
     fw_cfg.ports().write(0, AccessWidth::Word, item);

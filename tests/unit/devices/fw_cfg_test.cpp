@@ -39,8 +39,9 @@ class FwCfgTest : public ::testing::Test {
             memory_.bytes.begin() + static_cast<ptrdiff_t>(at + length)};
   }
 
+  ManualClock clock_;
   VectorMemory memory_{0x1000};
-  FwCfg fw_cfg_{memory_};
+  FwCfg fw_cfg_{clock_, memory_};
 };
 
 TEST_F(FwCfgTest, SignatureAndInterface) {
@@ -95,6 +96,38 @@ TEST_F(FwCfgTest, DmaWriteIsRefused) {
   EXPECT_EQ(dma(0x20U << 16 | kSelect | kWrite, 4, 0x200), kError);
   select(0x20);
   EXPECT_EQ(next(), 'a');
+}
+
+// The request's control word as it stands in guest RAM.
+uint32_t control_word(const std::vector<uint8_t>& bytes) {
+  uint32_t word = 0;
+  for (size_t i = 0; i < 4; ++i) word = word << 8 | bytes[0x100 + i];
+  return word;
+}
+
+TEST_F(FwCfgTest, ALongTransferGoesInStepsWhileTheGuestRunsOn) {
+  memory_.bytes.resize(0x1000 + 3 * FwCfg::kDmaStep, 0xff);
+  constexpr uint32_t kAll = 0x20U << 16 | kSelect | kRead;
+  EXPECT_EQ(dma(kAll, 2 * FwCfg::kDmaStep + 4, 0x200), kAll);  // not yet
+  EXPECT_EQ(text(0x200, 4), "abcd");
+  EXPECT_EQ(memory_.bytes[0x200 + FwCfg::kDmaStep - 1], 0);
+  EXPECT_EQ(memory_.bytes[0x200 + FwCfg::kDmaStep], 0xff);
+  clock_.run_due();
+  EXPECT_EQ(memory_.bytes[0x200 + 2 * FwCfg::kDmaStep], 0xff);
+  EXPECT_EQ(control_word(memory_.bytes), kAll);
+  clock_.run_due();
+  EXPECT_EQ(control_word(memory_.bytes), 0U);
+  EXPECT_EQ(memory_.bytes[0x200 + 2 * FwCfg::kDmaStep + 3], 0);
+  EXPECT_EQ(memory_.bytes[0x200 + 2 * FwCfg::kDmaStep + 4], 0xff);
+  EXPECT_FALSE(clock_.next_deadline().has_value());
+}
+
+TEST_F(FwCfgTest, ARequestTakesThePlaceOfOneThatHasNotEnded) {
+  memory_.bytes.resize(0x1000 + 3 * FwCfg::kDmaStep, 0xff);
+  (void)dma(0x20U << 16 | kSelect | kRead, 0xffffffff, 0x200);
+  EXPECT_EQ(dma(0x20U << 16 | kSelect | kRead, 4, 0x300), 0U);
+  EXPECT_EQ(text(0x300, 4), "abcd");
+  EXPECT_FALSE(clock_.next_deadline().has_value());
 }
 
 TEST_F(FwCfgTest, SurvivesRandomTraffic) {

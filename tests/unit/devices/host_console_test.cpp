@@ -70,6 +70,13 @@ std::string read_available(int descriptor) {
   return text;
 }
 
+// What the console's writer has written by the time that `length` bytes are there.
+std::string read_eventually(int descriptor, size_t length) {
+  std::string text;
+  (void)eventually([&] { return (text += read_available(descriptor)).size() >= length; });
+  return text;
+}
+
 void print(HostConsole& console, std::string_view text) {
   for (const char c : text) console.transmit(static_cast<uint8_t>(c));
 }
@@ -98,7 +105,7 @@ TEST_F(Console, SaysOnceThatALineIsHeldBack) {
   EXPECT_EQ(held, 1);
   EXPECT_EQ(read_available(output_.reading), "");
   console.flush();
-  EXPECT_EQ(read_available(output_.reading), "=> ");
+  EXPECT_EQ(read_eventually(output_.reading, 3), "=> ");
   print(console, "x");
   EXPECT_EQ(held, 2);
 }
@@ -179,11 +186,11 @@ TEST_F(Console, OutputIsWrittenAtNewlineFlushAndLimit) {
   print(console, "login: ");
   EXPECT_EQ(read_available(output_.reading), "");
   console.flush();
-  EXPECT_EQ(read_available(output_.reading), "login: ");
+  EXPECT_EQ(read_eventually(output_.reading, 7), "login: ");
   print(console, "line\n");
-  EXPECT_EQ(read_available(output_.reading), "line\n");
+  EXPECT_EQ(read_eventually(output_.reading, 5), "line\n");
   print(console, std::string(16 * 1024, 'x'));
-  EXPECT_EQ(read_available(output_.reading).size(), 16U * 1024);
+  EXPECT_EQ(read_eventually(output_.reading, 16 * 1024).size(), 16U * 1024);
 }
 
 TEST_F(Console, OutputLeftOverIsWrittenAtTheEnd) {
@@ -219,6 +226,131 @@ TEST_F(Console, NonBlockingOutputIsWaitedFor) {
   console.flush();
   slow_reader.join();
   EXPECT_EQ(received, kTotal);
+}
+
+TEST_F(Console, AReaderThatDoesNotReadIsSaidToBeFullAndNothingIsLostOrWaitedFor) {
+  HostConsole console(config());
+  size_t printed = 0;
+  while (!console.is_full()) {
+    ASSERT_LT(printed, 1U << 20);
+    print(console, std::string(1024, 'x'));
+    printed += 1024;
+    console.flush();
+  }
+  EXPECT_GT(notified_, 0);
+  notified_ = 0;
+  EXPECT_EQ(read_eventually(output_.reading, printed).size(), printed);
+  EXPECT_TRUE(eventually([&] { return notified_ > 0 && !console.has_backlog(); }));
+  EXPECT_FALSE(console.is_full());
+}
+
+TEST_F(Console, WhoPrintsOnAlthoughItIsFullIsBounded) {
+  bool is_ending = false;
+  HostConsoleConfig unread = config();
+  unread.is_ending = [&] { return is_ending; };
+  HostConsole console(unread);
+  for (int i = 0; i < 64; ++i) print(console, std::string(64 * 1024, 'x'));
+  EXPECT_LE(read_eventually(output_.reading, 3U << 20).size(), (2U << 20) + (256U << 10));
+  is_ending = true;
+}
+
+TEST_F(Console, TheEndOfTheRunDoesNotWaitForAReaderThatDoesNotRead) {
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    HostConsoleConfig unread = config();
+    unread.is_ending = [] { return true; };
+    HostConsole console(unread);
+    print(console, std::string(512 * 1024, 'x'));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+}
+
+TEST_F(Console, HelpIsNotWaitedForEither) {
+  HostConsole console(config());
+  while (!console.is_full()) print(console, std::string(16 * 1024, 'x'));
+  type(input_.writing, "\x01h\x01x");
+  EXPECT_TRUE(eventually([&] { return quits_ > 0; }));
+  (void)read_eventually(output_.reading, 1 << 20);
+}
+
+TEST_F(Console, AFullDiskIsSaidAndAGoneReaderIsNot) {
+  HostConsoleConfig full = config();
+  full.output = open("/dev/full", O_WRONLY);
+  {
+    HostConsole console(full);
+    print(console, "one\n");
+    console.drain();
+    EXPECT_TRUE(console.lost_output());
+  }
+  close(full.output);
+  Pipe broken;
+  HostConsoleConfig to_broken = config();
+  to_broken.output = broken.writing;
+  close(broken.reading);
+  {
+    HostConsole console(to_broken);
+    print(console, "one\n");
+    console.drain();
+    EXPECT_FALSE(console.lost_output());
+  }
+  broken.reading = open("/dev/null", O_RDONLY);
+}
+
+// A pseudo-terminal, raw, with the console's input at its slave.
+struct Terminal {
+  Terminal() {
+    EXPECT_EQ(openpty(&master, &slave, nullptr, nullptr, nullptr), 0);
+    EXPECT_EQ(fcntl(master, F_SETFL, O_NONBLOCK), 0);
+  }
+  ~Terminal() {
+    if (master >= 0) close(master);
+    close(slave);
+  }
+  int master = -1;
+  int slave = -1;
+};
+
+TEST_F(Console, ATerminalIsReadForItsEscapeKeyBehindWhatTheInboxCannotHold) {
+  Terminal terminal;
+  HostConsoleConfig small = config();
+  small.input = terminal.slave;
+  small.inbox_limit = 4;
+  HostConsole console(small);
+  const std::string pasted = std::string(100'000, 'y') + "\x01x";
+  size_t typed = 0;
+  EXPECT_TRUE(eventually([&] {
+    const ssize_t count = write(terminal.master, pasted.data() + typed,
+                                std::min<size_t>(1000, pasted.size() - typed));
+    if (count > 0) typed += static_cast<size_t>(count);
+    return quits_ > 0;
+  }));
+  EXPECT_LT(take(console).size(), 4096U);
+}
+
+TEST_F(Console, ATerminalThatIsHungUpAsksForTheEnd) {
+  Terminal terminal;
+  HostConsoleConfig hung_up = config();
+  hung_up.input = terminal.slave;
+  HostConsole console(hung_up);
+  close(terminal.master);
+  terminal.master = -1;
+  EXPECT_TRUE(eventually([&] { return quits_ > 0 && console.input_ended(); }));
+}
+
+TEST_F(Console, AStopGivesTheTerminalBackAndGoingOnTakesItAgain) {
+  Terminal terminal;
+  termios before, during, stopped, after;
+  ASSERT_EQ(tcgetattr(terminal.slave, &before), 0);
+  HostConsoleConfig raw = config();
+  raw.input = terminal.slave;
+  HostConsole console(raw);
+  ASSERT_EQ(tcgetattr(terminal.slave, &during), 0);
+  suspend_terminal();
+  ASSERT_EQ(tcgetattr(terminal.slave, &stopped), 0);
+  EXPECT_EQ(stopped.c_lflag, before.c_lflag);
+  resume_terminal();
+  ASSERT_EQ(tcgetattr(terminal.slave, &after), 0);
+  EXPECT_EQ(after.c_lflag, during.c_lflag);
 }
 
 TEST_F(Console, TerminalIsRawWhileOpenAndRestoredAfter) {

@@ -13,7 +13,11 @@ class Display : public ::testing::Test {
  protected:
   TextDisplayConfig config() {
     return {.page = [this] { return page_; },
-            .print = [this](const std::string& text) { printed_.push_back(text); },
+            .print =
+                [this](const std::string& text) {
+                  if (!is_behind_) printed_.push_back(text);
+                  return !is_behind_;
+                },
             .poll_keys =
                 [this] {
                   const size_t used = display_.type(keys_);
@@ -42,6 +46,7 @@ class Display : public ::testing::Test {
   I8042 keyboard_{line_, mouse_line_, a20_, {}};
   std::string page_ = "one\ntwo\n";
   std::vector<std::string> printed_;
+  bool is_behind_ = false;
   std::vector<uint8_t> keys_;
   TextDisplay display_{clock_, vga_, keyboard_, config()};
 };
@@ -53,6 +58,18 @@ TEST_F(Display, ShowsThePageOnceForEachChange) {
   page_ = "three\n";
   clock_.advance(10 * kTick);
   EXPECT_EQ(printed_.size(), 2U);
+}
+
+TEST_F(Display, ATerminalThatIsBehindGetsTheNewestPageOnly) {
+  is_behind_ = true;
+  clock_.advance(10 * kTick);
+  page_ = "three\n";
+  clock_.advance(10 * kTick);
+  EXPECT_TRUE(printed_.empty());
+  is_behind_ = false;
+  clock_.advance(10 * kTick);
+  ASSERT_EQ(printed_.size(), 1U);
+  EXPECT_NE(printed_[0].find("three"), std::string::npos);
 }
 
 TEST_F(Display, PutsTheCursorWhereTheGuestHasIt) {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <filesystem>
+#include <system_error>
 
 namespace ringshift {
 namespace {
@@ -30,6 +32,15 @@ TEST_F(Arena, GrowsFromBothEndsAndKnowsWhoseCodeIsWhere) {
   EXPECT_FALSE(arena_->contains(high.address - 1));
   EXPECT_FALSE(arena_->contains(arena_->base() + kBytes));
   EXPECT_EQ(arena_->used_at_top(), 2 * CodeArena::kGranule);
+}
+
+// Whatever descriptor somebody writes to, it is not the one that code comes out of.
+TEST_F(Arena, NoDescriptorReachesTheCode) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;
+    const auto target = std::filesystem::read_symlink(entry.path(), gone);
+    EXPECT_EQ(target.string().find("ringshift-code"), std::string::npos) << entry.path();
+  }
 }
 
 TEST_F(Arena, TheTwoEndsDoNotMeet) {

@@ -112,6 +112,30 @@ TEST_F(Socket, WhatNobodyTakesOutIsBounded) {
   EXPECT_LE(socket_->receive().bytes.size(), 72U * 1024);
 }
 
+TEST_F(Socket, APeerThatDoesNotReadIsNotWaitedForAndGivenUp) {
+  listen();
+  first_ = connect_to_it();
+  ASSERT_TRUE(eventually([&] { return socket_->is_connected(); }));
+  const auto begin = std::chrono::steady_clock::now();
+  const std::string block(64 * 1024, 'x');
+  for (int i = 0; i < 64; ++i) socket_->send(block);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(3));
+  EXPECT_TRUE(socket_->receive().ended);
+  socket_->close();
+  second_ = connect_to_it();
+  EXPECT_TRUE(eventually([&] { return socket_->is_connected(); }));
+}
+
+TEST_F(Socket, TheLastWordsArriveBeforeTheEnd) {
+  listen();
+  first_ = connect_to_it();
+  ASSERT_TRUE(eventually([&] { return socket_->is_connected(); }));
+  socket_->send("bye");
+  socket_.reset();
+  char back[8];
+  EXPECT_EQ(read(first_, back, sizeof(back)), 3);
+}
+
 TEST_F(Socket, ASocketThatNobodyListensAtIsReplaced) {
   listen();
   socket_.reset();

@@ -1,0 +1,14 @@
+// Host limits: what a host that gives us less than we ask for ends in: one line and an exit code.
+// Owns: the handler of failed allocations. Called by: command line, first. Limits that a call
+// reports (files, threads, mappings) are for whoever makes the call. See docs/faults-and-exits.md.
+#pragma once
+
+namespace ringshift {
+
+// From here on a file that grows beyond its limit is a failed write, and an allocation that fails
+// ends the program in one line.
+void prepare_for_limits();
+// The guest is about to run: what fails now is no fault of the command line's.
+void note_guest_runs();
+
+}  // namespace ringshift

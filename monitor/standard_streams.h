@@ -1,0 +1,11 @@
+// Standard streams: descriptors 0, 1 and 2 are what the launcher gave us, or /dev/null, before
+// anything else is opened: what we open later never gets a number that means something else.
+// Owns: nothing. Called by: main, first. See docs/security.md.
+#pragma once
+
+namespace ringshift {
+
+// False: the host refuses even that, and there is nowhere to say so.
+[[nodiscard]] bool hold_standard_streams();
+
+}  // namespace ringshift
