@@ -82,21 +82,26 @@ FuzzBoard::FuzzBoard(Kind kind, uint8_t shape)
     apic_ = std::make_unique<ApicBoard>(clock_, memory_, board_->interrupts(), (shape & 2) != 0);
     apic_->local().set_on_refusal([this](const char*) { note(2); });
   }
+  if (kind == Kind::Whole) {
+    fw_cfg_ = std::make_unique<FwCfg>(clock_, *physical_);
+    fw_cfg_->attach(ports_);
+    describe_machine({}, kRam, *fw_cfg_, board_->rtc());
+  }
   heap_bytes_ = heap_bytes();
   if (kind == Kind::Drives) add_drives();
   if (kind == Kind::Drives || (shape & 128) != 0) return;
   const BoardSurroundings on{clock_, ports_, memory_, *ram_, *physical_};
   pci_ = std::make_unique<PciBoard>(on, *board_, pci_config(shape));
-  describe_machine({}, kRam, pci_->fw_cfg(), board_->rtc());
   if ((shape & 32) != 0) pci_->set_up();
   heap_bytes_ = heap_bytes();
 }
 
 FuzzBoard::Drives::Drives(FuzzBoard& on)
     : buses{on.ports_, on.memory_, [] {}},
-      ide(buses, *on.physical_, on.board_->interrupts().line(14), on.board_->interrupts().line(15)),
+      ide(buses, on.clock_, *on.physical_, on.board_->interrupts().line(14),
+          on.board_->interrupts().line(15)),
       floppy(on.board_->interrupts().line(6), on.board_->dma(), *on.physical_, &on.floppy_),
-      fw_cfg(*on.physical_) {
+      fw_cfg(on.clock_, *on.physical_) {
   ide.add_disk(0, on.disk_);
   ide.add_cdrom(2, &on.cdrom_);
 }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "devices/apic_board.h"
+#include "devices/fw_cfg.h"
 #include "devices/pc_board.h"
 #include "devices/pci_board.h"
 #include "devices/processor_interrupts.h"
@@ -84,6 +85,7 @@ class FuzzBoard {
   uint64_t digest_ = 0xcbf29ce484222325ULL;
   std::unique_ptr<PcBoard> board_;
   std::unique_ptr<ApicBoard> apic_;
+  std::unique_ptr<FwCfg> fw_cfg_;   // null: it is among the drives
   std::unique_ptr<PciBoard> pci_;   // null: no PCI bus
   std::unique_ptr<Drives> drives_;  // null: they are the PCI board's, or there are none
 };
