@@ -150,6 +150,10 @@ void exempt_fault(const GuestInstruction& instruction, Expected* expected) {
     case ZYDIS_MNEMONIC_BOUND:  // one bound may be judged before the other is read
       if (page_fault) expected->depends_on_undefined = true;
       break;
+    case ZYDIS_MNEMONIC_POPA:  // some processors have loaded a part when it faults (LIMIT(L28))
+    case ZYDIS_MNEMONIC_POPAD:
+      if (!page_fault || outcome.cr2 != outcome.gpr[4]) expected->depends_on_undefined = true;
+      break;
     case ZYDIS_MNEMONIC_LDMXCSR:  // AMD's MXCSR has bit 17
       if (!page_fault) expected->depends_on_undefined = true;
       break;
