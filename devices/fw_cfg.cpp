@@ -111,11 +111,13 @@ void FwCfg::write_dma_address(uint16_t offset, uint8_t value) {
   dma_address_ = 0;
 }
 
-// A request that comes before the last one has ended takes its place: that one ends in an error.
+// A request that comes before the last one has ended takes its place: that one ends in an error, if
+// it is still there to be told.
 void FwCfg::begin_dma() {
-  if (transfer_.active) end_dma(kDmaError);
   std::array<uint8_t, 16> request{};
   memory_.read_ram(dma_address_, request);
+  if (transfer_.active && transfer_.request != dma_address_) end_dma(kDmaError);
+  next_step_.cancel();
   const auto control = static_cast<uint32_t>(big_endian(request.data(), 4));
   const auto length = static_cast<uint32_t>(big_endian(request.data() + 4, 4));
   const uint64_t address = big_endian(request.data() + 8, 8);

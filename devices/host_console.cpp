@@ -184,6 +184,9 @@ void HostConsole::drain() {
     output_changed_.wait_for(lock, kLook);
     if (config_.is_ending && config_.is_ending()) left -= kLook;
   }
+  if (left.count() > 0) return;
+  output_broken_ = true;  // once: nobody is waited for twice
+  outbox_.clear();
 }
 
 void HostConsole::stop_writer() {

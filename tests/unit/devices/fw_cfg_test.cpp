@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 
@@ -128,6 +129,14 @@ TEST_F(FwCfgTest, ARequestTakesThePlaceOfOneThatHasNotEnded) {
   EXPECT_EQ(dma(0x20U << 16 | kSelect | kRead, 4, 0x300), 0U);
   EXPECT_EQ(text(0x300, 4), "abcd");
   EXPECT_FALSE(clock_.next_deadline().has_value());
+  // One at another place is told.
+  (void)dma(0x20U << 16 | kSelect | kRead, 0xffffffff, 0x200);
+  std::copy_n(memory_.bytes.begin() + 0x100, 16, memory_.bytes.begin() + 0x180);
+  memory_.bytes[0x187] = 4;  // four bytes only
+  std::fill_n(memory_.bytes.begin() + 0x184, 3, uint8_t{0});
+  fw_cfg_.dma_ports().write(4, AccessWidth::Dword, 0x80010000);  // 0x180, big-endian
+  EXPECT_EQ(control_word(memory_.bytes), kError);
+  EXPECT_EQ(memory_.bytes[0x180] | memory_.bytes[0x183], 0);
 }
 
 TEST_F(FwCfgTest, SurvivesRandomTraffic) {
