@@ -3,7 +3,11 @@
 #include <png.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <cstring>
+
+#include "shadowmmu/base/host_files.h"
 
 namespace ringshift {
 namespace {
@@ -156,9 +160,15 @@ bool write_png(const ScreenImage& image, const std::string& path, std::string* e
   png.width = image.width;
   png.height = image.height;
   png.format = PNG_FORMAT_RGB;
-  if (png_image_write_to_file(&png, path.c_str(), 0, image.rgb.data(), 0, nullptr) != 0)
-    return true;
-  *error = "cannot write " + path + ": " + png.message;
+  std::FILE* file = open_host_stream(path, FileUse::Replace);
+  if (file == nullptr) {
+    *error = "cannot write " + path + ": " + std::strerror(errno);
+    return false;
+  }
+  const bool drawn = png_image_write_to_stdio(&png, file, 0, image.rgb.data(), 0, nullptr) != 0;
+  const bool written = std::fclose(file) == 0;
+  if (drawn && written) return true;
+  *error = "cannot write " + path + ": " + (drawn ? std::strerror(errno) : png.message);
   return false;
 }
 

@@ -4,15 +4,14 @@
 // docs/faults-and-exits.md.
 #pragma once
 
+#include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <sys/types.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
 
-#include "monitor/direct_process.h"
 #include "translator/gate.h"
 
 namespace ringshift {
@@ -29,10 +28,10 @@ class Attention {
 
   // async-signal-safe
   void raise() {
-    if (raised_.exchange(true)) return;
+    const bool already_raised = raised_.exchange(true);
     // Translated code polls a page instead of this word; outside it the loop looks here itself.
-    if (inside_.load()) interrupt_guest();
-    sem_post(&wake_);
+    if (inside_.load()) interrupt_guest(already_raised);
+    if (!already_raised) sem_post(&wake_);
   }
   [[nodiscard]] bool is_raised() const { return raised_.load(std::memory_order_relaxed); }
   // vCPU thread: the reason for coming back is about to be looked into.
@@ -43,9 +42,10 @@ class Attention {
 
   // vCPU thread, around guest code: translated, or in the process given. enter() says false if
   // attention is already wanted: a raise between the check and the first poll finds inside_ set and
-  // protects the page, or sends the signal, which stays pending until the process runs.
+  // protects the page, or interrupts the process, which stays pending until it runs.
   [[nodiscard]] bool enter(pid_t process = 0) {
     process_.store(process);
+    if (process != 0) tracer_.store(pthread_self());
     inside_.store(true);
     if (!raised_.load()) return true;
     inside_.store(false);
@@ -72,17 +72,20 @@ class Attention {
 
  private:
   // async-signal-safe
-  void interrupt_guest() {
+  void interrupt_guest(bool already_raised) {
     if (const pid_t process = process_.load(); process != 0) {
-      kill(process, DirectProcess::kick_signal());
-    } else if (gate_ != nullptr) {
+      interrupt_process(process, already_raised);
+    } else if (!already_raised && gate_ != nullptr) {
       poll_raised_.store(true);
       gate_->raise_poll();
     }
   }
 
+  void interrupt_process(pid_t process, bool already_raised);
+
   std::atomic<bool> raised_{false};
-  std::atomic<pid_t> process_{0};  // where guest code runs, if not in ours
+  std::atomic<pid_t> process_{0};    // where guest code runs, if not in ours
+  std::atomic<pthread_t> tracer_{};  // the thread that may stop that process
   std::atomic<bool> inside_{false};
   std::atomic<bool> poll_raised_{false};
   Gate* gate_ = nullptr;

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "devices/firmware_memory.h"
+#include "shadowmmu/base/host_files.h"
 
 namespace ringshift {
 namespace {
@@ -54,7 +55,7 @@ bool read_file(const std::string& path, uint64_t max_bytes, std::vector<uint8_t>
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rbe"));
+  const std::unique_ptr<std::FILE, Close> file(open_host_stream(path, FileUse::Read));
   if (file == nullptr) {
     *error = path + ": cannot be opened: " + std::strerror(errno);
     return false;

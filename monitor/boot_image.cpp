@@ -1,6 +1,5 @@
 #include "monitor/boot_image.h"
 
-#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+
+#include "shadowmmu/base/host_files.h"
 
 namespace ringshift {
 
@@ -43,10 +44,9 @@ std::unique_ptr<BootImage> BootImage::open(const std::string& path, uint64_t max
                                            std::string* error, EmptyFile empty) {
   std::unique_ptr<BootImage> image(new BootImage);
   image->path_ = path;
-  // Without O_NONBLOCK a FIFO given by mistake would hang here, before it can be refused.
-  image->descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  image->descriptor_ = open_host_file(path, FileUse::Read);
   struct stat status {};
-  if (image->descriptor_ < 0 || fstat(image->descriptor_, &status) != 0) {
+  if (image->descriptor_ < 0 || !describe_descriptor(image->descriptor_, &status)) {
     *error = fmt::format("{}: cannot be opened: {}", path, std::strerror(errno));
     return nullptr;
   }

@@ -19,6 +19,7 @@
 #include "monitor/lab/lab_command.h"
 #include "monitor/machine.h"
 #include "monitor/options.h"
+#include "monitor/run_sandbox.h"
 #include "monitor/statistics.h"
 #include "monitor/translate_command.h"
 #include "shadowmmu/base/counters.h"
@@ -60,12 +61,21 @@ ReportFile open_report(const RunOptions& options) {
   return ReportFile(std::fopen(options.stats_path.c_str(), "we"));
 }
 
+// What the statistics need of the host, from before it is given up.
+struct RunMeter {
+  Nanoseconds started = HostClock::monotonic();
+  MemoryCount memory;
+  ConfinementOutcome confinement;
+};
+
 // False: a file cannot take them. Whoever closes standard error does not want them.
-bool print_stats(const RunOptions& options, Machine& machine, Nanoseconds started,
+bool print_stats(const RunOptions& options, Machine& machine, const RunMeter& meter,
                  std::FILE* file) {
   if (options.stats == StatsFormat::None) return true;
-  const double wall = static_cast<double>(HostClock::monotonic() - started) / 1e9;
-  const ProcessFigures figures = measure_process(wall, machine.memory().descriptor());
+  const double wall = static_cast<double>(HostClock::monotonic() - meter.started) / 1e9;
+  ProcessFigures figures = measure_process(wall, machine.memory().descriptor(), meter.memory);
+  figures.sandbox_filter = meter.confinement.system_calls ? 1 : 0;
+  figures.sandbox_landlock = meter.confinement.landlock;
   const StatisticsDetail detail =
       options.stats == StatsFormat::AllText ? StatisticsDetail::All : StatisticsDetail::NonZero;
   const std::string text = options.stats == StatsFormat::Json
@@ -132,8 +142,8 @@ int fail_to_start(const std::string& problem) {
   return HostSignals::termination_requested() ? kExitQuit : fail(problem);
 }
 
-int run_machine(const RunOptions& options) {
-  const Nanoseconds started = HostClock::monotonic();
+int run_machine(const RunOptions& options, RunSandbox* sandbox, const CommandLineHooks& hooks) {
+  RunMeter meter;
   const ReportFile report = open_report(options);
   if (report == nullptr) {
     return fail("--stats-file: cannot write " + options.stats_path + ": " + std::strerror(errno));
@@ -146,14 +156,22 @@ int run_machine(const RunOptions& options) {
   debugger->put_into(&config);
   config.on_report = [&](Machine& machine) {
     begin_report_again(options, report.get());
-    (void)print_stats(options, machine, started, report.get());
+    (void)print_stats(options, machine, meter, report.get());
   };
+  MachineFoundation foundation;
+  if (!Machine::lay_foundation(config, &foundation, &problem) ||
+      !sandbox->close(&meter.confinement, &problem)) {
+    return fail_to_start(problem);
+  }
+  config.foundation = &foundation;
   const HostSignals::Hold hold;  // from one life of the guest to the next
   bool all_written = true;
-  while (true) {
+  for (bool is_first = true;; is_first = false) {
     std::string error;
+    if (!is_first && !foundation.memory->clear()) return fail("guest RAM cannot be emptied");
     const std::unique_ptr<Machine> machine = Machine::create(config, &error);
     if (machine == nullptr) return fail_to_start(error);
+    if (hooks.on_machine) hooks.on_machine(*machine);
     if (!debugger->attach(*machine, &error)) return fail(error);
     note_guest_runs();
     MachineOutcome outcome = machine->run();
@@ -168,18 +186,21 @@ int run_machine(const RunOptions& options) {
     }
     all_written = show_screen(options, *machine) && all_written;
     begin_report_again(options, report.get());
-    all_written = print_stats(options, *machine, started, report.get()) && all_written;
+    all_written = print_stats(options, *machine, meter, report.get()) && all_written;
     const int exit_code = final_exit_code(outcome, all_written);
     debugger->report_end(static_cast<uint8_t>(exit_code));
     return exit_code;
   }
 }
 
-int run_command(RunOptions* options) {
+int run_command(RunOptions* options, const CommandLineHooks& hooks) {
   std::string problem;
-  if (!finish_run_options(options, &problem)) return fail(problem);
+  RunSandbox sandbox;
+  if (!finish_run_options(options, &problem) || !sandbox.prepare(*options, &problem)) {
+    return fail(problem);
+  }
   if (!open_media(options->media, &options->machine.media, &problem)) return fail(problem);
-  return run_machine(*options);
+  return run_machine(*options, &sandbox, hooks);
 }
 
 int translate_command(TranslateOptions* options) {
@@ -234,7 +255,7 @@ void describe(CLI::App* app, Arguments* arguments) {
 
 }  // namespace
 
-int run_command_line(int argc, char** argv) {
+int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
   prepare_for_limits();
   CLI::App app{"Ringshift: unprivileged binary-translating virtual machine monitor for IA-32",
                "ringshift"};
@@ -255,7 +276,7 @@ int run_command_line(int argc, char** argv) {
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
   if (app.got_subcommand("lab")) return arguments.lab.run();
   if (app.got_subcommand("doctor")) return doctor_command(arguments.doctor_json);
-  return run_command(&arguments.run);
+  return run_command(&arguments.run, hooks);
 }
 
 }  // namespace ringshift

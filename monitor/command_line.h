@@ -3,7 +3,11 @@
 // docs/usage.md.
 #pragma once
 
+#include <functional>
+
 namespace ringshift {
+
+class Machine;
 
 // Exit codes. A guest that writes v to the debug-exit port ends with (v << 1) | 1, which is odd.
 inline constexpr int kExitPowerOff = 0;
@@ -16,6 +20,11 @@ inline constexpr int kExitInternal = 134;     // our own mistake: SIGABRT as a s
 
 inline constexpr char kVersion[] = "0.1.0";
 
-int run_command_line(int argc, char** argv);
+// For test programs that are this program with something added. The product adds nothing.
+struct CommandLineHooks {
+  std::function<void(Machine&)> on_machine;  // each one that is made, before it runs
+};
+
+int run_command_line(int argc, char** argv, const CommandLineHooks& hooks = {});
 
 }  // namespace ringshift

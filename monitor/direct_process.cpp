@@ -1,6 +1,7 @@
 #include "monitor/direct_process.h"
 
 #include <cpuid.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
@@ -8,7 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,6 +77,12 @@ HostTraps traps_of_this_processor() {
   return traps;
 }
 
+// An interruption meant for guest code, or a signal that somebody else has sent.
+bool is_of_no_interest(int status) {
+  return (status >> 16) == PTRACE_EVENT_STOP || WSTOPSIG(status) == SIGSTOP ||
+         WSTOPSIG(status) == SIGUSR1;
+}
+
 bool is_fault_signal(int signal) {
   return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
          signal == SIGTRAP;
@@ -118,13 +124,28 @@ DirectCommand command_to_protect(GuestVirtualPage at, HostAccess access) {
 
 DirectProcess::~DirectProcess() {
   if (is_reaped_) return;
-  kill(id_, SIGKILL);
+  // Not kill(): a confined monitor has no signals for others. It stands still here, as ever.
+  (void)trace(PTRACE_KILL, id_, nullptr, nullptr);
   int status = 0;
   while (waitpid(id_, &status, __WALL) == id_ && !WIFEXITED(status) && !WIFSIGNALED(status)) {
   }
 }
 
-int DirectProcess::kick_signal() { return SIGUSR1; }
+void DirectProcess::interrupt(pid_t id) { (void)trace(PTRACE_INTERRUPT, id, nullptr, nullptr); }
+
+// The process does it itself, with the set behind the command: others' affinity is out of a
+// confined monitor's reach.
+bool DirectProcess::confine_to(const cpu_set_t& set) {
+  constexpr size_t kSetAt = 1, kSetCommands = (sizeof(set) + sizeof(DirectCommand) - 1) / 64;
+  DirectCommand command;
+  command.number = SYS_sched_setaffinity;
+  command.arguments = {0, sizeof(set), kDirectCommandsAddress + kSetAt * sizeof(DirectCommand)};
+  std::memcpy(static_cast<void*>(commands_ + kSetAt), &set, sizeof(set));
+  std::string ignored;
+  const bool done = carry_out({&command, 1}, &ignored);
+  std::memset(static_cast<void*>(commands_ + kSetAt), 0, kSetCommands * sizeof(DirectCommand));
+  return done;
+}
 
 // False: it is gone.
 bool DirectProcess::wait_for_stop(int* status) {
@@ -148,7 +169,7 @@ bool DirectProcess::run_stub(size_t commands, int* status, user_regs_struct* aft
   if (trace(PTRACE_SETREGS, id_, nullptr, &registers) != 0) return false;
   do {
     if (trace(PTRACE_CONT, id_, nullptr, nullptr) != 0 || !wait_for_stop(status)) return false;
-  } while (WSTOPSIG(*status) == kick_signal() || WSTOPSIG(*status) == SIGSTOP);
+  } while (is_of_no_interest(*status));
   return trace(PTRACE_GETREGS, id_, nullptr, after) == 0;
 }
 
@@ -244,9 +265,15 @@ bool DirectProcess::store(const user_regs_struct& r, bool in_system_call, GuestS
 
 // The byte at a linear address of the process; false: nothing readable is mapped there.
 bool DirectProcess::peek(uint32_t address, uint8_t* byte) const {
-  iovec here{byte, 1};
-  iovec there{reinterpret_cast<void*>(uintptr_t{address}), 1};
-  return process_vm_readv(id_, &here, 1, &there, 1, 0) == 1;
+  // By the aligned word, which never reaches into another page. Not the C library's function, whose
+  // result may be an error or a word.
+  constexpr uint32_t kWord = sizeof(uint64_t);
+  uint64_t word = 0;
+  if (syscall(SYS_ptrace, PTRACE_PEEKDATA, id_, uint64_t{address / kWord * kWord}, &word) != 0) {
+    return false;
+  }
+  *byte = static_cast<uint8_t>(word >> (address % kWord * 8));
+  return true;
 }
 
 // EIP is behind INT 0x80 or SYSCALL, or behind INT3, INT 3 or ICEBP (or at ICEBP: some hypervisors
@@ -366,13 +393,18 @@ DirectHost::~DirectHost() {
 
 bool DirectHost::start_template(int ram, std::string* error) {
   const pid_t monitor = getpid();
-  const pid_t id = fork();
-  if (id < 0) {
-    *error = "fork: " + errno_text();
+  std::array<int, 2> go{};  // tells the child that it is traced
+  if (pipe2(go.data(), O_CLOEXEC) != 0) {
+    *error = "pipe: " + errno_text();
     return false;
   }
-  if (id == 0) enter_direct_sandbox(ram, command_descriptor_, monitor);
-  if (adopt_template(id, error)) return true;
+  const pid_t id = fork();
+  if (id == 0) enter_direct_sandbox({ram, command_descriptor_, go[0], monitor});
+  const bool adopted = id > 0 && adopt_template(id, go[1], error);
+  if (id < 0) *error = "fork: " + errno_text();
+  close(go[0]);
+  close(go[1]);
+  if (adopted || id < 0) return adopted;
   if (template_ == nullptr) {
     kill(id, SIGKILL);
     waitpid(id, nullptr, __WALL);
@@ -381,7 +413,7 @@ bool DirectHost::start_template(int ram, std::string* error) {
   return false;
 }
 
-bool DirectHost::adopt_template(pid_t id, std::string* error) {
+bool DirectHost::adopt_template(pid_t id, int go, std::string* error) {
   int status = 0;
   auto stopped_by = [&](int signal) {
     if (waitpid(id, &status, __WALL) != id) return false;
@@ -389,11 +421,10 @@ bool DirectHost::adopt_template(pid_t id, std::string* error) {
     *error = WIFEXITED(status) ? sandbox_failure(WEXITSTATUS(status)) : "it was killed";
     return false;
   };
-  if (!stopped_by(SIGSTOP)) return false;
-  if (trace(PTRACE_SETOPTIONS, id, nullptr, reinterpret_cast<void*>(uintptr_t{kTraceOptions})) !=
-          0 ||
-      trace(PTRACE_CONT, id, nullptr, nullptr) != 0) {
-    *error = "ptrace: " + errno_text();
+  // Not PTRACE_TRACEME: only what has been seized can be interrupted without a signal.
+  const auto* options = reinterpret_cast<const void*>(uintptr_t{kTraceOptions});
+  if (trace(PTRACE_SEIZE, id, nullptr, options) != 0 || write(go, "", 1) != 1) {
+    *error = "ptrace is not allowed: " + errno_text();
     return false;
   }
   user_regs_struct registers{};

@@ -43,7 +43,7 @@ struct DirectStop {
     PageFault,    // at `address`; state.eip is at the instruction
     Instruction,  // state.eip is at an instruction that is not the processor's to run
     SingleStep,   // EFLAGS.TF, set by the code itself: one instruction has run since
-    Kicked,       // kick() was called (or another signal came)
+    Kicked,       // interrupt() was called (or a signal came)
     Escaped,      // it left 32-bit mode, changed segments behind our back, or tried a host call
     Gone,         // the process was killed from outside
   };
@@ -77,13 +77,16 @@ class DirectProcess {
 
   [[nodiscard]] pid_t id() const { return id_; }
   [[nodiscard]] CpuPlacement& placement() { return placement_; }
-  // The signal that stops a running process (Attention sends it).
-  [[nodiscard]] static int kick_signal();
+  // Stops a running process, or one that is about to run. On the thread that made the DirectHost.
+  static void interrupt(pid_t id);  // async-signal-safe
 
  private:
   friend class DirectHost;
   DirectProcess(pid_t id, const user_regs_struct& idle, DirectCommand* commands)
-      : id_(id), idle_(idle), commands_(commands) {}
+      : id_(id), idle_(idle), commands_(commands) {
+    placement_.confine = [this](const cpu_set_t& set) { return confine_to(set); };
+  }
+  [[nodiscard]] bool confine_to(const cpu_set_t& set);
   [[nodiscard]] bool wait_for_stop(int* status);
   [[nodiscard]] bool run_stub(size_t commands, int* status, user_regs_struct* after);
   [[nodiscard]] bool load(const GuestState& state);
@@ -131,7 +134,7 @@ class DirectHost {
  private:
   DirectHost() = default;
   [[nodiscard]] bool start_template(int ram, std::string* error);
-  [[nodiscard]] bool adopt_template(pid_t id, std::string* error);
+  [[nodiscard]] bool adopt_template(pid_t id, int go, std::string* error);
   [[nodiscard]] bool empty_template(std::string* error);
   [[nodiscard]] bool guard_cpuid(CpuidGuard guard, std::string* error);
 

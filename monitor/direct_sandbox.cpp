@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -55,7 +54,7 @@ extern const uint8_t ringshift_direct_stub_end[];
 namespace ringshift {
 namespace {
 
-enum Failure : int { kOrphaned = 10, kDescriptors, kStub, kCommands, kTrace, kSequences, kFilter };
+enum Failure : int { kOrphaned = 10, kDescriptors, kStub, kCommands, kSequences, kFilter };
 
 constexpr uint64_t kFourGiB = uint64_t{1} << 32;
 
@@ -119,6 +118,8 @@ bool install_filter() {
   }
   allow(SCMP_SYS(munmap), {});
   allow(SCMP_SYS(clone), {argument(0, SCMP_CMP_EQ, uint64_t{CLONE_PARENT | SIGCHLD})});
+  // Of itself, where the monitor asks for it.
+  allow(SCMP_SYS(sched_setaffinity), {argument(0, SCMP_CMP_EQ, uint64_t{0})});
   allow(SCMP_SYS(arch_prctl),
         {argument(0, SCMP_CMP_EQ, uint64_t{kArchSetCpuid}), argument(1, SCMP_CMP_EQ, uint64_t{0})});
   for (const int mode : {PR_TSC_SIGSEGV, PR_TSC_ENABLE}) {
@@ -146,20 +147,20 @@ void require(bool done, Failure failure) {
 
 }  // namespace
 
-void enter_direct_sandbox(int ram, int commands, int parent) {
+void enter_direct_sandbox(const DirectSandbox& made) {
   // Until the tracer's own kill-on-exit holds, the parent's death is ours.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  require(getppid() == parent, kOrphaned);
+  require(getppid() == made.parent, kOrphaned);
+  char traced = 0;
+  require(read(made.go, &traced, 1) == 1, kOrphaned);
   setsid();  // out of reach of the terminal's signals
   prctl(PR_SET_NAME, "ringshift-user");
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
-  require(keep_two_descriptors(ram, commands), kDescriptors);
+  require(keep_two_descriptors(made.ram, made.commands), kDescriptors);
   require(place_stub(), kStub);
   require(place_commands(), kCommands);
-  require(ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0, kTrace);
   require(leave_restartable_sequences(), kSequences);
-  raise(SIGSTOP);  // the tracer sets its options here
   require(install_filter(), kFilter);
   asm volatile("xor %%ebp, %%ebp\n jmp *%0" : : "r"(kDirectStubAddress) : "memory");
   __builtin_unreachable();
@@ -175,8 +176,6 @@ std::string sandbox_failure(int exit_status) {
       return "the stub's address is taken";
     case kCommands:
       return "the command page cannot be mapped";
-    case kTrace:
-      return "ptrace is not allowed";
     case kSequences:
       return "restartable sequences cannot be left";
     case kFilter:

@@ -18,7 +18,13 @@ inline constexpr uint64_t kDirectEnd = kDirectCommandsAddress + kDirectCommandBy
 inline constexpr int kDirectRamDescriptor = 3;  // in the child
 
 // Never returns: ends in the stub, traced, or exits with a status that sandbox_failure explains.
-[[noreturn]] void enter_direct_sandbox(int ram, int commands, int parent);
+struct DirectSandbox {
+  int ram;  // descriptors: guest RAM, the command page,
+  int commands;
+  int go;  // and a pipe from which a byte comes once the parent traces us
+  int parent;
+};
+[[noreturn]] void enter_direct_sandbox(const DirectSandbox& made);
 [[nodiscard]] std::string sandbox_failure(int exit_status);
 
 }  // namespace ringshift

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "monitor/confinement.h"
+
 namespace ringshift {
 namespace {
 
@@ -139,6 +141,31 @@ void examine_costs(const HostFacts& facts, std::vector<Finding>* out) {
                       "mmap of one page, each hidden fault"));
 }
 
+// What is left of the monitor's rights while a guest runs. Guests run without, too.
+void examine_sandbox(const HostFacts& facts, std::vector<Finding>* out) {
+  Finding filter{"sandbox-seccomp", Verdict::Ok, false, "yes",
+                 "a running machine has only the system calls it needs"};
+  if (!facts.sandbox_filter) {
+    filter.verdict = Verdict::Missing;
+    filter.value = "no";
+    filter.note = can_be_confined() ? "a running machine keeps every system call"
+                                    : "not in a build with a sanitizer";
+  }
+  out->push_back(std::move(filter));
+  constexpr int kWithSignals = 6;
+  Finding landlock{"sandbox-landlock", Verdict::Ok, false,
+                   fmt::format("version {}", facts.landlock_version),
+                   "the file system, TCP and signals to others are closed a second time"};
+  if (facts.landlock_version == 0) {
+    landlock.verdict = Verdict::Missing;
+    landlock.value = "no";
+    landlock.note = "seccomp stands alone";
+  } else if (facts.landlock_version < kWithSignals) {
+    landlock.note = "the file system is closed a second time";
+  }
+  out->push_back(std::move(landlock));
+}
+
 void examine_the_rest(const HostFacts& facts, std::vector<Finding>* out) {
   out->push_back(optional_for_direct("fsgsbase", facts.fsgsbase, "for direct execution only"));
   out->push_back(optional_for_direct("compatibility-mode", facts.compatibility_mode,
@@ -183,6 +210,7 @@ std::vector<Finding> examine(const HostFacts& facts) {
   examine_memory(facts, &findings);
   examine_limits(facts, &findings);
   examine_costs(facts, &findings);
+  examine_sandbox(facts, &findings);
   examine_the_rest(facts, &findings);
   return findings;
 }

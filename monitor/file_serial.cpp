@@ -3,10 +3,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "shadowmmu/base/host_files.h"
+
 namespace ringshift {
 
 std::unique_ptr<FileSerial> FileSerial::create(const std::string& path, std::string* error) {
-  std::FILE* file = std::fopen(path.c_str(), "wbe");
+  std::FILE* file = open_host_stream(path, FileUse::Replace);
   if (file != nullptr) return std::unique_ptr<FileSerial>(new FileSerial(file, path));
   *error = "cannot write " + path + ": " + std::strerror(errno);
   return nullptr;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "monitor/confinement.h"
 #include "monitor/direct_process.h"
 #include "monitor/host_clock.h"
 #include "monitor/host_probes.h"
@@ -140,6 +141,16 @@ void collect_limits(HostFacts* facts) {
   facts->capabilities = effective_capabilities();
 }
 
+// In a child: it is for good.
+void try_confinement(HostFacts* facts) {
+  const std::optional<uint64_t> found = ask_child([]() -> std::optional<uint64_t> {
+    const ConfinementOutcome outcome = confine_this_process();
+    return static_cast<uint64_t>(outcome.landlock) << 1 | (outcome.system_calls ? 1U : 0U);
+  });
+  facts->sandbox_filter = (found.value_or(0) & 1) != 0;
+  facts->landlock_version = static_cast<int>(found.value_or(0) >> 1);
+}
+
 }  // namespace
 
 HostFacts collect_host_facts() {
@@ -157,6 +168,7 @@ HostFacts collect_host_facts() {
   facts.compatibility_mode = ask_child(run_compatibility_mode).has_value();
   facts.cpuid_faulting = ask_child(set_cpuid_faulting).has_value();
   facts.direct_execution = try_direct_execution();
+  try_confinement(&facts);
   struct stat kvm {};
   facts.kvm_device = stat("/dev/kvm", &kvm) == 0;
   return facts;

@@ -43,6 +43,8 @@ struct HostFacts {
   bool compatibility_mode = false;  // 32-bit code through CS 0x23
   bool cpuid_faulting = false;      // arch_prctl(ARCH_SET_CPUID)
   HostAnswer direct_execution;      // a sandboxed process for user code
+  bool sandbox_filter = false;      // a filter of system calls for the monitor itself
+  int landlock_version = 0;         // in force for the monitor itself; 0: none
   bool kvm_device = false;
   uint32_t user_id = 0;
   std::optional<uint64_t> capabilities;  // effective, as bits

@@ -15,6 +15,7 @@
 #include "monitor/lab/deprivileged.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "shadowmmu/base/host_files.h"
 
 namespace ringshift {
 namespace {
@@ -66,9 +67,7 @@ std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::strin
 }
 
 bool Machine::build(std::string* error) {
-  memory_ = GuestMemory::create(config_.memory_bytes, error);
-  if (memory_ == nullptr) return false;
-  if (!prepare_direct(error) || !build_processor(error)) return false;
+  if (!stand_on_foundation(error) || !build_processor(error)) return false;
   // Before the console makes the terminal raw: whatever ends us from here on gives it back.
   if (!HostSignals::install(gate_.get(), &attention_, error)) return false;
   if (!build_board(error)) return false;
@@ -117,15 +116,39 @@ bool Machine::boot(std::string* error) {
 
 // While we are small: what is forked from us now copies little. A host without direct execution is
 // no error unless the user asked for it: `doctor` and --stats tell.
-bool Machine::prepare_direct(std::string* error) {
-  const VcpuConfig& vcpu = config_.vcpu;
+bool Machine::prepare_direct(const MachineConfig& config, MachineFoundation* foundation,
+                             std::string* error) {
+  const VcpuConfig& vcpu = config.vcpu;
   if (vcpu.engine != Engine::Translate || vcpu.user == UserEngine::Translate) return true;
   std::string why;
-  direct_host_ = DirectHost::create(memory_->descriptor(), config_.cpuid_guard, &why);
-  counters().direct_offered = direct_host_ != nullptr ? 1 : 0;
-  if (direct_host_ != nullptr || vcpu.user != UserEngine::Direct) return true;
+  foundation->direct_host =
+      DirectHost::create(foundation->memory->descriptor(), config.cpuid_guard, &why);
+  counters().direct_offered = foundation->direct_host != nullptr ? 1 : 0;
+  if (foundation->direct_host != nullptr || vcpu.user != UserEngine::Direct) return true;
   *error = "--user direct: " + why;
   return false;
+}
+
+bool Machine::lay_foundation(const MachineConfig& config, MachineFoundation* foundation,
+                             std::string* error) {
+  foundation->memory = GuestMemory::create(config.memory_bytes, error);
+  if (foundation->memory == nullptr || !prepare_direct(config, foundation, error)) return false;
+  if (config.vcpu.engine != Engine::Trap) return true;
+  for (std::shared_ptr<lab::Tracee>& tracee : foundation->tracees) {
+    tracee = lab::Tracee::create(foundation->memory->descriptor(), error);
+    if (tracee == nullptr) return false;
+  }
+  return true;
+}
+
+bool Machine::stand_on_foundation(std::string* error) {
+  if (config_.foundation == nullptr) {
+    if (!lay_foundation(config_, &own_foundation_, error)) return false;
+    config_.foundation = &own_foundation_;
+  }
+  memory_ = config_.foundation->memory.get();
+  direct_host_ = config_.foundation->direct_host.get();
+  return true;
 }
 
 bool Machine::build_processor(std::string* error) {
@@ -154,7 +177,7 @@ bool Machine::build_processor(std::string* error) {
     coherence_->set_watched(&config_.control->watched_pages());
   }
   if (direct_host_ != nullptr) {
-    coherence_->attach_direct(direct_host_.get(),
+    coherence_->attach_direct(direct_host_,
                               {.features = config_.translator.features,
                                .traps = direct_host_->traps(),
                                .mxcsr_is_guests = host_mxcsr_mask() == config_.cpu.mxcsr_mask()});
@@ -168,8 +191,8 @@ bool Machine::build_processor(std::string* error) {
   interpreter_ = std::make_unique<Interpreter>(*cpu_, *fpu_);
   attention_.set_gate(gate_.get());
   if (config_.vcpu.engine != Engine::Trap) return true;
-  deprivileged_ = lab::Deprivileged::create(*linear_, *physical_, error);
-  return deprivileged_ != nullptr;
+  deprivileged_ = lab::Deprivileged::create(*linear_, *physical_, config_.foundation->tracees);
+  return true;
 }
 
 std::unique_ptr<HostConsole> Machine::make_console() {

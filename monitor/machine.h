@@ -28,6 +28,7 @@
 #include "monitor/host_clock.h"
 #include "monitor/interpreter.h"
 #include "monitor/linear_memory.h"
+#include "monitor/machine_foundation.h"
 #include "monitor/media.h"
 #include "monitor/physical_memory.h"
 #include "monitor/vcpu.h"
@@ -67,6 +68,8 @@ struct MachineConfig {
   ExecutionControl* control = nullptr;
   std::function<void(Machine&)> service_debugger;
   bool raw_console = true;  // read our standard input as the guest's serial input
+  // What outlives this machine; null: it makes its own.
+  MachineFoundation* foundation = nullptr;
 };
 
 // How a run ended.
@@ -94,6 +97,9 @@ class Machine {
  public:
   // Null with one line in *error if the host refuses something or the image is bad.
   static std::unique_ptr<Machine> create(const MachineConfig& config, std::string* error);
+  // What create() finds in config.foundation. False with one line in *error.
+  [[nodiscard]] static bool lay_foundation(const MachineConfig& config,
+                                           MachineFoundation* foundation, std::string* error);
   ~Machine();
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -148,7 +154,9 @@ class Machine {
     return has_firmware() || config_.acpi || config_.media.any();
   }
   void on_memory_map_changed();
-  [[nodiscard]] bool prepare_direct(std::string* error);
+  [[nodiscard]] static bool prepare_direct(const MachineConfig& config,
+                                           MachineFoundation* foundation, std::string* error);
+  [[nodiscard]] bool stand_on_foundation(std::string* error);
   void end_by_debug_exit(uint8_t code);
   [[nodiscard]] bool make_serial_file(std::string* error);
   void service_host();
@@ -157,14 +165,15 @@ class Machine {
 
   MachineConfig config_;
   Attention attention_;
-  std::unique_ptr<GuestMemory> memory_;
+  MachineFoundation own_foundation_;  // unless config_ has one
+  GuestMemory* memory_ = nullptr;
   PortBus ports_;
   MemoryBus memory_bus_;
   Frame* frame_ = nullptr;  // the GuestState and generated code's slots; gate_ owns it in the end
   std::unique_ptr<FrameStorage> frame_storage_;
   std::unique_ptr<PhysicalMemory> physical_;
   std::unique_ptr<LinearMemory> linear_;
-  std::unique_ptr<DirectHost> direct_host_;  // null: user code is translated
+  DirectHost* direct_host_ = nullptr;  // null: user code is translated
   std::unique_ptr<Coherence> coherence_;
   std::unique_ptr<Translator> translator_;
   std::unique_ptr<Gate> gate_;

@@ -454,6 +454,20 @@ bool apply_user(const std::string& text, MachineConfig* machine, std::string* pr
   return true;
 }
 
+bool apply_sandbox(RunOptions* options, std::string* problem) {
+  if (options->sandbox_text == "on") {
+    options->sandbox = Sandbox::On;
+  } else if (options->sandbox_text == "off") {
+    options->sandbox = Sandbox::Off;
+  } else if (options->sandbox_text == "require") {
+    options->sandbox = Sandbox::Require;
+  } else {
+    *problem = "--sandbox: '" + options->sandbox_text + "' is none of on, off, require";
+    return false;
+  }
+  return true;
+}
+
 bool apply_debug(RunOptions* options, std::string* problem) {
   debug::DebugRequest& request = options->debug;
   constexpr std::string_view kWait = ",wait";
@@ -493,7 +507,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
          apply_stats(options->stats_text, options, problem) && apply_debug(options, problem) &&
-         apply_modules(options->modules, &options->machine.boot);
+         apply_sandbox(options, problem) && apply_modules(options->modules, &options->machine.boot);
 }
 
 }  // namespace
@@ -563,6 +577,12 @@ void add_run_options(CLI::App& command, RunOptions* options) {
       ->group("Devices");
   command.add_flag("--nographic", options->nographic, "accepted: there is no other way")
       ->group("Devices");
+  command
+      .add_option("--sandbox", options->sandbox_text,
+                  "give up what a running machine does not need: on (default), off (for\n"
+                  "tools that trace from inside), require (all of it, or do not run)")
+      ->type_name("HOW")
+      ->group("Guest");
   command.add_flag("--no-reboot", options->no_reboot, "end when the guest resets (exit code 6)")
       ->group("Guest");
   add_firmware_options(command, options);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "monitor/confinement.h"
 #include "monitor/debug/debug_address.h"
 #include "monitor/machine.h"
 
@@ -19,6 +20,7 @@ struct RunOptions {
   MachineConfig machine;
   MediaRequest media;
   bool no_reboot = false;
+  Sandbox sandbox = Sandbox::On;
   bool dump_screen = false;
   StatsFormat stats = StatsFormat::None;
   // As typed; finish_run_options parses them.
@@ -27,6 +29,7 @@ struct RunOptions {
   std::string user = "auto";
   std::string serial = "console";
   std::string boot;
+  std::string sandbox_text = "on";
   std::string keys;
   std::string display = "none";
   std::string screendump;  // a file for a picture of the screen at the end; empty: none

@@ -12,8 +12,8 @@ cpu_set_t only(int cpu) {
   return set;
 }
 
-bool confine(pid_t process, const cpu_set_t& set) {
-  return sched_setaffinity(process, sizeof set, &set) == 0;
+bool confine_this_thread(const cpu_set_t& set) {
+  return sched_setaffinity(kThisThread, sizeof set, &set) == 0;
 }
 
 }  // namespace
@@ -32,19 +32,19 @@ void SharedCpu::release() {
     allowed_ = found;
     is_of_use_ = CPU_COUNT(&allowed_) > 1;
   } else {
-    is_of_use_ = confine(kThisThread, allowed_);
+    is_of_use_ = confine_this_thread(allowed_);
   }
   cpu_ = -1;
   ran_freely_ = false;
 }
 
-void SharedCpu::before_handing_over(pid_t process, CpuPlacement* placement, uint64_t now) {
+void SharedCpu::before_handing_over(CpuPlacement* placement, uint64_t now) {
   while_alone(now);
   if (!is_of_use_) return;
   if (cpu_ < 0 && ran_freely_) {
     const int here = sched_getcpu();
     // A host that refuses is not asked again.
-    is_of_use_ = here >= 0 && here < CPU_SETSIZE && confine(kThisThread, only(here));
+    is_of_use_ = here >= 0 && here < CPU_SETSIZE && confine_this_thread(only(here));
     if (is_of_use_) {
       cpu_ = here;
       tied_since_ = now;
@@ -52,7 +52,7 @@ void SharedCpu::before_handing_over(pid_t process, CpuPlacement* placement, uint
   }
   ran_freely_ = cpu_ < 0;
   if (placement->cpu == cpu_) return;
-  if (confine(process, cpu_ < 0 ? allowed_ : only(cpu_))) placement->cpu = cpu_;
+  if (placement->confine(cpu_ < 0 ? allowed_ : only(cpu_))) placement->cpu = cpu_;
 }
 
 }  // namespace ringshift

@@ -6,15 +6,17 @@
 #pragma once
 
 #include <sched.h>
-#include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 
 namespace ringshift {
 
 // Where a process may run, as far as SharedCpu knows: one for each process.
 struct CpuPlacement {
   int cpu = -1;  // host CPU number; -1: wherever the host lets it
+  // Has the process run there only from now on. False: the host refuses.
+  std::function<bool(const cpu_set_t&)> confine;
 };
 
 class SharedCpu {
@@ -26,8 +28,8 @@ class SharedCpu {
   SharedCpu(const SharedCpu&) = delete;
   SharedCpu& operator=(const SharedCpu&) = delete;
 
-  // `process` is about to run, and this thread to wait for it. `now` is the host's TSC.
-  void before_handing_over(pid_t process, CpuPlacement* placement, uint64_t now);
+  // A process is about to run, and this thread to wait for it. `now` is the host's TSC.
+  void before_handing_over(CpuPlacement* placement, uint64_t now);
   // This thread is at work by itself, or about to sleep: it does not stay tied for long.
   void while_alone(uint64_t now) {
     if (cpu_ >= 0 && now - tied_since_ > kTiedCycles) release();

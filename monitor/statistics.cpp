@@ -1,13 +1,18 @@
 #include "monitor/statistics.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#include <fstream>
+#include <array>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string_view>
+
+#include "shadowmmu/base/host_files.h"
 
 namespace ringshift {
 namespace {
@@ -19,20 +24,10 @@ double seconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
 
-// Pss counts a page once however often it is mapped, and guest RAM is mapped again by each window.
-std::optional<uint64_t> proportional_set_bytes() {
-  std::ifstream rollup("/proc/self/smaps_rollup");
-  for (std::string word; rollup >> word;) {
-    uint64_t kilobytes = 0;
-    if (word == "Pss:" && (rollup >> kilobytes)) return kilobytes * 1024;
-  }
-  return std::nullopt;
-}
-
 std::optional<uint64_t> allocated_bytes(int descriptor) {
   constexpr uint64_t kStatBlock = 512;
   struct stat facts {};
-  if (fstat(descriptor, &facts) != 0) return std::nullopt;
+  if (!describe_descriptor(descriptor, &facts)) return std::nullopt;
   return static_cast<uint64_t>(facts.st_blocks) * kStatBlock;
 }
 
@@ -70,6 +65,8 @@ void for_each_figure(const Counters& c, const ProcessFigures& process,
   if (process.monitor_bytes) {
     visit({"memory.monitor_mib", static_cast<double>(*process.monitor_bytes) / kMiB, 1, "MiB"});
   }
+  visit({"sandbox.system_call_filter", static_cast<double>(process.sandbox_filter), 0, ""});
+  visit({"sandbox.landlock", static_cast<double>(process.sandbox_landlock), 0, ""});
   visit_ratio(visit, "derived.host_cycles_per_translated_instruction", c.translate_cycles,
               c.instructions_translated, "cycles");
   visit_ratio(visit, "derived.instructions_per_unit", c.instructions_translated, c.units_translated,
@@ -102,7 +99,26 @@ class GroupedText {
 
 }  // namespace
 
-ProcessFigures measure_process(double wall_seconds, int guest_ram) {
+MemoryCount::MemoryCount() : descriptor_(open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC)) {}
+
+MemoryCount::~MemoryCount() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+// Pss counts a page once however often it is mapped, and guest RAM is mapped again by each window.
+std::optional<uint64_t> MemoryCount::proportional_set_bytes() const {
+  std::array<char, 4096> text{};
+  if (descriptor_ < 0 || lseek(descriptor_, 0, SEEK_SET) != 0) return std::nullopt;
+  const ssize_t count = read(descriptor_, text.data(), text.size());
+  std::istringstream rollup(std::string(text.data(), count > 0 ? static_cast<size_t>(count) : 0));
+  for (std::string word; rollup >> word;) {
+    uint64_t kilobytes = 0;
+    if (word == "Pss:" && (rollup >> kilobytes)) return kilobytes * 1024;
+  }
+  return std::nullopt;
+}
+
+ProcessFigures measure_process(double wall_seconds, int guest_ram, const MemoryCount& memory) {
   ProcessFigures figures;
   figures.wall_seconds = wall_seconds;
   rusage usage{};
@@ -114,7 +130,7 @@ ProcessFigures measure_process(double wall_seconds, int guest_ram) {
     figures.children_seconds = seconds(usage.ru_utime) + seconds(usage.ru_stime);
   }
   figures.guest_ram_resident_bytes = allocated_bytes(guest_ram);
-  const std::optional<uint64_t> all = proportional_set_bytes();
+  const std::optional<uint64_t> all = memory.proportional_set_bytes();
   if (all && figures.guest_ram_resident_bytes && *all >= *figures.guest_ram_resident_bytes) {
     figures.monitor_bytes = *all - *figures.guest_ram_resident_bytes;
   }

@@ -19,11 +19,27 @@ struct ProcessFigures {
   double children_seconds = 0;  // processes that ran user code directly, once they have ended
   // Nothing when the host does not say.
   std::optional<uint64_t> guest_ram_resident_bytes;
+  int sandbox_filter = 0;    // 1: the monitor has the system calls it needs, and no others
+  int sandbox_landlock = 0;  // the version in force for it; 0: none
   std::optional<uint64_t> monitor_bytes;  // resident memory that is not guest RAM
 };
 
+// Where the host counts the memory of this process: opened while files can be, read when asked.
+class MemoryCount {
+ public:
+  MemoryCount();
+  ~MemoryCount();
+  MemoryCount(const MemoryCount&) = delete;
+  MemoryCount& operator=(const MemoryCount&) = delete;
+  [[nodiscard]] std::optional<uint64_t> proportional_set_bytes() const;
+
+ private:
+  int descriptor_ = -1;
+};
+
 // guest_ram: the descriptor guest RAM is kept in.
-[[nodiscard]] ProcessFigures measure_process(double wall_seconds, int guest_ram);
+[[nodiscard]] ProcessFigures measure_process(double wall_seconds, int guest_ram,
+                                             const MemoryCount& memory = MemoryCount());
 
 enum class StatisticsDetail : uint8_t { NonZero, All };
 

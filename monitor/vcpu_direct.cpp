@@ -47,7 +47,7 @@ bool Vcpu::run_direct() {
   }
   DirectProcess& process = space->process();
   const uint64_t now = __rdtsc();
-  shared_cpu_.before_handing_over(process.id(), &process.placement(), now);
+  shared_cpu_.before_handing_over(&process.placement(), now);
   if (coherence.cpuid_faults_directly()) cpuid_faulting_.before_handing_over(now);
   std::string problem;
   if (!space->bring_up_to_date(coherence.direct_time_stamp_trap(), &problem)) {

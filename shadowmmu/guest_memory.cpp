@@ -36,6 +36,8 @@ std::unique_ptr<GuestMemory> GuestMemory::create(uint64_t bytes, std::string* er
   return memory;
 }
 
+bool GuestMemory::clear() { return discard_contents(descriptor_, size_).ok(); }
+
 GuestMemory::~GuestMemory() {
   if (base_ != nullptr) {
     HostAddress base(static_cast<uint64_t>(reinterpret_cast<uintptr_t>(base_)));

@@ -22,6 +22,10 @@ class GuestMemory {
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
+  // All of it zero again, as a machine finds it that is switched on, and none of it in use on the
+  // host. Pre: nobody is left who would have to be told. False: the host refuses.
+  [[nodiscard]] bool clear();
+
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] bool contains(GuestPhysical address, uint64_t bytes) const {

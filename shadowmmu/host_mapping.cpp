@@ -65,6 +65,12 @@ HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor) {
   return HostResult();
 }
 
+HostResult discard_contents(int descriptor, uint64_t bytes) {
+  constexpr int kMode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return fallocate(descriptor, kMode, 0, static_cast<off_t>(bytes)) == 0 ? HostResult()
+                                                                         : HostResult(errno);
+}
+
 void close_descriptor(int descriptor) {
   if (descriptor >= 0) close(descriptor);
 }
@@ -114,10 +120,14 @@ HostResult reserve_at(HostAddress at, size_t bytes) {
 
 uint32_t most_host_mappings() {
   constexpr uint32_t kDefault = 65530;  // Linux's, if it does not say
-  std::ifstream file("/proc/sys/vm/max_map_count");
-  uint64_t most = 0;
-  if (!(file >> most)) return kDefault;
-  return static_cast<uint32_t>(std::min<uint64_t>(most, UINT32_MAX));
+  // Read once: later the process may open no file.
+  static const uint32_t limit = [] {
+    std::ifstream file("/proc/sys/vm/max_map_count");
+    uint64_t most = 0;
+    if (!(file >> most)) return kDefault;
+    return static_cast<uint32_t>(std::min<uint64_t>(most, UINT32_MAX));
+  }();
+  return limit;
 }
 
 HostResult map_fixed(HostAddress at, int descriptor, uint64_t offset, size_t bytes,

@@ -36,6 +36,8 @@ class [[nodiscard]] HostResult {
 // A new memfd of `bytes` zero bytes, closed on exec. Its size is sealed: a mapping of it can never
 // raise SIGBUS because somebody shortened it. *descriptor is -1 on failure.
 HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor);
+// Zeros again, and the memory is the host's; the size stays.
+[[nodiscard]] HostResult discard_contents(int descriptor, uint64_t bytes);
 void close_descriptor(int descriptor);
 
 // Bytes [offset, offset+bytes) of `descriptor`, shared, wherever the host likes.

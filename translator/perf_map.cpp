@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "shadowmmu/base/host_files.h"
+
 namespace ringshift {
 namespace {
 
@@ -41,7 +43,7 @@ std::string perf_name(const TranslationUnit& unit) {
 }
 
 std::unique_ptr<PerfMap> PerfMap::create(const std::string& path, std::string* error) {
-  std::FILE* file = std::fopen(path.c_str(), "we");
+  std::FILE* file = open_host_stream(path, FileUse::Replace);
   if (file == nullptr) {
     *error = "cannot write " + path + ": " + std::strerror(errno);
     return nullptr;

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/host_files.h"
 #include "shadowmmu/base/interruption.h"
 
 namespace ringshift::debug {
@@ -125,7 +126,7 @@ DebugSocket::~DebugSocket() {
   for (const int descriptor : {connected_, listening_, wake_}) {
     if (descriptor >= 0) ::close(descriptor);
   }
-  if (made_path_) unlink(address_.path.c_str());
+  if (made_path_) remove_host_file(address_.path);
 }
 
 // ---- the waiting thread ----

@@ -46,6 +46,15 @@ std::unique_ptr<Deprivileged> Deprivileged::create(LinearMemory& linear, Physica
   return made;
 }
 
+std::unique_ptr<Deprivileged> Deprivileged::create(
+    LinearMemory& linear, PhysicalMemory& physical,
+    const std::array<std::shared_ptr<Tracee>, 2>& processes) {
+  std::unique_ptr<Deprivileged> made(new Deprivileged(linear, physical));
+  for (size_t i = 0; i < processes.size(); ++i) made->views_[i].process = processes[i];
+  made->flush();
+  return made;
+}
+
 // A virtual segment that is flat can be a flat one of the host's; any other becomes null, so that
 // its use traps. What the guest has loaded past us since stays: we cannot know.
 void Deprivileged::load_registers(const GuestState& state, View* view,

@@ -24,6 +24,10 @@ class Deprivileged final : public DeprivilegedRunner {
  public:
   static std::unique_ptr<Deprivileged> create(LinearMemory& linear, PhysicalMemory& physical,
                                               std::string* error);
+  // In processes that there are already, and that others may have used.
+  static std::unique_ptr<Deprivileged> create(
+      LinearMemory& linear, PhysicalMemory& physical,
+      const std::array<std::shared_ptr<Tracee>, 2>& processes);
   [[nodiscard]] Stop run(GuestState& state) override;
   void after_interpreted(const GuestState& state) override;
   [[nodiscard]] const std::string& message() const override { return message_; }
@@ -36,7 +40,7 @@ class Deprivileged final : public DeprivilegedRunner {
  private:
   // What one privilege sees, and the segment registers the processor has there.
   struct View {
-    std::unique_ptr<Tracee> process;
+    std::shared_ptr<Tracee> process;
     std::array<uint16_t, kSegmentCount> native{};      // selectors
     std::array<SegmentCache, kSegmentCount> loaded{};  // the virtual registers they stand for
     bool is_fresh = true;

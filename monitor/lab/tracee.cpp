@@ -1,5 +1,6 @@
 #include "monitor/lab/tracee.h"
 
+#include <seccomp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -36,6 +37,31 @@ void leave_restartable_sequences() {
   syscall(SYS_rseq, area, std::max(__rseq_size, kSmallestArea), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
 }
 
+// What we have the process call for us, and what raise() below does: whoever takes the monitor over
+// has no better host in here.
+bool install_filter(int ram) {
+  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+  if (filter == nullptr) return false;
+  bool added = true;
+  const auto allow = [&](int number, std::initializer_list<scmp_arg_cmp> arguments) {
+    added = added &&
+            seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number,
+                                   static_cast<unsigned>(arguments.size()), arguments.begin()) == 0;
+  };
+  allow(SCMP_SYS(mmap), {SCMP_A0(SCMP_CMP_LT, kFourGiB), SCMP_A1(SCMP_CMP_EQ, kPage),
+                         SCMP_A3(SCMP_CMP_EQ, MAP_SHARED | MAP_FIXED),
+                         SCMP_A4(SCMP_CMP_EQ, static_cast<scmp_datum_t>(ram))});
+  allow(SCMP_SYS(munmap), {});
+  allow(SCMP_SYS(setitimer), {SCMP_A0(SCMP_CMP_EQ, ITIMER_REAL)});
+  allow(SCMP_SYS(getpid), {});
+  allow(SCMP_SYS(gettid), {});
+  allow(SCMP_SYS(rt_sigprocmask), {});
+  allow(SCMP_SYS(tgkill),
+        {SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())), SCMP_A2(SCMP_CMP_EQ, SIGSTOP)});
+  allow(SCMP_SYS(exit_group), {});
+  return added && seccomp_load(filter) == 0;
+}
+
 [[noreturn]] void be_the_tracee(int ram) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   void* stub = mmap(reinterpret_cast<void*>(kStub), kPage, PROT_READ | PROT_WRITE,
@@ -50,6 +76,7 @@ void leave_restartable_sequences() {
   syscall(SYS_close_range, 0, static_cast<unsigned>(ram) - 1, 0);
   syscall(SYS_close_range, static_cast<unsigned>(ram) + 1, ~0U, 0);
   if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(2);
+  if (!install_filter(ram)) _exit(4);
   raise(SIGSTOP);
   _exit(3);
 }
@@ -70,7 +97,7 @@ std::unique_ptr<Tracee> Tracee::create(int ram, std::string* error) {
 
 Tracee::~Tracee() {
   if (process_ <= 0) return;
-  kill(process_, SIGKILL);
+  ptrace(PTRACE_KILL, process_, nullptr, nullptr);
   int status = 0;
   while (waitpid(process_, &status, __WALL) > 0 && !WIFEXITED(status) && !WIFSIGNALED(status)) {
   }

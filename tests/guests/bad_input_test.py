@@ -93,6 +93,7 @@ OPTIONS = {
     "debugger at somebody else's address": ["--gdb", "tcp=192.0.2.1:1"],
     "debugger where no socket can be": ["--gdb", "unix=/nonexistent/x"],
     "paused for ever": ["--paused", "--serial", "none"],
+    "unknown sandbox": ["--sandbox", "sand"],
     "serial file without name": ["--serial", "file="],
     "serial file that cannot be": ["--serial", "file=/nonexistent/x"],
     "serial file that is a directory": ["--serial", "file=/"],

@@ -25,13 +25,17 @@ ALLOWED = {
 INCLUDE_HOMES = (
     ("Zydis", r"Zydis/", ("translator/decode*",)),
     ("asmjit", r"asmjit/", ("translator/emit*", "translator/gate*", "translator/fpu_unit*",
-                            "translator/stubs*", "translator/host_registers.h")),
+                            "translator/stubs*", "translator/host_registers.h",
+                            "translator/host_processor.cpp")),
     ("host signals", r"(sys/)?ucontext\.h$",
      ("monitor/host_signals.*", "monitor/host_probes.cpp", "monitor/direct_*",
       "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("network block devices", r"libnbd\.h$", ("devices/nbd_disk.cpp",)),
     ("terminals", r"termios\.h$", ("devices/host_console.cpp",)),
-    ("sockets", r"sys/socket\.h$", ("monitor/debug/debug_socket.cpp",)),
+    ("sockets", r"sys/socket\.h$", ("monitor/debug/debug_socket.cpp", "monitor/file_broker.cpp")),
+    ("filters of system calls", r"seccomp\.h$",
+     ("monitor/confinement.cpp", "monitor/file_broker.cpp", "monitor/direct_sandbox.cpp",
+      "monitor/lab/tracee.cpp")),
     ("host mappings", r"sys/mman\.h$",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
       "shadowmmu/guest_memory.cpp", "monitor/host_probes.cpp", "monitor/direct_*",
@@ -40,8 +44,10 @@ INCLUDE_HOMES = (
 
 # (facility, pattern of a call or name in code, its only homes)
 CODE_HOMES = (
+    # confinement.cpp: SIGSYS, and the names of what it allows; file_broker.cpp: in its own process.
     ("host signals", r"\b(sigaction|sigaltstack|ucontext_t|mcontext_t|signal\s*\()",
-     ("monitor/host_signals.*", "monitor/host_probes.cpp", "monitor/direct_*",
+     ("monitor/host_signals.*", "monitor/confinement.cpp", "monitor/file_broker.cpp",
+      "monitor/host_probes.cpp", "monitor/direct_*",
       "shadowmmu/base/interruption.cpp", "monitor/host_limits.cpp",
       "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
     ("host mappings", r"\b(mmap|mprotect|munmap|mremap|madvise|memfd_create)\s*\(",
@@ -51,12 +57,19 @@ CODE_HOMES = (
     ("host clocks and timers",
      r"\b(clock_gettime|clock_nanosleep|gettimeofday|nanosleep|timer_create|timer_settime"
      r"|timerfd_create|setitimer|steady_clock|system_clock|high_resolution_clock)\b",
-     ("monitor/host_clock.cpp", "monitor/host_signals.cpp", "devices/nbd_disk.cpp",
+     ("monitor/host_clock.cpp", "monitor/confinement.cpp", "monitor/host_signals.cpp",
+      "devices/nbd_disk.cpp",
       "monitor/debug/debug_socket.*", "monitor/lab/tracee.cpp")),
     ("host segments", r"\b(arch_prctl|modify_ldt|SYS_arch_prctl|SYS_modify_ldt|_writegsbase_u64"
      r"|_writefsbase_u64)\b",
-     ("monitor/cpuid_faulting.cpp", "monitor/host_probes.cpp", "monitor/direct_*",
+     ("monitor/cpuid_faulting.cpp", "monitor/confinement.cpp", "monitor/host_probes.cpp",
+      "monitor/direct_*",
       "monitor/lab/silicon.cpp", "monitor/lab/tracee.cpp")),
+    # What opens a file by itself does so before the run is confined, or is not of a run.
+    ("files opened by name", r"\b(fopen|ifstream|ofstream|fstream)\b|(?<!\w)::open\s*\(",
+     ("shadowmmu/base/host_files.cpp", "shadowmmu/host_mapping.cpp", "devices/host_disk.cpp",
+      "monitor/command_line.cpp",
+      "monitor/host_facts.cpp", "monitor/translate_command.cpp", "monitor/lab/*")),
     ("terminals", r"\b(tcsetattr|tcgetattr|cfmakeraw)\b", ("devices/host_console.cpp",)),
     ("disk image files", r"\b(pread|pwrite|pread64|pwrite64|fsync|fdatasync)\s*\(",
      ("devices/host_disk.cpp", "monitor/boot_image.cpp")),

@@ -6,7 +6,9 @@
 
 #include <thread>
 
+#include "monitor/attention.h"
 #include "monitor/direct_sandbox.h"
+#include "monitor/host_signals.h"
 #include "tests/support/direct_fixture.h"
 
 namespace ringshift {
@@ -269,23 +271,68 @@ TEST_F(DirectProcessTest, NullFsFaults) {
   expect_stop({0x64, 0xa1, 0, 0, 0x20, 0}, Kind::Instruction, 0);
 }
 
-TEST_F(DirectProcessTest, KickFromAnotherThreadEndsAnEndlessLoop) {
-  std::thread kicker([this] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    kill(process_->id(), DirectProcess::kick_signal());
+// Only the tracer's thread may stop the process: the other one comes through its signal handler.
+TEST_F(DirectProcessTest, AttentionRaisedByAnotherThreadEndsAnEndlessLoop) {
+  Attention attention;
+  std::string error;
+  ASSERT_TRUE(HostSignals::install(nullptr, &attention, &error)) << error;
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(attention.enter(process_->id()));
+    std::thread other([&attention, i] {
+      std::this_thread::sleep_for(std::chrono::microseconds(i * 100));
+      attention.raise();
+    });
+    expect_stop({0xeb, 0xfe}, Kind::Kicked, 0);
+    attention.leave();
+    other.join();
+    attention.take();
+  }
+  HostSignals::uninstall();
+}
+
+TEST_F(DirectProcessTest, AttentionRaisedByASignalEndsAnEndlessLoop) {
+  Attention attention;
+  std::string error;
+  ASSERT_TRUE(HostSignals::install(nullptr, &attention, &error)) << error;
+  ASSERT_TRUE(attention.enter(process_->id()));
+  std::thread other([me = pthread_self()] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    pthread_kill(me, SIGUSR1);  // asks for a report
   });
   expect_stop({0xeb, 0xfe}, Kind::Kicked, 0);
-  kicker.join();
+  attention.leave();
+  other.join();
+  EXPECT_TRUE(HostSignals::take_report_request());
+  HostSignals::uninstall();
+}
+
+TEST_F(DirectProcessTest, TheProcessMovesToAnotherProcessorByItself) {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  ASSERT_EQ(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+  int last = -1;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &allowed)) last = cpu;
+  }
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(last, &one);
+  EXPECT_TRUE(process_->placement().confine(one));
+  cpu_set_t found;
+  CPU_ZERO(&found);
+  ASSERT_EQ(sched_getaffinity(process_->id(), sizeof(found), &found), 0);
+  EXPECT_TRUE(CPU_EQUAL(&found, &one));
+  expect_stop({0xf4}, Kind::Instruction, 0);
 }
 
 TEST_F(DirectProcessTest, KickBeforeTheRunIsNotLost) {
-  kill(process_->id(), DirectProcess::kick_signal());
+  DirectProcess::interrupt(process_->id());
   expect_stop({0xeb, 0xfe}, Kind::Kicked, 0);
   expect_stop({0xf4}, Kind::Instruction, 0);
 }
 
 TEST_F(DirectProcessTest, KickDoesNotDisturbCommands) {
-  kill(process_->id(), DirectProcess::kick_signal());
+  DirectProcess::interrupt(process_->id());
   carry_out({command_to_unmap(kDataPage, 1)});
   expect_stop({0xa3, 0, 0, 0x20, 0}, Kind::PageFault, 0);
 }

@@ -23,6 +23,8 @@ HostFacts good_host() {
   facts.mapping_nanoseconds = 3000;
   facts.compatibility_mode = facts.cpuid_faulting = true;
   facts.direct_execution = {true, ""};
+  facts.sandbox_filter = true;
+  facts.landlock_version = 7;
   facts.user_id = 1000;
   facts.capabilities = 0;
   return facts;

@@ -24,6 +24,9 @@ class SharedCpuTest : public testing::Test {
     if (CPU_COUNT(&before_) < 2) GTEST_SKIP() << "one CPU";
     child_ = fork();
     ASSERT_GE(child_, 0);
+    placement_.confine = [this](const cpu_set_t& set) {
+      return sched_setaffinity(child_, sizeof set, &set) == 0;
+    };
     if (child_ == 0) {
       for (;;) pause();
     }
@@ -37,8 +40,8 @@ class SharedCpuTest : public testing::Test {
   }
   // A free hand-over, then the one that ties, at times 0 and 1.
   void tie(SharedCpu* shared) {
-    shared->before_handing_over(child_, &placement_, 0);
-    shared->before_handing_over(child_, &placement_, 1);
+    shared->before_handing_over(&placement_, 0);
+    shared->before_handing_over(&placement_, 1);
     ASSERT_TRUE(shared->is_tied());
   }
   void expect_untied() {
@@ -53,9 +56,9 @@ class SharedCpuTest : public testing::Test {
 
 TEST_F(SharedCpuTest, TheFirstHandOverIsFreeAndTheNextIsTied) {
   SharedCpu shared;
-  shared.before_handing_over(child_, &placement_, 0);
+  shared.before_handing_over(&placement_, 0);
   expect_untied();
-  shared.before_handing_over(child_, &placement_, 1);
+  shared.before_handing_over(&placement_, 1);
   ASSERT_TRUE(shared.is_tied());
   const cpu_set_t here = affinity_of(0);
   const cpu_set_t there = affinity_of(child_);
@@ -68,12 +71,12 @@ TEST_F(SharedCpuTest, ATieEndsWithTimeAndThenOneHandOverIsFreeAgain) {
   ASSERT_NO_FATAL_FAILURE(tie(&shared));
   shared.while_alone(SharedCpu::kTiedCycles);
   EXPECT_TRUE(shared.is_tied());
-  shared.before_handing_over(child_, &placement_, SharedCpu::kTiedCycles + 2);
+  shared.before_handing_over(&placement_, SharedCpu::kTiedCycles + 2);
   EXPECT_FALSE(shared.is_tied());
   expect_untied();
   const cpu_set_t there = affinity_of(child_);
   EXPECT_TRUE(CPU_EQUAL(&there, &before_));
-  shared.before_handing_over(child_, &placement_, SharedCpu::kTiedCycles + 3);
+  shared.before_handing_over(&placement_, SharedCpu::kTiedCycles + 3);
   EXPECT_TRUE(shared.is_tied());
 }
 
@@ -111,8 +114,8 @@ TEST_F(SharedCpuTest, ASetGivenFromOutsideStands) {
   const cpu_set_t here = affinity_of(0);
   EXPECT_TRUE(CPU_EQUAL(&here, &given));
   // One CPU is nothing to choose from: no ties from now on.
-  shared.before_handing_over(child_, &placement_, SharedCpu::kTiedCycles + 3);
-  shared.before_handing_over(child_, &placement_, SharedCpu::kTiedCycles + 4);
+  shared.before_handing_over(&placement_, SharedCpu::kTiedCycles + 3);
+  shared.before_handing_over(&placement_, SharedCpu::kTiedCycles + 4);
   EXPECT_FALSE(shared.is_tied());
 }
 
@@ -120,8 +123,8 @@ TEST_F(SharedCpuTest, AProcessThatIsGoneIsNoTrouble) {
   SharedCpu shared;
   kill(child_, SIGKILL);
   waitpid(child_, nullptr, 0);
-  shared.before_handing_over(child_, &placement_, 0);
-  shared.before_handing_over(child_, &placement_, 1);
+  shared.before_handing_over(&placement_, 0);
+  shared.before_handing_over(&placement_, 1);
   EXPECT_TRUE(shared.is_tied());
   EXPECT_EQ(placement_.cpu, -1);
   child_ = -1;

@@ -1,6 +1,7 @@
 #include "shadowmmu/guest_memory.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "shadowmmu/host_mapping.h"
 
@@ -14,6 +15,22 @@ TEST(GuestMemory, NewRamIsAllZero) {
   auto memory = GuestMemory::create(kMebibyte, &error);
   ASSERT_NE(memory, nullptr) << error;
   for (uint8_t byte : memory->span(GuestPhysical(0), kMebibyte)) ASSERT_EQ(byte, 0);
+}
+
+TEST(GuestMemory, ClearedRamIsAllZeroInEveryMappingAndTakesNothingFromTheHost) {
+  std::string error;
+  auto memory = GuestMemory::create(kMebibyte, &error);
+  ASSERT_NE(memory, nullptr) << error;
+  HostAddress second;
+  ASSERT_TRUE(map_shared(memory->descriptor(), 0, kMebibyte, HostAccess::Read, &second).ok());
+  for (uint8_t& byte : memory->span(GuestPhysical(0), kMebibyte)) byte = 0x5a;
+  ASSERT_TRUE(memory->clear());
+  struct stat status {};
+  ASSERT_EQ(fstat(memory->descriptor(), &status), 0);
+  EXPECT_EQ(status.st_blocks, 0);
+  EXPECT_EQ(reinterpret_cast<const uint8_t*>(second.value())[kMebibyte - 1], 0);
+  for (uint8_t byte : memory->span(GuestPhysical(0), kMebibyte)) ASSERT_EQ(byte, 0);
+  EXPECT_TRUE(release(second, kMebibyte).ok());
 }
 
 TEST(GuestMemory, ASecondMappingOfItsDescriptorShowsTheSameBytes) {

@@ -1,0 +1,44 @@
+// Confinement: after start-up the monitor gives up what it does not need: it opens nothing, starts
+// nothing, connects to nothing and reaches no other process but those it traces.
+// Owns: the list of system calls that are left, and the end of a process that makes another. What
+// must be opened later, file_broker opens. Called by: command line, once, before a guest's first
+// byte is looked at; doctor's probes. Keeps: S3 S4. See docs/security.md, "The monitor itself".
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace ringshift {
+
+enum class Sandbox : uint8_t {
+  Off,      // for debugging, and for tools that trace from inside
+  On,       // what the host offers
+  Require,  // all of it, or no guest runs
+};
+
+// What holds from here on.
+struct ConfinementOutcome {
+  bool system_calls = false;  // the filter is in force, in every thread
+  int landlock = 0;           // the version that is in force; 0: none
+  std::string missing;        // what the host refuses, in words; empty: nothing
+};
+
+// For this process, for good.
+[[nodiscard]] ConfinementOutcome confine_this_process();
+
+// Does this build allow for it? A sanitizer's run-time library opens files and traces.
+[[nodiscard]] constexpr bool can_be_confined() {
+#if defined(__SANITIZE_ADDRESS__)
+  return false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+  return false;
+#else
+  return true;
+#endif
+#else
+  return true;
+#endif
+}
+
+}  // namespace ringshift

@@ -1,0 +1,41 @@
+// Landlock: a process gives up the file system, TCP and signals to others, but for what it names.
+// By system call numbers: the C library has no functions, older headers no names. Owns: the rule
+// set until it is in force. Called by: confinement, file broker, doctor's probes. See
+// docs/security.md, "The monitor itself"; Linux, Documentation/userspace-api/landlock.rst.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace ringshift {
+
+// Rights of files (include/uapi/linux/landlock.h).
+inline constexpr uint64_t kLandlockWriteFile = 1U << 1;
+inline constexpr uint64_t kLandlockReadFile = 1U << 2;
+inline constexpr uint64_t kLandlockRemoveFile = 1U << 5;
+inline constexpr uint64_t kLandlockMakeRegular = 1U << 8;
+inline constexpr uint64_t kLandlockTruncate = 1U << 14;
+
+class Landlock {
+ public:
+  // What the host's kernel knows; 0: it has none.
+  [[nodiscard]] static int version();
+
+  // Everything this host's version can forbid. Signals and abstract sockets from version 6 on, TCP
+  // from 4 on.
+  Landlock();
+  ~Landlock();
+  Landlock(const Landlock&) = delete;
+  Landlock& operator=(const Landlock&) = delete;
+
+  // Except for these rights at `path` and below. What is not there is not allowed, and no trouble.
+  void allow(const std::string& path, uint64_t rights);
+  // For the calling thread and what it starts, for good. Pre: no_new_privs. False: not in force.
+  [[nodiscard]] bool enforce();
+
+ private:
+  uint64_t handled_ = 0;
+  int rules_ = -1;
+};
+
+}  // namespace ringshift
