@@ -38,7 +38,9 @@ void boot(FuzzBytes& bytes, uint8_t shape) {
   MemoryFile kernel(bytes.rest());
   // Kernels whose headers name much of the file, without an input that is as long.
   if ((shape & 1) != 0) kernel.grow(kRam / 4);
-  BootRequest request{kernel.path(), "", command_line, {}};
+  BootRequest request;
+  request.kernel_path = kernel.path();
+  request.command_line = command_line;
   if ((shape & 2) != 0) request.initrd_path = other.path();
   for (uint32_t i = shape >> 4 & 3; i != 0; --i) request.modules.push_back({other.path(), "x"});
   std::string error;
@@ -104,7 +106,6 @@ void take_census(FuzzBytes& bytes) {
   if (image == nullptr) return check_refusal(error);
   for (const lab::ImageRange& range : image->code()) {
     (void)image->code_at(image->linked(range.address));
-    (void)image->data_word(range.address);
   }
 }
 
