@@ -19,7 +19,8 @@ constexpr size_t kEbx = 3, kEsp = 4, kEbp = 5;
 
 using Bytes = std::vector<uint8_t>;
 
-// One of each; ENTER is made by hand. ESP-based operands address the stack segment.
+// One of each; ENTER is made by hand. ESP-based operands address the stack segment. Without POPA:
+// what it has loaded when it faults, and whether it looks at ESP's slot, is the processor's choice.
 const std::vector<Bytes>& stack_instructions() {
   static const std::vector<Bytes> all = {
       {0x50},                                   // push eax
@@ -40,11 +41,7 @@ const std::vector<Bytes>& stack_instructions() {
       {0x8f, 0x44, 0x24, 8},                    // pop dword [esp+8]
       {0x60},                                   // pushad
       {0x66, 0x60},                             // pushaw
-      {0x61},                                   // popad
-      {0x66, 0x61},                             // popaw
       {0x66, 0x9c},                             // pushfw
-      {0x1e, 0x07, 0x68, 1, 2, 3, 4},           // push ds; pop es; push imm32 over it
-      {0x66, 0x1e, 0x66, 0x07, 0x6a, 1},        // the same, words
       {0xc9},                                   // leave
       {0x66, 0xc9},                             // leave, word
       {0xe8, 0, 0, 0, 0},                       // call to the next

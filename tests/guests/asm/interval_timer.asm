@@ -232,9 +232,8 @@ main:
   shr al, 5
   and eax, 1
   VAL eax, "mode1-out"
-  mov al, 0x10
+  mov al, 0xff                    ; 55 ms
   out 0x42, al
-  mov al, 0x10
   out 0x42, al
   in al, 0x61
   and al, 0xfc
@@ -246,10 +245,11 @@ main:
   shr al, 5
   and eax, 1
   VAL eax, "mode1-out-triggered"
-  mov ecx, 60
-.long: call delay
-  loop .long
+  mov ecx, 100000000
+.long:
   in al, 0x61
+  test al, 0x20
+  loopz .long
   shr al, 5
   and eax, 1
   VAL eax, "mode1-out-done"
