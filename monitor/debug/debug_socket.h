@@ -40,7 +40,7 @@ class DebugSocket {
     bool ended = false;  // there will be no more: close() makes room for the next one
   };
   [[nodiscard]] Received receive();
-  // A peer that lets more than a megabyte wait does not read: it is given up.
+  // A peer that lets more than 256 KiB wait does not read: it is given up.
   void send(std::string_view bytes);
   // Once what has been sent is on its way, or nobody takes it.
   void close();
@@ -59,7 +59,7 @@ class DebugSocket {
   void close_if_done();
 
   using Clock = std::chrono::steady_clock;
-  static constexpr size_t kInboxLimit = 64 * 1024, kOutboxLimit = 1 << 20;
+  static constexpr size_t kInboxLimit = 64 * 1024, kOutboxLimit = 256 * 1024;
   DebugAddress address_;
   std::string where_;
   bool made_path_ = false;
