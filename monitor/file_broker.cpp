@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "monitor/host_signals.h"
 #include "monitor/landlock.h"
 
 namespace ringshift {
@@ -147,7 +148,8 @@ int receive_answer(int socket) {
   ssize_t count = 0;
   do {
     count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-  } while (count < 0 && errno == EINTR);
+    // The file may be a FIFO that nobody opens at its other end.
+  } while (count < 0 && errno == EINTR && !HostSignals::termination_requested());
   if (count != sizeof(reply)) {
     errno = EPIPE;  // it is gone
     return -1;
@@ -189,7 +191,8 @@ std::unique_ptr<FileBroker> FileBroker::start(std::vector<NamedFile> files, std:
 
 FileBroker::~FileBroker() {
   if (socket_ >= 0) ::close(socket_);
-  if (process_ <= 0) return;
+  // At a requested end it may still be opening a FIFO: our own end takes it with us.
+  if (process_ <= 0 || HostSignals::termination_requested()) return;
   while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
   }
 }
