@@ -205,7 +205,7 @@ void fuzz_nbd(std::span<const uint8_t> input) {
   std::thread other_end([&] { server.serve(); });
   std::string error;
   {
-    const auto disk = NbdDisk::open(listener.uri(), read_only, 512, &error);
+    const auto disk = NbdDisk::open(listener.uri(), read_only, 512, [] { return false; }, &error);
     CHECK(disk != nullptr || !error.empty());
     if (disk != nullptr) use(*disk, uses);
   }
