@@ -206,8 +206,7 @@ void fuzz_nbd(std::span<const uint8_t> input) {
   std::string error;
   {
     const auto disk = NbdDisk::open(
-        listener.uri(), read_only, 512, [] { return false; },
-        NbdDisk::open(listener.uri(), read_only, 512, &error) error);
+        listener.uri(), read_only, 512, [] { return false; }, &error);
     CHECK(disk != nullptr || !error.empty());
     if (disk != nullptr) use(*disk, uses);
   }
