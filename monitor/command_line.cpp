@@ -11,17 +11,18 @@
 #include <string>
 #include <vector>
 
+#include "monitor/command/doctor.h"
+#include "monitor/command/options.h"
+#include "monitor/command/run_sandbox.h"
+#include "monitor/command/statistics.h"
+#include "monitor/command/translate_command.h"
 #include "monitor/debug/debugger.h"
-#include "monitor/doctor.h"
-#include "monitor/host_clock.h"
-#include "monitor/host_limits.h"
-#include "monitor/host_signals.h"
+#include "monitor/host/exit_codes.h"
+#include "monitor/host/host_clock.h"
+#include "monitor/host/host_limits.h"
+#include "monitor/host/host_signals.h"
 #include "monitor/lab/lab_command.h"
-#include "monitor/machine.h"
-#include "monitor/options.h"
-#include "monitor/run_sandbox.h"
-#include "monitor/statistics.h"
-#include "monitor/translate_command.h"
+#include "monitor/machine/machine.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {

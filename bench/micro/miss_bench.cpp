@@ -5,10 +5,10 @@
 #include <string>
 
 #include "bench/micro/cycles.h"
-#include "monitor/coherence.h"
-#include "monitor/control_registers.h"
-#include "monitor/linear_memory.h"
-#include "monitor/physical_memory.h"
+#include "monitor/cpu/control_registers.h"
+#include "monitor/memory/linear_memory.h"
+#include "monitor/memory/physical_memory.h"
+#include "monitor/spaces/coherence.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/guest_memory.h"
 #include "tests/support/translator_fixture.h"

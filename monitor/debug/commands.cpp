@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "monitor/debug/registers.h"
-#include "monitor/execution_mode.h"
-#include "monitor/options.h"
-#include "monitor/translate_command.h"
+#include "monitor/vcpu/execution_mode.h"
+#include "shadowmmu/base/number_text.h"
 #include "shadowmmu/walker.h"
+#include "translator/listing.h"
 
 namespace ringshift::debug {
 namespace {

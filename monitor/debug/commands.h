@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "monitor/execution_control.h"
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
+#include "monitor/vcpu/execution_control.h"
 
 namespace ringshift::debug {
 

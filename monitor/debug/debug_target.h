@@ -9,7 +9,7 @@
 #include <string>
 
 #include "monitor/debug/registers.h"
-#include "monitor/execution_control.h"
+#include "monitor/vcpu/execution_control.h"
 #include "translator/guest_state.h"
 
 namespace ringshift::debug {

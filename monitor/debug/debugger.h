@@ -14,7 +14,7 @@
 #include "monitor/debug/gdb_session.h"
 #include "monitor/debug/machine_target.h"
 #include "monitor/debug/prompt.h"
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
 
 namespace ringshift::debug {
 

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "monitor/control_registers.h"
+#include "monitor/cpu/control_registers.h"
 #include "monitor/debug/commands.h"
 #include "shadowmmu/walker.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "monitor/debug/debug_target.h"
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
 
 namespace ringshift::debug {
 

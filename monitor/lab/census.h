@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "monitor/command/options.h"
 #include "monitor/lab/census_image.h"
 #include "monitor/lab/costs.h"
 #include "monitor/lab/sensitive.h"
-#include "monitor/options.h"
 #include "translator/translation_unit.h"
 
 namespace ringshift::lab {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "monitor/boot_elf.h"
-#include "monitor/boot_image.h"
-#include "monitor/boot_linux.h"
-#include "monitor/boot_multiboot.h"
+#include "monitor/boot/boot_elf.h"
+#include "monitor/boot/boot_image.h"
+#include "monitor/boot/boot_linux.h"
+#include "monitor/boot/boot_multiboot.h"
 #include "monitor/lab/linux_payload.h"
 #include "shadowmmu/guest_memory.h"
 

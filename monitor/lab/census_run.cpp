@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "monitor/execution_observer.h"
-#include "monitor/host_clock.h"
+#include "monitor/host/host_clock.h"
 #include "monitor/lab/census.h"
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
+#include "monitor/vcpu/execution_observer.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift::lab {

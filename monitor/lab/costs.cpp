@@ -3,7 +3,7 @@
 #include <array>
 #include <vector>
 
-#include "monitor/host_probes.h"
+#include "monitor/command/host_probes.h"
 #include "monitor/lab/virtual_processor.h"
 
 namespace ringshift::lab {

@@ -4,7 +4,8 @@
 #include <cstdio>
 #include <string>
 
-#include "monitor/command_line.h"
+#include "monitor/command/options.h"
+#include "monitor/host/exit_codes.h"
 #include "monitor/lab/census.h"
 #include "monitor/lab/demonstration_guest.h"
 #include "monitor/lab/html.h"
@@ -12,7 +13,6 @@
 #include "monitor/lab/paging.h"
 #include "monitor/lab/three.h"
 #include "monitor/lab/trap.h"
-#include "monitor/options.h"
 
 namespace ringshift::lab {
 

@@ -13,7 +13,7 @@
 #include <functional>
 #include <memory>
 
-#include "monitor/boot_image.h"
+#include "monitor/boot/boot_image.h"
 
 namespace ringshift::lab {
 namespace {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "monitor/host_clock.h"
+#include "monitor/host/host_clock.h"
 #include "monitor/lab/effects.h"
 #include "monitor/lab/replay.h"
 

@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "devices/virtual_clock.h"
-#include "monitor/execution_observer.h"
 #include "monitor/lab/follower.h"
 #include "monitor/lab/sensitive.h"
+#include "monitor/vcpu/execution_observer.h"
 
 namespace ringshift::lab {
 

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "monitor/host_facts.h"
+#include "monitor/command/host_facts.h"
 #include "monitor/lab/effects.h"
 #include "monitor/lab/sensitive.h"
-#include "monitor/translate_command.h"
+#include "translator/listing.h"
 
 namespace ringshift::lab {
 namespace {

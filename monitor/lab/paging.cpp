@@ -4,9 +4,9 @@
 #include <fstream>
 #include <sstream>
 
-#include "monitor/execution_observer.h"
-#include "monitor/host_clock.h"
+#include "monitor/host/host_clock.h"
 #include "monitor/lab/trap.h"
+#include "monitor/vcpu/execution_observer.h"
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/walker.h"
 

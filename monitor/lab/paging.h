@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
 
 namespace ringshift::lab {
 

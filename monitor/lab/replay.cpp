@@ -6,10 +6,10 @@
 #include <deque>
 #include <memory>
 
-#include "monitor/host_clock.h"
-#include "monitor/lab/deprivileged.h"
+#include "monitor/host/host_clock.h"
 #include "monitor/lab/effects.h"
 #include "monitor/lab/lockstep.h"
+#include "monitor/trap/deprivileged.h"
 
 namespace ringshift::lab {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <string>
 
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
 
 namespace ringshift::lab {
 

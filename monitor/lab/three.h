@@ -7,7 +7,7 @@
 #include <string>
 
 #include "monitor/lab/lockstep.h"
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
 
 namespace ringshift::lab {
 

@@ -5,9 +5,9 @@
 #include <mutex>
 #include <thread>
 
-#include "monitor/host_clock.h"
-#include "monitor/lab/deprivileged.h"
+#include "monitor/host/host_clock.h"
 #include "monitor/lab/serial_capture.h"
+#include "monitor/trap/deprivileged.h"
 
 namespace ringshift::lab {
 namespace {

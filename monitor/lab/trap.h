@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "monitor/lab/lockstep.h"
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
 
 namespace ringshift::lab {
 

@@ -7,15 +7,15 @@
 
 #include "devices/bus.h"
 #include "devices/pic8259.h"
-#include "monitor/coherence.h"
-#include "monitor/control_registers.h"
-#include "monitor/cpu_context.h"
-#include "monitor/event_delivery.h"
-#include "monitor/host_clock.h"
-#include "monitor/host_signals.h"
-#include "monitor/interpreter.h"
+#include "monitor/cpu/control_registers.h"
+#include "monitor/cpu/cpu_context.h"
+#include "monitor/cpu/event_delivery.h"
+#include "monitor/host/host_clock.h"
+#include "monitor/host/host_signals.h"
+#include "monitor/interpreter/interpreter.h"
 #include "monitor/lab/silicon.h"
-#include "monitor/vcpu.h"
+#include "monitor/spaces/coherence.h"
+#include "monitor/vcpu/vcpu.h"
 #include "translator/fpu_unit.h"
 
 namespace ringshift::lab {

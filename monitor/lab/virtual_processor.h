@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "monitor/cpu_model.h"
+#include "monitor/cpu/cpu_model.h"
 #include "monitor/lab/instructions.h"
 #include "translator/guest_state.h"
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "monitor/cpu_model.h"
+#include "monitor/cpu/cpu_model.h"
 #include "tests/differential/comparison.h"
 
 namespace ringshift::differential {

@@ -1,6 +1,6 @@
 #include "tests/differential/flag_tracker.h"
 
-#include "monitor/cpu_model.h"
+#include "monitor/cpu/cpu_model.h"
 #include "tests/differential/outcome.h"
 
 namespace ringshift::differential {

@@ -7,9 +7,9 @@
 #include <mutex>
 #include <thread>
 
-#include "monitor/control_registers.h"
-#include "monitor/execution_observer.h"
-#include "monitor/host_signals.h"
+#include "monitor/cpu/control_registers.h"
+#include "monitor/host/host_signals.h"
+#include "monitor/vcpu/execution_observer.h"
 #include "tests/support/translator_fixture.h"
 
 namespace ringshift::differential {

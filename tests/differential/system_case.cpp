@@ -5,7 +5,7 @@
 #include <cstring>
 #include <span>
 
-#include "monitor/control_registers.h"
+#include "monitor/cpu/control_registers.h"
 #include "tests/differential/system_lines.h"
 #include "tests/support/cpu_fixture.h"
 #include "translator/decode.h"

@@ -23,6 +23,7 @@ MEMORY_MIB = 16
 OWN_MEMORY_LIMIT_KIB = 200 * 1024
 SECONDS_TO_OBEY = 10
 IMAGE_BASE = 0x100000
+MULTIBOOT_MAGIC = 0x1BADB002
 
 SWITCHES = [[], [], ["--translator", "refuse-every=3"], ["--translator", "verify-every=50"],
             ["--translator", "arena=64K,unit-max=3"],
@@ -30,9 +31,9 @@ SWITCHES = [[], [], ["--translator", "refuse-every=3"], ["--translator", "verify
 
 
 def multiboot_header():
-    flags, magic = 0x10003, 0x1BADB002
-    return struct.pack("<8I", magic, flags, -(magic + flags) & 0xFFFFFFFF, IMAGE_BASE, IMAGE_BASE,
-                       0, 0, IMAGE_BASE + 32)
+    flags = 0x10003
+    return struct.pack("<8I", MULTIBOOT_MAGIC, flags, -(MULTIBOOT_MAGIC + flags) & 0xFFFFFFFF,
+                       IMAGE_BASE, IMAGE_BASE, 0, 0, IMAGE_BASE + 32)
 
 
 # Instructions that change how the machine works; EAX and EDX get values that matter to some.
@@ -206,7 +207,9 @@ def main():
         for source in sorted(GUESTS.glob("*.asm")):
             image = pathlib.Path(name) / "guest.bin"
             assemble(source, image, pathlib.Path(name), {})
-            flippable.append(image.read_bytes())
+            data = image.read_bytes()
+            if struct.pack("<I", MULTIBOOT_MAGIC) in data[:64]:  # not those that boot from a disk
+                flippable.append(data)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.runs)
     failures, tally = 0, {}
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:

@@ -9,7 +9,7 @@
 
 #include "devices/device.h"
 #include "monitor/command_line.h"
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
 
 namespace ringshift {
 namespace {

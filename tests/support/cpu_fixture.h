@@ -13,11 +13,11 @@
 #include <vector>
 
 #include "devices/bus.h"
-#include "monitor/control_registers.h"
-#include "monitor/cpu_context.h"
-#include "monitor/cpu_model.h"
-#include "monitor/linear_memory.h"
-#include "monitor/physical_memory.h"
+#include "monitor/cpu/control_registers.h"
+#include "monitor/cpu/cpu_context.h"
+#include "monitor/cpu/cpu_model.h"
+#include "monitor/memory/linear_memory.h"
+#include "monitor/memory/physical_memory.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {

@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "monitor/direct_process.h"
+#include "monitor/direct/direct_process.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {

@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "monitor/interpreter.h"
+#include "monitor/interpreter/interpreter.h"
 #include "tests/support/cpu_fixture.h"
 #include "translator/fpu_unit.h"
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "devices/bus.h"
-#include "monitor/physical_memory.h"
+#include "monitor/memory/physical_memory.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {

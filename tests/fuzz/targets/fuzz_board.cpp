@@ -2,7 +2,7 @@
 
 #include <malloc.h>
 
-#include "monitor/boot_firmware.h"
+#include "monitor/boot/boot_firmware.h"
 #include "shadowmmu/base/check.h"
 
 #if defined(__SANITIZE_ADDRESS__)

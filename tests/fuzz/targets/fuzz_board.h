@@ -14,7 +14,7 @@
 #include "devices/pc_board.h"
 #include "devices/pci_board.h"
 #include "devices/processor_interrupts.h"
-#include "monitor/physical_memory.h"
+#include "monitor/memory/physical_memory.h"
 #include "shadowmmu/guest_memory.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_medium.h"

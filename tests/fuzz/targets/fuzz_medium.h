@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "devices/disk_backend.h"
-#include "monitor/boot_image.h"
+#include "monitor/boot/boot_image.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift::fuzz {

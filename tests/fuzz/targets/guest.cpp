@@ -6,9 +6,9 @@
 #include <cstring>
 #include <memory>
 
-#include "monitor/boot_layout.h"
+#include "monitor/boot/boot_layout.h"
 #include "monitor/lab/lockstep.h"
-#include "monitor/machine.h"
+#include "monitor/machine/machine.h"
 #include "shadowmmu/base/check.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"

@@ -5,8 +5,8 @@
 #include <memory>
 
 #include "devices/host_disk.h"
-#include "monitor/boot.h"
-#include "monitor/boot_firmware.h"
+#include "monitor/boot/boot.h"
+#include "monitor/boot/boot_firmware.h"
 #include "monitor/lab/census_image.h"
 #include "monitor/lab/linux_payload.h"
 #include "shadowmmu/base/check.h"

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <memory>
 
-#include "monitor/event_delivery.h"
+#include "monitor/cpu/event_delivery.h"
 #include "shadowmmu/base/check.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"

@@ -1,6 +1,6 @@
 // Any words as a command line, and the small languages in it: keys to type, sizes, addresses, media
 // with their settings. What is refused is refused in words; nothing is opened but files of ours.
-#include "monitor/options.h"
+#include "monitor/command/options.h"
 
 #include <CLI/CLI.hpp>
 #include <string>
@@ -8,8 +8,9 @@
 
 #include "devices/keyboard_script.h"
 #include "devices/nbd_disk.h"
-#include "monitor/media.h"
+#include "monitor/machine/media.h"
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/number_text.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/fuzz/targets/memory_file.h"

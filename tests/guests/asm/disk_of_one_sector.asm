@@ -2,6 +2,7 @@
 ; cylinder, head and sector, and by number, and refuses the sector behind it.
 ; exit: 0
 ; boot: disk
+; skip: refuse-every=3: a BIOS moves itself through memory, and takes minutes of faults for it
 ; serial:
 ;   geometry yes, by place 55aa, by number 55aa, behind no
 bits 16

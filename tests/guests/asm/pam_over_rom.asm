@@ -4,6 +4,7 @@
 ; changes nothing either.
 ; exit: 0
 ; boot: floppy
+; skip: refuse-every=3: a BIOS moves itself through memory, and takes minutes of faults for it
 ; serial:
 ;   bios bios ram
 bits 16

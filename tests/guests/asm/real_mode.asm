@@ -1,5 +1,6 @@
 ; exit: 0
 ; boot: floppy
+; skip: refuse-every=3: a BIOS moves itself through memory, and takes minutes of faults for it
 ; serial: in a file
 ;
 ; A boot sector and what it loads: addresses that wrap in real mode, limits left over from protected

@@ -8,7 +8,7 @@
 
 #include "monitor/lab/demonstration_guest.h"
 #include "monitor/lab/replay.h"
-#include "monitor/lab/tracee.h"
+#include "monitor/trap/tracee.h"
 
 namespace ringshift::lab {
 namespace {

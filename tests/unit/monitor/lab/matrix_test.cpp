@@ -13,7 +13,7 @@
 
 #include "monitor/lab/effects.h"
 #include "monitor/lab/matrix_report.h"
-#include "monitor/lab/tracee.h"
+#include "monitor/trap/tracee.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift::lab {

@@ -1,0 +1,22 @@
+// Multiboot boot: loads a Multiboot 1 kernel (ELF32, or placed by its header's address fields) with
+// modules. Owns: nothing. Facts: the Multiboot Specification, version 0.6.96.
+// Called by: boot.
+// See docs/architecture.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "monitor/boot/boot.h"
+#include "monitor/boot/boot_image.h"
+
+namespace ringshift {
+
+// Where a valid Multiboot 1 header is in the image's first 8 KiB.
+[[nodiscard]] std::optional<uint64_t> find_multiboot_header(const BootImage& image);
+
+// Pre: header_offset is what find_multiboot_header returned for this image.
+BootResult boot_multiboot(const BootImage& kernel, uint64_t header_offset,
+                          const BootRequest& request, GuestMemory& memory, GuestState& state);
+
+}  // namespace ringshift

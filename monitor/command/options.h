@@ -1,0 +1,75 @@
+// Options of every command: each spelling, and what it sets in the MachineConfig.
+// Owns: nothing. Long options with key=value sub-options; the usual short spellings are translated
+// first. Called by: command_line. See docs/usage.md.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "monitor/debug/debug_address.h"
+#include "monitor/host/confinement.h"
+#include "monitor/machine/machine.h"
+
+namespace ringshift {
+
+enum class StatsFormat : uint8_t { None, Text, AllText, Json };
+
+struct RunOptions {
+  MachineConfig machine;
+  MediaRequest media;
+  bool no_reboot = false;
+  Sandbox sandbox = Sandbox::On;
+  bool dump_screen = false;
+  StatsFormat stats = StatsFormat::None;
+  // As typed; finish_run_options parses them.
+  std::string memory = "128M";
+  std::string engine = "translate";
+  std::string user = "auto";
+  std::string serial = "console";
+  std::string boot;
+  std::string sandbox_text = "on";
+  std::string keys;
+  std::string display = "none";
+  std::string screendump;  // a file for a picture of the screen at the end; empty: none
+  std::string stats_text;
+  std::string stats_path;  // empty: standard error
+  std::vector<std::string> modules;
+  std::vector<std::string> cpu;
+  std::vector<std::string> parts;
+  std::vector<std::string> translator;
+  std::vector<std::string> devices;
+  bool nographic = false;
+  std::string gdb;
+  debug::DebugRequest debug;
+  bool default_gdb = false;  // -s
+};
+
+struct TranslateOptions {
+  RunOptions guest;      // its kernel path is empty when raw_path is not
+  std::string raw_path;  // a file of 32-bit code
+  uint32_t base_address = 0;
+  std::optional<uint32_t> at_address;  // none: the entry point, or the raw file's first byte
+  AccessStyle access_style = AccessStyle::Window;
+  uint32_t ring = 0;
+  uint32_t count = 0;  // instructions at most; 0: no limit
+  uint32_t blocks = 8;
+  // As typed; finish_translate_options parses them.
+  std::string base = "0x1000";
+  std::string at;
+  std::string style;
+  bool entry = false;
+};
+
+void add_run_options(CLI::App& command, RunOptions* options);
+void add_translate_options(CLI::App& command, TranslateOptions* options);
+// False with one line in *problem for a value that makes no sense.
+[[nodiscard]] bool finish_run_options(RunOptions* options, std::string* problem);
+[[nodiscard]] bool finish_translate_options(TranslateOptions* options, std::string* problem);
+
+// -kernel, -initrd, -append, -m, -nographic, -serial, -no-reboot as other emulators spell them; a
+// command line that begins with an option means `run`.
+[[nodiscard]] std::vector<std::string> modern_spelling(std::vector<std::string> arguments);
+
+}  // namespace ringshift

@@ -1,0 +1,54 @@
+#include "monitor/command/run_sandbox.h"
+
+#include <vector>
+
+#include "shadowmmu/base/host_files.h"
+#include "translator/perf_map.h"
+
+namespace ringshift {
+namespace {
+
+// Every file that may be opened while a machine is built, runs or ends.
+std::vector<NamedFile> named_files(const RunOptions& options) {
+  const MachineConfig& machine = options.machine;
+  std::vector<NamedFile> files = {
+      {machine.boot.kernel_path, FileUse::Read}, {machine.boot.initrd_path, FileUse::Read},
+      {machine.serial_path, FileUse::Replace},   {machine.firmware_log, FileUse::Replace},
+      {options.screendump, FileUse::Replace},    {options.debug.gdb.path, FileUse::Remove}};
+  for (const BootModule& module : machine.boot.modules) {
+    files.push_back({module.path, FileUse::Read});
+  }
+  if (!machine.firmware.bios_path.empty()) {
+    files.push_back({machine.firmware.bios_path, FileUse::Read});
+    files.push_back({machine.firmware.video_bios_path, FileUse::Read});
+  }
+  if (machine.translator.perf_map) {
+    files.push_back({PerfMap::path_of_this_process(), FileUse::Replace});
+  }
+  return files;
+}
+
+}  // namespace
+
+RunSandbox::~RunSandbox() { set_file_opener(nullptr); }
+
+bool RunSandbox::prepare(const RunOptions& options, std::string* problem) {
+  how_ = options.sandbox;
+  if (how_ == Sandbox::Off) return true;
+  std::string why = "this build has a sanitizer";
+  if (can_be_confined()) broker_ = FileBroker::start(named_files(options), &why);
+  if (broker_ != nullptr || how_ == Sandbox::On) return true;
+  *problem = "--sandbox require: " + why;
+  return false;
+}
+
+bool RunSandbox::close(ConfinementOutcome* outcome, std::string* problem) {
+  if (broker_ == nullptr) return true;
+  *outcome = confine_this_process();
+  set_file_opener(broker_.get());
+  if (outcome->missing.empty() || how_ == Sandbox::On) return true;
+  *problem = "--sandbox require: this host does not offer " + outcome->missing;
+  return false;
+}
+
+}  // namespace ringshift

@@ -1,0 +1,32 @@
+// RunSandbox: what `ringshift run` does about its own confinement, and when: the broker first, the
+// rest once everything that needs more has been done.
+// Owns: the broker. Called by: command line. See docs/security.md, "The monitor itself".
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "monitor/command/options.h"
+#include "monitor/host/confinement.h"
+#include "monitor/host/file_broker.h"
+
+namespace ringshift {
+
+class RunSandbox {
+ public:
+  RunSandbox() = default;
+  ~RunSandbox();
+  RunSandbox(const RunSandbox&) = delete;
+  RunSandbox& operator=(const RunSandbox&) = delete;
+
+  // First of all: what is open by then, the broker has, too. False with one line in *problem.
+  [[nodiscard]] bool prepare(const RunOptions& options, std::string* problem);
+  // For good. False with one line in *problem where all of it is required and something missing.
+  [[nodiscard]] bool close(ConfinementOutcome* outcome, std::string* problem);
+
+ private:
+  Sandbox how_ = Sandbox::Off;
+  std::unique_ptr<FileBroker> broker_;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,16 @@
+// Translate command: shows what the translator makes of an image or a raw code file; runs none of
+// it. Owns: nothing.
+// Called by: command_line. See docs/usage.md, "translate".
+#pragma once
+
+#include <string>
+
+#include "monitor/command/options.h"
+
+namespace ringshift {
+
+// `ringshift translate`: as asked for on the command line. Pre: finish_translate_options agreed.
+[[nodiscard]] bool run_translate(const TranslateOptions& options, std::string* text,
+                                 std::string* error);
+
+}  // namespace ringshift

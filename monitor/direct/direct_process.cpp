@@ -1,0 +1,492 @@
+#include "monitor/direct/direct_process.h"
+
+#include <cpuid.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <system_error>
+
+#include "monitor/direct/direct_sandbox.h"
+#include "monitor/host/cpuid_faulting.h"
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
+
+namespace ringshift {
+namespace {
+
+// Linux's segment selectors for user code (arch/x86/include/asm/segment.h).
+constexpr uint64_t kUserCode32 = 0x23;
+constexpr uint64_t kUserCode64 = 0x33;
+constexpr uint64_t kUserData = 0x2b;
+
+constexpr int kTraceOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
+                              PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
+constexpr int kSystemCallStop = SIGTRAP | 0x80;
+
+// What ptrace can set, less what guest code in a process may not have: TF and RF are ours to see
+// to, IF and IOPL the processor's.
+constexpr uint32_t kLoadedFlags = kFlagsArithmetic | kFlagDf | kFlagNt | kFlagAc;
+// What code at CPL 3 may have changed.
+constexpr uint32_t kStoredFlags = kLoadedFlags | kFlagTf | kFlagId;
+
+std::string errno_text() { return std::generic_category().message(errno); }
+
+long trace(int request, pid_t id, const void* address, const void* data) {
+  return ptrace(static_cast<__ptrace_request>(request), id, const_cast<void*>(address),
+                const_cast<void*>(data));
+}
+
+uint64_t null_or_data(const SegmentCache& segment) { return segment.usable() ? kUserData : 0; }
+
+int host_protection(HostAccess access) {
+  switch (access) {
+    case HostAccess::None:
+      return PROT_NONE;
+    case HostAccess::Read:
+      return PROT_READ;
+    case HostAccess::ReadWrite:
+      return PROT_READ | PROT_WRITE;
+    case HostAccess::ReadExecute:
+      return PROT_READ | PROT_EXEC;
+  }
+  UNREACHABLE();
+}
+
+// Intel's processors have SYSENTER in 32-bit mode under a 64-bit kernel and no SYSCALL, AMD's have
+// it the other way round. Of other makes neither is taken to trap.
+HostTraps traps_of_this_processor() {
+  unsigned most = 0;
+  std::array<unsigned, 3> maker{};
+  HostTraps traps{.cpuid = false, .syscall = false, .sysenter = false};
+  if (__get_cpuid(0, &most, &maker[0], &maker[2], &maker[1]) == 0) return traps;
+  const std::string_view name(reinterpret_cast<const char*>(maker.data()), sizeof(maker));
+  traps.syscall = name == "GenuineIntel";
+  traps.sysenter = name == "AuthenticAMD" || name == "HygonGenuine";
+  return traps;
+}
+
+// An interruption meant for guest code, or a signal that somebody else has sent.
+bool is_of_no_interest(int status) {
+  return (status >> 16) == PTRACE_EVENT_STOP || WSTOPSIG(status) == SIGSTOP ||
+         WSTOPSIG(status) == SIGUSR1;
+}
+
+bool is_fault_signal(int signal) {
+  return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
+         signal == SIGTRAP;
+}
+
+}  // namespace
+
+DirectCommand command_to_map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
+                             HostAccess access) {
+  constexpr uint32_t kPopulatedPages = 64;
+  const int populate = pages <= kPopulatedPages ? MAP_POPULATE : 0;
+  DirectCommand command;
+  command.number = SYS_mmap;
+  command.arguments = {at.address().value(),
+                       uint64_t{pages} * kPageSize,
+                       static_cast<uint64_t>(host_protection(access)),
+                       static_cast<uint64_t>(MAP_SHARED | MAP_FIXED | MAP_NORESERVE | populate),
+                       static_cast<uint64_t>(kDirectRamDescriptor),
+                       from.address().value()};
+  return command;
+}
+
+DirectCommand command_to_unmap(GuestVirtualPage at, uint32_t pages) {
+  DirectCommand command;
+  command.number = SYS_munmap;
+  command.arguments = {at.address().value(), uint64_t{pages} * kPageSize};
+  return command;
+}
+
+DirectCommand command_to_protect(GuestVirtualPage at, HostAccess access) {
+  DirectCommand command;
+  command.number = SYS_mprotect;
+  command.arguments = {at.address().value(), kPageSize,
+                       static_cast<uint64_t>(host_protection(access))};
+  return command;
+}
+
+// ---- DirectProcess ----
+
+DirectProcess::~DirectProcess() {
+  if (is_reaped_) return;
+  // Not kill(): a confined monitor has no signals for others. It stands still here, as ever.
+  (void)trace(PTRACE_KILL, id_, nullptr, nullptr);
+  int status = 0;
+  while (waitpid(id_, &status, __WALL) == id_ && !WIFEXITED(status) && !WIFSIGNALED(status)) {
+  }
+}
+
+// The process does it itself, with the set behind the command: others' affinity is out of a
+// confined monitor's reach.
+bool DirectProcess::confine_to(const cpu_set_t& set) {
+  constexpr size_t kSetAt = 1, kSetCommands = (sizeof(set) + sizeof(DirectCommand) - 1) / 64;
+  DirectCommand command;
+  command.number = SYS_sched_setaffinity;
+  command.arguments = {0, sizeof(set), kDirectCommandsAddress + kSetAt * sizeof(DirectCommand)};
+  std::memcpy(static_cast<void*>(commands_ + kSetAt), &set, sizeof(set));
+  std::string ignored;
+  const bool done = carry_out({&command, 1}, &ignored);
+  std::memset(static_cast<void*>(commands_ + kSetAt), 0, kSetCommands * sizeof(DirectCommand));
+  return done;
+}
+
+// False: it is gone.
+bool DirectProcess::wait_for_stop(int* status) {
+  pid_t found = 0;
+  do {
+    found = waitpid(id_, status, __WALL);
+  } while (found < 0 && errno == EINTR);
+  if (found == id_ && WIFSTOPPED(*status)) return true;
+  is_reaped_ = true;
+  return false;
+}
+
+// Runs `commands` commands; on return *after is where the stub stopped, or where a new process
+// appeared. A kick may come at any time and is of no interest here.
+bool DirectProcess::run_stub(size_t commands, int* status, user_regs_struct* after) {
+  if (is_reaped_) return false;
+  user_regs_struct registers = idle_;
+  registers.rip = kDirectStubAddress;
+  registers.rbx = kDirectCommandsAddress;
+  registers.rbp = commands;
+  if (trace(PTRACE_SETREGS, id_, nullptr, &registers) != 0) return false;
+  do {
+    if (trace(PTRACE_CONT, id_, nullptr, nullptr) != 0 || !wait_for_stop(status)) return false;
+  } while (is_of_no_interest(*status));
+  return trace(PTRACE_GETREGS, id_, nullptr, after) == 0;
+}
+
+bool DirectProcess::carry_out(std::span<const DirectCommand> commands, std::string* error) {
+  while (!commands.empty()) {
+    const size_t count = std::min(commands.size(), kDirectCommands);
+    std::copy_n(commands.begin(), count, commands_);
+    int status = 0;
+    user_regs_struct after{};
+    const bool ran = run_stub(count, &status, &after);
+    // What one program has mapped is not for the others to read.
+    std::memset(static_cast<void*>(commands_), 0, count * sizeof(DirectCommand));
+    counters().direct_batches++;
+    counters().direct_commands += count;
+    if (!ran) {
+      *error = "the process that runs user code is gone";
+      return false;
+    }
+    if (after.rbp != 0) {
+      *error = "the host refused a mapping to the process that runs user code: " +
+               std::generic_category().message(-static_cast<int>(after.rax));
+      return false;
+    }
+    commands = commands.subspan(count);
+  }
+  return true;
+}
+
+bool DirectProcess::set_time_stamp_trap(TimeStampTrap trap, std::string* error) {
+  if (trap == time_stamp_trap_) return true;
+  const int mode = trap == TimeStampTrap::On ? PR_TSC_SIGSEGV : PR_TSC_ENABLE;
+  DirectCommand command;
+  command.number = SYS_prctl;
+  command.arguments = {PR_SET_TSC, static_cast<uint64_t>(mode)};
+  time_stamp_trap_ = trap;
+  return carry_out({&command, 1}, error);
+}
+
+bool DirectProcess::accepts(const GuestState& state) const {
+  return ((state.eflags ^ identification_flag_) & kFlagId) == 0;
+}
+
+bool DirectProcess::load(const GuestState& state) {
+  user_regs_struct& r = loaded_;
+  r = idle_;
+  r.rax = state.reg(Gpr::Eax);
+  r.rcx = state.reg(Gpr::Ecx);
+  r.rdx = state.reg(Gpr::Edx);
+  r.rbx = state.reg(Gpr::Ebx);
+  r.rsp = state.reg(Gpr::Esp);
+  r.rbp = state.reg(Gpr::Ebp);
+  r.rsi = state.reg(Gpr::Esi);
+  r.rdi = state.reg(Gpr::Edi);
+  r.rip = state.eip;
+  r.eflags = (state.eflags & kLoadedFlags) | kFlagReservedOne | kFlagIf;
+  r.cs = kUserCode32;
+  r.ss = r.ds = r.es = kUserData;
+  r.fs = null_or_data(state.seg(SegmentRegister::Fs));
+  r.gs = null_or_data(state.seg(SegmentRegister::Gs));
+  r.fs_base = r.fs != 0 ? state.seg(SegmentRegister::Fs).base : 0;
+  r.gs_base = r.gs != 0 ? state.seg(SegmentRegister::Gs).base : 0;
+  if (trace(PTRACE_SETREGS, id_, nullptr, &r) != 0) return false;
+  if (fpu_known_ && fpu_ == state.fxsave) return true;
+  fpu_known_ = trace(PTRACE_SETFPREGS, id_, nullptr, state.fxsave.data()) == 0;
+  fpu_ = state.fxsave;
+  return fpu_known_;
+}
+
+// False: the code did something this state cannot express, or that went unseen.
+bool DirectProcess::store(const user_regs_struct& r, bool in_system_call, GuestState* state) {
+  if (r.cs != kUserCode32 || r.ss != kUserData || r.ds != kUserData || r.es != kUserData ||
+      r.fs != loaded_.fs || r.gs != loaded_.gs || r.fs_base != loaded_.fs_base ||
+      r.gs_base != loaded_.gs_base || r.rip > UINT32_MAX) {
+    return false;
+  }
+  if (trace(PTRACE_GETFPREGS, id_, nullptr, fpu_.data()) != 0) return false;
+  fpu_known_ = true;
+  state->fxsave = fpu_;
+  state->reg(Gpr::Eax) = static_cast<uint32_t>(in_system_call ? r.orig_rax : r.rax);
+  state->reg(Gpr::Ecx) = static_cast<uint32_t>(r.rcx);
+  state->reg(Gpr::Edx) = static_cast<uint32_t>(r.rdx);
+  state->reg(Gpr::Ebx) = static_cast<uint32_t>(r.rbx);
+  state->reg(Gpr::Esp) = static_cast<uint32_t>(r.rsp);
+  state->reg(Gpr::Ebp) = static_cast<uint32_t>(r.rbp);
+  state->reg(Gpr::Esi) = static_cast<uint32_t>(r.rsi);
+  state->reg(Gpr::Edi) = static_cast<uint32_t>(r.rdi);
+  state->eip = static_cast<uint32_t>(r.rip);
+  state->eflags =
+      (state->eflags & ~kStoredFlags) | (static_cast<uint32_t>(r.eflags) & kStoredFlags);
+  identification_flag_ = static_cast<uint32_t>(r.eflags) & kFlagId;
+  return true;
+}
+
+// The byte at a linear address of the process; false: nothing readable is mapped there.
+bool DirectProcess::peek(uint32_t address, uint8_t* byte) const {
+  // By the aligned word, which never reaches into another page. Not the C library's function, whose
+  // result may be an error or a word.
+  constexpr uint32_t kWord = sizeof(uint64_t);
+  uint64_t word = 0;
+  if (syscall(SYS_ptrace, PTRACE_PEEKDATA, id_, uint64_t{address / kWord * kWord}, &word) != 0) {
+    return false;
+  }
+  *byte = static_cast<uint8_t>(word >> (address % kWord * 8));
+  return true;
+}
+
+// EIP is behind INT 0x80 or SYSCALL, or behind INT3, INT 3 or ICEBP (or at ICEBP: some hypervisors
+// report it so): back to where it began. False: none of them is there.
+bool DirectProcess::step_back_over_system_call(GuestState* state) const {
+  constexpr uint8_t kIntImmediate = 0xcd;
+  constexpr uint8_t kTwoByteOpcode = 0x0f;
+  uint8_t first = 0;
+  if (!peek(state->eip - 2, &first)) return false;
+  if (first != kIntImmediate && first != kTwoByteOpcode) return false;
+  state->eip -= 2;
+  return true;
+}
+
+bool DirectProcess::step_back_over_breakpoint(GuestState* state) const {
+  constexpr uint8_t kIntImmediate = 0xcd;
+  constexpr uint8_t kBreakpoint = 3;
+  constexpr uint8_t kInt3 = 0xcc;
+  constexpr uint8_t kIcebp = 0xf1;
+  uint8_t first = 0;
+  uint8_t last = 0;
+  if (!peek(state->eip - 1, &last)) return false;
+  if (last == kInt3 || last == kIcebp) {
+    state->eip -= 1;
+    return true;
+  }
+  if (last == kBreakpoint && peek(state->eip - 2, &first) && first == kIntImmediate) {
+    state->eip -= 2;
+    return true;
+  }
+  return peek(state->eip, &first) && first == kIcebp;
+}
+
+DirectStop DirectProcess::explain(int status, GuestState* state) const {
+  using Kind = DirectStop::Kind;
+  const int signal = WSTOPSIG(status);
+  if (signal == kSystemCallStop) {
+    return {step_back_over_system_call(state) ? Kind::Instruction : Kind::Escaped, 0};
+  }
+  if (!is_fault_signal(signal) || (status >> 16) != 0) return {Kind::Kicked, 0};
+  siginfo_t info{};
+  if (trace(PTRACE_GETSIGINFO, id_, nullptr, &info) != 0) return {Kind::Gone, 0};
+  // Sent by somebody, not by the processor.
+  if (info.si_code <= 0) return {Kind::Kicked, 0};
+  if (signal == SIGSEGV && info.si_code != SI_KERNEL) {
+    const auto address = reinterpret_cast<uint64_t>(info.si_addr);
+    // 32-bit code that reaches across 4 GiB: some processors go on there, others raise #GP
+    // (LIMIT(L27)).
+    constexpr uint64_t kEnd = uint64_t{UINT32_MAX} + 1, kLongestOperand = 512;
+    if (address >= kEnd && address - kEnd < kLongestOperand) return {Kind::Instruction, 0};
+    if (address >= kEnd) return {Kind::Escaped, 0};
+    return {Kind::PageFault, static_cast<uint32_t>(address)};
+  }
+  if (signal == SIGTRAP) {
+    if (info.si_code == TRAP_TRACE) return {Kind::SingleStep, 0};
+    return {step_back_over_breakpoint(state) ? Kind::Instruction : Kind::Escaped, 0};
+  }
+  return {Kind::Instruction, 0};
+}
+
+DirectStop DirectProcess::run(GuestState* state) {
+  using Kind = DirectStop::Kind;
+  int status = 0;
+  user_regs_struct registers{};
+  if (is_reaped_ || !load(*state) || trace(PTRACE_SYSEMU, id_, nullptr, nullptr) != 0) {
+    return {Kind::Gone, 0};
+  }
+  if (!wait_for_stop(&status)) {
+    // The filter's doing: the vsyscall page is a door that the tracer does not see.
+    const bool by_filter = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+    return {by_filter ? Kind::Escaped : Kind::Gone, 0};
+  }
+  if (trace(PTRACE_GETREGS, id_, nullptr, &registers) != 0) return {Kind::Gone, 0};
+  GuestState before_explaining = *state;
+  if (!store(registers, WSTOPSIG(status) == kSystemCallStop, state)) {
+    *state = before_explaining;
+    fpu_known_ = false;
+    return {Kind::Escaped, 0};
+  }
+  const DirectStop stop = explain(status, state);
+  if (stop.kind == Kind::Escaped) *state = before_explaining;
+  return stop;
+}
+
+// ---- DirectHost ----
+
+std::unique_ptr<DirectHost> DirectHost::create(int ram, CpuidGuard guard, std::string* error) {
+  // Without it a null selector's neighbour loses its base at the next switch of host processes.
+  constexpr unsigned long kFsGsBase = 1U << 1;
+  if ((getauxval(AT_HWCAP2) & kFsGsBase) == 0) {
+    *error = "the host kernel does not offer FSGSBASE";
+    return nullptr;
+  }
+  auto host = std::unique_ptr<DirectHost>(new DirectHost());
+  const HostResult made =
+      create_memfd("ringshift-commands", kDirectCommandBytes, &host->command_descriptor_);
+  HostAddress mapped;
+  if (!made.ok() ||
+      !map_shared(host->command_descriptor_, 0, kDirectCommandBytes, HostAccess::ReadWrite, &mapped)
+           .ok()) {
+    *error = "no memory for commands";
+    return nullptr;
+  }
+  host->commands_ = reinterpret_cast<DirectCommand*>(mapped.value());
+  host->traps_ = traps_of_this_processor();
+  if (!host->start_template(ram, error) || !host->guard_cpuid(guard, error)) return nullptr;
+  return host;
+}
+
+DirectHost::~DirectHost() {
+  template_.reset();
+  if (commands_ != nullptr) {
+    (void)release(HostAddress(reinterpret_cast<uint64_t>(commands_)), kDirectCommandBytes);
+  }
+  close_descriptor(command_descriptor_);
+}
+
+bool DirectHost::start_template(int ram, std::string* error) {
+  const pid_t monitor = getpid();
+  std::array<int, 2> go{};  // tells the child that it is traced
+  if (pipe2(go.data(), O_CLOEXEC) != 0) {
+    *error = "pipe: " + errno_text();
+    return false;
+  }
+  const pid_t id = fork();
+  if (id == 0) enter_direct_sandbox({ram, command_descriptor_, go[0], monitor});
+  const bool adopted = id > 0 && adopt_template(id, go[1], error);
+  if (id < 0) *error = "fork: " + errno_text();
+  close(go[0]);
+  close(go[1]);
+  if (adopted || id < 0) return adopted;
+  if (template_ == nullptr) {
+    kill(id, SIGKILL);
+    waitpid(id, nullptr, __WALL);
+  }
+  template_.reset();
+  return false;
+}
+
+bool DirectHost::adopt_template(pid_t id, int go, std::string* error) {
+  int status = 0;
+  auto stopped_by = [&](int signal) {
+    if (waitpid(id, &status, __WALL) != id) return false;
+    if (WIFSTOPPED(status) && WSTOPSIG(status) == signal) return true;
+    *error = WIFEXITED(status) ? sandbox_failure(WEXITSTATUS(status)) : "it was killed";
+    return false;
+  };
+  // Not PTRACE_TRACEME: only what has been seized can be interrupted without a signal.
+  const auto* options = reinterpret_cast<const void*>(uintptr_t{kTraceOptions});
+  if (trace(PTRACE_SEIZE, id, nullptr, options) != 0 || write(go, "", 1) != 1) {
+    *error = "ptrace is not allowed: " + errno_text();
+    return false;
+  }
+  user_regs_struct registers{};
+  if (!stopped_by(SIGTRAP) || trace(PTRACE_GETREGS, id, nullptr, &registers) != 0) return false;
+  user_regs_struct idle{};
+  idle.cs = kUserCode64;
+  idle.ss = kUserData;
+  idle.eflags = kFlagReservedOne | kFlagIf;
+  idle.orig_rax = ~0ULL;  // no system call to be restarted
+  template_ = std::unique_ptr<DirectProcess>(new DirectProcess(id, idle, commands_));
+  return empty_template(error);
+}
+
+// From here on the template holds nothing of ours: no code, no stack, no heap, no vDSO.
+bool DirectHost::empty_template(std::string* error) {
+  constexpr uint64_t kLastPage = (uint64_t{1} << 47) - kPageSize;
+  std::array<DirectCommand, 2> emptying{};
+  emptying[0].number = SYS_munmap;
+  emptying[0].arguments = {0, kDirectStubAddress};
+  emptying[1].number = SYS_munmap;
+  emptying[1].arguments = {kDirectEnd, kLastPage - kDirectEnd};
+  std::string why;
+  if (template_->carry_out(emptying, &why)) return true;
+  *error = "a process for user code cannot be emptied";
+  return false;
+}
+
+bool DirectHost::guard_cpuid(CpuidGuard guard, std::string* error) {
+  if (guard == CpuidGuard::Sweep) return true;
+  std::array<DirectCommand, 1> faulting{};
+  faulting[0].number = SYS_arch_prctl;
+  faulting[0].arguments = {kArchSetCpuid, 0};
+  std::string why;
+  traps_.cpuid = template_->carry_out(faulting, &why);
+  if (traps_.cpuid || guard == CpuidGuard::Auto) return true;
+  *error = "CPUID cannot be made to fault on this processor";
+  return false;
+}
+
+std::unique_ptr<DirectProcess> DirectHost::spawn(std::string* error) {
+  commands_[0] = DirectCommand();
+  commands_[0].number = SYS_clone;
+  commands_[0].arguments = {CLONE_PARENT | SIGCHLD};
+  int status = 0;
+  user_regs_struct registers{};
+  const bool ran = template_->run_stub(1, &status, &registers);
+  unsigned long child = 0;
+  const bool forked =
+      ran && (status >> 16) != 0 && trace(PTRACE_GETEVENTMSG, template_->id_, nullptr, &child) == 0;
+  commands_[0] = DirectCommand();
+  if (!forked) {
+    *error = "the host refused a process for user code";
+    return nullptr;
+  }
+  auto process = std::unique_ptr<DirectProcess>(
+      new DirectProcess(static_cast<pid_t>(child), template_->idle_, commands_));
+  if (!process->wait_for_stop(&status) ||
+      trace(PTRACE_GETREGS, process->id_, nullptr, &registers) != 0) {
+    *error = "the process for user code is gone";
+    return nullptr;
+  }
+  process->identification_flag_ = static_cast<uint32_t>(registers.eflags) & kFlagId;
+  counters().direct_processes++;
+  return process;
+}
+
+}  // namespace ringshift

@@ -1,0 +1,188 @@
+#include "monitor/direct/direct_sandbox.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+
+#include "monitor/host/cpuid_faulting.h"
+
+// Carries out rbp commands of 64 bytes from rbx on: number, six arguments. Stops at INT3 with rbp
+// zero, or at the first failure with the error in rax. Needs no stack and no memory of its own.
+asm(R"(
+  .pushsection .rodata
+  .balign 16
+  .hidden ringshift_direct_stub
+  .globl ringshift_direct_stub
+ringshift_direct_stub:
+  test %rbp, %rbp
+  jz 1f
+  mov (%rbx), %rax
+  mov 8(%rbx), %rdi
+  mov 16(%rbx), %rsi
+  mov 24(%rbx), %rdx
+  mov 32(%rbx), %r10
+  mov 40(%rbx), %r8
+  mov 48(%rbx), %r9
+  syscall
+  cmp $-4096, %rax
+  ja 1f
+  add $64, %rbx
+  dec %rbp
+  jmp ringshift_direct_stub
+1: int3
+  .hidden ringshift_direct_stub_end
+  .globl ringshift_direct_stub_end
+ringshift_direct_stub_end:
+  .popsection
+)");
+
+extern "C" {
+extern const uint8_t ringshift_direct_stub[];
+extern const uint8_t ringshift_direct_stub_end[];
+}
+
+namespace ringshift {
+namespace {
+
+enum Failure : int { kOrphaned = 10, kDescriptors, kStub, kCommands, kSequences, kFilter };
+
+constexpr uint64_t kFourGiB = uint64_t{1} << 32;
+
+bool keep_two_descriptors(int ram, int commands) {
+  constexpr int kScratch = 10;  // out of the way of where both end up
+  constexpr int kCommandsAt = kDirectRamDescriptor + 1;
+  const int ram_copy = fcntl(ram, F_DUPFD, kScratch);
+  const int commands_copy = fcntl(commands, F_DUPFD, kScratch);
+  return ram_copy >= 0 && commands_copy >= 0 && dup2(ram_copy, kDirectRamDescriptor) >= 0 &&
+         dup2(commands_copy, kCommandsAt) >= 0 &&
+         close_range(0, kDirectRamDescriptor - 1, 0) == 0 &&
+         close_range(kCommandsAt + 1, ~0U, 0) == 0;
+}
+
+bool place_stub() {
+  const auto bytes = static_cast<size_t>(ringshift_direct_stub_end - ringshift_direct_stub);
+  void* at = mmap(reinterpret_cast<void*>(kDirectStubAddress), 0x1000, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (at != reinterpret_cast<void*>(kDirectStubAddress)) return false;
+  std::memcpy(at, ringshift_direct_stub, bytes);
+  return mprotect(at, 0x1000, PROT_READ | PROT_EXEC) == 0;
+}
+
+bool place_commands() {
+  void* at = mmap(reinterpret_cast<void*>(kDirectCommandsAddress), kDirectCommandBytes, PROT_READ,
+                  MAP_SHARED | MAP_FIXED_NOREPLACE, kDirectRamDescriptor + 1, 0);
+  return at == reinterpret_cast<void*>(kDirectCommandsAddress) &&
+         close(kDirectRamDescriptor + 1) == 0;
+}
+
+scmp_arg_cmp argument(unsigned index, scmp_compare comparison, uint64_t value) {
+  return {index, comparison, value, 0};
+}
+
+// Guest RAM at 32-bit addresses and its removal; one more process like this one; CPUID made to
+// fault, RDTSC made to fault or not. Everything else ends the process. The second wall: the first
+// is that the tracer lets no system call of guest code begin.
+bool install_filter() {
+  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+  if (filter == nullptr) return false;
+  bool added = true;
+  auto allow = [&](int number, std::initializer_list<scmp_arg_cmp> arguments) {
+    added = added &&
+            seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number,
+                                   static_cast<unsigned>(arguments.size()), arguments.begin()) == 0;
+  };
+  constexpr uint64_t kMapFlags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
+  for (const uint64_t flags : {kMapFlags, kMapFlags | MAP_POPULATE}) {
+    for (const int rights : {PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC}) {
+      allow(
+          SCMP_SYS(mmap),
+          {argument(0, SCMP_CMP_LT, kFourGiB), argument(1, SCMP_CMP_LE, kFourGiB),
+           argument(2, SCMP_CMP_EQ, static_cast<uint64_t>(rights)), argument(3, SCMP_CMP_EQ, flags),
+           argument(4, SCMP_CMP_EQ, static_cast<uint64_t>(kDirectRamDescriptor))});
+    }
+  }
+  for (const int rights : {PROT_READ, PROT_READ | PROT_EXEC}) {
+    allow(SCMP_SYS(mprotect),
+          {argument(0, SCMP_CMP_LT, kFourGiB), argument(1, SCMP_CMP_LE, kFourGiB),
+           argument(2, SCMP_CMP_EQ, static_cast<uint64_t>(rights))});
+  }
+  allow(SCMP_SYS(munmap), {});
+  allow(SCMP_SYS(clone), {argument(0, SCMP_CMP_EQ, uint64_t{CLONE_PARENT | SIGCHLD})});
+  // Of itself, where the monitor asks for it.
+  allow(SCMP_SYS(sched_setaffinity), {argument(0, SCMP_CMP_EQ, uint64_t{0})});
+  allow(SCMP_SYS(arch_prctl),
+        {argument(0, SCMP_CMP_EQ, uint64_t{kArchSetCpuid}), argument(1, SCMP_CMP_EQ, uint64_t{0})});
+  for (const int mode : {PR_TSC_SIGSEGV, PR_TSC_ENABLE}) {
+    allow(SCMP_SYS(prctl), {argument(0, SCMP_CMP_EQ, uint64_t{PR_SET_TSC}),
+                            argument(1, SCMP_CMP_EQ, static_cast<uint64_t>(mode))});
+  }
+  return added && seccomp_load(filter) == 0;
+}
+
+// The C library has registered a structure of the thread's that the kernel writes to whenever it
+// returns to us; the memory it lies in is about to go.
+bool leave_restartable_sequences() {
+  constexpr uint32_t kUnregister = 1;
+  constexpr uint32_t kSignature = 0x53053053;
+  constexpr uint32_t kOldestSize = 32;
+  if (__rseq_size == 0) return true;
+  auto* area = static_cast<uint8_t*>(__builtin_thread_pointer()) + __rseq_offset;
+  return syscall(SYS_rseq, area, kOldestSize, kUnregister, kSignature) == 0 ||
+         syscall(SYS_rseq, area, __rseq_size, kUnregister, kSignature) == 0;
+}
+
+void require(bool done, Failure failure) {
+  if (!done) _exit(failure);
+}
+
+}  // namespace
+
+void enter_direct_sandbox(const DirectSandbox& made) {
+  // Until the tracer's own kill-on-exit holds, the parent's death is ours.
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  require(getppid() == made.parent, kOrphaned);
+  char traced = 0;
+  require(read(made.go, &traced, 1) == 1, kOrphaned);
+  setsid();  // out of reach of the terminal's signals
+  prctl(PR_SET_NAME, "ringshift-user");
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  require(keep_two_descriptors(made.ram, made.commands), kDescriptors);
+  require(place_stub(), kStub);
+  require(place_commands(), kCommands);
+  require(leave_restartable_sequences(), kSequences);
+  require(install_filter(), kFilter);
+  asm volatile("xor %%ebp, %%ebp\n jmp *%0" : : "r"(kDirectStubAddress) : "memory");
+  __builtin_unreachable();
+}
+
+std::string sandbox_failure(int exit_status) {
+  switch (exit_status) {
+    case kOrphaned:
+      return "the monitor went away";
+    case kDescriptors:
+      return "descriptors cannot be rearranged (close_range)";
+    case kStub:
+      return "the stub's address is taken";
+    case kCommands:
+      return "the command page cannot be mapped";
+    case kSequences:
+      return "restartable sequences cannot be left";
+    case kFilter:
+      return "no seccomp filter can be installed";
+    default:
+      return "exit status " + std::to_string(exit_status);
+  }
+}
+
+}  // namespace ringshift

@@ -1,0 +1,35 @@
+#include "monitor/host/host_limits.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <new>
+#include <string_view>
+
+#include "devices/host_console.h"
+#include "monitor/host/exit_codes.h"
+
+namespace ringshift {
+namespace {
+
+std::atomic<bool> g_guest_runs{false};
+
+// There is no way back through generated code, and nothing an object could still be made with.
+[[noreturn]] void end_for_want_of_memory() {
+  restore_terminal();
+  constexpr std::string_view kLine = "ringshift: the host refuses memory (see ulimit -v, -d)\n";
+  (void)!write(STDERR_FILENO, kLine.data(), kLine.size());
+  _exit(g_guest_runs.load() ? kExitHost : kExitUsage);
+}
+
+}  // namespace
+
+void prepare_for_limits() {
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::set_new_handler(end_for_want_of_memory);
+}
+
+void note_guest_runs() { g_guest_runs.store(true); }
+
+}  // namespace ringshift

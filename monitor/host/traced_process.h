@@ -1,0 +1,14 @@
+// Traced process: what may be done to a process that this thread traces, from a signal handler too.
+// Owns: nothing; the process is DirectProcess's.
+// See docs/direct-execution.md.
+#pragma once
+
+#include <sys/types.h>
+
+namespace ringshift {
+
+// Stops it soon, with an event of its own kind. Nothing happens if the calling thread does not
+// trace it. async-signal-safe
+void interrupt_traced_process(pid_t process);
+
+}  // namespace ringshift

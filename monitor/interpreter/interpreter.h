@@ -1,0 +1,68 @@
+// Interpreter: one guest instruction, by the book. The fallback for what is rare, and the second
+// oracle. Owns: a decode cache (verified against the bytes on each use, so it needs no
+// invalidation). Called by: vcpu loop, differential tests. Keeps: V3. See
+// docs/faults-and-exits.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "monitor/cpu/cpu_context.h"
+#include "shadowmmu/base/guest_fault.h"
+#include "translator/fpu_unit_runner.h"
+
+namespace ringshift {
+
+enum class StepKind : uint8_t {
+  Done,           // one instruction (or one REP iteration batch) has completed; eip is the next one
+  Fault,          // `fault` is to be delivered with eip unchanged
+  SoftwareEvent,  // INT n/INT3/INTO/INT1: deliver `vector` (eip still at the instruction; what
+                  // follows it is at return_eip)
+  Halted,         // HLT executed with success; eip is the next instruction
+  Unimplemented,  // stops the machine loudly: `message` names instruction, bytes, where (V3)
+};
+
+struct StepResult {
+  StepKind kind = StepKind::Done;
+  GuestFault fault;
+  uint8_t vector = 0;                  // SoftwareEvent
+  bool is_software_exception = false;  // SoftwareEvent: INT3/INTO rather than INT n
+  uint32_t return_eip = 0;             // SoftwareEvent
+  std::string message;                 // Unimplemented
+};
+
+// Told of each access of an instruction to its memory operands, before it is made. The processor's
+// own accesses (descriptors, task states, stack frames of events) are none of them.
+class DataWatcher {
+ public:
+  virtual ~DataWatcher() = default;
+  virtual void on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) = 0;
+};
+
+class Interpreter {
+ public:
+  Interpreter(CpuContext& cpu, FpuUnitRunner& fpu);
+  ~Interpreter();
+  // Executes the instruction at CS:EIP. REP string instructions run at most a bounded number of
+  // iterations (kRepBatch) and then return Done with EIP still at the instruction, so that
+  // interrupts get in. TF and data/instruction breakpoints: a single-step trap is returned as Fault
+  // #DB with eip at the next instruction and dr6_bits set, state committed (it is a trap: SDM
+  // 3A 17.3.1.4).
+  [[nodiscard]] StepResult step();
+
+  // From now on one iteration of a REP string instruction a step: for who compares boundaries.
+  void iterate_singly(bool singly = true);
+  // Null: nobody watches.
+  void set_data_watcher(DataWatcher* watcher);
+
+  static constexpr uint32_t kRepBatch = 4096;
+  // Of INS and OUTS: one access to a port may have a device move or clear a megabyte or more.
+  static constexpr uint32_t kPortBatch = 16;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,23 @@
+// MachineFoundation: what stays when a guest resets, because a confined process could not make it
+// again: guest RAM, and the processes that were forked with it.
+// Owns: these. Does not own: what a life of the guest has in them. Called by: command line (which
+// keeps it over resets), machine (which makes its own where nobody keeps one).
+// See docs/security.md, "The monitor itself".
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "monitor/direct/direct_process.h"
+#include "monitor/trap/tracee.h"
+#include "shadowmmu/guest_memory.h"
+
+namespace ringshift {
+
+struct MachineFoundation {
+  std::unique_ptr<GuestMemory> memory;
+  std::unique_ptr<DirectHost> direct_host;              // null: user code is translated
+  std::array<std::shared_ptr<lab::Tracee>, 2> tracees;  // Engine::Trap only
+};
+
+}  // namespace ringshift

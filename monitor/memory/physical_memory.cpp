@@ -1,0 +1,155 @@
+#include "monitor/memory/physical_memory.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "shadowmmu/base/host_bytes.h"
+
+namespace ringshift {
+namespace {
+
+// How many of `length` bytes from `address` on lie in its page.
+uint32_t part_in_page(GuestPhysical address, uint32_t length) {
+  return std::min(length, kPageSize - address.offset_in_page());
+}
+
+// The widest naturally aligned access that starts at `address` and does not pass `length` bytes.
+AccessWidth widest_access(GuestPhysical address, uint32_t length) {
+  uint64_t low = address.value();
+  if (low % 4 == 0 && length >= 4) return AccessWidth::Dword;
+  if (low % 2 == 0 && length >= 2) return AccessWidth::Word;
+  return AccessWidth::Byte;
+}
+
+}  // namespace
+
+bool PhysicalMemory::is_ram(GuestPhysicalPage page) const {
+  GuestPhysical address = masked(page.address());
+  return ram_.contains(address, kPageSize) && !bus_.claims(address);
+}
+
+void PhysicalMemory::read(GuestPhysical address, void* bytes, uint32_t length) {
+  auto* to = static_cast<uint8_t*>(bytes);
+  while (length != 0) {
+    uint32_t part = part_in_page(address, length);
+    read_within_page(masked(address), to, part);
+    address += part;
+    to += part;
+    length -= part;
+  }
+}
+
+void PhysicalMemory::write(GuestPhysical address, const void* bytes, uint32_t length) {
+  const auto* from = static_cast<const uint8_t*>(bytes);
+  while (length != 0) {
+    uint32_t part = part_in_page(address, length);
+    write_within_page(masked(address), from, part);
+    address += part;
+    from += part;
+    length -= part;
+  }
+}
+
+void PhysicalMemory::read_within_page(GuestPhysical address, uint8_t* bytes, uint32_t length) {
+  if (const uint8_t* page = readable_page(GuestPhysicalPage::of(address))) {
+    load_bytes(bytes, page + address.offset_in_page(), length);
+  } else {
+    read_device(address, bytes, length);
+  }
+}
+
+void PhysicalMemory::write_within_page(GuestPhysical address, const uint8_t* bytes,
+                                       uint32_t length) {
+  GuestPhysicalPage page = GuestPhysicalPage::of(address);
+  if (!is_ram(page)) {
+    write_device(address, bytes, length);
+    return;
+  }
+  if (is_watched(page)) observer_->before_write(page);
+  store_bytes(ram_.at(address), bytes, length);
+  // After the store: the observer reads the new bytes (M2).
+  if (is_watched(page)) observer_->on_write(address, length);
+}
+
+void PhysicalMemory::read_device(GuestPhysical address, uint8_t* bytes, uint32_t length) {
+  while (length != 0) {
+    AccessWidth width = widest_access(address, length);
+    uint32_t part = static_cast<uint32_t>(width);
+    uint32_t value = bus_.read(address, width);
+    std::memcpy(bytes, &value, part);
+    address += part;
+    bytes += part;
+    length -= part;
+  }
+}
+
+void PhysicalMemory::write_device(GuestPhysical address, const uint8_t* bytes, uint32_t length) {
+  while (length != 0) {
+    AccessWidth width = widest_access(address, length);
+    uint32_t part = static_cast<uint32_t>(width);
+    uint32_t value = 0;
+    std::memcpy(&value, bytes, part);
+    bus_.write(address, width, value);
+    address += part;
+    bytes += part;
+    length -= part;
+  }
+}
+
+const uint8_t* PhysicalMemory::readable_page(GuestPhysicalPage page) const {
+  const GuestPhysical base = masked(page.address());
+  return is_ram(page) ? ram_.at(base) : bus_.readable_page(base);
+}
+
+uint8_t* PhysicalMemory::writable_page(GuestPhysicalPage page) const {
+  const GuestPhysical base = masked(page.address());
+  return is_ram(page) ? ram_.at(base) : bus_.writable_page(base);
+}
+
+void PhysicalMemory::read_ram(uint64_t address, std::span<uint8_t> bytes) {
+  const uint64_t present =
+      address < ram_.size() ? std::min(bytes.size(), ram_.size() - address) : 0;
+  if (present != 0) std::memcpy(bytes.data(), ram_.at(GuestPhysical(address)), present);
+  std::fill(bytes.begin() + static_cast<ptrdiff_t>(present), bytes.end(), uint8_t{0xff});
+}
+
+void PhysicalMemory::write_ram(uint64_t address, std::span<const uint8_t> bytes) {
+  while (!bytes.empty() && address < ram_.size()) {
+    const GuestPhysical at(address);
+    const auto length =
+        static_cast<uint32_t>(std::min<uint64_t>(bytes.size(), kPageSize - at.offset_in_page()));
+    std::memcpy(ram_.at(at), bytes.data(), length);
+    if (is_watched(GuestPhysicalPage::of(at))) observer_->on_write(at, length);
+    address += length;
+    bytes = bytes.subspan(length);
+  }
+}
+
+uint8_t* PhysicalMemory::entry_in_ram(GuestPhysical address) const {
+  GuestPhysical reached = masked(address);
+  return is_ram(GuestPhysicalPage::of(reached)) ? ram_.at(reached) : nullptr;
+}
+
+uint32_t PhysicalMemory::read_entry32(GuestPhysical address) {
+  uint32_t value = ~uint32_t{0};
+  if (const uint8_t* entry = entry_in_ram(address)) load_bytes(&value, entry, sizeof(value));
+  return value;
+}
+
+uint64_t PhysicalMemory::read_entry64(GuestPhysical address) {
+  uint64_t value = ~uint64_t{0};
+  if (const uint8_t* entry = entry_in_ram(address)) load_bytes(&value, entry, sizeof(value));
+  return value;
+}
+
+void PhysicalMemory::set_entry_bits(GuestPhysical address, uint32_t bits) {
+  uint8_t* entry = entry_in_ram(address);
+  if (entry == nullptr) return;
+  // A and D lie in the low half of a 64-bit entry too.
+  uint32_t value = 0;
+  load_bytes(&value, entry, sizeof(value));
+  value |= bits;
+  store_bytes(entry, &value, sizeof(value));
+}
+
+}  // namespace ringshift

@@ -1,0 +1,84 @@
+// CodeView: how one address space sees code: which guest-physical page each linear code page is,
+// and the jump table from EIP to fragments. Owns: the page map and the table's memory. Called by:
+// coherence. A view outlives CR3 loads; what it remembers is checked again after each guest TLB
+// flush, before it is used. See docs/shadow-mmu.md.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "monitor/direct/direct_space.h"
+#include "monitor/direct/user_policy.h"
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/shadow_space.h"
+#include "translator/frame.h"
+
+namespace ringshift {
+
+// uint32_t[65536] of arena offsets by jump_table_index(EIP); zero leads to the miss stub.
+class JumpTable {
+ public:
+  static std::unique_ptr<JumpTable> create(std::string* error);
+  ~JumpTable();
+  JumpTable(const JumpTable&) = delete;
+  JumpTable& operator=(const JumpTable&) = delete;
+
+  static constexpr size_t kBytes = (size_t{1} << 16) * sizeof(uint32_t);
+  [[nodiscard]] uint64_t address() const { return reinterpret_cast<uint64_t>(entries_); }
+  void set(uint32_t eip, uint32_t arena_offset) { entries_[jump_table_index(eip)] = arena_offset; }
+  void clear_if(uint32_t eip, uint32_t arena_offset) {
+    uint32_t& entry = entries_[jump_table_index(eip)];
+    if (entry == arena_offset) entry = 0;
+  }
+  // Entries of the EIPs in this page, and of the last instruction before it (it may cross into it).
+  void clear_page(GuestVirtualPage page);
+  void clear();
+
+ private:
+  JumpTable() = default;
+  uint32_t* entries_ = nullptr;
+};
+
+struct CodePage {
+  GuestPhysicalPage physical;
+  bool is_global = false;  // its translation, when it was last looked at
+};
+
+inline constexpr uint32_t kRegions = 1024;  // of 4 MiB: what one directory entry covers (PAE: two)
+
+struct CodeView {
+  std::unordered_map<GuestVirtualPage, CodePage> pages;
+  // The 4 MiB regions with pages cut out of a large one: INVLPG of any address in it drops them
+  // all.
+  std::bitset<kRegions> large_regions;
+  // Those with pages that are not global; also some that had.
+  std::bitset<kRegions> local_regions;
+  std::unique_ptr<JumpTable> jumps;
+  // Hash of the guest tables behind a region when all we hold of it was last found true; 0: not
+  // known, or something was added since. An equal hash saves walking for every page
+  // (shadow-mmu.md).
+  std::array<uint64_t, kRegions> verified_tables{};
+  // User views begin without one, on soft accesses; those that keep working get one.
+  std::unique_ptr<ShadowSpace> window;
+  uint32_t id = 0;           // TranslationKey::view of its code; 0: it shares its code with others
+  uint32_t ticks = 0;        // how often attention has found its translated code at work
+  uint64_t work = 0;         // what soft accesses have cost it so far (Coherence::note_user_work)
+  uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
+  uint64_t last_used = 0;
+  // Where its code runs untranslated, if it does, and whether it should.
+  std::unique_ptr<DirectSpace> direct;
+  UserPolicy policy;
+  // Pages that may not run untranslated, and how often that is believed before they are examined
+  // again. Out of date it costs time, not truth.
+  std::unordered_map<GuestVirtualPage, uint32_t> sensitive_pages;
+
+  // Host memory it takes, at most.
+  [[nodiscard]] size_t bytes() const;
+};
+
+}  // namespace ringshift

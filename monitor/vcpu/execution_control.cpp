@@ -1,0 +1,166 @@
+#include "monitor/vcpu/execution_control.h"
+
+#include <utility>
+
+namespace ringshift {
+namespace {
+
+// More than a person sets; fewer than would make a debugger's mistake cost anything.
+constexpr size_t kMostBreakpoints = 1024;
+constexpr size_t kMostWatches = 64;
+constexpr uint32_t kLastPage = 0xfffff;
+constexpr size_t kMostKeptOut = 4096;
+
+bool overlaps(const WatchedData& watched, uint32_t first, uint32_t length) {
+  return first - watched.address < watched.length || watched.address - first < length;
+}
+
+bool concerns(WatchKind watch, AccessKind access) {
+  switch (watch) {
+    case WatchKind::Write:
+      return access == AccessKind::Write;
+    case WatchKind::Read:
+      return access == AccessKind::Read;
+    case WatchKind::Access:
+      return access != AccessKind::Fetch;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool ExecutionControl::insert_breakpoint(uint32_t linear, BreakpointKind kind) {
+  std::set<uint32_t>& set = breakpoints_[static_cast<size_t>(kind)];
+  if (set.size() >= kMostBreakpoints && !set.contains(linear)) return false;
+  set.insert(linear);
+  // Of those that are no more, all but the ones in use go.
+  if (kept_out_.size() >= kMostKeptOut) {
+    kept_out_.clear();
+    for (const std::set<uint32_t>& used : breakpoints_) kept_out_.insert(used.begin(), used.end());
+  }
+  if (kept_out_.insert(linear).second) newly_kept_out_.push_back(linear);
+  points_changed();
+  return true;
+}
+
+void ExecutionControl::remove_breakpoint(uint32_t linear, BreakpointKind kind) {
+  breakpoints_[static_cast<size_t>(kind)].erase(linear);
+  points_changed();
+}
+
+bool ExecutionControl::insert_watch(const WatchedData& watched) {
+  if (watched.length == 0) return false;
+  if (watches_.size() >= kMostWatches && !watches_.contains(watched)) return false;
+  watches_.insert(watched);
+  points_changed();
+  return true;
+}
+
+void ExecutionControl::remove_watch(const WatchedData& watched) {
+  watches_.erase(watched);
+  points_changed();
+}
+
+void ExecutionControl::remove_all() {
+  for (std::set<uint32_t>& set : breakpoints_) set.clear();
+  watches_.clear();
+  kept_out_.clear();
+  newly_kept_out_.clear();
+  points_changed();
+}
+
+void ExecutionControl::update() {
+  engaged_ =
+      paused_ || stepping_ || passing_ || changed_ || !kept_out_.empty() || !watches_.empty();
+}
+
+void ExecutionControl::points_changed() {
+  watched_pages_.clear();
+  for (const WatchedData& watched : watches_) {
+    const GuestVirtual last(watched.address + watched.length - 1);
+    const auto end = GuestVirtualPage::of(last);
+    for (auto page = GuestVirtualPage::of(GuestVirtual(watched.address));; page = page + 1) {
+      watched_pages_.insert(page);
+      if (page == end || page.number() >= kLastPage) break;
+    }
+  }
+  changed_ = true;
+  update();
+}
+
+void ExecutionControl::stop(const DebugStop& stop) {
+  last_stop_ = stop;
+  paused_ = true;
+  stepping_ = passing_ = touched_ = false;
+  update();
+}
+
+void ExecutionControl::pause(StopCause cause) {
+  if (!paused_) stop({cause, {}});
+}
+
+void ExecutionControl::resume() {
+  paused_ = stepping_ = false;
+  passing_ = true;
+  update();
+}
+
+void ExecutionControl::step() {
+  paused_ = false;
+  stepping_ = true;
+  update();
+}
+
+bool ExecutionControl::stop_if_touched() {
+  if (!touched_) return false;
+  stop({StopCause::Watch, touched_data_});
+  return true;
+}
+
+bool ExecutionControl::stops_at(uint32_t linear) {
+  if (holds_interrupts(linear)) return false;
+  const auto has = [&](BreakpointKind kind) { return breakpoints(kind).contains(linear); };
+  if (has(BreakpointKind::Software)) {
+    stop({StopCause::Breakpoint, {}});
+  } else if (has(BreakpointKind::Hardware)) {
+    stop({StopCause::HardwareBreakpoint, {}});
+  }
+  return paused_;
+}
+
+// A stop because of data waits for the loop: translated code may have called the interpreter.
+void ExecutionControl::after_instruction(bool faulted) {
+  passing_ = false;
+  if (faulted) touched_ = false;
+  if (stepping_ && !touched_) {
+    stop({StopCause::Step, {}});
+  } else {
+    update();
+  }
+}
+
+void ExecutionControl::after_event() {
+  if (stepping_) stop({StopCause::Step, {}});
+}
+
+void ExecutionControl::on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) {
+  if (touched_) return;
+  for (const WatchedData& watched : watches_) {
+    if (!concerns(watched.kind, kind) || !overlaps(watched, address.value(), length)) continue;
+    touched_ = true;
+    touched_data_ = watched;
+    return;
+  }
+}
+
+bool ExecutionControl::take_change() {
+  const bool was = std::exchange(changed_, false);
+  update();
+  return was;
+}
+
+std::vector<uint32_t> ExecutionControl::take_newly_kept_out() {
+  return std::exchange(newly_kept_out_, {});
+}
+
+}  // namespace ringshift

@@ -1,0 +1,301 @@
+#include "monitor/command/options.h"
+
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "shadowmmu/base/number_text.h"
+
+namespace ringshift {
+namespace {
+
+using Words = std::vector<std::string>;
+
+// The message of the command line library or of finish_run_options; empty if both agreed.
+std::string parse_run(Words words, RunOptions* options) {
+  CLI::App app;
+  add_run_options(app, options);
+  std::reverse(words.begin(), words.end());
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    return error.what();
+  }
+  std::string problem;
+  return finish_run_options(options, &problem) ? "" : problem;
+}
+
+std::string parse_translate(Words words, TranslateOptions* options) {
+  CLI::App app;
+  add_translate_options(app, options);
+  std::reverse(words.begin(), words.end());
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    return error.what();
+  }
+  std::string problem;
+  return finish_translate_options(options, &problem) ? "" : problem;
+}
+
+std::string problem_with(const Words& more) {
+  Words words = {"--kernel", "k"};
+  words.insert(words.end(), more.begin(), more.end());
+  RunOptions options;
+  return parse_run(words, &options);
+}
+
+TEST(ParseSize, TakesSuffixesAndMultipliesBareNumbers) {
+  uint64_t bytes = 0;
+  EXPECT_TRUE(parse_size("64K", 1, &bytes));
+  EXPECT_EQ(bytes, 65536U);
+  EXPECT_TRUE(parse_size("2g", 1, &bytes));
+  EXPECT_EQ(bytes, uint64_t{2} << 30);
+  EXPECT_TRUE(parse_size("64", 1U << 20, &bytes));
+  EXPECT_EQ(bytes, 64U << 20);
+}
+
+TEST(ParseSize, RefusesWhatIsNoSizeOrTooLarge) {
+  uint64_t bytes = 0;
+  for (const char* text :
+       {"", "M", "-1", "1T", "1MB", "0x10", "99999999999999999999", "18446744073709551615G"}) {
+    EXPECT_FALSE(parse_size(text, 1, &bytes)) << text;
+  }
+}
+
+TEST(ParseAddress, TakesHexadecimalAndDecimal) {
+  uint32_t address = 0;
+  EXPECT_TRUE(parse_address("0xC0100000", &address));
+  EXPECT_EQ(address, 0xc0100000U);
+  EXPECT_TRUE(parse_address("4096", &address));
+  EXPECT_EQ(address, 4096U);
+}
+
+TEST(ParseAddress, RefusesWhatIsNoAddressOrHasMoreThan32Bits) {
+  uint32_t address = 0;
+  for (const char* text : {"", "0x", "0x100000000", "c0100000", "-1", "1 "}) {
+    EXPECT_FALSE(parse_address(text, &address)) << text;
+  }
+}
+
+TEST(ModernSpelling, ALineThatBeginsWithAnOptionMeansRun) {
+  EXPECT_EQ(modern_spelling({"--kernel", "k"}), (Words{"run", "--kernel", "k"}));
+  EXPECT_EQ(modern_spelling({"-kernel", "k", "-append", "quiet", "-m", "64", "-no-reboot"}),
+            (Words{"run", "--kernel", "k", "--append", "quiet", "--memory", "64", "--no-reboot"}));
+}
+
+TEST(ModernSpelling, HelpAndVersionBelongToNoCommand) {
+  EXPECT_EQ(modern_spelling({"--help"}), (Words{"--help"}));
+  EXPECT_EQ(modern_spelling({"-h"}), (Words{"-h"}));
+  EXPECT_EQ(modern_spelling({"--version"}), (Words{"--version"}));
+}
+
+TEST(ModernSpelling, CommandsAndEmptyWordsAreLeftAlone) {
+  EXPECT_EQ(modern_spelling({"doctor", "--json"}), (Words{"doctor", "--json"}));
+  EXPECT_EQ(modern_spelling({""}), (Words{""}));
+  EXPECT_EQ(modern_spelling({}), Words{});
+}
+
+TEST(RunOptions, DefaultsAreAConsoleAndTheTranslator) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k"}, &options), "");
+  EXPECT_EQ(options.machine.boot.kernel_path, "k");
+  EXPECT_EQ(options.machine.memory_bytes, 128U << 20);
+  EXPECT_EQ(options.machine.serial, SerialTarget::Console);
+  EXPECT_EQ(options.machine.vcpu.engine, Engine::Translate);
+  EXPECT_EQ(options.stats, StatsFormat::None);
+  EXPECT_FALSE(options.no_reboot);
+}
+
+TEST(RunOptions, SomethingToBootIsRequired) {
+  RunOptions options;
+  EXPECT_EQ(parse_run({"-m", "64M"}, &options),
+            "nothing to boot: --kernel, --hda, --cdrom or --bios is required");
+}
+
+TEST(RunOptions, MemoryIsAnySpellingOfASize) {
+  for (const char* text : {"64M", "64", "65536K", "size=64M"}) {
+    RunOptions options;
+    ASSERT_EQ(parse_run({"--kernel", "k", "--memory", text}, &options), "") << text;
+    EXPECT_EQ(options.machine.memory_bytes, 64U << 20) << text;
+  }
+}
+
+TEST(RunOptions, MemoryOutsideItsRangeIsRefusedInOneLine) {
+  EXPECT_EQ(problem_with({"-m", "1M"}), "--memory: 1M is outside 4M..3584M");
+  EXPECT_EQ(problem_with({"-m", "4G"}), "--memory: 4G is outside 4M..3584M");
+  EXPECT_EQ(problem_with({"-m", "lots"}), "--memory: 'lots' is not a size (64M, 1G, ...)");
+}
+
+TEST(RunOptions, CpuItemsSetTheModel) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k", "--cpu", "model=pentium3,pae=off,meltdown=on"}, &options),
+            "");
+  EXPECT_FALSE(options.machine.cpu.sse42);
+  EXPECT_FALSE(options.machine.cpu.nx);
+  EXPECT_FALSE(options.machine.cpu.pae);
+  EXPECT_TRUE(options.machine.cpu.meltdown);
+  EXPECT_TRUE(options.machine.cpu.sysenter);
+}
+
+TEST(RunOptions, MachineItemsSayWhatIsOnTheBoard) {
+  RunOptions usual, off;
+  ASSERT_EQ(parse_run({"--kernel", "k"}, &usual), "");
+  EXPECT_TRUE(usual.machine.apic);
+  EXPECT_TRUE(usual.machine.hpet);
+  ASSERT_EQ(parse_run({"--kernel", "k", "--machine", "hpet=off,apic=off"}, &off), "");
+  EXPECT_FALSE(off.machine.apic);
+  EXPECT_FALSE(off.machine.hpet);
+  EXPECT_EQ(problem_with({"--machine", "acip=on"}),
+            "--machine: cannot use 'acip=on' (apic=, hpet=, acpi=on|off)");
+}
+
+TEST(RunOptions, Bmi1IsTheHostsAndCanBeTakenAway) {
+  RunOptions usual, off, older;
+  ASSERT_EQ(parse_run({"--kernel", "k"}, &usual), "");
+  EXPECT_EQ(usual.machine.cpu.bmi1, host_has_bmi1());
+  ASSERT_EQ(parse_run({"--kernel", "k", "--cpu", "bmi1=off"}, &off), "");
+  EXPECT_FALSE(off.machine.cpu.bmi1);
+  ASSERT_EQ(parse_run({"--kernel", "k", "--cpu", "model=pentium3"}, &older), "");
+  EXPECT_FALSE(older.machine.cpu.bmi1);
+  const std::string refused = host_has_bmi1() ? "" : "--cpu: bmi1=on needs a host with BMI1";
+  EXPECT_EQ(problem_with({"--cpu", "bmi1=on"}), refused);
+}
+
+TEST(RunOptions, TranslatorItemsSetLimitsAndTortures) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k", "--translator",
+                       "arena=64K,unit-max=1,links=off,drop-every=7,verify-every=3,"
+                       "refuse-every=2"},
+                      &options),
+            "");
+  EXPECT_EQ(options.machine.translator.arena_bytes, 65536U);
+  EXPECT_EQ(options.machine.translator.limits.max_instructions, 1U);
+  EXPECT_FALSE(options.machine.vcpu.make_links);
+  EXPECT_EQ(options.machine.vcpu.drop_randomly, 7U);
+  EXPECT_EQ(options.machine.vcpu.verify_every, 3U);
+  EXPECT_EQ(options.machine.refuse_every, 2U);
+}
+
+TEST(RunOptions, BadSubOptionsNameTheItemAndWhatThereIs) {
+  EXPECT_NE(problem_with({"--cpu", "pae=maybe"}).find("'pae=maybe'"), std::string::npos);
+  EXPECT_NE(problem_with({"--cpu", "cores=2"}).find("model=core|pentium3"), std::string::npos);
+  EXPECT_NE(problem_with({"--translator", "arena=1K"}).find("arena=64K..1G"), std::string::npos);
+  EXPECT_NE(problem_with({"--translator", "unit-max=0"}).find("'unit-max=0'"), std::string::npos);
+  EXPECT_NE(problem_with({"--engine", "warp"}).find("translate, interpret"), std::string::npos);
+  EXPECT_NE(problem_with({"--serial", "tcp:1"}).find("file=PATH"), std::string::npos);
+}
+
+TEST(RunOptions, ProblemsAreOneLine) {
+  const std::vector<Words> bad = {{"--cpu", "x"},  {"--translator", "x"}, {"--serial", "x"},
+                                  {"--stats=x"},   {"--nonsense"},        {"stray"},
+                                  {"--memory", ""}};
+  for (const Words& words : bad) {
+    const std::string problem = problem_with(words);
+    EXPECT_NE(problem, "") << words[0];
+    EXPECT_EQ(problem.find('\n'), std::string::npos) << problem;
+  }
+}
+
+TEST(RunOptions, StatsIsTextUnlessAFormatIsGiven) {
+  const std::vector<std::pair<Words, StatsFormat>> cases = {
+      {{"--stats"}, StatsFormat::Text},
+      {{"--stats=text"}, StatsFormat::Text},
+      {{"--stats=all"}, StatsFormat::AllText},
+      {{"--stats", "json"}, StatsFormat::Json},
+      {{"--stats-file", "f"}, StatsFormat::Json},
+      {{"--stats=text", "--stats-file", "f"}, StatsFormat::Text},
+  };
+  for (const auto& [words, format] : cases) {
+    RunOptions options;
+    Words all = {"--kernel", "k"};
+    all.insert(all.end(), words.begin(), words.end());
+    ASSERT_EQ(parse_run(all, &options), "") << words[0];
+    EXPECT_EQ(options.stats, format) << words[0];
+  }
+}
+
+TEST(RunOptions, AnOptionMayFollowStatsWithoutAFormat) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--stats", "--kernel", "k"}, &options), "");
+  EXPECT_EQ(options.stats, StatsFormat::Text);
+  EXPECT_EQ(options.machine.boot.kernel_path, "k");
+}
+
+TEST(RunOptions, ModulesKeepTheirArguments) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k", "--module", "a b c", "--module", "d"}, &options), "");
+  ASSERT_EQ(options.machine.boot.modules.size(), 2U);
+  EXPECT_EQ(options.machine.boot.modules[0].path, "a");
+  EXPECT_EQ(options.machine.boot.modules[0].command_line, "b c");
+  EXPECT_EQ(options.machine.boot.modules[1].path, "d");
+  EXPECT_EQ(options.machine.boot.modules[1].command_line, "");
+}
+
+TEST(RunOptions, ADebuggerIsLetInWhereItIsSaid) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k"}, &options), "");
+  EXPECT_EQ(options.debug.gdb.kind, debug::DebugAddress::Kind::None);
+  EXPECT_FALSE(options.debug.starts_paused);
+  RunOptions usual;
+  ASSERT_EQ(parse_run({"--kernel", "k", "-s", "-S"}, &usual), "");
+  EXPECT_EQ(usual.debug.gdb.port, 1234);
+  EXPECT_EQ(usual.debug.gdb.host, "127.0.0.1");
+  EXPECT_TRUE(usual.debug.starts_paused);
+  RunOptions own;
+  ASSERT_EQ(parse_run({"--kernel", "k", "--gdb", "unix=/x/y,wait"}, &own), "");
+  EXPECT_EQ(own.debug.gdb.path, "/x/y");
+  EXPECT_TRUE(own.debug.starts_paused);
+  RunOptions bad;
+  EXPECT_EQ(parse_run({"--kernel", "k", "--gdb", "tcp=1234"}, &bad),
+            "--gdb: cannot use 'tcp=1234' (tcp=[HOST]:PORT, unix=PATH; ,wait)");
+  RunOptions nobody;
+  EXPECT_EQ(parse_run({"--kernel", "k", "-S", "--serial", "none"}, &nobody),
+            "--paused: nobody could let the guest go on (--gdb, or --serial console)");
+}
+
+TEST(RunOptions, SerialMayBeAFile) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k", "--serial", "file=log"}, &options), "");
+  EXPECT_EQ(options.machine.serial, SerialTarget::File);
+  EXPECT_EQ(options.machine.serial_path, "log");
+}
+
+TEST(TranslateOptions, DefaultsAreTheEntryPointInRingZeroWithAWindow) {
+  TranslateOptions options;
+  ASSERT_EQ(parse_translate({"--kernel", "k"}, &options), "");
+  EXPECT_FALSE(options.at_address);
+  EXPECT_EQ(options.access_style, AccessStyle::Window);
+  EXPECT_EQ(options.guest.machine.serial, SerialTarget::None);
+  EXPECT_FALSE(options.guest.machine.raw_console);
+}
+
+TEST(TranslateOptions, UserCodeIsSoftUnlessAskedOtherwise) {
+  TranslateOptions options;
+  ASSERT_EQ(parse_translate({"--raw", "f", "--ring", "3", "--base", "0x8048000"}, &options), "");
+  EXPECT_EQ(options.access_style, AccessStyle::Soft);
+  EXPECT_EQ(options.base_address, 0x8048000U);
+  TranslateOptions other;
+  ASSERT_EQ(parse_translate({"--raw", "f", "--ring", "3", "--style", "window"}, &other), "");
+  EXPECT_EQ(other.access_style, AccessStyle::Window);
+}
+
+TEST(TranslateOptions, WhatContradictsItselfIsRefused) {
+  const std::vector<Words> bad = {{},
+                                  {"--kernel", "k", "--raw", "f"},
+                                  {"--kernel", "k", "--at", "1", "--entry"},
+                                  {"--kernel", "k", "--at", "here"},
+                                  {"--kernel", "k", "--ring", "1"},
+                                  {"--kernel", "k", "--style", "hard"},
+                                  {"--kernel", "k", "--blocks", "0"},
+                                  {"--raw", "f", "--base", "high"},
+                                  {"--kernel", "k", "--count", "-1"}};
+  for (const Words& words : bad) {
+    TranslateOptions options;
+    EXPECT_NE(parse_translate(words, &options), "");
+  }
+}
+
+}  // namespace
+}  // namespace ringshift

@@ -1,0 +1,141 @@
+#include "translator/listing.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <unordered_set>
+
+#include "translator/dump.h"
+#include "translator/emit.h"
+
+namespace ringshift {
+namespace {
+
+constexpr uint64_t kArenaBytes = 1U << 20;
+constexpr size_t kTreatments = static_cast<size_t>(Treatment::Interpret) + 1;
+
+// Is the instruction after this one reached, as far as the instruction itself says? Asked of those
+// that leave for the interpreter: the others have links.
+bool may_fall_through(const UnitInstruction& instruction) {
+  if (instruction.instruction.length == 0) return false;
+  switch (instruction.instruction.facts.meta.category) {
+    case ZYDIS_CATEGORY_UNCOND_BR:
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_SYSRET:
+      return false;
+    default:
+      return instruction.instruction.facts.mnemonic != ZYDIS_MNEMONIC_UD2;
+  }
+}
+
+class BlockTranslator {
+ public:
+  BlockTranslator(const TranslateRequest& request, CodeSource& source, const SoftSites& soft_sites,
+                  CodeArena& arena)
+      : request_(request),
+        source_(source),
+        soft_sites_(soft_sites),
+        arena_(arena),
+        stubs_(emit_stubs(arena)),
+        emitter_(stubs_) {}
+
+  std::string text() {
+    enqueue(request_.first_eip);
+    std::string out;
+    while (!waiting_.empty() && blocks_ < request_.max_blocks && !is_count_used_up()) {
+      const uint32_t eip = waiting_.front();
+      waiting_.pop_front();
+      if (has_code(eip)) out += block(eip) + "\n";
+    }
+    return out + summary();
+  }
+  bool has_code(uint32_t eip) {
+    GuestPhysical physical;
+    return !source_.code_at(GuestVirtual(eip), request_.privilege, &physical).empty();
+  }
+
+ private:
+  [[nodiscard]] bool is_count_used_up() const {
+    return request_.max_instructions != 0 && instructions_ >= request_.max_instructions;
+  }
+  void enqueue(uint32_t eip) {
+    if (seen_.insert(eip).second) waiting_.push_back(eip);
+  }
+
+  std::string block(uint32_t eip) {
+    TranslationKey key;
+    key.eip = eip;
+    key.privilege = request_.privilege;
+    key.style = request_.style;
+    (void)source_.code_at(GuestVirtual(eip), request_.privilege, &key.physical);
+    PlanLimits limits = request_.limits;
+    if (request_.max_instructions != 0) {
+      limits.max_instructions =
+          std::min(limits.max_instructions, request_.max_instructions - instructions_);
+    }
+    TranslationUnit unit;
+    plan(key, source_, soft_sites_, request_.features, limits, &unit);
+    const EmittedCode& code = emitter_.emit(unit, arena_.next(), 0);
+    count(unit, code);
+    for (const EmittedLink& link : code.links) enqueue(link.destination_eip);
+    const UnitInstruction& last = unit.instructions.back();
+    if (last.treatment == Treatment::Interpret && may_fall_through(last)) {
+      enqueue(last.next_eip());
+    }
+    return dump(unit, code, stubs_, arena_.next().address);
+  }
+
+  void count(const TranslationUnit& unit, const EmittedCode& code) {
+    ++blocks_;
+    instructions_ += static_cast<uint32_t>(unit.instructions.size());
+    for (const CodePiece& piece : unit.pieces) guest_bytes_ += piece.length;
+    host_bytes_ += code.bytes.size();
+    for (const UnitInstruction& instruction : unit.instructions) {
+      ++by_treatment_[static_cast<size_t>(instruction.treatment)];
+    }
+  }
+
+  [[nodiscard]] std::string summary() const {
+    std::string out = fmt::format("{} blocks, {} instructions in {} bytes; {} bytes of host code\n",
+                                  blocks_, instructions_, guest_bytes_, host_bytes_);
+    for (size_t i = 0; i < kTreatments; ++i) {
+      if (by_treatment_[i] == 0) continue;
+      out += fmt::format("  {:<16} {:>6}  {:>5.1f}%\n", treatment_name(static_cast<Treatment>(i)),
+                         by_treatment_[i], 100.0 * by_treatment_[i] / instructions_);
+    }
+    return out;
+  }
+
+  const TranslateRequest& request_;
+  CodeSource& source_;
+  const SoftSites& soft_sites_;
+  CodeArena& arena_;
+  const Stubs stubs_;
+  Emitter emitter_;
+  std::deque<uint32_t> waiting_;
+  std::unordered_set<uint32_t> seen_;
+  uint32_t blocks_ = 0;
+  uint32_t instructions_ = 0;
+  uint64_t guest_bytes_ = 0;
+  uint64_t host_bytes_ = 0;
+  std::array<uint32_t, kTreatments> by_treatment_{};
+};
+
+}  // namespace
+
+bool translate_blocks(const TranslateRequest& request, CodeSource& source,
+                      const SoftSites& soft_sites, std::string* text, std::string* error) {
+  const std::unique_ptr<CodeArena> arena = CodeArena::create(kArenaBytes, error);
+  if (arena == nullptr) return false;
+  BlockTranslator translator(request, source, soft_sites, *arena);
+  if (!translator.has_code(request.first_eip)) {
+    *error = fmt::format("there is no code at {:#x}", request.first_eip);
+    return false;
+  }
+  *text = translator.text();
+  return true;
+}
+
+}  // namespace ringshift
