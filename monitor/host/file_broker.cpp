@@ -77,8 +77,8 @@ void install_filter() {
     (void)seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
   }
   for (const int flags : {kReadFlags, kReplaceFlags}) {
-    (void)seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
-                           SCMP_A2(SCMP_CMP_EQ, static_cast<scmp_datum_t>(flags)));
+    const scmp_arg_cmp these_flags{2, SCMP_CMP_EQ, static_cast<scmp_datum_t>(flags), 0};
+    (void)seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, &these_flags);
   }
   (void)seccomp_load(filter);
   seccomp_release(filter);

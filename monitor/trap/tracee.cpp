@@ -37,6 +37,11 @@ void leave_restartable_sequences() {
   syscall(SYS_rseq, area, std::max(__rseq_size, kSmallestArea), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
 }
 
+template <typename Value>
+scmp_arg_cmp equals(unsigned index, Value value) {
+  return {index, SCMP_CMP_EQ, static_cast<scmp_datum_t>(value), 0};
+}
+
 // What we have the process call for us, and what raise() below does: whoever takes the monitor over
 // has no better host in here.
 bool install_filter(int ram) {
@@ -48,16 +53,16 @@ bool install_filter(int ram) {
             seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number,
                                    static_cast<unsigned>(arguments.size()), arguments.begin()) == 0;
   };
-  allow(SCMP_SYS(mmap), {SCMP_A0(SCMP_CMP_LT, kFourGiB), SCMP_A1(SCMP_CMP_EQ, kPage),
-                         SCMP_A3(SCMP_CMP_EQ, MAP_SHARED | MAP_FIXED),
-                         SCMP_A4(SCMP_CMP_EQ, static_cast<scmp_datum_t>(ram))});
+  allow(SCMP_SYS(mmap), {{0, SCMP_CMP_LT, kFourGiB, 0},
+                         equals(1, kPage),
+                         equals(3, MAP_SHARED | MAP_FIXED),
+                         equals(4, ram)});
   allow(SCMP_SYS(munmap), {});
-  allow(SCMP_SYS(setitimer), {SCMP_A0(SCMP_CMP_EQ, ITIMER_REAL)});
+  allow(SCMP_SYS(setitimer), {equals(0, ITIMER_REAL)});
   allow(SCMP_SYS(getpid), {});
   allow(SCMP_SYS(gettid), {});
   allow(SCMP_SYS(rt_sigprocmask), {});
-  allow(SCMP_SYS(tgkill),
-        {SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())), SCMP_A2(SCMP_CMP_EQ, SIGSTOP)});
+  allow(SCMP_SYS(tgkill), {equals(0, getpid()), equals(2, SIGSTOP)});
   allow(SCMP_SYS(exit_group), {});
   return added && seccomp_load(filter) == 0;
 }

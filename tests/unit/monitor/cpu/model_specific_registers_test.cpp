@@ -108,12 +108,12 @@ TEST_F(ModelSpecificRegisters, MiscEnableHoldsTheBitsOfThisModel) {
   uint64_t value = 0;
   ASSERT_EQ(read_msr(cpu(), kMiscEnable, &value), kNoFault);
   EXPECT_EQ(value, 0x1801U);  // fast strings; no branch trace store, no precise sampling
-  for (const unsigned bit : {0, 9, 19, 22, 34, 37, 39}) {
+  for (const int bit : {0, 9, 19, 22, 34, 37, 39}) {
     ASSERT_EQ(write_msr(cpu(), kMiscEnable, 1ULL << bit), kNoFault) << bit;
     ASSERT_EQ(read_msr(cpu(), kMiscEnable, &value), kNoFault);
     EXPECT_EQ(value, 1ULL << bit | 0x1800) << bit;
   }
-  for (const unsigned bit : {1, 7, 16, 18, 23, 32, 38, 63}) {
+  for (const int bit : {1, 7, 16, 18, 23, 32, 38, 63}) {
     EXPECT_EQ(write_msr(cpu(), kMiscEnable, 1ULL << bit), gp()) << bit;
   }
   model.nx = false;
