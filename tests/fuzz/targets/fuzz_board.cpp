@@ -13,7 +13,8 @@
 #endif
 #endif
 #ifdef RINGSHIFT_HAS_ADDRESS_SANITIZER
-#include <sanitizer/allocator_interface.h>
+// Of sanitizer/allocator_interface.h, which clang has and g++ has not.
+extern "C" size_t __sanitizer_get_current_allocated_bytes();
 #endif
 
 namespace ringshift::fuzz {

@@ -1,6 +1,7 @@
 // Any bytes as a hostile guest: code of both rings, descriptors and page tables, run by a whole
 // machine under the translator, whose every boundary is compared with the interpreter's.
 // The frame around the bytes goes on after every exception, at another of them.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -113,7 +114,7 @@ class Scene {
     if ((shape & 1) != 0) write_page_tables();
     for (uint32_t left = bytes.u8() % 64; left != 0; --left) write_choice(bytes);
     const auto code = bytes.take(kMostCode);
-    std::memcpy(memory_.at(GuestPhysical(kCode)), code.data(), code.size());
+    std::copy(code.begin(), code.end(), memory_.at(GuestPhysical(kCode)));
     enter(shape);
   }
 
