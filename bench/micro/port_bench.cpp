@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "bench/micro/cycles.h"
-#include "devices/bus.h"
+#include "devices/bus/bus.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift {

@@ -4,10 +4,10 @@
 #include <string_view>
 #include <vector>
 
-#include "devices/hpet.h"
-#include "devices/io_apic.h"
-#include "devices/local_apic.h"
-#include "devices/pci_board.h"
+#include "devices/board/pci_board.h"
+#include "devices/interrupts/io_apic.h"
+#include "devices/interrupts/local_apic.h"
+#include "devices/timers/hpet.h"
 #include "monitor/boot/aml.h"
 #include "monitor/boot/boot_layout.h"
 #include "shadowmmu/base/check.h"

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <memory>
 
-#include "devices/firmware_memory.h"
+#include "devices/pci/firmware_memory.h"
 #include "shadowmmu/base/host_files.h"
 
 namespace ringshift {

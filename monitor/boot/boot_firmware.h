@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "devices/fw_cfg.h"
-#include "devices/rtc_cmos.h"
+#include "devices/chips/fw_cfg.h"
+#include "devices/timers/rtc_cmos.h"
 
 namespace ringshift {
 

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "devices/pci_board.h"
+#include "devices/board/pci_board.h"
 #include "monitor/boot/boot_image.h"
 #include "shadowmmu/guest_memory.h"
 

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "devices/bus.h"
-#include "devices/local_apic.h"
+#include "devices/bus/bus.h"
+#include "devices/interrupts/local_apic.h"
 #include "monitor/cpu/cpu_model.h"
 #include "monitor/cpu/memory_types.h"
 #include "monitor/memory/linear_memory.h"

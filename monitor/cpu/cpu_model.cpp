@@ -6,7 +6,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "devices/local_apic.h"
+#include "devices/interrupts/local_apic.h"
 
 namespace ringshift {
 

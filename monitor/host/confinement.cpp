@@ -15,10 +15,10 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <initializer_list>
+#include <string_view>
 
-#include "devices/host_console.h"
+#include "devices/host/host_console.h"
 #include "monitor/host/cpuid_faulting.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/host/landlock.h"
@@ -213,10 +213,9 @@ void add_refusals(FilterBuilder* filter) {
 }
 
 // async-signal-safe. One line: `text`, then the number.
-void say(const char* text, int number) {
+void say(std::string_view text, int number) {
   char line[96] = {};
-  size_t length = std::strlen(text);
-  std::memcpy(line, text, length);
+  size_t length = text.copy(line, sizeof(line) - 16);  // ten digits, and a newline
   char digits[12];
   size_t count = 0;
   auto left = static_cast<unsigned>(number);

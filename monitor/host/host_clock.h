@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "devices/virtual_clock.h"
+#include "devices/bus/virtual_clock.h"
 
 namespace ringshift {
 

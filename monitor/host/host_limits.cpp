@@ -7,7 +7,7 @@
 #include <new>
 #include <string_view>
 
-#include "devices/host_console.h"
+#include "devices/host/host_console.h"
 #include "monitor/host/exit_codes.h"
 
 namespace ringshift {

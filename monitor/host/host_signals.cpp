@@ -13,7 +13,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "devices/host_console.h"
+#include "devices/host/host_console.h"
 #include "monitor/host/cpuid_faulting.h"
 #include "monitor/host/exit_codes.h"
 #include "shadowmmu/base/interruption.h"

@@ -6,11 +6,11 @@
 
 #include "monitor/command/options.h"
 #include "monitor/host/exit_codes.h"
-#include "monitor/lab/census.h"
-#include "monitor/lab/demonstration_guest.h"
-#include "monitor/lab/html.h"
-#include "monitor/lab/matrix_report.h"
+#include "monitor/lab/census/census.h"
+#include "monitor/lab/matrix/matrix_report.h"
 #include "monitor/lab/paging.h"
+#include "monitor/lab/parts/demonstration_guest.h"
+#include "monitor/lab/parts/html.h"
 #include "monitor/lab/three.h"
 #include "monitor/lab/trap.h"
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "monitor/lab/html.h"
 #include "monitor/lab/paging.h"
+#include "monitor/lab/parts/html.h"
 
 namespace ringshift::lab {
 namespace {

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "monitor/lab/html.h"
-#include "monitor/lab/serial_capture.h"
+#include "monitor/lab/parts/html.h"
+#include "monitor/lab/parts/serial_capture.h"
 #include "monitor/lab/trap.h"
 #include "shadowmmu/base/counters.h"
 

@@ -6,7 +6,7 @@
 
 #include <string>
 
-#include "monitor/lab/lockstep.h"
+#include "monitor/lab/lockstep/lockstep.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::lab {

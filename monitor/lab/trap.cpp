@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "monitor/host/host_clock.h"
-#include "monitor/lab/serial_capture.h"
+#include "monitor/lab/parts/serial_capture.h"
 #include "monitor/trap/deprivileged.h"
 
 namespace ringshift::lab {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "monitor/lab/lockstep.h"
+#include "monitor/lab/lockstep/lockstep.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::lab {

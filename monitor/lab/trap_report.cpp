@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "monitor/lab/effects.h"
-#include "monitor/lab/html.h"
-#include "monitor/lab/serial_capture.h"
+#include "monitor/lab/parts/effects.h"
+#include "monitor/lab/parts/html.h"
+#include "monitor/lab/parts/serial_capture.h"
 #include "monitor/lab/trap.h"
 
 namespace ringshift::lab {

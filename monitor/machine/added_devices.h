@@ -11,10 +11,10 @@
 #include <variant>
 #include <vector>
 
-#include "devices/bus.h"
-#include "devices/io_apic.h"
-#include "devices/pic8259.h"
-#include "devices/test_device.h"
+#include "devices/bus/bus.h"
+#include "devices/chips/test_device.h"
+#include "devices/interrupts/io_apic.h"
+#include "devices/interrupts/pic8259.h"
 
 namespace ringshift {
 

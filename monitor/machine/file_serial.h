@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "devices/serial_backend.h"
+#include "devices/chips/serial_backend.h"
 
 namespace ringshift {
 

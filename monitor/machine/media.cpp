@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "devices/host_disk.h"
-#include "devices/nbd_disk.h"
+#include "devices/host/host_disk.h"
+#include "devices/host/nbd_disk.h"
 #include "monitor/host/host_signals.h"
 
 namespace ringshift {

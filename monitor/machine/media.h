@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "devices/disk_backend.h"
+#include "devices/storage/disk_backend.h"
 
 namespace ringshift {
 

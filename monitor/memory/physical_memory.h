@@ -6,8 +6,8 @@
 
 #include <cstdint>
 
-#include "devices/bus.h"
-#include "devices/dma_memory.h"
+#include "devices/bus/bus.h"
+#include "devices/bus/dma_memory.h"
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/guest_memory.h"
 #include "shadowmmu/walker.h"

@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "devices/processor_interrupts.h"
+#include "devices/interrupts/processor_interrupts.h"
 #include "monitor/cpu/cpu_context.h"
 #include "monitor/cpu/event_delivery.h"
 #include "monitor/direct/user_policy.h"

@@ -8,8 +8,8 @@
 #include <span>
 #include <string>
 
-#include "devices/bus.h"
-#include "devices/pic8259.h"
+#include "devices/bus/bus.h"
+#include "devices/interrupts/pic8259.h"
 #include "monitor/cpu/cpu_context.h"
 #include "monitor/host/host_clock.h"
 #include "monitor/interpreter/interpreter.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "devices/bus.h"
+#include "devices/bus/bus.h"
 #include "monitor/cpu/control_registers.h"
 #include "monitor/cpu/cpu_model.h"
 #include "monitor/host/attention.h"

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <memory>
 
-#include "devices/device.h"
+#include "devices/bus/device.h"
 #include "monitor/command_line.h"
 #include "monitor/machine/machine.h"
 

@@ -21,10 +21,15 @@ ALLOWED = {
     "bench": tuple(folder + "/" for folder in ALL_FOLDERS),
 }
 
-# The rooms of monitor/, top floor first: a room includes itself and those below it. What lies in
-# monitor/ itself is above them all.
-ROOMS = ("lab", "command", "debug", "machine", "vcpu", "trap", "interpreter", "spaces", "direct",
-         "cpu", "memory", "boot", "host")
+# The rooms of a folder, top floor first: a room includes itself and those below it. What lies in the
+# folder itself is above them all.
+ROOMS = {
+    "monitor": ("lab", "command", "debug", "machine", "vcpu", "trap", "interpreter", "spaces",
+                "direct", "cpu", "memory", "boot", "host"),
+    "monitor/lab": ("census", "matrix", "lockstep", "parts"),
+    "devices": ("board", "host", "screen", "storage", "pci", "input", "chips", "timers",
+                "interrupts", "bus"),
+}
 
 # (facility, pattern of an #include, its only homes)
 INCLUDE_HOMES = (
@@ -34,9 +39,9 @@ INCLUDE_HOMES = (
                             "translator/host_processor.cpp")),
     ("host signals", r"(sys/)?ucontext\.h$",
      ("monitor/host/host_signals.*", "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
-      "monitor/lab/silicon.cpp", "monitor/trap/tracee.cpp")),
-    ("network block devices", r"libnbd\.h$", ("devices/nbd_disk.cpp",)),
-    ("terminals", r"termios\.h$", ("devices/host_console.cpp",)),
+      "monitor/lab/matrix/silicon.cpp", "monitor/trap/tracee.cpp")),
+    ("network block devices", r"libnbd\.h$", ("devices/host/nbd_disk.cpp",)),
+    ("terminals", r"termios\.h$", ("devices/host/host_console.cpp",)),
     ("sockets", r"sys/socket\.h$", ("monitor/debug/debug_socket.cpp", "monitor/host/file_broker.cpp")),
     ("filters of system calls", r"seccomp\.h$",
      ("monitor/host/confinement.cpp", "monitor/host/file_broker.cpp", "monitor/direct/direct_sandbox.cpp",
@@ -44,7 +49,7 @@ INCLUDE_HOMES = (
     ("host mappings", r"sys/mman\.h$",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
       "shadowmmu/guest_memory.cpp", "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
-      "monitor/lab/silicon.cpp", "monitor/trap/tracee.cpp")),
+      "monitor/lab/matrix/silicon.cpp", "monitor/trap/tracee.cpp")),
 )
 
 # (facility, pattern of a call or name in code, its only homes)
@@ -54,30 +59,30 @@ CODE_HOMES = (
      ("monitor/host/host_signals.*", "monitor/host/confinement.cpp", "monitor/host/file_broker.cpp",
       "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
       "shadowmmu/base/interruption.cpp", "monitor/host/host_limits.cpp",
-      "monitor/lab/silicon.cpp", "monitor/trap/tracee.cpp")),
+      "monitor/lab/matrix/silicon.cpp", "monitor/trap/tracee.cpp")),
     ("host mappings", r"\b(mmap|mprotect|munmap|mremap|madvise|memfd_create)\s*\(",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
       "shadowmmu/guest_memory.cpp", "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
-      "monitor/lab/silicon.cpp", "monitor/trap/tracee.cpp")),
+      "monitor/lab/matrix/silicon.cpp", "monitor/trap/tracee.cpp")),
     ("host clocks and timers",
      r"\b(clock_gettime|clock_nanosleep|gettimeofday|nanosleep|timer_create|timer_settime"
      r"|timerfd_create|setitimer|steady_clock|system_clock|high_resolution_clock)\b",
      ("monitor/host/host_clock.cpp", "monitor/host/confinement.cpp", "monitor/host/host_signals.cpp",
-      "devices/nbd_disk.cpp",
+      "devices/host/nbd_disk.cpp",
       "monitor/debug/debug_socket.*", "monitor/trap/tracee.cpp")),
     ("host segments", r"\b(arch_prctl|modify_ldt|SYS_arch_prctl|SYS_modify_ldt|_writegsbase_u64"
      r"|_writefsbase_u64)\b",
      ("monitor/host/cpuid_faulting.cpp", "monitor/host/confinement.cpp", "monitor/command/host_probes.cpp",
       "monitor/direct/direct_*",
-      "monitor/lab/silicon.cpp", "monitor/trap/tracee.cpp")),
+      "monitor/lab/matrix/silicon.cpp", "monitor/trap/tracee.cpp")),
     # What opens a file by itself does so before the run is confined, or is not of a run.
     ("files opened by name", r"\b(fopen|ifstream|ofstream|fstream)\b|(?<!\w)::open\s*\(",
-     ("shadowmmu/base/host_files.cpp", "shadowmmu/host_mapping.cpp", "devices/host_disk.cpp",
+     ("shadowmmu/base/host_files.cpp", "shadowmmu/host_mapping.cpp", "devices/host/host_disk.cpp",
       "monitor/command_line.cpp",
       "monitor/command/host_facts.cpp", "monitor/command/translate_command.cpp", "monitor/lab/*")),
-    ("terminals", r"\b(tcsetattr|tcgetattr|cfmakeraw)\b", ("devices/host_console.cpp",)),
+    ("terminals", r"\b(tcsetattr|tcgetattr|cfmakeraw)\b", ("devices/host/host_console.cpp",)),
     ("disk image files", r"\b(pread|pwrite|pread64|pwrite64|fsync|fdatasync)\s*\(",
-     ("devices/host_disk.cpp", "monitor/boot/boot_image.cpp")),
+     ("devices/host/host_disk.cpp", "monitor/boot/boot_image.cpp")),
 )
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -87,15 +92,17 @@ def at_home(name, homes):
     return any(fnmatch.fnmatch(name, home) for home in homes)
 
 
-def floor_of(name):
-    """Of a file of monitor/: the higher the number, the lower the room."""
-    parts = name.split("/")
-    return ROOMS.index(parts[1]) if len(parts) > 2 else -1
+def floor_of(name, folder):
+    """Of a file in the folder: the higher the number, the lower the room."""
+    rest = name[len(folder) + 1:].split("/")
+    return ROOMS[folder].index(rest[0]) if len(rest) > 1 else -1
 
 
 def check_room(name, included, where, problems):
-    if floor_of(included) < floor_of(name):
-        problems.append(f"{where}: {included} is in a room above")
+    for folder in ROOMS:
+        both_in_it = all(each.startswith(folder + "/") for each in (name, included))
+        if both_in_it and floor_of(included, folder) < floor_of(name, folder):
+            problems.append(f"{where}: {included} is in a room above")
 
 
 def check_includes(name, text, problems):
@@ -105,7 +112,7 @@ def check_includes(name, text, problems):
         if match.group(1) == '"' and included.split("/")[0] in ALL_FOLDERS:
             if not included.startswith(ALLOWED[folder]):
                 problems.append(f"{where}: {folder} may not include {included}")
-            elif folder == "monitor" and included.startswith("monitor/"):
+            elif folder in SOURCE_FOLDERS:
                 check_room(name, included, where, problems)
         elif match.group(1) == '"' and folder in SOURCE_FOLDERS:
             problems.append(f'{where}: "{included}" is not a path from the root')

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "devices/bus.h"
+#include "devices/bus/bus.h"
 #include "monitor/memory/physical_memory.h"
 #include "shadowmmu/guest_memory.h"
 

@@ -9,11 +9,11 @@
 #include <memory>
 #include <string>
 
-#include "devices/apic_board.h"
-#include "devices/fw_cfg.h"
-#include "devices/pc_board.h"
-#include "devices/pci_board.h"
-#include "devices/processor_interrupts.h"
+#include "devices/board/apic_board.h"
+#include "devices/board/pc_board.h"
+#include "devices/board/pci_board.h"
+#include "devices/chips/fw_cfg.h"
+#include "devices/interrupts/processor_interrupts.h"
 #include "monitor/memory/physical_memory.h"
 #include "shadowmmu/guest_memory.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "devices/disk_backend.h"
+#include "devices/storage/disk_backend.h"
 #include "monitor/boot/boot_image.h"
 #include "shadowmmu/base/check.h"
 

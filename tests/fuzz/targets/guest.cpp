@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "monitor/boot/boot_layout.h"
-#include "monitor/lab/lockstep.h"
+#include "monitor/lab/lockstep/lockstep.h"
 #include "monitor/machine/machine.h"
 #include "shadowmmu/base/check.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"

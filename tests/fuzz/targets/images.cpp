@@ -4,11 +4,11 @@
 #include <cstring>
 #include <memory>
 
-#include "devices/host_disk.h"
+#include "devices/host/host_disk.h"
 #include "monitor/boot/boot.h"
 #include "monitor/boot/boot_firmware.h"
-#include "monitor/lab/census_image.h"
-#include "monitor/lab/linux_payload.h"
+#include "monitor/lab/census/census_image.h"
+#include "monitor/lab/census/linux_payload.h"
 #include "shadowmmu/base/check.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "devices/nbd_disk.h"
+#include "devices/host/nbd_disk.h"
 #include "shadowmmu/base/check.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"

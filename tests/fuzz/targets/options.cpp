@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "devices/keyboard_script.h"
-#include "devices/nbd_disk.h"
+#include "devices/host/nbd_disk.h"
+#include "devices/input/keyboard_script.h"
 #include "monitor/machine/media.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/number_text.h"

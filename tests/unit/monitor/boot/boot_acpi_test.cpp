@@ -5,8 +5,8 @@
 #include <cstring>
 #include <string>
 
-#include "devices/hpet.h"
-#include "devices/io_apic.h"
+#include "devices/interrupts/io_apic.h"
+#include "devices/timers/hpet.h"
 #include "monitor/boot/aml.h"
 
 namespace ringshift {

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string>
 
-#include "devices/local_apic.h"
+#include "devices/interrupts/local_apic.h"
 
 namespace ringshift {
 namespace {

@@ -8,13 +8,13 @@
 #include <random>
 #include <string>
 
-#include "devices/apic_board.h"
-#include "devices/pc_board.h"
-#include "devices/pci_board.h"
-#include "devices/test_device.h"
+#include "devices/board/apic_board.h"
+#include "devices/board/pc_board.h"
+#include "devices/board/pci_board.h"
+#include "devices/chips/test_device.h"
 #include "monitor/memory/physical_memory.h"
-#include "tests/unit/devices/device_test_support.h"
-#include "tests/unit/devices/pci_test_support.h"
+#include "tests/unit/devices/bus/device_test_support.h"
+#include "tests/unit/devices/pci/pci_test_support.h"
 
 namespace ringshift {
 namespace {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "devices/bus.h"
+#include "devices/bus/bus.h"
 #include "monitor/cpu/control_registers.h"
 #include "monitor/spaces/coherence.h"
 #include "shadowmmu/base/counters.h"

@@ -1,0 +1,28 @@
+#include "devices/board/apic_board.h"
+
+#include "shadowmmu/base/check.h"
+
+namespace ringshift {
+namespace {
+
+// The timer's wire goes to input 2, since input 0 is where a board would put the 8259 pair: all PCs
+// are so, and the tables of firmware say it (MP Specification 1.4, figure 3-4).
+constexpr unsigned kTimerLine = 0, kTimerInput = 2;
+
+}  // namespace
+
+ApicBoard::ApicBoard(VirtualClock& clock, MemoryBus& memory, InterruptControllerPair& pair,
+                     bool with_hpet)
+    : local_(clock),
+      io_(local_),
+      hpet_(clock, [this](unsigned input, bool asserted) { io_.set_input(input, asserted); }) {
+  local_.set_on_end([this](uint8_t vector) { io_.end_of_interrupt(vector); });
+  pair.set_on_line([this](unsigned irq, bool asserted) {
+    io_.set_input(irq == kTimerLine ? kTimerInput : irq, asserted);
+  });
+  CHECK(memory.claim(GuestPhysical(kLocalApicBase), kLocalApicBytes, local_, "local apic"));
+  CHECK(memory.claim(GuestPhysical(kIoApicBase), kIoApicBytes, io_, "io apic"));
+  if (with_hpet) CHECK(memory.claim(GuestPhysical(kHpetBase), kHpetBytes, hpet_, "hpet"));
+}
+
+}  // namespace ringshift

@@ -1,0 +1,180 @@
+#include "devices/host/host_disk.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+namespace ringshift {
+namespace {
+
+std::string reason() { return std::strerror(errno); }
+
+bool read_at(int descriptor, uint64_t offset, std::span<uint8_t> to) {
+  while (!to.empty()) {
+    const ssize_t count = pread(descriptor, to.data(), to.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;  // 0: somebody has made the file shorter
+    offset += static_cast<uint64_t>(count);
+    to = to.subspan(static_cast<size_t>(count));
+  }
+  return true;
+}
+
+bool write_at(int descriptor, uint64_t offset, std::span<const uint8_t> from) {
+  while (!from.empty()) {
+    const ssize_t count = pwrite(descriptor, from.data(), from.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    offset += static_cast<uint64_t>(count);
+    from = from.subspan(static_cast<size_t>(count));
+  }
+  return true;
+}
+
+// Locks of the open file description: they end with the descriptor, whoever else closes the file.
+bool lock_image(int descriptor, bool exclusive) {
+  struct flock lock {};
+  lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
+  lock.l_whence = SEEK_SET;
+  return fcntl(descriptor, F_OFD_SETLK, &lock) == 0;
+}
+
+// The size of a regular file or a block device; 0 for anything else.
+uint64_t size_of(int descriptor) {
+  struct stat status {};
+  if (fstat(descriptor, &status) != 0) return 0;
+  if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) return 0;
+  const off_t end = lseek(descriptor, 0, SEEK_END);
+  return end > 0 ? static_cast<uint64_t>(end) : 0;
+}
+
+}  // namespace
+
+std::unique_ptr<HostDisk> HostDisk::open(const std::string& path, DiskAccess access, uint32_t unit,
+                                         std::string* error) {
+  std::unique_ptr<HostDisk> disk(new HostDisk);
+  disk->access_ = access;
+  if (!disk->open_image(path, error)) return nullptr;
+  disk->bytes_ = size_of(disk->image_) / unit * unit;
+  if (disk->bytes_ == 0) {
+    *error = path + ": is no disk image (not a file, or empty)";
+    return nullptr;
+  }
+  if (access == DiskAccess::Snapshot && !disk->make_overlay(error)) return nullptr;
+  return disk;
+}
+
+bool HostDisk::open_image(const std::string& path, std::string* error) {
+  const bool write = access_ == DiskAccess::Write;
+  // O_NONBLOCK: a FIFO given by mistake would hang here before it can be refused.
+  image_ = ::open(path.c_str(), (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
+  if (image_ < 0) {
+    *error = path + ": cannot be opened" + (write ? " for writing: " : ": ") + reason();
+    return false;
+  }
+  if (!lock_image(image_, write)) {
+    const bool taken = errno == EAGAIN || errno == EACCES;
+    *error = path + (taken ? ": is in use by another machine" : ": cannot be locked: " + reason());
+    return false;
+  }
+  return true;
+}
+
+bool HostDisk::make_overlay(std::string* error) {
+  const char* configured = std::getenv("TMPDIR");
+  const std::string folder = configured != nullptr ? configured : "/var/tmp";
+  overlay_ = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (overlay_ < 0) {
+    std::string name = folder + "/ringshift-overlay-XXXXXX";
+    overlay_ = mkostemp(name.data(), O_CLOEXEC);
+    if (overlay_ >= 0) unlink(name.c_str());
+  }
+  if (overlay_ < 0) {
+    *error = "cannot make a snapshot's file in " + folder + ": " + reason();
+    return false;
+  }
+  in_overlay_.resize((bytes_ + kCluster - 1) / kCluster);
+  return true;
+}
+
+HostDisk::~HostDisk() {
+  if (image_ >= 0) close(image_);
+  if (overlay_ >= 0) close(overlay_);
+}
+
+bool HostDisk::read(uint64_t offset, std::span<uint8_t> to) {
+  if (overlay_ < 0) return read_at(image_, offset, to);
+  while (!to.empty()) {
+    // As far as the clusters come from the same place.
+    uint64_t cluster = offset / kCluster;
+    const bool ours = in_overlay_[cluster];
+    while ((cluster + 1) * kCluster < offset + to.size() && in_overlay_[cluster + 1] == ours) {
+      ++cluster;
+    }
+    const uint64_t part = std::min<uint64_t>(to.size(), (cluster + 1) * kCluster - offset);
+    if (!read_at(ours ? overlay_ : image_, offset, to.first(static_cast<size_t>(part))))
+      return false;
+    offset += part;
+    to = to.subspan(static_cast<size_t>(part));
+  }
+  return true;
+}
+
+// The range lies in one cluster. Its other bytes come from the image the first time.
+bool HostDisk::write_cluster_part(uint64_t offset, std::span<const uint8_t> from) {
+  const uint64_t cluster = offset / kCluster;
+  const uint64_t begin = cluster * kCluster;
+  const auto length = static_cast<size_t>(std::min(kCluster, bytes_ - begin));
+  if (!in_overlay_[cluster] && from.size() != length) {
+    std::array<uint8_t, kCluster> whole;
+    if (!read_at(image_, begin, std::span(whole).first(length))) return false;
+    std::copy(from.begin(), from.end(), whole.begin() + static_cast<ptrdiff_t>(offset - begin));
+    if (!write_at(overlay_, begin, std::span(whole).first(length))) return false;
+  } else if (!write_at(overlay_, offset, from)) {
+    return false;
+  }
+  in_overlay_[cluster] = true;
+  return true;
+}
+
+// Who writes much in order will flush it: the host's disk may as well begin while more is coming.
+// Promises nothing; that is flush()'s, which also reports what goes wrong here.
+void HostDisk::write_behind(uint64_t offset, uint64_t bytes) {
+  constexpr uint64_t kWorthwhileRun = 4U << 20;
+  if (offset != run_end_) run_begin_ = offset;
+  run_end_ = offset + bytes;
+  if (run_end_ - run_begin_ < kWorthwhileRun) return;
+  (void)sync_file_range(image_, static_cast<off_t>(run_begin_),
+                        static_cast<off_t>(run_end_ - run_begin_), SYNC_FILE_RANGE_WRITE);
+  run_begin_ = run_end_;
+}
+
+bool HostDisk::write(uint64_t offset, std::span<const uint8_t> from) {
+  if (access_ == DiskAccess::ReadOnly) return false;
+  if (overlay_ < 0) {
+    if (!write_at(image_, offset, from)) return false;
+    write_behind(offset, from.size());
+    return true;
+  }
+  while (!from.empty()) {
+    const auto part =
+        static_cast<size_t>(std::min<uint64_t>(from.size(), kCluster - offset % kCluster));
+    if (!write_cluster_part(offset, from.first(part))) return false;
+    offset += part;
+    from = from.subspan(part);
+  }
+  return true;
+}
+
+bool HostDisk::flush() {
+  // What is in the overlay does not outlive us anyway.
+  return access_ != DiskAccess::Write || fdatasync(image_) == 0;
+}
+
+}  // namespace ringshift

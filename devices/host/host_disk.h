@@ -1,0 +1,58 @@
+// HostDisk: a raw image file or block device as a medium, read-only, writable, or below an overlay
+// that is gone when we end. Owns: the descriptors, the lock on the image, the overlay.
+// Called by: command line (open), drives through DiskBackend. The only home of these calls.
+// See docs/usage.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "devices/storage/disk_backend.h"
+
+namespace ringshift {
+
+enum class DiskAccess : uint8_t {
+  ReadOnly,
+  Write,
+  Snapshot,  // writes go to an overlay; the image stays as it is
+};
+
+class HostDisk final : public DiskBackend {
+ public:
+  // Null with one line in *error: not there, too small, not ours to write, or in use by another
+  // machine: any number may read an image, or one may write it. unit: the size is cut to a
+  // multiple.
+  static std::unique_ptr<HostDisk> open(const std::string& path, DiskAccess access, uint32_t unit,
+                                        std::string* error);
+  ~HostDisk() override;
+  HostDisk(const HostDisk&) = delete;
+  HostDisk& operator=(const HostDisk&) = delete;
+
+  [[nodiscard]] uint64_t bytes() const override { return bytes_; }
+  [[nodiscard]] bool read_only() const override { return access_ == DiskAccess::ReadOnly; }
+  [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
+  [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
+  [[nodiscard]] bool flush() override;
+
+ private:
+  HostDisk() = default;
+  // What is in the overlay, it is for whole clusters.
+  static constexpr uint64_t kCluster = 4096;
+  [[nodiscard]] bool open_image(const std::string& path, std::string* error);
+  [[nodiscard]] bool make_overlay(std::string* error);
+  void write_behind(uint64_t offset, uint64_t bytes);
+  [[nodiscard]] bool write_cluster_part(uint64_t offset, std::span<const uint8_t> from);
+
+  DiskAccess access_ = DiskAccess::ReadOnly;
+  int image_ = -1;
+  int overlay_ = -1;
+  uint64_t bytes_ = 0;
+  // The writes since the last one that did not continue the one before, or was sent to the disk.
+  uint64_t run_begin_ = 0;
+  uint64_t run_end_ = 0;
+  std::vector<bool> in_overlay_;  // by cluster
+};
+
+}  // namespace ringshift

@@ -1,0 +1,43 @@
+// TextDisplay: the text screen live in a terminal, and the terminal's keys on the guest's keyboard.
+// Owns: a timer, what was last shown. Does not own: the terminal, the VGA, the keyboard.
+// Called by: machine, its own timer. See docs/usage.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "devices/bus/virtual_clock.h"
+#include "devices/input/i8042.h"
+#include "devices/screen/vga_text.h"
+
+namespace ringshift {
+
+struct TextDisplayConfig {
+  std::function<std::string()> page;  // the screen's lines, each with its newline
+  // To the terminal. False: it is behind, and is asked again with what the screen shows then.
+  std::function<bool(const std::string&)> print;
+  std::function<void()> poll_keys;  // offer what the terminal sent to type()
+};
+
+class TextDisplay {
+ public:
+  TextDisplay(VirtualClock& clock, const VgaText& vga, I8042& keyboard, TextDisplayConfig config);
+
+  // Bytes as a terminal sends them; returns how many were taken: those of one key at a time.
+  size_t type(std::span<const uint8_t> bytes);
+
+ private:
+  void refresh();
+  [[nodiscard]] std::string cursor() const;
+
+  VirtualClock& clock_;
+  const VgaText& vga_;
+  I8042& keyboard_;
+  TextDisplayConfig config_;
+  std::string shown_;
+  ClockTimer timer_;
+};
+
+}  // namespace ringshift

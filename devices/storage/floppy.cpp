@@ -1,0 +1,320 @@
+#include "devices/storage/floppy.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ringshift {
+namespace {
+
+// Ports, offsets from 0x3f0.
+constexpr unsigned kStatusA = 0, kOutput = 2, kTape = 3, kMainStatus = 4, kData = 5;
+// Digital output register.
+constexpr uint8_t kNotReset = 0x04, kDmaGate = 0x08;
+// Main status register.
+constexpr uint8_t kReady = 0x80, kToHost = 0x40, kCommandBusy = 0x10;
+// Status registers 0 and 1.
+constexpr uint8_t kAbnormal = 0x40, kInvalid = 0x80, kPolling = 0xc0, kSeekEnd = 0x20;
+constexpr uint8_t kEquipmentCheck = 0x10, kNotReady = 0x08;
+constexpr uint8_t kEndOfCylinder = 0x80, kNoData = 0x04, kNotWritable = 0x02, kCrcError = 0x20;
+constexpr uint8_t kMissingMark = 0x01;
+constexpr unsigned kDmaChannel = 2;
+constexpr uint8_t kSectorCode = 2;  // 128 << 2 bytes
+
+// Commands by their low five bits, and how many bytes each has with its parameters.
+constexpr uint8_t kSpecify = 0x03, kSenseDrive = 0x04, kWrite = 0x05, kRead = 0x06;
+constexpr uint8_t kRecalibrate = 0x07, kSenseInterrupt = 0x08, kReadId = 0x0a, kFormat = 0x0d;
+constexpr uint8_t kDumpRegisters = 0x0e, kSeek = 0x0f, kVersion = 0x10, kPerpendicular = 0x12;
+constexpr uint8_t kConfigure = 0x13, kLock = 0x14, kPartId = 0x18;
+
+size_t command_length(uint8_t code) {
+  switch (code & 0x1f) {
+    case kWrite:
+    case kRead:
+      return 9;
+    case kFormat:
+      return 6;
+    case kConfigure:
+      return 4;
+    case kSpecify:
+    case kSeek:
+      return 3;
+    case kSenseDrive:
+    case kRecalibrate:
+    case kReadId:
+    case kPerpendicular:
+      return 2;
+    default:
+      return 1;
+  }
+}
+
+}  // namespace
+
+// Formats by size; anything else is taken for 1.44 MB, of which an image may have the beginning.
+FloppyController::Geometry FloppyController::geometry_of(uint64_t bytes) {
+  constexpr Geometry kFormats[] = {{40, 1, 8}, {40, 2, 8},  {40, 1, 9}, {40, 2, 9},
+                                   {80, 2, 9}, {80, 2, 15}, {80, 2, 36}};
+  for (const Geometry& format : kFormats) {
+    if (uint64_t{format.cylinders} * format.heads * format.sectors * kSector == bytes)
+      return format;
+  }
+  return {80, 2, 18};
+}
+
+FloppyController::FloppyController(InterruptLine& irq6, DmaControllers& dma, DmaMemory& memory,
+                                   DiskBackend* medium)
+    : irq_(irq6),
+      dma_(dma),
+      memory_(memory),
+      medium_(medium),
+      geometry_(geometry_of(medium != nullptr ? medium->bytes() : 0)),
+      ports_([this](uint16_t offset) { return read_port(offset); },
+             [this](uint16_t offset, uint8_t value) { write_port(offset, value); }),
+      input_port_(
+          // Disk change: set until the drive has stepped with a disk in it.
+          [this](uint16_t) {
+            return static_cast<uint8_t>(has_disk(output_ & 3U) && !changed_ ? 0 : 0x80);
+          },
+          [this](uint16_t, uint8_t value) { rate_ = value & 3; }) {}
+
+uint8_t FloppyController::read_port(unsigned offset) {
+  switch (offset) {
+    case kStatusA:
+      return 0;
+    case kOutput:
+      return output_;
+    case kTape:
+      return 0x20;
+    case kMainStatus:
+      return main_status();
+    case kData:
+      return read_data();
+    default:
+      return 0xff;
+  }
+}
+
+void FloppyController::write_port(unsigned offset, uint8_t value) {
+  if (offset == kOutput) write_output(value);
+  if (offset == kMainStatus && (value & 0x80) != 0) reset();  // data rate select: software reset
+  if (offset == kData) write_data(value);
+}
+
+void FloppyController::write_output(uint8_t value) {
+  const bool leaves_reset = (value & ~output_ & kNotReset) != 0;
+  output_ = value;
+  if ((value & kNotReset) == 0) irq_.set_level(false);
+  if (leaves_reset) reset();
+}
+
+void FloppyController::reset() {
+  command_.clear();
+  result_.clear();
+  result_at_ = 0;
+  seek_ended_ = false;
+  if (!locked_) configure_ = 0;
+  // Each of the four drives is reported once by SENSE INTERRUPT.
+  resets_to_sense_ = 4;
+  irq_.set_level(true);
+}
+
+uint8_t FloppyController::main_status() const {
+  if ((output_ & kNotReset) == 0) return 0;
+  if (result_at_ < result_.size()) return kReady | kToHost | kCommandBusy;
+  return command_.empty() ? kReady : kReady | kCommandBusy;
+}
+
+uint8_t FloppyController::read_data() {
+  if (result_at_ >= result_.size()) return 0;
+  irq_.set_level(false);
+  return result_[result_at_++];
+}
+
+void FloppyController::write_data(uint8_t value) {
+  if ((output_ & kNotReset) == 0 || result_at_ < result_.size()) return;
+  command_.push_back(value);
+  if (command_.size() < command_length(command_[0])) return;
+  run_command();
+  command_.clear();
+}
+
+void FloppyController::answer(std::vector<uint8_t> bytes) {
+  result_ = std::move(bytes);
+  result_at_ = 0;
+}
+
+void FloppyController::run_command() {
+  switch (command_[0] & 0x1f) {
+    case kSpecify:
+      specify_[0] = command_[1];
+      specify_[1] = command_[2];
+      break;
+    case kSenseDrive: {
+      const uint8_t drive = command_[1] & 3;
+      const bool locked = has_disk(drive) && medium_->read_only();
+      answer({static_cast<uint8_t>((command_[1] & 7) | 0x28 | (locked ? 0x40 : 0) |
+                                   (drive == 0 && cylinder_ == 0 ? 0x10 : 0))});
+      break;
+    }
+    case kWrite:
+      return transfer(true);
+    case kRead:
+      return transfer(false);
+    case kRecalibrate:
+      return run_seek(0);
+    case kSeek:
+      return run_seek(command_[2]);
+    case kSenseInterrupt:
+      return sense_interrupt();
+    case kReadId:
+      return read_id();
+    case kFormat:
+      return format();
+    case kDumpRegisters:
+      answer({cylinder_, 0, 0, 0, specify_[0], specify_[1], static_cast<uint8_t>(geometry_.sectors),
+              static_cast<uint8_t>(locked_ ? 0x80 : 0), configure_, 0});
+      break;
+    case kVersion:
+      answer({0x90});
+      break;
+    case kPerpendicular:
+      break;
+    case kConfigure:
+      configure_ = command_[2];
+      break;
+    case kLock:
+      locked_ = (command_[0] & 0x80) != 0;
+      answer({static_cast<uint8_t>(locked_ ? 0x10 : 0)});
+      break;
+    case kPartId:
+      answer({0x41});
+      break;
+    default:
+      answer({kInvalid});
+      break;
+  }
+}
+
+void FloppyController::run_seek(uint8_t cylinder) {
+  const uint8_t drive = command_[1] & 3;
+  seek_ended_ = true;
+  if (!has_disk(drive)) {
+    // No track 0 is found; a seek steps into the void and does not notice.
+    const bool recalibrate = (command_[0] & 0x1f) == kRecalibrate;
+    seek_status_ = kSeekEnd | drive | (recalibrate ? kAbnormal | kEquipmentCheck : 0);
+  } else {
+    cylinder_ = cylinder;
+    changed_ = false;
+    seek_status_ = kSeekEnd | drive;
+  }
+  irq_.set_level(true);
+}
+
+void FloppyController::sense_interrupt() {
+  irq_.set_level(false);
+  if (resets_to_sense_ != 0) {
+    answer({static_cast<uint8_t>(kPolling | (4 - resets_to_sense_)), cylinder_});
+    --resets_to_sense_;
+  } else if (std::exchange(seek_ended_, false)) {
+    answer({seek_status_, cylinder_});
+  } else {
+    answer({kInvalid});
+  }
+}
+
+void FloppyController::finish_transfer(uint8_t st0, uint8_t st1) {
+  const auto head = static_cast<uint8_t>(command_[1] & 7);
+  answer(
+      {static_cast<uint8_t>(st0 | head), st1, 0, at_cylinder_, at_head_, at_sector_, kSectorCode});
+  irq_.set_level(true);
+}
+
+// One sector between DMA and medium; false if the medium failed. What an image lacks reads zeros.
+bool FloppyController::move_sector(bool to_medium, uint64_t sector, bool* ended) {
+  const uint64_t offset = sector * kSector;
+  const bool present = offset + kSector <= medium_->bytes();
+  if (!to_medium) {
+    buffer_.fill(0);
+    if (present && !medium_->read(offset, buffer_)) return false;
+    if (dma_.to_memory(kDmaChannel, memory_, buffer_, ended) < kSector) *ended = true;
+    return true;
+  }
+  buffer_.fill(0);
+  const uint32_t moved = dma_.from_memory(kDmaChannel, memory_, buffer_, ended);
+  if (moved < kSector) *ended = true;
+  if (moved == 0) return true;
+  return present && medium_->write(offset, buffer_);
+}
+
+void FloppyController::transfer(bool to_medium) {
+  const bool both_heads = (command_[0] & 0x80) != 0;
+  const uint8_t drive = command_[1] & 3;
+  at_cylinder_ = command_[2];
+  at_head_ = command_[3];
+  at_sector_ = command_[4];
+  const uint32_t last = std::min<uint32_t>(command_[6], geometry_.sectors);
+  if (!has_disk(drive) || (output_ & kDmaGate) == 0)
+    return finish_transfer(kAbnormal | kNotReady, 0);
+  if (to_medium && medium_->read_only()) return finish_transfer(kAbnormal, kNotWritable);
+  if (at_cylinder_ != cylinder_ || at_cylinder_ >= geometry_.cylinders ||
+      at_head_ >= geometry_.heads || at_sector_ == 0 || at_sector_ > geometry_.sectors ||
+      command_[5] != kSectorCode) {
+    return finish_transfer(kAbnormal, kNoData);
+  }
+  while (true) {
+    bool ended = false;
+    const uint64_t sector =
+        (uint64_t{at_cylinder_} * geometry_.heads + at_head_) * geometry_.sectors + at_sector_ - 1U;
+    if (!move_sector(to_medium, sector, &ended)) return finish_transfer(kAbnormal, kCrcError);
+    const bool end_of_track = at_sector_ >= last;
+    at_sector_ = static_cast<uint8_t>(end_of_track ? 1 : at_sector_ + 1);
+    const bool to_other_head = end_of_track && both_heads && at_head_ + 1U < geometry_.heads;
+    if (to_other_head) ++at_head_;
+    if (end_of_track && !to_other_head) {
+      ++at_cylinder_;
+      if (both_heads) at_head_ = 0;
+      return finish_transfer(ended ? 0 : kAbnormal, ended ? 0 : kEndOfCylinder);
+    }
+    if (ended) return finish_transfer(0, 0);
+  }
+}
+
+void FloppyController::read_id() {
+  const uint8_t drive = command_[1] & 3;
+  at_cylinder_ = cylinder_;
+  at_head_ = command_[1] >> 2 & 1;
+  at_sector_ = 1;
+  if (!has_disk(drive)) return finish_transfer(kAbnormal | kNotReady, 0);
+  // A format is found only at its own data rate: 500 kbit/s for 15 and 18 sectors, 1000 for 36, 250
+  // (or 300, in a drive that turns faster) for less.
+  const uint32_t sectors = geometry_.sectors;
+  const bool found = sectors == 36   ? rate_ == 3
+                     : sectors >= 15 ? rate_ == 0
+                                     : rate_ == 1 || rate_ == 2;
+  finish_transfer(found ? 0 : kAbnormal, found ? 0 : kMissingMark);
+}
+
+// Every sector of the track is filled; the list of addresses that DMA offers is taken as read.
+void FloppyController::format() {
+  const uint8_t drive = command_[1] & 3;
+  at_cylinder_ = cylinder_;
+  at_head_ = command_[1] >> 2 & 1;
+  at_sector_ = 1;
+  if (!has_disk(drive)) return finish_transfer(kAbnormal | kNotReady, 0);
+  if (medium_->read_only()) return finish_transfer(kAbnormal, kNotWritable);
+  if (at_cylinder_ >= geometry_.cylinders || at_head_ >= geometry_.heads ||
+      command_[2] != kSectorCode) {
+    return finish_transfer(kAbnormal, kNoData);
+  }
+  buffer_.fill(command_[5]);
+  const uint64_t first = (uint64_t{at_cylinder_} * geometry_.heads + at_head_) * geometry_.sectors;
+  for (uint32_t i = 0; i < geometry_.sectors; ++i) {
+    const uint64_t offset = (first + i) * kSector;
+    if (offset + kSector > medium_->bytes() || !medium_->write(offset, buffer_)) {
+      return finish_transfer(kAbnormal, kCrcError);
+    }
+  }
+  finish_transfer(0, 0);
+}
+
+}  // namespace ringshift

@@ -1,0 +1,82 @@
+// FloppyController: an 82077AA with one drive; data move through ISA DMA channel 2.
+// Owns: registers, the command being given and its answer. Does not own: the medium, DMA, RAM.
+// Called by: bus. Commands are hostile input: a bad one ends with an error status.
+// See docs/devices.md; Intel 82077AA datasheet 290166.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "devices/bus/byte_ports.h"
+#include "devices/bus/dma_memory.h"
+#include "devices/chips/dma8237.h"
+#include "devices/interrupts/interrupt_line.h"
+#include "devices/storage/disk_backend.h"
+
+namespace ringshift {
+
+class FloppyController {
+ public:
+  // medium may be null: there is no drive then, and no disk in it.
+  FloppyController(InterruptLine& irq6, DmaControllers& dma, DmaMemory& memory,
+                   DiskBackend* medium);
+
+  [[nodiscard]] PortDevice& ports() { return ports_; }            // 0x3f0-0x3f5
+  [[nodiscard]] PortDevice& input_port() { return input_port_; }  // 0x3f7
+
+  // The type that CMOS byte 0x10 names: 4 is a drive of 1.44 MB; 0: none.
+  [[nodiscard]] uint8_t drive_type() const { return medium_ != nullptr ? 4 : 0; }
+
+ private:
+  static constexpr uint32_t kSector = 512;
+  struct Geometry {
+    uint32_t cylinders, heads, sectors;
+  };
+  [[nodiscard]] static Geometry geometry_of(uint64_t bytes);
+
+  [[nodiscard]] uint8_t read_port(unsigned offset);
+  void write_port(unsigned offset, uint8_t value);
+  void write_output(uint8_t value);
+  void write_data(uint8_t value);
+  [[nodiscard]] uint8_t read_data();
+  [[nodiscard]] uint8_t main_status() const;
+  void reset();
+  void run_command();
+  void run_seek(uint8_t cylinder);
+  void sense_interrupt();
+  void transfer(bool to_medium);
+  [[nodiscard]] bool move_sector(bool to_medium, uint64_t sector, bool* ended);
+  void read_id();
+  void format();
+  void answer(std::vector<uint8_t> bytes);
+  void finish_transfer(uint8_t st0, uint8_t st1);
+  [[nodiscard]] bool has_disk(unsigned drive) const { return drive == 0 && medium_ != nullptr; }
+
+  InterruptLine& irq_;
+  DmaControllers& dma_;
+  DmaMemory& memory_;
+  DiskBackend* medium_;
+  Geometry geometry_;
+
+  uint8_t output_ = 0;  // digital output register
+  uint8_t rate_ = 0;
+  std::vector<uint8_t> command_;
+  std::vector<uint8_t> result_;
+  size_t result_at_ = 0;
+  uint8_t cylinder_ = 0;     // where the head is
+  uint8_t seek_status_ = 0;  // what SENSE INTERRUPT is to tell
+  unsigned resets_to_sense_ = 0;
+  bool seek_ended_ = false;
+  bool changed_ = true;
+  bool locked_ = false;
+  uint8_t specify_[2] = {};
+  uint8_t configure_ = 0;
+  // Where the next transfer would go on.
+  uint8_t at_cylinder_ = 0, at_head_ = 0, at_sector_ = 1;
+  std::array<uint8_t, kSector> buffer_{};
+  PortWindow ports_;
+  PortWindow input_port_;
+};
+
+}  // namespace ringshift

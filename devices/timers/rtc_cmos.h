@@ -1,0 +1,68 @@
+// RtcCmos: the MC146818 clock and the 128 bytes of CMOS memory behind ports 0x70 and 0x71.
+// Owns: the calendar, its interrupt flags, the memory. Does not own: the clock that drives it.
+// Called by: bus, virtual clock, pc_board (memory size fields). Keeps: D2.
+// See docs/devices.md; Motorola MC146818A datasheet; PC/AT technical reference for the CMOS map.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "devices/bus/byte_ports.h"
+#include "devices/bus/virtual_clock.h"
+#include "devices/interrupts/interrupt_line.h"
+#include "devices/timers/tick_rate.h"
+
+namespace ringshift {
+
+class RtcCmos final : public BytePorts {
+ public:
+  // epoch_seconds: UTC seconds since 1970 at virtual time zero.
+  RtcCmos(VirtualClock& clock, InterruptLine& irq8, int64_t epoch_seconds);
+
+  // Fills the memory size fields as a BIOS would have.
+  void set_memory_size(uint64_t ram_bytes);
+  // CMOS memory behind the clock's fourteen registers. Pre: 14 <= index < 128.
+  void set_byte(unsigned index, uint8_t value);
+
+ protected:
+  [[nodiscard]] uint8_t read_byte(uint16_t offset) override;
+  void write_byte(uint16_t offset, uint8_t value) override;
+
+ private:
+  [[nodiscard]] uint8_t read_register(unsigned index);
+  void write_register(unsigned index, uint8_t value);
+  void write_a(uint8_t value);
+  void write_b(uint8_t value);
+
+  // The divider chain runs (DV) and its output is let through to the registers (SET).
+  [[nodiscard]] bool divider_running() const;
+  [[nodiscard]] bool updating() const;
+  [[nodiscard]] Nanoseconds chain_time();  // time of the divider chain since start
+  [[nodiscard]] int64_t seconds_now();     // calendar time
+  [[nodiscard]] bool update_in_progress();
+  void calendar_to_registers();
+  void registers_to_calendar();
+  [[nodiscard]] uint8_t encode(unsigned value) const;
+  [[nodiscard]] unsigned decode(uint8_t value) const;
+  [[nodiscard]] uint8_t encode_hour(unsigned hour) const;
+  [[nodiscard]] unsigned decode_hour(uint8_t value) const;
+
+  // Brings the flags of register C up to date, then the wire and the timer.
+  void catch_up();
+  void update_irq();
+  void arm_timer();
+  [[nodiscard]] int64_t periodic_ticks() const;  // of 32,768 Hz; 0: none
+  [[nodiscard]] bool alarm_between(int64_t after, int64_t until) const;
+  [[nodiscard]] bool alarm_matches(int64_t seconds) const;
+
+  VirtualClock& clock_;
+  InterruptLine& irq_;
+  std::array<uint8_t, 128> bytes_{};
+  uint8_t index_ = 0;
+  int64_t base_seconds_;           // calendar seconds at chain time zero
+  Nanoseconds phase_ = 0;          // chain time minus virtual time
+  Nanoseconds last_catch_up_ = 0;  // chain time up to which the flags are right
+  ClockTimer timer_;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,69 @@
+// Census: how many sensitive instructions a kernel image has, how many are reached, and, after a
+// run, how often each executed and what it cost.
+// Owns: nothing; values. Called by: lab command. Treatments are the translator's own decisions.
+// See docs/lab.md.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "monitor/command/options.h"
+#include "monitor/lab/census/census_image.h"
+#include "monitor/lab/matrix/costs.h"
+#include "monitor/lab/parts/sensitive.h"
+#include "translator/translation_unit.h"
+
+namespace ringshift::lab {
+
+struct CensusRow {
+  Concern concern = Concern::None;
+  Treatment treatment = Treatment::Interpret;
+  uint64_t linear = 0;
+  uint64_t reached = 0;
+  uint64_t executed = 0;
+  uint64_t left = 0;    // of these, after how many translated code was left for the loop
+  uint64_t cycles = 0;  // of the interpreter, all executions
+};
+
+struct CensusRun {
+  bool done = false;
+  double seconds = 0;
+  uint64_t cycles = 0;  // of the whole run
+  uint64_t other_interpreted = 0;
+  std::string end;  // how it ended
+};
+
+struct Census {
+  std::string path, kind, remark;
+  uint64_t linear_instructions = 0;
+  uint64_t linear_bytes = 0;
+  uint64_t undecodable = 0;
+  uint64_t reached_instructions = 0;
+  uint64_t reached_by_branches = 0;  // without the addresses that code and data hold
+  ByTreatment linear_by_treatment{};
+  ByTreatment reached_by_treatment{};
+  std::map<std::string, CensusRow> rows;
+  CensusRun run;
+  Costs costs;  // after a run
+};
+
+// Where the linear sweep has found instructions to begin, in each range of the image's code.
+using InstructionStarts = std::vector<std::vector<bool>>;
+
+// Decodes everything from each range's start on, one instruction after the other.
+[[nodiscard]] InstructionStarts census_linear(const CensusImage& image, Census* census);
+// Follows direct branches and fall-through from the entry point, and then from each address of code
+// (one where the linear sweep found an instruction) that reached code or the image's data holds.
+void census_reached(const CensusImage& image, const InstructionStarts& starts, Census* census);
+// Boots the machine and counts for `seconds`, or until the guest ends. False with one line.
+[[nodiscard]] bool census_run(const MachineConfig& config, double seconds, Census* census,
+                              std::string* error);
+
+[[nodiscard]] std::string census_as_text(const Census& census);
+[[nodiscard]] std::string census_as_json(const Census& census);
+[[nodiscard]] std::string census_as_html(const Census& census);
+
+}  // namespace ringshift::lab

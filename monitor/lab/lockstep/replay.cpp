@@ -1,0 +1,122 @@
+#include "monitor/lab/lockstep/replay.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <deque>
+#include <memory>
+
+#include "monitor/host/host_clock.h"
+#include "monitor/lab/lockstep/lockstep.h"
+#include "monitor/lab/parts/effects.h"
+#include "monitor/trap/deprivileged.h"
+
+namespace ringshift::lab {
+namespace {
+
+// The processor, deprivileged, on the follower's own memory.
+class Probe {
+ public:
+  explicit Probe(Follower& follower) : follower_(follower) {}
+
+  // Executes one instruction. False: it trapped, so a monitor decides; or it cannot be executed.
+  bool execute(GuestState* state) {
+    // The process keeps what it has mapped; other page tables are for another one.
+    if (runner_ == nullptr || cr3_ != state->cr3 || cr0_ != state->cr0) {
+      std::string error;
+      runner_ = Deprivileged::create(follower_.linear(), follower_.physical(), &error);
+      if (runner_ == nullptr) return false;
+      runner_->run_singly(true);
+      cr3_ = state->cr3;
+      cr0_ = state->cr0;
+    }
+    constexpr int kTries = 32, kTrapped = 2;  // a mapping that was too weak traps once
+    const uint32_t begin = state->eip;
+    for (int tries = 0, traps = 0; tries < kTries && traps < kTrapped; ++tries) {
+      const DeprivilegedRunner::Stop stop = runner_->run(*state);
+      if (stop == DeprivilegedRunner::Stop::GiveUp) return false;
+      traps += stop == DeprivilegedRunner::Stop::Interpret ? 1 : 0;
+      if (stop == DeprivilegedRunner::Stop::Resume && state->eip != begin) return true;
+    }
+    return false;
+  }
+
+ private:
+  Follower& follower_;
+  std::unique_ptr<Deprivileged> runner_;
+  uint32_t cr3_ = 0, cr0_ = 0;
+};
+
+// RAM against what the interpreter has made of it.
+std::string unlike_memory(Follower& follower, const std::deque<Follower::KeptPage>& right) {
+  for (const Follower::KeptPage& page : right) {
+    for (uint32_t at = 0; at < kPageSize; at += 4) {
+      const GuestPhysical word = page.page.address() + at;
+      uint32_t is = 0, should = 0;
+      std::memcpy(&is, follower.ram().at(word), 4);
+      std::memcpy(&should, page.bytes.data() + at, 4);
+      if (is == should || follower.is_open(word.value())) continue;
+      return fmt::format("RAM at {:x}: {:08x}, interpreted {:08x}", word.value(), is, should);
+    }
+  }
+  return {};
+}
+
+// Exchanges what the pages hold with what is kept of them.
+void exchange(Follower& follower, std::deque<Follower::KeptPage>* pages) {
+  for (Follower::KeptPage& page : *pages) {
+    std::array<uint8_t, kPageSize> now;
+    uint8_t* there = follower.ram().at(page.page.address());
+    std::memcpy(now.data(), there, kPageSize);
+    std::memcpy(there, page.bytes.data(), kPageSize);
+    page.bytes = now;
+  }
+}
+
+// One sensitive instruction, by the interpreter and then, from where it began, by the processor.
+// What is unlike; the follower is after it, as the interpreter has it.
+std::string step_both(Follower& follower, const FollowedInstruction& next, Probe* probe) {
+  follower.forget_written();
+  GuestState before = follower.state();
+  if (!follower.step(&next)) return follower.problem();
+  const GuestState after = follower.state();
+  std::deque<Follower::KeptPage> pages = follower.kept();
+  exchange(follower, &pages);
+  // The probe looks at memory through the follower's registers: those before the instruction.
+  follower.state() = before;
+  GuestState& native = before;
+  std::string what;
+  if (probe->execute(&native)) {
+    what = unlike_memory(follower, pages);
+    const uint32_t open = follower.undefined_flags() | kFlagRf;
+    const std::string registers = joined(differences(after, native, open), ", ");
+    if (!registers.empty()) what = registers;
+  }
+  follower.state() = after;
+  exchange(follower, &pages);
+  return what;
+}
+
+}  // namespace
+
+std::optional<WrongInstruction> find_wrong(Follower& follower, uint64_t steps, double seconds) {
+  constexpr uint64_t kStepsBetweenLooks = 1U << 12;
+  const Nanoseconds until = HostClock::monotonic() + static_cast<Nanoseconds>(seconds * 1e9);
+  follower.rewind();
+  Probe probe(follower);
+  for (uint64_t step = 0; step < steps; ++step) {
+    if (step % kStepsBetweenLooks == 0 && HostClock::monotonic() > until) return std::nullopt;
+    const FollowedInstruction* next = follower.next();
+    const uint32_t eip = follower.state().eip;
+    if (next == nullptr || !next->is_sensitive) {
+      if (!follower.step(next)) return std::nullopt;
+      continue;
+    }
+    const FollowedInstruction known = *next;
+    const std::string what = step_both(follower, known, &probe);
+    if (!what.empty()) return WrongInstruction{step, eip, known.name, what};
+  }
+  return std::nullopt;
+}
+
+}  // namespace ringshift::lab

@@ -1,0 +1,26 @@
+// Replay: of a way that a deprivileged processor went wrong on, the first wrong instruction.
+// Owns: nothing; a process for deprivileged code while it looks. Called by: lockstep.
+// What traps is not wrong, since a monitor decides. See docs/lab.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "monitor/lab/lockstep/follower.h"
+
+namespace ringshift::lab {
+
+struct WrongInstruction {
+  uint64_t steps = 0;  // right ones before it, on this way
+  uint32_t eip = 0;
+  std::string name;
+  std::string what;  // of registers, control and memory is unlike
+};
+
+// The follower goes back to its mark and forward again, at most so many instructions and so long.
+// Nothing if none of the sensitive instructions on the way does anything else on the processor.
+[[nodiscard]] std::optional<WrongInstruction> find_wrong(Follower& follower, uint64_t steps,
+                                                         double seconds);
+
+}  // namespace ringshift::lab

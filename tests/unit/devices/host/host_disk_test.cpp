@@ -1,0 +1,122 @@
+#include "devices/host/host_disk.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace ringshift {
+namespace {
+
+class HostDiskTest : public ::testing::Test {
+ protected:
+  HostDiskTest() {
+    const int made = mkstemp(path_.data());
+    EXPECT_GE(made, 0);
+    close(made);
+    std::ofstream(path_, std::ios::binary) << std::string(20000, 'a');
+  }
+  ~HostDiskTest() override { unlink(path_.c_str()); }
+  std::unique_ptr<HostDisk> open(DiskAccess access) {
+    return HostDisk::open(path_, access, 512, &error_);
+  }
+  std::string content() {
+    std::ifstream file(path_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  static std::string text(HostDisk& disk, uint64_t offset, size_t length) {
+    std::string bytes(length, '?');
+    EXPECT_TRUE(disk.read(offset, {reinterpret_cast<uint8_t*>(bytes.data()), length}));
+    return bytes;
+  }
+  static bool put(HostDisk& disk, uint64_t offset, const std::string& bytes) {
+    return disk.write(offset, {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  }
+
+  std::string path_ = ::testing::TempDir() + "ringshift-disk-XXXXXX";
+  std::string error_;
+};
+
+TEST_F(HostDiskTest, SizeIsCutToWholeUnits) {
+  EXPECT_EQ(open(DiskAccess::ReadOnly)->bytes(), 39U * 512);
+}
+
+TEST_F(HostDiskTest, WritesReachTheFile) {
+  const auto disk = open(DiskAccess::Write);
+  ASSERT_NE(disk, nullptr);
+  EXPECT_TRUE(put(*disk, 5000, "hello"));
+  EXPECT_TRUE(disk->flush());
+  EXPECT_EQ(content().substr(4999, 7), "ahelloa");
+}
+
+// Some of it is on its way to the host's disk before flush() asks.
+TEST_F(HostDiskTest, AnyOrderOfManyWritesReachesTheFile) {
+  constexpr uint64_t kPiece = 1 << 20;
+  std::filesystem::resize_file(path_, 12 * kPiece);
+  const auto disk = open(DiskAccess::Write);
+  ASSERT_NE(disk, nullptr);
+  for (const uint64_t number : {0U, 1U, 2U, 3U, 4U, 5U, 6U, 11U, 7U, 8U, 9U, 10U}) {
+    const char letter = static_cast<char>('A' + number);
+    ASSERT_TRUE(put(*disk, number * kPiece, std::string(kPiece, letter)));
+  }
+  EXPECT_TRUE(disk->flush());
+  const std::string found = content();
+  for (uint64_t i = 0; i < 12; ++i) {
+    EXPECT_EQ(found.find_first_not_of(static_cast<char>('A' + i), i * kPiece),
+              i == 11 ? std::string::npos : (i + 1) * kPiece);
+  }
+}
+
+TEST_F(HostDiskTest, SnapshotKeepsTheFileAndReadsItsOwnWrites) {
+  const auto disk = open(DiskAccess::Snapshot);
+  ASSERT_NE(disk, nullptr);
+  const std::string across(6000, 'b');  // part of a cluster, a whole one, part of a third
+  EXPECT_TRUE(put(*disk, 3000, across));
+  EXPECT_EQ(text(*disk, 2999, 6002), "a" + across + "a");
+  EXPECT_TRUE(put(*disk, 39 * 512 - 1, "c"));  // the last cluster is short
+  EXPECT_EQ(text(*disk, 39 * 512 - 2, 2), "ac");
+  EXPECT_EQ(content(), std::string(20000, 'a'));
+}
+
+TEST_F(HostDiskTest, ReadOnlyRefusesWrites) {
+  const auto disk = open(DiskAccess::ReadOnly);
+  EXPECT_TRUE(disk->read_only());
+  EXPECT_FALSE(put(*disk, 0, "x"));
+  EXPECT_EQ(content()[0], 'a');
+}
+
+TEST_F(HostDiskTest, OneWriterOrManyReaders) {
+  auto writer = open(DiskAccess::Write);
+  ASSERT_NE(writer, nullptr);
+  EXPECT_EQ(open(DiskAccess::Write), nullptr);
+  EXPECT_NE(error_.find("in use by another machine"), std::string::npos);
+  EXPECT_EQ(open(DiskAccess::Snapshot), nullptr);
+  writer.reset();
+  const auto first = open(DiskAccess::ReadOnly);
+  const auto second = open(DiskAccess::Snapshot);
+  EXPECT_NE(second, nullptr);
+  EXPECT_EQ(open(DiskAccess::Write), nullptr);
+}
+
+TEST_F(HostDiskTest, FileThatGetsShorterIsAFailureNotACrash) {
+  const auto disk = open(DiskAccess::ReadOnly);
+  ASSERT_EQ(truncate(path_.c_str(), 1000), 0);
+  std::array<uint8_t, 512> sector{};
+  EXPECT_FALSE(disk->read(512 * 4, sector));
+}
+
+TEST_F(HostDiskTest, WhatIsNoImageIsRefusedInOneLine) {
+  for (const char* path : {"/nonexistent", "/dev/null", "/", "/dev/zero"}) {
+    error_.clear();
+    EXPECT_EQ(HostDisk::open(path, DiskAccess::ReadOnly, 512, &error_), nullptr) << path;
+    EXPECT_FALSE(error_.empty());
+    EXPECT_EQ(error_.find('\n'), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace ringshift
