@@ -165,15 +165,16 @@ void DebugSocket::wait_and_read() {
 }
 
 void DebugSocket::write_some() {
-  const std::lock_guard lock(mutex_);
-  if (connected_ < 0) return;
-  const ssize_t sent =
-      ::send(connected_, outbox_.data(), outbox_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent > 0) {
-    outbox_.erase(0, static_cast<size_t>(sent));
-  } else if (sent < 0 && errno != EINTR && errno != EAGAIN) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (connected_ < 0) return;
+    const ssize_t sent =
+        ::send(connected_, outbox_.data(), outbox_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) outbox_.erase(0, static_cast<size_t>(sent));
+    if (sent >= 0 || errno == EINTR || errno == EAGAIN) return;
     ended_ = true;
   }
+  notify_();
 }
 
 void DebugSocket::close_if_done() {
@@ -236,16 +237,19 @@ DebugSocket::Received DebugSocket::receive() {
 }
 
 void DebugSocket::send(std::string_view bytes) {
+  bool is_given_up = false;
   {
     const std::lock_guard lock(mutex_);
     if (connected_ < 0 || closing_ || ended_) return;
     if (outbox_.size() + bytes.size() > kOutboxLimit) {
-      ended_ = true;
+      is_given_up = ended_ = true;
       outbox_.clear();
     } else {
       outbox_ += bytes;
     }
   }
+  // Nothing more is read from it, so nothing else would tell whoever waits for its next words.
+  if (is_given_up) notify_();
   wake_up();
 }
 
