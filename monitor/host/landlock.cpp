@@ -29,7 +29,9 @@ struct [[gnu::packed]] PathBeneath {
 // How many rights of files each version knows: they are numbered in the order of their invention.
 constexpr std::array<unsigned, 6> kFileRights = {0, 13, 14, 15, 15, 16};
 constexpr uint64_t kBindAndConnect = 3;
-constexpr uint64_t kAbstractSocketsAndSignals = 3;
+// Signals are not in the scope: that of a parent's death would not reach a child outside the rules,
+// and the broker of files may be waiting for a FIFO when the monitor ends.
+constexpr uint64_t kAbstractSockets = 1;
 // What can be allowed of something that is no folder.
 constexpr uint64_t kRightsOfAFile = kLandlockWriteFile | kLandlockReadFile | kLandlockTruncate;
 
@@ -46,7 +48,7 @@ Landlock::Landlock() {
   const auto row = std::min(static_cast<size_t>(known), kFileRights.size() - 1);
   handled_ = (uint64_t{1} << kFileRights[row]) - 1;
   const RulesetAttributes attributes{handled_, known >= 4 ? kBindAndConnect : 0,
-                                     known >= 6 ? kAbstractSocketsAndSignals : 0};
+                                     known >= 6 ? kAbstractSockets : 0};
   const size_t size = known >= 6 ? 24 : known >= 4 ? 16 : 8;
   rules_ = static_cast<int>(syscall(kCreateRuleset, &attributes, size, 0));
 }

@@ -21,7 +21,7 @@ class Landlock {
   // What the host's kernel knows; 0: it has none.
   [[nodiscard]] static int version();
 
-  // Everything this host's version can forbid. Signals and abstract sockets from version 6 on, TCP
+  // Everything this host's version can forbid, but signals. Abstract sockets from version 6 on, TCP
   // from 4 on.
   Landlock();
   ~Landlock();

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -185,6 +186,34 @@ def case_serial_fifo(stage):
         ends_well(run)
     reader.join(TIMEOUT)
     expect(got == ["piped\n"], f"the reader has {got}")
+
+
+def processes_of(word):
+    """Those whose command line has it."""
+    found = []
+    for line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if word in line.read_bytes().decode(errors="replace").split("\0"):
+                found.append(int(line.parent.name))
+        except OSError:  # it has gone since
+            continue
+    return found
+
+
+def case_fifo_that_nobody_reads(stage):
+    """The process that opens files waits for a reader; it ends with the monitor all the same."""
+    pipe = folder(stage, "deaf") / "pipe"
+    os.mkfifo(pipe)
+    pipe.chmod(0o666)
+    word = f"file={pipe}"
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        run = subprocess.Popen([stage.ringshift, *command(assemble(stage, "deaf", "stay"), "--serial",
+                                                          word)], stdin=subprocess.DEVNULL)
+        wait_for(lambda: len(processes_of(word)) >= 2, "a process that opens files")
+        time.sleep(0.3)  # it is waiting by then; if not, nothing is lost
+        run.send_signal(end)
+        run.wait(TIMEOUT)
+        wait_for(lambda: not processes_of(word), f"end of all processes after {end.name}")
 
 
 def case_relative_and_linked(stage):
