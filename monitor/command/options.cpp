@@ -420,7 +420,6 @@ void add_report_options(CLI::App& command, RunOptions* options) {
 
 // MODE, or MODE,cpuid=GUARD.
 bool apply_user(const std::string& text, MachineConfig* machine, std::string* problem) {
-  constexpr std::string_view kCpuid = "cpuid=";
   const size_t comma = text.find(',');
   const std::string mode = text.substr(0, comma);
   if (mode == "auto") {
@@ -435,7 +434,8 @@ bool apply_user(const std::string& text, MachineConfig* machine, std::string* pr
   }
   if (comma == std::string::npos) return true;
   const std::string item = text.substr(comma + 1);
-  const std::string guard = item.starts_with(kCpuid) ? item.substr(kCpuid.size()) : "";
+  const auto [key, value] = split(item);
+  const std::string guard = key == "cpuid" ? value : "";
   if (guard == "auto") {
     machine->cpuid_guard = CpuidGuard::Auto;
   } else if (guard == "fault") {

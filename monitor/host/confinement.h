@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <string>
 
+#include "shadowmmu/base/sanitizer.h"
+
 namespace ringshift {
 
 enum class Sandbox : uint8_t {
@@ -27,18 +29,6 @@ struct ConfinementOutcome {
 [[nodiscard]] ConfinementOutcome confine_this_process();
 
 // Does this build allow for it? A sanitizer's run-time library opens files and traces.
-[[nodiscard]] constexpr bool can_be_confined() {
-#if defined(__SANITIZE_ADDRESS__)
-  return false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-  return false;
-#else
-  return true;
-#endif
-#else
-  return true;
-#endif
-}
+[[nodiscard]] constexpr bool can_be_confined() { return !kHasAddressSanitizer; }
 
 }  // namespace ringshift

@@ -4,29 +4,21 @@
 
 #include "monitor/boot/boot_firmware.h"
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/sanitizer.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define RINGSHIFT_HAS_ADDRESS_SANITIZER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define RINGSHIFT_HAS_ADDRESS_SANITIZER
-#endif
-#endif
-#ifdef RINGSHIFT_HAS_ADDRESS_SANITIZER
 // Of sanitizer/allocator_interface.h, which clang has and g++ has not.
 extern "C" size_t __sanitizer_get_current_allocated_bytes();
-#endif
 
 namespace ringshift::fuzz {
 namespace {
 
 size_t heap_bytes() {
-#ifdef RINGSHIFT_HAS_ADDRESS_SANITIZER
-  return __sanitizer_get_current_allocated_bytes();
-#else
-  const struct mallinfo2 now = mallinfo2();
-  return now.uordblks + now.hblkhd;
-#endif
+  if constexpr (kHasAddressSanitizer) {
+    return __sanitizer_get_current_allocated_bytes();
+  } else {
+    const struct mallinfo2 now = mallinfo2();
+    return now.uordblks + now.hblkhd;
+  }
 }
 
 constexpr uint64_t kRam = uint64_t{2} << 20;
