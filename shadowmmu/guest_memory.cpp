@@ -1,13 +1,20 @@
 #include "shadowmmu/guest_memory.h"
 
+#include <cstring>
+#include <vector>
+
 #include "shadowmmu/base/check.h"
-#include "shadowmmu/host_mapping.h"
+#include "shadowmmu/base/counters.h"
 
 namespace ringshift {
 namespace {
 
 std::string failure(const char* step, uint64_t bytes, const std::string& reason) {
   return std::string("guest RAM of ") + std::to_string(bytes) + " bytes: " + step + ": " + reason;
+}
+
+bool is_zero(std::span<const uint8_t> bytes) {
+  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 }  // namespace
@@ -36,7 +43,93 @@ std::unique_ptr<GuestMemory> GuestMemory::create(uint64_t bytes, std::string* er
   return memory;
 }
 
-bool GuestMemory::clear() { return discard_contents(descriptor_, size_).ok(); }
+bool GuestMemory::clear() {
+  if (machine_ != nullptr) {
+    const HostAddress base(static_cast<uint64_t>(reinterpret_cast<uintptr_t>(base_)));
+    if (!map_fixed(base, descriptor_, 0, size_, HostAccess::ReadWrite).ok()) return false;
+    machine_.reset();
+  }
+  return discard_contents(descriptor_, 0, size_).ok();
+}
+
+HostResult GuestMemory::take_base(RamBase base) {
+  machine_ = std::make_unique<MachinePages>(std::move(base), size_);
+  const uint64_t end = size_ / kPageSize;
+  for (GuestPhysicalPage next(0); next.number() < end;) {
+    const auto left = static_cast<uint32_t>(end - next.number());
+    const PageRange range{next, machine_->run(next, left)};
+    if (is_shared(next)) {
+      if (const HostResult result = map_again(range); !result.ok()) return result;
+    }
+    next = next + range.pages;
+  }
+  return HostResult();
+}
+
+// Shows the pages, which have one backing, where they have always been.
+HostResult GuestMemory::map_again(PageRange pages) {
+  const GuestPhysical first = pages.first.address();
+  const HostAddress at(static_cast<uint64_t>(reinterpret_cast<uintptr_t>(base_)) + first.value());
+  const size_t bytes = size_t{pages.pages} * kPageSize;
+  if (!is_shared(pages.first)) {
+    return map_fixed(at, descriptor_, first.value(), bytes, HostAccess::ReadWrite);
+  }
+  return map_fixed(at, machine_->descriptor(), machine_->offset_of(pages.first), bytes,
+                   HostAccess::Read);
+}
+
+// Pages of zeros stay holes of the memfd. The base is read by a call, not through the mapping: what
+// cannot be read there is an answer, and no signal.
+HostResult GuestMemory::make_own(GuestPhysicalPage page, PageRange* moved) {
+  CHECK(is_shared(page));
+  *moved = machine_->grain_around(page);
+  std::vector<uint8_t> bytes(size_t{moved->pages} * kPageSize);
+  HostResult result =
+      read_contents(machine_->descriptor(), machine_->offset_of(moved->first), bytes);
+  const std::span<const uint8_t> all(bytes);
+  for (size_t at = 0; at < all.size() && result.ok(); at += kPageSize) {
+    const std::span<const uint8_t> one = all.subspan(at, kPageSize);
+    if (is_zero(one)) continue;
+    result = write_contents(descriptor_, moved->first.address().value() + at, one);
+  }
+  if (!result.ok()) return result;
+  machine_->set(page, Backing::Own);
+  counters().memory_pages_copied += moved->pages;
+  return map_again(*moved);
+}
+
+HostResult GuestMemory::make_shared(GuestPhysicalPage page, PageRange* moved) {
+  *moved = machine_->grain_around(page);
+  machine_->set(page, Backing::Base);
+  if (const HostResult result = map_again(*moved); !result.ok()) return result;
+  return discard_contents(descriptor_, moved->first.address().value(),
+                          uint64_t{moved->pages} * kPageSize);
+}
+
+bool GuestMemory::is_as_base(GuestPhysicalPage page) const {
+  if (machine_ == nullptr || is_shared(page) || !machine_->is_in_base(page)) return false;
+  const PageRange grain = machine_->grain_around(page);
+  std::vector<uint8_t> bytes(size_t{grain.pages} * kPageSize);
+  if (!read_contents(machine_->descriptor(), machine_->offset_of(grain.first), bytes).ok()) {
+    return false;
+  }
+  return std::memcmp(bytes.data(), at(grain.first.address()), bytes.size()) == 0;
+}
+
+std::vector<bool> GuestMemory::parts_in_use(uint64_t bytes) const {
+  std::vector<bool> used((size_ + bytes - 1) / bytes);
+  for (uint64_t at = 0; at < size_;) {
+    const ByteRange range = next_contents(descriptor_, at, size_);
+    if (range.begin == range.end) break;
+    for (uint64_t part = range.begin / bytes; part * bytes < range.end; ++part) used[part] = true;
+    at = range.end;
+  }
+  if (machine_ == nullptr) return used;
+  for (uint64_t page = 0; page < size_ / kPageSize; ++page) {
+    if (is_shared(GuestPhysicalPage(page))) used[page * kPageSize / bytes] = true;
+  }
+  return used;
+}
 
 GuestMemory::~GuestMemory() {
   if (base_ != nullptr) {

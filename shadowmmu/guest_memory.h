@@ -1,15 +1,18 @@
-// GuestMemory: guest-physical RAM as bytes, kept in a memfd so that it can be mapped many times.
-// Owns: the memfd and one read-write mapping of all of it. Does not own: windows, traces.
-// Called by: walker, physical memory, devices (DMA), boot. Raw: writes here notify nobody; whoever
-// writes while a guest may have traces on the page goes through PhysicalMemory instead (M2).
+// GuestMemory: guest-physical RAM as bytes, kept in a memfd so that it can be mapped many times, or
+// in part in a base that is shared (MachinePages). Owns: the memfd, the base, one mapping of all of
+// it. Does not own: windows, traces. Raw: writes here notify nobody, and fault where the base is;
+// whoever writes while a guest may run goes through PhysicalMemory instead (M2).
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "shadowmmu/base/address.h"
+#include "shadowmmu/host_mapping.h"
+#include "shadowmmu/machine_pages.h"
 
 namespace ringshift {
 
@@ -22,16 +25,37 @@ class GuestMemory {
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
-  // All of it zero again, as a machine finds it that is switched on, and none of it in use on the
-  // host. Pre: nobody is left who would have to be told. False: the host refuses.
+  // All of it zero again, as a machine finds it that is switched on, without a base, and none of it
+  // in use on the host. Pre: nobody is left who would have to be told. False: the host refuses.
   [[nodiscard]] bool clear();
+
+  // RAM is what the base has, until it is written. Pre: it is all zeros, has no base, and is mapped
+  // nowhere but here. Not ok: the host refuses, and RAM is of no use.
+  [[nodiscard]] HostResult take_base(RamBase base);
+  // Must the page be made the machine's own before it is written? Pre, here and below: it is RAM.
+  [[nodiscard]] bool is_shared(GuestPhysicalPage page) const {
+    return machine_ != nullptr && machine_->backing(page) == Backing::Base;
+  }
+  // Copies the page and those around it that change with it, which are in *moved. Where their bytes
+  // are in our address space stays; whoever maps them elsewhere is to follow. Pre: is_shared(page).
+  // Not ok: the host has no memory, or the base cannot be read any more.
+  [[nodiscard]] HostResult make_own(GuestPhysicalPage page, PageRange* moved);
+  // The other way, for pages that is_as_base(): what they take of the host is given back.
+  [[nodiscard]] HostResult make_shared(GuestPhysicalPage page, PageRange* moved);
+  [[nodiscard]] bool is_as_base(GuestPhysicalPage page) const;
+  // Of each part of `bytes` bytes, a multiple of the page size: can anything in it be other than
+  // zero? Touches none of them, which would take memory of the host's.
+  [[nodiscard]] std::vector<bool> parts_in_use(uint64_t bytes) const;
+  // Null: all pages are the machine's own.
+  [[nodiscard]] const MachinePages* machine_pages() const { return machine_.get(); }
 
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] bool contains(GuestPhysical address, uint64_t bytes) const {
     return address.value() <= size_ && bytes <= size_ - address.value();
   }
-  // Host bytes of RAM at `address`. Pre: contains(address, length).
+  // Host bytes of RAM at `address`, to be read, and to be written unless the page is_shared(). The
+  // place of a byte never changes. Pre: contains(address, length).
   [[nodiscard]] uint8_t* at(GuestPhysical address) const { return base_ + address.value(); }
   [[nodiscard]] std::span<uint8_t> span(GuestPhysical address, uint64_t length) const {
     return {at(address), static_cast<size_t>(length)};
@@ -39,9 +63,12 @@ class GuestMemory {
 
  private:
   GuestMemory() = default;
+  [[nodiscard]] HostResult map_again(PageRange pages);
+
   uint8_t* base_ = nullptr;
   uint64_t size_ = 0;
   int descriptor_ = -1;
+  std::unique_ptr<MachinePages> machine_;
 };
 
 }  // namespace ringshift

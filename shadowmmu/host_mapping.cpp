@@ -65,10 +65,43 @@ HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor) {
   return HostResult();
 }
 
-HostResult discard_contents(int descriptor, uint64_t bytes) {
+HostResult discard_contents(int descriptor, uint64_t offset, uint64_t bytes) {
   constexpr int kMode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  return fallocate(descriptor, kMode, 0, static_cast<off_t>(bytes)) == 0 ? HostResult()
-                                                                         : HostResult(errno);
+  const int result =
+      fallocate(descriptor, kMode, static_cast<off_t>(offset), static_cast<off_t>(bytes));
+  return result == 0 ? HostResult() : HostResult(errno);
+}
+
+HostResult read_contents(int descriptor, uint64_t offset, std::span<uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = pread(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return HostResult(count == 0 ? ENODATA : errno);
+    offset += static_cast<uint64_t>(count);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  return HostResult();
+}
+
+HostResult write_contents(int descriptor, uint64_t offset, std::span<const uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count =
+        pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return HostResult(count == 0 ? ENOSPC : errno);
+    offset += static_cast<uint64_t>(count);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  return HostResult();
+}
+
+ByteRange next_contents(int descriptor, uint64_t offset, uint64_t end) {
+  const off_t begin = lseek(descriptor, static_cast<off_t>(offset), SEEK_DATA);
+  if (begin < 0) return errno == ENXIO ? ByteRange{} : ByteRange{offset, end};
+  if (static_cast<uint64_t>(begin) >= end) return {};
+  const off_t hole = lseek(descriptor, begin, SEEK_HOLE);
+  const uint64_t until = hole < 0 ? end : std::min(end, static_cast<uint64_t>(hole));
+  return {static_cast<uint64_t>(begin), until};
 }
 
 void close_descriptor(int descriptor) {

@@ -1,11 +1,11 @@
-// Host mappings: the memfd, mmap and munmap calls behind guest RAM and windows; nothing else.
-// Owns: nothing. Every call is one system call and says whether the host agreed.
-// Called by: guest memory, shadow windows. The only home of these calls for guest RAM.
-// See docs/shadow-mmu.md.
+// Host mappings: the memfd, mmap and munmap calls behind guest RAM and windows; nothing else. Every
+// call is one system call and says whether the host agreed. The only home of these calls for guest
+// RAM. See docs/shadow-mmu.md.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "shadowmmu/base/address.h"
@@ -19,7 +19,7 @@ enum class HostAccess : uint8_t { None, Read, ReadWrite, ReadExecute };
 // touch. Populating is the cheaper of the two by far for a page that is about to be used.
 enum class Population : uint8_t { OnTouch, Now };
 
-// What the host answered: 0, or the errno of the refused call.
+// The host's answer: 0, or the errno of the refused call.
 class [[nodiscard]] HostResult {
  public:
   constexpr HostResult() = default;
@@ -36,8 +36,20 @@ class [[nodiscard]] HostResult {
 // A new memfd of `bytes` zero bytes, closed on exec. Its size is sealed: a mapping of it can never
 // raise SIGBUS because somebody shortened it. *descriptor is -1 on failure.
 HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor);
-// Zeros again, and the memory is the host's; the size stays.
-[[nodiscard]] HostResult discard_contents(int descriptor, uint64_t bytes);
+// Bytes [offset, offset+bytes) are zeros again, and their memory is the host's; the size stays.
+[[nodiscard]] HostResult discard_contents(int descriptor, uint64_t offset, uint64_t bytes);
+// Writes all of the bytes to a memfd or a file at `offset`, or reads all of them; if it ends
+// before, ENODATA.
+[[nodiscard]] HostResult write_contents(int descriptor, uint64_t offset,
+                                        std::span<const uint8_t> bytes);
+[[nodiscard]] HostResult read_contents(int descriptor, uint64_t offset, std::span<uint8_t> bytes);
+// The first bytes from `offset` on, before `end`, that the host keeps memory for: others are zeros,
+// and reading them through a mapping would take memory. Empty: there are none.
+struct ByteRange {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+[[nodiscard]] ByteRange next_contents(int descriptor, uint64_t offset, uint64_t end);
 void close_descriptor(int descriptor);
 
 // Bytes [offset, offset+bytes) of `descriptor`, shared, wherever the host likes.

@@ -1,7 +1,6 @@
 // HostRefusals: says no in the host's place every so many times, so that a test sees every path on
-// which a host that has no mapping left takes us. Owns: a count. Called by: windows, coherence,
-// before the calls that may take a mapping more. Never refuses unless told to.
-// See docs/testing.md.
+// which a host that has no mapping left takes us. Owns: a count. Never refuses unless told to. See
+// docs/testing.md.
 #pragma once
 
 #include <cstdint>

@@ -34,11 +34,24 @@ HostWindow::~HostWindow() {
 
 bool HostWindow::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                      HostAccess access) {
-  return !is_refused() &&
-         map_fixed(host_of(at), ram_.descriptor(), from.address().value(),
-                   uint64_t{pages} * kPageSize, access,
-                   pages <= kPopulatedPages ? Population::Now : Population::OnTouch)
-             .ok();
+  if (is_refused()) return false;
+  const Population population = pages <= kPopulatedPages ? Population::Now : Population::OnTouch;
+  const MachinePages* machine = ram_.machine_pages();
+  while (pages != 0) {
+    const uint32_t run = machine == nullptr ? pages : machine->run(from, pages);
+    const bool is_shared = ram_.is_shared(from);
+    const int descriptor = is_shared ? machine->descriptor() : ram_.descriptor();
+    const uint64_t offset = is_shared ? machine->offset_of(from) : from.address().value();
+    if (!map_fixed(host_of(at), descriptor, offset, uint64_t{run} * kPageSize,
+                   is_shared ? HostAccess::Read : access, population)
+             .ok()) {
+      return false;
+    }
+    at = at + run;
+    from = from + run;
+    pages -= run;
+  }
+  return true;
 }
 
 bool HostWindow::unmap(GuestVirtualPage at, uint32_t pages) {

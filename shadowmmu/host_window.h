@@ -1,6 +1,5 @@
-// HostWindow: a 4 GiB window with guard zones in our own address space.
-// Owns: the reservation. Does not own: RAM.
-// Called by: shadow space. See docs/shadow-mmu.md.
+// HostWindow: a 4 GiB window with guard zones in our own address space. Owns: the reservation. Does
+// not own: RAM. See docs/shadow-mmu.md.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,5 @@
-// PagingMode: the control-register bits that decide how a linear address is translated.
-// Owns: nothing; a small value, made from the guest's CR0, CR3, CR4 and EFER.
-// Called by: walker, shadow spaces. SDM 3A 4.1.
+// PagingMode: the control-register bits that decide how a linear address is translated. A small
+// value, made from the guest's CR0, CR3, CR4 and EFER. SDM 3A 4.1.
 #pragma once
 
 #include <array>

@@ -1,7 +1,6 @@
-// ReverseMap: guest-physical page -> every shadow mapping of it, in whatever space.
-// Owns: the list heads; the mappings belong to their spaces. Keeps: M4 (both directions agree).
-// Called by: shadow spaces (insert, remove), coherence (a page becomes traced).
-// See docs/shadow-mmu.md.
+// ReverseMap: guest-physical page -> every shadow mapping of it, in whatever space. Owns: the list
+// heads; the mappings belong to their spaces. Keeps: M4 (both directions agree). See
+// docs/shadow-mmu.md.
 #pragma once
 
 #include <boost/intrusive/list.hpp>
@@ -21,7 +20,8 @@ struct ShadowMapping
   GuestVirtualPage virtual_page;
   GuestPhysicalPage physical_page;
   bool may_write = false;      // the guest's tables allow writing and D is set (M3)
-  bool is_writable = false;    // the host mapping is writable now: may_write and not traced (M1)
+  bool is_writable = false;    // the host mapping is writable now: may_write, not traced (M1), own
+  bool is_shared = false;      // it is mapped from the base of RAM, not from its own memory
   bool is_executable = false;  // only in a sandboxed process; its bytes were looked through (M5)
   bool is_large = false;       // cut out of a 2 MiB or 4 MiB guest page (or paging is off)
   bool is_global = false;

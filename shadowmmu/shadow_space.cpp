@@ -19,7 +19,9 @@ std::unique_ptr<ShadowSpace> ShadowSpace::create(GuestMemory& ram, ReverseMap& r
                                                  std::string* error) {
   std::unique_ptr<HostWindow> window = HostWindow::create(ram, budget.refusals, error);
   if (window == nullptr) return nullptr;
-  return create(std::move(window), reverse, traces, budget, error);
+  std::unique_ptr<ShadowSpace> space = create(std::move(window), reverse, traces, budget, error);
+  if (space != nullptr) space->ram_ = &ram;
+  return space;
 }
 
 std::unique_ptr<ShadowSpace> ShadowSpace::create(std::unique_ptr<WindowMapper> mapper,
@@ -35,9 +37,9 @@ std::unique_ptr<ShadowSpace> ShadowSpace::create(std::unique_ptr<WindowMapper> m
     return nullptr;
   }
   space->slots_ = reinterpret_cast<ShadowMapping**>(slots.value());
-  space->region_count_.assign(kPagesInSpace / kRegionPages, 0);
-  space->local_count_.assign(kPagesInSpace / kRegionPages, 0);
-  space->large_count_.assign(kPagesInSpace / kRegionPages, 0);
+  space->region_count_.assign(Region::kCount, 0);
+  space->local_count_.assign(Region::kCount, 0);
+  space->large_count_.assign(Region::kCount, 0);
   return space;
 }
 
@@ -53,25 +55,36 @@ std::optional<GuestVirtual> ShadowSpace::linear_of(uint64_t host_address) const 
   return GuestVirtual(static_cast<uint32_t>(host_address - base().value()));
 }
 
-// Each call may split a host mapping in two or three. Counting upwards only and starting afresh at
-// the limit is simple, and bounded whatever the guest does. False: not even then.
-bool ShadowSpace::spend(uint32_t mappings) {
-  const auto is_affordable = [&] {
-    return spent_ <= budget_.host_mappings && mappings <= budget_.host_mappings - spent_;
-  };
-  if (!is_affordable() || mapped_pages_ > budget_.pages) {
+// What would exceed the budget makes the space start afresh. False: not even then.
+bool ShadowSpace::make_room_for(uint32_t mappings) {
+  if (!is_affordable(mappings) || mapped_pages_ > budget_.pages) {
     counters().shadow_evictions++;
     drop_all();
   }
-  if (!is_affordable()) return false;
-  spent_ += mappings;
-  return true;
+  return is_affordable(mappings);
 }
 
-// Its two ends, those of the 2 MiB parts that may be dropped of a large page, and those of the
-// pages that come out read-only.
+// Linux joins neighbouring mappings of one file where offsets and rights go on.
+bool ShadowSpace::joins_the_page_before(uint32_t page) const {
+  const ShadowMapping* before = page == 0 ? nullptr : slots_[page - 1];
+  const ShadowMapping* here = page == kPagesInSpace ? nullptr : slots_[page];
+  if (before == nullptr || here == nullptr) return before == here;
+  return before->physical_page + 1 == here->physical_page &&
+         before->is_writable == here->is_writable && before->is_executable == here->is_executable &&
+         before->is_shared == here->is_shared;
+}
+
+uint32_t ShadowSpace::boundaries_around(uint32_t page) const {
+  return (joins_the_page_before(page) ? 0U : 1U) + (joins_the_page_before(page + 1) ? 0U : 1U);
+}
+
+// Its two ends, those of the 2 MiB parts that may be dropped of a large page, those of the parts
+// that are backed otherwise, and those of the pages that come out read-only.
 uint32_t ShadowSpace::mappings_for(const ShadowRun& run) const {
   uint32_t mappings = run.is_large ? 4 : 2;
+  for (uint32_t i = 1; i < run.pages && has_base(); ++i) {
+    if (is_shared(run.physical_page + i) != is_shared(run.physical_page + (i - 1))) ++mappings;
+  }
   if (!run.may_write || run.may_execute) return mappings;
   for (uint32_t i = 0; i < run.pages; ++i) {
     if (traces_.is_traced(run.physical_page + i)) mappings += 2;
@@ -81,7 +94,7 @@ uint32_t ShadowSpace::mappings_for(const ShadowRun& run) const {
 
 bool ShadowSpace::fill(const ShadowRun& run) {
   settle();  // what is mapped now is not for the list to unmap
-  if (!spend(mappings_for(run))) return false;
+  if (!make_room_for(mappings_for(run))) return false;
   const uint32_t first = run.virtual_page.number();
   for (uint32_t i = 0; i < run.pages; ++i) remove_record(GuestVirtualPage(first + i));
   HostAccess access = run.may_write ? HostAccess::ReadWrite : HostAccess::Read;
@@ -121,13 +134,17 @@ void ShadowSpace::insert_record(const ShadowRun& run, uint32_t index) {
   mapping->virtual_page = run.virtual_page + index;
   mapping->physical_page = run.physical_page + index;
   mapping->may_write = run.may_write;
-  mapping->is_writable = run.may_write && !run.may_execute;
+  mapping->is_shared = is_shared(mapping->physical_page);
+  mapping->is_writable = run.may_write && !run.may_execute && !mapping->is_shared;
   mapping->is_executable = run.may_execute;
   mapping->is_large = run.is_large;
   mapping->is_global = run.is_global;
-  slots_[mapping->virtual_page.number()] = mapping;
-  note_touched(mapping->virtual_page.number());
-  const uint32_t region = mapping->virtual_page.number() / kRegionPages;
+  const uint32_t number = mapping->virtual_page.number();
+  boundaries_ -= boundaries_around(number);
+  slots_[number] = mapping;
+  boundaries_ += boundaries_around(number);
+  note_touched(number);
+  const uint32_t region = Region::of(mapping->virtual_page).index();
   region_count_[region]++;
   held_regions_[region / kWordBits] |= uint64_t{1} << (region % kWordBits);
   ++mapped_pages_;
@@ -143,8 +160,10 @@ void ShadowSpace::remove_record(GuestVirtualPage page) {
   ShadowMapping* mapping = slots_[page.number()];
   if (mapping == nullptr) return;
   reverse_.of(mapping->physical_page).erase(ShadowMappings::s_iterator_to(*mapping));
+  boundaries_ -= boundaries_around(page.number());
   slots_[page.number()] = nullptr;
-  const uint32_t region = page.number() / kRegionPages;
+  boundaries_ += boundaries_around(page.number());
+  const uint32_t region = Region::of(page).index();
   if (--region_count_[region] == 0) {
     held_regions_[region / kWordBits] &= ~(uint64_t{1} << (region % kWordBits));
   }
@@ -159,7 +178,10 @@ void ShadowSpace::remove_record(GuestVirtualPage page) {
 
 // False: that could not be, so the space has dropped all it had, this mapping with it.
 bool ShadowSpace::make_read_only(ShadowMapping& mapping) {
+  const uint32_t number = mapping.virtual_page.number();
+  boundaries_ -= boundaries_around(number);
   mapping.is_writable = mapping.is_executable = false;
+  boundaries_ += boundaries_around(number);
   if (mapper_->restrict_to(mapping.virtual_page, HostAccess::Read)) return true;
   counters().shadow_evictions++;
   drop_all();
@@ -173,8 +195,8 @@ void ShadowSpace::make_read_only_all(ShadowMappings& mappings, IsConcerned is_co
     ShadowMapping& mapping = *next++;
     if (!is_concerned(mapping)) continue;
     ShadowSpace& space = *mapping.space;
-    const bool is_affordable = space.spent_ + 2 <= space.budget_.host_mappings;
-    if (is_affordable) space.spent_ += 2;
+    constexpr uint32_t kCutOut = 2;
+    const bool is_affordable = space.is_affordable(kCutOut);
     if (is_affordable && space.make_read_only(mapping)) continue;
     if (!is_affordable) {
       counters().shadow_evictions++;
@@ -190,6 +212,56 @@ void ShadowSpace::protect_all(ShadowMappings& mappings) {
 
 void ShadowSpace::revoke_execution_all(ShadowMappings& mappings) {
   make_read_only_all(mappings, [](const ShadowMapping& mapping) { return mapping.is_executable; });
+}
+
+bool ShadowSpace::should_write(const ShadowMapping& mapping, Backing backing) const {
+  return mapping.may_write && backing == Backing::Own && !traces_.is_traced(mapping.physical_page);
+}
+
+// Maps the page of the mapping anew, and those after it that can be with it, `most` in all. False:
+// the space has dropped all it had.
+bool ShadowSpace::follow(const ShadowMapping& mapping, uint32_t most, Backing now) {
+  constexpr uint32_t kCutOut = 2;
+  const uint32_t first = mapping.virtual_page.number();
+  const GuestPhysicalPage physical = mapping.physical_page;
+  const bool write = should_write(mapping, now);
+  uint32_t pages = 1;
+  for (; pages < most && first + pages < kPagesInSpace; ++pages) {
+    const ShadowMapping* next = slots_[first + pages];
+    const bool goes_on = next != nullptr && next->physical_page == physical + pages &&
+                         next->is_shared == mapping.is_shared && should_write(*next, now) == write;
+    if (!goes_on) break;
+  }
+  const HostAccess access = write ? HostAccess::ReadWrite : HostAccess::Read;
+  if (is_affordable(kCutOut) && mapper_->map(GuestVirtualPage(first), physical, pages, access)) {
+    for (uint32_t number = first; number < first + pages; ++number) {
+      boundaries_ -= boundaries_around(number);
+      slots_[number]->is_writable = write;
+      slots_[number]->is_shared = now == Backing::Base;
+      boundaries_ += boundaries_around(number);
+    }
+    return true;
+  }
+  counters().shadow_evictions++;
+  drop_all();
+  return false;
+}
+
+void ShadowSpace::follow_all(ReverseMap& reverse, const PageRange& pages, Backing now) {
+  const bool is_shared = now == Backing::Base;
+  for (uint32_t i = 0; i < pages.pages; ++i) {
+    ShadowMappings& mappings = reverse.of(pages.first + i);
+    for (auto next = mappings.begin(); next != mappings.end();) {
+      ShadowMapping& mapping = *next++;
+      if (mapping.is_shared == is_shared) continue;
+      ShadowSpace& space = *mapping.space;
+      if (space.ram_ == nullptr) {
+        space.drop(mapping.virtual_page);  // it cannot show the base
+      } else if (!space.follow(mapping, pages.pages - i, now)) {
+        next = mappings.begin();  // several may have gone; those seen to are not concerned any more
+      }
+    }
+  }
 }
 
 void ShadowSpace::drop_run(uint32_t first, uint32_t count) {
@@ -218,21 +290,19 @@ void ShadowSpace::drop(GuestVirtualPage page) {
 }
 
 void ShadowSpace::drop_region(GuestVirtualPage page) {
-  const uint32_t region = page.number() / kRegionPages;
-  if (region_count_[region] == 0) return;
+  const Region region = Region::of(page);
+  if (region_count_[region.index()] == 0) return;
   counters().shadow_region_drops++;
-  drop_run(region * kRegionPages, kRegionPages);
+  drop_run(region.page(0).number(), Region::kPages);
 }
 
 void ShadowSpace::drop_all() {
-  for (uint32_t region = 0; region < region_count_.size(); ++region) {
-    if (region_count_[region] == 0) continue;
-    for (uint32_t i = 0; i < kRegionPages; ++i) {
-      remove_record(GuestVirtualPage(region * kRegionPages + i));
-    }
+  for (uint32_t index = 0; index < Region::kCount; ++index) {
+    if (region_count_[index] == 0) continue;
+    for (uint32_t i = 0; i < Region::kPages; ++i) remove_record(Region(index).page(i));
   }
   unsettled_.clear();
-  spent_ = mapper_->clear() ? 0 : budget_.host_mappings;
+  is_stuck_ = !mapper_->clear();
   counters().shadow_drops++;
   if (touched_block_count_ == 0) return;
   // All slots are empty, so they are zero again without their memory.
@@ -242,17 +312,17 @@ void ShadowSpace::drop_all() {
 }
 
 void ShadowSpace::retain(const std::function<bool(const ShadowMapping&)>& keep,
-                         const std::function<bool(uint32_t region)>& skip_region) {
-  for_each_set(held_regions_, [&](uint32_t region) {
-    if (!skip_region(region)) retain_region(region, keep);
+                         const std::function<bool(Region region)>& skip_region) {
+  for_each_set(held_regions_, [&](uint32_t index) {
+    if (!skip_region(Region(index))) retain_region(Region(index), keep);
   });
 }
 
-void ShadowSpace::retain_region(uint32_t region,
+void ShadowSpace::retain_region(Region region,
                                 const std::function<bool(const ShadowMapping&)>& keep) {
   constexpr uint32_t kAskedAtOnce = 512;  // 2 MiB: the smallest large page
-  const uint32_t first = region * kRegionPages;
-  for (uint32_t i = 0; i < kRegionPages; ++i) {
+  const uint32_t first = region.page(0).number();
+  for (uint32_t i = 0; i < Region::kPages; ++i) {
     const ShadowMapping* mapping = slots_[first + i];
     if (mapping == nullptr) continue;
     const bool large = mapping->is_large;
@@ -267,12 +337,22 @@ void ShadowSpace::retain_region(uint32_t region,
   }
 }
 
+uint32_t ShadowSpace::count_boundaries() const {
+  uint32_t boundaries = joins_the_page_before(kPagesInSpace) ? 0 : 1;
+  for (uint32_t page = 0; page < kPagesInSpace; ++page) {
+    if (!joins_the_page_before(page)) ++boundaries;
+    // Of an empty region the first page alone can have another neighbour.
+    if (region_count_[Region::of(GuestVirtualPage(page)).index()] == 0) page |= Region::kPages - 1;
+  }
+  return boundaries;
+}
+
 void ShadowSpace::verify_invariants() const {
   size_t found = 0;
   size_t local = 0;
   for (uint32_t number = 0; number < kPagesInSpace; ++number) {
-    if (region_count_[number / kRegionPages] == 0) {
-      number |= kRegionPages - 1;
+    if (region_count_[Region::of(GuestVirtualPage(number)).index()] == 0) {
+      number |= Region::kPages - 1;
       continue;
     }
     const ShadowMapping* mapping = slots_[number];
@@ -283,9 +363,12 @@ void ShadowSpace::verify_invariants() const {
     CHECK(!mapping->is_writable || mapping->may_write);
     CHECK(!mapping->is_writable || !traces_.is_traced(mapping->physical_page));
     CHECK(!mapping->is_executable || traces_.is_traced(mapping->physical_page));
+    CHECK(mapping->is_shared == is_shared(mapping->physical_page));
+    CHECK(!mapping->is_writable || !mapping->is_shared);
     CHECK(mapping->is_linked());
   }
   CHECK(found == mapped_pages_ && local == local_pages_);
+  CHECK(count_boundaries() == boundaries_);
 }
 
 }  // namespace ringshift

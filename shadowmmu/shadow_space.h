@@ -1,8 +1,8 @@
 // ShadowSpace: one view of guest-linear space as host mappings: which guest page is where, with
 // which rights. Owns: its mapper (a window, or the memory of a sandboxed process) and the records
-// of what is mapped. Does not own: RAM, traces. Called by: coherence. Keeps: M1 M3
-// M4. It is a TLB without a size limit: an entry stays until the guest flushes it (SDM 3A 4.10.4),
-// or a budget of host mappings is used up. See docs/shadow-mmu.md.
+// of what is mapped. Does not own: RAM, traces. Keeps: M1 M3 M4. It is a TLB without a size limit:
+// an entry stays until the guest flushes it (SDM 3A 4.10.4), or a budget of host mappings is used
+// up. See docs/shadow-mmu.md.
 #pragma once
 
 #include <array>
@@ -71,8 +71,13 @@ class ShadowSpace {
   // The bytes of a page were written: it may be read, no longer executed.
   static void revoke_execution_all(ShadowMappings& mappings);
 
-  // What is dropped is known no more at once, but stays within reach of whoever uses base() until
-  // settle(): neighbours go in one host call.
+  // The pages, which lie together, are backed by something else now: their mappings, in whatever
+  // space, show that, with the rights they should have. A space that cannot drops the pages, or all
+  // it has. May be called while translated code of ours waits for a callout.
+  static void follow_all(ReverseMap& reverse, const PageRange& pages, Backing now);
+
+  // Removes the page's record at once. The host mapping stays usable until settle(), which unmaps
+  // neighbours in one call.
   void drop(GuestVirtualPage page);
   // Every mapping of the 4 MiB around it (a large page may have been cut from it).
   void drop_region(GuestVirtualPage page);
@@ -80,7 +85,7 @@ class ShadowSpace {
   // Drops the mappings `keep` refuses, asking about large ones once for each 2 MiB. Regions of 4
   // MiB that `skip_region` accepts are left as they are.
   void retain(const std::function<bool(const ShadowMapping&)>& keep,
-              const std::function<bool(uint32_t region)>& skip_region);
+              const std::function<bool(Region region)>& skip_region);
 
   // Before guest code runs that can reach the mappings.
   void settle() {
@@ -88,22 +93,24 @@ class ShadowSpace {
   }
 
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
+  // Neighbouring pages that the host keeps in two mappings, once settle() has been called: the
+  // space takes one mapping more than that.
+  [[nodiscard]] uint32_t host_boundaries() const { return boundaries_; }
   // Host memory the records take, and the host's tables for as much linear space: it grows with
   // pages mapped and with 2 MiB blocks touched since the last drop_all().
   [[nodiscard]] size_t bytes() const;
   // Pages whose translation is not global, in all and in a region of 4 MiB: what a CR3 load
   // flushes.
   [[nodiscard]] size_t local_pages() const { return local_pages_; }
-  [[nodiscard]] bool has_local(uint32_t region) const { return local_count_[region] != 0; }
+  [[nodiscard]] bool has_local(Region region) const { return local_count_[region.index()] != 0; }
   // Whether anything in the 4 MiB around the page was cut out of a large one.
   [[nodiscard]] bool has_large(GuestVirtualPage page) const {
-    return large_count_[page.number() / kRegionPages] != 0;
+    return large_count_[Region::of(page).index()] != 0;
   }
   void verify_invariants() const;
 
  private:
   static constexpr uint32_t kPagesInSpace = 1U << 20;
-  static constexpr uint32_t kRegionPages = 1024;
   static constexpr uint32_t kBlockPages = 512;  // whose slots fill a page
 
   ShadowSpace(std::unique_ptr<WindowMapper> mapper, ReverseMap& reverse, TraceTable& traces,
@@ -113,10 +120,24 @@ class ShadowSpace {
   void insert_record(const ShadowRun& run, uint32_t index);
   void drop_run(uint32_t first, uint32_t count);
   void unmap_unsettled();
-  void retain_region(uint32_t region, const std::function<bool(const ShadowMapping&)>& keep);
-  [[nodiscard]] bool spend(uint32_t mappings);
+  void retain_region(Region region, const std::function<bool(const ShadowMapping&)>& keep);
+  [[nodiscard]] bool make_room_for(uint32_t mappings);
+  [[nodiscard]] bool is_affordable(uint32_t mappings) const {
+    return !is_stuck_ && boundaries_ + mappings <= budget_.host_mappings;
+  }
+  [[nodiscard]] bool joins_the_page_before(uint32_t page) const;
+  [[nodiscard]] uint32_t boundaries_around(uint32_t page) const;
+  [[nodiscard]] uint32_t count_boundaries() const;
   [[nodiscard]] uint32_t mappings_for(const ShadowRun& run) const;
   [[nodiscard]] bool make_read_only(ShadowMapping& mapping);
+  [[nodiscard]] bool has_base() const {
+    return ram_ != nullptr && ram_->machine_pages() != nullptr;
+  }
+  [[nodiscard]] bool is_shared(GuestPhysicalPage page) const {
+    return ram_ != nullptr && ram_->is_shared(page);
+  }
+  [[nodiscard]] bool should_write(const ShadowMapping& mapping, Backing backing) const;
+  [[nodiscard]] bool follow(const ShadowMapping& mapping, uint32_t most, Backing now);
   template <typename IsConcerned>
   static void make_read_only_all(ShadowMappings& mappings, IsConcerned is_concerned);
   void note_touched(uint32_t page);
@@ -125,7 +146,9 @@ class ShadowSpace {
   ReverseMap& reverse_;
   TraceTable& traces_;
   ShadowBudget budget_;
-  uint32_t spent_ = 0;
+  const GuestMemory* ram_ = nullptr;  // null: what is mapped is never the base's
+  uint32_t boundaries_ = 0;
+  bool is_stuck_ = false;            // the host has refused to take away what is mapped
   ShadowMapping** slots_ = nullptr;  // by virtual page; lazily populated by the host
   struct PageRun {
     uint32_t first;
@@ -133,10 +156,9 @@ class ShadowSpace {
   };
   std::vector<PageRun> unsettled_;  // dropped, still mapped
   std::vector<uint32_t> region_count_;
-  std::array<uint64_t, kPagesInSpace / kRegionPages / 64>
-      held_regions_{};                 // a bit each: count != 0
-  std::vector<uint32_t> local_count_;  // of those, not global
-  std::vector<uint32_t> large_count_;  // of those, cut out of large pages
+  std::array<uint64_t, Region::kCount / 64> held_regions_{};  // a bit each: count != 0
+  std::vector<uint32_t> local_count_;                         // of those, not global
+  std::vector<uint32_t> large_count_;                         // of those, cut out of large pages
   std::array<uint64_t, kPagesInSpace / kBlockPages / 64> touched_blocks_{};
   size_t touched_block_count_ = 0;
   size_t mapped_pages_ = 0;

@@ -1,7 +1,6 @@
-// TraceTable: which guest-physical pages are write-traced, and why.
-// Owns: one byte a page of RAM. Does not own: the mappings that enforce it (shadow spaces, TLBs).
-// Called by: coherence (sets and clears), shadow spaces and soft TLBs (ask). Keeps: M1 M2.
-// See docs/shadow-mmu.md.
+// TraceTable: which guest-physical pages are write-traced, and why. Owns: one byte a page of RAM.
+// Does not own: the mappings that enforce it (shadow spaces, TLBs). Keeps: M1 M2. See
+// docs/shadow-mmu.md.
 #pragma once
 
 #include <cstdint>

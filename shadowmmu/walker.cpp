@@ -1,17 +1,9 @@
 #include "shadowmmu/walker.h"
 
+#include "shadowmmu/table_entry.h"
+
 namespace ringshift {
 namespace {
-
-// Entry bits, the same in every format (SDM 3A tables 4-4 to 4-6 and 4-9 to 4-11).
-constexpr uint64_t kPresent = 1U << 0;
-constexpr uint64_t kWritable = 1U << 1;
-constexpr uint64_t kUser = 1U << 2;
-constexpr uint32_t kAccessed = 1U << 5;
-constexpr uint32_t kDirty = 1U << 6;
-constexpr uint64_t kLargePage = 1U << 7;  // directory entries; bit 7 of a table entry is PAT
-constexpr uint64_t kGlobal = 1U << 8;
-constexpr uint64_t kNoExecute = uint64_t{1} << 63;
 
 constexpr uint64_t bits(unsigned high, unsigned low) {
   return ((uint64_t{2} << high) - 1) & ~((uint64_t{1} << low) - 1);
@@ -36,7 +28,7 @@ constexpr Format two_level_format(bool pse) {
 
 // MAXPHYADDR is 36 (SDM 3A tables 4-9 to 4-11). Without NXE the NX bit is one more reserved bit.
 constexpr Format pae_format(bool no_execute) {
-  uint64_t reserved = bits(62, 36) | (no_execute ? 0 : kNoExecute);
+  uint64_t reserved = bits(62, 36) | (no_execute ? 0 : kEntryNoExecute);
   return {8, 21, 0x1ff, true, bits(35, 12), reserved, bits(20, 13)};
 }
 
@@ -94,7 +86,7 @@ class Walk {
     }
     // Reserved bits were checked when the register was loaded (SDM 3A 4.4.1).
     uint64_t pointer = mode_.pdpte[address_.value() >> 30];
-    if ((pointer & kPresent) == 0) return raise(0);
+    if ((pointer & kEntryPresent) == 0) return raise(0);
     *directory = GuestPhysical(pointer & format_.frame);
     return kNoFault;
   }
@@ -103,7 +95,7 @@ class Walk {
     RETURN_IF_FAULT(read_entry(directory, format_.directory_shift));
     uint64_t entry = translation_.entries[0].value;
     uint32_t page_bytes = kPageSize;
-    if (format_.large_pages && (entry & kLargePage) != 0) {
+    if (format_.large_pages && (entry & kEntryLarge) != 0) {
       if ((entry & format_.reserved_large) != 0)
         return raise(kPageFaultPresent | kPageFaultReserved);
       page_bytes = 1U << format_.directory_shift;
@@ -125,7 +117,7 @@ class Walk {
     location.address = table + index * format_.entry_bytes;
     location.value =
         mode_.pae ? memory_.read_entry64(location.address) : memory_.read_entry32(location.address);
-    if ((location.value & kPresent) == 0) return raise(0);
+    if ((location.value & kEntryPresent) == 0) return raise(0);
     if ((location.value & format_.reserved) != 0)
       return raise(kPageFaultPresent | kPageFaultReserved);
     return kNoFault;
@@ -139,14 +131,14 @@ class Walk {
       any |= translation_.entries[level].value;
     }
     uint64_t leaf = translation_.entries[translation_.levels - 1U].value;
-    translation_.user = (all & kUser) != 0;
-    translation_.writable_user = (all & kWritable) != 0;
+    translation_.user = (all & kEntryUser) != 0;
+    translation_.writable_user = (all & kEntryWritable) != 0;
     translation_.writable = privilege_ == Privilege::User
                                 ? translation_.user && translation_.writable_user
                                 : translation_.writable_user || !mode_.write_protect;
-    translation_.executable = (any & kNoExecute) == 0;
-    translation_.dirty = (leaf & kDirty) != 0;
-    translation_.global = mode_.global && (leaf & kGlobal) != 0;
+    translation_.executable = (any & kEntryNoExecute) == 0;
+    translation_.dirty = (leaf & kEntryDirty) != 0;
+    translation_.global = mode_.global && (leaf & kEntryGlobal) != 0;
   }
 
   // SDM 3A 4.6.1, without SMEP, SMAP and protection keys.
@@ -171,7 +163,7 @@ void set_accessed_and_dirty(Translation& translation, PageTableMemory& memory, A
   for (uint8_t level = 0; level < translation.levels; ++level) {
     TableEntryLocation& entry = translation.entries[level];
     bool leaf = level + 1 == translation.levels;
-    uint32_t wanted = kAccessed | (leaf && access == AccessKind::Write ? kDirty : 0);
+    uint32_t wanted = kEntryAccessed | (leaf && access == AccessKind::Write ? kEntryDirty : 0);
     if ((entry.value & wanted) == wanted) continue;
     memory.set_entry_bits(entry.address, wanted);
     entry.value |= wanted;

@@ -1,12 +1,10 @@
-// Walker: (PagingMode, GuestVirtual, access) -> Translation or GuestFault, by the book (SDM
-// 3A 4.3-4.7). Owns: nothing. Pure but for one thing: on success it sets A (and D on a write)
-// through `memory`. Called by: linear memory, coherence. Keeps: M3 (D before
-// writable).
+// Walker: (PagingMode, GuestVirtual, access) -> Translation or GuestFault, by the book (SDM 3A
+// 4.3-4.7). Pure but for one thing: on success it sets A (and D on a write) through `memory`.
+// Keeps: M3 (D before writable).
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <optional>
 
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/base/guest_fault.h"
@@ -24,6 +22,10 @@ class PageTableMemory {
   // Sets A/D bits (only): ORs `bits` into the entry. Not reported to write traces (LIMIT(L9)): code
   // that runs from bytes it uses as a page table does not see its own A and D bits change.
   virtual void set_entry_bits(GuestPhysical address, uint32_t bits) = 0;
+  // The address that an access to `address` reaches: the A20 gate may clear a bit of it.
+  [[nodiscard]] virtual GuestPhysical masked(GuestPhysical address) const = 0;
+  // The bytes of the 4 KiB table at `address`, a page's first; null where there is no RAM.
+  [[nodiscard]] virtual const uint8_t* table_bytes(GuestPhysical address) const = 0;
 };
 
 // Where a page-table entry lies; kept so that A can be checked at every level.

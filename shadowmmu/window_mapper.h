@@ -1,6 +1,6 @@
 // WindowMapper: puts guest pages into one 4 GiB view of guest-linear space, wherever that view is:
-// a window in our own address space (host_window), or the low 4 GiB of a sandboxed process. Owns:
-// nothing. Called by: shadow space, which alone decides what is mapped. See docs/shadow-mmu.md.
+// a window in our own address space (host_window), or the low 4 GiB of a sandboxed process. See
+// docs/shadow-mmu.md.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,9 @@ class WindowMapper {
   virtual ~WindowMapper() = default;
   // Host address of guest-linear 0, if generated code of ours may use it; otherwise 0.
   [[nodiscard]] virtual HostAddress base() const = 0;
-  // Shows `pages` pages of RAM from `from` on at `at`, in place of what was there. False: the host
-  // refused, and what is there now is unknown (the caller unmaps it).
+  // Shows `pages` pages of RAM from `from` on at `at`, in place of what was there; those of a
+  // shared base for reading only. False: the host refused, and what is there now is unknown (the
+  // caller unmaps it).
   [[nodiscard]] virtual bool map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                                  HostAccess access) = 0;
   // Every access to them faults from now on. False: the host refused, as it may where that splits a

@@ -239,7 +239,7 @@ bool guest_processor_has(const ZydisDecodedInstruction& facts, const TranslatorF
   if (facts.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
   switch (group) {
     case IsaGroup::Unknown:
-      return by_table(facts.mnemonic).treatment == Treatment::Interpret;  // known by name
+      return by_table(facts.mnemonic).treatment == Treatment::Callout;  // known by name
     case IsaGroup::SseLater:
       return features.sse2_and_later;
     default:
@@ -276,7 +276,7 @@ bool ignores_repeat(const ZydisDecodedInstruction& facts, const TranslatorFeatur
   return mnemonic == ZYDIS_MNEMONIC_BSR || (mnemonic == ZYDIS_MNEMONIC_BSF && !features.tzcnt);
 }
 
-uint32_t branch_destination(const UnitInstruction& instruction) {
+Eip branch_destination(const UnitInstruction& instruction) {
   const int64_t relative = instruction.instruction.operands[0].imm.value.s;
   return instruction.next_eip() + static_cast<uint32_t>(relative);
 }
@@ -297,27 +297,11 @@ bool ends_unit(const UnitInstruction& instruction) {
 
 namespace {
 
-// Does the guest usually go on behind it?
+// Does the guest usually go on behind it? Where the table says Interpret it does not.
 bool goes_on_behind(const GuestInstruction& instruction) {
   if (instruction.facts.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) return false;
-  switch (instruction.facts.mnemonic) {
-    case ZYDIS_MNEMONIC_INT:
-    case ZYDIS_MNEMONIC_INT1:
-    case ZYDIS_MNEMONIC_INT3:
-    case ZYDIS_MNEMONIC_INTO:
-    case ZYDIS_MNEMONIC_IRET:
-    case ZYDIS_MNEMONIC_IRETD:
-    case ZYDIS_MNEMONIC_SYSENTER:
-    case ZYDIS_MNEMONIC_SYSEXIT:
-    case ZYDIS_MNEMONIC_HLT:
-    case ZYDIS_MNEMONIC_UD0:
-    case ZYDIS_MNEMONIC_UD1:
-    case ZYDIS_MNEMONIC_UD2:
-    case ZYDIS_MNEMONIC_RSM:
-      return false;
-    default:
-      return isa_group(instruction.facts.meta.isa_set) != IsaGroup::Unknown;
-  }
+  if (by_table(instruction.facts.mnemonic).treatment == Treatment::Interpret) return false;
+  return isa_group(instruction.facts.meta.isa_set) != IsaGroup::Unknown;
 }
 
 Classification classify_as_run(const GuestInstruction& instruction, Privilege privilege,
@@ -341,7 +325,7 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
     return classify_string(instruction);
   }
   const Classification listed = by_table(facts.mnemonic);
-  if (listed.family == Family::Interpret) return kInterpret;
+  if (listed.family == Family::Interpret || listed.family == Family::Callout) return kInterpret;
   if (facts.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return kInterpret;
   if (is_sixteen_bit_stack_or_branch(instruction, listed.family)) return kInterpret;
   switch (listed.family) {

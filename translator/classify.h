@@ -1,6 +1,5 @@
-// Classify: GuestInstruction -> Treatment and family, by the policy table treatment.def.
-// Owns: nothing; pure. Default is deny: an instruction set the table does not know is interpreted
-// (V3). Called by: plan. See docs/translator.md.
+// Classify: GuestInstruction -> Treatment and family, by the policy table treatment.def. Default is
+// deny: an instruction set the table does not know is interpreted (V3). See docs/translator.md.
 #pragma once
 
 #include "translator/translation_unit.h"
@@ -16,9 +15,9 @@ struct Classification {
 // raises #UD.
 struct TranslatorFeatures {
   bool sse2_and_later = true;
-  // For who counts executions: what would be Inline is left to the interpreter, one exit each.
+  // For tools that count executions: inline sequences are replaced by calls to the interpreter.
   bool interpret_inline = false;
-  // For who records a run: the clock is read by the interpreter only.
+  // For tools that record a run: only the interpreter reads the clock.
   bool interpret_time = false;
   // BMI1: F3 0F BC is TZCNT rather than BSF with a prefix that says nothing.
   bool tzcnt = false;
@@ -50,7 +49,7 @@ enum class FpuUse : uint8_t { None, X87, Sse };
 [[nodiscard]] bool ends_unit(const UnitInstruction& instruction);
 
 // Where a direct branch leads. Pre: treatment DirectBranch.
-[[nodiscard]] uint32_t branch_destination(const UnitInstruction& instruction);
+[[nodiscard]] Eip branch_destination(const UnitInstruction& instruction);
 
 // The explicit memory operand, or null. Pre: at most one, as classify guarantees for Reencode.
 [[nodiscard]] const ZydisDecodedOperand* memory_operand(const GuestInstruction& instruction);

@@ -1,8 +1,7 @@
 // CodeArena: executable memory, mapped twice so that no page is ever writable and executable at
 // once. Owns: the memory and its two views. A bump allocator from either end: what is costly to
-// make grows from the bottom, copies from the top, and each side is dropped at once. Called by:
-// stubs, translation cache. Keeps: T3 (storage is reused only by reset, at a safe point). See
-// docs/translator.md.
+// make grows from the bottom, copies from the top, and each side is dropped at once. Keeps: T3
+// (storage is reused only by reset, at a safe point). See docs/translator.md.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +21,7 @@ struct CodeWriteView {
   uint8_t* bytes = nullptr;
 };
 
-// What the two views are mappings of. perf looks names up (PerfMap) only where there is no file.
+// The backing of both views. perf looks names up (PerfMap) only where there is no file.
 enum class ArenaBacking : uint8_t { File, Anonymous };
 
 class CodeArena {

@@ -1,6 +1,5 @@
-// Numbers in generated code, read and written where they stand. Pure. Called by: translation cache.
-// Code is written through the arena's writable view only (CodeWriteView).
-// See docs/translator.md.
+// Code patch: numbers in generated code, read and written where they stand. Pure. Code is written
+// through the arena's writable view only (CodeWriteView). See docs/translator.md.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
 // CodeSource: guest instruction bytes by linear address, and the guest-physical page behind them.
-// Owns: nothing. Declared here because the translator needs it; implemented above, over the walker.
-// Called by: plan.
+// Declared here because the translator needs it; implemented above, over the walker.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +11,7 @@
 
 namespace ringshift {
 
-// Guest-linear addresses (T7).
-using KeptOut = std::unordered_set<uint32_t>;
+using KeptOut = std::unordered_set<GuestVirtual>;  // T7
 
 class CodeSource {
  public:

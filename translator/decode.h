@@ -1,6 +1,5 @@
-// Decode: guest bytes -> GuestInstruction. The only door to the disassembler library.
-// Owns: nothing. Features the guest's processor lacks are decoded as that processor would (LZCNT is
-// BSR...). Called by: the translator's planner, the interpreter's decode cache. See SDM 2A chapter
+// Decode: guest bytes -> GuestInstruction. The only door to the disassembler library. Features the
+// guest's processor lacks are decoded as that processor would (LZCNT is BSR...). See SDM 2A chapter
 // 2 and appendix A.
 #pragma once
 

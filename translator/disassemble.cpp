@@ -107,9 +107,9 @@ const ZydisDecoder& host_decoder() {
 
 }  // namespace
 
-std::string disassemble_guest(const GuestInstruction& instruction, uint32_t eip) {
+std::string disassemble_guest(const GuestInstruction& instruction, Eip eip) {
   if (instruction.length == 0) return "(not decodable)";
-  return format(instruction.facts, instruction.operands.data(), eip);
+  return format(instruction.facts, instruction.operands.data(), eip.value());
 }
 
 HostInstruction disassemble_host(std::span<const uint8_t> bytes, size_t offset) {

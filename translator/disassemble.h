@@ -1,6 +1,5 @@
 // Disassemble: guest and host instructions as text, for dumps and messages; nothing runs on it.
-// Owns: nothing; pure. Host operands in the vCPU frame come out by name.
-// Called by: dump, the monitor's messages. See SDM 2A 2.1.
+// Host operands in the vCPU frame come out by name. See SDM 2A 2.1.
 #pragma once
 
 #include <cstdint>
@@ -8,17 +7,19 @@
 #include <span>
 #include <string>
 
+#include "shadowmmu/base/address.h"
 #include "translator/decode.h"
 
 namespace ringshift {
 
 // Intel syntax, branch destinations as addresses. Pre: instruction was decoded from bytes at eip.
-[[nodiscard]] std::string disassemble_guest(const GuestInstruction& instruction, uint32_t eip);
+[[nodiscard]] std::string disassemble_guest(const GuestInstruction& instruction, Eip eip);
 
 struct HostInstruction {
   uint8_t length = 0;  // 0: not an instruction
   std::string text;
-  // Of a relative branch: the offset it goes to, counted like `offset`, and the text without it.
+  // For a relative branch: the offset of its destination, counted like `offset`, and the text
+  // without it.
   std::optional<int64_t> destination;
   std::string branch;
 };

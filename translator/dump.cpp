@@ -23,29 +23,29 @@ const char* style_suffix(AccessStyle style) {
 std::string recovery_text(const RecoveryPoint& point) {
   switch (point.kind) {
     case RecoveryKind::Boundary:
-      return fmt::format("at {:#x}", point.guest_eip);
+      return fmt::format("at {:#x}", point.guest_eip.value());
     case RecoveryKind::EipInAddress:
       return "eip in r8d";
     case RecoveryKind::SwappedHighA:
-      return fmt::format("at {:#x}, al<->ah", point.guest_eip);
+      return fmt::format("at {:#x}, al<->ah", point.guest_eip.value());
     case RecoveryKind::SwappedHighC:
-      return fmt::format("at {:#x}, cl<->ch", point.guest_eip);
+      return fmt::format("at {:#x}, cl<->ch", point.guest_eip.value());
     case RecoveryKind::SwappedHighD:
-      return fmt::format("at {:#x}, dl<->dh", point.guest_eip);
+      return fmt::format("at {:#x}, dl<->dh", point.guest_eip.value());
     case RecoveryKind::SwappedHighB:
-      return fmt::format("at {:#x}, bl<->bh", point.guest_eip);
+      return fmt::format("at {:#x}, bl<->bh", point.guest_eip.value());
     case RecoveryKind::StringSource:
-      return fmt::format("at {:#x}, host rsi", point.guest_eip);
+      return fmt::format("at {:#x}, host rsi", point.guest_eip.value());
     case RecoveryKind::StringDestination:
-      return fmt::format("at {:#x}, host rdi", point.guest_eip);
+      return fmt::format("at {:#x}, host rdi", point.guest_eip.value());
     case RecoveryKind::StringBoth:
-      return fmt::format("at {:#x}, host rsi rdi", point.guest_eip);
+      return fmt::format("at {:#x}, host rsi rdi", point.guest_eip.value());
     case RecoveryKind::RepeatSource:
-      return fmt::format("at {:#x}, host rsi, part of ecx", point.guest_eip);
+      return fmt::format("at {:#x}, host rsi, part of ecx", point.guest_eip.value());
     case RecoveryKind::RepeatDestination:
-      return fmt::format("at {:#x}, host rdi, part of ecx", point.guest_eip);
+      return fmt::format("at {:#x}, host rdi, part of ecx", point.guest_eip.value());
     case RecoveryKind::RepeatBoth:
-      return fmt::format("at {:#x}, host rsi rdi, part of ecx", point.guest_eip);
+      return fmt::format("at {:#x}, host rsi rdi, part of ecx", point.guest_eip.value());
   }
   return "?";
 }
@@ -62,24 +62,24 @@ class Dumper {
     for (const RecoveryPoint& point : code.recovery) recovery_[point.host_offset] = &point;
   }
 
-  std::string text() {
-    std::string body;
+  DumpedUnit take_apart() {
+    DumpedUnit out;
+    out.key = unit_.key;
     const auto size = static_cast<uint32_t>(code_.bytes.size());
     const uint32_t first = code_.starts.empty() ? code_.cold : code_.starts[0].host_offset;
-    body += "\nentry from the jump table:\n";
-    uint32_t hot = host_range(code_.indirect_entry, first, &body);
+    out.entry = host_range(code_.indirect_entry, first);
+    out.hot = static_cast<uint32_t>(out.entry.size());
     for (size_t i = 0; i < code_.starts.size(); ++i) {
       const bool last = i + 1 == code_.starts.size();
-      body += guest_line(unit_.instructions[code_.starts[i].index]);
-      hot += host_range(code_.starts[i].host_offset,
-                        last ? code_.cold : code_.starts[i + 1].host_offset, &body);
+      out.instructions.push_back(guest_part(unit_.instructions[code_.starts[i].index]));
+      out.instructions.back().host = host_range(
+          code_.starts[i].host_offset, last ? code_.cold : code_.starts[i + 1].host_offset);
+      out.hot += static_cast<uint32_t>(out.instructions.back().host.size());
     }
-    body += "\nexits:\n";
-    const uint32_t cold = host_range(code_.cold, size, &body);
-    return fmt::format("host: {} hot, {} cold; guest: {}\nunit: {:#x}, {}{}\n{}", hot, cold,
-                       unit_.instructions.size(), unit_.key.eip,
-                       unit_.key.privilege == Privilege::User ? "user" : "supervisor",
-                       style_suffix(unit_.key.style), body);
+    out.exits = host_range(code_.cold, size);
+    out.cold = static_cast<uint32_t>(out.exits.size());
+    for (const EmittedLink& link : code_.links) out.links.push_back(link.destination_eip);
+    return out;
   }
 
  private:
@@ -109,16 +109,20 @@ class Dumper {
     }
   }
 
-  [[nodiscard]] static std::string guest_line(const UnitInstruction& guest) {
+  [[nodiscard]] static DumpedInstruction guest_part(const UnitInstruction& guest) {
     const GuestInstruction& instruction = guest.instruction;
-    return fmt::format("\n{:#x}: {}  {}  [{}{}]\n", guest.eip,
-                       hex_bytes({instruction.bytes.data(), instruction.length}),
-                       disassemble_guest(instruction, guest.eip), treatment_name(guest.treatment),
-                       style_suffix(guest.style));
+    DumpedInstruction out;
+    out.eip = guest.eip;
+    out.length = instruction.length;
+    out.treatment = guest.treatment;
+    out.style = guest.style;
+    out.bytes = hex_bytes({instruction.bytes.data(), instruction.length});
+    out.text = disassemble_guest(instruction, guest.eip);
+    return out;
   }
 
   [[nodiscard]] std::string link_text(size_t i) const {
-    return fmt::format("-> link {} ({:#x})", i, code_.links[i].destination_eip);
+    return fmt::format("-> link {} ({:#x})", i, code_.links[i].destination_eip.value());
   }
 
   [[nodiscard]] std::string host_text(const HostInstruction& host, uint32_t offset) const {
@@ -138,23 +142,23 @@ class Dumper {
     return host.branch + fmt::format(" +{:x}", *host.destination);
   }
 
-  // Appends the instructions of [from, to) and returns how many they are.
-  uint32_t host_range(uint32_t from, uint32_t to, std::string* out) const {
-    uint32_t count = 0;
-    for (uint32_t offset = from; offset < to; ++count) {
+  // The instructions of [from, to).
+  [[nodiscard]] std::vector<std::string> host_range(uint32_t from, uint32_t to) const {
+    std::vector<std::string> out;
+    for (uint32_t offset = from; offset < to;) {
       const HostInstruction host = disassemble_host(code_.bytes, offset);
       if (host.length == 0) {
-        *out += fmt::format("  +{:<4x}(not decodable)\n", offset);
-        return count;
+        out.push_back(fmt::format("+{:<4x}(not decodable)", offset));
+        return out;
       }
       const std::string text = host_text(host, offset);
       auto point = recovery_.find(offset);
-      *out += point == recovery_.end() ? fmt::format("  +{:<4x}{}\n", offset, text)
-                                       : fmt::format("  +{:<4x}{:<52}; {}\n", offset, text,
-                                                     recovery_text(*point->second));
+      out.push_back(point == recovery_.end() ? fmt::format("+{:<4x}{}", offset, text)
+                                             : fmt::format("+{:<4x}{:<52}; {}", offset, text,
+                                                           recovery_text(*point->second)));
       offset += host.length;
     }
-    return count;
+    return out;
   }
 
   const TranslationUnit& unit_;
@@ -166,9 +170,33 @@ class Dumper {
 
 }  // namespace
 
+DumpedUnit take_apart(const TranslationUnit& unit, const EmittedCode& code, const Stubs& stubs,
+                      uint64_t at) {
+  return Dumper(unit, code, stubs, at).take_apart();
+}
+
+std::string dump_text(const DumpedUnit& dumped) {
+  std::string body = "\nentry from the jump table:\n";
+  const auto add = [&](const std::vector<std::string>& lines) {
+    for (const std::string& line : lines) body += "  " + line + "\n";
+  };
+  add(dumped.entry);
+  for (const DumpedInstruction& guest : dumped.instructions) {
+    body += fmt::format("\n{:#x}: {}  {}  [{}{}]\n", guest.eip.value(), guest.bytes, guest.text,
+                        treatment_name(guest.treatment), style_suffix(guest.style));
+    add(guest.host);
+  }
+  body += "\nexits:\n";
+  add(dumped.exits);
+  return fmt::format("host: {} hot, {} cold; guest: {}\nunit: {:#x}, {}{}\n{}", dumped.hot,
+                     dumped.cold, dumped.instructions.size(), dumped.key.eip.value(),
+                     dumped.key.privilege == Privilege::User ? "user" : "supervisor",
+                     style_suffix(dumped.key.style), body);
+}
+
 std::string dump(const TranslationUnit& unit, const EmittedCode& code, const Stubs& stubs,
                  uint64_t at) {
-  return Dumper(unit, code, stubs, at).text();
+  return dump_text(take_apart(unit, code, stubs, at));
 }
 
 }  // namespace ringshift

@@ -10,14 +10,12 @@
 namespace ringshift {
 
 using namespace asmjit;  // NOLINT: the assembler's vocabulary
+using host::slot32;
 
 void RefusedEncoding::handleError(Error /*error*/, const char* /*message*/,
                                   BaseEmitter* /*origin*/) {
   UNREACHABLE();
 }
-
-x86::Mem Emitter::slot32(int32_t displacement) { return x86::dword_ptr(host::frame, displacement); }
-x86::Mem Emitter::slot64(int32_t displacement) { return x86::qword_ptr(host::frame, displacement); }
 
 void Emitter::embed_byte(unsigned byte) {
   const auto value = static_cast<uint8_t>(byte);
@@ -26,9 +24,7 @@ void Emitter::embed_byte(unsigned byte) {
 
 void Emitter::embed32(uint32_t value) { a_.embed(&value, sizeof(value)); }
 
-void Emitter::mark(uint32_t eip, RecoveryKind kind) {
-  out_.recovery.push_back({offset(), eip, kind});
-}
+void Emitter::mark(Eip eip, RecoveryKind kind) { out_.recovery.push_back({offset(), eip, kind}); }
 
 // Always with 32 bits of displacement, so that it can be relocated.
 void Emitter::jump_to_stub(uint64_t stub) {
@@ -41,9 +37,9 @@ void Emitter::call_stub(uint64_t stub) {
   relocate(RelocationKind::ToStub);
 }
 
-void Emitter::store_eip(int32_t slot, uint32_t eip) {
-  a_.mov(slot32(slot), eip);
-  relocate(RelocationKind::Eip);
+void Emitter::store_eip(int32_t slot, Eip eip) {
+  a_.mov(slot32(slot), eip.value());
+  relocate(RelocationKind::EipPlain);
 }
 
 const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at,
@@ -81,7 +77,7 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
 // Reached through the jump table by the low 16 bits of EIP: verify the rest.
 void Emitter::emit_indirect_entry() {
   out_.indirect_entry = 0;
-  mark(0, RecoveryKind::EipInAddress);
+  mark(Eip(0), RecoveryKind::EipInAddress);
   Label matches = a_.newLabel();
   verify_address_is(unit_->key.eip, matches);
   jump_to_stub(stubs_.indirect_miss);
@@ -92,10 +88,10 @@ void Emitter::emit_indirect_entry() {
 
 // Branches to `matches`, with RCX still saved, if R8D is `eip`; else falls through with RCX
 // restored.
-void Emitter::verify_address_is(uint32_t eip, const Label& matches) {
+void Emitter::verify_address_is(Eip eip, const Label& matches) {
   a_.mov(host::saved_rcx, x86::rcx);
-  a_.lea(x86::ecx, x86::ptr(host::address, static_cast<int32_t>(0U - eip)));
-  relocate(RelocationKind::NegatedEip);
+  a_.lea(x86::ecx, x86::ptr(host::address, static_cast<int32_t>(0U - eip.value())));
+  relocate(RelocationKind::EipNegated);
   a_.jecxz(x86::ecx, matches);
   a_.mov(x86::rcx, host::saved_rcx);
 }
@@ -187,8 +183,8 @@ void Emitter::emit_cold_stubs() {
     link.stub_offset = offset();
     mark(link.destination_eip);
     if (goes_through_table(link.destination_eip)) {
-      a_.mov(host::address.r32(), link.destination_eip);
-      relocate(RelocationKind::Eip);
+      a_.mov(host::address.r32(), link.destination_eip.value());
+      relocate(RelocationKind::EipPlain);
       jump_to_stub(stubs_.dispatch);
       continue;
     }

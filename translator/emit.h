@@ -1,6 +1,6 @@
 // Emit: TranslationUnit -> EmittedCode. The only stage that writes host code; it decides nothing.
 // Owns: the assembler and its buffers, reused from unit to unit. Families live in emit_*.cpp.
-// Called by: translator. Keeps: T4, T5. See docs/translator.md.
+// Keeps: T4, T5. See docs/translator.md.
 #pragma once
 
 #include <asmjit/x86.h>
@@ -61,7 +61,7 @@ class Emitter {
   void emit_string_repeated(const UnitInstruction& instruction);
   void push_register(const UnitInstruction& instruction, Gp value);
   void push_constant(const UnitInstruction& instruction, uint32_t value);
-  void push_eip(const UnitInstruction& instruction, uint32_t eip);
+  void push_eip(const UnitInstruction& instruction, Eip eip);
   // Prepares [ESP-4] (write) or [ESP] (read) and returns the host operand.
   Mem stack_slot_for_push(AccessStyle style);
   Mem stack_slot_for_pop(AccessStyle style);
@@ -83,22 +83,22 @@ class Emitter {
   void emit_interpret(const UnitInstruction& instruction);
   void emit_callout(const UnitInstruction& instruction);
   void call_as_callout(const UnitInstruction& instruction, uint64_t stub);
-  void exit_event_window_if_not_zero(const Mem& condition, uint32_t eip, bool shadow);
+  void exit_event_window_if_not_zero(const Mem& condition, Eip eip, bool shadow);
 
   // emit_control.cpp: branches.
   void emit_poll();
   [[nodiscard]] static bool polls_first(const UnitInstruction& instruction);
   // Whether a branch to this EIP goes through the jump table, whatever is there.
-  [[nodiscard]] bool goes_through_table(uint32_t destination_eip) const;
-  void emit_link(unsigned opcode_bytes, unsigned opcode_length, uint32_t destination_eip);
-  void jump_link(uint32_t destination_eip);
+  [[nodiscard]] bool goes_through_table(Eip destination_eip) const;
+  void emit_link(unsigned opcode_bytes, unsigned opcode_length, Eip destination_eip);
+  void jump_link(Eip destination_eip);
   void emit_jump(const UnitInstruction& instruction);
   void emit_jump_conditional(const UnitInstruction& instruction);
   void emit_loop_branch(const UnitInstruction& instruction);
   void emit_call(const UnitInstruction& instruction);
   void emit_return(const UnitInstruction& instruction);
-  void emit_return_point(uint32_t return_eip);
-  void verify_address_is(uint32_t eip, const asmjit::Label& matches);
+  void emit_return_point(Eip return_eip);
+  void verify_address_is(Eip eip, const asmjit::Label& matches);
 
   void embed(const HostBytes& bytes) { a_.embed(bytes.bytes.data(), bytes.length); }
   void embed_byte(unsigned byte);
@@ -107,11 +107,9 @@ class Emitter {
   void relocate(RelocationKind kind) { out_.relocations.push_back({offset() - 4, kind}); }
   void jump_to_stub(uint64_t stub);
   void call_stub(uint64_t stub);
-  void store_eip(int32_t slot, uint32_t eip);
-  void mark(uint32_t eip, RecoveryKind kind = RecoveryKind::Boundary);
+  void store_eip(int32_t slot, Eip eip);
+  void mark(Eip eip, RecoveryKind kind = RecoveryKind::Boundary);
   [[nodiscard]] uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
-  [[nodiscard]] static Mem slot32(int32_t displacement);
-  [[nodiscard]] static Mem slot64(int32_t displacement);
 
   const Stubs& stubs_;
   const TranslationUnit* unit_ = nullptr;

@@ -7,6 +7,7 @@
 namespace ringshift {
 
 using namespace asmjit;  // NOLINT: the assembler's vocabulary
+using host::slot32;
 
 // The load touches no flag and is all that noticing attention costs.
 void Emitter::emit_poll() {
@@ -18,7 +19,7 @@ namespace {
 // Whether a step of the guest goes up within one page of linear space. Addresses are a ring, so a
 // loop need not hold a branch downwards: it may run on over the end of linear space. But steps like
 // this alone come to the end of their page.
-bool goes_up_in_page(uint32_t from, uint32_t to) { return to > from && (from >> 12) == (to >> 12); }
+bool goes_up_in_page(Eip from, Eip to) { return to > from && from.page_base() == to.page_base(); }
 
 }  // namespace
 
@@ -39,12 +40,12 @@ bool Emitter::polls_first(const UnitInstruction& instruction) {
 }
 
 // Code that address spaces share: another page may be another frame in another space (T1).
-bool Emitter::goes_through_table(uint32_t destination_eip) const {
-  return unit_->key.is_shared() && (destination_eip >> 12) != (unit_->key.eip >> 12);
+bool Emitter::goes_through_table(Eip destination_eip) const {
+  return !unit_->key.may_reach(destination_eip);
 }
 
 // A branch with a 32-bit displacement that links can patch. opcode_bytes: little-endian.
-void Emitter::emit_link(unsigned opcode_bytes, unsigned opcode_length, uint32_t destination_eip) {
+void Emitter::emit_link(unsigned opcode_bytes, unsigned opcode_length, Eip destination_eip) {
   for (unsigned i = 0; i < opcode_length; ++i) embed_byte((opcode_bytes >> (8 * i)) & 0xffU);
   EmittedLink link;
   link.patch_offset = offset();
@@ -53,7 +54,7 @@ void Emitter::emit_link(unsigned opcode_bytes, unsigned opcode_length, uint32_t 
   embed32(0);
 }
 
-void Emitter::jump_link(uint32_t destination_eip) { emit_link(0xe9, 1, destination_eip); }
+void Emitter::jump_link(Eip destination_eip) { emit_link(0xe9, 1, destination_eip); }
 
 namespace {
 
@@ -71,14 +72,14 @@ void Emitter::emit_jump(const UnitInstruction& instruction) {
 }
 
 void Emitter::emit_jump_conditional(const UnitInstruction& instruction) {
-  const uint32_t destination = branch_destination(instruction);
+  const Eip destination = branch_destination(instruction);
   const unsigned condition = instruction.instruction.facts.opcode & 0xfU;
   emit_link(0x0fU | ((0x80U | condition) << 8), 2, destination);
 }
 
 // JECXZ, LOOP, LOOPE, LOOPNE have only a short form: they jump over a jump.
 void Emitter::emit_loop_branch(const UnitInstruction& instruction) {
-  const uint32_t destination = branch_destination(instruction);
+  const Eip destination = branch_destination(instruction);
   constexpr unsigned kLongJump = 5;
   embed_byte(0x67);  // ECX, not RCX
   embed_byte(instruction.instruction.facts.opcode);
@@ -90,10 +91,10 @@ void Emitter::emit_loop_branch(const UnitInstruction& instruction) {
 }
 
 void Emitter::emit_call(const UnitInstruction& instruction) {
-  const uint32_t return_eip = instruction.next_eip();
+  const Eip return_eip = instruction.next_eip();
   if (instruction.is_inlined) return push_eip(instruction, return_eip);
   if (is_direct(instruction)) {
-    const uint32_t destination = branch_destination(instruction);
+    const Eip destination = branch_destination(instruction);
     push_eip(instruction, return_eip);
     mark(destination);  // the host's CALL itself faults when the return stack is full
     emit_link(0xe8, 1, destination);
@@ -107,7 +108,7 @@ void Emitter::emit_call(const UnitInstruction& instruction) {
   } else {
     push_eip(instruction, return_eip);
   }
-  mark(0, RecoveryKind::EipInAddress);
+  mark(Eip(0), RecoveryKind::EipInAddress);
   call_stub(stubs_.dispatch);
   emit_return_point(return_eip);
 }
@@ -115,8 +116,8 @@ void Emitter::emit_call(const UnitInstruction& instruction) {
 // Where the host's RET lands, and the unit goes on if the guest has returned to it. It may have
 // returned anywhere, so R8D is compared with the address this call expects; nothing is assumed
 // about the guest's stack, nor of the FPU's state after what has run since.
-void Emitter::emit_return_point(uint32_t return_eip) {
-  mark(0, RecoveryKind::EipInAddress);
+void Emitter::emit_return_point(Eip return_eip) {
+  mark(Eip(0), RecoveryKind::EipInAddress);
   Label matches = a_.newLabel();
   verify_address_is(return_eip, matches);
   jump_to_stub(stubs_.dispatch);

@@ -10,11 +10,10 @@
 namespace ringshift {
 
 using namespace asmjit;  // NOLINT: the assembler's vocabulary
+using host::slot32;
+using host::slot64;
 
 namespace {
-
-const std::array<x86::Gp, 8> kGuest32 = {x86::eax,  x86::ecx, x86::edx, x86::ebx,
-                                         x86::r15d, x86::ebp, x86::esi, x86::edi};
 
 // A displacement that is added to a register in the host's 64 bits instead of the guest's 32: near
 // enough to zero that a register holding a small negative number or a pointer still ends in the
@@ -228,9 +227,9 @@ void Emitter::push_constant(const UnitInstruction& instruction, uint32_t value) 
   a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
 }
 
-void Emitter::push_eip(const UnitInstruction& instruction, uint32_t eip) {
-  a_.mov(stack_slot_for_push(instruction.style), eip);
-  relocate(RelocationKind::Eip);
+void Emitter::push_eip(const UnitInstruction& instruction, Eip eip) {
+  a_.mov(stack_slot_for_push(instruction.style), eip.value());
+  relocate(RelocationKind::EipPlain);
   a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
 }
 
@@ -238,7 +237,7 @@ void Emitter::push_eip(const UnitInstruction& instruction, uint32_t eip) {
 bool Emitter::load_operand(const UnitInstruction& instruction, Gp destination) {
   const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
   if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER) {
-    a_.mov(destination.r32(), kGuest32[gpr_number(operand.reg.value)]);
+    a_.mov(destination.r32(), host::guest32[gpr_number(operand.reg.value)]);
     return true;
   }
   if (operand.type != ZYDIS_OPERAND_TYPE_MEMORY || operand.size != 32) return false;
@@ -253,7 +252,7 @@ void Emitter::emit_push(const UnitInstruction& instruction) {
     case ZYDIS_OPERAND_TYPE_IMMEDIATE:
       return push_constant(instruction, static_cast<uint32_t>(operand.imm.value.s));
     case ZYDIS_OPERAND_TYPE_REGISTER:
-      return push_register(instruction, kGuest32[gpr_number(operand.reg.value)]);
+      return push_register(instruction, host::guest32[gpr_number(operand.reg.value)]);
     default:
       break;
   }
@@ -273,7 +272,7 @@ void Emitter::emit_push(const UnitInstruction& instruction) {
 void Emitter::emit_pop(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
   if (operand.type != ZYDIS_OPERAND_TYPE_REGISTER) return emit_pop_to_memory(instruction);
-  const x86::Gp destination = kGuest32[gpr_number(operand.reg.value)];
+  const x86::Gp destination = host::guest32[gpr_number(operand.reg.value)];
   a_.mov(destination, stack_slot_for_pop(instruction.style));
   if (destination != host::guest_esp.r32()) {
     a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));

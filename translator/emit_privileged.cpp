@@ -7,15 +7,14 @@
 namespace ringshift {
 
 using namespace asmjit;  // NOLINT: the assembler's vocabulary
+using host::slot32;
+using host::slot64;
 
 namespace {
 
-// What the host's RFLAGS always holds at CPL 3 beside arithmetic flags and DF: IF and bit 1.
-constexpr int32_t kHostFlagsConstant = 0x202;
 // A POPF that changes any of these is for the interpreter.
 constexpr uint32_t kRarePopFlags =
     kFlagTf | kFlagNt | kFlagRf | kFlagAc | kFlagVif | kFlagVip | kFlagId;
-constexpr uint32_t kHostFlags = kFlagsArithmetic | kFlagDf;
 
 CalloutKind callout_kind(const GuestInstruction& instruction) {
   switch (instruction.facts.mnemonic) {
@@ -74,7 +73,8 @@ void Emitter::emit_push_flags(const UnitInstruction& instruction) {
   a_.pushfq();
   a_.pop(host::scratch);
   a_.mov(host::scratch2.r32(), slot32(RINGSHIFT_SLOT(system_flags)));
-  a_.lea(host::scratch.r32(), x86::ptr(host::scratch, host::scratch2, 0, -kHostFlagsConstant));
+  a_.lea(host::scratch.r32(),
+         x86::ptr(host::scratch, host::scratch2, 0, -static_cast<int32_t>(kHostFlagsConstant)));
   a_.mov(host::scratch2.r32(), slot32(RINGSHIFT_SLOT(interrupt_flag)));
   a_.lea(host::scratch.r32(), x86::ptr(host::scratch, host::scratch2));
   a_.mov(slot, host::scratch.r32());
@@ -106,7 +106,7 @@ void Emitter::emit_pop_flags(const UnitInstruction& instruction) {
   a_.bind(usual);
   mark(instruction.eip);
   a_.mov(host::scratch2.r32(), host::scratch.r32());
-  a_.and_(host::scratch.r32(), kHostFlags);
+  a_.and_(host::scratch.r32(), kHostHeldFlags);
   a_.push(host::scratch);
   if (!user) {
     a_.and_(host::scratch2.r32(), kFlagIf);
@@ -122,7 +122,7 @@ void Emitter::emit_pop_flags(const UnitInstruction& instruction) {
   a_.bind(done);
 }
 
-void Emitter::exit_event_window_if_not_zero(const Mem& condition, uint32_t eip, bool shadow) {
+void Emitter::exit_event_window_if_not_zero(const Mem& condition, Eip eip, bool shadow) {
   Label nothing = a_.newLabel();
   a_.mov(host::saved_rcx, x86::rcx);
   a_.mov(x86::ecx, condition);

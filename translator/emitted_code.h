@@ -1,14 +1,15 @@
 // EmittedCode: what emit makes of a unit: host bytes, the way back from each of them, open links.
 // Owns: values; transient, until publish copies them into the arena and a Fragment.
-// Called by: emit (makes), translation cache (consumes), recovery, dump.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "shadowmmu/base/address.h"
+
 namespace ringshift {
 
-// What the host registers hold, beyond guest registers in place, when a fault strikes at a point.
+// The contents of host registers, beyond guest registers in place, when a fault strikes at a point.
 enum class RecoveryKind : uint8_t {
   Boundary,      // restart the instruction at guest_eip
   EipInAddress,  // guest EIP is in R8D (an indirect branch under way)
@@ -28,7 +29,7 @@ inline constexpr RecoveryKind kLastRecoveryKind = RecoveryKind::RepeatBoth;
 // Valid from host_offset up to the next point's.
 struct RecoveryPoint {
   uint32_t host_offset = 0;
-  uint32_t guest_eip = 0;
+  Eip guest_eip;
   RecoveryKind kind = RecoveryKind::Boundary;
   bool operator==(const RecoveryPoint&) const = default;
 };
@@ -38,19 +39,19 @@ struct EmittedLink {
   uint32_t patch_offset = 0;
   uint32_t stub_offset = 0;
   uint32_t number_offset = 0;  // imm32 in the stub: the link number; 0 if it goes through the table
-  uint32_t destination_eip = 0;
+  Eip destination_eip;
 };
 
 // A 32-bit field that changes when the code is to run at another host address, or to stand for the
 // same guest bytes at another linear address.
 enum class RelocationKind : uint8_t {
-  Eip,         // a guest EIP
-  NegatedEip,  // minus one
+  EipPlain,    // a guest EIP
+  EipNegated,  // minus one
   ToStub,      // displacement from the field's end to code outside the fragment
 };
 struct Relocation {
   uint32_t offset = 0;
-  RelocationKind kind = RelocationKind::Eip;
+  RelocationKind kind = RelocationKind::EipPlain;
 };
 
 // Where each guest instruction's host code begins (for dumps and golden tests).

@@ -1,7 +1,7 @@
 // FpuUnit: runs one x87/MMX/SSE instruction of the guest on the host's own unit, in a cached thunk.
 // Owns: a small code arena and the thunks in it, found by instruction bytes. Does not own: guest
-// state. Called by: the interpreter, through FpuUnitRunner. Memory, alignment and #NM are the
-// caller's business. See docs/translator.md; SDM 1 8.7 and 11.5 for exceptions.
+// state. Memory, alignment and #NM are the caller's business. See docs/translator.md; SDM 1 8.7 and
+// 11.5 for exceptions.
 #pragma once
 
 #include <array>
@@ -16,7 +16,7 @@
 
 namespace ringshift {
 
-// What a thunk works on. Offsets are immediates in the thunks (fpu_unit_emit.cpp).
+// The data that a thunk works on. Offsets are immediates in the thunks (fpu_unit_emit.cpp).
 struct alignas(64) FpuUnitFrame {
   std::array<uint32_t, kGprCount> gpr{};         // in and out
   uint64_t eflags = 0;                           // in and out; arithmetic flags only

@@ -1,7 +1,5 @@
-// FpuUnit emission: the machine code of one thunk.
-// Owns: nothing; the bytes it returns are the caller's.
-// Called by: fpu_unit.cpp, once for each new instruction.
-// See SDM 2A chapter 2 for the encodings used.
+// FpuUnit emission: the machine code of one thunk. The bytes it returns are the caller's. See SDM
+// 2A chapter 2 for the encodings used.
 #pragma once
 
 #include <cstdint>

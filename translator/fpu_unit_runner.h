@@ -1,7 +1,6 @@
 // FpuUnitRunner: runs one x87/MMX/SSE instruction natively on the guest's FPU state, a
-// "one-instruction unit". Owns: nothing; an interface. Implemented by FpuUnit (and by test
-// doubles). Called by: the interpreter, which has raised #NM/#UD, checked alignment and translated
-// the operand. See docs/translator.md.
+// "one-instruction unit". An interface. Implemented by FpuUnit (and by test doubles). See
+// docs/translator.md.
 #pragma once
 
 #include <cstdint>

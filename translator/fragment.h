@@ -1,7 +1,6 @@
-// Fragment: a published translation and everything that is freed with it (host side).
-// Owns: its recovery points, with those it was copied from or to. Its code lies in the arena, its
-// links in the link table. Called by: translation cache (owns), gate, recovery, vcpu (runs).
-// Keeps: T1 T4.
+// Fragment: a published translation and everything that is freed with it (host side). Owns: its
+// recovery points, with those it was copied from or to. Its code lies in the arena, its links in
+// the link table. Keeps: T1 T4.
 #pragma once
 
 #include <boost/container/small_vector.hpp>
@@ -29,7 +28,7 @@ struct PageMember : boost::intrusive::list_base_hook<PlainLinkMode> {
 };
 using PageMembers = boost::intrusive::list<PageMember, boost::intrusive::constant_time_size<false>>;
 
-// What the copies of a fragment at other linear addresses have in common with it. EIPs are those of
+// The facts that copies of a fragment at other linear addresses share with it. EIPs are those of
 // the original.
 struct FragmentShape : boost::intrusive_ref_counter<FragmentShape, boost::thread_unsafe_counter> {
   std::vector<RecoveryPoint> recovery;

@@ -1,6 +1,6 @@
 // Frame: the guest state and the slots beside it that generated code reaches from one register.
-// Owns: values only. Slots are private to the gate, the stubs and generated code (T5).
-// Called by: gate, emit, stubs; vcpu sets what a view switch changes. See docs/translator.md.
+// Owns: values only. Slots are private to the gate, the stubs and generated code (T5). See
+// docs/translator.md.
 #pragma once
 
 #include <array>
@@ -32,7 +32,7 @@ using SoftTlb = std::array<SoftTlbEntry, kSoftTlbEntries>;
 // has to pass depend on nothing else. Kept by the monitor, by the low byte of the selector.
 inline constexpr uint64_t kNoDescriptor = 0;  // for null selectors and empty entries
 struct alignas(64) LoadedDescriptor {
-  // Of the descriptor in the supervisor window, as a host address; always one to read from.
+  // The descriptor's place in the supervisor window, as a host address; it can always be read.
   uint64_t address = reinterpret_cast<uint64_t>(&kNoDescriptor);
   uint64_t negated_bytes = 0;
   // Minus the selector, modulo 2^32; 1 for none. The second only if the segment is flat, writable
@@ -47,10 +47,15 @@ inline constexpr size_t kLoadedDescriptors = 256;
 static_assert(sizeof(LoadedDescriptor) == 64, "generated code scales the index by 64");
 using LoadedDescriptorTable = std::array<LoadedDescriptor, kLoadedDescriptors>;
 
+// Of EFLAGS, what the host's own flags hold while translated code runs; and what RFLAGS has beside
+// them at CPL 3, always.
+inline constexpr uint32_t kHostHeldFlags = kFlagsArithmetic | kFlagDf;
+inline constexpr uint32_t kHostFlagsConstant = kFlagIf | kFlagReservedOne;
+
 // Where the jump table keeps EIP's fragment. The upper half is mixed in, or code whose pieces lie
 // 64 KiB apart would fight for entries. For the EIPs of one page the indices are consecutive.
-constexpr uint32_t jump_table_index(uint32_t eip) {
-  return (eip + 8 * __builtin_bswap32(eip)) & 0xffffU;
+constexpr uint32_t jump_table_index(Eip eip) {
+  return (eip.value() + 8 * __builtin_bswap32(eip.value())) & 0xffffU;
 }
 
 enum class CalloutKind : uint32_t {
@@ -103,14 +108,13 @@ struct Slots {
   void* callout_context = nullptr;
   uint64_t callout_return = 0;
   uint32_t callout_next_eip = 0;  // the guest's at callout_return
-  // What the instruction is, where the callee has a shorter way than to decode it. The callee takes
-  // it back.
+  // Set when the callee can skip decoding the instruction; the callee resets it to Any.
   CalloutKind callout_kind = CalloutKind::Any;
   uint32_t time_stamp_denied = 0;  // CR4.TSD: RDTSC is not for user code
   uint32_t repeats_held_back = 0;  // of ECX, while a repeated string instruction does a part
 };
 
-// What a callout answers, if not the host address at which to go on.
+// The answers of a callout that are not the host address at which to go on.
 inline constexpr uint64_t kCalloutLeaves = 0;   // to the loop, with exit_reason
 inline constexpr uint64_t kCalloutReturns = 1;  // to callout_return
 

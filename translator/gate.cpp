@@ -12,9 +12,6 @@
 namespace ringshift {
 namespace {
 
-constexpr uint32_t kHostHeldFlags = kFlagsArithmetic | kFlagDf;
-constexpr uint32_t kHostFlagsConstant = 0x202;  // IF and bit 1, as RFLAGS has them at CPL 3
-
 uint64_t map_anonymous(uint64_t bytes) {
   void* mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -44,16 +41,6 @@ const char* exit_reason_name(ExitReason reason) {
       return "host-fault";
     case ExitReason::Callout:
       return "callout";
-    case ExitReason::DirectFault:
-      return "direct-fault";
-    case ExitReason::DirectStep:
-      return "direct-step";
-    case ExitReason::DirectPreempted:
-      return "direct-preempted";
-    case ExitReason::DirectEscape:
-      return "direct-escape";
-    case ExitReason::DirectLost:
-      return "direct-lost";
   }
   return "?";
 }
@@ -196,10 +183,10 @@ Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {
   switch (exit.reason) {
     case ExitReason::Unlinked:
       exit.link = slots.exit_link;
-      frame_->state.eip = cache.link_view(exit.link).destination_eip;
+      frame_->state.eip = cache.link_view(exit.link).destination_eip.value();
       break;
     case ExitReason::SoftMiss:
-      exit.address = slots.exit_address;
+      exit.address = GuestVirtual(slots.exit_address);
       exit.is_write = slots.exit_is_write != 0;
       // A return address: the call before it belongs to the instruction.
       recover_at(slots.exit_pc - 1, cache, slots.exit_address);
@@ -219,10 +206,8 @@ Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {
       break;
     case ExitReason::Callout:
       break;
-    default:
-      UNREACHABLE();  // no translated code leaves for these
   }
-  exit.eip = frame_->state.eip;
+  exit.eip = Eip(frame_->state.eip);
   return exit;
 }
 

@@ -1,7 +1,6 @@
-// Gate: the only way into translated code and out of it: Exit run(fragment).
-// Owns: the frame (guest state, slots, poll page) and the return stack. Does not own: fragments.
-// Called by: vcpu. Keeps: T6. Whatever happened inside, state is at an instruction boundary after.
-// See docs/faults-and-exits.md.
+// Gate: the only way into translated code and out of it: Exit run(fragment). Owns: the frame (guest
+// state, slots, poll page) and the return stack. Does not own: fragments. Keeps: T6. Whatever
+// happened inside, state is at an instruction boundary after. See docs/faults-and-exits.md.
 #pragma once
 
 #include <array>
@@ -34,7 +33,8 @@ class Gate {
   // table, return stack) are those of the view the fragment's key was made for.
   [[nodiscard]] Exit run(uint64_t host_pc, const TranslationCache& cache);
 
-  // Who answers callouts, from inside run(); until then each leaves with ExitReason::Interpret.
+  // Sets the function that answers callouts, from inside run(). Without one each callout leaves
+  // with ExitReason::Interpret.
   void set_callout(uint64_t (*callout)(void*), void* context) {
     frame_->slots.callout = callout;
     frame_->slots.callout_context = context;
@@ -55,7 +55,7 @@ class Gate {
   void select_return_stack(Privilege privilege);
   [[nodiscard]] bool is_return_stack_guard(uint64_t host_address) const;
 
-  // What a signal handler needs (async-signal-safe): is this PC in generated code, and where to go.
+  // For a signal handler (async-signal-safe): is this PC in generated code, and where to go on.
   [[nodiscard]] bool owns(uint64_t host_pc) const { return arena_.contains(host_pc); }
   [[nodiscard]] uint64_t leave_after_fault() const { return stubs_.leave_fault; }
   [[nodiscard]] HostFault& fault_record() { return fault_; }

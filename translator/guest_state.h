@@ -1,13 +1,15 @@
 // GuestState: the architectural state of the virtual CPU, as generated code and everybody else see
 // it. Owns: values only. Field offsets are pinned below, because generated code has them as
-// immediates. Called by: everything that runs the guest. Inside translated code registers and
-// arithmetic flags live in host registers; here they are true at every Exit (T6). See
-// docs/translator.md.
+// immediates. Inside translated code registers and arithmetic flags live in host registers; here
+// they are true at every Exit (T6). See docs/translator.md.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/paging_mode.h"
 
 namespace ringshift {
 
@@ -76,8 +78,20 @@ struct SegmentCache {
   [[nodiscard]] bool is_readable() const { return !is_code() || (attributes & 2U) != 0; }
   [[nodiscard]] bool default_32() const { return (attributes & 0x4000U) != 0; }
   [[nodiscard]] unsigned dpl() const { return (attributes >> 5) & 3U; }
+  // Writable data at any offset.
+  [[nodiscard]] bool is_unlimited_data() const {
+    constexpr unsigned kAsked = 0x80U | 0x10U | 0x08U | 0x04U | 0x02U;  // P S code down writable
+    return (attributes & kAsked) == (0x80U | 0x10U | 0x02U) && limit == 0xffffffffU;
+  }
+  // Addresses in it are linear addresses: base 0, limit 4 GiB.
+  [[nodiscard]] bool is_flat_data() const { return is_unlimited_data() && base == 0; }
+  [[nodiscard]] bool is_flat_code() const {
+    constexpr unsigned kAsked = 0x4000U | 0x80U | 0x10U | 0x08U;  // D P S code
+    return (attributes & kAsked) == kAsked && base == 0 && limit == 0xffffffffU;
+  }
   // A null selector loaded into a data segment register leaves it unusable: any use is #GP(0).
   [[nodiscard]] bool usable() const { return present(); }
+  bool operator==(const SegmentCache&) const = default;
 };
 
 struct DescriptorTableRegister {
@@ -126,6 +140,15 @@ struct GuestState {
   [[nodiscard]] SegmentCache& seg(SegmentRegister s) { return segment[static_cast<size_t>(s)]; }
   [[nodiscard]] const SegmentCache& seg(SegmentRegister s) const {
     return segment[static_cast<size_t>(s)];
+  }
+  // The privilege by which paging and translated code tell rings (SDM 3A 4.6).
+  [[nodiscard]] Privilege privilege() const {
+    return cpl == 3 ? Privilege::User : Privilege::Supervisor;
+  }
+  // EIP with its type, and where in linear space the instruction there lies.
+  [[nodiscard]] Eip pointer() const { return Eip(eip); }
+  [[nodiscard]] GuestVirtual code_address() const {
+    return GuestVirtual(seg(SegmentRegister::Cs).base + eip);
   }
   [[nodiscard]] bool protected_mode() const { return (cr0 & kCr0Pe) != 0; }
   [[nodiscard]] bool v86_mode() const { return (eflags & kFlagVm) != 0; }

@@ -1,6 +1,5 @@
 // HostProcessor: the assembler's knowledge of the host's processor, which it gathers once, from
-// CPUID and from a file of the host's. Owns: nothing; asmjit keeps it. Called by: confinement,
-// before the process may open files no longer. See docs/security.md, "The monitor itself".
+// CPUID and from a file of the host's. Asmjit keeps it. See docs/security.md, "The monitor itself".
 #pragma once
 
 namespace ringshift {

@@ -1,11 +1,11 @@
-// Host registers: which are the guest's, which are ours, while generated code runs.
-// Owns: constants only. Guest EAX ECX EDX EBX EBP ESI EDI live in the registers of the same
-// encoding, zero-extended; guest ESP lives in R15 so that RSP is ours. Called by: emit, stubs,
-// gate, recovery.
+// Host registers: which are the guest's, which are ours, while generated code runs, and how that
+// code names a field of the frame. Owns: constants only. Guest EAX ECX EDX EBX EBP ESI EDI live in
+// the registers of the same encoding, zero-extended; guest ESP lives in R15 so that RSP is ours.
 #pragma once
 
 #include <asmjit/x86.h>
 
+#include <array>
 #include <cstdint>
 
 namespace ringshift::host {
@@ -27,6 +27,19 @@ inline const asmjit::x86::Gp saved_rcx = asmjit::x86::r11;
 // Encoding of the host register that holds guest register `number` (0..7).
 [[nodiscard]] constexpr unsigned of_guest(unsigned number) {
   return number == 4 ? kGuestEsp : number;
+}
+
+// The 32-bit registers that hold the guest's, in the order of GuestState::gpr.
+inline const std::array<asmjit::x86::Gp, 8> guest32 = {
+    asmjit::x86::eax,  asmjit::x86::ecx, asmjit::x86::edx, asmjit::x86::ebx,
+    asmjit::x86::r15d, asmjit::x86::ebp, asmjit::x86::esi, asmjit::x86::edi};
+
+// A field of the frame, by RINGSHIFT_SLOT or RINGSHIFT_STATE.
+[[nodiscard]] inline asmjit::x86::Mem slot32(int32_t displacement) {
+  return asmjit::x86::dword_ptr(frame, displacement);
+}
+[[nodiscard]] inline asmjit::x86::Mem slot64(int32_t displacement) {
+  return asmjit::x86::qword_ptr(frame, displacement);
 }
 
 }  // namespace ringshift::host

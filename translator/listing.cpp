@@ -41,35 +41,40 @@ class BlockTranslator {
         stubs_(emit_stubs(arena)),
         emitter_(stubs_) {}
 
-  std::string text() {
+  std::vector<DumpedUnit> blocks() {
     enqueue(request_.first_eip);
-    std::string out;
+    std::vector<DumpedUnit> out;
     while (!waiting_.empty() && blocks_ < request_.max_blocks && !is_count_used_up()) {
-      const uint32_t eip = waiting_.front();
+      const Eip eip = waiting_.front();
       waiting_.pop_front();
-      if (has_code(eip)) out += block(eip) + "\n";
+      if (has_code(eip)) out.push_back(block(eip));
     }
+    return out;
+  }
+  std::string text() {
+    std::string out;
+    for (const DumpedUnit& dumped : blocks()) out += dump_text(dumped) + "\n";
     return out + summary();
   }
-  bool has_code(uint32_t eip) {
+  bool has_code(Eip eip) {
     GuestPhysical physical;
-    return !source_.code_at(GuestVirtual(eip), request_.privilege, &physical).empty();
+    return !source_.code_at(flat_address(eip), request_.privilege, &physical).empty();
   }
 
  private:
   [[nodiscard]] bool is_count_used_up() const {
     return request_.max_instructions != 0 && instructions_ >= request_.max_instructions;
   }
-  void enqueue(uint32_t eip) {
+  void enqueue(Eip eip) {
     if (seen_.insert(eip).second) waiting_.push_back(eip);
   }
 
-  std::string block(uint32_t eip) {
+  DumpedUnit block(Eip eip) {
     TranslationKey key;
     key.eip = eip;
     key.privilege = request_.privilege;
     key.style = request_.style;
-    (void)source_.code_at(GuestVirtual(eip), request_.privilege, &key.physical);
+    (void)source_.code_at(flat_address(eip), request_.privilege, &key.physical);
     PlanLimits limits = request_.limits;
     if (request_.max_instructions != 0) {
       limits.max_instructions =
@@ -84,7 +89,7 @@ class BlockTranslator {
     if (last.treatment == Treatment::Interpret && may_fall_through(last)) {
       enqueue(last.next_eip());
     }
-    return dump(unit, code, stubs_, arena_.next().address);
+    return take_apart(unit, code, stubs_, arena_.next().address);
   }
 
   void count(const TranslationUnit& unit, const EmittedCode& code) {
@@ -114,8 +119,8 @@ class BlockTranslator {
   CodeArena& arena_;
   const Stubs stubs_;
   Emitter emitter_;
-  std::deque<uint32_t> waiting_;
-  std::unordered_set<uint32_t> seen_;
+  std::deque<Eip> waiting_;
+  std::unordered_set<Eip> seen_;
   uint32_t blocks_ = 0;
   uint32_t instructions_ = 0;
   uint64_t guest_bytes_ = 0;
@@ -123,19 +128,33 @@ class BlockTranslator {
   std::array<uint32_t, kTreatments> by_treatment_{};
 };
 
-}  // namespace
-
-bool translate_blocks(const TranslateRequest& request, CodeSource& source,
-                      const SoftSites& soft_sites, std::string* text, std::string* error) {
+// False with one line in *error, and `use` is not called: no arena, or no code where it begins.
+template <typename Use>
+bool with_translator(const TranslateRequest& request, CodeSource& source,
+                     const SoftSites& soft_sites, std::string* error, Use use) {
   const std::unique_ptr<CodeArena> arena = CodeArena::create(kArenaBytes, error);
   if (arena == nullptr) return false;
   BlockTranslator translator(request, source, soft_sites, *arena);
   if (!translator.has_code(request.first_eip)) {
-    *error = fmt::format("there is no code at {:#x}", request.first_eip);
+    *error = fmt::format("there is no code at {:#x}", request.first_eip.value());
     return false;
   }
-  *text = translator.text();
+  use(translator);
   return true;
+}
+
+}  // namespace
+
+bool list_blocks(const TranslateRequest& request, CodeSource& source, const SoftSites& soft_sites,
+                 std::vector<DumpedUnit>* blocks, std::string* error) {
+  return with_translator(request, source, soft_sites, error,
+                         [blocks](BlockTranslator& translator) { *blocks = translator.blocks(); });
+}
+
+bool translate_blocks(const TranslateRequest& request, CodeSource& source,
+                      const SoftSites& soft_sites, std::string* text, std::string* error) {
+  return with_translator(request, source, soft_sites, error,
+                         [text](BlockTranslator& translator) { *text = translator.text(); });
 }
 
 }  // namespace ringshift

@@ -1,18 +1,19 @@
 // Listing: blocks of guest code and what they become, as text; runs none of it. Blocks are followed
-// through direct branches and fall-through, breadth first. Owns: nothing.
-// See docs/usage.md, "translate".
+// through direct branches and fall-through, breadth first. See docs/usage.md, "translate".
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "translator/code_source.h"
+#include "translator/dump.h"
 #include "translator/plan.h"
 
 namespace ringshift {
 
 struct TranslateRequest {
-  uint32_t first_eip = 0;
+  Eip first_eip;
   Privilege privilege = Privilege::Supervisor;
   AccessStyle style = AccessStyle::Window;
   uint32_t max_blocks = 0;
@@ -21,8 +22,14 @@ struct TranslateRequest {
   TranslatorFeatures features;
 };
 
+// The blocks reached from request.first_eip, in the order they are found. False with one line in
+// *error when there is no code at first_eip or no arena to be had.
+[[nodiscard]] bool list_blocks(const TranslateRequest& request, CodeSource& source,
+                               const SoftSites& soft_sites, std::vector<DumpedUnit>* blocks,
+                               std::string* error);
+
 // The dumps of the blocks reached from request.first_eip, then a summary by treatment.
-// False with one line in *error when there is no code at first_eip or no arena to be had.
+// Fails as list_blocks does.
 [[nodiscard]] bool translate_blocks(const TranslateRequest& request, CodeSource& source,
                                     const SoftSites& soft_sites, std::string* text,
                                     std::string* error);

@@ -13,7 +13,7 @@
 
 namespace ringshift {
 
-// Every EIP in it, also in its code, is less the linear address of the page.
+// All EIPs, those inside the code too, are offsets from the page's linear address.
 struct PageTemplate {
   static constexpr uint32_t kNoEntry = ~0U;
 
@@ -23,13 +23,13 @@ struct PageTemplate {
   };
   struct Entry {
     GuestPhysical physical;
-    uint32_t eip = 0;
+    Eip eip;
     uint32_t place = 0;  // of its code, in `bytes`
     uint32_t size = 0;
     uint32_t body_offset = 0;
     uint32_t cold_offset = 0;
     uint32_t instruction_count = 0;
-    uint32_t shape_eip = 0;  // linear: of the fragment that the shape was made for
+    Eip shape_eip;  // as it is: of the fragment that the shape was made for
     boost::intrusive_ptr<const FragmentShape> shape;
     uint32_t first_branch = 0;
     uint32_t branch_count = 0;

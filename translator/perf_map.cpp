@@ -32,7 +32,7 @@ constexpr std::array<TreatmentLetter, 6> kLetters = {{{Treatment::Identical, 'i'
 std::string perf_name(const TranslationUnit& unit) {
   std::string name =
       fmt::format("{} {:08x} {}", unit.key.privilege == Privilege::User ? "user" : "kernel",
-                  unit.key.eip, unit.key.style == AccessStyle::Window ? "window" : "soft");
+                  unit.key.eip.value(), unit.key.style == AccessStyle::Window ? "window" : "soft");
   for (const TreatmentLetter& row : kLetters) {
     const auto count = std::count_if(
         unit.instructions.begin(), unit.instructions.end(),

@@ -1,7 +1,6 @@
 // PerfMap: names translated code for `perf`, in the file that it looks for: /tmp/perf-PID.map.
-// Owns: the file while the machine runs; it stays afterwards, perf reads it later.
-// Called by: Translator, at each publish. Code whose place is used again is named again: perf then
-// believes the last name. See docs/performance.md.
+// Owns: the file while the machine runs; it stays afterwards, perf reads it later. Code whose place
+// is used again is named again: perf then believes the last name. See docs/performance.md.
 #pragma once
 
 #include <cstdio>

@@ -36,7 +36,7 @@ class Planner {
     unit_.continues_at = key_.eip;
     unit_.pieces.assign(1, {key_.eip, key_.physical, 0});
     GuestPhysical physical;
-    bytes_ = source_.code_at(GuestVirtual(key_.eip), key_.privilege, &physical);
+    bytes_ = source_.code_at(flat_address(key_.eip), key_.privilege, &physical);
     while (room() > 0 && !bytes_.empty()) {  // empty: the page ends exactly here
       if (is_kept_out(unit_.continues_at)) break;
       if (!append_next() || !go_on()) break;
@@ -51,8 +51,8 @@ class Planner {
     return room() < more || unit_.pieces.size() == kMostPieces;
   }
   [[nodiscard]] CodePiece& piece() { return unit_.pieces[piece_]; }
-  [[nodiscard]] bool is_kept_out(uint32_t eip) const {
-    return kept_out_ != nullptr && kept_out_->contains(eip);
+  [[nodiscard]] bool is_kept_out(Eip eip) const {
+    return kept_out_ != nullptr && kept_out_->contains(flat_address(eip));
   }
 
   // Bytes that cannot be fetched or decoded: a unit by themselves, so that the interpreter raises
@@ -102,8 +102,9 @@ class Planner {
     std::array<uint8_t, 2 * kMaxInstructionBytes> bytes{};
     GuestPhysical physical;
     const auto here = static_cast<uint32_t>(bytes_.size());
-    const GuestVirtual next(added->eip + here);
-    const std::span<const uint8_t> more = source_.code_at(next, key_.privilege, &physical);
+    const Eip next = added->eip + here;
+    const std::span<const uint8_t> more =
+        source_.code_at(flat_address(next), key_.privilege, &physical);
     if (more.empty()) return DecodeOutcome::NeedMoreBytes;
     const size_t taken = std::min(more.size(), kMaxInstructionBytes);
     std::memcpy(bytes.data(), bytes_.data(), here);
@@ -113,7 +114,7 @@ class Planner {
     if (outcome != DecodeOutcome::Ok) return outcome;
     unit_.crosses_page = true;
     piece().length = here;
-    unit_.pieces.push_back({next.value(), physical, added->instruction.length - here});
+    unit_.pieces.push_back({next, physical, added->instruction.length - here});
     unit_.continues_at += added->instruction.length;
     return outcome;
   }
@@ -128,12 +129,10 @@ class Planner {
   }
 
   // Code that address spaces share is the same in all of them within one linear page only (T1).
-  [[nodiscard]] bool may_hold(uint32_t eip) const {
-    return !key_.is_shared() || (eip >> 12) == (key_.eip >> 12);
-  }
+  [[nodiscard]] bool may_hold(Eip eip) const { return key_.may_reach(eip); }
 
   // Not into what the unit holds already: that would unroll loops.
-  bool follow_jump(uint32_t destination) {
+  bool follow_jump(Eip destination) {
     unit_.continues_at = destination;
     if (unit_.crosses_page || is_full(1) || !may_hold(destination) || is_kept_out(destination)) {
       return false;
@@ -142,7 +141,7 @@ class Planner {
       if (known.holds(destination)) return false;
     }
     GuestPhysical physical;
-    bytes_ = source_.code_at(GuestVirtual(destination), key_.privilege, &physical);
+    bytes_ = source_.code_at(flat_address(destination), key_.privilege, &physical);
     if (bytes_.empty()) return false;
     piece_ = unit_.pieces.size();
     unit_.pieces.push_back({destination, physical, 0});
@@ -152,12 +151,12 @@ class Planner {
   // A call that comes back after one instruction: both of the callee's stand in the unit, and the
   // address it returns to is known.
   void inline_callee() {
-    const uint32_t destination = branch_destination(unit_.instructions.back());
+    const Eip destination = branch_destination(unit_.instructions.back());
     if (unit_.crosses_page || is_full(2) || !may_hold(destination)) return;
     if (is_kept_out(destination) || is_kept_out(destination + kPcThunkMove)) return;
     GuestPhysical physical;
     const std::span<const uint8_t> bytes =
-        source_.code_at(GuestVirtual(destination), key_.privilege, &physical);
+        source_.code_at(flat_address(destination), key_.privilege, &physical);
     if (!is_pc_thunk(bytes)) return;
     unit_.instructions.back().is_inlined = true;
     uint32_t done = 0;

@@ -1,8 +1,7 @@
-// Plan: key -> TranslationUnit: which guest instructions go together, and what becomes of each.
-// Owns: nothing. A unit is a path: it goes on past calls, conditional jumps that are not taken and
-// along direct jumps, and is cut at the page end and at the instruction limit. One instruction that
-// crosses a page is a unit by itself. Called by: translator. See
-// docs/translator.md.
+// Plan: key -> TranslationUnit: which guest instructions go together, and what becomes of each. A
+// unit is a path: it goes on past calls, conditional jumps that are not taken and along direct
+// jumps, and is cut at the page end and at the instruction limit. One instruction that crosses a
+// page is a unit by itself. See docs/translator.md.
 #pragma once
 
 #include <cstdint>

@@ -45,7 +45,7 @@ uint32_t resume_offset(const std::vector<RecoveryPoint>& points, uint32_t host_o
 
 void recover(const RecoveryPoint& point, uint32_t address_register, const Slots& slots,
              GuestState* state) {
-  state->eip = point.guest_eip;
+  state->eip = point.guest_eip.value();
   // The gate saves 32 bits; a window address minus the window's base, modulo 2^32, is the guest's.
   const auto base = static_cast<uint32_t>(slots.window_base);
   if (point.kind >= RecoveryKind::RepeatSource) state->reg(Gpr::Ecx) += slots.repeats_held_back;

@@ -1,6 +1,5 @@
-// Recovery: host PC in a fragment -> the exact guest instruction boundary and its registers.
-// Owns: nothing; pure but for the state it corrects. Any host instruction of a fragment has an
-// answer. Called by: gate, tests (for every host byte that starts an instruction). Keeps: T4.
+// Recovery: host PC in a fragment -> the exact guest instruction boundary and its registers. Pure
+// but for the state it corrects. Any host instruction of a fragment has an answer. Keeps: T4.
 #pragma once
 
 #include <cstdint>

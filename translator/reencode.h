@@ -1,7 +1,6 @@
 // Reencode: the bytes of a guest instruction as 64-bit host code, with its operands where we keep
-// them. Owns: nothing; pure. Guest ESP becomes R15 wherever it is a register operand; a memory
-// operand becomes whatever HostMemory the caller prepared. Called by: emit. See docs/translator.md,
-// "re-encoding".
+// them. Guest ESP becomes R15 wherever it is a register operand; a memory operand becomes whatever
+// HostMemory the caller prepared. See docs/translator.md, "re-encoding".
 #pragma once
 
 #include <array>

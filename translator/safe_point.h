@@ -1,6 +1,6 @@
-// SafePoint: proof that no translated code is on any stack. Functions that drop code ask for one.
-// Owns: nothing; a token. Only the vCPU loop makes it (and tests, which run no translated code
-// meanwhile). Called by: translation cache, translator. Keeps: T3.
+// SafePoint: proof that no translated code is on any stack. Functions that drop code ask for one. A
+// token. Only the vCPU loop and its engines make it (and tests, which run no translated code
+// meanwhile). Keeps: T3.
 #pragma once
 
 namespace ringshift {
@@ -11,7 +11,7 @@ class SafePoint {
   SafePoint& operator=(const SafePoint&) = delete;
 
  private:
-  friend class Vcpu;
+  friend class Boundary;
   friend class SafePointForTest;
   SafePoint() = default;
 };

@@ -1,7 +1,7 @@
-// Significant prefixes: those of a guest instruction that say what it does, each once. Owns:
-// nothing; pure. Called by: reencode, fpu_unit_emit. A guest may repeat prefixes until its
-// instruction has 15 bytes; with a REX prefix or a longer address the host's would have more, and
-// the host's processor refuses that (SDM 3A 6.15, #GP). See docs/translator.md, "re-encoding".
+// Significant prefixes: those of a guest instruction that say what it does, each once. A guest may
+// repeat prefixes until its instruction has 15 bytes; with a REX prefix or a longer address the
+// host's would have more, and the host's processor refuses that (SDM 3A 6.15, #GP). See
+// docs/translator.md, "re-encoding".
 #pragma once
 
 #include <array>

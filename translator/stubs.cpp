@@ -11,12 +11,10 @@ namespace ringshift {
 namespace {
 
 using namespace asmjit;  // NOLINT: the assembler's vocabulary
+using host::slot32;
+using host::slot64;
 using x86::dword_ptr;
 using x86::qword_ptr;
-
-// Guest registers in the order of GuestState::gpr.
-const std::array<x86::Gp, 8> kGuestRegisters = {x86::eax,  x86::ecx, x86::edx, x86::ebx,
-                                                x86::r15d, x86::ebp, x86::esi, x86::edi};
 
 class StubEmitter {
  public:
@@ -67,12 +65,6 @@ class StubEmitter {
 
  private:
   [[nodiscard]] uint64_t here() { return arena_.base() + a_.offset(); }
-  [[nodiscard]] static x86::Mem slot32(int32_t displacement) {
-    return dword_ptr(host::frame, displacement);
-  }
-  [[nodiscard]] static x86::Mem slot64(int32_t displacement) {
-    return qword_ptr(host::frame, displacement);
-  }
   [[nodiscard]] static x86::Mem state_gpr(size_t index) {
     return dword_ptr(host::frame,
                      RINGSHIFT_STATE(gpr) + static_cast<int32_t>(index * sizeof(uint32_t)));
@@ -130,7 +122,7 @@ class StubEmitter {
     a_.mov(host::jump_table, slot64(RINGSHIFT_SLOT(jump_table)));
     load_guest_flags();
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack)));
-    for (size_t i = 0; i < kGuestRegisters.size(); ++i) a_.mov(kGuestRegisters[i], state_gpr(i));
+    for (size_t i = 0; i < host::guest32.size(); ++i) a_.mov(host::guest32[i], state_gpr(i));
     a_.mov(host::address.r32(), slot32(RINGSHIFT_SLOT(exit_eip)));
     a_.jmp(slot64(RINGSHIFT_SLOT(enter_at)));
   }
@@ -145,7 +137,7 @@ class StubEmitter {
 
   // The guest's registers to the state, the monitor's stack and control words in force.
   void store_guest() {
-    for (size_t i = 0; i < kGuestRegisters.size(); ++i) a_.mov(state_gpr(i), kGuestRegisters[i]);
+    for (size_t i = 0; i < host::guest32.size(); ++i) a_.mov(state_gpr(i), host::guest32[i]);
     a_.mov(slot64(RINGSHIFT_SLOT(return_stack)), x86::rsp);
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(host_rsp)));
     a_.pushfq();
@@ -285,7 +277,7 @@ class StubEmitter {
     load_fpu();
     load_guest_flags();
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack)));
-    for (size_t i = 0; i < kGuestRegisters.size(); ++i) a_.mov(kGuestRegisters[i], state_gpr(i));
+    for (size_t i = 0; i < host::guest32.size(); ++i) a_.mov(host::guest32[i], state_gpr(i));
     // By RET, so that the processor's own return predictor stays in step.
     a_.push(slot64(RINGSHIFT_SLOT(callout_return)));
     a_.ret();

@@ -1,7 +1,6 @@
 // Stubs: the hand-written host code that every fragment shares: gate, exits, dispatch, soft
 // accesses. Owns: their addresses in the arena. Emitted once, before any fragment; never dropped.
-// Called by: gate (enter), emit (jump and call destinations), recovery. Keeps: T6.
-// See docs/translator.md.
+// Keeps: T6. See docs/translator.md.
 #pragma once
 
 #include <array>

@@ -129,9 +129,9 @@ uint32_t TranslationCache::link_within_page(Fragment& fragment, const SafePoint&
   for (uint32_t number = fragment.first_link; number < fragment.first_link + fragment.link_count;
        ++number) {
     key.eip = links_[number].emitted.destination_eip;
-    if ((key.eip ^ fragment.key.eip) >> 12 != 0 || links_[number].dispatch != 0) continue;
+    if (!fragment.key.may_reach(key.eip) || links_[number].dispatch != 0) continue;
     if (links_[number].to != nullptr) continue;  // it came joined
-    key.physical = fragment.key.physical + uint64_t{key.eip} - uint64_t{fragment.key.eip};
+    key.physical = fragment.key.physical.page_base() + key.eip.offset_in_page();
     Fragment* to = find(key);
     if (to == nullptr || to->crosses_page || to->is_incomplete) continue;
     link(number, *to, safe);
@@ -142,10 +142,9 @@ uint32_t TranslationCache::link_within_page(Fragment& fragment, const SafePoint&
 
 // mov r8d, destination; jmp to what lies `displacement` from the stub's beginning: shorter than the
 // stub it replaces.
-void TranslationCache::write_table_stub(uint8_t* stub, uint32_t destination_eip,
-                                        uint64_t displacement) {
+void TranslationCache::write_table_stub(uint8_t* stub, Eip destination_eip, uint64_t displacement) {
   std::array<uint8_t, 11> code = {0x41, 0xb8, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0};
-  store32(&code[2], destination_eip);
+  store32(&code[2], destination_eip.value());
   store32(&code[7], static_cast<uint32_t>(displacement - code.size()));
   std::memcpy(stub, code.data(), code.size());
 }
@@ -217,12 +216,12 @@ uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPa
       page,
       [&](const PageMember& member) {
         return member.fragment->key.view == view &&
-               GuestVirtualPage::of(GuestVirtual(member.piece.eip)) == linear;
+               GuestVirtualPage::of(flat_address(member.piece.eip)) == linear;
       },
       safe);
 }
 
-void TranslationCache::drop_with_code_at(uint32_t eip, const SafePoint& safe) {
+void TranslationCache::drop_with_code_at(Eip eip, const SafePoint& safe) {
   std::vector<Fragment*> concerned;
   for (Fragment& fragment : by_key_) {
     for (const PageMember& member : fragment.pieces) {

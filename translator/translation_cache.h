@@ -1,6 +1,6 @@
 // TranslationCache: key -> Fragment, guest-physical page -> Fragments, and the links between them.
 // Owns: fragments, links and their storage in the arena. Bounded: when the arena is full, the
-// copies are dropped, or all. Called by: translator, vcpu. Keeps: T2 T3. See docs/translator.md.
+// copies are dropped, or all. Keeps: T2 T3. See docs/translator.md.
 #pragma once
 
 #include <array>
@@ -43,12 +43,12 @@ class TranslationCache {
   // (every process of a program has its libraries somewhere else): what a copy can be made of, with
   // every EIP moved. Null if there is nothing, or it would not be what emit makes.
   [[nodiscard]] const Fragment* model_for(const TranslationKey& key) const;
-  // What emit would have made, in a small part of the time. Pre: model is model_for(key), and the
-  // arena has room for its size.
+  // Makes the code that emit would make, in a small part of the time. Pre: model is model_for(key),
+  // and the arena has room for its size.
   Fragment& copy(const Fragment& model, const TranslationKey& key);
-  // The same for all that is known of the key's page, joined to each other: whoever runs some of a
-  // page's code will run more. Null if nothing is, or if code of the page is at this linear page
-  // already, or it would take too much of the arena.
+  // Everything translated so far from the key's page, already linked together: a program that runs
+  // some of a page runs more. Null if there is nothing, if this linear page has code already, or if
+  // it would fill too much of the arena.
   [[nodiscard]] const PageTemplate* template_for(const TranslationKey& key);
   // Pre: page is template_for(key), and the arena has room for its bytes. Valid until the next
   // call.
@@ -59,7 +59,7 @@ class TranslationCache {
 
   struct LinkView {
     Fragment* from = nullptr;
-    uint32_t destination_eip = 0;
+    Eip destination_eip;
   };
   [[nodiscard]] LinkView link_view(uint32_t link) const;
   // How many links lead to it.
@@ -85,7 +85,7 @@ class TranslationCache {
                           const SafePoint&);
   // Drops the fragments with code that lay at this linear address, in any view. Looks at all of
   // them.
-  void drop_with_code_at(uint32_t eip, const SafePoint&);
+  void drop_with_code_at(Eip eip, const SafePoint&);
   void drop(Fragment& fragment, const SafePoint&);
   void drop_copies(const SafePoint&);
   void drop_all(const SafePoint&);
@@ -103,14 +103,14 @@ class TranslationCache {
  private:
   struct KeyHash {
     size_t operator()(const TranslationKey& key) const {
-      uint64_t mixed = (key.physical.value() << 24) ^ (uint64_t{key.eip} << 2) ^
+      uint64_t mixed = (key.physical.value() << 24) ^ (uint64_t{key.eip.value()} << 2) ^
                        (uint64_t{key.view} << 40) ^ (static_cast<uint64_t>(key.privilege) << 1) ^
                        static_cast<uint64_t>(key.style);
       mixed *= 0x9e3779b97f4a7c15U;
       return mixed ^ (mixed >> 32);
     }
   };
-  // What has to be equal for one fragment to be a copy of another.
+  // Two fragments may be copies of each other if these are equal.
   struct ModelKey {
     GuestPhysical physical;
     AccessStyle style = AccessStyle::Window;
@@ -147,7 +147,7 @@ class TranslationCache {
   struct PageCode {
     std::array<PageMembers, kKinds> members;  // by FragmentKind
     uint64_t granules = 0;                    // with code, a bit each
-    // Of its shared user code.
+    // Those of its shared user code.
     struct Styled {
       uint32_t models = 0;
       std::unique_ptr<PageTemplate> page_template;  // of those there were when it was made
@@ -162,7 +162,7 @@ class TranslationCache {
   }
 
   void enter(Fragment& fragment);
-  [[nodiscard]] static bool may_be_copied(uint32_t eip);
+  [[nodiscard]] static bool may_be_copied(Eip eip);
   [[nodiscard]] PageCode::Styled& styled_of(const TranslationKey& key);
   void note_place(const Fragment& fragment);
   void copy_code(const Fragment& model, const Fragment& copy);
@@ -172,7 +172,7 @@ class TranslationCache {
   Fragment& copy_entry(const PageTemplate& page, const PageTemplate::Entry& entry,
                        CodeExecuteView at, const TranslationKey& key);
   void join_entry(const PageTemplate& page, const PageTemplate::Entry& entry, Fragment& copy);
-  static void write_table_stub(uint8_t* stub, uint32_t destination_eip, uint64_t displacement);
+  static void write_table_stub(uint8_t* stub, Eip destination_eip, uint64_t displacement);
   template <typename Predicate>
   uint32_t drop_from_page(GuestPhysicalPage page, Predicate concerns, const SafePoint& safe);
   void patch(const Link& link, uint64_t destination);

@@ -13,17 +13,17 @@ namespace {
 constexpr uint32_t kWorthwhileModels = 4;
 
 // Neither the first nor the last of linear space: minus such an EIP takes 32 bits to encode.
-bool is_inner_page(uint32_t eip) {
-  const uint32_t page = eip >> 12;
+bool is_inner_page(Eip eip) {
+  const uint32_t page = eip.value() >> 12;
   return page != 0 && page != 0xfffff;
 }
 
 // What has been moved, in linear space and on the host, since `field` was right.
 void relocate(uint8_t* field, RelocationKind kind, uint32_t moved_by, uint32_t host_moved_by) {
   switch (kind) {
-    case RelocationKind::Eip:
+    case RelocationKind::EipPlain:
       return store32(field, load32(field) + moved_by);
-    case RelocationKind::NegatedEip:
+    case RelocationKind::EipNegated:
       return store32(field, load32(field) - moved_by);
     case RelocationKind::ToStub:
       return store32(field, load32(field) - host_moved_by);
@@ -37,7 +37,7 @@ void lead(uint8_t* code, const EmittedLink& link, uint32_t offset) {
 
 }  // namespace
 
-bool TranslationCache::may_be_copied(uint32_t eip) { return is_inner_page(eip); }
+bool TranslationCache::may_be_copied(Eip eip) { return is_inner_page(eip); }
 
 const Fragment* TranslationCache::model_for(const TranslationKey& key) const {
   if (!key.is_shared() || !is_inner_page(key.eip)) return nullptr;
@@ -110,7 +110,7 @@ TranslationCache::PageCode::Styled& TranslationCache::styled_of(const Translatio
 void TranslationCache::note_place(const Fragment& fragment) {
   std::vector<GuestVirtualPage>& places =
       styled_of(fragment.key).places[static_cast<size_t>(kind_of(fragment))];
-  const GuestVirtualPage page = GuestVirtualPage::of(GuestVirtual(fragment.key.eip));
+  const GuestVirtualPage page = GuestVirtualPage::of(flat_address(fragment.key.eip));
   if (!places.empty() && places.back() == page) return;
   if (std::find(places.begin(), places.end(), page) == places.end()) places.push_back(page);
 }
@@ -122,7 +122,7 @@ const PageTemplate* TranslationCache::template_for(const TranslationKey& key) {
   if (found == pages_.end()) return nullptr;
   PageCode::Styled& styled = found->second.styled[static_cast<size_t>(key.style)];
   if (styled.models < kWorthwhileModels) return nullptr;
-  const GuestVirtualPage page = GuestVirtualPage::of(GuestVirtual(key.eip));
+  const GuestVirtualPage page = GuestVirtualPage::of(flat_address(key.eip));
   for (const auto& places : styled.places) {
     if (std::find(places.begin(), places.end(), page) != places.end()) return nullptr;
   }
@@ -151,7 +151,7 @@ std::unique_ptr<PageTemplate> TranslationCache::make_template(const TranslationK
   for (const PageTemplate::Entry& entry : made->entries) {
     for (uint32_t i = 0; i < entry.branch_count; ++i) {
       PageTemplate::Branch& branch = made->branches[entry.first_branch + i];
-      const auto to = entries.find(branch.emitted.destination_eip);
+      const auto to = entries.find(branch.emitted.destination_eip.value());
       if (to == entries.end()) continue;
       const PageTemplate::Entry& target = made->entries[to->second];
       branch.leads_to = to->second;
@@ -164,7 +164,7 @@ std::unique_ptr<PageTemplate> TranslationCache::make_template(const TranslationK
 
 // False: one of its branches has been turned to the jump table since it was emitted.
 bool TranslationCache::add_to_template(const Fragment& model, PageTemplate* made) const {
-  const uint32_t page = model.key.eip & ~(kPageSize - 1);
+  const uint32_t page = model.key.eip.page_base().value();
   for (uint32_t i = 0; i < model.link_count; ++i) {
     if (links_[model.first_link + i].dispatch != 0) return false;
   }
@@ -209,7 +209,7 @@ bool TranslationCache::add_to_template(const Fragment& model, PageTemplate* made
 
 const std::vector<Fragment*>& TranslationCache::copy_page(const PageTemplate& page,
                                                           const TranslationKey& key) {
-  const uint32_t moved_by = key.eip & ~(kPageSize - 1);
+  const uint32_t moved_by = key.eip.page_base().value();
   const CodeExecuteView at = arena_.reserve_at_top(page.bytes.size(), 0);
   uint8_t* const bytes = arena_.write_view(at).bytes;
   std::memcpy(bytes, page.bytes.data(), page.bytes.size());
@@ -229,8 +229,8 @@ const std::vector<Fragment*>& TranslationCache::copy_page(const PageTemplate& pa
 
 Fragment& TranslationCache::copy_entry(const PageTemplate& page, const PageTemplate::Entry& entry,
                                        CodeExecuteView at, const TranslationKey& key) {
-  const uint32_t moved_by = key.eip & ~(kPageSize - 1);
-  const uint32_t eip = entry.eip + moved_by;
+  const uint32_t moved_by = key.eip.page_base().value();
+  const Eip eip = entry.eip + moved_by;
   Fragment& copy = copies_.emplace_back();
   copy.key = key;
   copy.key.eip = eip;

@@ -1,6 +1,5 @@
 // TranslationUnit: guest instructions about to become one fragment, with what was decided about
-// each. Owns: decoded instructions; transient, guest side. Called by: plan (makes), emit
-// (consumes), dump. See docs/translator.md.
+// each. Owns: decoded instructions; transient, guest side. See docs/translator.md.
 #pragma once
 
 #include <cstdint>
@@ -56,9 +55,9 @@ enum class AccessStyle : uint8_t {
   Soft,    // through the soft TLB
 };
 
-// What makes two translations of the same bytes differ (T1).
+// The facts by which two translations of the same bytes differ (T1).
 struct TranslationKey {
-  uint32_t eip = 0;        // equals the linear address: CS is flat in translated code
+  Eip eip;                 // CS is flat in translated code: flat_address(eip) is where it lies
   GuestPhysical physical;  // of the first byte
   Privilege privilege = Privilege::Supervisor;
   AccessStyle style = AccessStyle::Window;
@@ -68,13 +67,18 @@ struct TranslationKey {
   uint32_t view = 0;
   bool operator==(const TranslationKey&) const = default;
 
-  // Of any address space that has this page at this address: good within one linear page only.
+  // Is it the code of any address space that has this page at this address?
   [[nodiscard]] bool is_shared() const { return privilege == Privilege::User && view == 0; }
+  // May code of this key go to this EIP by itself? Shared code is good within one linear page: what
+  // lies beyond is another space's to say.
+  [[nodiscard]] bool may_reach(Eip destination) const {
+    return !is_shared() || destination.page_base() == eip.page_base();
+  }
 };
 
 struct UnitInstruction {
   GuestInstruction instruction;
-  uint32_t eip = 0;
+  Eip eip;
   GuestPhysical physical;
   Treatment treatment = Treatment::Interpret;
   Family family = Family::Interpret;
@@ -83,16 +87,16 @@ struct UnitInstruction {
   bool is_inlined = false;
   bool ignores_repeat = false;  // F2 and F3 say nothing here, but might to the host
 
-  [[nodiscard]] uint32_t next_eip() const { return eip + instruction.length; }
+  [[nodiscard]] Eip next_eip() const { return eip + instruction.length; }
 };
 
 // Consecutive guest bytes of one page that a unit was made from.
 struct CodePiece {
-  uint32_t eip = 0;
+  Eip eip;
   GuestPhysical physical;
   uint32_t length = 0;
 
-  [[nodiscard]] bool holds(uint32_t address) const { return address - eip < length; }
+  [[nodiscard]] bool holds(Eip other) const { return other - eip < length; }
 };
 
 struct TranslationUnit {
@@ -103,7 +107,7 @@ struct TranslationUnit {
   std::vector<CodePiece> pieces;
   bool crosses_page = false;
   // Where the guest goes on after the last instruction, if that does not end the unit.
-  uint32_t continues_at = 0;
+  Eip continues_at;
   // Bytes from key.eip on without a gap, for those who list code in the order of addresses.
   [[nodiscard]] uint32_t byte_length() const { return pieces.empty() ? 0 : pieces[0].length; }
 };

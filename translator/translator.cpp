@@ -4,6 +4,7 @@
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "translator/emit.h"
 
 namespace ringshift {
 
@@ -33,13 +34,61 @@ Translator::Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena
       arena_(std::move(arena)),
       stubs_(emit_stubs(*arena_)),
       cache_(*arena_, observer),
-      emitter_(stubs_),
+      emitter_(std::make_unique<Emitter>(stubs_)),
       source_(source),
       traces_(traces),
       soft_sites_(soft_sites) {}
 
+Fragment* Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
+  const size_t known = cache_.size();
+  Fragment* fragment = &find_or_make(key, safe);
+  if (config_.make_links && cache_.size() != known) {
+    counters().links_within_page += cache_.link_within_page(*fragment, safe);
+  }
+  if (fragment->crosses_page && !second_page_holds(*fragment)) {
+    cache_.drop(*fragment, safe);
+    fragment = &find_or_make(key, safe);
+  }
+  if (!fragment->is_incomplete) return fragment;
+  cache_.drop(*fragment, safe);
+  return nullptr;
+}
+
+// Does the page that a page-crossing fragment ends on still lie where its bytes came from?
+bool Translator::second_page_holds(const Fragment& fragment) const {
+  GuestPhysical physical;
+  const GuestVirtual end = flat_address(fragment.key.eip + kPageSize);
+  return !source_.code_at(end.page_base(), fragment.key.privilege, &physical).empty() &&
+         GuestPhysicalPage::of(physical) == fragment.second_page();
+}
+
+// User code that address spaces share is linked within one linear page only: another page may be
+// another frame in another space, so such a branch goes through the view's jump table.
+Translator::Connection Translator::connect(const PendingLink& pending, Fragment& to,
+                                           const SafePoint& safe) {
+  if (pending.link == kNoLink || !config_.make_links) return Connection::None;
+  if (pending.epoch != cache_.epoch()) return Connection::None;
+  const TranslationCache::LinkView link = cache_.link_view(pending.link);
+  if (link.from == nullptr || link.destination_eip != to.key.eip) return Connection::None;
+  const TranslationKey& from = link.from->key;
+  if (from.privilege != to.key.privilege || from.style != to.key.style ||
+      from.view != to.key.view) {
+    return Connection::None;
+  }
+  const bool stays_in_reach =
+      from.may_reach(to.key.eip) && !(to.key.is_shared() && to.crosses_page);
+  if (stays_in_reach) {
+    cache_.link(pending.link, to, safe);
+    return Connection::Direct;
+  }
+  cache_.link_through_table(pending.link, stubs_.dispatch, safe);
+  return Connection::ThroughTable;
+}
+
+Translator::~Translator() = default;
+
 // The whole pipeline. Bytes go in through source_, host code comes out of the cache.
-Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
+Fragment& Translator::find_or_make(const TranslationKey& key, const SafePoint& safe) {
   if (Fragment* found = cache_.find(key)) return *found;
   const uint64_t started = __rdtsc();
   if (Fragment* copy = copy_for(key, safe)) {
@@ -48,11 +97,11 @@ Fragment& Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
   }
   plan(key, source_, soft_sites_, config_.features, config_.limits, &unit_);
   ensure_traces();
-  last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());
+  last_emitted_ = &emitter_->emit(unit_, arena_->next(), cache_.next_link());
   if (!arena_->has_room(last_emitted_->bytes.size())) {
     make_room(last_emitted_->bytes.size(), safe);
     ensure_traces();
-    last_emitted_ = &emitter_.emit(unit_, arena_->next(), cache_.next_link());
+    last_emitted_ = &emitter_->emit(unit_, arena_->next(), cache_.next_link());
   }
   Fragment* fragment = cache_.publish(unit_, *last_emitted_);
   CHECK(fragment != nullptr);  // an empty arena holds the largest unit

@@ -1,19 +1,22 @@
-// Translator: the pipeline in one function: find, else plan -> trace -> emit -> publish.
-// Owns: arena, stubs, cache and the stages' storage. Does not own: guest memory, traces, views.
-// Called by: vcpu. Keeps: T2. Start reading the project at Translator::ensure.
-// See docs/translator.md.
+// Translator: the pipeline in one function: find, else plan -> trace -> emit -> publish. Owns:
+// arena, stubs, cache and the stages' storage. Does not own: guest memory, traces, views. Keeps:
+// T2. Start reading the project at Translator::ensure, and go on with find_or_make. See
+// docs/translator.md.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "translator/code_source.h"
-#include "translator/emit.h"
+#include "translator/emitted_code.h"
 #include "translator/perf_map.h"
 #include "translator/plan.h"
+#include "translator/stubs.h"
 #include "translator/translation_cache.h"
 
 namespace ringshift {
+
+class Emitter;
 
 // Asked to watch the guest-physical pages a unit came from, before its fragment can be found (T2).
 class CodeTraces {
@@ -27,8 +30,9 @@ struct TranslatorConfig {
   PlanLimits limits;
   TranslatorFeatures features;
   bool relocate = true;     // copy what has been translated at another linear address
-  bool join_copies = true;  // a page at a time, joined; links=off
-  bool perf_map = false;    // name the code for perf, in /tmp/perf-PID.map
+  bool join_copies = true;  // copy a page at a time, joined
+  bool make_links = true;
+  bool perf_map = false;  // name the code for perf, in /tmp/perf-PID.map
 };
 
 class Translator {
@@ -36,9 +40,26 @@ class Translator {
   static std::unique_ptr<Translator> create(const TranslatorConfig& config, CodeSource& source,
                                             CodeTraces& traces, const SoftSites& soft_sites,
                                             FragmentObserver& observer, std::string* error);
+  ~Translator();
 
-  // The fragment for `key`, translating if need be. May drop all others (arena full).
-  [[nodiscard]] Fragment& ensure(const TranslationKey& key, const SafePoint& safe);
+  // The fragment for `key` as it may be run now: translated if need be, joined to its page's other
+  // code, its second page still where its bytes came from. Null: the instruction at key.eip cannot
+  // be fetched to its end, and the interpreter finds out why. May drop all others (arena full).
+  [[nodiscard]] Fragment* ensure(const TranslationKey& key, const SafePoint& safe);
+
+  // The pipeline by itself: find, else copy, else plan -> trace -> emit -> publish.
+  [[nodiscard]] Fragment& find_or_make(const TranslationKey& key, const SafePoint& safe);
+
+  // A direct branch that has left translated code because its destination was not known.
+  struct PendingLink {
+    uint32_t link = kNoLink;
+    uint64_t epoch = 0;  // TranslationCache::epoch() when it left
+  };
+  // None: the branch goes on leaving. ThroughTable: it jumps through the view's jump table, where
+  // `to` has to be entered.
+  enum class Connection : uint8_t { None, Direct, ThroughTable };
+  // Makes the branch lead to `to` without leaving, if it may.
+  [[nodiscard]] Connection connect(const PendingLink& pending, Fragment& to, const SafePoint& safe);
 
   [[nodiscard]] TranslationCache& cache() { return cache_; }
   [[nodiscard]] const Stubs& stubs() const { return stubs_; }
@@ -53,6 +74,7 @@ class Translator {
   Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena> arena, CodeSource& source,
              CodeTraces& traces, const SoftSites& soft_sites, FragmentObserver& observer);
   [[nodiscard]] bool open_perf_map(std::string* error);
+  [[nodiscard]] bool second_page_holds(const Fragment& fragment) const;
   [[nodiscard]] bool may_copy() const;
   // Null: there is nothing to copy.
   [[nodiscard]] Fragment* copy_page_for(const TranslationKey& key, const SafePoint& safe);
@@ -66,7 +88,7 @@ class Translator {
   std::unique_ptr<CodeArena> arena_;
   Stubs stubs_;
   TranslationCache cache_;
-  Emitter emitter_;
+  std::unique_ptr<Emitter> emitter_;
   CodeSource& source_;
   CodeTraces& traces_;
   const SoftSites& soft_sites_;

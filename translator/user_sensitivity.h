@@ -1,6 +1,5 @@
 // User sensitivity: which instructions mean something else to this processor than to the guest's,
-// and do so without trapping, when they run as they are at CPL 3. Owns: nothing; pure. Called by:
-// direct execution, before a page of guest code may run untranslated. See docs/direct-execution.md.
+// and do so without trapping, when they run as they are at CPL 3. See docs/direct-execution.md.
 #pragma once
 
 #include <bitset>
@@ -51,7 +50,7 @@ struct CodePageVerdict {
   std::bitset<kPageSize> examined;
 };
 
-// What decides: the guest's processor and the host's.
+// The deciding facts: the guest's processor and the host's.
 struct DirectRules {
   TranslatorFeatures features;
   HostTraps traps;

@@ -1,6 +1,6 @@
 // Address kinds: guest and host addresses as different types, so that none is taken for another.
-// Owns: nothing; values only. No implicit construction, no cross-kind arithmetic.
-// Called by: everything. See docs/glossary.md for what each word means.
+// Values only. No implicit construction, no cross-kind arithmetic. See docs/glossary.md for what
+// each word means.
 #pragma once
 
 #include <compare>
@@ -32,6 +32,10 @@ class Address {
     value_ = static_cast<Rep>(value_ + bytes);
     return *this;
   }
+  constexpr Address& operator-=(Rep bytes) {
+    value_ = static_cast<Rep>(value_ - bytes);
+    return *this;
+  }
 
  private:
   Rep value_ = 0;
@@ -58,11 +62,13 @@ class Page {
   Rep number_ = 0;
 };
 
+struct EipTag;
 struct GuestOffsetTag;
 struct GuestVirtualTag;
 struct GuestPhysicalTag;
 struct HostAddressTag;
 
+using Eip = Address<EipTag, uint32_t>;                      // instruction pointer: offset in CS
 using GuestOffset = Address<GuestOffsetTag, uint32_t>;      // effective address inside a segment
 using GuestVirtual = Address<GuestVirtualTag, uint32_t>;    // linear address, before paging
 using GuestPhysical = Address<GuestPhysicalTag, uint64_t>;  // after guest paging; at most 36 bits
@@ -70,7 +76,36 @@ using HostAddress = Address<HostAddressTag, uint64_t>;      // in our own proces
 using GuestVirtualPage = Page<GuestVirtual>;
 using GuestPhysicalPage = Page<GuestPhysical>;
 
+// Where code whose CS is flat (base 0) has the instruction at this EIP, and back.
+[[nodiscard]] constexpr GuestVirtual flat_address(Eip eip) { return GuestVirtual(eip.value()); }
+[[nodiscard]] constexpr Eip flat_eip(GuestVirtual address) { return Eip(address.value()); }
+
 inline constexpr uint32_t kPageSize = 4096;
+
+// An aligned 4 MiB of linear space: what one page-directory entry translates, or two of a PAE
+// directory (SDM 3A 4.3, 4.4). The largest guest page fills one.
+class Region {
+ public:
+  static constexpr uint32_t kCount = 1024;  // in linear space
+  static constexpr uint32_t kPages = 1024;  // in each
+
+  constexpr explicit Region(uint32_t index) : index_(index) {}
+  [[nodiscard]] static constexpr Region of(GuestVirtualPage page) {
+    return Region(page.number() / kPages);
+  }
+  [[nodiscard]] static constexpr Region of(GuestVirtual address) {
+    return of(GuestVirtualPage::of(address));
+  }
+  [[nodiscard]] constexpr uint32_t index() const { return index_; }  // < kCount
+  // i < kPages
+  [[nodiscard]] constexpr GuestVirtualPage page(uint32_t i) const {
+    return GuestVirtualPage(index_ * kPages + i);
+  }
+  constexpr bool operator==(const Region&) const = default;
+
+ private:
+  uint32_t index_;
+};
 
 }  // namespace ringshift
 

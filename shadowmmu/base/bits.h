@@ -1,6 +1,4 @@
 // Bits: sets of small numbers as words, a bit each, in their order.
-// Owns: nothing; pure.
-// Called by: shadow space (regions held), soft TLBs (slots that are not global).
 #pragma once
 
 #include <array>

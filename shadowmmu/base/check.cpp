@@ -5,17 +5,17 @@
 
 namespace ringshift {
 namespace {
-CheckHook g_hook = nullptr;
+thread_local CheckHook t_hook = nullptr;
 }
 
-void set_check_hook(CheckHook hook) { g_hook = hook; }
+void set_check_hook(CheckHook hook) { t_hook = hook; }
 
 void check_failed(const char* expression, const char* file, int line) {
   std::fprintf(stderr, "ringshift: internal error: CHECK(%s) failed at %s:%d\n", expression, file,
                line);
   // The hook runs once: a CHECK inside it must not recurse.
-  if (CheckHook hook = g_hook) {
-    g_hook = nullptr;
+  if (CheckHook hook = t_hook) {
+    t_hook = nullptr;
     hook();
   }
   std::abort();

@@ -1,12 +1,12 @@
 // CHECK / DCHECK / UNREACHABLE: our own mistakes stop the monitor; they are never logged and limped
 // past. Owns: the failure hook. On in release builds: an invariant that is only checked in tests is
-// a hope. Called by: everything. A guest can never make a CHECK fail (that would be our bug).
+// a hope. A guest can never make a CHECK fail (that would be our bug).
 #pragma once
 
 namespace ringshift {
 
-// Called once before the process aborts, to print what only the monitor knows: the guest's
-// state. Must not allocate much and must not return into the failed code.
+// Called once before the process aborts, if this thread has failed, to print what only the monitor
+// knows: the guest's state. Must not allocate much and must not return into the failed code.
 using CheckHook = void (*)();
 void set_check_hook(CheckHook hook);
 

@@ -1,6 +1,6 @@
-// GuestFault: an architectural exception as a value, before anybody delivers it (V1).
-// Owns: nothing. A function that can fault returns MaybeFault and has changed no architectural
-// state when it returns one, unless its comment says which (SDM 3A 6.5: faults are restartable).
+// GuestFault: an architectural exception as a value, before anybody delivers it (V1). A function
+// that can fault returns MaybeFault and has changed no architectural state when it returns one,
+// unless its comment says which (SDM 3A 6.5: faults are restartable).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
-// Hash: many bytes as one number, to tell whether they have changed. Owns: nothing; pure. Not proof
-// against somebody who looks for collisions: what depends on it may be wrong only for the guest
-// that made them. Called by: coherence, the verdicts on code pages.
+// Hash: many bytes as one number, to tell whether they have changed. Not proof against somebody who
+// looks for collisions: what depends on it may be wrong only for the guest that made them.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
-// Host bytes: copies of guest data in which 1, 2, 4 and 8 bytes move as one host load or store.
-// Owns: nothing. Called by: physical memory, linear memory.
-// A guest's aligned store is seen whole by every other reader of the page (SDM 3A 8.1.1); memcpy
-// does not promise that, a volatile access of the exact width does.
+// Host bytes: copies of guest data in which 1, 2, 4 and 8 bytes move as one host load or store. A
+// guest's aligned store is seen whole by every other reader of the page (SDM 3A 8.1.1); memcpy does
+// not promise that, a volatile access of the exact width does.
 #pragma once
 
 #include <cstdint>

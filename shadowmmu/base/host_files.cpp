@@ -4,17 +4,35 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <climits>
+#include <cstring>
 
 namespace ringshift {
 namespace {
 
 FileOpener* g_opener = nullptr;
 
+// async-signal-safe
+int rename_part(const char* path) {
+  std::array<char, PATH_MAX> part{};
+  const size_t length = std::strlen(path);
+  if (length + std::strlen(kPartSuffix) >= part.size()) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  std::memcpy(part.data(), path, length);
+  std::memcpy(part.data() + length, kPartSuffix, std::strlen(kPartSuffix) + 1);
+  return ::rename(part.data(), path);
+}
+
 }  // namespace
 
 static_assert(kReadFlags == (O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 static_assert(kReplaceFlags == (O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC));
+static_assert(kStrangeReadFlags == (kReadFlags | O_NOFOLLOW));
+static_assert(kStrangeReplaceFlags == (kReplaceFlags | O_NOFOLLOW | O_NONBLOCK));
 
 void set_file_opener(FileOpener* opener) { g_opener = opener; }
 
@@ -27,8 +45,39 @@ int open_file_here(const char* path, FileUse use) {
       return ::open(path, kReplaceFlags, kAnybody);
     case FileUse::Remove:
       return ::unlink(path);
+    case FileUse::TakePlace:
+      return rename_part(path);
+    case FileUse::Folder:
+      break;
   }
+  errno = EINVAL;
   return -1;
+}
+
+int open_strange_file_here(const char* path, FileUse use) {
+  constexpr mode_t kAnybody = 0666;  // less the umask
+  if (use == FileUse::Read) return ::open(path, kStrangeReadFlags);
+  if (use == FileUse::Replace) return ::open(path, kStrangeReplaceFlags, kAnybody);
+  return open_file_here(path, use);
+}
+
+bool is_plain_name(std::string_view name) {
+  if (name.empty() || name.size() > kLongestPlainName || name.front() == '.') return false;
+  for (const char c : name) {
+    if (c == '/' || static_cast<unsigned char>(c) < ' ' || c == '\x7f') return false;
+  }
+  return true;
+}
+
+std::string_view name_in_folder(std::string_view path, std::string_view folder) {
+  while (folder.size() > 1 && folder.back() == '/') folder.remove_suffix(1);
+  if (folder.empty() || path.substr(0, folder.size()) != folder) return {};
+  path.remove_prefix(folder.size());
+  if (folder != "/") {
+    if (path.empty() || path.front() != '/') return {};
+    path.remove_prefix(1);
+  }
+  return is_plain_name(path) ? path : std::string_view{};
 }
 
 int open_host_file(const std::string& path, FileUse use) {
@@ -48,6 +97,8 @@ std::FILE* open_host_stream(const std::string& path, FileUse use) {
   }
   return stream;
 }
+
+bool take_place(const std::string& path) { return open_host_file(path, FileUse::TakePlace) >= 0; }
 
 void remove_host_file(const std::string& path) { (void)open_host_file(path, FileUse::Remove); }
 

@@ -1,7 +1,6 @@
 // Interruption: a signal that does nothing but make a blocking host call return EINTR, and the
-// signal mask of our helper threads. Owns: nothing. Called by: host signals, everyone who starts a
-// thread. A loop that repeats a call after EINTR asks first whether it is still wanted.
-// See docs/faults-and-exits.md.
+// signal mask of our helper threads. A loop that repeats a call after EINTR asks first whether it
+// is still wanted. See docs/faults-and-exits.md.
 #pragma once
 
 #include <signal.h>

@@ -1,6 +1,5 @@
-// Number text: numbers as people type them, on the command line and at the prompt.
-// Owns: nothing; pure.
-// See docs/usage.md.
+// Number text: numbers as people type them, on the command line and at the prompt. See
+// docs/usage.md.
 #pragma once
 
 #include <cstdint>

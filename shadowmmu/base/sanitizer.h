@@ -1,6 +1,5 @@
-// Sanitizer: whether this build has AddressSanitizer, which owns parts of the process.
-// Owns: nothing; a constant.
-// See docs/testing.md.
+// Sanitizer: whether this build has AddressSanitizer, which owns parts of the process. See
+// docs/testing.md.
 #pragma once
 
 namespace ringshift {

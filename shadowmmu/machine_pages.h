@@ -1,0 +1,74 @@
+// MachinePages: where the bytes of each guest page are on the host: in memory of the machine's own,
+// or in a base, a file that is shared with others and that nobody writes to. It changes by grains,
+// some pages that lie together. Owns: the base's descriptor. Does not own: any mapping. See
+// docs/decisions/0017-machine-memory.md.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "shadowmmu/base/address.h"
+
+namespace ringshift {
+
+enum class Backing : uint8_t { Own, Base };
+
+// Part of a file that RAM begins as.
+struct RamBase {
+  int descriptor = -1;       // open for reading
+  uint64_t offset = 0;       // in the file, of guest-physical 0; a multiple of the page size
+  uint32_t grain_pages = 1;  // a power of two
+  // By grain: its bytes are in the file. Others are zeros, whatever the file has there.
+  std::vector<bool> present;
+};
+
+struct PageRange {
+  GuestPhysicalPage first;
+  uint32_t pages = 0;
+};
+
+class MachinePages {
+ public:
+  // Takes the descriptor. Pre: one `present` for each grain of `ram_bytes`, the last one perhaps
+  // cut short.
+  MachinePages(RamBase base, uint64_t ram_bytes);
+  ~MachinePages();
+  MachinePages(const MachinePages&) = delete;
+  MachinePages& operator=(const MachinePages&) = delete;
+
+  // Pre, here and below: the page is in RAM.
+  [[nodiscard]] Backing backing(GuestPhysicalPage page) const {
+    return is_base_[grain_of(page)] ? Backing::Base : Backing::Own;
+  }
+  // Whether the base has the page's grain, be it used or not.
+  [[nodiscard]] bool is_in_base(GuestPhysicalPage page) const {
+    return base_.present[grain_of(page)];
+  }
+  // Pre: Backing::Base only for a page that is_in_base().
+  void set(GuestPhysicalPage page, Backing backing) {
+    is_base_[grain_of(page)] = backing == Backing::Base;
+  }
+  // The pages that change their backing together with this one.
+  [[nodiscard]] PageRange grain_around(GuestPhysicalPage page) const;
+  // How many pages from `first` on, `most` at the most, are backed as it is.
+  [[nodiscard]] uint32_t run(GuestPhysicalPage first, uint32_t most) const;
+
+  [[nodiscard]] int descriptor() const { return base_.descriptor; }
+  [[nodiscard]] uint64_t offset_of(GuestPhysicalPage page) const {
+    return base_.offset + page.address().value();
+  }
+  // For whoever maps them all.
+  [[nodiscard]] uint32_t pages() const { return pages_; }
+
+ private:
+  [[nodiscard]] size_t grain_of(GuestPhysicalPage page) const {
+    return static_cast<size_t>(page.number() / base_.grain_pages);
+  }
+
+  RamBase base_;
+  uint32_t pages_;
+  std::vector<bool> is_base_;  // by grain
+};
+
+}  // namespace ringshift
