@@ -5,12 +5,15 @@
 #include <string_view>
 #include <utility>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
 constexpr uint32_t kPorts = 0x10000;
 constexpr const char* kTestDevice = "pc-testdev";
 constexpr const char* kDebugExit = "isa-debug-exit";
+constexpr const char* kVirtioRng = "virtio-rng-pci";
 
 // "0xf4" or "244".
 bool parse_port_number(std::string_view text, uint32_t* value) {
@@ -47,6 +50,8 @@ const DeviceKind kKinds[] = {
      [](std::string_view key, std::string_view value, AddedDevice* device) {
        return take_exit_item(key, value, &std::get<DebugExitRequest>(*device));
      }},
+    {kVirtioRng, VirtioRngRequest(), "it has no items",
+     [](std::string_view, std::string_view, AddedDevice*) { return false; }},
 };
 
 bool take_items(std::string_view items, const DeviceKind& kind, AddedDevice* device,
@@ -87,9 +92,15 @@ bool parse_device(const std::string& text, std::vector<AddedDevice>* devices,
     devices->push_back(device);
     return true;
   }
-  *problem =
-      "--device: there is no device '" + name + "'; there are " + kTestDevice + ", " + kDebugExit;
+  *problem = "--device: there is no device '" + name + "'; there are " + kTestDevice + ", " +
+             kDebugExit + ", " + kVirtioRng;
   return false;
+}
+
+bool wants_entropy(const std::vector<AddedDevice>& devices) {
+  return std::any_of(devices.begin(), devices.end(), [](const AddedDevice& device) {
+    return std::holds_alternative<VirtioRngRequest>(device);
+  });
 }
 
 std::unique_ptr<AddedDevices> AddedDevices::create(const std::vector<AddedDevice>& wanted,
@@ -97,7 +108,7 @@ std::unique_ptr<AddedDevices> AddedDevices::create(const std::vector<AddedDevice
   std::unique_ptr<AddedDevices> devices(new AddedDevices(std::move(on)));
   for (const AddedDevice& one : wanted) {
     if (std::visit([&](const auto& request) { return devices->add(request); }, one)) continue;
-    *error = "--device: two of the devices want the same ports";
+    *error = "--device: two of the devices want the same place";
     return nullptr;
   }
   return devices;
@@ -116,6 +127,8 @@ bool AddedDevices::add(const DebugExitRequest& request) {
                          *exit_ports_.back(), "added debug exit", DecodeRank::Added);
 }
 
+bool AddedDevices::add(const VirtioRngRequest&) { return !std::exchange(has_entropy_, true); }
+
 // The first sixteen are wires of the board, which both kinds of controller see; the others are the
 // I/O APIC's alone.
 void AddedDevices::set_line(unsigned line, bool asserted) {
@@ -125,6 +138,11 @@ void AddedDevices::set_line(unsigned line, bool asserted) {
   } else if (on_.io_apic != nullptr) {
     on_.io_apic->set_input(line, asserted);
   }
+}
+
+void AddedDevices::visit_state(StateArchive& archive) {
+  archive.same("test devices", test_device_ != nullptr ? 1 : 0);
+  if (test_device_ != nullptr) archive.part("test device", *test_device_);
 }
 
 }  // namespace ringshift

@@ -1,7 +1,6 @@
-// AddedDevices: what --device puts on the board besides what every machine has.
-// Owns: those devices. Does not own: the buses, the interrupt controllers. Called by: options
-// (parse_device), machine. A device has its ports even where the board has something already.
-// See docs/devices.md.
+// AddedDevices: what --device puts on the board besides what every machine has. Owns: those
+// devices. Does not own: the buses, the interrupt controllers. A device has its ports even where
+// the board has something already. See docs/devices.md.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +23,17 @@ struct DebugExitRequest {
   uint32_t ports = 2;
 };
 struct TestDeviceRequest {};
-using AddedDevice = std::variant<TestDeviceRequest, DebugExitRequest>;
+// An entropy device, which the PCI board makes.
+struct VirtioRngRequest {};
+using AddedDevice = std::variant<TestDeviceRequest, DebugExitRequest, VirtioRngRequest>;
 
 // NAME[,KEY=VALUE,...] as typed; false with one line in *problem.
 [[nodiscard]] bool parse_device(const std::string& text, std::vector<AddedDevice>* devices,
                                 std::string* problem);
+// Is an entropy device among them?
+[[nodiscard]] bool wants_entropy(const std::vector<AddedDevice>& devices);
+
+class StateArchive;
 
 struct AddedDeviceSurroundings {
   PortBus& ports;
@@ -45,6 +50,10 @@ class AddedDevices {
   [[nodiscard]] static std::unique_ptr<AddedDevices> create(const std::vector<AddedDevice>& wanted,
                                                             AddedDeviceSurroundings on,
                                                             std::string* error);
+
+  // Which devices there are is not state: they are those the machine is made with.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   // Any byte of it, and the low byte of a wide write.
@@ -63,11 +72,15 @@ class AddedDevices {
   explicit AddedDevices(AddedDeviceSurroundings on) : on_(std::move(on)) {}
   [[nodiscard]] bool add(const TestDeviceRequest& request);
   [[nodiscard]] bool add(const DebugExitRequest& request);
+  [[nodiscard]] bool add(const VirtioRngRequest& request);
   void set_line(unsigned line, bool asserted);
 
+  // Not state: on_, exit_ports_: where they are put, and ports that hold nothing.
+  // Not state: has_entropy_: the device is the PCI board's.
   AddedDeviceSurroundings on_;
   std::unique_ptr<TestDevice> test_device_;
   std::vector<std::unique_ptr<ExitPort>> exit_ports_;
+  bool has_entropy_ = false;
 };
 
 }  // namespace ringshift

@@ -1,7 +1,5 @@
 // FileSerial: a file as the other end of a serial port or a log; what it cannot take is lost, and a
-// line says so once. Owns: the file.
-// Called by: machine, and the port through SerialBackend.
-// See docs/usage.md.
+// line says so once. Owns: the file. See docs/usage.md.
 #pragma once
 
 #include <cstdio>

@@ -1,6 +1,5 @@
 // Machine: builds and owns one virtual machine; the order of its members is the wiring diagram.
-// Owns: everything of one VM. Called by: main, tests, bench. One machine runs in a process at a
-// time. See docs/architecture.md.
+// Owns: everything of one VM. One machine runs in a process at a time. See docs/architecture.md.
 #pragma once
 
 #include <atomic>
@@ -8,53 +7,75 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "devices/board/apic_board.h"
 #include "devices/board/pc_board.h"
 #include "devices/board/pci_board.h"
 #include "devices/bus/bus.h"
 #include "devices/chips/fw_cfg.h"
+#include "devices/host/console_inlet.h"
+#include "devices/host/control_port.h"
 #include "devices/host/host_console.h"
+#include "devices/host/host_random.h"
+#include "devices/host/inbox.h"
+#include "devices/host/screen_port.h"
 #include "devices/input/keyboard_script.h"
+#include "devices/input/remote_input.h"
 #include "devices/screen/screen_image.h"
 #include "devices/screen/text_display.h"
 #include "monitor/boot/boot.h"
 #include "monitor/boot/boot_firmware.h"
-#include "monitor/cpu/cpu_context.h"
-#include "monitor/host/attention.h"
 #include "monitor/host/host_clock.h"
-#include "monitor/interpreter/interpreter.h"
 #include "monitor/machine/added_devices.h"
+#include "monitor/machine/base_guard.h"
 #include "monitor/machine/file_serial.h"
 #include "monitor/machine/machine_foundation.h"
 #include "monitor/machine/media.h"
-#include "monitor/memory/linear_memory.h"
+#include "monitor/machine/processor.h"
+#include "monitor/machine/serial_tee.h"
+#include "monitor/machine/serial_watch.h"
 #include "monitor/memory/physical_memory.h"
-#include "monitor/spaces/coherence.h"
-#include "monitor/vcpu/vcpu.h"
+#include "monitor/network/network_port.h"
 #include "shadowmmu/guest_memory.h"
-#include "translator/fpu_unit.h"
-#include "translator/gate.h"
-#include "translator/translator.h"
 
 namespace ringshift {
 
 class Machine;
+class StateArchive;
 
 enum class SerialTarget : uint8_t { Console, None, File };
+// Where the debug console, port 0xe9, prints.
+enum class DebugConsoleTarget : uint8_t { WithSerial, Console, None, File };
+
+// How a machine saves itself when it is asked to.
+struct SaveRequest {
+  std::string path;                // empty: it is not asked
+  bool then_run = false;           // false: it ends, with StopReason::Saved
+  Nanoseconds after = 0;           // also by itself, at this guest time; 0: not
+  std::string at;                  // also when this has come out of the serial port; empty: not
+  std::vector<std::string> words;  // of the command line, kept in the file
+};
 
 struct MachineConfig {
   BootRequest boot;  // ignored if there is firmware
   FirmwareRequest firmware;
   Media media;
   std::vector<AddedDevice> devices;  // --device
-  bool apic = false;                 // local APIC, I/O APIC
-  bool hpet = false;                 // with an APIC
+  NetworkRequest network;
+  NetworkLink* network_link = nullptr;  // what it comes to; outlives the machine; null: no card
+  bool apic = false;                    // local APIC, I/O APIC
+  bool hpet = false;                    // with an APIC
   bool acpi = false;          // without firmware: ACPI and MP tables, and the PCI board they name
   bool tells_clock = false;   // CPUID says how fast the time-stamp counter is
   bool text_display = false;  // the text screen on our terminal, in place of the serial port
   std::vector<KeyStep> keys;  // typed on the keyboard
-  std::string firmware_log;   // a file for what the firmware prints for its developers; empty: none
+  // Of remote screens, which outlive the machine; what HostInput::source says is the place here.
+  std::vector<ScreenPort*> screens;
+  // Of a page that controls the machine, which outlives it; null: none. The figures are its.
+  ControlPort* control_page = nullptr;
+  std::function<std::string(Machine&)> figures;
+  std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
   uint64_t memory_bytes = 128U << 20;
   CpuModel cpu;
   VcpuConfig vcpu;
@@ -62,13 +83,22 @@ struct MachineConfig {
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
   SerialTarget serial = SerialTarget::Console;
-  std::string serial_path;                  // SerialTarget::File: what the guest prints goes there
+  std::string serial_path;         // SerialTarget::File: what the guest prints goes there
+  std::string second_serial_path;  // the same of the second port; empty: nowhere
+  DebugConsoleTarget debug_console = DebugConsoleTarget::WithSerial;
+  std::string debug_console_path;           // DebugConsoleTarget::File
+  int64_t rtc_offset = 0;                   // seconds: the guest's clock against the host's UTC
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
   // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
   ExecutionControl* control = nullptr;
   std::function<void(Machine&)> service_debugger;
+  std::function<void(Machine&)> service_control;  // whoever listens on --qmp and --monitor
   bool raw_console = true;  // read our standard input as the guest's serial input
-  // What outlives this machine; null: it makes its own.
+  SaveRequest save;         // SIGUSR2; no path: nobody wants it
+  // A saved machine to go on with, in place of booting; empty: none. All else must be as it was.
+  std::string resume_path;
+  VerifyRam verify_ram = VerifyRam::Later;  // of the saved machine
+  // The parts that outlive this machine; null: it makes its own.
   MachineFoundation* foundation = nullptr;
 };
 
@@ -81,23 +111,13 @@ struct MachineOutcome {
   bool lost_output = false;
 };
 
-// The host's time-stamp counter plus the guest's offset.
-class HostTimeStampCounter final : public TimeStampCounter {
- public:
-  explicit HostTimeStampCounter(const GuestState& state) : state_(state) {}
-  [[nodiscard]] uint64_t read() override;
-  void set_tap(BusTap* tap) { tap_ = tap; }
-
- private:
-  const GuestState& state_;
-  BusTap* tap_ = nullptr;
-};
-
 class Machine {
  public:
   // Null with one line in *error if the host refuses something or the image is bad.
   static std::unique_ptr<Machine> create(const MachineConfig& config, std::string* error);
-  // What create() finds in config.foundation. False with one line in *error.
+  // What HostInput::source says of a console's input.
+  static constexpr uint8_t kSerialConsole = 0, kDisplayConsole = 1, kPageConsole = 2;
+  // Makes the foundation that create() uses (config.foundation). False with one line in *error.
   [[nodiscard]] static bool lay_foundation(const MachineConfig& config,
                                            MachineFoundation* foundation, std::string* error);
   ~Machine();
@@ -105,10 +125,14 @@ class Machine {
   Machine& operator=(const Machine&) = delete;
 
   [[nodiscard]] MachineOutcome run();
+  // Writes the machine, as it is between two instructions, to a file that is whole or not there.
+  // False with one line in *error; the machine can go on either way. On the thread that runs it,
+  // outside of guest code.
+  [[nodiscard]] bool save(const std::string& path, std::string* error);
   // From any thread: run() returns before the next guest instruction, from its sleep too.
   void request_stop(StopReason reason) {
-    vcpu_->request_stop(reason);
-    attention_.raise();
+    processor_->loop().request_stop(reason);
+    attention().raise();
   }
   // Takes out of the guest's time, clock and time-stamp counter alike, what passes while `action`
   // runs. Outside of guest code only.
@@ -116,24 +140,34 @@ class Machine {
   [[nodiscard]] HostClock& clock() { return *clock_; }
   // Told of all that comes from outside of processor and RAM: ports, device memory, the clock.
   void set_tap(BusTap* ports, BusTap* memory, BusTap* clock);
-  [[nodiscard]] CpuContext& cpu() { return *cpu_; }
+  [[nodiscard]] Processor& processor() { return *processor_; }
   [[nodiscard]] DeprivilegedRunner* deprivileged() { return deprivileged_.get(); }
   [[nodiscard]] const MemoryBus& memory_bus() const { return memory_bus_; }
 
   [[nodiscard]] PcBoard& board() { return *board_; }
+  // Null: there is no PCI bus.
+  [[nodiscard]] PciBoard* pci() { return pci_.get(); }
+  // Puts another CD-ROM into the drive at this place on the IDE cables, null: none. It is in a
+  // machine that resets, too (config().media). Pre: there is such a drive, and it is open.
+  void change_disc(unsigned place, std::shared_ptr<DiskBackend> disc, const std::string& name);
   [[nodiscard]] ScreenImage screen() const;
-  [[nodiscard]] GuestState& state() { return frame_->state; }
+  // Text is on the screen, and not graphics.
+  [[nodiscard]] bool shows_text() const;
+  [[nodiscard]] GuestState& state() { return processor_->state(); }
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
   // Null: the serial port goes somewhere else.
   [[nodiscard]] HostConsole* console() { return console_; }
-  [[nodiscard]] Attention& attention() { return attention_; }
+  // What comes from it.
+  [[nodiscard]] ConsoleInlet& console_inlet() { return console_inlet_; }
+  // Where other threads put what they have for this machine.
+  [[nodiscard]] Inbox& inbox() { return inbox_; }
+  [[nodiscard]] Attention& attention() { return processor_->attention(); }
   [[nodiscard]] const PortBus& port_bus() const { return ports_; }
   [[nodiscard]] ProcessorInterrupts interrupts() {
     return {board_->interrupts(), apic_ ? &apic_->local() : nullptr};
   }
   [[nodiscard]] const MachineConfig& config() const { return config_; }
-  [[nodiscard]] Translator& translator() { return *translator_; }
-  [[nodiscard]] Coherence& coherence() { return *coherence_; }
+  [[nodiscard]] const CodeWatch& watch() const { return *watch_; }
   // Prints what a person needs to see when we stop for a reason of our own (one CHECK away).
   void print_state() const;
 
@@ -142,16 +176,28 @@ class Machine {
   [[nodiscard]] bool build(std::string* error);
   [[nodiscard]] bool build_processor(std::string* error);
   [[nodiscard]] bool build_console(std::string* error);
+  [[nodiscard]] bool build_other_ports(std::string* error);
+  [[nodiscard]] SerialBackend* debug_console() const;
   [[nodiscard]] bool build_board(std::string* error);
-  [[nodiscard]] std::unique_ptr<HostConsole> make_console();
+  [[nodiscard]] std::unique_ptr<HostConsole> make_console(uint8_t source);
+  void use_console(HostConsole* console);
   void build_text_display();
   [[nodiscard]] std::string text_page() const;
   [[nodiscard]] bool build_pci(std::string* error);
   [[nodiscard]] bool add_devices(std::string* error);
   [[nodiscard]] bool boot(std::string* error);
+  [[nodiscard]] bool resume(std::string* error);
+  [[nodiscard]] bool begin_from(const SavedRam& ram, int descriptor, std::string* error);
+  void finish_base(MachineOutcome* outcome);
+  void visit_state(StateArchive& archive, uint64_t host_time_stamp);
+  [[nodiscard]] bool write_to(const std::string& path, uint64_t host_time_stamp,
+                              std::string* error);
+  void prepare_saving();
+  void save_as_asked();
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
   [[nodiscard]] bool has_pci() const {
-    return has_firmware() || config_.acpi || config_.media.any();
+    return has_firmware() || config_.acpi || config_.media.any() ||
+           wants_entropy(config_.devices) || config_.network_link != nullptr;
   }
   void on_memory_map_changed();
   [[nodiscard]] static bool prepare_direct(const MachineConfig& config,
@@ -159,45 +205,55 @@ class Machine {
   [[nodiscard]] bool stand_on_foundation(std::string* error);
   void end_by_debug_exit(uint8_t code);
   [[nodiscard]] bool make_serial_file(std::string* error);
+  [[nodiscard]] SerialBackend* serial_port();
   void service_host();
-  void answer_requests();
+  void empty_inbox();
+  void put_in_signals();
+  void take_in(const HostInput& input);
+  [[nodiscard]] ConsoleInlet& inlet_of(uint8_t source);
+  void show_to_remote_screens();
+  void service_debugger();
   void stand_still_while_unread();
 
   MachineConfig config_;
-  Attention attention_;
   MachineFoundation own_foundation_;  // unless config_ has one
   GuestMemory* memory_ = nullptr;
   PortBus ports_;
   MemoryBus memory_bus_;
-  Frame* frame_ = nullptr;  // the GuestState and generated code's slots; gate_ owns it in the end
-  std::unique_ptr<FrameStorage> frame_storage_;
   std::unique_ptr<PhysicalMemory> physical_;
-  std::unique_ptr<LinearMemory> linear_;
-  DirectHost* direct_host_ = nullptr;  // null: user code is translated
-  std::unique_ptr<Coherence> coherence_;
-  std::unique_ptr<Translator> translator_;
-  std::unique_ptr<Gate> gate_;
-  std::unique_ptr<HostTimeStampCounter> tsc_;
-  std::unique_ptr<CpuContext> cpu_;
-  std::unique_ptr<FpuUnit> fpu_;
-  std::unique_ptr<Interpreter> interpreter_;
+  std::unique_ptr<CodeWatch> watch_;
+  std::unique_ptr<Processor> processor_;
   std::unique_ptr<DeprivilegedRunner> deprivileged_;  // Engine::Trap only
   std::unique_ptr<HostClock> clock_;
+  Inbox inbox_{[this] { attention().raise(); }};
+  ConsoleInlet console_inlet_{[this](size_t count) { console_->input_taken(count); }};
+  ConsoleInlet display_inlet_{[this](size_t count) { display_console_->input_taken(count); }};
+  ConsoleInlet page_inlet_{[this](size_t count) { config_.control_page->note_input_taken(count); }};
   std::unique_ptr<SerialBackend> serial_;
+  std::unique_ptr<SerialTee> serial_tee_;      // before serial_; null: no page shows it
+  std::unique_ptr<SerialWatch> serial_watch_;  // before serial_; null: nothing is waited for
   HostConsole* console_ = nullptr;             // serial_, if it is the console
   std::unique_ptr<ClockTimer> console_timer_;  // shows a line that the guest does not end
   FileSerial* serial_file_ = nullptr;          // serial_, if it is a file
+  std::unique_ptr<FileSerial> second_serial_;  // null: what is sent there is lost
+  std::unique_ptr<FileSerial> debug_file_;     // DebugConsoleTarget::File
+  // DebugConsoleTarget::Console where the serial port goes somewhere else; console_ then.
+  std::unique_ptr<HostConsole> debug_terminal_;
   std::unique_ptr<FileSerial> firmware_log_;
   std::unique_ptr<PcBoard> board_;
-  std::string refused_;              // what a device was asked for that is not implemented
+  std::string refused_;              // why the run has to end, where its loop does not say
   std::unique_ptr<ApicBoard> apic_;  // null: the 8259 pair alone
   std::unique_ptr<FwCfg> fw_cfg_;
-  std::unique_ptr<PciBoard> pci_;  // null: no PCI bus
+  HostRandom random_;
+  std::unique_ptr<NetworkPort> network_;  // null: no network
+  std::unique_ptr<PciBoard> pci_;         // null: no PCI bus
   std::unique_ptr<AddedDevices> added_devices_;
   std::unique_ptr<KeyboardScript> keys_;
   std::unique_ptr<HostConsole> display_console_;
   std::unique_ptr<TextDisplay> text_display_;
-  std::unique_ptr<Vcpu> vcpu_;
+  std::unique_ptr<RemoteInput> remote_input_;  // null: there is no remote screen
+  std::unique_ptr<ClockTimer> save_timer_;     // null: it is not saved by itself
+  std::unique_ptr<BaseGuard> base_guard_;      // null: RAM has no base
   uint8_t debug_exit_value_ = 0;
 };
 

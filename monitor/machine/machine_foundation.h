@@ -1,8 +1,6 @@
 // MachineFoundation: what stays when a guest resets, because a confined process could not make it
-// again: guest RAM, and the processes that were forked with it.
-// Owns: these. Does not own: what a life of the guest has in them. Called by: command line (which
-// keeps it over resets), machine (which makes its own where nobody keeps one).
-// See docs/security.md, "The monitor itself".
+// again: guest RAM, and the processes that were forked with it. Owns: these. Does not own: what a
+// life of the guest has in them. See docs/security.md, "The monitor itself".
 #pragma once
 
 #include <array>

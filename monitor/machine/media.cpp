@@ -5,6 +5,9 @@
 #include "devices/host/host_disk.h"
 #include "devices/host/nbd_disk.h"
 #include "monitor/host/host_signals.h"
+#include "monitor/host/image_server.h"
+#include "monitor/machine/image_format.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -15,57 +18,164 @@ struct ImageName {
   std::string path;
   bool snapshot = false;
   bool read_only = false;
+  bool is_disc = false;
+  std::string format;  // empty: as the image's first bytes say
 };
 
+// False: it is no item, but a part of the path.
+bool take_item(const std::string& item, ImageName* name) {
+  constexpr const char* kFormat = "format=";
+  if (item == "snapshot=on" || item == "snapshot=off") {
+    name->snapshot = item == "snapshot=on";
+  } else if (item == "readonly=on" || item == "readonly=off") {
+    name->read_only = item == "readonly=on";
+  } else if (item == "media=disk" || item == "media=cdrom") {
+    name->is_disc = item == "media=cdrom";
+  } else if (item.rfind(kFormat, 0) == 0 && is_image_format(item.substr(7))) {
+    name->format = item.substr(7);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 // Takes known items off the end; what is left is the path, which may have commas of its own.
-ImageName parse(const std::string& text, bool snapshot) {
-  ImageName name{text, snapshot, false};
+ImageName parse(const std::string& text, bool snapshot, bool is_disc) {
+  ImageName name{text, snapshot, false, is_disc, ""};
   while (true) {
     const size_t comma = name.path.rfind(',');
-    if (comma == std::string::npos) return name;
-    const std::string item = name.path.substr(comma + 1);
-    if (item == "snapshot=on" || item == "snapshot=off") {
-      name.snapshot = item == "snapshot=on";
-    } else if (item == "readonly=on" || item == "readonly=off") {
-      name.read_only = item == "readonly=on";
-    } else {
-      return name;
-    }
+    if (comma == std::string::npos || !take_item(name.path.substr(comma + 1), &name)) return name;
     name.path.resize(comma);
   }
 }
 
-std::unique_ptr<DiskBackend> open_one(const std::string& path, DiskAccess access, uint32_t unit,
-                                      std::string* error) {
-  if (!NbdDisk::is_uri(path)) return HostDisk::open(path, access, unit, error);
+// An image that a process of its own reads for us. The connection ends before the process.
+class ServedDisk final : public DiskBackend {
+ public:
+  static std::unique_ptr<DiskBackend> open(const ServedImage& image, uint32_t unit,
+                                           std::string* error) {
+    std::unique_ptr<ServedDisk> disk(new ServedDisk);
+    disk->server_ = ImageServer::start(image, HostSignals::termination_requested, error);
+    if (disk->server_ == nullptr) return nullptr;
+    disk->disk_ = NbdDisk::open(disk->server_->uri(), image.read_only, unit,
+                                HostSignals::termination_requested, error, image.path);
+    disk->server_->forget_name();
+    if (disk->disk_ != nullptr) return disk;
+    const std::string words = disk->server_->last_words();
+    if (!words.empty()) *error = image.path + ": " + words;
+    return nullptr;
+  }
+
+  [[nodiscard]] uint64_t bytes() const override { return disk_->bytes(); }
+  [[nodiscard]] bool read_only() const override { return disk_->read_only(); }
+  [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override {
+    return disk_->read(offset, to);
+  }
+  [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override {
+    return disk_->write(offset, from);
+  }
+  [[nodiscard]] bool flush() override { return disk_->flush(); }
+  void visit_medium(StateArchive& archive, bool may_have_changed) override {
+    disk_->visit_medium(archive, may_have_changed);
+  }
+
+ private:
+  ServedDisk() = default;
+  std::unique_ptr<ImageServer> server_;
+  std::unique_ptr<NbdDisk> disk_;
+};
+
+std::unique_ptr<DiskBackend> open_server(const ImageName& name, DiskAccess access, uint32_t unit,
+                                         std::string* error) {
   if (access != DiskAccess::Snapshot) {
-    return NbdDisk::open(path, access == DiskAccess::ReadOnly, unit,
+    return NbdDisk::open(name.path, access == DiskAccess::ReadOnly, unit,
                          HostSignals::termination_requested, error);
   }
-  *error = path + ": snapshots are of image files; let the server make one";
+  *error = name.path + ": snapshots are of image files; let the server make one";
   return nullptr;
+}
+
+std::unique_ptr<DiskBackend> open_one(const ImageName& name, uint32_t unit, std::string* error) {
+  DiskAccess access = name.snapshot ? DiskAccess::Snapshot : DiskAccess::Write;
+  if (name.is_disc || name.read_only) access = DiskAccess::ReadOnly;
+  if (NbdDisk::is_uri(name.path)) return open_server(name, access, unit, error);
+  std::string format = name.format;
+  if (format.empty() && !find_image_format(name.path, &format, error)) return nullptr;
+  if (format == kRawFormat) return HostDisk::open(name.path, access, unit, error);
+  return ServedDisk::open({.path = name.path,
+                           .format = format,
+                           .read_only = access == DiskAccess::ReadOnly,
+                           .snapshot = access == DiskAccess::Snapshot},
+                          unit, error);
 }
 
 }  // namespace
 
 bool Media::any() const {
-  return std::any_of(slot.begin(), slot.end(),
-                     [](const auto& medium) { return medium != nullptr; });
+  return !virtio.empty() || std::any_of(slot.begin(), slot.end(),
+                                        [](const auto& medium) { return medium != nullptr; });
+}
+
+bool Media::flush() const {
+  bool done = true;
+  for (const auto& medium : slot) done = (medium == nullptr || medium->flush()) && done;
+  for (const auto& medium : virtio) done = medium->flush() && done;
+  return done;
+}
+
+void Media::visit_state(StateArchive& archive) {
+  constexpr std::array<const char*, kMediaSlots> kNames = {
+      "first disk", "second disk", "third disk", "fourth disk", "cdrom", "floppy"};
+  const auto visit = [&](const std::string& what, DiskBackend* medium) {
+    archive.same(what + " bytes", medium != nullptr ? medium->bytes() : 0);
+    if (medium == nullptr) return;
+    archive.section(what, 1, [&] { medium->visit_medium(archive, may_have_changed); });
+  };
+  for (size_t i = 0; i < kMediaSlots; ++i) visit(kNames[i], slot[i].get());
+  archive.same("virtio disks", virtio.size());
+  for (size_t i = 0; i < virtio.size(); ++i)
+    visit("virtio disk " + std::to_string(i), virtio[i].get());
 }
 
 bool MediaRequest::any() const {
-  return std::any_of(text.begin(), text.end(), [](const auto& one) { return !one.empty(); });
+  return !virtio.empty() ||
+         std::any_of(text.begin(), text.end(), [](const auto& one) { return !one.empty(); });
+}
+
+std::shared_ptr<DiskBackend> open_disc(const std::string& path, std::string* error) {
+  std::string format;
+  if (!find_image_format(path, &format, error)) return nullptr;
+  if (format == kRawFormat) return HostDisk::open(path, DiskAccess::ReadOnly, kCdromSector, error);
+  *error = path + ": is a " + format + " image; a machine that runs takes raw ones only";
+  return nullptr;
 }
 
 bool open_media(const MediaRequest& request, Media* media, std::string* error) {
+  media->may_have_changed = request.may_have_changed;
+  const auto has = [&](MediaSlot slot) { return !request.text[static_cast<size_t>(slot)].empty(); };
+  if (has(MediaSlot::Cdrom) && has(MediaSlot::ThirdDisk)) {
+    *error = "--cdrom and --hdc are the same place; --hdd FILE,media=cdrom is another";
+    return false;
+  }
   for (size_t i = 0; i < kMediaSlots; ++i) {
     if (request.text[i].empty()) continue;
     const bool cdrom = i == static_cast<size_t>(MediaSlot::Cdrom);
-    const ImageName name = parse(request.text[i], request.snapshot);
-    DiskAccess access = name.snapshot ? DiskAccess::Snapshot : DiskAccess::Write;
-    if (cdrom || name.read_only) access = DiskAccess::ReadOnly;
-    media->slot[i] = open_one(name.path, access, cdrom ? kCdromSector : kDiskSector, error);
+    const ImageName name = parse(request.text[i], request.snapshot, cdrom);
+    const bool floppy = i == static_cast<size_t>(MediaSlot::Floppy);
+    media->is_disc[i] = name.is_disc && !floppy;
+    media->name[i] = name.path;
+    media->slot[i] = open_one(name, media->is_disc[i] ? kCdromSector : kDiskSector, error);
     if (media->slot[i] == nullptr) return false;
+  }
+  if (request.virtio.size() > kMostVirtioMedia) {
+    *error = "--virtio-disk: " + std::to_string(kMostVirtioMedia) + " are the most";
+    return false;
+  }
+  for (const std::string& text : request.virtio) {
+    const ImageName name = parse(text, request.snapshot, false);
+    media->virtio_name.push_back(name.path);
+    media->virtio.push_back(open_one(name, kDiskSector, error));
+    if (media->virtio.back() == nullptr) return false;
   }
   return true;
 }

@@ -1,33 +1,57 @@
-// Media: the disk images of a machine, from the words of the command line to what drives read.
-// Owns: nothing. They are opened once: a machine that resets gets the same ones again, so that a
-// snapshot outlives the reset. Called by: command_line, options. See docs/usage.md.
+// Media: the disk images of a machine, from the words of the command line to what drives read. They
+// are opened once: a machine that resets gets the same ones again, so that a snapshot outlives the
+// reset. See docs/usage.md.
 #pragma once
 
 #include <array>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "devices/storage/disk_backend.h"
 
 namespace ringshift {
 
-enum class MediaSlot : uint8_t { FirstDisk, SecondDisk, Cdrom, Floppy };
-inline constexpr size_t kMediaSlots = 4;
+class StateArchive;
+
+// The first four are IDE's places: two on each cable. Cdrom is the third of them under another
+// name.
+enum class MediaSlot : uint8_t { FirstDisk, SecondDisk, ThirdDisk, FourthDisk, Cdrom, Floppy };
+inline constexpr size_t kMediaSlots = 6;
+inline constexpr size_t kMostVirtioMedia = 8;
 
 struct Media {
   std::array<std::shared_ptr<DiskBackend>, kMediaSlots> slot;  // null: nothing there
+  std::array<bool, kMediaSlots> is_disc{};                     // in a drive for CD-ROMs
+  std::vector<std::shared_ptr<DiskBackend>> virtio;            // of virtio disks, none null
+  std::array<std::string, kMediaSlots> name;                   // of their files, or URIs
+  std::vector<std::string> virtio_name;
+  bool was_changed = false;  // a drive's medium is not the one of the command line any more
   [[nodiscard]] DiskBackend* at(MediaSlot which) const {
     return slot[static_cast<size_t>(which)].get();
   }
+  bool may_have_changed = false;  // since the machine was saved that goes on with them
   [[nodiscard]] bool any() const;
+  // Everything that has been written is on the media for good. False: the host failed.
+  [[nodiscard]] bool flush() const;
+  static constexpr unsigned kStateVersion = 2;
+  void visit_state(StateArchive& archive);
+  // Not state: slot, is_disc, virtio, name, virtio_name, may_have_changed, was_changed: which media
+  // there are the command line says, and where one was changed nothing is saved.
 };
 
 struct MediaRequest {
-  // FILE[,snapshot=on|off][,readonly=on|off], as typed; empty: nothing there.
+  // FILE[,snapshot=on|off][,readonly=on|off][,media=disk|cdrom][,format=NAME], as typed; empty:
+  // nothing there.
   std::array<std::string, kMediaSlots> text;
-  bool snapshot = false;  // of all of them, unless one says otherwise
+  std::vector<std::string> virtio;  // at most kMostVirtioMedia
+  bool snapshot = false;            // of all of them, unless one says otherwise
+  bool may_have_changed = false;    // Media::may_have_changed
   [[nodiscard]] bool any() const;
 };
+
+// Another CD-ROM for a machine that runs: a raw image. Null with one line in *error.
+[[nodiscard]] std::shared_ptr<DiskBackend> open_disc(const std::string& path, std::string* error);
 
 // False with one line in *error.
 [[nodiscard]] bool open_media(const MediaRequest& request, Media* media, std::string* error);

@@ -120,7 +120,7 @@ MaybeFault LinearMemory::fill(GuestVirtual address, AccessKind access, Privilege
 
 // Pages of devices that want to see each access, and watched pages for writing, keep their
 // translation but no host pointer.
-uint8_t* LinearMemory::host_page(GuestPhysicalPage page, AccessKind access) const {
+uint8_t* LinearMemory::host_page(GuestPhysicalPage page, AccessKind access) {
   if (access == AccessKind::Write) {
     return physical_.is_watched(page) ? nullptr : physical_.writable_page(page);
   }
@@ -178,6 +178,19 @@ void LinearMemory::flush_physical_page(GuestPhysicalPage page) {
   for (TlbTable& table : tlb_) {
     for (TlbEntry& entry : table) {
       if (entry.physical == base) entry = TlbEntry();
+    }
+  }
+}
+
+void LinearMemory::verify_invariants() const {
+  for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
+    const size_t table =
+        static_cast<size_t>(AccessKind::Write) * 2 + static_cast<size_t>(privilege);
+    for (const TlbEntry& entry : tlb_[table]) {
+      const GuestPhysicalPage page = GuestPhysicalPage::of(entry.physical);
+      const bool is_current = (entry.tag & (kPageSize - 1)) == generation_;
+      if (!is_current || entry.host == nullptr || !physical_.is_ram(page)) continue;
+      CHECK(physical_.may_write_unseen(page));
     }
   }
 }

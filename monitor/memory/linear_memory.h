@@ -1,7 +1,7 @@
 // LinearMemory: the guest's linear address space as the virtual CPU reads and writes it in
-// software. Owns: a small software TLB. Does not own: page tables, RAM, windows. Called by:
-// interpreter, segmentation, event delivery. All checks of SDM 3A 4.6; A and D set.
-// Keeps: M2 (through PhysicalMemory). A fault is returned before any byte has been changed.
+// software. Owns: a small software TLB. Does not own: page tables, RAM, windows. All checks of SDM
+// 3A 4.6; A and D set. Keeps: M2 (through PhysicalMemory). A fault is returned before any byte has
+// been changed.
 #pragma once
 
 #include <array>
@@ -79,6 +79,9 @@ class LinearMemory {
   // A page has become watched or unwatched: fast paths that were cached for it are forgotten.
   void flush_physical_page(GuestPhysicalPage page);
 
+  // No entry lets a page be written that is watched, or that RAM's base has.
+  void verify_invariants() const;
+
   [[nodiscard]] PagingMode paging_mode() const;
   [[nodiscard]] PhysicalMemory& physical() { return physical_; }
 
@@ -122,7 +125,7 @@ class LinearMemory {
   [[nodiscard]] MaybeFault probe(GuestVirtual address, uint32_t length, AccessKind access,
                                  Privilege privilege);
   [[nodiscard]] MaybeFault fill(GuestVirtual address, AccessKind access, Privilege privilege);
-  [[nodiscard]] uint8_t* host_page(GuestPhysicalPage page, AccessKind access) const;
+  [[nodiscard]] uint8_t* host_page(GuestPhysicalPage page, AccessKind access);
   void drop_page(GuestVirtual address);
   void drop_region(GuestVirtual address);
 

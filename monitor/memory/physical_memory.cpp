@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "monitor/host/lost_memory.h"
 #include "shadowmmu/base/host_bytes.h"
 
 namespace ringshift {
@@ -65,6 +66,7 @@ void PhysicalMemory::write_within_page(GuestPhysical address, const uint8_t* byt
     write_device(address, bytes, length);
     return;
   }
+  will_write(page);
   if (is_watched(page)) observer_->before_write(page);
   store_bytes(ram_.at(address), bytes, length);
   // After the store: the observer reads the new bytes (M2).
@@ -101,9 +103,24 @@ const uint8_t* PhysicalMemory::readable_page(GuestPhysicalPage page) const {
   return is_ram(page) ? ram_.at(base) : bus_.readable_page(base);
 }
 
-uint8_t* PhysicalMemory::writable_page(GuestPhysicalPage page) const {
+uint8_t* PhysicalMemory::writable_page(GuestPhysicalPage page) {
   const GuestPhysical base = masked(page.address());
-  return is_ram(page) ? ram_.at(base) : bus_.writable_page(base);
+  if (!is_ram(page)) return bus_.writable_page(base);
+  will_write(GuestPhysicalPage::of(base));
+  return ram_.at(base);
+}
+
+void PhysicalMemory::make_own(GuestPhysicalPage page) {
+  PageRange moved;
+  if (!ram_.make_own(page, &moved).ok()) end_without_memory();
+  if (observer_ != nullptr) observer_->on_moved(moved, Backing::Own);
+}
+
+void PhysicalMemory::flip_backing(GuestPhysicalPage page) {
+  if (will_write(page) || !ram_.is_as_base(page)) return;
+  PageRange moved;
+  if (!ram_.make_shared(page, &moved).ok()) end_without_memory();
+  if (observer_ != nullptr) observer_->on_moved(moved, Backing::Base);
 }
 
 void PhysicalMemory::read_ram(uint64_t address, std::span<uint8_t> bytes) {
@@ -118,6 +135,7 @@ void PhysicalMemory::write_ram(uint64_t address, std::span<const uint8_t> bytes)
     const GuestPhysical at(address);
     const auto length =
         static_cast<uint32_t>(std::min<uint64_t>(bytes.size(), kPageSize - at.offset_in_page()));
+    will_write(GuestPhysicalPage::of(at));
     std::memcpy(ram_.at(at), bytes.data(), length);
     if (is_watched(GuestPhysicalPage::of(at))) observer_->on_write(at, length);
     address += length;
@@ -145,11 +163,16 @@ uint64_t PhysicalMemory::read_entry64(GuestPhysical address) {
 void PhysicalMemory::set_entry_bits(GuestPhysical address, uint32_t bits) {
   uint8_t* entry = entry_in_ram(address);
   if (entry == nullptr) return;
+  will_write(GuestPhysicalPage::of(masked(address)));
   // A and D lie in the low half of a 64-bit entry too.
   uint32_t value = 0;
   load_bytes(&value, entry, sizeof(value));
   value |= bits;
   store_bytes(entry, &value, sizeof(value));
+}
+
+const uint8_t* PhysicalMemory::table_bytes(GuestPhysical address) const {
+  return entry_in_ram(address.page_base());
 }
 
 }  // namespace ringshift

@@ -1,7 +1,7 @@
 // PhysicalMemory: guest-physical space as the CPU and DMA reach it: RAM, ROM, device memory,
 // nothing. Owns: the decision which of these an address is. Does not own: RAM itself, devices,
-// traces. Called by: linear memory, interpreter, boot. Every write to RAM after start-up goes
-// through here so that traces see it before the next guest instruction (M2).
+// traces. Every write to RAM after start-up goes through here so that traces see it before the next
+// guest instruction (M2).
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,20 @@
 
 namespace ringshift {
 
-// Told of writes to pages that somebody watches. Implemented by the coherence layer; a null object
+// Told of writes to pages that somebody watches. Implemented by CodeWatch; a null object
 // (no traces at all) serves the interpreter alone.
 class WriteObserver {
  public:
   virtual ~WriteObserver() = default;
   // Is any byte of the page watched? Asked before a fast write path is cached.
   [[nodiscard]] virtual bool watches(GuestPhysicalPage page) const = 0;
-  // A watched page is about to be written: what is there is there for the last time.
+  // A watched page is about to be written. It still holds its old bytes; copy them now if you need
+  // them.
   virtual void before_write(GuestPhysicalPage /*page*/) {}
   // Bytes [address, address+length) have just been written; they lie in one page.
   virtual void on_write(GuestPhysical address, uint32_t length) = 0;
+  // The pages have got another backing; their bytes are as they were.
+  virtual void on_moved(const PageRange& /*pages*/, Backing /*now*/) {}
 };
 
 class PhysicalMemory final : public PageTableMemory, public DmaMemory {
@@ -37,13 +40,29 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   [[nodiscard]] bool is_watched(GuestPhysicalPage page) const {
     return observer_ != nullptr && observer_->watches(page);
   }
+  // May bytes of the page, which is RAM, be written without telling?
+  [[nodiscard]] bool may_write_unseen(GuestPhysicalPage page) const {
+    return !is_watched(page) && !ram_.is_shared(page);
+  }
+  // Called before RAM is written by whatever path: a page of a shared base becomes the machine's
+  // own. True: it has just become so. A host that has no memory for it ends the process with one
+  // line. Pre: the page is RAM, A20 applied.
+  bool will_write(GuestPhysicalPage page) {
+    if (!ram_.is_shared(page)) [[likely]]
+      return false;
+    make_own(page);
+    return true;
+  }
+  // For tests: a page that is shared becomes own; one that is own and as the base has it, shared.
+  void flip_backing(GuestPhysicalPage page);
+
   // A20 gate: when masked, address bit 20 is forced to zero (all accesses, walker's included).
   void set_a20(bool enabled) { a20_mask_ = enabled ? ~uint64_t{0} : ~(uint64_t{1} << 20); }
   [[nodiscard]] bool a20() const { return a20_mask_ == ~uint64_t{0}; }
 
   // The address after the A20 gate: what an access to `address` really reaches. Whoever caches or
   // maps a page (linear memory, windows) uses this, and drops all of it when set_a20 changes it.
-  [[nodiscard]] GuestPhysical masked(GuestPhysical address) const {
+  [[nodiscard]] GuestPhysical masked(GuestPhysical address) const override {
     return GuestPhysical(address.value() & a20_mask_);
   }
 
@@ -54,9 +73,10 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   void write(GuestPhysical address, const void* bytes, uint32_t length);
 
   // Host bytes of a page, A20 applied, that may be read (written) in place of a call: RAM, or a
-  // device's own bytes (device.h). Null where every access must come here.
+  // device's own bytes (device.h). Null where every access must come here. One that is asked for to
+  // be written will_write().
   [[nodiscard]] const uint8_t* readable_page(GuestPhysicalPage page) const;
-  [[nodiscard]] uint8_t* writable_page(GuestPhysicalPage page) const;
+  [[nodiscard]] uint8_t* writable_page(GuestPhysicalPage page);
 
   // DmaMemory: RAM as bus masters reach it, under whatever devices claim there and past A20.
   void read_ram(uint64_t address, std::span<uint8_t> bytes) override;
@@ -66,6 +86,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   [[nodiscard]] uint32_t read_entry32(GuestPhysical address) override;
   [[nodiscard]] uint64_t read_entry64(GuestPhysical address) override;
   void set_entry_bits(GuestPhysical address, uint32_t bits) override;
+  [[nodiscard]] const uint8_t* table_bytes(GuestPhysical address) const override;
 
   [[nodiscard]] GuestMemory& ram() { return ram_; }
 
@@ -75,6 +96,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   void write_within_page(GuestPhysical address, const uint8_t* bytes, uint32_t length);
   void read_device(GuestPhysical address, uint8_t* bytes, uint32_t length);
   void write_device(GuestPhysical address, const uint8_t* bytes, uint32_t length);
+  void make_own(GuestPhysicalPage page);
   // Host address of a naturally aligned page-table entry, or null outside RAM.
   [[nodiscard]] uint8_t* entry_in_ram(GuestPhysical address) const;
 

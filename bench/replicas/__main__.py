@@ -1,0 +1,151 @@
+"""Many machines from one saved machine: how soon each runs, and how much memory each adds to the host.
+
+A Debian kernel with a shell is booted once and saved. Then 1, 2, 4 ... machines are resumed from the file, one
+after the other, and all of them stay. Of each: the time from its start to its first instruction (as the program
+says it: --stats) and to its answer to a line typed at the shell. Of all: the memory they have added, which is their
+proportional set sizes (/proc/PID/smaps_rollup), where what several have mapped counts once; divided by
+their number. Once as they are after the answer, and once after each has written so many MiB.
+usage: python3 bench/replicas [--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N]
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "bench/study"), str(ROOT / "tests/guests")]
+import console  # noqa: E402
+from harness import guest_file  # noqa: E402
+
+READY = "ringshift-guest: ready"
+TIMEOUT = 300
+
+
+def family(leader):
+    """The process and its children."""
+    parents = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    members = {leader}
+    while more := {child for child, parent in parents.items() if parent in members} - members:
+        members |= more
+    return members
+
+
+def proportional_set(leader):
+    """MiB of memory; what is shared is counted in parts."""
+    total = 0
+    for pid in family(leader):
+        try:
+            lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def ask(session, line, answer):
+    """Types a line at the guest's shell, and waits for a line of its own."""
+    session.type(line + "\n")
+    session.wait_for(answer)
+
+
+def save(ringshift, memory, folder):
+    """A booted machine's file, and how long the boot and the save took."""
+    saved = folder / "booted"
+    command = [ringshift, "run", "--kernel", guest_file("linux-686/vmlinuz"), "--initrd",
+               guest_file("initramfs.cpio.gz"), "--append", "console=ttyS0 quiet", "--memory", memory,
+               "--save", saved]
+    with console.Session([str(word) for word in command], folder, TIMEOUT) as session:
+        session.wait_for(READY)
+        ask(session, "echo boo''ted", "booted")
+        booted = session.now().wall
+        began = time.monotonic()
+        session.process.send_signal(signal.SIGUSR2)
+        session.process.wait()
+        took = time.monotonic() - began
+    used = saved.stat().st_blocks / 2048
+    print(f"booted in {booted:.2f} s; saved in {took:.2f} s: {used:.0f} MiB on the medium of "
+          f"{saved.stat().st_size / 2**20:.0f}")
+    return saved
+
+
+class Replica:
+    """One resumed machine that has answered. Owns its session."""
+
+    def __init__(self, ringshift, saved, folder, number):
+        self.report = folder / f"stats-{number}"
+        self.session = console.Session(
+            [str(word) for word in (ringshift, "resume", saved, "--stats=json", "--stats-file", self.report)],
+            folder, TIMEOUT)
+        self.session.__enter__()
+        ask(self.session, "echo he''re", "here")
+        self.answered = self.session.now().wall
+
+    def write(self, mebibytes):
+        """In memory that the guest has free: a file of its tmpfs."""
+        ask(self.session, f"dd if=/dev/urandom of=/tmp/w bs=1M count={mebibytes} 2>/dev/null; echo wri''tten",
+            "written")
+
+    def end(self):
+        """The seconds to its first instruction, as it says itself."""
+        self.session.process.send_signal(signal.SIGUSR1)
+        for _ in range(200):
+            time.sleep(0.02)
+            if self.report.is_file() and self.report.read_text().endswith("}\n"):
+                break
+        figures = json.loads(self.report.read_text())
+        self.session.__exit__()
+        return figures["time.start_s"], figures["memory.pages_copied"]
+
+
+def row(ringshift, saved, folder, count, mebibytes):
+    machines = [Replica(ringshift, saved, folder, number) for number in range(count)]
+    fresh = sum(proportional_set(machine.session.process.pid) for machine in machines) / count
+    for machine in machines:
+        machine.write(mebibytes)
+    written = sum(proportional_set(machine.session.process.pid) for machine in machines) / count
+    answers = [machine.answered for machine in machines]
+    starts, copied = zip(*(machine.end() for machine in machines))
+    return (statistics.median(starts) * 1000, statistics.median(answers) * 1000, fresh, written,
+            statistics.median(copied) / 256)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ringshift", default=str(ROOT / "build/release/ringshift"))
+    parser.add_argument("--memory", default="256M")
+    parser.add_argument("--most", type=int, default=8, help="replicas at the same time")
+    parser.add_argument("--write", type=int, default=8, metavar="MIB", help="what each writes")
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-replicas-"))
+    try:
+        saved = save(chosen.ringshift, chosen.memory, folder)
+        print(f"{'machines':>8}{'first instruction':>19}{'answer':>11}{'MiB each':>10}"
+              f"{f'after {chosen.write} MiB':>14}{'copied':>10}")
+        count = 1
+        while count <= chosen.most:
+            rounds = [row(chosen.ringshift, saved, folder, count, chosen.write) for _ in range(chosen.rounds)]
+            start, answer, fresh, written, copied = (statistics.median(column) for column in zip(*rounds))
+            print(f"{count:8}{start:16.1f} ms{answer:8.0f} ms{fresh:10.1f}{written:14.1f}{copied:10.1f}",
+                  flush=True)
+            count *= 2
+    except console.Trouble as trouble:
+        sys.exit(str(trouble))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+// Machine, second part: how it is saved, and how a saved one goes on. See docs/saved-state.md.
+#include <fcntl.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+
+#include "monitor/cpu/processor_state.h"
+#include "monitor/host/lost_memory.h"
+#include "monitor/machine/machine.h"
+#include "monitor/machine/snapshot.h"
+#include "shadowmmu/base/host_files.h"
+#include "shadowmmu/base/state_archive.h"
+
+namespace ringshift {
+namespace {
+
+// A descriptor that closes itself.
+class OpenFile {
+ public:
+  OpenFile(const std::string& path, FileUse use) : descriptor_(open_host_file(path, use)) {}
+  ~OpenFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  [[nodiscard]] bool is_open() const { return descriptor_ >= 0; }
+  [[nodiscard]] int descriptor() const { return descriptor_; }
+  // It is the caller's now.
+  [[nodiscard]] int give() { return std::exchange(descriptor_, -1); }
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace
+
+// Clock first: timers are armed again relative to its time.
+void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp) {
+  VirtualClock& clock = *clock_;
+  ProcessorState processor{.registers = state(),
+                           .memory_types = processor_->cpu().memory_types,
+                           .model = processor_->cpu().model,
+                           .host_time_stamp = host_time_stamp};
+  archive.part("clock", clock);
+  archive.part("board", *board_);
+  if (apic_ != nullptr) archive.part("apics", *apic_);
+  archive.part("firmware configuration", *fw_cfg_);
+  if (pci_ != nullptr) archive.part("pci", *pci_);
+  archive.part("added devices", *added_devices_);
+  archive.part("media", config_.media);
+  archive.part("keys", *keys_);
+  archive.part("processor", processor);
+}
+
+bool Machine::save(const std::string& path, std::string* error) {
+  // Damage is not to be given a hash that is right.
+  if (base_guard_ != nullptr && !base_guard_->finish(error)) return false;
+  // A guest that stands anyway: both do so already.
+  if (clock_->is_stopped()) return write_to(path, __rdtsc(), error);
+  // The guest's clock and its time-stamp counter stand still for the same time.
+  const uint64_t stopped_at = __rdtsc();
+  clock_->stop();
+  const bool saved = write_to(path, stopped_at, error);
+  clock_->go_on();
+  state().tsc_offset -= __rdtsc() - stopped_at;
+  return saved;
+}
+
+bool Machine::write_to(const std::string& path, uint64_t host_time_stamp, std::string* error) {
+  Snapshot snapshot{.words = config_.save.words, .state = {}, .ram = {}};
+  const auto visit = [this, host_time_stamp](StateArchive& archive) {
+    visit_state(archive, host_time_stamp);
+  };
+  if (config_.media.was_changed) {
+    *error = "cannot save: the drive has another CD-ROM than the command line says";
+    return false;
+  }
+  if (!config_.media.flush()) {
+    *error = "cannot save: a disk image cannot be written";
+    return false;
+  }
+  if (!StateArchive::save(visit, &snapshot.state, error)) return false;
+  const OpenFile file(path + kPartSuffix, FileUse::Replace);
+  if (!file.is_open()) {
+    *error = "cannot write " + path + kPartSuffix + ": " + std::strerror(errno);
+    return false;
+  }
+  if (!write_snapshot(file.descriptor(), snapshot, *memory_, error)) return false;
+  if (take_place(path)) return true;
+  *error = "cannot put " + path + " in place: " + std::strerror(errno);
+  return false;
+}
+
+bool Machine::resume(std::string* error) {
+  OpenFile file(config_.resume_path, FileUse::Read);
+  if (!file.is_open()) {
+    *error = "cannot read " + config_.resume_path + ": " + std::strerror(errno);
+    return false;
+  }
+  Snapshot snapshot;
+  if (!read_snapshot(file.descriptor(), &snapshot, error) ||
+      !begin_from(snapshot.ram, file.give(), error)) {
+    return false;
+  }
+  const uint64_t now = __rdtsc();
+  const auto visit = [this, now](StateArchive& archive) { visit_state(archive, now); };
+  return StateArchive::load(snapshot.state, visit, error);
+}
+
+// RAM begins as what the file has.
+bool Machine::begin_from(const SavedRam& ram, int descriptor, std::string* error) {
+  RamBase base = base_of(ram, descriptor);
+  if (ram.bytes != memory_->size()) {
+    ::close(descriptor);
+    *error = "saved machine: its RAM has another size";
+    return false;
+  }
+  note_ram_file(descriptor, ram.end());
+  base_guard_ = std::make_unique<BaseGuard>(descriptor, ram, [this] {
+    inbox_.put({HostInput::Kind::RamFile, 0, {}});
+  });
+  if (const HostResult result = memory_->take_base(std::move(base)); !result.ok()) {
+    *error = "saved machine: its RAM cannot be mapped: " + result.text();
+    return false;
+  }
+  return base_guard_->begin(config_.verify_ram, error);
+}
+
+// Its end counts only if what it began as was whole.
+void Machine::finish_base(MachineOutcome* outcome) {
+  const bool has_failed =
+      outcome->reason == StopReason::Quit || outcome->reason == StopReason::HostFailure;
+  if (base_guard_ == nullptr || has_failed || base_guard_->finish(&outcome->message)) return;
+  outcome->reason = base_guard_->problem().empty() ? StopReason::Quit : StopReason::HostFailure;
+}
+
+void Machine::prepare_saving() {
+  if (config_.save.path.empty()) return;
+  if (config_.save.after == 0) return;
+  save_timer_ = std::make_unique<ClockTimer>(*clock_, [this](Nanoseconds) {
+    inbox_.put({HostInput::Kind::Save, 0, {}});
+  });
+  save_timer_->arm(clock_->now() + config_.save.after);
+}
+
+// A machine that cannot be saved goes on: nothing is lost.
+void Machine::save_as_asked() {
+  if (config_.save.path.empty()) return;
+  std::string error;
+  if (!save(config_.save.path, &error)) {
+    std::fprintf(stderr, "ringshift: %s; the machine goes on\n", error.c_str());
+    return;
+  }
+  std::fprintf(stderr, "ringshift: saved to %s\n", config_.save.path.c_str());
+  if (!config_.save.then_run) processor_->loop().request_stop(StopReason::Saved);
+}
+
+}  // namespace ringshift

@@ -1,0 +1,104 @@
+#include "monitor/machine/processor.h"
+
+#include <x86intrin.h>
+
+#include "monitor/cpu/control_registers.h"
+#include "shadowmmu/base/counters.h"
+
+namespace ringshift {
+
+uint64_t HostTimeStampCounter::read() {
+  const uint64_t value = __rdtsc() + state_.tsc_offset;
+  if (tap_ != nullptr) tap_->on_read(0, AccessWidth::Dword, value);
+  return value;
+}
+
+std::unique_ptr<Processor> Processor::create(const ProcessorSurroundings& in,
+                                             const ProcessorConfig& config, std::string* error) {
+  auto processor = std::unique_ptr<Processor>(new Processor(in, config));
+  if (!processor->build(error)) return nullptr;
+  return processor;
+}
+
+bool Processor::build(std::string* error) {
+  frame_storage_ = FrameStorage::create(error);
+  fpu_ = FpuUnit::create(error);
+  if (frame_storage_ == nullptr || fpu_ == nullptr) return false;
+  frame_ = &frame_storage_->frame();
+  reset(state());
+  linear_ = std::make_unique<LinearMemory>(in_.physical, state());
+  if (!build_translator(error)) return false;
+  TimeStampCounter* time_stamp = in_.time_stamp;
+  if (time_stamp == nullptr) {
+    tsc_ = std::make_unique<HostTimeStampCounter>(state());
+    time_stamp = tsc_.get();
+  }
+  cpu_ = std::make_unique<CpuContext>(
+      CpuContext{state(), *linear_, in_.ports, *time_stamp, *spaces_, config_.cpu});
+  interpreter_ = std::make_unique<Interpreter>(*cpu_, *fpu_);
+  attention_.set_gate(gate_.get());
+  return true;
+}
+
+bool Processor::build_translator(std::string* error) {
+  resources_ = std::make_unique<SpaceResources>(*linear_, state(), in_.watch);
+  resources_->refusals.refuse_every(config_.refuse_every);
+  spaces_ = AddressSpaces::create(*resources_, sites_, error);
+  if (spaces_ == nullptr) return false;
+  code_ = std::make_unique<CodeSpace>(*resources_, *spaces_);
+  data_ = std::make_unique<DataPaths>(*resources_, *spaces_);
+  if (config_.control != nullptr) {
+    code_->set_kept_out(&config_.control->kept_out());
+    resources_->watched.set(&config_.control->watched_pages());
+  }
+  TranslatorFeatures& features = config_.translator.features;
+  features.sse2_and_later = config_.cpu.sse42;
+  features.tzcnt = config_.cpu.bmi1;
+  features.host_time_stamp |= in_.time_stamp == nullptr;
+  translator_ = Translator::create(config_.translator, *code_, in_.watch, sites_, *spaces_, error);
+  if (translator_ == nullptr) return false;
+  gate_ =
+      Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
+  if (gate_ == nullptr) return false;
+  spaces_->attach(*gate_, translator_->cache(), translator_->arena());
+  DirectRules rules;
+  rules.features = features;
+  rules.mxcsr_is_guests = host_mxcsr_mask() == config_.cpu.mxcsr_mask();
+  if (in_.direct_host != nullptr) rules.traps = in_.direct_host->traps();
+  direct_ = std::make_unique<DirectSpaces>(*resources_, *spaces_, in_.direct_host, rules);
+  return true;
+}
+
+Vcpu& Processor::make_loop(const LoopSurroundings& in, const VcpuConfig& config) {
+  const VcpuParts parts{.cpu = *cpu_,
+                        .interpreter = *interpreter_,
+                        .interrupts = in.interrupts,
+                        .clock = in.clock,
+                        .attention = attention_,
+                        .translating = TranslatingParts{.spaces = *spaces_,
+                                                        .code = *code_,
+                                                        .data = *data_,
+                                                        .direct = *direct_,
+                                                        .sites = sites_,
+                                                        .translator = *translator_,
+                                                        .gate = *gate_},
+                        .deprivileged = in.deprivileged,
+                        .control = config_.control,
+                        .service_host = in.service_host,
+                        .before_sleep = in.before_sleep};
+  loop_ = std::make_unique<Vcpu>(parts, config);
+  return *loop_;
+}
+
+void Processor::note_state_changed() {
+  linear_->flush();
+  spaces_->on_paging_mode_changed();
+  gate_->frame().slots.x87_live = gate_->frame().slots.sse_live = 0;
+}
+
+void Processor::note_memory_map_changed() {
+  linear_->flush();
+  spaces_->on_memory_map_changed();
+}
+
+}  // namespace ringshift

@@ -1,0 +1,54 @@
+// Snapshot: a saved machine as a file: the words of the command line that made it, the state of its
+// parts (docs/saved-state.md), and its RAM, with each page at its own place so that it can be
+// mapped, and holes where it is zero. What is read is never trusted: a damaged file is one line of
+// text. See docs/saved-state.md, "The file".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "shadowmmu/guest_memory.h"
+
+namespace ringshift {
+
+// RAM as it lies in the file.
+struct SavedRam {
+  // A part of RAM whose size is SavedRam::grain_bytes, and whose bytes are not all zero.
+  struct Grain {
+    uint64_t number = 0;
+    uint64_t hash = 0;  // of its bytes
+  };
+  uint64_t offset = 0;  // of its first byte in the file; a multiple of the page size
+  uint64_t bytes = 0;
+  uint32_t grain_bytes = 0;
+  std::vector<Grain> grains;  // by number; what is not among them is zero
+
+  [[nodiscard]] uint64_t end() const { return offset + bytes; }
+};
+
+struct Snapshot {
+  std::vector<std::string> words;  // of the command line, from `run` on
+  std::vector<uint8_t> state;      // as StateArchive has saved it
+  SavedRam ram;                    // found by write_snapshot() itself
+};
+inline constexpr size_t kMostWordBytes = 256 * 1024;
+
+// Writes all of it, and has the host put it on its medium. Pre: the file is empty. False with one
+// line in *error: what has been written is of no use.
+[[nodiscard]] bool write_snapshot(int descriptor, const Snapshot& snapshot,
+                                  const GuestMemory& memory, std::string* error);
+
+// Reads what write_snapshot() has written, but for the bytes of RAM, which are all there. False
+// with one line in *error.
+[[nodiscard]] bool read_snapshot(int descriptor, Snapshot* snapshot, std::string* error);
+
+// Compares a part of RAM, grains[index], with its hash. False with one line in *error.
+[[nodiscard]] bool verify_grain(int descriptor, const SavedRam& ram, size_t index,
+                                std::string* error);
+
+// RAM of the file as what a machine's RAM begins as. Takes the descriptor.
+[[nodiscard]] RamBase base_of(const SavedRam& ram, int descriptor);
+
+}  // namespace ringshift
