@@ -40,7 +40,7 @@ MaybeFault load_pdptes(CpuContext& cpu, uint32_t cr3) {
 
 void paging_changed(CpuContext& cpu) {
   cpu.memory.flush();
-  cpu.coherence.on_paging_mode_changed();
+  cpu.paging.on_paging_mode_changed();
 }
 
 uint32_t cr4_defined(const CpuModel& model) {
@@ -122,7 +122,7 @@ MaybeFault write_cr3(CpuContext& cpu, uint32_t value) {
   } else {
     cpu.memory.flush();
   }
-  cpu.coherence.on_cr3_loaded();
+  cpu.paging.on_cr3_loaded();
   return kNoFault;
 }
 
@@ -145,7 +145,7 @@ MaybeFault write_cr4(CpuContext& cpu, uint32_t value) {
 
 void invalidate_page(CpuContext& cpu, GuestVirtual address) {
   cpu.memory.flush_page(address);
-  cpu.coherence.on_page_invalidated(address);
+  cpu.paging.on_page_invalidated(address);
 }
 
 MaybeFault read_debug_register(CpuContext& cpu, unsigned index, uint32_t* value) {
@@ -163,6 +163,20 @@ MaybeFault write_debug_register(CpuContext& cpu, unsigned index, uint32_t value)
   }
   cpu.state.dr[index] = value;
   return kNoFault;
+}
+
+const char* impossible_control_register(const GuestState& state, const CpuModel& model) {
+  const uint32_t cr0 = state.cr0;
+  if ((cr0 & ~kCr0Defined) != 0 || (cr0 & kCr0Et) == 0) return "cr0";
+  if ((cr0 & kCr0Pg) != 0 && (cr0 & kCr0Pe) == 0) return "cr0";
+  if ((cr0 & kCr0Nw) != 0 && (cr0 & kCr0Cd) == 0) return "cr0";
+  if ((state.cr4 & ~cr4_defined(model)) != 0) return "cr4";
+  for (const uint64_t entry : state.pdpte) {
+    if ((entry & kPdptePresent) != 0 && (entry & kPdpteReserved) != 0) return "pdpte";
+  }
+  if ((state.dr[kDr6] & ~kDr6Writable) != kDr6Ones) return "dr";
+  if ((state.dr[kDr7] & ~kDr7Writable) != kDr7Ones) return "dr";
+  return nullptr;
 }
 
 void reset(GuestState& state) {

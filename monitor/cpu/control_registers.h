@@ -1,6 +1,5 @@
-// Control, debug and model-specific registers: what a write may hold, and what it invalidates.
-// Owns: nothing. SDM 3A 2.5, 4.4.1 (PDPTE loads), 17.2; SDM 4 for MSRs.
-// Called by: interpreter, task switch.
+// Control, debug and model-specific registers: what a write may hold, and what it invalidates. SDM
+// 3A 2.5, 4.4.1 (PDPTE loads), 17.2; SDM 4 for MSRs.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +10,7 @@
 namespace ringshift {
 
 // Each checks reserved bits and illegal combinations (#GP(0)), loads PDPTEs where due, updates the
-// state, flushes LinearMemory and tells cpu.coherence.
+// state, flushes LinearMemory and tells cpu.paging.
 [[nodiscard]] MaybeFault write_cr0(CpuContext& cpu, uint32_t value);
 [[nodiscard]] MaybeFault write_cr3(CpuContext& cpu, uint32_t value);
 [[nodiscard]] MaybeFault write_cr4(CpuContext& cpu, uint32_t value);
@@ -28,6 +27,12 @@ void invalidate_page(CpuContext& cpu, GuestVirtual address);  // INVLPG
 // Bits of IA32_MISC_ENABLE by which CPUID answers (SDM 4 table 2-2).
 inline constexpr uint64_t kMiscEnableLimitCpuid = 1ULL << 22;
 inline constexpr uint64_t kMiscEnableNoExecuteOff = 1ULL << 34;
+
+// The name of a register that no sequence of the writes above can have brought to its value; null
+// if there is none. For state that comes from elsewhere.
+[[nodiscard]] const char* impossible_control_register(const GuestState& state,
+                                                      const CpuModel& model);
+[[nodiscard]] const char* impossible_msr(const GuestState& state, const CpuModel& model);
 
 // Power-on state (SDM 3A table 9-1), CS:EIP = F000:FFF0.
 void reset(GuestState& state);

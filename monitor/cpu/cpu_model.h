@@ -1,6 +1,5 @@
 // CpuModel: which processor the guest is shown: CPUID leaves and the feature bits that gate
-// instructions. Owns: a constant table. Called by: cpuid instruction, control registers (reserved
-// bits), decoder gates. See docs/limitations.md for what is left out and why.
+// instructions. Owns: a constant table. See docs/limitations.md for what is left out and why.
 #pragma once
 
 #include <array>

@@ -1,7 +1,6 @@
 // Descriptor access: finding a descriptor in GDT or LDT, and what selectors and error codes look
-// like. Owns: nothing. Table accesses are supervisor accesses whatever the CPL (SDM 3A 5.12).
-// Called by: segmentation, far transfers, task switches, event delivery. Keeps: V1.
-// See docs/faults-and-exits.md.
+// like. Table accesses are supervisor accesses whatever the CPL (SDM 3A 5.12). Keeps: V1. See
+// docs/faults-and-exits.md.
 #pragma once
 
 #include <cstdint>
@@ -51,11 +50,6 @@ constexpr uint32_t selector_error(uint16_t selector, uint32_t external = 0) {
 constexpr bool is_tss_type(unsigned type) { return (type & 5U) == 1U; }
 constexpr bool is_available_tss(unsigned type) {
   return type == kTypeTssAvailable16 || type == kTypeTssAvailable32;
-}
-
-// The privilege that the CPU's own data accesses have now.
-[[nodiscard]] inline Privilege privilege_of(unsigned cpl) {
-  return cpl == 3 ? Privilege::User : Privilege::Supervisor;
 }
 
 // Do all of [offset, offset+length) lie inside the segment (SDM 3A 5.3)?

@@ -69,7 +69,7 @@ void push_frame_tail(StackPusher& pusher, const GuestState& state, const GateEnt
                      const Event& event) {
   pusher.push(entry.flags);
   pusher.push(state.seg(SegmentRegister::Cs).selector);
-  pusher.push(event.return_eip);
+  pusher.push(event.return_eip.value());
   if (event.has_error_code) {
     pusher.push(event.error_code);
   }
@@ -86,8 +86,7 @@ MaybeFault prepare_code(CpuContext& cpu, GateEntry* entry) {
 MaybeFault enter_same_ring(CpuContext& cpu, GateEntry& entry, const Event& event) {
   GuestState& state = cpu.state;
   StackPusher pusher(cpu, state.seg(SegmentRegister::Ss), state.reg(Gpr::Esp), entry.size,
-                     privilege_of(state.cpl),
-                     GuestFault::with_code(Vector::StackFault, entry.external));
+                     state.privilege(), GuestFault::with_code(Vector::StackFault, entry.external));
   push_frame_tail(pusher, state, entry, event);
   RETURN_IF_FAULT(prepare_code(cpu, &entry));
   RETURN_IF_FAULT(pusher.commit());
@@ -225,7 +224,7 @@ MaybeFault deliver_real(CpuContext& cpu, const Event& event) {
                      GuestFault::with_code(Vector::StackFault, external_bit(event)));
   pusher.push(state.eflags);
   pusher.push(state.seg(SegmentRegister::Cs).selector);
-  pusher.push(event.return_eip);
+  pusher.push(event.return_eip.value());
   RETURN_IF_FAULT(pusher.commit());
   state.reg(Gpr::Esp) = pusher.esp();
   state.eflags &= ~(kFlagIf | kFlagTf | kFlagAc | kFlagRf);
@@ -280,7 +279,7 @@ bool makes_double_fault(const Event& first, FaultClass second) {
 
 }  // namespace
 
-Event Event::from_fault(const GuestFault& fault, uint32_t eip) {
+Event Event::from_fault(const GuestFault& fault, Eip eip) {
   Event event;
   event.kind = EventKind::Exception;
   event.vector = static_cast<uint8_t>(fault.vector);
@@ -292,7 +291,7 @@ Event Event::from_fault(const GuestFault& fault, uint32_t eip) {
   return event;
 }
 
-DeliveryResult deliver(CpuContext& cpu, const Event& event, uint32_t instruction_eip) {
+DeliveryResult deliver(CpuContext& cpu, const Event& event, Eip instruction_eip) {
   GuestState& state = cpu.state;
   Event current = event;
   if (event.kind == EventKind::Nmi) state.nmi_blocked = 1;
@@ -308,7 +307,7 @@ DeliveryResult deliver(CpuContext& cpu, const Event& event, uint32_t instruction
       return DeliveryResult::Delivered;
     }
     if (task_switched) {
-      instruction_eip = state.eip;
+      instruction_eip = state.pointer();
     }
     const FaultClass second = classify(fault->vector);
     if (is_exception(current, Vector::DoubleFault) && second != FaultClass::Benign) {

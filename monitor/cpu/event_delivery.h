@@ -1,6 +1,5 @@
-// Event delivery: exceptions and interrupts into the guest, through its IDT (or real-mode IVT).
-// Owns: nothing. SDM 3A chapter 6: gates, stack switch, error codes, double and triple fault, V86.
-// Called by: vcpu loop, interpreter. Keeps: V1.
+// Event delivery: exceptions and interrupts into the guest, through its IDT (or real-mode IVT). SDM
+// 3A chapter 6: gates, stack switch, error codes, double and triple fault, V86. Keeps: V1.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +24,9 @@ struct Event {
   uint32_t error_code = 0;
   uint32_t cr2 = 0;       // #PF: written to CR2
   uint32_t dr6_bits = 0;  // #DB: ORed into DR6
-  uint32_t return_eip =
-      0;  // pushed: the faulting instruction (faults) or the next one (traps, INT n)
+  Eip return_eip;         // pushed: of the faulting instruction, or the next one (traps, INT n)
 
-  [[nodiscard]] static Event from_fault(const GuestFault& fault, uint32_t eip);
+  [[nodiscard]] static Event from_fault(const GuestFault& fault, Eip eip);
 };
 
 enum class DeliveryResult : uint8_t { Delivered, Shutdown /* triple fault: the machine resets */ };
@@ -36,6 +34,6 @@ enum class DeliveryResult : uint8_t { Delivered, Shutdown /* triple fault: the m
 // Delivers, escalating through #DF as SDM 3A table 6-5 says. Sets RF in the pushed image for
 // faults. Wakes a halted CPU. Software INT n faults (e.g. gate DPL) are delivered as those faults,
 // with the EIP of the INT instruction: `instruction_eip` (equals return_eip for everything else).
-[[nodiscard]] DeliveryResult deliver(CpuContext& cpu, const Event& event, uint32_t instruction_eip);
+[[nodiscard]] DeliveryResult deliver(CpuContext& cpu, const Event& event, Eip instruction_eip);
 
 }  // namespace ringshift

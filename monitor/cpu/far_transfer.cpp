@@ -30,13 +30,12 @@ MaybeFault transfer_real(CpuContext& cpu, uint16_t selector, uint32_t offset) {
 }
 
 // CS and the return address on the current stack; *esp is what the caller commits.
-MaybeFault push_return_address(CpuContext& cpu, OperandSize size, uint32_t return_eip,
-                               uint32_t* esp) {
+MaybeFault push_return_address(CpuContext& cpu, OperandSize size, Eip return_eip, uint32_t* esp) {
   const GuestState& state = cpu.state;
   StackPusher pusher(cpu, state.seg(SegmentRegister::Ss), state.reg(Gpr::Esp), size,
-                     privilege_of(state.cpl), no_stack_room());
+                     state.privilege(), no_stack_room());
   pusher.push(state.seg(SegmentRegister::Cs).selector);
-  pusher.push(return_eip);
+  pusher.push(return_eip.value());
   RETURN_IF_FAULT(pusher.commit());
   *esp = pusher.esp();
   return kNoFault;
@@ -63,7 +62,7 @@ struct SameRingTransfer {
   uint16_t selector;
   uint32_t offset;
   OperandSize frame_size;
-  uint32_t return_eip;
+  Eip return_eip;
 };
 
 MaybeFault transfer_same_ring(CpuContext& cpu, Descriptor code, const SameRingTransfer& transfer) {
@@ -115,7 +114,7 @@ MaybeFault read_parameter(CpuContext& cpu, OperandSize size, unsigned index, uin
 }
 
 MaybeFault call_inner_ring(CpuContext& cpu, const Descriptor& gate, Descriptor code,
-                           uint32_t return_eip) {
+                           Eip return_eip) {
   GuestState& state = cpu.state;
   const unsigned ring = code.dpl();
   const OperandSize size =
@@ -132,7 +131,7 @@ MaybeFault call_inner_ring(CpuContext& cpu, const Descriptor& gate, Descriptor c
     pusher.push(parameter);
   }
   pusher.push(state.seg(SegmentRegister::Cs).selector);
-  pusher.push(return_eip);
+  pusher.push(return_eip.value());
   if (gate.gate_offset() > code.byte_limit()) {
     return GuestFault::general_protection(0);
   }
@@ -145,7 +144,7 @@ MaybeFault call_inner_ring(CpuContext& cpu, const Descriptor& gate, Descriptor c
 }
 
 MaybeFault transfer_through_call_gate(CpuContext& cpu, TransferKind kind, uint16_t selector,
-                                      const Descriptor& gate, uint32_t return_eip) {
+                                      const Descriptor& gate, Eip return_eip) {
   RETURN_IF_FAULT(check_gate_access(cpu, selector, gate));
   const uint16_t target = gate.gate_selector();
   if (is_null_selector(target)) {
@@ -163,7 +162,7 @@ MaybeFault transfer_through_call_gate(CpuContext& cpu, TransferKind kind, uint16
 }
 
 MaybeFault transfer_to_system(CpuContext& cpu, TransferKind kind, uint16_t selector,
-                              const Descriptor& descriptor, uint32_t return_eip) {
+                              const Descriptor& descriptor, Eip return_eip) {
   const TaskSwitchSource source =
       kind == TransferKind::Jump ? TaskSwitchSource::Jump : TaskSwitchSource::Call;
   switch (descriptor.type()) {
@@ -203,7 +202,7 @@ MaybeFault transfer_protected(CpuContext& cpu, const SameRingTransfer& transfer)
 }  // namespace
 
 MaybeFault far_jump(CpuContext& cpu, uint16_t selector, uint32_t offset, OperandSize size,
-                    uint32_t return_eip) {
+                    Eip return_eip) {
   offset &= offset_mask(size);
   if (real_or_v86(cpu.state)) {
     return transfer_real(cpu, selector, offset);
@@ -212,7 +211,7 @@ MaybeFault far_jump(CpuContext& cpu, uint16_t selector, uint32_t offset, Operand
 }
 
 MaybeFault far_call(CpuContext& cpu, uint16_t selector, uint32_t offset, OperandSize size,
-                    uint32_t return_eip) {
+                    Eip return_eip) {
   offset &= offset_mask(size);
   if (!real_or_v86(cpu.state)) {
     return transfer_protected(cpu, {TransferKind::Call, selector, offset, size, return_eip});

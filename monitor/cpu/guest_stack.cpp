@@ -44,7 +44,7 @@ MaybeFault StackPopper::pop(uint32_t* value) {
   }
   *value = 0;
   RETURN_IF_FAULT(
-      cpu_.memory.read(GuestVirtual(ss.base + offset), value, bytes, privilege_of(cpu_.state.cpl)));
+      cpu_.memory.read(GuestVirtual(ss.base + offset), value, bytes, cpu_.state.privilege()));
   skip(bytes);
   return kNoFault;
 }

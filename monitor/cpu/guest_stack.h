@@ -1,7 +1,6 @@
 // Guest stack: pushing and popping frames of far transfers and events without half-done effects.
 // Owns: values waiting to be written. The CPU state is never touched here; the caller commits ESP.
-// Called by: far transfers, event delivery, task switches, IRET. Keeps: V1.
-// See SDM 3A 6.12.1 (frames) and 7.2.1 (inner stacks in the TSS).
+// Keeps: V1. See SDM 3A 6.12.1 (frames) and 7.2.1 (inner stacks in the TSS).
 #pragma once
 
 #include <array>

@@ -94,7 +94,7 @@ MaybeFault return_to_v86(CpuContext& cpu, StackPopper& popper, const ReturnFrame
   return kNoFault;
 }
 
-MaybeFault return_from_task(CpuContext& cpu, uint32_t return_eip) {
+MaybeFault return_from_task(CpuContext& cpu, Eip return_eip) {
   const SegmentCache& tr = cpu.state.tr;
   uint16_t link = 0;
   RETURN_IF_FAULT(cpu.memory.read_value(GuestVirtual(tr.base), Privilege::Supervisor, &link));
@@ -147,7 +147,7 @@ MaybeFault check_fast_call(const CpuContext& cpu) {
 
 }  // namespace
 
-MaybeFault interrupt_return(CpuContext& cpu, OperandSize size, uint32_t return_eip) {
+MaybeFault interrupt_return(CpuContext& cpu, OperandSize size, Eip return_eip) {
   GuestState& state = cpu.state;
   state.nmi_blocked = 0;  // even if it faults (SDM 3A 6.7.1)
   if (!state.protected_mode()) {

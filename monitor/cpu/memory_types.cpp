@@ -1,5 +1,7 @@
 #include "monitor/cpu/memory_types.h"
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -67,6 +69,20 @@ void MemoryTypes::set_up() {
   fixed_[kDisplayMemory] = 0;
   variable_[0] = kDevices;
   variable_[1] = kHalfGigabyte | kValid;
+}
+
+void MemoryTypes::visit_state(StateArchive& archive) {
+  archive.numbers("variable", variable_);
+  archive.numbers("fixed", fixed_);
+  archive.field("default", default_);
+  for (uint32_t i = 0; i < variable_.size(); ++i) {
+    archive.require(may_hold(kFirstVariable + i, variable_.at(i)), "variable",
+                    "it is no such range");
+  }
+  for (uint32_t i = 0; i < fixed_.size(); ++i) {
+    archive.require(may_hold(kFixed.at(i), fixed_.at(i)), "fixed", "one is no type of memory");
+  }
+  archive.require(may_hold(kDefault, default_), "default", "it is no type of memory");
 }
 
 }  // namespace ringshift

@@ -1,6 +1,6 @@
 // MemoryTypes: the memory type range registers (MTRRs), which hold what is written and change
 // nothing: guest memory is cached as the host caches it. Firmware sets them, kernels read them.
-// Owns: their values. Called by: RDMSR and WRMSR, machine. SDM 3A 11.11.
+// Owns: their values. SDM 3A 11.11.
 #pragma once
 
 #include <array>
@@ -8,6 +8,8 @@
 #include <optional>
 
 namespace ringshift {
+
+class StateArchive;
 
 class MemoryTypes {
  public:
@@ -18,6 +20,9 @@ class MemoryTypes {
   [[nodiscard]] bool write(uint32_t index, uint64_t value);
   // As firmware leaves them: write-back but for devices.
   void set_up();
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   [[nodiscard]] uint64_t* find(uint32_t index);

@@ -41,7 +41,7 @@ bool has_efer(const CpuModel& model) { return model.nx && model.pae; }
 void set_efer(CpuContext& cpu, uint64_t value) {
   cpu.state.efer = value;
   cpu.memory.flush();
-  cpu.coherence.on_paging_mode_changed();
+  cpu.paging.on_paging_mode_changed();
 }
 
 // It came after the Pentium III.
@@ -131,6 +131,13 @@ MaybeFault read_memory_type(CpuContext& cpu, uint32_t index, uint64_t* value) {
 }
 
 }  // namespace
+
+const char* impossible_msr(const GuestState& state, const CpuModel& model) {
+  const bool is_off = (state.misc_enable & kMiscEnableNoExecuteOff) != 0;
+  if ((state.efer & ~(has_efer(model) && !is_off ? kEferNxe : 0)) != 0) return "efer";
+  if ((state.misc_enable & ~misc_enable_writable(model)) != 0) return "misc enable";
+  return valid_pat(state.pat) ? nullptr : "pat";
+}
 
 MaybeFault read_msr(CpuContext& cpu, uint32_t index, uint64_t* value) {
   switch (index) {

@@ -1,7 +1,7 @@
 // Segmentation: descriptor loads, far transfers, gates, privilege checks, hardware task switches.
-// Owns: nothing. SDM 3A chapters 3, 5, 7; SDM 2 pseudo-code of each instruction.
-// Called by: interpreter, event delivery. A fault leaves the state unchanged, except
-// where the SDM says otherwise (faults after the commit point of a task switch: SDM 3A 7.3).
+// SDM 3A chapters 3, 5, 7; SDM 2 pseudo-code of each instruction. A fault leaves the state
+// unchanged, except where the SDM says otherwise (faults after the commit point of a task switch:
+// SDM 3A 7.3).
 #pragma once
 
 #include <cstdint>
@@ -54,11 +54,11 @@ struct Descriptor {
 // On success all of CS:EIP (and SS:ESP, CPL, flags) are the new ones. return_eip: the address of
 // the next instruction.
 [[nodiscard]] MaybeFault far_jump(CpuContext& cpu, uint16_t selector, uint32_t offset,
-                                  OperandSize size, uint32_t return_eip);
+                                  OperandSize size, Eip return_eip);
 [[nodiscard]] MaybeFault far_call(CpuContext& cpu, uint16_t selector, uint32_t offset,
-                                  OperandSize size, uint32_t return_eip);
+                                  OperandSize size, Eip return_eip);
 [[nodiscard]] MaybeFault far_return(CpuContext& cpu, uint16_t release_bytes, OperandSize size);
-[[nodiscard]] MaybeFault interrupt_return(CpuContext& cpu, OperandSize size, uint32_t return_eip);
+[[nodiscard]] MaybeFault interrupt_return(CpuContext& cpu, OperandSize size, Eip return_eip);
 [[nodiscard]] MaybeFault sysenter(CpuContext& cpu);
 [[nodiscard]] MaybeFault sysexit(CpuContext& cpu);
 
@@ -72,8 +72,7 @@ struct Descriptor {
                                         bool* valid);
 
 [[nodiscard]] MaybeFault switch_task(CpuContext& cpu, uint16_t selector, TaskSwitchSource source,
-                                     uint32_t return_eip, bool push_error_code,
-                                     uint32_t error_code);
+                                     Eip return_eip, bool push_error_code, uint32_t error_code);
 
 // IN/OUT and friends: IOPL, then the I/O permission bitmap of the TSS (SDM 1 19.5.2).
 [[nodiscard]] MaybeFault check_io_permission(CpuContext& cpu, uint16_t port, uint32_t bytes);

@@ -5,6 +5,7 @@
 #include "monitor/cpu/control_registers.h"
 #include "monitor/cpu/descriptor_access.h"
 #include "monitor/cpu/guest_stack.h"
+#include "monitor/cpu/task_segments.h"
 
 namespace ringshift {
 
@@ -198,7 +199,7 @@ MaybeFault leave_task(CpuContext& cpu, const TaskSwitchRequest& request,
   if (request.source == TaskSwitchSource::InterruptReturn) {
     saved_flags &= ~kFlagNt;
   }
-  RETURN_IF_FAULT(save_task(cpu, request.return_eip, saved_flags));
+  RETURN_IF_FAULT(save_task(cpu, request.return_eip.value(), saved_flags));
   if (!nested) {
     RETURN_IF_FAULT(write_busy(cpu, old_selector, false));
   } else {
@@ -207,93 +208,6 @@ MaybeFault leave_task(CpuContext& cpu, const TaskSwitchRequest& request,
   }
   if (request.source != TaskSwitchSource::InterruptReturn) {
     RETURN_IF_FAULT(write_busy(cpu, request.selector, true));
-  }
-  return kNoFault;
-}
-
-// The segment checks of SDM 3A table 7-1, in the context of the new task.
-MaybeFault load_new_ldt(CpuContext& cpu, uint16_t selector) {
-  if (is_null_selector(selector)) {
-    return kNoFault;
-  }
-  const GuestFault bad = selector_fault(Vector::InvalidTss, selector);
-  if ((selector & kSelectorTi) != 0) {
-    return bad;
-  }
-  Descriptor descriptor;
-  RETURN_IF_FAULT(require_descriptor(cpu, selector, Vector::InvalidTss, 0, &descriptor));
-  if (!descriptor.is_system() || descriptor.type() != kTypeLdt || !descriptor.present()) {
-    return bad;
-  }
-  cpu.state.ldtr = descriptor.cache(selector);
-  return kNoFault;
-}
-
-MaybeFault load_new_code(CpuContext& cpu, uint16_t selector) {
-  const GuestFault bad = selector_fault(Vector::InvalidTss, selector);
-  if (is_null_selector(selector)) {
-    return bad;
-  }
-  Descriptor code;
-  RETURN_IF_FAULT(require_descriptor(cpu, selector, Vector::InvalidTss, 0, &code));
-  const unsigned rpl = selector_rpl(selector);
-  const bool privilege = code.is_conforming_code() ? code.dpl() <= rpl : code.dpl() == rpl;
-  if (!code.is_code() || !privilege) {
-    return bad;
-  }
-  if (!code.present()) {
-    return selector_fault(Vector::SegmentNotPresent, selector);
-  }
-  RETURN_IF_FAULT(mark_accessed(cpu, selector, &code));
-  cpu.state.seg(SegmentRegister::Cs) = code.cache(selector);
-  return kNoFault;
-}
-
-MaybeFault load_new_stack(CpuContext& cpu, uint16_t selector) {
-  const GuestFault bad = selector_fault(Vector::InvalidTss, selector);
-  if (is_null_selector(selector)) {
-    return bad;
-  }
-  Descriptor stack;
-  RETURN_IF_FAULT(require_descriptor(cpu, selector, Vector::InvalidTss, 0, &stack));
-  const unsigned cpl = cpu.state.cpl;
-  if (!stack.is_writable_data() || stack.dpl() != cpl || selector_rpl(selector) != cpl) {
-    return bad;
-  }
-  if (!stack.present()) {
-    return selector_fault(Vector::StackFault, selector);
-  }
-  RETURN_IF_FAULT(mark_accessed(cpu, selector, &stack));
-  cpu.state.seg(SegmentRegister::Ss) = stack.cache(selector);
-  return kNoFault;
-}
-
-MaybeFault load_new_data(CpuContext& cpu, SegmentRegister segment, uint16_t selector) {
-  // As MOV to the register would, but what is #GP there is #TS here.
-  MaybeFault fault = load_segment(cpu, segment, selector);
-  if (fault && fault->vector == Vector::GeneralProtection) {
-    fault->vector = Vector::InvalidTss;
-  }
-  return fault;
-}
-
-MaybeFault load_new_segments(CpuContext& cpu, const TaskImage& task) {
-  GuestState& state = cpu.state;
-  const auto selector = [&task](SegmentRegister name) {
-    return task.selector[static_cast<size_t>(name)];
-  };
-  RETURN_IF_FAULT(load_new_ldt(cpu, task.ldt));
-  if (state.v86_mode()) {
-    for (size_t i = 0; i < kSegmentCount; ++i) {
-      state.segment[i] = real_mode_cache(task.selector[i], 3);
-    }
-    return kNoFault;
-  }
-  RETURN_IF_FAULT(load_new_code(cpu, selector(SegmentRegister::Cs)));
-  RETURN_IF_FAULT(load_new_stack(cpu, selector(SegmentRegister::Ss)));
-  for (const SegmentRegister name :
-       {SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs, SegmentRegister::Gs}) {
-    RETURN_IF_FAULT(load_new_data(cpu, name, selector(name)));
   }
   return kNoFault;
 }
@@ -322,7 +236,7 @@ void commit_task(GuestState& state, const TaskImage& task, const TaskSwitchReque
 MaybeFault push_task_error_code(CpuContext& cpu, bool wide, const TaskSwitchRequest& request) {
   GuestState& state = cpu.state;
   StackPusher pusher(cpu, state.seg(SegmentRegister::Ss), state.reg(Gpr::Esp),
-                     wide ? OperandSize::Bits32 : OperandSize::Bits16, privilege_of(state.cpl),
+                     wide ? OperandSize::Bits32 : OperandSize::Bits16, state.privilege(),
                      GuestFault::with_code(Vector::StackFault, request.external));
   pusher.push(request.error_code);
   RETURN_IF_FAULT(pusher.commit());
@@ -336,7 +250,7 @@ MaybeFault load_task(CpuContext& cpu, const TaskImage& task) {
   if (task.wide && (state.cr0 & kCr0Pg) != 0) {
     RETURN_IF_FAULT(write_cr3(cpu, task.cr3));
   }
-  RETURN_IF_FAULT(load_new_segments(cpu, task));
+  RETURN_IF_FAULT(load_task_segments(cpu, task.selector, task.ldt));
   if (state.eip > state.seg(SegmentRegister::Cs).limit) {
     return GuestFault::general_protection(0);
   }
@@ -376,8 +290,8 @@ MaybeFault perform_task_switch(CpuContext& cpu, const TaskSwitchRequest& request
   return start_task(cpu, task, request);
 }
 
-MaybeFault switch_task(CpuContext& cpu, uint16_t selector, TaskSwitchSource source,
-                       uint32_t return_eip, bool push_error_code, uint32_t error_code) {
+MaybeFault switch_task(CpuContext& cpu, uint16_t selector, TaskSwitchSource source, Eip return_eip,
+                       bool push_error_code, uint32_t error_code) {
   bool committed = false;
   return perform_task_switch(cpu, {selector, source, return_eip, push_error_code, error_code, 0, 0},
                              &committed);

@@ -1,7 +1,6 @@
-// Task switch: what the callers inside this folder need beyond switch_task() of segmentation.h.
-// Owns: nothing. SDM 3A 7.3: checks, save, commit point, load; later faults are the new task's.
-// Called by: far transfers, IRET, event delivery (task gates).
-// See docs/faults-and-exits.md.
+// Task switch: what the callers inside this folder need beyond switch_task() of segmentation.h. SDM
+// 3A 7.3: checks, save, commit point, load; later faults are the new task's. See
+// docs/faults-and-exits.md.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@ namespace ringshift {
 struct TaskSwitchRequest {
   uint16_t selector = 0;
   TaskSwitchSource source = TaskSwitchSource::Jump;
-  uint32_t return_eip = 0;
+  Eip return_eip;
   bool push_error_code = false;
   uint32_t error_code = 0;
   uint32_t external = 0;     // EXT bit of error codes raised on the way

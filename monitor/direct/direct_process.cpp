@@ -1,11 +1,9 @@
 #include "monitor/direct/direct_process.h"
 
-#include <cpuid.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -15,10 +13,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <string_view>
-#include <system_error>
 
 #include "monitor/direct/direct_sandbox.h"
+#include "monitor/direct/traced.h"
 #include "monitor/host/cpuid_faulting.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
@@ -26,13 +23,6 @@
 namespace ringshift {
 namespace {
 
-// Linux's segment selectors for user code (arch/x86/include/asm/segment.h).
-constexpr uint64_t kUserCode32 = 0x23;
-constexpr uint64_t kUserCode64 = 0x33;
-constexpr uint64_t kUserData = 0x2b;
-
-constexpr int kTraceOptions = PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |
-                              PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE;
 constexpr int kSystemCallStop = SIGTRAP | 0x80;
 
 // What ptrace can set, less what guest code in a process may not have: TF and RF are ours to see
@@ -41,41 +31,7 @@ constexpr uint32_t kLoadedFlags = kFlagsArithmetic | kFlagDf | kFlagNt | kFlagAc
 // What code at CPL 3 may have changed.
 constexpr uint32_t kStoredFlags = kLoadedFlags | kFlagTf | kFlagId;
 
-std::string errno_text() { return std::generic_category().message(errno); }
-
-long trace(int request, pid_t id, const void* address, const void* data) {
-  return ptrace(static_cast<__ptrace_request>(request), id, const_cast<void*>(address),
-                const_cast<void*>(data));
-}
-
 uint64_t null_or_data(const SegmentCache& segment) { return segment.usable() ? kUserData : 0; }
-
-int host_protection(HostAccess access) {
-  switch (access) {
-    case HostAccess::None:
-      return PROT_NONE;
-    case HostAccess::Read:
-      return PROT_READ;
-    case HostAccess::ReadWrite:
-      return PROT_READ | PROT_WRITE;
-    case HostAccess::ReadExecute:
-      return PROT_READ | PROT_EXEC;
-  }
-  UNREACHABLE();
-}
-
-// Intel's processors have SYSENTER in 32-bit mode under a 64-bit kernel and no SYSCALL, AMD's have
-// it the other way round. Of other makes neither is taken to trap.
-HostTraps traps_of_this_processor() {
-  unsigned most = 0;
-  std::array<unsigned, 3> maker{};
-  HostTraps traps{.cpuid = false, .syscall = false, .sysenter = false};
-  if (__get_cpuid(0, &most, &maker[0], &maker[2], &maker[1]) == 0) return traps;
-  const std::string_view name(reinterpret_cast<const char*>(maker.data()), sizeof(maker));
-  traps.syscall = name == "GenuineIntel";
-  traps.sysenter = name == "AuthenticAMD" || name == "HygonGenuine";
-  return traps;
-}
 
 // An interruption meant for guest code, or a signal that somebody else has sent.
 bool is_of_no_interest(int status) {
@@ -89,38 +45,6 @@ bool is_fault_signal(int signal) {
 }
 
 }  // namespace
-
-DirectCommand command_to_map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
-                             HostAccess access) {
-  constexpr uint32_t kPopulatedPages = 64;
-  const int populate = pages <= kPopulatedPages ? MAP_POPULATE : 0;
-  DirectCommand command;
-  command.number = SYS_mmap;
-  command.arguments = {at.address().value(),
-                       uint64_t{pages} * kPageSize,
-                       static_cast<uint64_t>(host_protection(access)),
-                       static_cast<uint64_t>(MAP_SHARED | MAP_FIXED | MAP_NORESERVE | populate),
-                       static_cast<uint64_t>(kDirectRamDescriptor),
-                       from.address().value()};
-  return command;
-}
-
-DirectCommand command_to_unmap(GuestVirtualPage at, uint32_t pages) {
-  DirectCommand command;
-  command.number = SYS_munmap;
-  command.arguments = {at.address().value(), uint64_t{pages} * kPageSize};
-  return command;
-}
-
-DirectCommand command_to_protect(GuestVirtualPage at, HostAccess access) {
-  DirectCommand command;
-  command.number = SYS_mprotect;
-  command.arguments = {at.address().value(), kPageSize,
-                       static_cast<uint64_t>(host_protection(access))};
-  return command;
-}
-
-// ---- DirectProcess ----
 
 DirectProcess::~DirectProcess() {
   if (is_reaped_) return;
@@ -309,27 +233,27 @@ DirectStop DirectProcess::explain(int status, GuestState* state) const {
   using Kind = DirectStop::Kind;
   const int signal = WSTOPSIG(status);
   if (signal == kSystemCallStop) {
-    return {step_back_over_system_call(state) ? Kind::Instruction : Kind::Escaped, 0};
+    return {step_back_over_system_call(state) ? Kind::Instruction : Kind::Escaped, {}};
   }
-  if (!is_fault_signal(signal) || (status >> 16) != 0) return {Kind::Kicked, 0};
+  if (!is_fault_signal(signal) || (status >> 16) != 0) return {Kind::Kicked, {}};
   siginfo_t info{};
-  if (trace(PTRACE_GETSIGINFO, id_, nullptr, &info) != 0) return {Kind::Gone, 0};
+  if (trace(PTRACE_GETSIGINFO, id_, nullptr, &info) != 0) return {Kind::Gone, {}};
   // Sent by somebody, not by the processor.
-  if (info.si_code <= 0) return {Kind::Kicked, 0};
+  if (info.si_code <= 0) return {Kind::Kicked, {}};
   if (signal == SIGSEGV && info.si_code != SI_KERNEL) {
     const auto address = reinterpret_cast<uint64_t>(info.si_addr);
     // 32-bit code that reaches across 4 GiB: some processors go on there, others raise #GP
     // (LIMIT(L27)).
     constexpr uint64_t kEnd = uint64_t{UINT32_MAX} + 1, kLongestOperand = 512;
-    if (address >= kEnd && address - kEnd < kLongestOperand) return {Kind::Instruction, 0};
-    if (address >= kEnd) return {Kind::Escaped, 0};
-    return {Kind::PageFault, static_cast<uint32_t>(address)};
+    if (address >= kEnd && address - kEnd < kLongestOperand) return {Kind::Instruction, {}};
+    if (address >= kEnd) return {Kind::Escaped, {}};
+    return {Kind::PageFault, GuestVirtual(static_cast<uint32_t>(address))};
   }
   if (signal == SIGTRAP) {
-    if (info.si_code == TRAP_TRACE) return {Kind::SingleStep, 0};
-    return {step_back_over_breakpoint(state) ? Kind::Instruction : Kind::Escaped, 0};
+    if (info.si_code == TRAP_TRACE) return {Kind::SingleStep, {}};
+    return {step_back_over_breakpoint(state) ? Kind::Instruction : Kind::Escaped, {}};
   }
-  return {Kind::Instruction, 0};
+  return {Kind::Instruction, {}};
 }
 
 DirectStop DirectProcess::run(GuestState* state) {
@@ -337,156 +261,23 @@ DirectStop DirectProcess::run(GuestState* state) {
   int status = 0;
   user_regs_struct registers{};
   if (is_reaped_ || !load(*state) || trace(PTRACE_SYSEMU, id_, nullptr, nullptr) != 0) {
-    return {Kind::Gone, 0};
+    return {Kind::Gone, {}};
   }
   if (!wait_for_stop(&status)) {
     // The filter's doing: the vsyscall page is a door that the tracer does not see.
     const bool by_filter = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
-    return {by_filter ? Kind::Escaped : Kind::Gone, 0};
+    return {by_filter ? Kind::Escaped : Kind::Gone, {}};
   }
-  if (trace(PTRACE_GETREGS, id_, nullptr, &registers) != 0) return {Kind::Gone, 0};
+  if (trace(PTRACE_GETREGS, id_, nullptr, &registers) != 0) return {Kind::Gone, {}};
   GuestState before_explaining = *state;
   if (!store(registers, WSTOPSIG(status) == kSystemCallStop, state)) {
     *state = before_explaining;
     fpu_known_ = false;
-    return {Kind::Escaped, 0};
+    return {Kind::Escaped, {}};
   }
   const DirectStop stop = explain(status, state);
   if (stop.kind == Kind::Escaped) *state = before_explaining;
   return stop;
-}
-
-// ---- DirectHost ----
-
-std::unique_ptr<DirectHost> DirectHost::create(int ram, CpuidGuard guard, std::string* error) {
-  // Without it a null selector's neighbour loses its base at the next switch of host processes.
-  constexpr unsigned long kFsGsBase = 1U << 1;
-  if ((getauxval(AT_HWCAP2) & kFsGsBase) == 0) {
-    *error = "the host kernel does not offer FSGSBASE";
-    return nullptr;
-  }
-  auto host = std::unique_ptr<DirectHost>(new DirectHost());
-  const HostResult made =
-      create_memfd("ringshift-commands", kDirectCommandBytes, &host->command_descriptor_);
-  HostAddress mapped;
-  if (!made.ok() ||
-      !map_shared(host->command_descriptor_, 0, kDirectCommandBytes, HostAccess::ReadWrite, &mapped)
-           .ok()) {
-    *error = "no memory for commands";
-    return nullptr;
-  }
-  host->commands_ = reinterpret_cast<DirectCommand*>(mapped.value());
-  host->traps_ = traps_of_this_processor();
-  if (!host->start_template(ram, error) || !host->guard_cpuid(guard, error)) return nullptr;
-  return host;
-}
-
-DirectHost::~DirectHost() {
-  template_.reset();
-  if (commands_ != nullptr) {
-    (void)release(HostAddress(reinterpret_cast<uint64_t>(commands_)), kDirectCommandBytes);
-  }
-  close_descriptor(command_descriptor_);
-}
-
-bool DirectHost::start_template(int ram, std::string* error) {
-  const pid_t monitor = getpid();
-  std::array<int, 2> go{};  // tells the child that it is traced
-  if (pipe2(go.data(), O_CLOEXEC) != 0) {
-    *error = "pipe: " + errno_text();
-    return false;
-  }
-  const pid_t id = fork();
-  if (id == 0) enter_direct_sandbox({ram, command_descriptor_, go[0], monitor});
-  const bool adopted = id > 0 && adopt_template(id, go[1], error);
-  if (id < 0) *error = "fork: " + errno_text();
-  close(go[0]);
-  close(go[1]);
-  if (adopted || id < 0) return adopted;
-  if (template_ == nullptr) {
-    kill(id, SIGKILL);
-    waitpid(id, nullptr, __WALL);
-  }
-  template_.reset();
-  return false;
-}
-
-bool DirectHost::adopt_template(pid_t id, int go, std::string* error) {
-  int status = 0;
-  auto stopped_by = [&](int signal) {
-    if (waitpid(id, &status, __WALL) != id) return false;
-    if (WIFSTOPPED(status) && WSTOPSIG(status) == signal) return true;
-    *error = WIFEXITED(status) ? sandbox_failure(WEXITSTATUS(status)) : "it was killed";
-    return false;
-  };
-  // Not PTRACE_TRACEME: only what has been seized can be interrupted without a signal.
-  const auto* options = reinterpret_cast<const void*>(uintptr_t{kTraceOptions});
-  if (trace(PTRACE_SEIZE, id, nullptr, options) != 0 || write(go, "", 1) != 1) {
-    *error = "ptrace is not allowed: " + errno_text();
-    return false;
-  }
-  user_regs_struct registers{};
-  if (!stopped_by(SIGTRAP) || trace(PTRACE_GETREGS, id, nullptr, &registers) != 0) return false;
-  user_regs_struct idle{};
-  idle.cs = kUserCode64;
-  idle.ss = kUserData;
-  idle.eflags = kFlagReservedOne | kFlagIf;
-  idle.orig_rax = ~0ULL;  // no system call to be restarted
-  template_ = std::unique_ptr<DirectProcess>(new DirectProcess(id, idle, commands_));
-  return empty_template(error);
-}
-
-// From here on the template holds nothing of ours: no code, no stack, no heap, no vDSO.
-bool DirectHost::empty_template(std::string* error) {
-  constexpr uint64_t kLastPage = (uint64_t{1} << 47) - kPageSize;
-  std::array<DirectCommand, 2> emptying{};
-  emptying[0].number = SYS_munmap;
-  emptying[0].arguments = {0, kDirectStubAddress};
-  emptying[1].number = SYS_munmap;
-  emptying[1].arguments = {kDirectEnd, kLastPage - kDirectEnd};
-  std::string why;
-  if (template_->carry_out(emptying, &why)) return true;
-  *error = "a process for user code cannot be emptied";
-  return false;
-}
-
-bool DirectHost::guard_cpuid(CpuidGuard guard, std::string* error) {
-  if (guard == CpuidGuard::Sweep) return true;
-  std::array<DirectCommand, 1> faulting{};
-  faulting[0].number = SYS_arch_prctl;
-  faulting[0].arguments = {kArchSetCpuid, 0};
-  std::string why;
-  traps_.cpuid = template_->carry_out(faulting, &why);
-  if (traps_.cpuid || guard == CpuidGuard::Auto) return true;
-  *error = "CPUID cannot be made to fault on this processor";
-  return false;
-}
-
-std::unique_ptr<DirectProcess> DirectHost::spawn(std::string* error) {
-  commands_[0] = DirectCommand();
-  commands_[0].number = SYS_clone;
-  commands_[0].arguments = {CLONE_PARENT | SIGCHLD};
-  int status = 0;
-  user_regs_struct registers{};
-  const bool ran = template_->run_stub(1, &status, &registers);
-  unsigned long child = 0;
-  const bool forked =
-      ran && (status >> 16) != 0 && trace(PTRACE_GETEVENTMSG, template_->id_, nullptr, &child) == 0;
-  commands_[0] = DirectCommand();
-  if (!forked) {
-    *error = "the host refused a process for user code";
-    return nullptr;
-  }
-  auto process = std::unique_ptr<DirectProcess>(
-      new DirectProcess(static_cast<pid_t>(child), template_->idle_, commands_));
-  if (!process->wait_for_stop(&status) ||
-      trace(PTRACE_GETREGS, process->id_, nullptr, &registers) != 0) {
-    *error = "the process for user code is gone";
-    return nullptr;
-  }
-  process->identification_flag_ = static_cast<uint32_t>(registers.eflags) & kFlagId;
-  counters().direct_processes++;
-  return process;
 }
 
 }  // namespace ringshift

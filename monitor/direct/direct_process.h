@@ -1,8 +1,7 @@
 // DirectProcess: a host process that holds nothing but guest user pages, in which guest CPL-3 code
 // runs untranslated; and DirectHost, which makes them. Owns: the processes, their command page.
-// Does not own: guest RAM. Called by: direct space (mappings), direct engine (runs). The process is
-// the wall: it has no host system call that does not pass through us (docs/security.md). Keeps: S1
-// S2.
+// Does not own: guest RAM. The process is the wall: it has no host system call that does not pass
+// through us (docs/security.md). Keeps: S1 S2.
 #pragma once
 
 #include <sys/types.h>
@@ -48,10 +47,10 @@ struct DirectStop {
     Gone,         // the process was killed from outside
   };
   Kind kind = Kind::Kicked;
-  uint32_t address = 0;
+  GuestVirtual address;
 };
 
-// What RDTSC does in a process. That it faults costs the host's kernel a write of CR4 at every
+// How RDTSC behaves in a process. A fault costs the host's kernel a write of CR4 at every
 // switch between the process and its monitor.
 enum class TimeStampTrap : uint8_t { Off, On };
 
@@ -126,7 +125,7 @@ class DirectHost {
   // A new process with nothing mapped below 4 GiB. Null with one line in *error.
   [[nodiscard]] std::unique_ptr<DirectProcess> spawn(std::string* error);
 
-  // What traps in its processes.
+  // The instructions that trap in its processes.
   [[nodiscard]] const HostTraps& traps() const { return traps_; }
 
  private:

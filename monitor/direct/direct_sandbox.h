@@ -1,6 +1,5 @@
 // Direct sandbox: what happens between fork and the first instruction of the stub, on the child's
-// side. Owns: nothing; the stub, the addresses and the filter are fixed. Called by: direct process.
-// Keeps: S1 S2. See docs/security.md.
+// side. The stub, the addresses and the filter are fixed. Keeps: S1 S2. See docs/security.md.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,7 @@
 // DirectSpace: one guest address space as its user code sees it, in a sandboxed process: the
-// process and the shadow of what is mapped in it. Owns: both. Does not own: RAM, traces. Called by:
-// coherence (fills, drops), direct engine (runs). Changes wait in a queue until the process runs
-// next: it cannot see what it was shown before, because it does not run in between.
-// See docs/direct-execution.md.
+// process and the shadow of what is mapped in it. Owns: both. Does not own: RAM, traces. Changes
+// wait in a queue until the process runs next: it cannot see what it was shown before, because it
+// does not run in between. See docs/direct-execution.md.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,7 @@
 // UserPolicy: whether the user code of one address space should run directly or translated. Pure.
 // Owns: a few numbers a view. Code that computes ends up direct (nothing is faster, but every trap
-// costs a switch of host processes); code that keeps calling its kernel ends up translated. Called
-// by: vcpu. See docs/direct-execution.md and docs/decisions/0006-direct-execution-by-ptrace.md.
+// costs a switch of host processes); code that keeps calling its kernel ends up translated. See
+// docs/direct-execution.md and docs/decisions/0006-direct-execution-by-ptrace.md.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace ringshift {
 
-// What --user asks for.
+// The user engine that --user asks for.
 enum class UserEngine : uint8_t { Auto, Direct, Translate };
 
 class UserPolicy {
@@ -30,7 +30,7 @@ class UserPolicy {
   // Attention found translated user code running, at a time of the host's TSC. True: from now on
   // it is direct.
   [[nodiscard]] bool note_tick(uint64_t now) {
-    // What has been asleep meanwhile has not been quiet.
+    // Time asleep does not count as quiet time.
     const uint64_t since = std::min(now - last_tick_, kLongestTick);
     quiet_ticks_ = kernel_entries_ * kQuietCycles <= since ? quiet_ticks_ + 1 : 0;
     last_tick_ = now;

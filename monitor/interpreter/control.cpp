@@ -12,7 +12,7 @@ namespace {
 // A near target outside the code segment faults at the jump, not at the next fetch (SDM 2A JMP).
 MaybeFault jump_to(Execution& x, uint32_t target) {
   if (target > x.state.seg(SegmentRegister::Cs).limit) return general_protection();
-  x.next_eip = target;
+  x.next_eip = Eip(target);
   return kNoFault;
 }
 
@@ -21,7 +21,7 @@ uint32_t truncated(const Operation& op, uint32_t eip) {
   return op.operand_bytes == 2 ? eip & 0xffffU : eip;
 }
 uint32_t relative_target(const Execution& x, const Operation& op) {
-  return truncated(op, x.next_eip + op.immediate);
+  return truncated(op, x.next_eip.value() + op.immediate);
 }
 
 MaybeFault jump_relative(Execution& x, const Operation& op) {
@@ -53,7 +53,7 @@ MaybeFault loop(Execution& x, const Operation& op) {
 
 template <typename T>
 MaybeFault call_to(Execution& x, uint32_t target) {
-  const uint32_t return_eip = x.next_eip;
+  const uint32_t return_eip = x.next_eip.value();
   RETURN_IF_FAULT(jump_to(x, target));
   return push<T>(x, static_cast<T>(return_eip));
 }
@@ -88,7 +88,7 @@ MaybeFault return_near(Execution& x, const Operation& op) {
 // Segmentation leaves the new CS:EIP in the state; step() takes EIP from next_eip.
 MaybeFault finish_far(Execution& x, MaybeFault fault) {
   if (fault) return fault;
-  x.next_eip = x.state.eip;
+  x.next_eip = x.state.pointer();
   return kNoFault;
 }
 OperandSize size_of(const Operation& op) {

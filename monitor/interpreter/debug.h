@@ -1,7 +1,5 @@
-// Interpreter debug registers: instruction, data and I/O breakpoints of DR0..DR3.
-// Owns: nothing; reads the debug registers of GuestState.
-// Called by: interpreter.cpp, only while DR7 enables something.
-// See SDM 3A 17.2.
+// Interpreter debug registers: instruction, data and I/O breakpoints of DR0..DR3. Reads the debug
+// registers of GuestState. See SDM 3A 17.2.
 #pragma once
 
 #include "monitor/interpreter/operation.h"

@@ -1,7 +1,6 @@
-// Interpreter flags: one arithmetic operation each, done by the host's own instruction.
-// Owns: nothing. The host is the same architecture, so results and flags are the silicon's, those
-// the manual leaves undefined included. LAHF and SETO are used because PUSHF would write the stack.
-// Called by: interp_*.cpp. See SDM 1 3.4.3.1.
+// Interpreter flags: one arithmetic operation each, done by the host's own instruction. The host is
+// the same architecture, so results and flags are the silicon's, those the manual leaves undefined
+// included. LAHF and SETO are used because PUSHF would write the stack. See SDM 1 3.4.3.1.
 #pragma once
 
 #include <cstdint>

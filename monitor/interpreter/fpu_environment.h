@@ -1,7 +1,5 @@
 // Interpreter x87 environment: FNSTENV, FLDENV, FNSAVE, FRSTOR in all four layouts, FNINIT's state.
-// Owns: nothing; converts between the FXSAVE image and the older layouts.
-// Called by: interp_fpu_state.cpp.
-// See SDM 1 8.1.10, figures 8-9 to 8-12.
+// Converts between the FXSAVE image and the older layouts. See SDM 1 8.1.10, figures 8-9 to 8-12.
 #pragma once
 
 #include "monitor/interpreter/operation.h"

@@ -159,7 +159,7 @@ MaybeFault Interpreter::Impl::execute(bool* single_step) {
   RETURN_IF_FAULT(find_operation(&op));
   ++count.interpreted_instructions;
   state.interrupt_shadow = 0;
-  x.next_eip = state.eip + op->length;
+  x.next_eip = state.pointer() + op->length;
   return op->handler(x, *op);
 }
 
@@ -178,7 +178,7 @@ StepResult Interpreter::Impl::finish(bool single_step) {
     result.return_eip = x.next_eip;
     return result;
   }
-  state.eip = x.next_eip;
+  state.eip = x.next_eip.value();
   if (!x.keep_resume_flag) state.eflags &= ~kFlagRf;
   const uint32_t hits = state.held_debug | x.debug_hits;
   // The boundary after MOV SS and POP SS takes no debug trap: a single step is forgotten, a data
@@ -219,6 +219,16 @@ StepResult Interpreter::step() {
     return result;
   }
   return impl_->finish(single_step);
+}
+
+Event event_of(const StepResult& step, Eip eip) {
+  if (step.kind == StepKind::Fault) return Event::from_fault(step.fault, eip);
+  Event event;
+  event.kind =
+      step.is_software_exception ? EventKind::SoftwareException : EventKind::SoftwareInterrupt;
+  event.vector = step.vector;
+  event.return_eip = step.return_eip;
+  return event;
 }
 
 }  // namespace ringshift

@@ -1,7 +1,6 @@
 // Interpreter: one guest instruction, by the book. The fallback for what is rare, and the second
 // oracle. Owns: a decode cache (verified against the bytes on each use, so it needs no
-// invalidation). Called by: vcpu loop, differential tests. Keeps: V3. See
-// docs/faults-and-exits.md.
+// invalidation). Keeps: V3. See docs/faults-and-exits.md.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +8,7 @@
 #include <string>
 
 #include "monitor/cpu/cpu_context.h"
+#include "monitor/cpu/event_delivery.h"
 #include "shadowmmu/base/guest_fault.h"
 #include "translator/fpu_unit_runner.h"
 
@@ -28,9 +28,13 @@ struct StepResult {
   GuestFault fault;
   uint8_t vector = 0;                  // SoftwareEvent
   bool is_software_exception = false;  // SoftwareEvent: INT3/INTO rather than INT n
-  uint32_t return_eip = 0;             // SoftwareEvent
+  Eip return_eip;                      // SoftwareEvent
   std::string message;                 // Unimplemented
 };
+
+// The event that a step asks to be delivered. `eip`: where the step has left the guest. Pre: Fault
+// or SoftwareEvent.
+[[nodiscard]] Event event_of(const StepResult& step, Eip eip);
 
 // Told of each access of an instruction to its memory operands, before it is made. The processor's
 // own accesses (descriptors, task states, stack frames of events) are none of them.
@@ -57,7 +61,8 @@ class Interpreter {
   void set_data_watcher(DataWatcher* watcher);
 
   static constexpr uint32_t kRepBatch = 4096;
-  // Of INS and OUTS: one access to a port may have a device move or clear a megabyte or more.
+  // The same for INS and OUTS: one access to a port may have a device move or clear a megabyte or
+  // more.
   static constexpr uint32_t kPortBatch = 16;
 
  private:

@@ -1,7 +1,6 @@
 // Interp: what the instruction families of the interpreter share: a decoded operation, the running
-// instruction's context, operand access. Private to interpreter.cpp and interp_*.cpp.
-// Owns: nothing. Every handler leaves the state unchanged when it returns a fault (V1).
-// Called by: interpreter.cpp. See docs/faults-and-exits.md.
+// instruction's context, operand access. Private to interpreter.cpp and interp_*.cpp. Every handler
+// leaves the state unchanged when it returns a fault (V1). See docs/faults-and-exits.md.
 #pragma once
 
 #include <array>
@@ -56,7 +55,7 @@ inline constexpr uint8_t kReads = 1;
 inline constexpr uint8_t kWrites = 2;
 inline constexpr uint8_t kMustAlign = 4;
 
-// What a family needs to choose a handler.
+// The facts from which a family chooses a handler.
 struct Encoding {
   const GuestInstruction& instruction;
   const CpuModel& model;
@@ -98,7 +97,7 @@ struct Execution {
   LinearMemory& memory;
   FpuUnitRunner& fpu;
 
-  uint32_t next_eip = 0;
+  Eip next_eip;
   StepKind kind = StepKind::Done;
   uint8_t vector = 0;
   bool software_exception = false;
@@ -111,9 +110,7 @@ struct Execution {
   std::string message;             // StepKind::Unimplemented
   DataWatcher* watcher = nullptr;
 
-  [[nodiscard]] Privilege privilege() const {
-    return state.cpl == 3 ? Privilege::User : Privilege::Supervisor;
-  }
+  [[nodiscard]] Privilege privilege() const { return state.privilege(); }
   [[nodiscard]] bool protected_not_v86() const {
     return state.protected_mode() && !state.v86_mode();
   }

@@ -224,7 +224,7 @@ MaybeFault repeat(Execution& x, const Operation& op) {
   }
   while (count != 0) {
     if (budget == 0) {
-      x.next_eip = x.state.eip;  // the rest after interrupts have had their chance
+      x.next_eip = x.state.pointer();  // the rest after interrupts have had their chance
       x.keep_resume_flag = true;
       return kNoFault;
     }

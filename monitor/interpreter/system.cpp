@@ -164,7 +164,7 @@ MaybeFault write_model_specific(Execution& x, const Operation&) {
 
 MaybeFault finish_transfer(Execution& x, MaybeFault fault) {
   if (fault) return fault;
-  x.next_eip = x.state.eip;
+  x.next_eip = x.state.pointer();
   return kNoFault;
 }
 MaybeFault system_enter(Execution& x, const Operation&) {

@@ -30,8 +30,8 @@ JumpTable::~JumpTable() {
 }
 
 void JumpTable::clear_page(GuestVirtualPage page) {
-  const uint32_t first = page.address().value();
-  for (uint32_t eip = first - kLongestInstruction; eip != first; ++eip) set(eip, 0);
+  const Eip first = flat_eip(page.address());
+  for (Eip eip = first - kLongestInstruction; eip != first; eip += 1) set(eip, 0);
   const uint32_t start = jump_table_index(first);
   const uint32_t until_end = std::min<uint32_t>(kPageSize, kEntries - start);
   std::memset(entries_ + start, 0, until_end * sizeof(uint32_t));

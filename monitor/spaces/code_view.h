@@ -1,7 +1,7 @@
 // CodeView: how one address space sees code: which guest-physical page each linear code page is,
-// and the jump table from EIP to fragments. Owns: the page map and the table's memory. Called by:
-// coherence. A view outlives CR3 loads; what it remembers is checked again after each guest TLB
-// flush, before it is used. See docs/shadow-mmu.md.
+// and the jump table from EIP to fragments. Owns: the page map and the table's memory. A view
+// outlives CR3 loads; what it remembers is checked again after each guest TLB flush, before it is
+// used. See docs/shadow-mmu.md.
 #pragma once
 
 #include <array>
@@ -30,8 +30,8 @@ class JumpTable {
 
   static constexpr size_t kBytes = (size_t{1} << 16) * sizeof(uint32_t);
   [[nodiscard]] uint64_t address() const { return reinterpret_cast<uint64_t>(entries_); }
-  void set(uint32_t eip, uint32_t arena_offset) { entries_[jump_table_index(eip)] = arena_offset; }
-  void clear_if(uint32_t eip, uint32_t arena_offset) {
+  void set(Eip eip, uint32_t arena_offset) { entries_[jump_table_index(eip)] = arena_offset; }
+  void clear_if(Eip eip, uint32_t arena_offset) {
     uint32_t& entry = entries_[jump_table_index(eip)];
     if (entry == arena_offset) entry = 0;
   }
@@ -49,25 +49,23 @@ struct CodePage {
   bool is_global = false;  // its translation, when it was last looked at
 };
 
-inline constexpr uint32_t kRegions = 1024;  // of 4 MiB: what one directory entry covers (PAE: two)
-
 struct CodeView {
   std::unordered_map<GuestVirtualPage, CodePage> pages;
-  // The 4 MiB regions with pages cut out of a large one: INVLPG of any address in it drops them
+  // The regions with pages cut out of a large one: INVLPG of any address in it drops them
   // all.
-  std::bitset<kRegions> large_regions;
+  std::bitset<Region::kCount> large_regions;
   // Those with pages that are not global; also some that had.
-  std::bitset<kRegions> local_regions;
+  std::bitset<Region::kCount> local_regions;
   std::unique_ptr<JumpTable> jumps;
   // Hash of the guest tables behind a region when all we hold of it was last found true; 0: not
   // known, or something was added since. An equal hash saves walking for every page
   // (shadow-mmu.md).
-  std::array<uint64_t, kRegions> verified_tables{};
+  std::array<uint64_t, Region::kCount> verified_tables{};
   // User views begin without one, on soft accesses; those that keep working get one.
   std::unique_ptr<ShadowSpace> window;
-  uint32_t id = 0;           // TranslationKey::view of its code; 0: it shares its code with others
-  uint32_t ticks = 0;        // how often attention has found its translated code at work
-  uint64_t work = 0;         // what soft accesses have cost it so far (Coherence::note_user_work)
+  uint32_t id = 0;     // TranslationKey::view of its code; 0: it shares its code with others
+  uint32_t ticks = 0;  // how often attention has found its translated code at work
+  uint64_t work = 0;   // what soft accesses have cost it so far (AddressSpaces::note_user_work)
   uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
   uint64_t last_used = 0;
   // Where its code runs untranslated, if it does, and whether it should.

@@ -14,7 +14,7 @@ void SoftTlbs::fill(const Fill& fill, Privilege privilege) {
   entry.negated_read_page = 0U - number;
   entry.negated_write_page = fill.may_write ? 0U - number : SoftTlbEntry{}.negated_write_page;
   entry.addend = fill.host_page - fill.page.address().value();
-  if (fill.is_large) large_regions_.set(number / kRegionPages);
+  if (fill.is_large) large_regions_.set(Region::of(fill.page).index());
   if (privilege == Privilege::User) return;
   const uint64_t bit = uint64_t{1} << (slot % kWordBits);
   uint64_t& word = local_[slot / kWordBits];
@@ -36,7 +36,7 @@ void SoftTlbs::flush_all_but_global() {
 
 void SoftTlbs::flush_page(GuestVirtualPage page) {
   // Any address in a large page names all of it.
-  if (large_regions_[page.number() / kRegionPages]) return flush();
+  if (large_regions_[Region::of(page).index()]) return flush();
   for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
     if (!holds(page, false, privilege)) continue;
     of(privilege)[page.number() % kSoftTlbEntries] = SoftTlbEntry{};

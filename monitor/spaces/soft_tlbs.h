@@ -1,6 +1,6 @@
 // SoftTlbs: what the translations in the two soft TLBs came from, so that a flush takes no more
-// than it has to. Owns: that knowledge (the TLBs are the frame's, read by generated code). Called
-// by: coherence. SDM 3A 4.10.2.4 (global pages), 4.10.4.1 (what each instruction flushes).
+// than it has to. Owns: that knowledge (the TLBs are the frame's, read by generated code). SDM 3A
+// 4.10.2.4 (global pages), 4.10.4.1 (what each instruction flushes).
 #pragma once
 
 #include <array>
@@ -29,6 +29,21 @@ class SoftTlbs {
   [[nodiscard]] bool holds(GuestVirtualPage page, bool is_write, Privilege privilege) const;
   void fill(const Fill& fill, Privilege privilege);
 
+  // Is something held here, or near, that came from a guest page larger than 4 KiB?
+  [[nodiscard]] bool has_large(GuestVirtualPage page) const {
+    return large_regions_[Region::of(page).index()];
+  }
+  // Host pages that generated code may write to.
+  template <typename Action>
+  void for_each_writable(Action action) const {
+    for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
+      for (const SoftTlbEntry& entry : of(privilege)) {
+        if (entry.negated_write_page == SoftTlbEntry{}.negated_write_page) continue;
+        const GuestVirtualPage page(0U - entry.negated_write_page);
+        action(entry.addend + page.address().value());
+      }
+    }
+  }
   void flush();
   // A CR3 load with CR4.PGE set.
   void flush_all_but_global();
@@ -36,7 +51,6 @@ class SoftTlbs {
   void flush_page(GuestVirtualPage page);
 
  private:
-  static constexpr uint32_t kRegionPages = 1024;  // 4 MiB: the largest guest page, or two of them
   [[nodiscard]] SoftTlb& of(Privilege privilege) const {
     return privilege == Privilege::User ? frame_->user_tlb : frame_->supervisor_tlb;
   }
@@ -44,7 +58,7 @@ class SoftTlbs {
   Frame* frame_ = nullptr;
   // Supervisor entries whose translation is not global, a bit each. All of the user's may go.
   std::array<uint64_t, kSoftTlbEntries / kWordBits> local_{};
-  std::bitset<(1U << 20) / kRegionPages> large_regions_;  // with parts of large pages held
+  std::bitset<Region::kCount> large_regions_;  // with parts of large pages held
 };
 
 }  // namespace ringshift

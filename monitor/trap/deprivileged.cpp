@@ -6,6 +6,7 @@
 
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/walker.h"
+#include "translator/frame.h"
 
 namespace ringshift::lab {
 namespace {
@@ -13,21 +14,6 @@ namespace {
 constexpr uint16_t kHostCode32 = 0x23, kHostData = 0x2b;
 // Of EFLAGS the processor keeps these for deprivileged code; IF, IOPL and VM are virtual.
 constexpr uint32_t kNativeFlags = kFlagsArithmetic | kFlagDf | kFlagNt | kFlagAc | kFlagId;
-constexpr uint32_t kProcessFlags = 0x202;
-
-Privilege privilege_of(const GuestState& state) {
-  return state.cpl == 3 ? Privilege::User : Privilege::Supervisor;
-}
-
-bool is_flat_data(const SegmentCache& segment) {
-  return segment.usable() && segment.is_writable_data() && !segment.is_expand_down() &&
-         segment.base == 0 && segment.limit == 0xffffffffU;
-}
-
-bool same(const SegmentCache& left, const SegmentCache& right) {
-  return left.base == right.base && left.limit == right.limit && left.selector == right.selector &&
-         left.attributes == right.attributes;
-}
 
 uint64_t flushes_so_far() {
   const Counters& count = counters();
@@ -69,11 +55,11 @@ void Deprivileged::load_registers(const GuestState& state, View* view,
   out->rsi = state.reg(Gpr::Esi);
   out->rdi = state.reg(Gpr::Edi);
   out->rip = state.eip;
-  out->eflags = (state.eflags & kNativeFlags) | kProcessFlags;
+  out->eflags = (state.eflags & kNativeFlags) | kHostFlagsConstant;
   for (size_t i = 0; i < kSegmentCount; ++i) {
-    if (!view->is_fresh && same(view->loaded[i], state.segment[i])) continue;
+    if (!view->is_fresh && view->loaded[i] == state.segment[i]) continue;
     view->loaded[i] = state.segment[i];
-    view->native[i] = is_flat_data(state.segment[i]) ? kHostData : 0;
+    view->native[i] = state.segment[i].is_flat_data() ? kHostData : 0;
   }
   view->is_fresh = false;
   out->cs = kHostCode32;
@@ -115,12 +101,14 @@ DeprivilegedRunner::Stop Deprivileged::handle_page_fault(View& view, const Guest
     return Stop::Interpret;
   }
   const WalkResult found = walk(linear_.paging_mode(), physical_, linear.page_base(),
-                                AccessKind::Read, privilege_of(state));
+                                AccessKind::Read, state.privilege());
   if (found.fault) return Stop::Interpret;
   const GuestPhysical physical = physical_.masked(found.translation.physical);
   const bool is_ram = physical_.is_ram(GuestPhysicalPage::of(physical));
   const bool paging = found.translation.levels != 0;
   const bool writable = found.translation.writable && (!paging || found.translation.dirty);
+  // The process holds the descriptor of the machine's own memory, and no other.
+  if (is_ram) physical_.will_write(GuestPhysicalPage::of(physical));
   if (!is_ram || !view.process->map(linear.page_base().value(), physical.value(), writable)) {
     return Stop::Interpret;
   }
@@ -131,7 +119,7 @@ DeprivilegedRunner::Stop Deprivileged::handle_page_fault(View& view, const Guest
 uint8_t Deprivileged::code_byte(const GuestState& state, uint32_t linear) {
   uint8_t byte = 0;
   uint32_t fetched = 0;
-  if (linear_.fetch(GuestVirtual(linear), &byte, 1, privilege_of(state), &fetched)) return 0;
+  if (linear_.fetch(GuestVirtual(linear), &byte, 1, state.privilege(), &fetched)) return 0;
   return byte;
 }
 
@@ -168,8 +156,8 @@ void Deprivileged::hide_trap_flag(uint32_t stepped_eip, const GuestState& state)
   if (code_byte(state, stepped_eip) != kPushf) return;
   uint32_t image = 0;
   const GuestVirtual top(state.reg(Gpr::Esp));
-  if (linear_.read_value(top, privilege_of(state), &image)) return;
-  (void)linear_.write_value(top, privilege_of(state), image & ~kFlagTf);
+  if (linear_.read_value(top, state.privilege(), &image)) return;
+  (void)linear_.write_value(top, state.privilege(), image & ~kFlagTf);
 }
 
 void Deprivileged::flush() {
@@ -186,7 +174,7 @@ DeprivilegedRunner::Stop Deprivileged::run(GuestState& state) {
   after_interpreted(state);
   if (at_boundary_) at_boundary_(state);
   const uint32_t began_at = state.eip;
-  View& view = views_[static_cast<size_t>(privilege_of(state))];
+  View& view = views_[static_cast<size_t>(state.privilege())];
   user_regs_struct registers{};
   user_fpregs_struct fpu{};
   static_assert(sizeof(fpu) == sizeof(state.fxsave));

@@ -1,8 +1,7 @@
 // Deprivileged: the classical trap-and-emulate engine. Guest code, the kernel's too, runs as it is
 // on the processor; what traps goes to the monitor; what does not trap and should have is wrong.
-// Owns: one process for what CPL 0 to 2 sees and one for CPL 3. Called by: vcpu (through
-// DeprivilegedRunner), lab commands. Wrong by design, and isolated: a Tracee can reach nothing
-// else. See docs/lab.md.
+// Owns: one process for what CPL 0 to 2 sees and one for CPL 3. Wrong by design, and isolated: a
+// Tracee can reach nothing else. See docs/lab.md.
 #pragma once
 
 #include <sys/user.h>
@@ -38,7 +37,7 @@ class Deprivileged final : public DeprivilegedRunner {
   }
 
  private:
-  // What one privilege sees, and the segment registers the processor has there.
+  // The memory that one privilege sees, and the segment registers the processor has there.
   struct View {
     std::shared_ptr<Tracee> process;
     std::array<uint16_t, kSegmentCount> native{};      // selectors

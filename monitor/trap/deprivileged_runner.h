@@ -1,7 +1,6 @@
-// DeprivilegedRunner: runs guest code directly on the processor until something stops it.
-// Owns: nothing. Declared here because vcpu calls it; the classical trap-and-emulate engine of the
-// laboratory implements it (monitor/trap/deprivileged.h). Registers come back in the guest state.
-// Called by: vcpu under --engine trap. See docs/lab.md.
+// DeprivilegedRunner: runs guest code directly on the processor until something stops it. Declared
+// here because vcpu calls it; the classical trap-and-emulate engine of the laboratory implements it
+// (monitor/trap/deprivileged.h). Registers come back in the guest state. See docs/lab.md.
 #pragma once
 
 #include <string>

@@ -97,7 +97,10 @@ std::unique_ptr<Tracee> Tracee::create(int ram, std::string* error) {
     *error = std::string("no process for deprivileged code: ") + std::strerror(errno);
     return nullptr;
   }
-  return made->prepare(error) ? std::move(made) : nullptr;
+  if (!made->prepare(error)) return nullptr;
+  if (made->reaches_32_bit_code()) return made;
+  *error = "this host runs no 32-bit code (CS 0x23), so none can be deprivileged";
+  return nullptr;
 }
 
 Tracee::~Tracee() {
@@ -137,6 +140,23 @@ bool Tracee::prepare(std::string* error) {
       second == 0;
   if (!emptied) *error = "the process for deprivileged code cannot be emptied";
   return emptied;
+}
+
+// Nothing is mapped where it is sent, so it faults there; where the host has no 32-bit code segment
+// it does not come so far.
+bool Tracee::reaches_32_bit_code() {
+  constexpr uint64_t kUserCode32 = 0x23;
+  constexpr uint64_t kNowhere = 0x100000;
+  user_fpregs_struct fpu{};
+  if (ptrace(PTRACE_GETFPREGS, process_, nullptr, &fpu) != 0) return false;
+  TraceStop stop = TraceStop::Tick;
+  while (stop == TraceStop::Tick) {
+    user_regs_struct registers = template_;
+    registers.cs = kUserCode32;
+    registers.rip = kNowhere;
+    stop = run(&registers, &fpu, false);
+  }
+  return stop == TraceStop::PageFault && address_ == kNowhere;
 }
 
 // A system call of ours, made by the process at its stub.

@@ -1,8 +1,7 @@
 // Tracee: a host process that holds guest pages at their linear addresses and runs guest code in
-// 32-bit compatibility mode, deprivileged, under ptrace.
-// Owns: the process. It has nothing but guest pages and one page with a system call instruction;
-// every system call of the guest's stops before it happens. Called by: deprivileged.
-// See docs/lab.md; Linux ptrace(2), PTRACE_SYSEMU.
+// 32-bit compatibility mode, deprivileged, under ptrace. Owns: the process. It has nothing but
+// guest pages and one page with a system call instruction; every system call of the guest's stops
+// before it happens. See docs/lab.md; Linux ptrace(2), PTRACE_SYSEMU.
 #pragma once
 
 #include <sys/types.h>
@@ -46,6 +45,7 @@ class Tracee {
  private:
   Tracee() = default;
   [[nodiscard]] bool prepare(std::string* error);
+  [[nodiscard]] bool reaches_32_bit_code();
   [[nodiscard]] bool make_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
                                uint64_t e, uint64_t f, int64_t* result);
   [[nodiscard]] bool arm();

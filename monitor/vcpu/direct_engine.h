@@ -1,31 +1,62 @@
-// Direct engine: guest user code on the processor itself, behind the same Exit as translated code.
-// Owns: nothing. Called by: vcpu. What the sandboxed process cannot be given exactly is named here
-// and runs translated or interpreted instead. See docs/direct-execution.md.
+// DirectEngine: runs guest user code on the processor itself, in the sandboxed process of its
+// address space, and decides when that is worth it. Owns: how the vCPU thread shares its host CPU
+// with those processes, and the look at programs that are new. See docs/direct-execution.md.
 #pragma once
 
 #include <cstdint>
 
-#include "monitor/direct/direct_space.h"
-#include "translator/exit.h"
-#include "translator/guest_state.h"
+#include "monitor/direct/user_policy.h"
+#include "monitor/host/cpuid_faulting.h"
+#include "monitor/host/host_clock.h"
+#include "monitor/host/shared_cpu.h"
+#include "monitor/vcpu/execution_engine.h"
 
 namespace ringshift {
 
-enum class DirectObstacle : uint8_t {
-  None,
-  NotUser,          // CPL 0 to 2
-  InterruptsOff,    // IF clear, or IOPL 3: POPF, CLI and IN would mean something else
-  SegmentsNotFlat,  // FS or GS with a limit, expand-down, or not writable
-  FpuUnavailable,   // CR0.TS or EM, or no CR4.OSFXSR: FPU instructions must fault
-  AlignmentMask,    // CR0.AM clear and EFLAGS.AC set: the host checks alignment
+struct DirectConfig {
+  UserEngine user = UserEngine::Auto;
+  bool trace_exits = false;
 };
 
-// Pre: execution_mode() says Translatable. Pure.
-[[nodiscard]] DirectObstacle direct_obstacle(const GuestState& state);
-[[nodiscard]] const char* direct_obstacle_name(DirectObstacle obstacle);
+class DirectEngine final : public ExecutionEngine {
+ public:
+  DirectEngine(const EngineParts& parts, HostClock& clock, const DirectConfig& config);
 
-// Runs from state.eip on until something stops the code. Pre: no obstacle, and everything queued
-// for the space has been carried out.
-[[nodiscard]] Exit run_directly(DirectSpace& space, GuestState* state);
+  [[nodiscard]] Turn run() override;
+  // Should the guest at EIP run untranslated now?
+  [[nodiscard]] bool wants_guest() const;
+
+  // The guest is at this privilege now: entries into the kernel are what speaks against us.
+  void note_privilege(Privilege now);
+  // Attention has found translated user code at work. May promote it, or ask for a look at it soon.
+  void note_translated_tick();
+  // Is attention wanted only for a look at a program that is new?
+  [[nodiscard]] bool is_look_due() const;
+
+  // The vCPU thread is at work by itself (`now`: the host's TSC), about to sleep, or done.
+  void while_alone(uint64_t now);
+  void before_sleep() { look_.cancel(); }
+  void end() { cpuid_faulting_.end(); }
+
+ private:
+  [[nodiscard]] GuestState& state() const { return state_; }
+  [[nodiscard]] bool bring_up_to_date(DirectSpace& space);
+  [[nodiscard]] DirectStop run_in(DirectSpace& space);
+  [[nodiscard]] Turn step_over_sensitive_page();
+  void map_user_fault();
+  void handle(const DirectStop& stop);
+  void count(DirectStop::Kind kind) const;
+  void punish_escape();
+
+  EngineParts parts_;
+  GuestState& state_;
+  DirectConfig config_;
+  SharedCpu shared_cpu_;
+  CpuidFaulting cpuid_faulting_;
+  ClockTimer look_;  // at a program that is new: it only raises attention
+  HostClock& clock_;
+  Privilege last_privilege_ = Privilege::Supervisor;
+  uint32_t sensitive_steps_ = 0;
+};
 
 }  // namespace ringshift

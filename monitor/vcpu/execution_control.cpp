@@ -11,7 +11,7 @@ constexpr size_t kMostWatches = 64;
 constexpr uint32_t kLastPage = 0xfffff;
 constexpr size_t kMostKeptOut = 4096;
 
-bool overlaps(const WatchedData& watched, uint32_t first, uint32_t length) {
+bool overlaps(const WatchedData& watched, GuestVirtual first, uint32_t length) {
   return first - watched.address < watched.length || watched.address - first < length;
 }
 
@@ -29,21 +29,22 @@ bool concerns(WatchKind watch, AccessKind access) {
 
 }  // namespace
 
-bool ExecutionControl::insert_breakpoint(uint32_t linear, BreakpointKind kind) {
-  std::set<uint32_t>& set = breakpoints_[static_cast<size_t>(kind)];
+bool ExecutionControl::insert_breakpoint(GuestVirtual linear, BreakpointKind kind) {
+  std::set<GuestVirtual>& set = breakpoints_[static_cast<size_t>(kind)];
   if (set.size() >= kMostBreakpoints && !set.contains(linear)) return false;
   set.insert(linear);
   // Of those that are no more, all but the ones in use go.
   if (kept_out_.size() >= kMostKeptOut) {
     kept_out_.clear();
-    for (const std::set<uint32_t>& used : breakpoints_) kept_out_.insert(used.begin(), used.end());
+    for (const std::set<GuestVirtual>& used : breakpoints_)
+      kept_out_.insert(used.begin(), used.end());
   }
   if (kept_out_.insert(linear).second) newly_kept_out_.push_back(linear);
   points_changed();
   return true;
 }
 
-void ExecutionControl::remove_breakpoint(uint32_t linear, BreakpointKind kind) {
+void ExecutionControl::remove_breakpoint(GuestVirtual linear, BreakpointKind kind) {
   breakpoints_[static_cast<size_t>(kind)].erase(linear);
   points_changed();
 }
@@ -62,7 +63,7 @@ void ExecutionControl::remove_watch(const WatchedData& watched) {
 }
 
 void ExecutionControl::remove_all() {
-  for (std::set<uint32_t>& set : breakpoints_) set.clear();
+  for (std::set<GuestVirtual>& set : breakpoints_) set.clear();
   watches_.clear();
   kept_out_.clear();
   newly_kept_out_.clear();
@@ -70,16 +71,16 @@ void ExecutionControl::remove_all() {
 }
 
 void ExecutionControl::update() {
-  engaged_ =
-      paused_ || stepping_ || passing_ || changed_ || !kept_out_.empty() || !watches_.empty();
+  engaged_ = paused_ || held_ || stepping_ || passing_ || changed_ || !kept_out_.empty() ||
+             !watches_.empty();
 }
 
 void ExecutionControl::points_changed() {
   watched_pages_.clear();
   for (const WatchedData& watched : watches_) {
-    const GuestVirtual last(watched.address + watched.length - 1);
+    const GuestVirtual last = watched.address + watched.length - 1;
     const auto end = GuestVirtualPage::of(last);
-    for (auto page = GuestVirtualPage::of(GuestVirtual(watched.address));; page = page + 1) {
+    for (auto page = GuestVirtualPage::of(watched.address);; page = page + 1) {
       watched_pages_.insert(page);
       if (page == end || page.number() >= kLastPage) break;
     }
@@ -105,6 +106,16 @@ void ExecutionControl::resume() {
   update();
 }
 
+void ExecutionControl::hold() {
+  held_ = true;
+  update();
+}
+
+void ExecutionControl::release() {
+  held_ = false;
+  update();
+}
+
 void ExecutionControl::step() {
   paused_ = false;
   stepping_ = true;
@@ -117,7 +128,7 @@ bool ExecutionControl::stop_if_touched() {
   return true;
 }
 
-bool ExecutionControl::stops_at(uint32_t linear) {
+bool ExecutionControl::stops_at(GuestVirtual linear) {
   if (holds_interrupts(linear)) return false;
   const auto has = [&](BreakpointKind kind) { return breakpoints(kind).contains(linear); };
   if (has(BreakpointKind::Software)) {
@@ -129,37 +140,28 @@ bool ExecutionControl::stops_at(uint32_t linear) {
 }
 
 // A stop because of data waits for the loop: translated code may have called the interpreter.
-void ExecutionControl::after_instruction(bool faulted) {
-  passing_ = false;
-  if (faulted) touched_ = false;
-  if (stepping_ && !touched_) {
-    stop({StopCause::Step, {}});
-  } else {
-    update();
-  }
-}
-
-void ExecutionControl::after_event() {
-  if (stepping_) stop({StopCause::Step, {}});
+void ExecutionControl::after(Progress progress) {
+  if (progress != Progress::Event) passing_ = false;
+  if (progress == Progress::Faulted) touched_ = false;
+  const bool stops = stepping_ && (!touched_ || progress == Progress::Event);
+  if (stops) return stop({StopCause::Step, {}});
+  if (progress != Progress::Event) update();
 }
 
 void ExecutionControl::on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) {
   if (touched_) return;
   for (const WatchedData& watched : watches_) {
-    if (!concerns(watched.kind, kind) || !overlaps(watched, address.value(), length)) continue;
+    if (!concerns(watched.kind, kind) || !overlaps(watched, address, length)) continue;
     touched_ = true;
     touched_data_ = watched;
     return;
   }
 }
 
-bool ExecutionControl::take_change() {
+std::optional<std::vector<GuestVirtual>> ExecutionControl::take_change() {
   const bool was = std::exchange(changed_, false);
   update();
-  return was;
-}
-
-std::vector<uint32_t> ExecutionControl::take_newly_kept_out() {
+  if (!was) return std::nullopt;
   return std::exchange(newly_kept_out_, {});
 }
 

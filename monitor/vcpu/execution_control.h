@@ -1,16 +1,17 @@
 // ExecutionControl: where and when a debugger wants the guest stopped: breakpoints, watched data, a
-// single step, a pause. Owns: the lists and the reason of the last stop; knows no guest and no
-// wire. Called by: vcpu at instruction boundaries, the interpreter for data, monitor/debug to set
-// it. Guest memory never holds a trace of it. Keeps: T7. See docs/debugging.md.
+// single step, a pause, and a stop that outlasts them all. Owns: the lists and the reason of the
+// last stop; knows no guest and no wire. Guest memory never holds a trace of it. Keeps: T7. See
+// docs/debugging.md.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "monitor/interpreter/interpreter.h"
-#include "monitor/spaces/coherence.h"
+#include "monitor/spaces/watched_pages.h"
 #include "translator/code_source.h"
 
 namespace ringshift {
@@ -27,7 +28,7 @@ enum class StopCause : uint8_t {
 enum class WatchKind : uint8_t { Write, Read, Access };
 
 struct WatchedData {
-  uint32_t address = 0;
+  GuestVirtual address;
   uint32_t length = 0;
   WatchKind kind = WatchKind::Write;
   auto operator<=>(const WatchedData&) const = default;
@@ -47,12 +48,12 @@ class ExecutionControl final : public DataWatcher {
   enum class BreakpointKind : uint8_t { Software, Hardware };
   // False: there are too many. Inserting what is there changes nothing, nor does removing what is
   // not.
-  [[nodiscard]] bool insert_breakpoint(uint32_t linear, BreakpointKind kind);
-  void remove_breakpoint(uint32_t linear, BreakpointKind kind);
+  [[nodiscard]] bool insert_breakpoint(GuestVirtual linear, BreakpointKind kind);
+  void remove_breakpoint(GuestVirtual linear, BreakpointKind kind);
   [[nodiscard]] bool insert_watch(const WatchedData& watched);
   void remove_watch(const WatchedData& watched);
   void remove_all();
-  [[nodiscard]] const std::set<uint32_t>& breakpoints(BreakpointKind kind) const {
+  [[nodiscard]] const std::set<GuestVirtual>& breakpoints(BreakpointKind kind) const {
     return breakpoints_[static_cast<size_t>(kind)];
   }
   [[nodiscard]] const std::set<WatchedData>& watches() const { return watches_; }
@@ -62,13 +63,20 @@ class ExecutionControl final : public DataWatcher {
   // One instruction, or one event; interrupts wait meanwhile.
   void step();
   [[nodiscard]] const DebugStop& last_stop() const { return last_stop_; }
+  // Whoever controls the machine has stopped it: it stands until release(). A debugger's resume()
+  // does not end that; its step() is executed.
+  void hold();
+  void release();
+  [[nodiscard]] bool is_held() const { return held_; }
+  // A debugger, or the person at the prompt, has stopped it.
+  [[nodiscard]] bool is_paused() const { return paused_; }
 
   // ---- for the loop ----
-  [[nodiscard]] bool is_paused() const { return paused_; }
-  // Where the guest is now that it is paused.
-  void note_paused_at(uint32_t linear) { paused_at_ = linear; }
+  [[nodiscard]] bool is_standing() const { return paused_ || (held_ && !stepping_); }
+  // Where the guest is now that it stands.
+  void note_paused_at(GuestVirtual linear) { paused_at_ = linear; }
   // Interrupts wait: the instruction here is stepped, or passed although it has a breakpoint.
-  [[nodiscard]] bool holds_interrupts(uint32_t linear) const {
+  [[nodiscard]] bool holds_interrupts(GuestVirtual linear) const {
     return stepping_ || (passing_ && linear == paused_at_);
   }
   [[nodiscard]] bool has_points() const {
@@ -77,48 +85,52 @@ class ExecutionControl final : public DataWatcher {
   // At a boundary, before anything else. True: watched data has been touched, and it is paused now.
   [[nodiscard]] bool stop_if_touched();
   // At a boundary, interrupts seen to. True: it has just been paused there.
-  [[nodiscard]] bool stops_at(uint32_t linear);
+  [[nodiscard]] bool stops_at(GuestVirtual linear);
   // Whether the instruction at this address is the interpreter's.
-  [[nodiscard]] bool is_interpreted(uint32_t linear) const {
+  [[nodiscard]] bool is_interpreted(GuestVirtual linear) const {
     return stepping_ || passing_ || kept_out_.contains(linear);
   }
-  // After each interpreted instruction; `faulted`: it has not been executed.
-  void after_instruction(bool faulted);
-  // An event has been delivered instead of an instruction.
-  void after_event();
+  // How the guest has moved on.
+  enum class Progress : uint8_t {
+    Executed,  // an interpreted instruction
+    Faulted,   // the same, but it has not been executed
+    Event,     // an event has been delivered instead of an instruction
+  };
+  void after(Progress progress);
   // Watched data has been touched: the loop is wanted, and stops_at pauses there.
   [[nodiscard]] bool is_touched() const { return touched_; }
   [[nodiscard]] DataWatcher* watcher() { return watches_.empty() ? nullptr : this; }
-  void on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) override;
 
-  // Every address that has had a breakpoint of late: debuggers take theirs out at each stop and put
-  // them back, and code need not be translated again for that.
+  // All recent breakpoints, removed ones included. A debugger removes and re-inserts them at each
+  // stop; keeping them avoids retranslation.
   [[nodiscard]] const KeptOut& kept_out() const { return kept_out_; }
-  // What generated code must not reach by itself.
+  // Pages that generated code must not reach by itself.
   [[nodiscard]] const LinearPages& watched_pages() const { return watched_pages_; }
-  // Since the last call: has anything changed? Then those kept out anew, whose code is to be
+  // If anything has changed since the last call: the addresses kept out anew, whose code is to be
   // dropped.
-  [[nodiscard]] bool take_change();
-  [[nodiscard]] std::vector<uint32_t> take_newly_kept_out();
+  [[nodiscard]] std::optional<std::vector<GuestVirtual>> take_change();
 
  private:
+  // DataWatcher
+  void on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) override;
   void update();
   void points_changed();
   void stop(const DebugStop& stop);
 
-  std::set<uint32_t> breakpoints_[2];
+  std::set<GuestVirtual> breakpoints_[2];
   std::set<WatchedData> watches_;
   KeptOut kept_out_;
-  std::vector<uint32_t> newly_kept_out_;
+  std::vector<GuestVirtual> newly_kept_out_;
   DebugStop last_stop_;
   WatchedData touched_data_;
   LinearPages watched_pages_;
   bool touched_ = false;
   bool changed_ = false;
   bool paused_ = false;
+  bool held_ = false;
   bool stepping_ = false;
   bool passing_ = false;  // the guest goes on; it has not executed an instruction yet
-  uint32_t paused_at_ = 0;
+  GuestVirtual paused_at_;
   bool engaged_ = false;
 };
 

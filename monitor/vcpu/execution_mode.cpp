@@ -4,24 +4,6 @@ namespace ringshift {
 namespace {
 
 constexpr uint32_t kDr7AnyEnable = 0xff;
-constexpr uint16_t kTypeAccessedBit = 1;
-
-// Base 0, limit 4 GiB - 1, and of the attributes all but the accessed bit as given.
-bool is_flat(const SegmentCache& segment, uint16_t mask, uint16_t attributes) {
-  return segment.base == 0 && segment.limit == 0xffffffffU &&
-         (segment.attributes & mask) == attributes;
-}
-
-// Present, code or data, writable, expand-up.
-bool is_flat_data(const SegmentCache& segment) {
-  return is_flat(segment, 0x80U | 0x10U | 0x08U | 0x04U | 0x02U, 0x80U | 0x10U | 0x02U);
-}
-
-bool is_flat_code(const SegmentCache& segment) {
-  return is_flat(segment, 0x4000U | 0x80U | 0x10U | 0x08U, 0x4000U | 0x80U | 0x10U | 0x08U);
-}
-
-static_assert(kTypeAccessedBit == 1, "masks above leave bit 0, accessed, out");
 
 }  // namespace
 
@@ -31,11 +13,11 @@ ModeReason execution_mode(const GuestState& state) {
   if ((state.eflags & kFlagTf) != 0) return ModeReason::SingleStep;
   if (state.interrupt_shadow != 0) return ModeReason::InterruptShadow;
   if (!state.seg(SegmentRegister::Cs).default_32()) return ModeReason::SixteenBitCode;
-  if (!is_flat_code(state.seg(SegmentRegister::Cs)) ||
-      !is_flat_data(state.seg(SegmentRegister::Ss)) ||
+  if (!state.seg(SegmentRegister::Cs).is_flat_code() ||
+      !state.seg(SegmentRegister::Ss).is_flat_data() ||
       !state.seg(SegmentRegister::Ss).default_32() ||
-      !is_flat_data(state.seg(SegmentRegister::Ds)) ||
-      !is_flat_data(state.seg(SegmentRegister::Es))) {
+      !state.seg(SegmentRegister::Ds).is_flat_data() ||
+      !state.seg(SegmentRegister::Es).is_flat_data()) {
     return ModeReason::SegmentsNotFlat;
   }
   if (state.cpl == 1 || state.cpl == 2) return ModeReason::MiddleRing;

@@ -1,7 +1,6 @@
-// Execution mode: which engine may run the guest's next instruction, and why. Pure.
-// Owns: nothing. Called by: vcpu at every safe point. What translated code assumes and its key does
-// not say is checked here: flat segments, 32-bit code, no single-stepping. Keeps: T1.
-// See docs/architecture.md.
+// Execution mode: which engine may run the guest's next instruction, and why. Pure. What translated
+// code assumes and its key does not say is checked here: flat segments, 32-bit code, no
+// single-stepping. Keeps: T1. See docs/architecture.md.
 #pragma once
 
 #include <cstdint>

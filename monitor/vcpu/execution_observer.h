@@ -1,7 +1,6 @@
 // ExecutionObserver: told at instruction boundaries of what the loop does beside translated code.
-// Owns: nothing. Declared here because vcpu calls it; implemented by the laboratory. A machine
-// without one pays a test of a pointer at events that cost a thousand times as much.
-// Called by: vcpu. See docs/lab.md.
+// Declared here because vcpu calls it; implemented by the laboratory. A machine without one pays a
+// test of a pointer at events that cost a thousand times as much. See docs/lab.md.
 #pragma once
 
 #include "monitor/cpu/event_delivery.h"
@@ -27,7 +26,7 @@ class ExecutionObserver {
   virtual void before_interrupt(const Event& /*event*/, const GuestState& /*state*/) {}
   // The guest gets this fault from the instruction at EIP.
   virtual void on_guest_fault(const GuestFault& /*fault*/, const GuestState& /*state*/) {}
-  // What translated code ran into and the guest never sees.
+  // A fault of translated code that the guest never sees.
   virtual void on_host_fault(FaultKind /*kind*/, GuestVirtual /*address*/, bool /*is_write*/,
                              const GuestState& /*state*/) {}
 };

@@ -6,20 +6,10 @@
 namespace ringshift {
 namespace {
 
-bool is_unlimited_data(const SegmentCache& cache) {
-  return cache.present() && cache.is_writable_data() && !cache.is_expand_down() &&
-         cache.limit == 0xffffffffU;
-}
-
 // SDM 2B MOV: what is asked of a descriptor for DS, ES, FS or GS, CPL being 0.
 bool loads_at_ring_0(const Descriptor& descriptor, uint16_t selector) {
   return descriptor.is_readable() && descriptor.present() &&
          (descriptor.is_conforming_code() || selector_rpl(selector) <= descriptor.dpl());
-}
-
-bool same(const SegmentCache& left, const SegmentCache& right) {
-  return left.base == right.base && left.limit == right.limit && left.selector == right.selector &&
-         left.attributes == right.attributes;
 }
 
 }  // namespace
@@ -27,11 +17,11 @@ bool same(const SegmentCache& left, const SegmentCache& right) {
 uint64_t segment_probe(const SegmentCache& cache) {
   // Any address that nothing of ours is mapped at will do: the access faults and is interpreted.
   constexpr uint64_t kPoison = 8;
-  return is_unlimited_data(cache) ? reinterpret_cast<uint64_t>(&kNoDescriptor) : kPoison;
+  return cache.is_unlimited_data() ? reinterpret_cast<uint64_t>(&kNoDescriptor) : kPoison;
 }
 
-LoadedDescriptors::LoadedDescriptors(Frame& frame, LinearMemory& memory, Coherence& coherence)
-    : frame_(frame), memory_(memory), coherence_(coherence) {
+LoadedDescriptors::LoadedDescriptors(Frame& frame, LinearMemory& memory, DataPaths& data)
+    : frame_(frame), memory_(memory), data_(data) {
   clear();
 }
 
@@ -60,8 +50,8 @@ void LoadedDescriptors::note(SegmentRegister segment) {
     }
     // The load may have faulted, and the register hold something from elsewhere.
     const Descriptor descriptor{static_cast<uint32_t>(bytes), static_cast<uint32_t>(bytes >> 32)};
-    if (!loads_at_ring_0(descriptor, selector) || !same(descriptor.cache(selector), loaded)) return;
-    const auto host = coherence_.supervisor_host_address(address);
+    if (!loads_at_ring_0(descriptor, selector) || descriptor.cache(selector) != loaded) return;
+    const auto host = data_.supervisor_host_address(address);
     if (!host) return;
     entry.address = *host;
     entry.negated_bytes = 0 - bytes;
@@ -70,7 +60,7 @@ void LoadedDescriptors::note(SegmentRegister segment) {
   }
   entry.cache = loaded;
   entry.negated_selector = 0U - selector;
-  if (is_unlimited_data(loaded) && loaded.base == 0) entry.negated_flat_selector = 0U - selector;
+  if (loaded.is_flat_data()) entry.negated_flat_selector = 0U - selector;
   entry.probe = segment_probe(loaded);
   frame_.descriptors[selector & 0xffU] = entry;
   counters().descriptors_noted++;

@@ -139,7 +139,7 @@ bool QuickTransfers::deliver(const Event& event) {
   std::array<uint32_t, 6> frame{};
   uint32_t count = 0;
   if (event.has_error_code) frame[count++] = event.error_code;
-  frame[count++] = event.return_eip;
+  frame[count++] = event.return_eip.value();
   frame[count++] = state.seg(SegmentRegister::Cs).selector;
   frame[count++] = state.eflags | (event.kind == EventKind::Exception ? kFlagRf : 0);
   if (state.cpl != 0) {

@@ -1,90 +1,81 @@
 // The part of Vcpu that a debugger stops: what the loop does while ExecutionControl is engaged.
 #include <x86intrin.h>
 
-#include "monitor/host/host_signals.h"
 #include "monitor/vcpu/vcpu.h"
 
 namespace ringshift {
-namespace {
-
-uint32_t linear_eip(const GuestState& state) {
-  return state.seg(SegmentRegister::Cs).base + state.eip;
-}
-
-}  // namespace
-
 // True: something has been done, and the loop begins again. False: nothing stands in the way of the
 // usual engine here.
 bool Vcpu::run_controlled() {
   ExecutionControl& control = *parts_.control;
-  GuestState& state = parts_.cpu.state;
-  if (control.is_paused()) {
+  if (control.is_standing()) {
     wait_paused();
     return true;
   }
   if (control.stop_if_touched()) return true;
   apply_changed_points();
-  const uint32_t linear = linear_eip(state);
-  const bool is_halted = state.activity == ActivityState::Halted;
-  if ((is_halted || !control.holds_interrupts(linear)) && deliver_interrupt()) {
-    control.after_event();
+  const GuestVirtual linear = state().code_address();
+  const bool is_halted = state().activity == ActivityState::Halted;
+  if ((is_halted || !control.holds_interrupts(linear)) && boundary_.deliver_interrupt()) {
+    control.after(ExecutionControl::Progress::Event);
     return true;
   }
   if (is_halted) return false;
   if (control.stops_at(linear)) return true;
   // Nothing is kept out of what the trap engine runs.
-  const bool is_traps = config_.engine == Engine::Trap && control.has_points();
+  const bool is_traps = engine_ == Engine::Trap && control.has_points();
   if (!is_traps && !control.is_interpreted(linear)) return false;
   execute_controlled();
   return true;
 }
 
 void Vcpu::execute_controlled() {
-  forget_continuation();
   parts_.interpreter.iterate_singly(true);
-  interpret_one();
+  interpret();
   parts_.interpreter.iterate_singly(false);
-  if (parts_.deprivileged != nullptr) parts_.deprivileged->after_interpreted(parts_.cpu.state);
-}
-
-// After any instruction that the interpreter has executed. A debug trap comes after its own.
-void Vcpu::note_controlled(const StepResult& step) {
-  const bool faulted = step.kind == StepKind::Fault && step.fault.vector != Vector::Debug;
-  parts_.control->after_instruction(faulted);
+  if (parts_.deprivileged != nullptr) parts_.deprivileged->after_interpreted(state());
 }
 
 // The guest's time stands still: its clocks and its time-stamp counter go on where they were.
 void Vcpu::wait_paused() {
   ExecutionControl& control = *parts_.control;
-  forget_continuation();
-  control.note_paused_at(linear_eip(parts_.cpu.state));
+  boundary_.continuation().forget();
+  control.note_paused_at(state().code_address());
   parts_.before_sleep();
   parts_.clock.stop();
-  const uint64_t stopped_at = __rdtsc();
-  while (control.is_paused() && stop_.load(std::memory_order_relaxed) == StopReason::Running) {
+  uint64_t stopped_at = __rdtsc();
+  // Up to now: who looks at the guest meanwhile, or saves it, finds the counter where it stopped.
+  const auto leave_out = [&] {
+    const uint64_t now = __rdtsc();
+    state().tsc_offset -= now - stopped_at;
+    stopped_at = now;
+  };
+  while (control.is_standing() && !boundary_.stop().is_wanted()) {
     parts_.attention.take();
     parts_.attention.drain_wakeups();
+    leave_out();
     parts_.service_host();
-    if (HostSignals::termination_requested()) request_stop(StopReason::Quit);
-    if (control.is_paused() && stop_.load(std::memory_order_relaxed) == StopReason::Running) {
+    if (control.is_standing() && !boundary_.stop().is_wanted()) {
       parts_.attention.sleep_until(nullptr);
     }
   }
-  parts_.cpu.state.tsc_offset -= __rdtsc() - stopped_at;
+  leave_out();
   parts_.clock.go_on();
 }
 
 // Before anything else runs: nothing translated begins at a breakpoint or reaches watched data.
 void Vcpu::apply_changed_points() {
   ExecutionControl& control = *parts_.control;
-  if (!control.take_change()) return;
-  forget_continuation();
+  const std::optional<std::vector<GuestVirtual>> newly_kept_out = control.take_change();
+  if (!newly_kept_out) return;
+  boundary_.continuation().forget();
   parts_.interpreter.set_data_watcher(control.watcher());
-  const SafePoint safe;
-  for (const uint32_t linear : control.take_newly_kept_out()) {
-    parts_.translator->cache().drop_with_code_at(linear, safe);
+  if (!parts_.translating) return;
+  for (const GuestVirtual linear : *newly_kept_out) {
+    parts_.translating->translator.cache().drop_with_code_at(flat_eip(linear),
+                                                             Boundary::safe_point());
   }
-  parts_.coherence->drop_watched();
+  parts_.translating->data.drop_watched();
 }
 
 }  // namespace ringshift

@@ -1,0 +1,264 @@
+#include "monitor/spaces/address_spaces.h"
+
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
+
+namespace ringshift {
+namespace {
+
+// Soft exits, of some 200 ns each, after which a window (8 us a page) begins to pay.
+constexpr uint64_t kWorkBeforeWindow = 2500;
+// Ticks of 4 ms, most often, after which code of its own (1,000 cycles an instruction) begins to
+// pay: linked across pages, it runs half as fast again.
+constexpr uint32_t kTicksBeforeOwnCode = 8;
+
+}  // namespace
+
+std::unique_ptr<AddressSpaces> AddressSpaces::create(SpaceResources& resources, HotSites& sites,
+                                                     std::string* error) {
+  auto spaces = std::unique_ptr<AddressSpaces>(new AddressSpaces(resources, sites));
+  CodeView& supervisor = spaces->supervisor_;
+  supervisor.window =
+      ShadowSpace::create(resources.physical.ram(), resources.watch.reverse(),
+                          resources.watch.traces(), resources.budgets.supervisor, error);
+  if (supervisor.window == nullptr) return nullptr;
+  supervisor.jumps = JumpTable::create(error);
+  if (supervisor.jumps == nullptr) return nullptr;
+  if (!spaces->users_.set_up(resources.refusals, error)) return nullptr;
+  return spaces;
+}
+
+void AddressSpaces::attach(Gate& gate, TranslationCache& cache, const CodeArena& arena) {
+  gate_ = &gate;
+  cache_ = &cache;
+  arena_ = &arena;
+  resources_.tables.set_mode(resources_.linear.paging_mode());
+  resources_.soft_tlbs.attach(&gate.frame());
+  resources_.watch.attach(this);
+}
+
+// ---- what the guest does to its translations ----
+
+// What every flush of the guest's TLB begins with, whatever else it takes with it.
+void AddressSpaces::begin_flush(Flush flush) {
+  ++flush_epoch_;
+  users_.leave();
+  user_returns_stale_ = true;
+  if (flush == Flush::Local) return resources_.soft_tlbs.flush_all_but_global();
+  resources_.soft_tlbs.flush();
+}
+
+void AddressSpaces::on_cr3_loaded() {
+  counters().cr3_loads++;
+  resources_.tables.set_mode(resources_.linear.paging_mode());
+  const Flush flush = resources_.tables.mode().global ? Flush::Local : Flush::All;
+  begin_flush(flush);
+  supervisor_flushed(flush);
+}
+
+void AddressSpaces::on_page_invalidated(GuestVirtual address) {
+  const GuestVirtualPage page = GuestVirtualPage::of(address);
+  invalidate_view(supervisor_, page, Privilege::Supervisor);
+  if (CodeView* user = users_.current()) invalidate_view(*user, page, Privilege::User);
+  resources_.soft_tlbs.flush_page(page);
+  recheck_code_after_invlpg(supervisor_, page, Privilege::Supervisor);
+  if (CodeView* user = users_.current()) recheck_code_after_invlpg(*user, page, Privilege::User);
+}
+
+void AddressSpaces::on_paging_mode_changed() {
+  PagingMode before = resources_.tables.mode();
+  resources_.tables.set_mode(resources_.linear.paging_mode());
+  const PagingMode& now = resources_.tables.mode();
+  // CR0.WP is asked when the supervisor writes: what windows hold does not depend on it.
+  const bool protection_changed =
+      std::exchange(before.write_protect, now.write_protect) != now.write_protect;
+  if (protection_changed && before == now) return resources_.soft_tlbs.flush();
+  begin_flush(Flush::All);
+  // Toggling CR4.PGE is how kernels flush global translations: most of what we hold is still true.
+  PagingMode same_but_global = before;
+  same_but_global.global = now.global;
+  if (now.paging && same_but_global == now) return supervisor_flushed(Flush::All);
+  forget_all_mappings();
+}
+
+void AddressSpaces::on_memory_map_changed() {
+  begin_flush(Flush::All);
+  forget_all_mappings();
+}
+
+void AddressSpaces::forget_all_mappings() {
+  supervisor_.window->drop_all();
+  users_.drop_all();
+  supervisor_.pages.clear();
+  supervisor_.local_regions.reset();
+  supervisor_.jumps->clear();
+  pending_unlink_ = true;  // links were made for the old mapping of linear to physical pages
+  has_pending_work_ = true;
+}
+
+// ---- views ----
+
+CodeView& AddressSpaces::enter(Privilege privilege) {
+  if (privilege == Privilege::Supervisor) return supervisor_;
+  CodeView& view = users_.enter(resources_.state.cr3);
+  if (view.verified_in != flush_epoch_) verify_user_view(view);
+  return view;
+}
+
+// The view is soft again. Code made for it alone is found no more, and goes with the next drop_all.
+void AddressSpaces::give_up_window(CodeView& view) {
+  if (view.window == nullptr) return;
+  view.window.reset();
+  view.id = 0;
+  view.ticks = 0;
+  view.work = 0;
+  view.jumps->clear();
+  user_returns_stale_ = true;
+}
+
+// Another program lives here now: nothing learnt about the last one holds.
+void AddressSpaces::start_afresh(CodeView& view) {
+  give_up_window(view);
+  view.direct.reset();
+  view.policy = UserPolicy();
+  view.sensitive_pages.clear();
+}
+
+// The least recently used window goes when there are too many; its view is soft again.
+void AddressSpaces::make_room_for_window() {
+  CodeView* oldest = users_.least_recent_if_full(
+      kUserWindows, [](const CodeView& view) { return view.window != nullptr; });
+  if (oldest != nullptr) give_up_window(*oldest);
+}
+
+bool AddressSpaces::note_user_work(uint64_t amount) {
+  CodeView& view = enter(Privilege::User);
+  if (view.window != nullptr) return false;
+  view.work += amount;
+  if (view.work < kWorkBeforeWindow) return false;
+  view.work = 0;
+  make_room_for_window();
+  std::string error;
+  if (resources_.refusals.refuses()) return false;
+  view.window = ShadowSpace::create(resources_.physical.ram(), resources_.watch.reverse(),
+                                    resources_.watch.traces(), resources_.budgets.user, &error);
+  if (view.window == nullptr) return false;  // the host refused: soft accesses go on serving
+  counters().user_windows++;
+  view.jumps->clear();
+  user_returns_stale_ = true;
+  return true;
+}
+
+void AddressSpaces::note_user_tick() {
+  CodeView& view = enter(Privilege::User);
+  if (view.window == nullptr || view.id != 0 || ++view.ticks < kTicksBeforeOwnCode) return;
+  view.id = ++views_with_own_code_;
+  counters().user_views_with_own_code++;
+  view.jumps->clear();
+  user_returns_stale_ = true;
+}
+
+void AddressSpaces::select(Privilege privilege) {
+  CodeView& view = enter(privilege);
+  Slots& slots = gate_->frame().slots;
+  slots.jump_table = view.jumps->address();
+  // Without a window the view's fragments are soft and never use the base.
+  slots.window_base = 0;
+  if (view.window != nullptr) {
+    view.window->settle();
+    slots.window_base = view.window->base().value();
+  }
+  slots.window_negated = 0 - slots.window_base;
+  if (privilege == Privilege::User && user_returns_stale_) {
+    gate_->reset_return_stack(Privilege::User);
+    user_returns_stale_ = false;
+  }
+  gate_->select_return_stack(privilege);
+}
+
+// ---- code ----
+
+void AddressSpaces::set_jump(const Fragment& fragment) {
+  enter(fragment.key.privilege)
+      .jumps->set(fragment.key.eip, static_cast<uint32_t>(fragment.code.address - arena_->base()));
+}
+
+void AddressSpaces::on_fragment_dropped(const Fragment& fragment) {
+  const auto offset = static_cast<uint32_t>(fragment.code.address - arena_->base());
+  const Eip eip = fragment.key.eip;
+  supervisor_.jumps->clear_if(eip, offset);
+  users_.for_each([eip, offset](CodeView& view) { view.jumps->clear_if(eip, offset); });
+  gate_->reset_return_stack(Privilege::Supervisor);
+  gate_->reset_return_stack(Privilege::User);
+}
+
+// Copies are of user code only.
+void AddressSpaces::on_copies_dropped() {
+  users_.for_each([](CodeView& view) { view.jumps->clear(); });
+  gate_->reset_return_stack(Privilege::User);
+}
+
+void AddressSpaces::on_all_dropped() {
+  sites_.forget_all();
+  supervisor_.jumps->clear();
+  users_.for_each([](CodeView& view) { view.jumps->clear(); });
+  gate_->reset_return_stack(Privilege::Supervisor);
+  gate_->reset_return_stack(Privilege::User);
+}
+
+bool AddressSpaces::has_code(GuestPhysicalPage page) const { return cache_->has_code(page); }
+
+bool AddressSpaces::may_hold_code(GuestPhysical address, uint32_t length) const {
+  return cache_->may_hold_code(address, length);
+}
+
+void AddressSpaces::drop_code(GuestPhysical address, uint32_t length, const SafePoint& safe) {
+  cache_->drop_overlapping(address, length, safe);
+}
+
+void AddressSpaces::forget_write_paths(GuestPhysicalPage page) {
+  resources_.linear.flush_physical_page(page);
+  resources_.soft_tlbs.flush();
+}
+
+void AddressSpaces::apply(const SafePoint& safe) {
+  resources_.watch.apply(safe);
+  if (!has_pending_work_) return;
+  has_pending_work_ = false;
+  for (const PendingRemap& remap : pending_remaps_) {
+    cache_->drop_mapped_at(remap.physical, remap.linear, remap.view, safe);
+  }
+  pending_remaps_.clear();
+  if (pending_unlink_) {
+    cache_->unlink_all(safe);
+    gate_->reset_return_stack(Privilege::Supervisor);
+    gate_->reset_return_stack(Privilege::User);
+    pending_unlink_ = false;
+  }
+}
+
+void AddressSpaces::flip_backing(uint32_t number) {
+  PhysicalMemory& physical = resources_.physical;
+  if (physical.ram().machine_pages() == nullptr) return;
+  physical.flip_backing(GuestPhysicalPage(number % physical.ram().machine_pages()->pages()));
+}
+
+void AddressSpaces::verify_invariants() const {
+  const GuestMemory& ram = resources_.physical.ram();
+  resources_.soft_tlbs.for_each_writable([&ram](uint64_t host_page) {
+    const auto start = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(ram.at(GuestPhysical(0))));
+    CHECK(!ram.is_shared(GuestPhysicalPage::of(GuestPhysical(host_page - start))));
+  });
+  resources_.linear.verify_invariants();
+  supervisor_.window->verify_invariants();
+  users_.for_each([](const CodeView& view) {
+    if (view.window != nullptr) view.window->verify_invariants();
+    if (view.direct != nullptr) view.direct->shadow().verify_invariants();
+  });
+  cache_->verify_invariants();
+  cache_->for_each([this](const Fragment& fragment) {
+    CHECK(resources_.watch.watches(GuestPhysicalPage::of(fragment.key.physical)));
+  });
+}
+
+}  // namespace ringshift

@@ -1,0 +1,77 @@
+#include "monitor/spaces/code_watch.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "shadowmmu/base/counters.h"
+#include "shadowmmu/shadow_space.h"
+
+namespace ringshift {
+
+void CodeWatch::trace(GuestPhysicalPage page, TraceReason reason) {
+  const bool was_traced = traces_.is_traced(page);
+  if (!traces_.add(page, reason) || was_traced) return;
+  counters().traces_code++;
+  ShadowSpace::protect_all(reverse_.of(page));
+  if (holder_ != nullptr) holder_->forget_write_paths(page);
+}
+
+void CodeWatch::on_write(GuestPhysical address, uint32_t length) {
+  const GuestPhysicalPage page = GuestPhysicalPage::of(address);
+  if (!traces_.is_traced(page)) return;
+  counters().trace_writes_code++;
+  // Data beside translated code: stacks and variables of programs that were never meant to be
+  // paged. A page that has no code any more loses its trace; one that may run directly is examined
+  // anew.
+  const bool is_beside_code =
+      holder_ != nullptr && holder_->has_code(page) && !holder_->may_hold_code(address, length);
+  if (is_beside_code && !traces_.is_traced_for(page, TraceReason::DirectCode)) return;
+  if (!pending_.empty()) {
+    Write& last = pending_.back();
+    const bool continues =
+        last.address + last.length == address && GuestPhysicalPage::of(last.address) == page;
+    if (continues) {
+      last.length += length;
+      return;
+    }
+  }
+  if (pending_.size() >= most_pending_) merge_pending();
+  pending_.push_back({address, length});
+}
+
+// Paths that read find the same bytes where they were; those that write exist for own pages only.
+void CodeWatch::on_moved(const PageRange& pages, Backing now) {
+  ShadowSpace::follow_all(reverse_, pages, now);
+  if (now == Backing::Own || holder_ == nullptr) return;
+  for (uint32_t i = 0; i < pages.pages; ++i) holder_->forget_write_paths(pages.first + i);
+}
+
+// Interpreted code may write for long before the next safe point that applies: then whole pages.
+void CodeWatch::merge_pending() {
+  std::unordered_set<GuestPhysicalPage> pages;
+  for (const Write& write : pending_) pages.insert(GuestPhysicalPage::of(write.address));
+  pending_.clear();
+  for (const GuestPhysicalPage page : pages) pending_.push_back({page.address(), kPageSize});
+  // More pages than entries: they are as few as the guest has pages of code.
+  most_pending_ = std::max(kMostPending, 2 * pending_.size());
+}
+
+void CodeWatch::apply(const SafePoint& safe) {
+  for (const Write& write : pending_) {
+    const GuestPhysicalPage page = GuestPhysicalPage::of(write.address);
+    if (holder_ != nullptr) holder_->drop_code(write.address, write.length, safe);
+    if (holder_ == nullptr || !holder_->has_code(page)) {
+      traces_.remove(page, TraceReason::TranslatedCode);
+    }
+    revoke_direct_execution(page);
+  }
+  pending_.clear();
+}
+
+void CodeWatch::revoke_direct_execution(GuestPhysicalPage page) {
+  if (!traces_.is_traced(page)) return;
+  ShadowSpace::revoke_execution_all(reverse_.of(page));
+  traces_.remove(page, TraceReason::DirectCode);
+}
+
+}  // namespace ringshift

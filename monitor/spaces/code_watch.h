@@ -1,0 +1,76 @@
+// CodeWatch: who has code from which page of RAM, and what has to happen when such a page is
+// written. Owns: the traces, the reverse map, the writes that wait for a safe point. One a machine:
+// RAM and the pages that are watched are the same for all processors. Keeps: T2 M1 M2. See
+// docs/shadow-mmu.md, "Traces".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "monitor/memory/physical_memory.h"
+#include "shadowmmu/reverse_map.h"
+#include "shadowmmu/trace.h"
+#include "translator/safe_point.h"
+#include "translator/translator.h"
+
+namespace ringshift {
+
+// A processor, as far as what it holds of the guest's pages must follow writes to them.
+class CodeHolder {
+ public:
+  virtual ~CodeHolder() = default;
+  // Has it translated anything of this page?
+  [[nodiscard]] virtual bool has_code(GuestPhysicalPage page) const = 0;
+  // May a fragment of it come from these bytes? Pre: they lie in one page.
+  [[nodiscard]] virtual bool may_hold_code(GuestPhysical address, uint32_t length) const = 0;
+  virtual void drop_code(GuestPhysical address, uint32_t length, const SafePoint& safe) = 0;
+  // From now on a write to this page must be seen: paths of its own that write without a shadow
+  // space's mapping are forgotten.
+  virtual void forget_write_paths(GuestPhysicalPage page) = 0;
+};
+
+class CodeWatch final : public WriteObserver, public CodeTraces {
+ public:
+  explicit CodeWatch(uint64_t ram_bytes) : traces_(ram_bytes), reverse_(ram_bytes) {}
+  // Wiring, once. Null: nobody has code.
+  void attach(CodeHolder* holder) { holder_ = holder; }
+
+  [[nodiscard]] TraceTable& traces() { return traces_; }
+  [[nodiscard]] const TraceTable& traces() const { return traces_; }
+  [[nodiscard]] ReverseMap& reverse() { return reverse_; }
+
+  // WriteObserver
+  [[nodiscard]] bool watches(GuestPhysicalPage page) const override {
+    return traces_.is_traced(page);
+  }
+  void on_write(GuestPhysical address, uint32_t length) override;
+  void on_moved(const PageRange& pages, Backing now) override;
+  // CodeTraces
+  void ensure_code_trace(GuestPhysicalPage page) override {
+    trace(page, TraceReason::TranslatedCode);
+  }
+  // Every write to the page is seen from now on, whatever path it takes (M1).
+  void trace(GuestPhysicalPage page, TraceReason reason);
+
+  // Drops the code that the writes noted so far have changed.
+  void apply(const SafePoint& safe);
+  [[nodiscard]] bool has_pending_work() const { return !pending_.empty(); }
+
+ private:
+  struct Write {
+    GuestPhysical address;
+    uint32_t length;
+  };
+  void merge_pending();
+  void revoke_direct_execution(GuestPhysicalPage page);
+
+  CodeHolder* holder_ = nullptr;
+  TraceTable traces_;
+  ReverseMap reverse_;
+  std::vector<Write> pending_;
+  static constexpr size_t kMostPending = 4096;
+  size_t most_pending_ = kMostPending;  // before they are merged
+};
+
+}  // namespace ringshift

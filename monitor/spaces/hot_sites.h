@@ -1,0 +1,95 @@
+// HotSites: the guest's instructions whose plain memory access has failed so often that it is
+// translated as a soft access, until that has missed often where a plain one would have been
+// served. Owns: the list, by guest-physical address. See docs/translator.md, "Memory access".
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "shadowmmu/base/address.h"
+#include "shadowmmu/base/counters.h"
+#include "shadowmmu/paging_mode.h"
+#include "translator/code_source.h"
+
+namespace ringshift {
+
+class HotSites final : public SoftSites {
+ public:
+  [[nodiscard]] bool is_soft(GuestPhysical instruction) const override {
+    return soft_.contains(instruction);
+  }
+
+  // A plain access of this instruction could not be served from the window. True: the site is soft
+  // from now on, and its fragment must be made anew.
+  [[nodiscard]] bool note_fault(GuestPhysical instruction, Privilege privilege) {
+    const uint32_t limit =
+        privilege == Privilege::Supervisor ? kSupervisorFaultsBeforeSoft : kUserFaultsBeforeSoft;
+    if (faults_.size() >= kMostRemembered) faults_.clear();
+    if (soft_.size() >= kMostRemembered) soft_.clear();
+    if (++faults_[instruction] < limit) return false;
+    faults_.erase(instruction);
+    if (!soft_.insert(instruction).second) return false;
+    counters().sites_softened++;
+    return true;
+  }
+
+  // A soft access at this EIP missed its TLB where a plain one would have been served. True: it is
+  // time to call note_needless_misses for the instruction there. EIPs share counts.
+  [[nodiscard]] bool note_needless_miss(Eip eip) {
+    Misses& misses = misses_[eip.value() % misses_.size()];
+    if (misses.eip != eip) misses = {eip, 0};
+    if (++misses.count < kNeedlessMissesAtOnce) return false;
+    misses.count = 0;
+    return true;
+  }
+  // True: the site is plain again, and its fragment must be made anew. A site that has been soft
+  // again after that has to miss twice as often the next time.
+  [[nodiscard]] bool note_needless_misses(GuestPhysical instruction) {
+    if (!soft_.contains(instruction)) return false;
+    if (returns_.size() >= kMostRemembered) returns_.clear();
+    Returns& returns = returns_[instruction];
+    if (++returns.misses < (1U << returns.count)) return false;
+    returns.misses = 0;
+    if (returns.count < kMostDoublings) ++returns.count;
+    soft_.erase(instruction);
+    counters().sites_plain_again++;
+    return true;
+  }
+
+  // Everything is translated anew, so each site gets another chance: the reason of its faults may
+  // be gone, or its page may hold other code by now.
+  void forget_all() {
+    soft_.clear();
+    faults_.clear();
+    returns_.clear();
+  }
+
+  // In the kernel a site that faults touches user pages or traced ones and will do so again. In
+  // user code most faults are first touches.
+  static constexpr uint32_t kSupervisorFaultsBeforeSoft = 2;
+  static constexpr uint32_t kUserFaultsBeforeSoft = 64;
+  // A miss takes 0.4 us, and a site that is made anew twice, with faults in between, some 30 us.
+  static constexpr uint32_t kNeedlessMissesAtOnce = 64;
+  static constexpr uint8_t kMostDoublings = 16;
+  // A hostile guest could make the lists grow with its RAM.
+  static constexpr size_t kMostRemembered = 32 * 1024;
+
+ private:
+  std::unordered_set<GuestPhysical> soft_;
+  std::unordered_map<GuestPhysical, uint32_t> faults_;
+  struct Misses {
+    Eip eip;
+    uint32_t count = 0;
+  };
+  std::array<Misses, 256> misses_{};
+  struct Returns {
+    uint32_t misses = 0;  // needless ones, kNeedlessMissesAtOnce each
+    uint8_t count = 0;    // how often it has become plain again
+  };
+  std::unordered_map<GuestPhysical, Returns> returns_;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,61 @@
+// TranslateEngine: runs the guest in translated code, and answers what that code asks for: exits
+// after it has left, callouts from inside it. Owns: the table of loaded descriptors and its
+// bookkeeping. Keeps: T3 T6 V1. See docs/faults-and-exits.md.
+#pragma once
+
+#include <cstdint>
+
+#include "monitor/vcpu/direct_engine.h"
+#include "monitor/vcpu/execution_engine.h"
+#include "monitor/vcpu/loaded_descriptors.h"
+
+namespace ringshift {
+
+struct TranslateConfig {
+  bool make_callouts = true;
+  bool trace_exits = false;
+};
+
+class TranslateEngine final : public ExecutionEngine {
+ public:
+  // `direct`: takes user code over when it is worth it.
+  TranslateEngine(const EngineParts& parts, DirectEngine& direct, const TranslateConfig& config);
+
+  [[nodiscard]] Turn run() override;
+
+ private:
+  [[nodiscard]] GuestState& state() const { return state_; }
+  [[nodiscard]] Continuation& continuation() const { return parts_.boundary.continuation(); }
+  [[nodiscard]] bool interpret_until_verified(Privilege privilege);
+  void map_user_fault();
+  [[nodiscard]] uint64_t entry_point(Privilege privilege);
+  void prepare_slots(Privilege privilege);
+  void handle(const Exit& exit, Privilege privilege);
+  void handle_soft_miss(const Exit& exit, Privilege privilege);
+  void handle_ensure_fpu();
+  void handle_host_fault(const HostFault& fault, Privilege privilege);
+  [[nodiscard]] bool fill_window(const HostFault& fault, Privilege privilege);
+  void soften_site();
+  void note_needless_miss(Eip eip, Privilege privilege);
+  void resume_at_boundary(uint64_t host_pc);
+  void note_user_work(uint64_t amount);
+  void note_user_tick();
+  // translate_callouts.cpp: from inside Gate::run.
+  [[nodiscard]] uint64_t answer_callout();
+  void execute_callout(CalloutKind kind);
+  [[nodiscard]] bool may_go_on_inside();
+  [[nodiscard]] bool transfer_quickly(CalloutKind kind);
+
+  EngineParts parts_;
+  GuestState& state_;
+  Slots& slots_;
+  DirectEngine& direct_;
+  TranslateConfig config_;
+  LoadedDescriptors descriptors_;
+  uint32_t interpreted_unverified_ = 0;
+  // An instruction with two accesses whose pages share a TLB entry would miss for ever.
+  Eip soft_miss_eip_;
+  uint32_t soft_miss_repeats_ = 0;
+};
+
+}  // namespace ringshift
