@@ -1,0 +1,13 @@
+// NetworkCard: which network card a board has. See docs/networking.md.
+#pragma once
+
+#include <cstdint>
+
+namespace ringshift {
+
+enum class NetworkCard : uint8_t {
+  Virtio,  // devices/virtio/virtio_net.h
+  E1000,   // devices/network/e1000.h
+};
+
+}  // namespace ringshift

@@ -1,0 +1,85 @@
+// VirtioBlk: a virtio disk: requests of any number of sectors, of which one is under way at a time.
+// Owns: that request. Does not own: the medium. See docs/devices.md; VIRTIO 1.1, 5.2.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "devices/storage/disk_backend.h"
+#include "devices/virtio/guest_buffer.h"
+#include "devices/virtio/virtio_device.h"
+
+namespace ringshift {
+
+class StateArchive;
+
+class VirtioBlk final : public VirtioDevice {
+ public:
+  // serial: what the driver is told when it asks, at most 20 characters.
+  VirtioBlk(DiskBackend& medium, std::string serial);
+
+  [[nodiscard]] VirtioKind kind() const override;
+  [[nodiscard]] uint8_t config_byte(unsigned offset) const override;
+  void reset() override { end(); }
+  void forget(unsigned) override { end(); }
+  [[nodiscard]] Served serve(unsigned queue) override;
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive) override;
+
+ private:
+  // Types of requests, and how they end (5.2.6).
+  enum Type : uint32_t {
+    kRead = 0,
+    kWrite = 1,
+    kFlush = 4,
+    kIdentify = 8,
+    kDiscard = 11,
+    kWriteZeroes = 13
+  };
+  enum Status : uint8_t { kOk = 0, kIoError = 1, kUnsupported = 2 };
+  // A range that is to be discarded, or to be filled with zeros (5.2.6).
+  struct Range {
+    uint64_t sector = 0;
+    uint32_t sectors = 0;
+    uint32_t flags = 0;
+  };
+
+  [[nodiscard]] uint64_t sectors() const { return medium_.bytes() / kSector; }
+  [[nodiscard]] bool is_on_medium(uint64_t sector, uint64_t count) const {
+    return sector <= sectors() && count <= sectors() - sector;
+  }
+  void make_config();
+  [[nodiscard]] bool begin();
+  void judge(uint64_t sector);
+  // A part of the request that is under way, which may be its end. What it cost, in bytes moved.
+  size_t step();
+  size_t read_on();
+  size_t write_on();
+  size_t clear_on();
+  size_t identify();
+  [[nodiscard]] Range take_range();
+  [[nodiscard]] Status clear(const Range& range);
+  void finish(Status status);
+  void end();
+
+  static constexpr uint64_t kSector = 512;
+  // Not state: serial_, config_: what it is made with.
+  // Not state: buffer_, chain_: where bytes and chains pass through; kept for their room.
+  DiskBackend& medium_;
+  std::string serial_;
+  std::vector<uint8_t> config_;
+  std::vector<uint8_t> buffer_;
+  DescriptorChain chain_;
+  // The request that is under way:
+  bool is_active_ = false;
+  uint16_t head_ = 0;
+  uint32_t type_ = 0;
+  uint64_t offset_ = 0;  // of the next bytes on the medium
+  uint64_t written_ = 0;
+  uint64_t status_address_ = 0;
+  GuestBuffer data_;
+};
+
+}  // namespace ringshift

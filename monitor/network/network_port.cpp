@@ -1,0 +1,111 @@
+#include "monitor/network/network_port.h"
+
+#include <poll.h>
+
+#include <array>
+#include <utility>
+
+namespace ringshift {
+
+NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : link_(link), inbox_(inbox) {
+  thread_.start("network", [this] { serve(); });
+  // A machine that is gone on with may have been told something else.
+  inbox_.put({HostInput::Kind::NetworkLink, 0, {}});
+}
+
+NetworkPort::~NetworkPort() { thread_.join(); }
+
+bool NetworkPort::has_room() const {
+  const std::lock_guard lock(mutex_);
+  room_is_wanted_ = outgoing_.size() >= kMostOutgoing;
+  return !room_is_wanted_;
+}
+
+void NetworkPort::send(std::span<const uint8_t> frame) {
+  bool is_first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_first = outgoing_.empty();
+    append_frame(frame, &outgoing_);
+  }
+  if (is_first) thread_.wake();
+}
+
+std::span<const uint8_t> NetworkPort::received() const {
+  const std::span<const uint8_t> waiting = received_.waiting();
+  if (waiting.empty()) return {};
+  return waiting.subspan(kFramePrefix, frame_length(waiting));
+}
+
+void NetworkPort::take_received() {
+  const size_t bytes = kFramePrefix + frame_length(received_.waiting());
+  received_.drop(bytes);
+  bool wakes = false;
+  {
+    const std::lock_guard lock(mutex_);
+    in_flight_ -= bytes;
+    wakes = thread_waits_ && in_flight_ < kMostReceived / 2;
+    if (wakes) thread_waits_ = false;
+  }
+  if (wakes) thread_.wake();
+}
+
+void NetworkPort::take_in(const HostInput& input) {
+  if (input.kind == HostInput::Kind::NetworkFrames) received_.append(input.bytes);
+  if (on_change_) on_change_();
+}
+
+bool NetworkPort::finish() {
+  thread_.join();
+  return link_.dump_is_whole();
+}
+
+// ---- the thread ----
+
+void NetworkPort::serve() {
+  while (serve_once()) {
+  }
+}
+
+void NetworkPort::move_outgoing() {
+  if (!link_.is_idle()) return;
+  std::vector<uint8_t> frames;
+  bool tells = false;
+  {
+    const std::lock_guard lock(mutex_);
+    frames = std::exchange(outgoing_, {});
+    tells = std::exchange(room_is_wanted_, false);
+  }
+  if (!frames.empty()) link_.send(std::move(frames));
+  if (tells) inbox_.put({HostInput::Kind::NetworkRoom, 0, {}});
+}
+
+bool NetworkPort::may_read() {
+  const std::lock_guard lock(mutex_);
+  thread_waits_ = in_flight_ >= kMostReceived;
+  return !thread_waits_;
+}
+
+bool NetworkPort::serve_once() {
+  if (thread_.is_stopping()) return false;
+  const bool was_up = link_.is_up();
+  move_outgoing();
+  link_.flush_dump();
+  std::array<pollfd, 2> waiting{
+      {{thread_.wake_descriptor(), POLLIN, 0}, link_.waiting_for(may_read())}};
+  if (poll(waiting.data(), waiting.size(), -1) < 0) return true;
+  if (waiting[0].revents != 0) thread_.take_wake();
+  std::vector<uint8_t> frames;
+  link_.serve(waiting[1].revents, &frames);
+  if (!frames.empty()) {
+    {
+      const std::lock_guard lock(mutex_);
+      in_flight_ += frames.size();
+    }
+    inbox_.put({HostInput::Kind::NetworkFrames, 0, std::move(frames)});
+  }
+  if (link_.is_up() != was_up) inbox_.put({HostInput::Kind::NetworkLink, 0, {}});
+  return true;
+}
+
+}  // namespace ringshift
