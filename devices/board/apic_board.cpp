@@ -1,6 +1,7 @@
 #include "devices/board/apic_board.h"
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -15,7 +16,8 @@ ApicBoard::ApicBoard(VirtualClock& clock, MemoryBus& memory, InterruptController
                      bool with_hpet)
     : local_(clock),
       io_(local_),
-      hpet_(clock, [this](unsigned input, bool asserted) { io_.set_input(input, asserted); }) {
+      hpet_(clock, [this](unsigned input, bool asserted) { io_.set_input(input, asserted); }),
+      with_hpet_(with_hpet) {
   local_.set_on_end([this](uint8_t vector) { io_.end_of_interrupt(vector); });
   pair.set_on_line([this](unsigned irq, bool asserted) {
     io_.set_input(irq == kTimerLine ? kTimerInput : irq, asserted);
@@ -23,6 +25,13 @@ ApicBoard::ApicBoard(VirtualClock& clock, MemoryBus& memory, InterruptController
   CHECK(memory.claim(GuestPhysical(kLocalApicBase), kLocalApicBytes, local_, "local apic"));
   CHECK(memory.claim(GuestPhysical(kIoApicBase), kIoApicBytes, io_, "io apic"));
   if (with_hpet) CHECK(memory.claim(GuestPhysical(kHpetBase), kHpetBytes, hpet_, "hpet"));
+}
+
+void ApicBoard::visit_state(StateArchive& archive) {
+  archive.same("with hpet", with_hpet_ ? 1 : 0);
+  archive.part("local", local_);
+  archive.part("io", io_);
+  archive.part("hpet", hpet_);
 }
 
 }  // namespace ringshift

@@ -1,6 +1,6 @@
-// ApicBoard: what a machine with APICs has besides the 8259 pair: local APIC, I/O APIC, HPET.
-// Owns: those. Does not own: the pair, whose wires it shares. Called by: machine. Keeps: D1.
-// See docs/devices.md for the same as a table.
+// ApicBoard: what a machine with APICs has besides the 8259 pair: local APIC, I/O APIC, HPET. Owns:
+// those. Does not own: the pair, whose wires it shares. Keeps: D1. See docs/devices.md for the same
+// as a table.
 #pragma once
 
 #include "devices/bus/bus.h"
@@ -12,6 +12,8 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 class ApicBoard {
  public:
   ApicBoard(VirtualClock& clock, MemoryBus& memory, InterruptControllerPair& pair, bool with_hpet);
@@ -21,10 +23,14 @@ class ApicBoard {
   [[nodiscard]] LocalApic& local() { return local_; }
   [[nodiscard]] IoApic& io() { return io_; }
 
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   LocalApic local_;
   IoApic io_;
   Hpet hpet_;
+  bool with_hpet_;
 };
 
 }  // namespace ringshift

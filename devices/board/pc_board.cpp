@@ -1,6 +1,7 @@
 #include "devices/board/pc_board.h"
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -18,7 +19,7 @@ PcBoard::PcBoard(VirtualClock& clock, PortBus& ports, MemoryBus& memory,
       pit_(clock, interrupts_.line(0)),
       rtc_(clock, interrupts_.line(8), config.epoch_seconds),
       serial0_(clock, interrupts_.line(4), config.serial0),
-      serial1_(clock, interrupts_.line(3), nullptr),
+      serial1_(clock, interrupts_.line(3), config.serial1),
       keyboard_controller_(interrupts_.line(1), interrupts_.line(12), a20_, config.on_reset),
       port_92_(a20_, config.on_reset),
       debug_ports_(config.debug_console, config.on_debug_exit) {
@@ -61,6 +62,20 @@ void PcBoard::claim_ports(PortBus& ports) {
       {0x4d0, 2, interrupts_.elcr_ports(), "edge/level control"},
   };
   for (const auto& row : table) CHECK(ports.claim(row.first, row.count, row.device, row.name));
+}
+
+void PcBoard::visit_state(StateArchive& archive) {
+  archive.part("interrupts", interrupts_);
+  archive.part("a20", a20_);
+  archive.part("pit", pit_);
+  archive.part("rtc", rtc_);
+  archive.part("serial 0", serial0_);
+  archive.part("serial 1", serial1_);
+  archive.part("keyboard controller", keyboard_controller_);
+  archive.part("port 92", port_92_);
+  archive.part("vga", vga_);
+  archive.part("dma", dma_);
+  archive.part("debug ports", debug_ports_);
 }
 
 Uart16550& PcBoard::serial(unsigned index) {

@@ -1,7 +1,6 @@
 // PcBoard: which device sits at which port, memory range and interrupt line: the board on one page.
-// Owns: every device. Does not own: the clock, the buses, the backends.
-// Called by: machine. Keeps: D1.
-// See docs/devices.md for the same as a table.
+// Owns: every device. Does not own: the clock, the buses, the backends. Keeps: D1. See
+// docs/devices.md for the same as a table.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +22,13 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 struct PcBoardConfig {
   uint64_t ram_bytes = 0;
   int64_t epoch_seconds = 0;  // wall time at virtual time zero
   SerialBackend* serial0 = nullptr;
+  SerialBackend* serial1 = nullptr;
   SerialBackend* debug_console = nullptr;
   std::function<void(uint8_t)> on_debug_exit;
   std::function<void()> on_reset;  // may be called from inside any port write; must only take note
@@ -46,6 +48,10 @@ class PcBoard {
   [[nodiscard]] DmaControllers& dma() { return dma_; }
   [[nodiscard]] RtcCmos& rtc() { return rtc_; }
   [[nodiscard]] DebugPorts& debug_ports() { return debug_ports_; }
+
+  // Every device. The clock must have been visited.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   void claim_ports(PortBus& ports);

@@ -1,8 +1,13 @@
 #include "devices/board/pci_board.h"
 
+#include <string>
 #include <utility>
 
+#include "devices/virtio/virtio_blk.h"
+#include "devices/virtio/virtio_net.h"
+#include "devices/virtio/virtio_rng.h"
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -34,12 +39,47 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
   host_.attach(1, 1, ide_);
   host_.attach(1, 3, power_);
   host_.attach(2, 0, display_.function());
-  if (config.first_disk != nullptr) ide_.add_disk(0, *config.first_disk);
-  if (config.second_disk != nullptr) ide_.add_disk(1, *config.second_disk);
-  ide_.add_cdrom(2, config.cdrom);
+  for (unsigned i = 0; i < config.ide.size(); ++i) {
+    const IdePlace& place = config.ide[i];
+    if (place.is_cdrom) {
+      ide_.add_cdrom(i, place.medium);
+    } else if (place.medium != nullptr) {
+      ide_.add_disk(i, *place.medium);
+    }
+  }
+  add_network(on, config);
+  CHECK(config.virtio_disks.size() <= kMostVirtioDisks);
+  for (unsigned i = 0; i < config.virtio_disks.size(); ++i) {
+    add_virtio(
+        on, kVirtioDiskSlot + i,
+        std::make_unique<VirtioBlk>(*config.virtio_disks[i], "RSV000" + std::to_string(i + 1)));
+  }
+  if (config.random != nullptr) {
+    add_virtio(on, kRandomSlot, std::make_unique<VirtioRng>(*config.random));
+  }
   board.rtc().set_byte(kCmosFloppyTypes, static_cast<uint8_t>(floppy_.drive_type() << 4));
   claim_ports(on.ports);
   if (config.firmware_log != nullptr) CHECK(on.ports.claim(0x402, 1, log_port_, "firmware log"));
+}
+
+void PciBoard::add_network(const BoardSurroundings& on, const PciBoardConfig& config) {
+  if (config.network == nullptr) return;
+  if (config.network_card == NetworkCard::Virtio) {
+    add_virtio(on, kNetworkSlot,
+               std::make_unique<VirtioNet>(*config.network, config.network_address));
+    return;
+  }
+  const E1000Surroundings around{buses_, on.clock, on.dma, host_.wire(kNetworkSlot, 1)};
+  e1000_ = std::make_unique<E1000>(around, *config.network, config.network_address);
+  host_.attach(kNetworkSlot, 0, *e1000_);
+}
+
+void PciBoard::add_virtio(const BoardSurroundings& on, unsigned slot,
+                          std::unique_ptr<VirtioDevice> device) {
+  const VirtioSurroundings around{buses_, on.clock, on.dma, on.ram.size(), host_.wire(slot, 1)};
+  auto function = std::make_unique<VirtioPci>(around, *device);
+  host_.attach(slot, 0, *function);
+  virtio_.push_back({slot, std::move(device), std::move(function)});
 }
 
 void PciBoard::set_up() {
@@ -51,6 +91,12 @@ void PciBoard::set_up() {
   for (unsigned i = 0; i < kPirqLines.size(); ++i) {
     isa_bridge_.write_config(kPirqRoute + i, AccessWidth::Byte, kPirqLines[i]);
   }
+  const auto set_line = [](PciFunction& function, unsigned slot) {
+    const uint8_t line = kPirqLines[(slot + kPirqLines.size() - 1) % kPirqLines.size()];
+    function.write_config(kInterruptLine, AccessWidth::Byte, line);
+  };
+  for (VirtioSlot& one : virtio_) set_line(*one.function, one.slot);
+  if (e1000_ != nullptr) set_line(*e1000_, kNetworkSlot);
 }
 
 bool PciBoard::show_mode(uint32_t width, uint32_t height, uint32_t bits) {
@@ -74,6 +120,22 @@ void PciBoard::claim_ports(PortBus& ports) {
   CHECK(ports.claim(0xcf8, 8, host_, "pci configuration"));
   CHECK(ports.claim(0xb2, 2, power_.command_ports(), "power management command"));
   CHECK(ports.claim(0xafe0, 4, power_.event_ports(), "general purpose events"));
+}
+
+void PciBoard::visit_state(StateArchive& archive) {
+  archive.same("with firmware", firmware_ != nullptr ? 1 : 0);
+  if (firmware_ != nullptr) archive.part("firmware", *firmware_);
+  archive.part("host", host_);
+  archive.part("host bridge", host_bridge_);
+  archive.part("isa bridge", isa_bridge_);
+  archive.part("power", power_);
+  archive.part("ide", ide_);
+  archive.part("floppy", floppy_);
+  archive.part("display", display_);
+  if (e1000_ != nullptr) archive.part("e1000", *e1000_);
+  for (VirtioSlot& one : virtio_) {
+    archive.part("virtio " + std::to_string(one.slot), *one.function);
+  }
 }
 
 }  // namespace ringshift

@@ -1,7 +1,6 @@
 // PciBoard: what a machine with firmware or disks has besides the AT board: the PCI bus with its
-// chip set, and the firmware's memory. Owns: those. Does not own: the AT board,
-// RAM, the buses. Called by: machine. Keeps: D1.
-// See docs/devices.md for the same as a table.
+// chip set, and the firmware's memory. Owns: those. Does not own: the AT board, RAM, the buses.
+// Keeps: D1. See docs/devices.md for the same as a table.
 #pragma once
 
 #include <array>
@@ -15,6 +14,8 @@
 #include "devices/bus/byte_ports.h"
 #include "devices/bus/dma_memory.h"
 #include "devices/chips/serial_backend.h"
+#include "devices/network/e1000.h"
+#include "devices/network/network_card.h"
 #include "devices/pci/firmware_memory.h"
 #include "devices/pci/pci_chipset.h"
 #include "devices/pci/pci_host.h"
@@ -22,24 +23,42 @@
 #include "devices/storage/disk_backend.h"
 #include "devices/storage/floppy.h"
 #include "devices/storage/ide_controller.h"
+#include "devices/virtio/packet_port.h"
+#include "devices/virtio/random_source.h"
+#include "devices/virtio/virtio_device.h"
+#include "devices/virtio/virtio_pci.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
 
+class StateArchive;
+
+inline constexpr size_t kMostVirtioDisks = 8;
+
+// A place on one of the two IDE cables.
+struct IdePlace {
+  DiskBackend* medium = nullptr;
+  bool is_cdrom = false;  // with or without a medium; a place with neither has no drive
+};
+
 struct PciBoardConfig {
-  std::vector<uint8_t> firmware;      // empty: none
-  std::vector<uint8_t> video_rom;     // empty: none
-  DiskBackend* first_disk = nullptr;  // null: no such drive
-  DiskBackend* second_disk = nullptr;
-  DiskBackend* cdrom = nullptr;           // null: a drive without a medium
-  DiskBackend* floppy = nullptr;          // null: no such drive
+  std::vector<uint8_t> firmware;   // empty: none
+  std::vector<uint8_t> video_rom;  // empty: none
+  // Two on the first cable, two on the second.
+  std::array<IdePlace, 4> ide{IdePlace{}, IdePlace{}, IdePlace{nullptr, true}, IdePlace{}};
+  DiskBackend* floppy = nullptr;           // null: no such drive
+  std::vector<DiskBackend*> virtio_disks;  // at most kMostVirtioDisks
+  PacketPort* network = nullptr;           // null: no network card
+  NetworkCard network_card = NetworkCard::Virtio;
+  MacAddress network_address{};           // the card's
+  RandomSource* random = nullptr;         // null: no entropy device
   SerialBackend* firmware_log = nullptr;  // what firmware prints for its developers, port 0x402
   std::function<void()> on_memory_map_changed;  // the three run inside a port write: take note only
   std::function<void()> on_power_off;
   std::function<void()> on_reset;
 };
 
-// What the board is put on.
+// The machine that the board is put on.
 struct BoardSurroundings {
   VirtualClock& clock;
   PortBus& ports;
@@ -56,7 +75,12 @@ class PciBoard {
 
   [[nodiscard]] PciHost& host() { return host_; }
   [[nodiscard]] BochsDisplay& display() { return display_; }
-  // What firmware would have set up, where there is none: power management, interrupt routes.
+  [[nodiscard]] IdeController& ide() { return ide_; }
+  void press_power_button() { power_.press_power_button(); }
+  // Every device of this board. The PC board must have been visited.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+  // Sets up, where there is no firmware, power management and interrupt routes as firmware would.
   void set_up();
   // The display in a mode of its own, its memory at kFrameBuffer; false: it has no such mode.
   [[nodiscard]] bool show_mode(uint32_t width, uint32_t height, uint32_t bits);
@@ -66,7 +90,18 @@ class PciBoard {
 
  private:
   void claim_ports(PortBus& ports);
+  // Slots: the network card, disks, the entropy device.
+  static constexpr unsigned kNetworkSlot = 3, kVirtioDiskSlot = 4;
+  static constexpr unsigned kRandomSlot = kVirtioDiskSlot + kMostVirtioDisks;
+  struct VirtioSlot {
+    unsigned slot;
+    std::unique_ptr<VirtioDevice> device;
+    std::unique_ptr<VirtioPci> function;
+  };
+  void add_network(const BoardSurroundings& on, const PciBoardConfig& config);
+  void add_virtio(const BoardSurroundings& on, unsigned slot, std::unique_ptr<VirtioDevice> device);
 
+  // Not state: buses_: only where the functions are attached.
   PciBuses buses_;
   PciHost host_;
   std::unique_ptr<FirmwareMemory> firmware_;  // null: none
@@ -77,6 +112,8 @@ class PciBoard {
   FloppyController floppy_;
   BochsDisplay display_;
   PortWindow log_port_;
+  std::unique_ptr<E1000> e1000_;  // null: none
+  std::vector<VirtioSlot> virtio_;
 };
 
 }  // namespace ringshift

@@ -18,6 +18,58 @@ uint8_t byte_of(uint32_t value, uint32_t index) {
   return static_cast<uint8_t>(value >> (8 * index));
 }
 
+// Whom an access reaches: one device that has all of its bytes; otherwise each byte its own, as the
+// ISA bus splits it. Nothing decodes past the last port or address.
+template <typename Device>
+uint32_t read_devices(const RangeTable<Device>& ranges, uint64_t address, AccessWidth width) {
+  using Offset = typename Device::Offset;
+  const auto bytes = static_cast<uint32_t>(width);
+  const auto* whole = ranges.find(address);
+  if (whole != nullptr && whole->end() - address >= bytes) {
+    const auto offset = static_cast<Offset>(address - whole->claim->first);
+    return whole->claim->device->read(offset, width) & all_ones(width);
+  }
+  uint32_t value = 0;
+  bool unclaimed = false;
+  for (uint32_t i = 0; i < bytes; ++i) {
+    const auto* piece = ranges.find(address + i);
+    uint32_t byte = 0xff;
+    if (piece != nullptr) {
+      const auto offset = static_cast<Offset>(address + i - piece->claim->first);
+      byte = piece->claim->device->read(offset, AccessWidth::Byte) & 0xff;
+    } else {
+      unclaimed = true;
+    }
+    value |= byte << (8 * i);
+  }
+  if (unclaimed) ++counters().io_unclaimed;
+  return value;
+}
+
+template <typename Device>
+void write_devices(const RangeTable<Device>& ranges, uint64_t address, AccessWidth width,
+                   uint32_t value) {
+  using Offset = typename Device::Offset;
+  const auto bytes = static_cast<uint32_t>(width);
+  const auto* whole = ranges.find(address);
+  if (whole != nullptr && whole->end() - address >= bytes) {
+    const auto offset = static_cast<Offset>(address - whole->claim->first);
+    whole->claim->device->write(offset, width, value & all_ones(width));
+    return;
+  }
+  bool unclaimed = false;
+  for (uint32_t i = 0; i < bytes; ++i) {
+    const auto* piece = ranges.find(address + i);
+    if (piece != nullptr) {
+      const auto offset = static_cast<Offset>(address + i - piece->claim->first);
+      piece->claim->device->write(offset, AccessWidth::Byte, byte_of(value, i));
+    } else {
+      unclaimed = true;
+    }
+  }
+  if (unclaimed) ++counters().io_unclaimed;
+}
+
 }  // namespace
 
 bool PortBus::claim(uint16_t first, uint32_t count, PortDevice& device, std::string name,
@@ -30,57 +82,15 @@ void PortBus::release(uint16_t first, DecodeRank rank) { ranges_.release(first, 
 
 uint32_t PortBus::read(uint16_t port, AccessWidth width) {
   ++counters().io_port_reads;
-  const uint32_t value = read_devices(port, width);
+  const uint32_t value = read_devices(ranges_, port, width);
   if (tap_ != nullptr) tap_->on_read(port, width, value);
-  return value;
-}
-
-uint32_t PortBus::read_devices(uint16_t port, AccessWidth width) {
-  const auto bytes = static_cast<uint32_t>(width);
-  if (const auto* piece = ranges_.find(port); piece != nullptr && port + bytes <= piece->end()) {
-    const auto offset = static_cast<uint16_t>(port - piece->claim->first);
-    return piece->claim->device->read(offset, width) & all_ones(width);
-  }
-  uint32_t value = 0;
-  bool unclaimed = false;
-  for (uint32_t i = 0; i < bytes; ++i) {
-    // Nothing decodes past the last port; the address does not wrap to port 0.
-    const uint32_t at = port + i;
-    const auto* piece = ranges_.find(at);
-    uint32_t byte = 0xff;
-    if (piece != nullptr) {
-      const auto offset = static_cast<uint16_t>(at - piece->claim->first);
-      byte = piece->claim->device->read(offset, AccessWidth::Byte) & 0xff;
-    } else {
-      unclaimed = true;
-    }
-    value |= byte << (8 * i);
-  }
-  if (unclaimed) ++counters().io_unclaimed;
   return value;
 }
 
 void PortBus::write(uint16_t port, AccessWidth width, uint32_t value) {
   ++counters().io_port_writes;
   if (tap_ != nullptr) tap_->on_write(port, width, value);
-  const auto bytes = static_cast<uint32_t>(width);
-  if (const auto* piece = ranges_.find(port); piece != nullptr && port + bytes <= piece->end()) {
-    const auto offset = static_cast<uint16_t>(port - piece->claim->first);
-    piece->claim->device->write(offset, width, value & all_ones(width));
-    return;
-  }
-  bool unclaimed = false;
-  for (uint32_t i = 0; i < bytes; ++i) {
-    const uint32_t at = port + i;
-    const auto* piece = ranges_.find(at);
-    if (piece != nullptr) {
-      const auto offset = static_cast<uint16_t>(at - piece->claim->first);
-      piece->claim->device->write(offset, AccessWidth::Byte, byte_of(value, i));
-    } else {
-      unclaimed = true;
-    }
-  }
-  if (unclaimed) ++counters().io_unclaimed;
+  write_devices(ranges_, port, width, value);
 }
 
 void PortBus::for_each_range(
@@ -129,58 +139,15 @@ void MemoryBus::for_each_range(
 
 uint32_t MemoryBus::read(GuestPhysical address, AccessWidth width) {
   ++counters().io_memory_accesses;
-  const uint32_t value = read_device(address, width);
+  const uint32_t value = read_devices(ranges_, address.value(), width);
   if (tap_ != nullptr) tap_->on_read(address.value(), width, value);
-  return value;
-}
-
-uint32_t MemoryBus::read_device(GuestPhysical address, AccessWidth width) {
-  const auto bytes = static_cast<uint32_t>(width);
-  if (const Piece* piece = find(address);
-      piece != nullptr && piece->end() - address.value() >= bytes) {
-    const uint64_t offset = address.value() - piece->claim->first;
-    return piece->claim->device->read(offset, width) & all_ones(width);
-  }
-  uint32_t value = 0;
-  bool unclaimed = false;
-  for (uint32_t i = 0; i < bytes; ++i) {
-    const GuestPhysical at = address + i;
-    const Piece* piece = find(at);
-    uint32_t byte = 0xff;
-    if (piece != nullptr) {
-      const uint64_t offset = at.value() - piece->claim->first;
-      byte = piece->claim->device->read(offset, AccessWidth::Byte) & 0xff;
-    } else {
-      unclaimed = true;
-    }
-    value |= byte << (8 * i);
-  }
-  if (unclaimed) ++counters().io_unclaimed;
   return value;
 }
 
 void MemoryBus::write(GuestPhysical address, AccessWidth width, uint32_t value) {
   ++counters().io_memory_accesses;
   if (tap_ != nullptr) tap_->on_write(address.value(), width, value);
-  const auto bytes = static_cast<uint32_t>(width);
-  if (const Piece* piece = find(address);
-      piece != nullptr && piece->end() - address.value() >= bytes) {
-    const uint64_t offset = address.value() - piece->claim->first;
-    piece->claim->device->write(offset, width, value & all_ones(width));
-    return;
-  }
-  bool unclaimed = false;
-  for (uint32_t i = 0; i < bytes; ++i) {
-    const GuestPhysical at = address + i;
-    const Piece* piece = find(at);
-    if (piece != nullptr) {
-      const uint64_t offset = at.value() - piece->claim->first;
-      piece->claim->device->write(offset, AccessWidth::Byte, byte_of(value, i));
-    } else {
-      unclaimed = true;
-    }
-  }
-  if (unclaimed) ++counters().io_unclaimed;
+  write_devices(ranges_, address.value(), width, value);
 }
 
 }  // namespace ringshift

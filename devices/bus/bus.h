@@ -1,6 +1,6 @@
 // PortBus / MemoryBus: ranges of ports and guest-physical memory, and the device behind each (D1).
-// Owns: the range tables, not the devices. Unclaimed reads are all ones, counted. Called by:
-// interpreter, physical memory. See docs/devices.md.
+// Owns: the range tables, not the devices. Unclaimed reads are all ones, counted. See
+// docs/devices.md.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,6 @@ class PortBus {
       const std::function<void(uint16_t, uint32_t, const std::string&)>& visit) const;
 
  private:
-  [[nodiscard]] uint32_t read_devices(uint16_t port, AccessWidth width);
   BusTap* tap_ = nullptr;
   RangeTable<PortDevice> ranges_;
 };
@@ -64,7 +63,6 @@ class MemoryBus {
       const std::function<void(GuestPhysical, uint64_t, const std::string&)>& visit) const;
 
  private:
-  [[nodiscard]] uint32_t read_device(GuestPhysical address, AccessWidth width);
   BusTap* tap_ = nullptr;
   using Piece = RangeTable<MemoryDevice>::Piece;
   [[nodiscard]] const Piece* find(GuestPhysical address) const {

@@ -1,6 +1,6 @@
 // BytePorts / PortWindow: an eight-bit ISA device, for which the bus splits wide accesses into
-// bytes. Owns: nothing but the two functions of a PortWindow. Called by: bus. Keeps: D1. A device
-// with several port ranges holds one PortWindow for each of them. See docs/devices.md.
+// bytes. Owns: nothing but the two functions of a PortWindow. Keeps: D1. A device with several port
+// ranges holds one PortWindow for each of them. See docs/devices.md.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
-// DmaMemory: guest RAM as a bus master reaches it.
-// Owns: nothing. Whoever watches a page is told of writes (M2), which GuestMemory itself does not
-// do. Addresses beyond RAM read all ones and swallow writes. Called by: devices that move data.
+// DmaMemory: guest RAM as a bus master reaches it. Whoever watches a page is told of writes (M2),
+// which GuestMemory itself does not do. Addresses beyond RAM read all ones and swallow writes.
 // Implemented by: PhysicalMemory, tests. See docs/devices.md.
 #pragma once
 

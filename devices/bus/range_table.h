@@ -34,7 +34,7 @@ class RangeTable {
     std::string name;
     DecodeRank rank = DecodeRank::Board;
   };
-  // What of a claim is its own.
+  // The part of a claim that is its own.
   struct Piece {
     uint64_t first = 0;
     uint64_t bytes = 0;
@@ -71,7 +71,7 @@ class RangeTable {
     decide();
   }
 
-  // Who owns the address; null: nobody. Good until a claim comes or goes.
+  // The owner of the address; null: nobody. Good until a claim comes or goes.
   [[nodiscard]] const Piece* find(uint64_t address) const {
     const auto after =
         std::upper_bound(pieces_.begin(), pieces_.end(), address,

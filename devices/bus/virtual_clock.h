@@ -1,7 +1,5 @@
-// VirtualClock: the only time a device knows (D2), and the way it asks to be called later.
-// Owns: the queue of pending timers (not the timers). Time is nanoseconds since the machine
-// started. Called by: PIT, RTC, UART...; advanced by monitor (HostClock) or by a test
-// (ManualClock).
+// VirtualClock: the only time a device knows (D2), and the way it asks to be called later. Owns:
+// the queue of pending timers (not the timers). Time is nanoseconds since the machine started.
 #pragma once
 
 #include <cstddef>
@@ -9,11 +7,17 @@
 #include <functional>
 #include <optional>
 #include <set>
-#include <utility>
+#include <tuple>
 
 namespace ringshift {
 
+class StateArchive;
+
 using Nanoseconds = int64_t;
+
+// No saved machine has run for longer, and no timer of it waits for later: sums stay in range.
+inline constexpr Nanoseconds kLongestRun = Nanoseconds{1} << 61;
+inline constexpr Nanoseconds kLatestDeadline = kLongestRun + (Nanoseconds{1} << 62);
 
 class VirtualClock;
 
@@ -31,12 +35,18 @@ class ClockTimer {
   [[nodiscard]] bool armed() const { return armed_; }
   [[nodiscard]] Nanoseconds deadline() const { return deadline_; }
 
+  // Armed or not, and for when; timers of one deadline keep their order.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   friend class VirtualClock;
+  // Not state: last_pass_: nothing is saved within a pass.
   VirtualClock& clock_;
   std::function<void(Nanoseconds)> on_due_;
   Nanoseconds deadline_ = 0;
   bool armed_ = false;
+  uint64_t order_ = 0;      // among timers of the same deadline, the one armed first is first
   uint64_t last_pass_ = 0;  // the run_due pass that called it last
 };
 
@@ -53,7 +63,12 @@ class VirtualClock {
   // one by one and a device can never keep the caller here.
   void run_due();
 
+  // The time, which goes on from there. Visited before what has timers.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  protected:
+  virtual void set_time(Nanoseconds time) = 0;
   // Told whenever next_deadline() may have become earlier.
   virtual void on_deadline_changed() {}
 
@@ -61,8 +76,14 @@ class VirtualClock {
   friend class ClockTimer;
   void insert(ClockTimer& timer);
   void remove(ClockTimer& timer);
-  std::set<std::pair<Nanoseconds, ClockTimer*>> queue_;
+  using Entry = std::tuple<Nanoseconds, uint64_t, ClockTimer*>;
+  [[nodiscard]] static Entry entry_of(ClockTimer& timer) {
+    return {timer.deadline_, timer.order_, &timer};
+  }
+  // Not state: queue_, passes_: timers enter by themselves; nothing is saved within a pass.
+  std::set<Entry> queue_;
   uint64_t passes_ = 0;
+  uint64_t armings_ = 0;
 };
 
 // A clock that only moves when told, for tests and for deterministic runs.
@@ -71,6 +92,9 @@ class ManualClock final : public VirtualClock {
   [[nodiscard]] Nanoseconds now() override { return now_; }
   // Moves time forward, calling each due timer at its own deadline.
   void advance(Nanoseconds by);
+
+ protected:
+  void set_time(Nanoseconds time) override { now_ = time; }
 
  private:
   Nanoseconds now_ = 0;

@@ -1,10 +1,11 @@
-// A20Gate: the state of address line 20, which two devices of the board can switch.
-// Owns: the state. Called by: i8042, port92. The last writer wins, as chipsets merge the two
-// sources. See docs/devices.md.
+// A20Gate: the state of address line 20, which two devices of the board can switch. Owns: the
+// state. The last writer wins, as chipsets merge the two sources. See docs/devices.md.
 #pragma once
 
 #include <functional>
 #include <utility>
+
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 
@@ -16,6 +17,14 @@ class A20Gate {
     if (enabled == enabled_) return;
     enabled_ = enabled;
     if (on_change_) on_change_(enabled);
+  }
+
+  // The processor's side of the line follows, as when the guest switches it.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive) {
+    bool enabled = enabled_;
+    archive.field("enabled", enabled);
+    if (archive.has_loaded()) set(enabled);
   }
 
  private:

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -25,5 +27,7 @@ DebugPorts::DebugPorts(SerialBackend* console, std::function<void(uint8_t)> on_e
       post_port_([this](uint16_t) { return post_code_; },
                  [this](uint16_t, uint8_t value) { post_code_ = value; }),
       delay_port_([](uint16_t) { return uint8_t{0xff}; }, [](uint16_t, uint8_t) {}) {}
+
+void DebugPorts::visit_state(StateArchive& archive) { archive.field("post code", post_code_); }
 
 }  // namespace ringshift

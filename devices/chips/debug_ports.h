@@ -1,6 +1,5 @@
-// DebugPorts: debug exit (0xf4), debug console (0xe9), POST code (0x80), I/O delay (0xed).
-// Owns: the stored codes. Does not own: the console backend. Called by: bus.
-// See docs/devices.md.
+// DebugPorts: debug exit (0xf4), debug console (0xe9), POST code (0x80), I/O delay (0xed). Owns:
+// the stored codes. Does not own: the console backend. See docs/devices.md.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +9,8 @@
 #include "devices/chips/serial_backend.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 class DebugPorts {
  public:
@@ -21,6 +22,9 @@ class DebugPorts {
   [[nodiscard]] PortDevice& post_port() { return post_port_; }        // 0x80
   [[nodiscard]] PortDevice& delay_port() { return delay_port_; }      // 0xed
   [[nodiscard]] uint8_t post_code() const { return post_code_; }
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   SerialBackend* console_;

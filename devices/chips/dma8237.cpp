@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -154,6 +156,32 @@ uint32_t DmaControllers::from_memory(unsigned channel, DmaMemory& memory, std::s
     moved += part;
   }
   return moved;
+}
+
+void Dma8237::Channel::visit_state(StateArchive& archive) {
+  archive.field("base address", base_address);
+  archive.field("base count", base_count);
+  archive.field("address", address);
+  archive.field("count", count);
+  archive.field("mode", mode);
+}
+
+void Dma8237::visit_state(StateArchive& archive) {
+  archive.part("channel 0", channels_[0]);
+  archive.part("channel 1", channels_[1]);
+  archive.part("channel 2", channels_[2]);
+  archive.part("channel 3", channels_[3]);
+  archive.field("high byte next", high_byte_next_);
+  archive.field("mask", mask_);
+  archive.field("requests", requests_);
+  archive.field("command", command_);
+  archive.field("terminal counts", terminal_counts_);
+}
+
+void DmaControllers::visit_state(StateArchive& archive) {
+  archive.part("first", first_);
+  archive.part("second", second_);
+  archive.numbers("pages", pages_);
 }
 
 DmaControllers::DmaControllers()

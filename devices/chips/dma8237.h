@@ -1,7 +1,5 @@
-// Dma8237: the two DMA controllers and the page latches.
-// Owns: addresses, counts, masks. Does not own: RAM. Called by: bus, and devices that request a
-// transfer, which happens at once. See docs/devices.md; Intel 8237A datasheet 231466; PC/AT
-// technical reference.
+// Dma8237: the two DMA controllers and the page latches. Owns: addresses, counts, masks. Does not
+// own: RAM. See docs/devices.md; Intel 8237A datasheet 231466; PC/AT technical reference.
 #pragma once
 
 #include <array>
@@ -12,6 +10,8 @@
 #include "devices/bus/dma_memory.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 // One controller chip: sixteen registers.
 class Dma8237 {
@@ -27,6 +27,9 @@ class Dma8237 {
   // So many have been moved; true at terminal count. Pre: as granted.
   bool advance(unsigned channel, uint32_t bytes);
 
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   struct Channel {
     uint16_t base_address = 0;
@@ -34,6 +37,8 @@ class Dma8237 {
     uint16_t address = 0;
     uint16_t count = 0;
     uint8_t mode = 0;
+    static constexpr unsigned kStateVersion = 1;
+    void visit_state(StateArchive& archive);
   };
   void write_channel(unsigned index, uint8_t value);
   void master_clear();
@@ -59,6 +64,9 @@ class DmaControllers {
   [[nodiscard]] PortDevice& first_ports() { return first_ports_; }    // 0x00-0x0f
   [[nodiscard]] PortDevice& second_ports() { return second_ports_; }  // 0xc0-0xdf, even addresses
   [[nodiscard]] PortDevice& page_ports() { return page_ports_; }      // 0x81-0x8f
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   [[nodiscard]] uint64_t page_of(unsigned channel) const;

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/hash.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -91,15 +93,21 @@ void FwCfg::rebuild_directory() {
 }
 
 void FwCfg::select(uint16_t item) {
-  const auto found = items_.find(item);
-  selected_ = found == items_.end() ? nullptr : &found->second;
+  selected_ = item;
   position_ = 0;
+}
+
+// Null: it is not there.
+const std::vector<uint8_t>* FwCfg::selected_item() const {
+  const auto found = selected_ ? items_.find(*selected_) : items_.end();
+  return found == items_.end() ? nullptr : &found->second;
 }
 
 // Past the end, and of an item that is not there, everything reads zero.
 uint8_t FwCfg::next_byte() {
-  if (selected_ == nullptr || position_ >= selected_->size()) return 0;
-  return (*selected_)[position_++];
+  const std::vector<uint8_t>* const item = selected_item();
+  if (item == nullptr || position_ >= item->size()) return 0;
+  return (*item)[position_++];
 }
 
 // The address is big-endian; its last byte starts the request.
@@ -154,11 +162,12 @@ void FwCfg::end_dma(uint32_t result) {
 
 // Everything past the item's end is zeros.
 void FwCfg::copy_out(uint64_t address, uint32_t length) {
-  const uint64_t size = selected_ != nullptr ? selected_->size() : 0;
+  const std::vector<uint8_t>* const item = selected_item();
+  const uint64_t size = item != nullptr ? item->size() : 0;
   const uint64_t available = position_ < size ? size - position_ : 0;
   const auto count = static_cast<uint32_t>(std::min<uint64_t>(length, available));
   if (count != 0) {
-    memory_.write_ram(address, {selected_->data() + position_, count});
+    memory_.write_ram(address, {item->data() + position_, count});
     position_ += count;
   }
   static constexpr std::array<uint8_t, 4096> kZeros{};
@@ -166,6 +175,29 @@ void FwCfg::copy_out(uint64_t address, uint32_t length) {
     const uint64_t part = std::min<uint64_t>(kZeros.size(), length - done);
     memory_.write_ram(address + done, {kZeros.data(), static_cast<size_t>(part)});
   }
+}
+
+uint64_t FwCfg::hash_of_items() const {
+  uint64_t hash = 0;
+  for (const auto& [number, bytes] : items_) hash = hash_bytes(bytes, hash ^ number);
+  return hash;
+}
+
+void FwCfg::Transfer::visit_state(StateArchive& archive) {
+  archive.field("active", active);
+  archive.field("request", request);
+  archive.field("address", address);
+  archive.field("left", left);
+}
+
+void FwCfg::visit_state(StateArchive& archive) {
+  archive.same("hash of items", hash_of_items());
+  archive.optional("selected", selected_, 0, 0xffff);
+  archive.field("position", position_);
+  archive.field("dma address", dma_address_);
+  archive.part("transfer", transfer_);
+  archive.part("next step", next_step_);
+  archive.require(!next_step_.armed() || transfer_.active, "next step", "nothing is moving");
 }
 
 }  // namespace ringshift

@@ -1,11 +1,12 @@
 // FwCfg: the firmware configuration port of the QEMU PC: named items that firmware reads by byte or
-// by DMA. Owns: the items. Does not own: guest RAM. Called by: bus (ports 0x510-0x51b), boot wiring
-// (add). Everything that the guest names is checked: a bad request sets the error bit.
-// See docs/devices.md; "QEMU Firmware Configuration (fw_cfg) Device" specification.
+// by DMA. Owns: the items. Does not own: guest RAM. Everything that the guest names is checked: a
+// bad request sets the error bit. See docs/devices.md; "QEMU Firmware Configuration (fw_cfg)
+// Device" specification.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@
 #include "devices/bus/virtual_clock.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 // The items with a fixed number that a PC BIOS reads.
 enum class FwCfgItem : uint16_t {
@@ -31,7 +34,8 @@ class FwCfg {
  public:
   FwCfg(VirtualClock& clock, DmaMemory& memory);
 
-  // What one step moves at most: a shorter transfer is over when the write that starts it returns.
+  // The most bytes that one step moves: a shorter transfer is over when the write that starts it
+  // returns.
   static constexpr uint32_t kDmaStep = 1U << 20;
 
   void add(FwCfgItem item, std::vector<uint8_t> bytes);
@@ -42,6 +46,11 @@ class FwCfg {
   void attach(PortBus& bus);
   [[nodiscard]] PortDevice& ports() { return ports_; }          // 0x510-0x511
   [[nodiscard]] PortDevice& dma_ports() { return dma_ports_; }  // 0x514-0x51b
+
+  // Visits the read that is under way. The items are those the machine is made with, and must be
+  // the same.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   class Selector final : public PortDevice {
@@ -55,6 +64,8 @@ class FwCfg {
   };
 
   void select(uint16_t item);
+  [[nodiscard]] const std::vector<uint8_t>* selected_item() const;
+  [[nodiscard]] uint64_t hash_of_items() const;
   [[nodiscard]] uint8_t next_byte();
   void write_dma_address(uint16_t offset, uint8_t value);
   void begin_dma();
@@ -69,19 +80,22 @@ class FwCfg {
     uint32_t bytes;
   };
 
-  // What is left of a read. Pre-condition of every step: active.
+  // The rest of a read. Pre-condition of every step: active.
   struct Transfer {
     bool active = false;
     uint64_t request = 0;  // where the guest looks for its end
     uint64_t address = 0;
     uint32_t left = 0;
+    static constexpr unsigned kStateVersion = 1;
+    void visit_state(StateArchive& archive);
   };
 
+  // Not state: items_, files_, ports_: what the machine is made with, which has a hash.
   VirtualClock& clock_;
   DmaMemory& memory_;
   std::map<uint16_t, std::vector<uint8_t>> items_;
   std::vector<File> files_;
-  const std::vector<uint8_t>* selected_ = nullptr;
+  std::optional<uint16_t> selected_;
   uint64_t position_ = 0;
   uint64_t dma_address_ = 0;
   Transfer transfer_;

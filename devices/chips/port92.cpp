@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -23,5 +25,7 @@ void Port92::write_byte(uint16_t, uint8_t value) {
   a20_.set((value & kA20) != 0);
   if (reset && on_reset_) on_reset_();
 }
+
+void Port92::visit_state(StateArchive& archive) { archive.field("value", value_); }
 
 }  // namespace ringshift

@@ -1,6 +1,6 @@
-// Port92: system control port A: the fast A20 gate and the fast reset.
-// Owns: the register. Does not own: the gate. Called by: bus.
-// See docs/devices.md; PS/2 technical reference, "System control port A"; PIIX datasheet.
+// Port92: system control port A: the fast A20 gate and the fast reset. Owns: the register. Does not
+// own: the gate. See docs/devices.md; PS/2 technical reference, "System control port A"; PIIX
+// datasheet.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,14 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 class Port92 final : public BytePorts {
  public:
   Port92(A20Gate& a20, std::function<void()> on_reset);
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  protected:
   [[nodiscard]] uint8_t read_byte(uint16_t offset) override;

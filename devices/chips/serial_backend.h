@@ -1,6 +1,5 @@
-// SerialBackend: where the bytes of a serial port or a debug console go.
-// Owns: nothing. Called by: uart16550, debug_ports. Implemented by: host_console, tests.
-// See docs/devices.md.
+// SerialBackend: where the bytes of a serial port or a debug console go. Implemented by:
+// host_console, tests. See docs/devices.md.
 #pragma once
 
 #include <cstdint>

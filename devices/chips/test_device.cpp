@@ -3,6 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -54,6 +56,11 @@ uint32_t TestDevice::Memory::read(uint64_t offset, AccessWidth width) {
 
 void TestDevice::Memory::write(uint64_t offset, AccessWidth width, uint32_t value) {
   std::memcpy(bytes_.data() + offset, &value, static_cast<size_t>(width));
+}
+
+void TestDevice::visit_state(StateArchive& archive) {
+  register_.visit_state(archive);
+  memory_.visit_state(archive);
 }
 
 }  // namespace ringshift

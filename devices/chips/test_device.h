@@ -1,7 +1,6 @@
 // TestDevice: the device that test-suites for processors of PCs look for ("pc-testdev"): ports that
-// give back what was written, interrupt lines to be set by hand, memory that is a device's.
-// Owns: its registers, 64 KiB of bytes. Does not own: the interrupt controllers. Called by: bus.
-// See docs/devices.md.
+// give back what was written, interrupt lines to be set by hand, memory that is a device's. Owns:
+// its registers, 64 KiB of bytes. Does not own: the interrupt controllers. See docs/devices.md.
 #pragma once
 
 #include <array>
@@ -12,6 +11,7 @@
 #include "devices/bus/bus.h"
 #include "devices/bus/byte_ports.h"
 #include "devices/bus/device.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 
@@ -28,12 +28,17 @@ class TestDevice {
   // False: another added device is there.
   [[nodiscard]] bool attach(PortBus& ports, MemoryBus& memory);
 
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   // Four bytes, as wide as they are written and read.
   class Register final : public PortDevice {
    public:
     [[nodiscard]] uint32_t read(uint16_t offset, AccessWidth width) override;
     void write(uint16_t offset, AccessWidth width, uint32_t value) override;
+
+    void visit_state(StateArchive& archive) { archive.field("register", value_); }
 
    private:
     uint32_t value_ = 0;
@@ -53,10 +58,13 @@ class TestDevice {
     [[nodiscard]] uint32_t read(uint64_t offset, AccessWidth width) override;
     void write(uint64_t offset, AccessWidth width, uint32_t value) override;
 
+    void visit_state(StateArchive& archive) { archive.memory("memory", bytes_); }
+
    private:
     std::array<uint8_t, kBytes> bytes_{};
   };
 
+  // Not state: flush_: it holds nothing.
   std::function<void(unsigned, bool)> set_line_;
   Register register_;
   Flush flush_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -53,8 +55,37 @@ Nanoseconds Uart16550::character_time() const {
   return bits * 16 * divisor * 1'000'000'000 / kCrystalHertz;
 }
 
+// Who sends is patient: what a driver has cleared away unread, while it set the port up, comes in
+// again once it listens.
+void Uart16550::take_back() {
+  if (!holds_own_bytes_) returned_.insert(returned_.begin(), received_.begin(), received_.end());
+}
+
+void Uart16550::bring_again() {
+  if (loopback() || !is_listening()) return;
+  while (!returned_.empty() && received_.size() < capacity()) {
+    push_received(returned_.front());
+    returned_.pop_front();
+  }
+}
+
+void Uart16550::note_look(uint16_t offset) {
+  const bool was_listening = is_listening();
+  looks_in_a_row_ = looked_at_ == offset ? std::min(looks_in_a_row_ + 1, kLooksInARow) : 1;
+  const unsigned more = looks_in_a_row_ == kLooksInARow ? kLooksOfAListener : 1;
+  looks_ = std::min(looks_ + more, kLooksOfAListener);
+  looked_at_ = offset;
+  if (was_listening || !is_listening()) return;
+  bring_again();
+  if (on_room_) on_room_();
+}
+
+// The port is set up anew: by another driver, perhaps, which does not listen yet.
+void Uart16550::note_set_up() { looks_ = 0; }
+
 size_t Uart16550::receive(std::span<const uint8_t> bytes) {
-  if (loopback()) return 0;
+  bring_again();
+  if (loopback() || !returned_.empty()) return 0;
   const size_t room = capacity() - std::min(capacity(), received_.size());
   const size_t accepted = std::min(room, bytes.size());
   for (const uint8_t byte : bytes.first(accepted)) push_received(byte);
@@ -78,13 +109,17 @@ uint8_t Uart16550::pop_received() {
   last_received_ = received_.front();
   received_.pop_front();
   restart_timeout();
+  if (received_.empty()) holds_own_bytes_ = false;
+  bring_again();
   update_irq();
   if (received_.empty() && on_room_) on_room_();
   return last_received_;
 }
 
 void Uart16550::clear_receiver() {
+  take_back();
   received_.clear();
+  holds_own_bytes_ = false;
   overrun_ = false;
   restart_timeout();
 }
@@ -105,6 +140,7 @@ void Uart16550::transmit(uint8_t byte) {
   transmitter_empty_event_ = false;
   update_irq();
   if (loopback()) {
+    holds_own_bytes_ = true;
     push_received(byte);
   } else if (backend_ != nullptr) {
     backend_->transmit(byte);
@@ -117,8 +153,12 @@ void Uart16550::write_interrupt_enable(uint8_t value) {
   value &= 0x0f;
   // Enabling the THRE interrupt while the transmitter is empty, as it always is, raises it.
   if ((value & ~interrupt_enable_ & kEnableEmpty) != 0) transmitter_empty_event_ = true;
+  const bool begins = (value & ~interrupt_enable_ & kEnableReceived) != 0;
   interrupt_enable_ = value;
+  note_set_up();
+  bring_again();
   update_irq();
+  if (begins && on_room_) on_room_();
 }
 
 void Uart16550::write_fifo_control(uint8_t value) {
@@ -129,6 +169,8 @@ void Uart16550::write_fifo_control(uint8_t value) {
   if (enable) trigger_select_ = value >> 6;
   const bool emptied = changed || (enable && (value & 0x02) != 0);
   if (emptied) clear_receiver();
+  note_set_up();
+  bring_again();
   update_irq();
   if (emptied && on_room_) on_room_();
 }
@@ -154,6 +196,7 @@ void Uart16550::write_modem_control(uint8_t value) {
   const bool ring_ended = (before & ~after & kRing) != 0;
   modem_deltas_ =
       static_cast<uint8_t>(modem_deltas_ | (changed & ~kDeltaRing) | (ring_ended ? kDeltaRing : 0));
+  bring_again();
   update_irq();
   if (was_loopback && !loopback() && on_room_) on_room_();
 }
@@ -202,6 +245,12 @@ uint8_t Uart16550::read_modem_status() {
 }
 
 uint8_t Uart16550::read_byte(uint16_t offset) {
+  const bool is_empty_receiver = offset == kData && !divisor_access() && received_.empty();
+  if (offset == kLineStatus || is_empty_receiver) {
+    note_look(offset);
+  } else {
+    looked_at_ = kNothing;
+  }
   switch (offset) {
     case kData:
       return divisor_access() ? static_cast<uint8_t>(divisor_) : pop_received();
@@ -223,6 +272,7 @@ uint8_t Uart16550::read_byte(uint16_t offset) {
 }
 
 void Uart16550::write_byte(uint16_t offset, uint8_t value) {
+  looked_at_ = kNothing;
   switch (offset) {
     case kData:
       if (divisor_access()) {
@@ -243,6 +293,7 @@ void Uart16550::write_byte(uint16_t offset, uint8_t value) {
       break;
     case kLineControl:
       line_control_ = value;
+      note_set_up();
       break;
     case kModemControl:
       write_modem_control(value);
@@ -253,6 +304,28 @@ void Uart16550::write_byte(uint16_t offset, uint8_t value) {
     default:
       break;  // the status registers are read-only (LSR writes are for factory tests)
   }
+}
+
+void Uart16550::visit_state(StateArchive& archive) {
+  archive.field("fifo enabled", fifo_enabled_);
+  archive.list("received", received_, capacity());
+  archive.list("returned", returned_, kFifoBytes);
+  archive.field("looks", looks_, 0U, kLooksOfAListener);
+  archive.field("looked at", looked_at_, 0, kNothing);
+  archive.field("looks in a row", looks_in_a_row_, 0U, kLooksInARow);
+  archive.field("holds own bytes", holds_own_bytes_);
+  archive.field("divisor", divisor_);
+  archive.field("last received", last_received_);
+  archive.field("interrupt enable", interrupt_enable_);
+  archive.field("line control", line_control_);
+  archive.field("modem control", modem_control_);
+  archive.field("modem deltas", modem_deltas_);
+  archive.field("scratch", scratch_);
+  archive.field("trigger select", trigger_select_, 0, 3);
+  archive.field("overrun", overrun_);
+  archive.field("transmitter empty event", transmitter_empty_event_);
+  archive.field("timeout event", timeout_event_);
+  archive.part("timeout", timeout_);
 }
 
 }  // namespace ringshift

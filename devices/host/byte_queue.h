@@ -1,6 +1,5 @@
 // ByteQueue: bytes in order, taken from the front piece by piece at a cost that does not grow with
-// how many wait. Owns: the bytes; whoever fills it bounds it. Called by: host_console.
-// See docs/devices.md.
+// how many wait. Owns: the bytes; whoever fills it bounds it. See docs/devices.md.
 #pragma once
 
 #include <cstddef>
@@ -20,10 +19,6 @@ class ByteQueue {
   }
   void append(std::span<const uint8_t> bytes) {
     bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  }
-  void put_back(std::span<const uint8_t> bytes) {
-    move_up();
-    bytes_.insert(bytes_.begin(), bytes.begin(), bytes.end());
   }
   // Pre: count <= size().
   void drop(size_t count) {

@@ -1,7 +1,6 @@
 #include "devices/host/host_console.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -19,7 +18,6 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
-#include "shadowmmu/base/interruption.h"
 
 namespace ringshift {
 namespace {
@@ -82,10 +80,7 @@ void resume_terminal() {
 }
 
 HostConsole::HostConsole(HostConsoleConfig config) : config_(std::move(config)) {
-  wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (wake_ < 0 || !install_interruption()) {
-    throw std::system_error(errno, std::generic_category(), "eventfd");
-  }
+  CHECK(config_.inbox != nullptr);
   // Asked now: a terminal that has been hung up does not say that it is one.
   output_is_terminal_ = isatty(config_.output) != 0;
   enter_raw_mode();
@@ -94,41 +89,20 @@ HostConsole::HostConsole(HostConsoleConfig config) : config_(std::move(config)) 
   } catch (const std::system_error&) {
     stop_writer();
     if (raw_) restore_terminal();
-    close(wake_);
     throw;
   }
 }
 
 void HostConsole::start_threads() {
-  const QuietThreads quiet;
-  writer_ = std::thread([this] { write_output(); });
-  reader_ = std::thread([this] {
-    allow_interruption();
-    read_input();
-    reader_has_ended_.store(true);
-  });
+  writer_.start("console-out", [this] { write_output(); });
+  reader_.start("console-in", [this] { read_input(); });
 }
 
 HostConsole::~HostConsole() {
-  drain();  // the escape key still works
-  stop_reader();
+  drain();         // the escape key still works
+  reader_.join();  // it may be inside a read of what another process has taken before it
   stop_writer();
   if (raw_) restore_terminal();
-  close(wake_);
-}
-
-void HostConsole::stop_reader() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  eventfd_write(wake_, 1);
-  // It may be inside a read of what another process has taken before it.
-  while (!reader_has_ended_.load()) {
-    pthread_kill(reader_.native_handle(), interruption_signal());
-    (void)poll(nullptr, 0, 1);
-  }
-  reader_.join();
 }
 
 void HostConsole::enter_raw_mode() {
@@ -137,8 +111,10 @@ void HostConsole::enter_raw_mode() {
   if (!is_terminal_ || tcgetattr(config_.input, &modes) != 0) return;
   if (g_raw_descriptor.load() >= 0) return;  // another console has the terminal
   g_saved_modes = modes;
-  // Every key goes to the guest, Ctrl-C included; what we print is printed as it is.
+  // Every key goes to the guest, Ctrl-C included. Output keeps the terminal's own modes: many
+  // guests end a line by LF alone, which would leave stairs; a CR too many does no harm.
   cfmakeraw(&modes);
+  modes.c_oflag = g_saved_modes.c_oflag;
   g_raw_modes = modes;
   static const int registered = std::atexit([] { restore_terminal(); });
   CHECK(registered == 0);
@@ -159,7 +135,7 @@ void HostConsole::flush() {
   if (output_buffer_.empty()) return;
   put_out(output_buffer_);
   output_buffer_.clear();
-  if (is_full() && config_.notify) config_.notify();
+  if (is_full()) config_.inbox->wake();
 }
 
 bool HostConsole::is_full() {
@@ -192,17 +168,12 @@ void HostConsole::drain() {
 }
 
 void HostConsole::stop_writer() {
-  if (!writer_.joinable()) return;
-  std::unique_lock lock(output_mutex_);
-  writer_stops_ = true;
-  output_changed_.notify_all();
-  // It may be inside a write that nobody will ever let through.
-  while (!writer_has_ended_) {
-    pthread_kill(writer_.native_handle(), interruption_signal());
-    output_changed_.wait_for(lock, kLook);
+  {
+    const std::lock_guard lock(output_mutex_);
+    writer_.request_stop();
   }
-  lock.unlock();
-  writer_.join();
+  output_changed_.notify_all();
+  writer_.join();  // it may be inside a write that nobody will ever let through
 }
 
 // ---- output, any thread ----
@@ -219,11 +190,10 @@ void HostConsole::put_out(std::span<const uint8_t> bytes) {
 // ---- output, writer thread ----
 
 void HostConsole::write_output() {
-  allow_interruption();
   std::unique_lock lock(output_mutex_);
   while (true) {
-    output_changed_.wait(lock, [this] { return writer_stops_ || !outbox_.empty(); });
-    if (writer_stops_) break;
+    output_changed_.wait(lock, [this] { return writer_.is_stopping() || !outbox_.empty(); });
+    if (writer_.is_stopping()) break;
     const std::vector<uint8_t> bytes = std::exchange(outbox_, {});
     being_written_ = bytes.size();
     lock.unlock();
@@ -231,8 +201,6 @@ void HostConsole::write_output() {
     lock.lock();
     note_written(good);
   }
-  writer_has_ended_ = true;
-  output_changed_.notify_all();
 }
 
 // Pre: output_mutex_ is held.
@@ -242,19 +210,14 @@ void HostConsole::note_written(bool good) {
     output_broken_ = true;
     outbox_.clear();
   }
-  if (std::exchange(room_is_wanted_, false) && config_.notify) config_.notify();
+  if (std::exchange(room_is_wanted_, false)) config_.inbox->wake();
   output_changed_.notify_all();
-}
-
-bool HostConsole::may_write() {
-  const std::lock_guard lock(output_mutex_);
-  return !writer_stops_;
 }
 
 // False: nothing can be written any more. A closed pipe comes back as EPIPE: this thread takes no
 // signals.
 bool HostConsole::write_all(std::span<const uint8_t> bytes) {
-  while (!bytes.empty() && may_write()) {
+  while (!bytes.empty() && !writer_.is_stopping()) {
     const ssize_t written = write(config_.output, bytes.data(), bytes.size());
     if (written > 0) {
       bytes = bytes.subspan(static_cast<size_t>(written));
@@ -280,96 +243,39 @@ void HostConsole::note_lost_output(int error) {
                std::strerror(error));
 }
 
-// ---- input ----
+// ---- input, vCPU thread ----
 
-void HostConsole::deliver_input(const std::function<size_t(std::span<const uint8_t>)>& accept) {
+void HostConsole::input_taken(size_t count) {
   const std::lock_guard lock(mutex_);
-  if (inbox_.empty()) return;
-  const size_t taken = accept(inbox_.waiting());
-  CHECK(taken <= inbox_.size());
-  inbox_.drop(taken);
-  room_has_been_made();
-}
-
-// Pre: the mutex is held.
-void HostConsole::room_has_been_made() {
-  if (!reader_waits_for_room_ || inbox_.size() + prompt_inbox_.size() >= config_.inbox_limit)
-    return;
+  CHECK(count <= read_ahead_);
+  read_ahead_ -= count;
+  if (!reader_waits_for_room_ || read_ahead_ >= config_.read_ahead_limit) return;
   reader_waits_for_room_ = false;
-  eventfd_write(wake_, 1);
+  reader_.wake();
 }
 
-bool HostConsole::prompt_is_open() {
+// ---- input, reader thread ----
+
+bool HostConsole::may_listen() {
   const std::lock_guard lock(mutex_);
-  return prompt_open_;
-}
-
-void HostConsole::set_prompt_open(bool open) {
-  const std::lock_guard lock(mutex_);
-  prompt_open_ = open && config_.offers_prompt;
-}
-
-void HostConsole::begin_at_prompt() {
-  const std::lock_guard lock(mutex_);
-  if (!config_.offers_prompt) return;
-  prompt_open_ = true;
-  prompt_inbox_ = std::exchange(inbox_, {});
-}
-
-bool HostConsole::has_prompt_input() {
-  const std::lock_guard lock(mutex_);
-  return !prompt_inbox_.empty();
-}
-
-std::vector<uint8_t> HostConsole::take_prompt_input() {
-  const std::lock_guard lock(mutex_);
-  std::vector<uint8_t> taken = prompt_inbox_.take_all();
-  room_has_been_made();
-  return taken;
-}
-
-bool HostConsole::has_input() {
-  const std::lock_guard lock(mutex_);
-  return !inbox_.empty();
-}
-
-void HostConsole::put_back(std::span<const uint8_t> keys) {
-  if (keys.empty()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    (prompt_open_ ? prompt_inbox_ : inbox_).put_back(keys);
-  }
-  if (config_.notify) config_.notify();
-}
-
-bool HostConsole::input_ended() {
-  const std::lock_guard lock(mutex_);
-  return ended_;
+  const bool listen = !ended_ && (read_ahead_ < config_.read_ahead_limit || is_terminal_);
+  reader_waits_for_room_ = !listen;
+  return listen;
 }
 
 bool HostConsole::wait_for_input(bool listen) {
-  pollfd waiting[2] = {{wake_, POLLIN, 0}, {listen ? config_.input : -1, POLLIN, 0}};
+  pollfd waiting[2] = {{reader_.wake_descriptor(), POLLIN, 0},
+                       {listen ? config_.input : -1, POLLIN, 0}};
   if (poll(waiting, 2, -1) < 0) return false;
-  if ((waiting[0].revents & POLLIN) != 0) {
-    eventfd_t ignored = 0;
-    eventfd_read(wake_, &ignored);
-  }
+  if ((waiting[0].revents & POLLIN) != 0) reader_.take_wake();
   hung_up_ = (waiting[1].revents & POLLHUP) != 0;
   return waiting[1].revents != 0;
 }
 
 void HostConsole::read_input() {
   std::array<uint8_t, 1024> bytes;
-  while (true) {
-    bool listen = false;
-    {
-      const std::lock_guard lock(mutex_);
-      if (stopping_) return;
-      const bool has_room = inbox_.size() + prompt_inbox_.size() < config_.inbox_limit;
-      listen = !ended_ && (has_room || is_terminal_);
-      reader_waits_for_room_ = !listen;
-    }
-    if (!wait_for_input(listen)) continue;
+  while (!reader_.is_stopping()) {
+    if (!wait_for_input(may_listen())) continue;
     const ssize_t count = read(config_.input, bytes.data(), bytes.size());
     if (count > 0) {
       take_bytes(std::span(bytes).first(static_cast<size_t>(count)));
@@ -382,12 +288,14 @@ void HostConsole::read_input() {
 // A terminal that is hung up ends the run as SIGHUP does, which only the terminal's own session
 // gets.
 void HostConsole::note_end() {
-  if (is_terminal_ && hung_up_ && config_.on_quit) config_.on_quit();
-  {
-    const std::lock_guard lock(mutex_);
-    ended_ = true;
-  }
-  if (config_.notify) config_.notify();
+  ended_ = true;
+  if (is_terminal_ && hung_up_) ask_to_quit();
+  put_in(HostInput::Kind::ConsoleEnd, {}, 0);
+}
+
+void HostConsole::ask_to_quit() {
+  put_in(HostInput::Kind::Quit, {}, 0);
+  if (config_.on_quit) config_.on_quit();
 }
 
 void HostConsole::take_bytes(std::span<const uint8_t> bytes) {
@@ -407,24 +315,19 @@ void HostConsole::take_bytes(std::span<const uint8_t> bytes) {
 
 void HostConsole::store(std::vector<uint8_t>* literal) {
   if (literal->empty()) return;
-  {
-    const std::lock_guard lock(mutex_);
-    const bool is_lost =
-        is_terminal_ && inbox_.size() + prompt_inbox_.size() >= config_.inbox_limit;
-    if (!is_lost) (prompt_open_ ? prompt_inbox_ : inbox_).append(*literal);
-  }
-  literal->clear();
-  if (config_.notify) config_.notify();
+  const size_t count = literal->size();
+  put_in(HostInput::Kind::ConsoleBytes, std::exchange(*literal, {}), count);
 }
 
-// What was typed before it goes where it belongs.
-void HostConsole::toggle_prompt(std::vector<uint8_t>& literal) {
-  store(&literal);
-  {
+// What weighs something waits for the guest. A terminal is read although nothing more may wait, and
+// then that is lost.
+void HostConsole::put_in(HostInput::Kind kind, std::vector<uint8_t> bytes, size_t weight) {
+  if (weight != 0) {
     const std::lock_guard lock(mutex_);
-    prompt_open_ = !prompt_open_;
+    if (is_terminal_ && read_ahead_ >= config_.read_ahead_limit) return;
+    read_ahead_ += weight;
   }
-  if (config_.notify) config_.notify();
+  config_.inbox->put({kind, config_.source, std::move(bytes)});
 }
 
 // Past the output buffer, which belongs to the vCPU thread.
@@ -439,7 +342,7 @@ void HostConsole::take_escape(uint8_t byte, std::vector<uint8_t>& literal) {
       literal.push_back(kEscapeKey);
       break;
     case 'x':
-      if (config_.on_quit) config_.on_quit();
+      ask_to_quit();
       break;
     case 'h':
       print_help(kHelp);
@@ -447,7 +350,8 @@ void HostConsole::take_escape(uint8_t byte, std::vector<uint8_t>& literal) {
       break;
     case 'c':
       if (config_.offers_prompt) {
-        toggle_prompt(literal);
+        store(&literal);  // what was typed before it goes where it belongs
+        put_in(HostInput::Kind::PromptKey, {}, 1);
         break;
       }
       [[fallthrough]];

@@ -10,6 +10,9 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "shadowmmu/base/host_files.h"
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -48,10 +51,19 @@ bool lock_image(int descriptor, bool exclusive) {
 // The size of a regular file or a block device; 0 for anything else.
 uint64_t size_of(int descriptor) {
   struct stat status {};
-  if (fstat(descriptor, &status) != 0) return 0;
+  if (!describe_descriptor(descriptor, &status)) return 0;
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) return 0;
   const off_t end = lseek(descriptor, 0, SEEK_END);
   return end > 0 ? static_cast<uint64_t>(end) : 0;
+}
+
+// When the file was last written to, in nanoseconds; 0: the host does not say.
+uint64_t change_time_of(int descriptor) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  struct stat status {};
+  if (!describe_descriptor(descriptor, &status)) return 0;
+  return static_cast<uint64_t>(status.st_mtim.tv_sec) * kSecond +
+         static_cast<uint64_t>(status.st_mtim.tv_nsec);
 }
 
 }  // namespace
@@ -73,7 +85,8 @@ std::unique_ptr<HostDisk> HostDisk::open(const std::string& path, DiskAccess acc
 bool HostDisk::open_image(const std::string& path, std::string* error) {
   const bool write = access_ == DiskAccess::Write;
   // O_NONBLOCK: a FIFO given by mistake would hang here before it can be refused.
-  image_ = ::open(path.c_str(), (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
+  image_ = write ? ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK)
+                 : open_host_file(path, FileUse::Read);
   if (image_ < 0) {
     *error = path + ": cannot be opened" + (write ? " for writing: " : ": ") + reason();
     return false;
@@ -170,6 +183,69 @@ bool HostDisk::write(uint64_t offset, std::span<const uint8_t> from) {
     from = from.subspan(part);
   }
   return true;
+}
+
+// Good advice and no more: a file system without holes keeps what it has.
+bool HostDisk::discard(uint64_t offset, uint64_t count) {
+  return fallocate(image_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                   static_cast<off_t>(count)) == 0 ||
+         errno == EOPNOTSUPP;
+}
+
+bool HostDisk::write_zeroes(uint64_t offset, uint64_t count, Zeroing how) {
+  const int mode = how == Zeroing::MayFree ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+  const bool is_done = access_ == DiskAccess::Write &&
+                       fallocate(image_, mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                                 static_cast<off_t>(count)) == 0;
+  return is_done || DiskBackend::write_zeroes(offset, count, how);
+}
+
+void HostDisk::visit_medium(StateArchive& archive, bool may_have_changed) {
+  const uint64_t changed_here = change_time_of(image_);
+  uint64_t changed = changed_here;
+  archive.field("changed", changed);
+  archive.require(may_have_changed || changed == changed_here, "changed",
+                  "the image is another, or has been written to since (--changed-disks takes it "
+                  "as it is)");
+  visit_overlay(archive);
+}
+
+// The numbers of its clusters, then the bytes of all of them.
+void HostDisk::visit_overlay(StateArchive& archive) {
+  constexpr size_t kMost = kMostSavedOverlay / kCluster;
+  std::vector<uint32_t> clusters;
+  for (size_t i = 0; i < in_overlay_.size(); ++i) {
+    if (in_overlay_[i]) clusters.push_back(static_cast<uint32_t>(i));
+  }
+  archive.list("overlay", clusters, kMost);
+  archive.require(clusters.empty() || overlay_ >= 0, "overlay",
+                  "the disk was saved with writes that its image does not have (snapshot=on)");
+  if (clusters.size() > kMost) return;  // too much to be saved is too much to be read
+  std::vector<uint8_t> bytes(clusters.size() * kCluster);
+  for (size_t i = 0; i < clusters.size() && !archive.is_loading(); ++i) {
+    const auto part = std::span(bytes).subspan(i * kCluster, kCluster);
+    archive.require(read_whole_cluster(clusters[i], part), "overlay", "it cannot be read");
+  }
+  archive.memory("overlay bytes", bytes);
+  if (!archive.has_loaded()) return;
+  std::fill(in_overlay_.begin(), in_overlay_.end(), false);
+  for (size_t i = 0; i < clusters.size(); ++i) {
+    const bool is_inside = clusters[i] < in_overlay_.size();
+    archive.require(is_inside, "overlay", "a cluster lies behind the end of the disk");
+    if (!is_inside) return;
+    const uint64_t begin = clusters[i] * kCluster;
+    const auto length = static_cast<size_t>(std::min(kCluster, bytes_ - begin));
+    const auto part = std::span(bytes).subspan(i * kCluster, length);
+    archive.require(write_at(overlay_, begin, part), "overlay", "it cannot be written");
+    in_overlay_[clusters[i]] = true;
+  }
+}
+
+// Of the overlay; zeros behind the end of the disk.
+bool HostDisk::read_whole_cluster(uint64_t cluster, std::span<uint8_t> to) {
+  const uint64_t begin = cluster * kCluster;
+  return read_at(overlay_, begin,
+                 to.first(static_cast<size_t>(std::min(kCluster, bytes_ - begin))));
 }
 
 bool HostDisk::flush() {

@@ -1,7 +1,6 @@
 // HostDisk: a raw image file or block device as a medium, read-only, writable, or below an overlay
-// that is gone when we end. Owns: the descriptors, the lock on the image, the overlay.
-// Called by: command line (open), drives through DiskBackend. The only home of these calls.
-// See docs/usage.md.
+// that is gone when we end. Owns: the descriptors, the lock on the image, the overlay. The only
+// home of these calls. See docs/usage.md.
 #pragma once
 
 #include <cstdint>
@@ -35,13 +34,23 @@ class HostDisk final : public DiskBackend {
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;
+  // The image's time of change, which must be the same where the machine goes on, unless
+  // may_have_changed; and the overlay, at most kMostSavedOverlay bytes of it.
+  void visit_medium(StateArchive& archive, bool may_have_changed) override;
+  static constexpr uint64_t kMostSavedOverlay = uint64_t{256} << 20;
+  // In the image itself: holes, where its file system has them.
+  [[nodiscard]] bool can_discard() const override { return access_ == DiskAccess::Write; }
+  [[nodiscard]] bool discard(uint64_t offset, uint64_t count) override;
+  [[nodiscard]] bool write_zeroes(uint64_t offset, uint64_t count, Zeroing how) override;
 
  private:
   HostDisk() = default;
-  // What is in the overlay, it is for whole clusters.
+  // The overlay holds whole clusters.
   static constexpr uint64_t kCluster = 4096;
   [[nodiscard]] bool open_image(const std::string& path, std::string* error);
   [[nodiscard]] bool make_overlay(std::string* error);
+  void visit_overlay(StateArchive& archive);
+  [[nodiscard]] bool read_whole_cluster(uint64_t cluster, std::span<uint8_t> to);
   void write_behind(uint64_t offset, uint64_t bytes);
   [[nodiscard]] bool write_cluster_part(uint64_t offset, std::span<const uint8_t> from);
 

@@ -82,8 +82,10 @@ bool NbdDisk::is_uri(const std::string& text) {
 }
 
 std::unique_ptr<NbdDisk> NbdDisk::open(const std::string& uri, bool read_only, uint32_t unit,
-                                       IsUnwanted is_unwanted, std::string* error) {
-  std::unique_ptr<NbdDisk> disk(new NbdDisk(uri, std::move(is_unwanted)));
+                                       IsUnwanted is_unwanted, std::string* error,
+                                       const std::string& name) {
+  std::unique_ptr<NbdDisk> disk(
+      new NbdDisk(uri, name.empty() ? uri : name, std::move(is_unwanted)));
   disk->read_only_ = read_only;
   if (!disk->connect(error) || !disk->examine(unit, error)) return nullptr;
   return disk;
@@ -104,14 +106,14 @@ bool NbdDisk::connect(std::string* error) {
            nbd_aio_is_closed(handle_) == 1;
   };
   if (!begun) {
-    *error = uri_ + ": cannot be reached: " + reason();
+    *error = name_ + ": cannot be reached: " + reason();
     return false;
   }
   const bool answered = wait_until(handle_, kToConnect, is_unwanted_, settled);
   if (answered && nbd_aio_is_ready(handle_) == 1) return true;
   lost_ = true;
   const char* why = nbd_get_error();
-  *error = uri_ + ": cannot be reached: " + (why != nullptr ? why : "the server does not answer");
+  *error = name_ + ": cannot be reached: " + (why != nullptr ? why : "the server does not answer");
   return false;
 }
 
@@ -120,14 +122,16 @@ bool NbdDisk::examine(uint32_t unit, std::string* error) {
   bytes_ = size > 0 ? static_cast<uint64_t>(size) / unit * unit : 0;
   const int64_t block = nbd_get_block_size(handle_, LIBNBD_SIZE_MINIMUM);
   if (bytes_ == 0) {
-    *error = uri_ + ": is no disk image (empty)";
+    *error = name_ + ": is no disk image (empty)";
   } else if (block > int64_t{unit}) {
-    *error = uri_ + ": has blocks of " + std::to_string(block) + " bytes, larger than a sector";
+    *error = name_ + ": has blocks of " + std::to_string(block) + " bytes, larger than a sector";
   } else if (!read_only_ && nbd_is_read_only(handle_) != 0) {
-    *error = uri_ + ": is read-only; add readonly=on";
+    *error = name_ + ": is read-only; add readonly=on";
   } else if (!read_only_ && nbd_can_flush(handle_) != 1) {
-    *error = uri_ + ": the server cannot flush, so nothing written would be safe; add readonly=on";
+    *error = name_ + ": the server cannot flush, so nothing written would be safe; add readonly=on";
   } else {
+    can_trim_ = !read_only_ && nbd_can_trim(handle_) == 1;
+    can_zero_ = !read_only_ && nbd_can_zero(handle_) == 1;
     return true;
   }
   return false;
@@ -137,7 +141,7 @@ bool NbdDisk::examine(uint32_t unit, std::string* error) {
 bool NbdDisk::give_up(const std::string& why) {
   const bool is_of_interest = !lost_ && !(is_unwanted_ && is_unwanted_());
   if (is_of_interest) {
-    std::fprintf(stderr, "ringshift: %s: %s; the guest gets errors from here on\n", uri_.c_str(),
+    std::fprintf(stderr, "ringshift: %s: %s; the guest gets errors from here on\n", name_.c_str(),
                  why.c_str());
   }
   lost_ = true;
@@ -183,6 +187,17 @@ bool NbdDisk::write(uint64_t offset, std::span<const uint8_t> from) {
     from = from.subspan(part.size());
   }
   return !lost_;
+}
+
+bool NbdDisk::discard(uint64_t offset, uint64_t count) {
+  return can_trim_ && !lost_ &&
+         finish(nbd_aio_trim(handle_, count, offset, NBD_NULL_COMPLETION, 0));
+}
+
+bool NbdDisk::write_zeroes(uint64_t offset, uint64_t count, Zeroing how) {
+  if (!can_zero_) return DiskBackend::write_zeroes(offset, count, how);
+  const uint32_t flags = how == Zeroing::Keep ? LIBNBD_CMD_FLAG_NO_HOLE : 0;
+  return !lost_ && finish(nbd_aio_zero(handle_, count, offset, NBD_NULL_COMPLETION, flags));
 }
 
 bool NbdDisk::flush() {

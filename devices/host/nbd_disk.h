@@ -1,8 +1,8 @@
 // NbdDisk: what a server of the network block device protocol exports, as a medium. So an image in
-// any format that a server knows can be a disk: qcow2 by qemu-nbd.
-// Owns: the connection. A server that fails, lies, trickles or falls silent makes every later
-// request fail; the guest is told so and nothing waits for ever, or once the run is to end. Called
-// by: media (open), drives through DiskBackend. The only home of libnbd. See docs/usage.md.
+// any format that a server knows can be a disk: qcow2 by qemu-nbd. Owns: the connection. A server
+// that fails, lies, trickles or falls silent makes every later request fail; the guest is told so
+// and nothing waits for ever, or once the run is to end. The only home of libnbd. See
+// docs/usage.md.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,11 @@ class NbdDisk final : public DiskBackend {
   // Any thread: nobody wants the answer any more. Asked often while a server is waited for.
   using IsUnwanted = std::function<bool()>;
   // Null with one line in *error: nobody answers, the export is not what a disk must be, or it may
-  // not be written. unit: the size is cut to a multiple.
+  // not be written. unit: the size is cut to a multiple. name: what people are told it is called;
+  // empty: the URI.
   static std::unique_ptr<NbdDisk> open(const std::string& uri, bool read_only, uint32_t unit,
-                                       IsUnwanted is_unwanted, std::string* error);
+                                       IsUnwanted is_unwanted, std::string* error,
+                                       const std::string& name = "");
   ~NbdDisk() override;
   NbdDisk(const NbdDisk&) = delete;
   NbdDisk& operator=(const NbdDisk&) = delete;
@@ -35,10 +37,14 @@ class NbdDisk final : public DiskBackend {
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;
+  // Where the server offers it.
+  [[nodiscard]] bool can_discard() const override { return can_trim_; }
+  [[nodiscard]] bool discard(uint64_t offset, uint64_t count) override;
+  [[nodiscard]] bool write_zeroes(uint64_t offset, uint64_t count, Zeroing how) override;
 
  private:
-  NbdDisk(std::string uri, IsUnwanted is_unwanted)
-      : uri_(std::move(uri)), is_unwanted_(std::move(is_unwanted)) {}
+  NbdDisk(std::string uri, std::string name, IsUnwanted is_unwanted)
+      : uri_(std::move(uri)), name_(std::move(name)), is_unwanted_(std::move(is_unwanted)) {}
   [[nodiscard]] bool connect(std::string* error);
   [[nodiscard]] bool examine(uint32_t unit, std::string* error);
   // Waits for a request of libnbd's; negative: it could not be begun.
@@ -46,9 +52,12 @@ class NbdDisk final : public DiskBackend {
   bool give_up(const std::string& why);
 
   std::string uri_;
+  std::string name_;
   IsUnwanted is_unwanted_;
   nbd_handle* handle_ = nullptr;
   bool read_only_ = false;
+  bool can_trim_ = false;
+  bool can_zero_ = false;
   bool lost_ = false;
   uint64_t bytes_ = 0;
 };

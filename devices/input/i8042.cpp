@@ -1,7 +1,10 @@
 #include "devices/input/i8042.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -31,6 +34,15 @@ constexpr uint8_t kSet2ToSet1[128] = {
 };
 
 }  // namespace
+
+uint8_t set_2_of_set_1(uint8_t code) {
+  // F7 and Alt-Print have codes above 7f, which are what keyboards send for them.
+  constexpr uint8_t kF7 = 0x41, kAltPrint = 0x54;
+  if (code == kF7) return 0x83;
+  if (code == kAltPrint) return 0x84;
+  const auto* const found = std::find(std::begin(kSet2ToSet1) + 1, std::end(kSet2ToSet1), code);
+  return found == std::end(kSet2ToSet1) ? 0 : static_cast<uint8_t>(found - kSet2ToSet1);
+}
 
 void Ps2Keyboard::send(uint8_t byte) {
   // A host that never reads loses answers, as it would lose keys.
@@ -105,6 +117,13 @@ void Ps2Keyboard::command(uint8_t byte) {
       send(kResend);
       break;
   }
+}
+
+void Ps2Keyboard::visit_state(StateArchive& archive) {
+  archive.list("output", output_, kKeyboardBuffer);
+  archive.field("awaiting argument of", awaiting_argument_of_);
+  archive.field("scan code set", scancode_set_);
+  archive.field("scanning", scanning_);
 }
 
 I8042::I8042(InterruptLine& irq1, InterruptLine& irq12, A20Gate& a20,
@@ -308,6 +327,19 @@ void I8042::write_command(uint8_t command) {
     default:
       break;
   }
+}
+
+void I8042::visit_state(StateArchive& archive) {
+  archive.part("keyboard", keyboard_);
+  archive.part("mouse", mouse_);
+  archive.numbers("memory", memory_);
+  archive.field("pending command", pending_command_);
+  archive.field("output", output_);
+  archive.field("output full", output_full_);
+  archive.field("output raises irq", output_raises_irq_);
+  archive.field("output is mouse", output_is_mouse_);
+  archive.field("last write was command", last_write_was_command_);
+  archive.field("break prefix", break_prefix_);
 }
 
 }  // namespace ringshift

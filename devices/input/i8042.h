@@ -1,7 +1,7 @@
 // I8042: the keyboard controller, the keyboard on its first port, and the A20 and reset wires.
 // Owns: command byte, output buffer, keyboard state. Does not own: the A20 gate, the interrupt
-// lines. Called by: bus, monitor (inject_scancodes). The mouse is on the second port.
-// See docs/devices.md; IBM PS/2 technical reference, "Keyboard/auxiliary device controller".
+// lines. The mouse is on the second port. See docs/devices.md; IBM PS/2 technical reference,
+// "Keyboard/auxiliary device controller".
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,9 @@
 
 namespace ringshift {
 
-// What is behind the first port: takes command bytes, sends scan codes of set 2.
+class StateArchive;
+
+// The keyboard behind the first port: takes command bytes, sends scan codes of set 2.
 class Ps2Keyboard {
  public:
   void command(uint8_t byte);
@@ -25,6 +27,9 @@ class Ps2Keyboard {
   size_t inject(std::span<const uint8_t> codes);
   [[nodiscard]] bool has_output() const { return !output_.empty(); }
   uint8_t take_output();
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   void set_defaults();
@@ -34,6 +39,9 @@ class Ps2Keyboard {
   uint8_t scancode_set_ = 2;
   bool scanning_ = true;
 };
+
+// The code of scan code set 2 that translation makes this code (1 to 0x7f) of set 1 from; 0: none.
+[[nodiscard]] uint8_t set_2_of_set_1(uint8_t code);
 
 class I8042 {
  public:
@@ -46,6 +54,9 @@ class I8042 {
   void move_mouse(const MouseMotion& motion);
   // The guest has read all that the keyboard had to say.
   [[nodiscard]] bool keys_taken() const { return !output_full_ && !keyboard_.has_output(); }
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   [[nodiscard]] uint8_t read_data();

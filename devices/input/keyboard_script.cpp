@@ -6,37 +6,19 @@
 #include <string_view>
 #include <utility>
 
+#include "devices/input/key_codes.h"
+#include "devices/input/us_keyboard.h"
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
 constexpr Nanoseconds kBetweenKeys = 30'000'000, kBetweenLooks = 100'000'000;
-constexpr uint8_t kShift = 0x12, kControl = 0x14, kRelease = 0xf0, kExtended = 0xe0;
+constexpr KeyCode kShift{0x12}, kControl{0x14};
 constexpr uint32_t kMostSeconds = 86'400;
 
-struct Key {
-  uint8_t code = 0;
-  bool extended = false;
-};
-
-// The keys of a US keyboard, each as it is alone and with shift.
-constexpr struct {
-  uint8_t code;
-  char plain, shifted;
-} kCharacters[] = {
-    {0x1c, 'a', 'A'}, {0x32, 'b', 'B'}, {0x21, 'c', 'C'}, {0x23, 'd', 'D'},  {0x24, 'e', 'E'},
-    {0x2b, 'f', 'F'}, {0x34, 'g', 'G'}, {0x33, 'h', 'H'}, {0x43, 'i', 'I'},  {0x3b, 'j', 'J'},
-    {0x42, 'k', 'K'}, {0x4b, 'l', 'L'}, {0x3a, 'm', 'M'}, {0x31, 'n', 'N'},  {0x44, 'o', 'O'},
-    {0x4d, 'p', 'P'}, {0x15, 'q', 'Q'}, {0x2d, 'r', 'R'}, {0x1b, 's', 'S'},  {0x2c, 't', 'T'},
-    {0x3c, 'u', 'U'}, {0x2a, 'v', 'V'}, {0x1d, 'w', 'W'}, {0x22, 'x', 'X'},  {0x35, 'y', 'Y'},
-    {0x1a, 'z', 'Z'}, {0x45, '0', ')'}, {0x16, '1', '!'}, {0x1e, '2', '@'},  {0x26, '3', '#'},
-    {0x25, '4', '$'}, {0x2e, '5', '%'}, {0x36, '6', '^'}, {0x3d, '7', '&'},  {0x3e, '8', '*'},
-    {0x46, '9', '('}, {0x0e, '`', '~'}, {0x4e, '-', '_'}, {0x55, '=', '+'},  {0x5d, '\\', '|'},
-    {0x54, '[', '{'}, {0x5b, ']', '}'}, {0x4c, ';', ':'}, {0x52, '\'', '"'}, {0x41, ',', '<'},
-    {0x49, '.', '>'}, {0x4a, '/', '?'}, {0x29, ' ', ' '},
-};
-
-const std::map<std::string, Key, std::less<>>& named_keys() {
-  static const std::map<std::string, Key, std::less<>> kNames = {
+const std::map<std::string, KeyCode, std::less<>>& named_keys() {
+  static const std::map<std::string, KeyCode, std::less<>> kNames = {
       {"enter", {0x5a}},        {"esc", {0x76}},
       {"tab", {0x0d}},          {"backspace", {0x66}},
       {"space", {0x29}},        {"up", {0x75, true}},
@@ -54,25 +36,25 @@ const std::map<std::string, Key, std::less<>>& named_keys() {
   return kNames;
 }
 
-KeyStep press(Key key, uint8_t modifier) {
+// A key alone, or with another one held meanwhile.
+KeyStep press(const KeyCode& key, std::optional<KeyCode> modifier = std::nullopt) {
   KeyStep step;
-  if (modifier != 0) step.codes.push_back(modifier);
-  if (key.extended) step.codes.push_back(kExtended);
-  step.codes.push_back(key.code);
-  if (key.extended) step.codes.push_back(kExtended);
-  step.codes.push_back(kRelease);
-  step.codes.push_back(key.code);
-  if (modifier != 0) {
-    step.codes.push_back(kRelease);
-    step.codes.push_back(modifier);
-  }
+  const auto add = [&step](const KeyCode& one, bool down) {
+    const std::vector<uint8_t> bytes = key_bytes(one, down);
+    step.codes.insert(step.codes.end(), bytes.begin(), bytes.end());
+  };
+  if (modifier) add(*modifier, true);
+  add(key, true);
+  add(key, false);
+  if (modifier) add(*modifier, false);
   return step;
 }
 
-std::optional<KeyStep> character_step(char character, uint8_t modifier) {
-  for (const auto& row : kCharacters) {
+std::optional<KeyStep> character_step(char character,
+                                      std::optional<KeyCode> modifier = std::nullopt) {
+  for (const auto& row : kUsCharacters) {
     if (row.plain == character) return press({row.code}, modifier);
-    if (row.shifted == character && modifier == 0) return press({row.code}, kShift);
+    if (row.shifted == character && !modifier) return press({row.code}, kShift);
   }
   return std::nullopt;
 }
@@ -112,7 +94,7 @@ std::optional<KeyStep> named_step(std::string_view name) {
   constexpr std::string_view kMove = "move:";
   if (name.substr(0, kMove.size()) == kMove) return move_step(name.substr(kMove.size()));
   if (name == "press" || name == "release") return button_step(name == "press" ? 1 : 0);
-  if (name == "lt") return character_step('<', 0);
+  if (name == "lt") return character_step('<');
   if (name.substr(0, kWait.size()) == kWait) return wait_step(name.substr(kWait.size()));
   if (name.substr(0, kUntil.size()) == kUntil && name.size() > kUntil.size()) {
     KeyStep step;
@@ -126,7 +108,7 @@ std::optional<KeyStep> named_step(std::string_view name) {
   }
   const auto found = named_keys().find(name);
   if (found == named_keys().end()) return std::nullopt;
-  return press(found->second, 0);
+  return press(found->second);
 }
 
 // Is the text on the page? A line of the page ends where nothing more is shown; a text that ends in
@@ -152,7 +134,7 @@ bool parse_keys(const std::string& text, std::vector<KeyStep>* steps, std::strin
       if (end != std::string::npos) step = named_step(text.substr(i + 1, end - i - 1));
       i += what.size() - 1;
     } else {
-      step = text[i] == '\n' ? named_step("enter") : character_step(text[i], 0);
+      step = text[i] == '\n' ? named_step("enter") : character_step(text[i]);
     }
     if (!step) {
       *problem = "cannot type '" + what + "'";
@@ -186,7 +168,7 @@ std::vector<uint8_t> codes_of_terminal_key(std::span<const uint8_t> bytes, size_
   const uint8_t byte = bytes[0];
   const std::optional<KeyStep> step =
       byte >= 1 && byte <= 26 ? character_step(static_cast<char>('a' + byte - 1), kControl)
-                              : character_step(static_cast<char>(byte), 0);
+                              : character_step(static_cast<char>(byte));
   return step ? step->codes : std::vector<uint8_t>();
 }
 
@@ -224,6 +206,13 @@ void KeyboardScript::go_on() {
   }
   if (done) ++next_;
   if (next_ != steps_.size()) timer_.arm(clock_.now() + pause);
+}
+
+void KeyboardScript::visit_state(StateArchive& archive) {
+  archive.same("steps", steps_.size());
+  archive.field("next", next_, 0, steps_.size());
+  archive.field("held", held_);
+  archive.part("timer", timer_);
 }
 
 }  // namespace ringshift

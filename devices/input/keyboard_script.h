@@ -1,7 +1,6 @@
 // KeyboardScript: keys pressed by a text: `c<wait:1>ls<enter>`, one after the other, as a patient
-// person would. Owns: the steps, a timer. Does not own: the keyboard. Called by: machine, once; by
-// its own timer. The guest gets a key when it has taken the one before.
-// See docs/usage.md; IBM PS/2 technical reference, scan code set 2.
+// person would. Owns: the steps, a timer. Does not own: the keyboard. The guest gets a key when it
+// has taken the one before. See docs/usage.md; IBM PS/2 technical reference, scan code set 2.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +13,8 @@
 #include "devices/input/i8042.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 struct KeyStep {
   enum class Kind : uint8_t { Key, Wait, Until, Mouse };
@@ -42,6 +43,10 @@ class KeyboardScript {
   // screen: the text page now.
   KeyboardScript(VirtualClock& clock, I8042& keyboard, std::function<std::string()> screen,
                  std::vector<KeyStep> steps);
+
+  // How far it has come. The steps are those the machine is made with, and must be as many.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   void go_on();

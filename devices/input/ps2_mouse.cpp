@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -169,6 +171,30 @@ void Ps2Mouse::command(uint8_t byte) {
     default:
       break;
   }
+}
+
+void Ps2Mouse::Said::visit_state(StateArchive& archive) {
+  archive.numbers("bytes", bytes);
+  archive.field("count", count, 0, bytes.size());
+}
+
+void Ps2Mouse::visit_state(StateArchive& archive) {
+  archive.list("output", output_, kBuffer);
+  archive.part("last", last_);
+  archive.field("pending right", pending_.right, -kFurthest, kFurthest);
+  archive.field("pending up", pending_.up, -kFurthest, kFurthest);
+  archive.field("pending wheel", pending_.wheel, -kFurthest, kFurthest);
+  archive.field("buttons", pending_.buttons);
+  archive.field("has news", has_news_);
+  archive.field("awaiting argument of", awaiting_argument_of_);
+  archive.field("rate", rate_);
+  archive.field("resolution", resolution_);
+  archive.numbers("rates seen", rates_seen_);
+  archive.field("has wheel", has_wheel_);
+  archive.field("reporting", reporting_);
+  archive.field("remote", remote_);
+  archive.field("doubles", doubles_);
+  archive.field("echoes", echoes_);
 }
 
 }  // namespace ringshift

@@ -1,7 +1,7 @@
-// Ps2Mouse: a mouse with three buttons and a wheel, as the second port of an 8042 finds it.
-// Owns: its settings, movement that has not been reported, bytes that have not been taken.
-// Called by: i8042. See docs/devices.md; IBM PS/2 Hardware Interface Technical Reference, auxiliary
-// device; the wheel is that of the IntelliMouse.
+// Ps2Mouse: a mouse with three buttons and a wheel, as the second port of an 8042 finds it. Owns:
+// its settings, movement that has not been reported, bytes that have not been taken. See
+// docs/devices.md; IBM PS/2 Hardware Interface Technical Reference, auxiliary device; the wheel is
+// that of the IntelliMouse.
 #pragma once
 
 #include <array>
@@ -10,6 +10,8 @@
 #include <deque>
 
 namespace ringshift {
+
+class StateArchive;
 
 struct MouseMotion {
   int right = 0, up = 0;  // counts
@@ -21,10 +23,13 @@ class Ps2Mouse {
  public:
   // Pre: nothing; any byte may come at any time.
   void command(uint8_t byte);
-  // What happened to it since the last call. Lost while it reports nothing.
+  // Its movement and buttons since the last call. Lost while it reports nothing.
   void move(const MouseMotion& motion);
   [[nodiscard]] bool has_output() const { return !output_.empty(); }
   uint8_t take_output();
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   void take_argument(uint8_t of, uint8_t byte);
@@ -41,6 +46,8 @@ class Ps2Mouse {
   struct Said {
     std::array<uint8_t, 4> bytes{};  // the longest of both: an acknowledgement and the status
     size_t count = 0;
+    static constexpr unsigned kStateVersion = 1;
+    void visit_state(StateArchive& archive);
   };
   Said last_;
   MouseMotion pending_;

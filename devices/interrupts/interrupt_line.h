@@ -1,7 +1,5 @@
-// InterruptLine: one wire from a device to an interrupt controller input.
-// Owns: nothing. A device raises and lowers; edge or level is the controller's business.
-// Called by: every device with an interrupt. Implemented by: pic8259.
-// See docs/devices.md.
+// InterruptLine: one wire from a device to an interrupt controller input. A device raises and
+// lowers; edge or level is the controller's business. Implemented by: pic8259. See docs/devices.md.
 #pragma once
 
 namespace ringshift {

@@ -1,6 +1,7 @@
 #include "devices/interrupts/io_apic.h"
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -103,6 +104,13 @@ void IoApic::write_entry(unsigned input, unsigned half, uint32_t value) {
   // An input that is edge-triggered waits for no end (82093AA 3.2.4, remote IRR).
   if ((entry & kLevel) == 0) entry &= ~kRemoteIrr;
   if ((entry & kLevel) != 0 && (levels_ >> input & 1) != 0) serve(input);
+}
+
+void IoApic::visit_state(StateArchive& archive) {
+  archive.numbers("entries", entries_);
+  archive.field("levels", levels_);
+  archive.field("selected", selected_, 0, 0xff);
+  archive.field("id", id_);
 }
 
 }  // namespace ringshift

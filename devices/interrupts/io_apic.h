@@ -1,7 +1,6 @@
 // IoApic: the 82093AA: 24 inputs, each with an entry that says which message its interrupt becomes.
 // Owns: the redirection table, the levels of the wires. Does not own: the local APIC the messages
-// go to. Called by: bus (registers), devices by way of the interrupt lines, local_apic (end of
-// interrupt). See docs/devices.md; Intel 82093AA datasheet 290566.
+// go to. See docs/devices.md; Intel 82093AA datasheet 290566.
 #pragma once
 
 #include <array>
@@ -11,6 +10,8 @@
 #include "devices/interrupts/local_apic.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 inline constexpr uint64_t kIoApicBase = 0xfec00000;
 inline constexpr uint64_t kIoApicBytes = 0x1000;
@@ -29,6 +30,9 @@ class IoApic final : public MemoryDevice {
   // Offset 0 selects a register, 0x10 is its window.
   [[nodiscard]] uint32_t read(uint64_t offset, AccessWidth width) override;
   void write(uint64_t offset, AccessWidth width, uint32_t value) override;
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   static constexpr uint64_t kMasked = 1U << 16;

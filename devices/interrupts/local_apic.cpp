@@ -6,6 +6,7 @@
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -361,6 +362,32 @@ void LocalApic::write_register(unsigned index, uint32_t value) {
     default:
       return note_error(kIllegalRegister);
   }
+}
+
+void LocalApic::visit_state(StateArchive& archive) {
+  archive.field("enabled", enabled_);
+  archive.field("nmi pending", nmi_pending_);
+  archive.field("id", id_);
+  archive.field("task priority", task_priority_);
+  archive.field("logical destination", logical_destination_);
+  archive.field("destination format", destination_format_);
+  archive.field("spurious", spurious_);
+  archive.numbers("in service", in_service_);
+  archive.numbers("trigger mode", trigger_mode_);
+  archive.numbers("request", request_);
+  archive.field("error status", error_status_);
+  archive.field("error noted", error_noted_);
+  archive.field("command low", command_low_);
+  archive.field("command high", command_high_);
+  archive.numbers("lvt", lvt_);
+  archive.field("initial count", initial_count_);
+  archive.field("divide", divide_);
+  archive.field("timer end", timer_end_, 0, kLatestDeadline);
+  archive.part("timer", timer_);
+  // What is pending follows from the registers; whoever waits for it hears of it.
+  if (!archive.has_loaded()) return;
+  update();
+  if (nmi_pending_ && on_output_) on_output_();
 }
 
 }  // namespace ringshift

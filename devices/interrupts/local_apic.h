@@ -1,7 +1,6 @@
-// LocalApic: the processor's own interrupt controller and timer, memory-mapped at 0xfee00000.
-// Owns: its registers, the timer's deadline. Does not own: the wires of the 8259 pair, which pass
-// through it in virtual wire mode. Called by: bus (registers), io_apic (messages), monitor
-// (pending, acknowledge, IA32_APIC_BASE). Keeps: D2. See docs/devices.md; SDM 3A chapter 10.
+// LocalApic: the processor's own interrupt controller and timer, memory-mapped at 0xfee00000. Owns:
+// its registers, the timer's deadline. Does not own: the wires of the 8259 pair, which pass through
+// it in virtual wire mode. Keeps: D2. See docs/devices.md; SDM 3A chapter 10.
 #pragma once
 
 #include <array>
@@ -13,6 +12,8 @@
 #include "devices/bus/virtual_clock.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 inline constexpr uint64_t kLocalApicBase = 0xfee00000;
 inline constexpr uint64_t kLocalApicBytes = 0x1000;
@@ -58,6 +59,9 @@ class LocalApic final : public MemoryDevice {
   // Told of each end of a level-triggered interrupt, for the I/O APIC.
   void set_on_end(std::function<void(uint8_t)> on_end) { on_end_ = std::move(on_end); }
 
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   static constexpr unsigned kWords = 8;
   using Vectors = std::array<uint32_t, kWords>;  // one bit a vector
@@ -83,6 +87,7 @@ class LocalApic final : public MemoryDevice {
   [[nodiscard]] bool is_software_enabled() const;
   void update();
 
+  // Not state: pending_, passes_external_: they follow from the registers.
   VirtualClock& clock_;
   std::function<void()> on_output_;
   std::function<void(uint8_t)> on_end_;

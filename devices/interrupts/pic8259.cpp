@@ -1,6 +1,7 @@
 #include "devices/interrupts/pic8259.h"
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -250,6 +251,34 @@ void InterruptControllerPair::write_elcr(uint16_t offset, uint8_t value) {
     slave_.set_level_triggered(value & kElcrWritableSlave);
   }
   update_output();
+}
+
+void Pic8259::visit_state(StateArchive& archive) {
+  archive.field("lines", lines_);
+  archive.field("request", request_);
+  archive.field("in service", in_service_);
+  archive.field("mask", mask_);
+  archive.field("level-triggered", level_triggered_);
+  archive.field("vector base", vector_base_);
+  archive.field("cascade", cascade_);
+  archive.field("lowest priority", lowest_priority_, 0, 7);
+  archive.choice("expecting", expecting_, Expecting::Icw4);
+  archive.field("single", single_);
+  archive.field("needs icw4", needs_icw4_);
+  archive.field("auto eoi", auto_eoi_);
+  archive.field("rotate on auto eoi", rotate_on_auto_eoi_);
+  archive.field("special fully nested", special_fully_nested_);
+  archive.field("special mask", special_mask_);
+  archive.field("read in service", read_in_service_);
+  archive.field("poll", poll_);
+  if (archive.has_loaded()) update_output();
+}
+
+void InterruptControllerPair::visit_state(StateArchive& archive) {
+  archive.part("master", master_);
+  archive.part("slave", slave_);
+  // Whoever waits for INTR hears of a request that was waiting.
+  if (archive.has_loaded()) update_output();
 }
 
 }  // namespace ringshift

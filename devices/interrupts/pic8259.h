@@ -1,7 +1,6 @@
-// InterruptControllerPair: the two cascaded 8259A interrupt controllers of a PC.
-// Owns: request, service and mask state of sixteen lines. Does not own: the devices behind them.
-// Called by: devices (lines), bus (registers), monitor (pending, acknowledge).
-// See docs/devices.md; Intel 8259A datasheet 231468; 82371 (PIIX) for the edge/level registers.
+// InterruptControllerPair: the two cascaded 8259A interrupt controllers of a PC. Owns: request,
+// service and mask state of sixteen lines. Does not own: the devices behind them. See
+// docs/devices.md; Intel 8259A datasheet 231468; 82371 (PIIX) for the edge/level registers.
 #pragma once
 
 #include <array>
@@ -14,6 +13,8 @@
 #include "devices/interrupts/interrupt_line.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 // One controller chip. Knows nothing of the other one.
 class Pic8259 {
@@ -33,6 +34,9 @@ class Pic8259 {
   [[nodiscard]] uint8_t read(uint16_t a0);
   void write(uint16_t a0, uint8_t value);
 
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   enum class Expecting : uint8_t { Ocw, Icw2, Icw3, Icw4 };
 
@@ -49,6 +53,7 @@ class Pic8259 {
   [[nodiscard]] std::optional<unsigned> deliverable() const;
   void update_output() { output_ = deliverable().has_value(); }
 
+  // Not state: output_: it follows from the others.
   uint8_t lines_ = 0;
   uint8_t request_ = 0;     // IRR
   uint8_t in_service_ = 0;  // ISR
@@ -93,6 +98,10 @@ class InterruptControllerPair {
   [[nodiscard]] PortDevice& slave_ports() { return slave_ports_; }    // 0xa0-0xa1
   [[nodiscard]] PortDevice& elcr_ports() { return elcr_ports_; }      // 0x4d0-0x4d1
 
+  // The levels of the wires are saved here, and not by whoever drives them.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   class Line final : public InterruptLine {
    public:
@@ -112,6 +121,7 @@ class InterruptControllerPair {
   [[nodiscard]] PortWindow window_of(Pic8259& chip);
   void write_elcr(uint16_t offset, uint8_t value);
 
+  // Not state: lines_, output_: the chips know the levels, and the output is the first one's.
   Pic8259 master_;
   Pic8259 slave_;
   std::array<Line, 16> lines_;

@@ -1,6 +1,5 @@
-// ProcessorInterrupts: the one question the processor asks: is there an interrupt, and which.
-// Owns: nothing. Joins the 8259 pair and the local APIC, if there is one, as SDM 3A 10.1 has it.
-// Called by: vcpu. See docs/devices.md.
+// ProcessorInterrupts: the one question the processor asks: is there an interrupt, and which. Joins
+// the 8259 pair and the local APIC, if there is one, as SDM 3A 10.1 has it. See docs/devices.md.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/hash.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -80,6 +82,10 @@ bool FirmwareMemory::set_shadow(unsigned index, bool read_ram, bool write_ram) {
   }
   segment.claimed = claimed;
   return true;
+}
+
+void FirmwareMemory::visit_state(StateArchive& archive) {
+  archive.same("hash of image", hash_bytes(image_.bytes(), 0));
 }
 
 }  // namespace ringshift

@@ -1,7 +1,7 @@
 // FirmwareMemory: the BIOS image below 4 GiB, and the shadow RAM of 0xc0000-0xfffff that the host
 // bridge's PAM registers turn on and off. Owns: the image, the claims of its ranges on the bus.
-// Does not own: RAM. Called by: pci_chipset (set_shadow), pc_board. Keeps: D1 M2.
-// See docs/devices.md; Intel 82441FX (PMC) datasheet 290549, PAM registers.
+// Does not own: RAM. Keeps: D1 M2. See docs/devices.md; Intel 82441FX (PMC) datasheet 290549, PAM
+// registers.
 #pragma once
 
 #include <array>
@@ -14,6 +14,8 @@
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 class FirmwareMemory {
  public:
@@ -28,6 +30,10 @@ class FirmwareMemory {
   // PAM: reads go to RAM, writes go to RAM; what does not goes to the image or nowhere. True if
   // anything changed: mappings of guest-physical memory are void then.
   [[nodiscard]] bool set_shadow(unsigned segment, bool read_ram, bool write_ram);
+
+  // Nothing but that the image must be the same: what is shadowed is the host bridge's state.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   class Image final : public MemoryDevice {
@@ -55,6 +61,7 @@ class FirmwareMemory {
     bool claimed = false;
   };
 
+  // Not state: nothing_, segments_: the host bridge's registers say what each segment is.
   GuestMemory& ram_;
   MemoryBus& bus_;
   Image image_;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -20,7 +21,7 @@ constexpr uint8_t kApmcEnabled = 0x02;
 constexpr uint32_t kPmBytes = 64;
 
 // PM1 registers (ACPI 1.0, 4.7.3).
-constexpr uint16_t kTimerCarry = 1U << 0;
+constexpr uint16_t kTimerCarry = 1U << 0, kPowerButton = 1U << 8;
 constexpr uint16_t kStatusBits = 0x8d31, kEnableBits = 0x0521;
 constexpr uint16_t kSciEnable = 1U << 0, kSleepEnable = 1U << 13, kSleepType = 7U << 10;
 constexpr uint8_t kAcpiEnable = 0xf1, kAcpiDisable = 0xf0;
@@ -49,7 +50,16 @@ HostBridge::HostBridge(PciBuses& buses, FirmwareMemory* firmware)
 }
 
 void HostBridge::on_config_written(unsigned first, unsigned length) {
-  if (firmware_ == nullptr || first + length <= kPam || first >= kPam + kPamRegisters) return;
+  if (first + length > kPam && first < kPam + kPamRegisters) apply_shadow();
+}
+
+void HostBridge::visit_state(StateArchive& archive) {
+  PciFunction::visit_state(archive);
+  if (archive.has_loaded()) apply_shadow();
+}
+
+void HostBridge::apply_shadow() {
+  if (firmware_ == nullptr) return;
   // PAM0's high half is 0xf0000; each further register has two segments of 16 KiB from 0xc0000 on.
   bool changed = false;
   for (unsigned segment = 0; segment < FirmwareMemory::kShadowSegments; ++segment) {
@@ -75,12 +85,21 @@ IsaBridge::IsaBridge(PciBuses& buses, PciHost& host)
 
 void IsaBridge::on_config_written(unsigned first, unsigned length) {
   if (first + length <= kPirqRoute || first >= kPirqRoute + 4) return;
-  for (unsigned i = 0; i < 4; ++i) {
-    const uint8_t route = config_byte(kPirqRoute + i);
-    const unsigned irq = route & 0x0f;
-    const bool wired = (route & kPirqDisabled) == 0 && (kRoutableLines >> irq & 1) != 0;
-    host_.set_route(i, wired ? irq : 0);
-  }
+  for (unsigned i = 0; i < 4; ++i) host_.set_route(i, routed_line(i));
+}
+
+// 0: none.
+unsigned IsaBridge::routed_line(unsigned pirq) const {
+  const uint8_t route = config_byte(kPirqRoute + pirq);
+  const unsigned irq = route & 0x0f;
+  const bool wired = (route & kPirqDisabled) == 0 && (kRoutableLines >> irq & 1) != 0;
+  return wired ? irq : 0;
+}
+
+void IsaBridge::visit_state(StateArchive& archive) {
+  PciFunction::visit_state(archive);
+  if (!archive.has_loaded()) return;
+  for (unsigned i = 0; i < 4; ++i) host_.restore_route(i, routed_line(i));
 }
 
 PowerManagement::PowerManagement(PciBuses& buses, VirtualClock& clock, InterruptLine& sci,
@@ -120,7 +139,7 @@ PowerManagement::~PowerManagement() = default;
 void PowerManagement::on_config_written(unsigned, unsigned) { place(); }
 
 void PowerManagement::place() {
-  const uint32_t base = read_config(kPmBase, AccessWidth::Word) & 0xffc0;
+  const uint32_t base = config_value(kPmBase, AccessWidth::Word) & 0xffc0;
   const bool enabled = (config_byte(kPmEnable) & 1) != 0;
   const uint32_t wanted = enabled ? base : 0;
   if (wanted == claimed_at_) return;
@@ -150,6 +169,11 @@ void PowerManagement::update() {
   } else {
     carry_timer_.cancel();
   }
+}
+
+void PowerManagement::press_power_button() {
+  status_ |= kPowerButton;
+  update();
 }
 
 uint8_t PowerManagement::read_register(unsigned offset) {
@@ -214,6 +238,19 @@ void PowerManagement::write_command(uint16_t offset, uint8_t value) {
   if (value == kAcpiEnable) control_ |= kSciEnable;
   if (value == kAcpiDisable) control_ &= static_cast<uint16_t>(~kSciEnable);
   update();
+}
+
+void PowerManagement::visit_state(StateArchive& archive) {
+  PciFunction::visit_state(archive);
+  archive.field("status", status_);
+  archive.field("enable", enable_);
+  archive.field("control", control_);
+  archive.field("carries seen", carries_seen_, 0,
+                kPmTimerRate.ticks_at(kLatestDeadline) >> kCarryShift);
+  archive.numbers("command", command_);
+  archive.numbers("general events", general_events_);
+  archive.part("carry timer", carry_timer_);
+  if (archive.has_loaded()) place();
 }
 
 }  // namespace ringshift

@@ -1,7 +1,6 @@
 // The chip set's own PCI functions: host bridge (82441FX), ISA bridge (82371SB) and power
-// management (82371AB). Owns: their registers. Does not own: shadow RAM, interrupt wires. Called
-// by: pci_host (configuration), bus (power management ports), pc_board. See docs/devices.md; Intel
-// datasheets 290549 (82441FX), 290550 (PIIX3), 290562 (PIIX4).
+// management (82371AB). Owns: their registers. Does not own: shadow RAM, interrupt wires. See
+// docs/devices.md; Intel datasheets 290549 (82441FX), 290550 (PIIX3), 290562 (PIIX4).
 #pragma once
 
 #include <cstdint>
@@ -16,15 +15,22 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 // 00:00.0. firmware may be null: a machine without a BIOS has no shadow RAM to switch.
 class HostBridge final : public PciFunction {
  public:
   HostBridge(PciBuses& buses, FirmwareMemory* firmware);
 
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive) override;
+
  protected:
   void on_config_written(unsigned first, unsigned length) override;
 
  private:
+  void apply_shadow();
+
   PciBuses& buses_;
   FirmwareMemory* firmware_;
 };
@@ -34,10 +40,15 @@ class IsaBridge final : public PciFunction {
  public:
   IsaBridge(PciBuses& buses, PciHost& host);
 
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive) override;
+
  protected:
   void on_config_written(unsigned first, unsigned length) override;
 
  private:
+  [[nodiscard]] unsigned routed_line(unsigned pirq) const;
+
   PciHost& host_;
 };
 
@@ -51,6 +62,11 @@ class PowerManagement final : public PciFunction {
 
   [[nodiscard]] PortDevice& command_ports() { return command_ports_; }  // 0xb2-0xb3
   [[nodiscard]] PortDevice& event_ports() { return event_ports_; }      // 0xafe0-0xafe3
+  // Its status bit, and the SCI if the guest wants it: what the guest does then is its own matter.
+  void press_power_button();
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive) override;
 
  protected:
   void on_config_written(unsigned first, unsigned length) override;
@@ -69,6 +85,7 @@ class PowerManagement final : public PciFunction {
   VirtualClock& clock_;
   InterruptLine& sci_;
   std::function<void()> on_power_off_;
+  // Not state: claimed_at_: it follows from the configuration space.
   uint16_t status_ = 0;
   uint16_t enable_ = 0;
   uint16_t control_ = 0;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -37,7 +38,12 @@ void PciFunction::set_config_word(unsigned offset, uint16_t value) {
   config_[offset + 1] = static_cast<uint8_t>(value >> 8);
 }
 
-uint32_t PciFunction::read_config(unsigned offset, AccessWidth width) const {
+uint32_t PciFunction::read_config(unsigned offset, AccessWidth width) {
+  before_config_read(offset, static_cast<unsigned>(width));
+  return config_value(offset, width);
+}
+
+uint32_t PciFunction::config_value(unsigned offset, AccessWidth width) const {
   uint32_t value = 0;
   for (unsigned i = 0; i < static_cast<unsigned>(width); ++i) {
     value |= uint32_t{config_[offset + i]} << (8 * i);
@@ -85,7 +91,7 @@ void PciFunction::add_rom(uint32_t bytes, MemoryDevice& device) {
 // Where the range is to be decoded now; 0: nowhere.
 uint32_t PciFunction::wanted_address(unsigned index) const {
   const Range& range = ranges_[index];
-  const uint32_t bar = read_config(register_of(index), AccessWidth::Dword);
+  const uint32_t bar = config_value(register_of(index), AccessWidth::Dword);
   const uint32_t address = bar & ~(range.bytes - 1);
   const uint16_t enable = range.ports != nullptr ? kCommandIo : kCommandMemory;
   if ((config_[kCommand] & enable) == 0) return 0;
@@ -128,6 +134,19 @@ void PciFunction::place_ranges() {
     memory_changed |= range.memory != nullptr;
   }
   if (memory_changed && buses_.on_memory_map_changed) buses_.on_memory_map_changed();
+}
+
+void PciFunction::visit_state(StateArchive& archive) {
+  std::array<uint8_t, 256> config = config_;
+  archive.numbers("config", config);
+  bool is_ours = true;
+  for (unsigned i = 0; i < config.size(); ++i) {
+    is_ours &= ((config[i] ^ config_[i]) & ~writable_[i]) == 0;
+  }
+  archive.require(is_ours, "config", "bits that no guest can change are those of another function");
+  if (!archive.has_loaded()) return;
+  config_ = config;
+  place_ranges();
 }
 
 }  // namespace ringshift

@@ -1,7 +1,6 @@
-// PciFunction: the configuration space of one PCI function, and where its address ranges are.
-// Owns: the 256 bytes, the ranges' claims on the buses. Does not own: the buses, the devices behind
-// the ranges. Called by: pci_host; each PCI device derives from it. Keeps: D1.
-// See docs/devices.md; PCI Local Bus Specification 2.1, chapter 6.
+// PciFunction: the configuration space of one PCI function, and where its address ranges are. Owns:
+// the 256 bytes, the ranges' claims on the buses. Does not own: the buses, the devices behind the
+// ranges. Keeps: D1. See docs/devices.md; PCI Local Bus Specification 2.1, chapter 6.
 #pragma once
 
 #include <array>
@@ -14,8 +13,10 @@
 
 namespace ringshift {
 
-// What PCI devices are attached to. on_memory_map_changed runs inside a port write, after a memory
-// range has come, gone or moved; it must only take note.
+class StateArchive;
+
+// The bus that PCI devices are attached to. on_memory_map_changed runs inside a port write, after a
+// memory range has come, gone or moved; it must only take note.
 struct PciBuses {
   PortBus& ports;
   MemoryBus& memory;
@@ -42,18 +43,25 @@ class PciFunction {
   // Where it is on its bus: slot * 8 + function. Before the guest runs.
   void set_place(unsigned slot_and_function) { place_ = slot_and_function; }
   // Any width at its natural alignment. Pre: offset + width <= 256.
-  [[nodiscard]] uint32_t read_config(unsigned offset, AccessWidth width) const;
+  [[nodiscard]] uint32_t read_config(unsigned offset, AccessWidth width);
   void write_config(unsigned offset, AccessWidth width, uint32_t value);
+
+  // The configuration space; ranges are decoded where it says.
+  static constexpr unsigned kStateVersion = 1;
+  virtual void visit_state(StateArchive& archive);
 
  protected:
   static constexpr unsigned kCommand = 0x04, kStatus = 0x06, kHeaderType = 0x0e;
   static constexpr unsigned kFirstBar = 0x10, kRomBar = 0x30, kInterruptLine = 0x3c;
   static constexpr uint16_t kCommandIo = 1, kCommandMemory = 2, kCommandMaster = 4;
 
+  // Called before each configuration read: a register that follows something else is set here.
+  virtual void before_config_read(unsigned /*first*/, unsigned /*length*/) {}
   // Called after each configuration write, with the registers as they are now.
   virtual void on_config_written(unsigned /*first*/, unsigned /*length*/) {}
 
   [[nodiscard]] uint8_t config_byte(unsigned offset) const { return config_[offset]; }
+  [[nodiscard]] uint32_t config_value(unsigned offset, AccessWidth width) const;
   void set_config_byte(unsigned offset, uint8_t value) { config_[offset] = value; }
   void set_config_word(unsigned offset, uint16_t value);
   // Which bits the guest may change; none unless said here.
@@ -67,8 +75,8 @@ class PciFunction {
   void add_memory_range(unsigned bar, uint32_t bytes, MemoryDevice& device);
   void add_rom(uint32_t bytes, MemoryDevice& device);
 
-  // Who answers where two ranges lie over each other. Ranges 0 to 5, the ROM, and one more that a
-  // function may place by itself.
+  // The range that answers where two lie over each other. Ranges 0 to 5, the ROM, and one more that
+  // a function may place by itself.
   static constexpr unsigned kRanges = 7, kRomRange = 6, kOwnRange = 7;
   [[nodiscard]] DecodeRank rank_of(unsigned range) const { return pci_rank(place_, range); }
 
@@ -88,6 +96,7 @@ class PciFunction {
   [[nodiscard]] uint32_t wanted_address(unsigned index) const;
   void place_ranges();
 
+  // Not state: name_, place_, ranges_: what the function is, and what follows from its registers.
   PciBuses& buses_;
   std::string name_;
   unsigned place_ = 0;

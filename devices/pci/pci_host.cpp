@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -76,7 +77,7 @@ PciFunction* PciHost::selected() const {
 uint32_t PciHost::read(uint16_t offset, AccessWidth width) {
   if (offset == 0 && width == AccessWidth::Dword) return address_;
   if (offset == kResetControl && width == AccessWidth::Byte) return reset_control_;
-  const PciFunction* function = selected();
+  PciFunction* function = selected();
   if (offset < kData || function == nullptr) return all_ones(width);
   const unsigned at = (address_ & 0xfc) + offset - kData;
   return at + static_cast<unsigned>(width) <= 256 ? function->read_config(at, width)
@@ -102,6 +103,20 @@ void PciHost::write_reset_control(uint8_t value) {
   const bool reset = (value & ~reset_control_ & kResetCpu) != 0;
   reset_control_ = value & 0x06;
   if (reset && on_reset_) on_reset_();
+}
+
+void PciHost::visit_state(StateArchive& archive) {
+  archive.field("address", address_);
+  archive.field("reset control", reset_control_);
+  std::array<uint8_t, kWires> levels{};
+  for (unsigned i = 0; i < kWires; ++i) levels[i] = wires_[i].is_asserted() ? 1 : 0;
+  archive.numbers("wires", levels);
+  if (!archive.has_loaded()) return;
+  asserted_wires_ = {};
+  for (unsigned i = 0; i < kWires; ++i) {
+    wires_[i].restore_level(levels[i] != 0);
+    if (levels[i] != 0) ++asserted_wires_[wires_[i].pirq()];
+  }
 }
 
 }  // namespace ringshift

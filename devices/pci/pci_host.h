@@ -1,7 +1,6 @@
 // PciHost: bus 0 of the PCI bus behind configuration mechanism 1, and the interrupt wires of its
-// slots. Owns: the address register, the levels of the wires. Does not own: the functions.
-// Called by: bus (ports 0xcf8-0xcff), PCI devices (wires), piix3 (routes).
-// See docs/devices.md; PCI Local Bus Specification 2.1, 3.7.4.1.
+// slots. Owns: the address register, the levels of the wires. Does not own: the functions. See
+// docs/devices.md; PCI Local Bus Specification 2.1, 3.7.4.1.
 #pragma once
 
 #include <array>
@@ -15,6 +14,8 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 class PciHost final : public PortDevice {
  public:
   PciHost(InterruptControllerPair& interrupts, std::function<void()> on_reset);
@@ -25,12 +26,18 @@ class PciHost final : public PortDevice {
   [[nodiscard]] InterruptLine& wire(unsigned slot, unsigned pin);
   // Which line each of PIRQA# to PIRQD# drives now; 0: none.
   void set_route(unsigned pirq, unsigned irq);
+  // The same of a state that is being loaded: the levels of the lines are loaded too.
+  void restore_route(unsigned pirq, unsigned irq) { route_[pirq] = irq; }
   // A wire of its own for the system control interrupt, which may share its line with a PIRQ.
   [[nodiscard]] InterruptLine& system_control_wire() { return wires_[kSciWire]; }
 
   // Offsets from 0xcf8: the address register, the reset control register (0xcf9), the data window.
   [[nodiscard]] uint32_t read(uint16_t offset, AccessWidth width) override;
   void write(uint16_t offset, AccessWidth width, uint32_t value) override;
+
+  // Routes are the ISA bridge's state.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   static constexpr unsigned kSlots = 32, kFunctions = 8, kPins = 4;
@@ -44,6 +51,10 @@ class PciHost final : public PortDevice {
       pirq_ = pirq;
     }
     void set_level(bool asserted) override;
+    [[nodiscard]] bool is_asserted() const { return asserted_; }
+    // The caller counts them anew.
+    void restore_level(bool asserted) { asserted_ = asserted; }
+    [[nodiscard]] unsigned pirq() const { return pirq_; }
 
    private:
     PciHost* host_ = nullptr;
@@ -55,6 +66,7 @@ class PciHost final : public PortDevice {
   void write_reset_control(uint8_t value);
   void update_line(unsigned irq);
 
+  // Not state: functions_, route_: who is attached, and what the ISA bridge's registers say.
   InterruptControllerPair& interrupts_;
   std::function<void()> on_reset_;
   std::array<PciFunction*, kSlots * kFunctions> functions_{};

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/hash.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -29,17 +31,32 @@ bool is_mode(uint32_t width, uint32_t height, uint32_t bits) {
 
 }  // namespace
 
-uint32_t BochsDisplay::Bytes::read(uint64_t offset, AccessWidth width) {
+uint32_t BochsDisplay::Rom::read(uint64_t offset, AccessWidth width) {
   uint32_t value = 0;
   std::memcpy(&value, bytes.data() + offset, static_cast<size_t>(width));
   return value;
 }
 
-void BochsDisplay::Bytes::write(uint64_t offset, AccessWidth width, uint32_t value) {
-  if (writable) std::memcpy(bytes.data() + offset, &value, static_cast<size_t>(width));
+uint32_t BochsDisplay::FrameBuffer::read(uint64_t offset, AccessWidth width) {
+  uint32_t value = 0;
+  std::memcpy(&value, bytes().data() + offset, static_cast<size_t>(width));
+  return value;
 }
 
-BochsDisplay::Registers::Registers(std::vector<uint8_t>& memory) : memory_(memory) {
+void BochsDisplay::FrameBuffer::write(uint64_t offset, AccessWidth width, uint32_t value) {
+  std::memcpy(writable_bytes() + offset, &value, static_cast<size_t>(width));
+}
+
+// Whoever has been given its bytes may write to them later.
+void BochsDisplay::FrameBuffer::clear() {
+  if (!is_zero_) std::ranges::fill(bytes(), uint8_t{0});
+}
+
+void BochsDisplay::FrameBuffer::visit_bytes(StateArchive& archive) {
+  archive.memory("memory", bytes(), &is_zero_);
+}
+
+BochsDisplay::Registers::Registers(FrameBuffer& memory) : memory_(memory) {
   values_[kId] = kVersion;
 }
 
@@ -72,7 +89,7 @@ void BochsDisplay::Registers::enable(uint16_t value) {
   const uint32_t line = values_[kWidth] * bytes_of_pixel(values_[kBits]);
   values_[kVirtualHeight] = static_cast<uint16_t>(std::min(kMemoryBytes / line, 0xffffU));
   values_[kOffsetX] = values_[kOffsetY] = 0;
-  if ((value & kKeepMemory) == 0) std::fill(memory_.begin(), memory_.end(), uint8_t{0});
+  if ((value & kKeepMemory) == 0) memory_.clear();
 }
 
 void BochsDisplay::Registers::write_data(uint16_t value) {
@@ -132,9 +149,8 @@ BochsDisplay::Function::Function(PciBuses& buses, MemoryDevice& frame_buffer, Me
 }
 
 BochsDisplay::BochsDisplay(PciBuses& buses, std::vector<uint8_t> rom)
-    : frame_buffer_(std::vector<uint8_t>(kMemoryBytes), true),
-      rom_(std::move(rom), false),
-      registers_(frame_buffer_.bytes),
+    : rom_(std::move(rom)),
+      registers_(frame_buffer_),
       function_(buses, frame_buffer_, rom_, !rom_.bytes.empty()) {
   CHECK(rom_.bytes.size() <= kRomBytes);
   rom_.bytes.resize(kRomBytes, 0xff);
@@ -174,6 +190,21 @@ BochsDisplay::Mode BochsDisplay::mode() const {
   if (needed > kMemoryBytes) mode.bytes_per_line = mode.width * bytes;
   mode.first_byte = first + needed <= kMemoryBytes ? static_cast<uint32_t>(first) : 0;
   return mode;
+}
+
+void BochsDisplay::Registers::visit_state(StateArchive& archive) {
+  archive.field("index", index_);
+  archive.numbers("values", values_);
+  const bool is_good = is_mode(values_[kWidth], values_[kHeight], values_[kBits]) &&
+                       values_[kVirtualWidth] >= values_[kWidth];
+  archive.require((values_[kEnable] & kEnabled) == 0 || is_good, "values", "they are no mode");
+}
+
+void BochsDisplay::visit_state(StateArchive& archive) {
+  archive.same("hash of rom", hash_bytes(rom_.bytes, 0));
+  frame_buffer_.visit_bytes(archive);
+  archive.part("registers", registers_);
+  archive.part("function", function_);
 }
 
 }  // namespace ringshift

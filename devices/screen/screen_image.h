@@ -1,14 +1,13 @@
 // ScreenImage: what is on the screen as pixels: VGA text and graphics, or a linear frame buffer.
-// Owns: the pixels. Called by: monitor (screen dumps), tests. Nothing is drawn until it is asked
-// for. See docs/devices.md; IBM VGA technical reference.
+// Owns: the pixels. Nothing is drawn until it is asked for. See docs/devices.md; IBM VGA technical
+// reference.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "devices/screen/bochs_display.h"
-#include "devices/screen/vga_text.h"
+#include "devices/screen/screen_content.h"
 
 namespace ringshift {
 
@@ -25,9 +24,11 @@ struct ScreenImage {
   }
 };
 
-// display may be null: there is only the VGA.
+[[nodiscard]] ScreenImage draw_screen(const ScreenContent& content);
+// As it is now. display may be null: there is only the VGA.
 [[nodiscard]] ScreenImage draw_screen(const VgaText& vga, const BochsDisplay* display);
-// As a PNG file; false with one line in *error.
+// As a PNG file, or a PPM (netpbm's P6); false with one line in *error.
 [[nodiscard]] bool write_png(const ScreenImage& image, const std::string& path, std::string* error);
+[[nodiscard]] bool write_ppm(const ScreenImage& image, const std::string& path, std::string* error);
 
 }  // namespace ringshift

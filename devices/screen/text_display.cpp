@@ -42,9 +42,14 @@ std::string TextDisplay::cursor() const {
          "H\x1b[?25h";
 }
 
-// The whole page from the top, each line cleared behind what it shows.
 void TextDisplay::refresh() {
   config_.poll_keys();
+  show();
+  timer_.arm(clock_.now() + kRefresh);
+}
+
+// The whole page from the top, each line cleared behind what it shows.
+void TextDisplay::show() {
   std::string text = "\x1b[H";
   for (const char c : config_.page()) {
     if (c == '\n') text += "\x1b[K\r";
@@ -52,7 +57,6 @@ void TextDisplay::refresh() {
   }
   text += "\x1b[J" + cursor();
   if (text != shown_ && config_.print(text)) shown_ = std::move(text);
-  timer_.arm(clock_.now() + kRefresh);
 }
 
 }  // namespace ringshift

@@ -1,6 +1,6 @@
 // TextDisplay: the text screen live in a terminal, and the terminal's keys on the guest's keyboard.
-// Owns: a timer, what was last shown. Does not own: the terminal, the VGA, the keyboard.
-// Called by: machine, its own timer. See docs/usage.md.
+// Owns: a timer, what was last shown. Does not own: the terminal, the VGA, the keyboard. See
+// docs/usage.md.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,8 @@ class TextDisplay {
 
   // Bytes as a terminal sends them; returns how many were taken: those of one key at a time.
   size_t type(std::span<const uint8_t> bytes);
+  // Shows the screen as it is now, if it has changed.
+  void show();
 
  private:
   void refresh();

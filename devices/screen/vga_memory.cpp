@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -112,6 +114,11 @@ void VgaMemory::write_planes(uint32_t address, uint8_t value, uint8_t plane_mask
     }
     planes_[(address % kPlaneBytes) * 4 + plane] = result;
   }
+}
+
+void VgaMemory::visit_state(StateArchive& archive) {
+  archive.memory("planes", planes_);
+  archive.numbers("latch", latch_);
 }
 
 }  // namespace ringshift

@@ -1,6 +1,6 @@
 // VgaMemory: the four planes of a VGA, as the processor reaches them through the sequencer and the
 // graphics controller. Owns: 256 KiB of display memory, the latches. Does not own: the registers.
-// Called by: vga_text. See docs/devices.md; IBM VGA technical reference, "Graphics controller".
+// See docs/devices.md; IBM VGA technical reference, "Graphics controller".
 #pragma once
 
 #include <array>
@@ -9,6 +9,8 @@
 #include <vector>
 
 namespace ringshift {
+
+class StateArchive;
 
 struct VgaRegisterFile {
   std::array<uint8_t, 8> sequencer{};
@@ -28,6 +30,15 @@ class VgaMemory {
   [[nodiscard]] uint8_t plane(unsigned number, uint32_t address) const {
     return planes_[(address % kPlaneBytes) * 4 + number];
   }
+
+  void put_in_plane(unsigned number, uint32_t address, uint8_t value) {
+    planes_[(address % kPlaneBytes) * 4 + number] = value;
+  }
+  // The four bytes of an address side by side.
+  [[nodiscard]] const std::vector<uint8_t>& bytes() const { return planes_; }
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   // Where in the window the address lies.

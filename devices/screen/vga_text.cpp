@@ -1,5 +1,7 @@
 #include "devices/screen/vga_text.h"
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -73,6 +75,28 @@ VgaText::VgaText()
   registers_.sequencer[0x02] = 0x03;
   registers_.sequencer[0x04] = 0x02;
   registers_.graphics[0x08] = 0xff;
+}
+
+void VgaText::set_up_text(std::span<const uint8_t> font) {
+  // The colours of the EGA: bits 0 to 2 are two thirds of blue, green and red, bits 3 to 5 a third
+  // of each; brown is the one of the low eight that is not as its bits say.
+  constexpr uint8_t kBrown = 6, kThird = 21;
+  for (unsigned color = 0; color < 64; ++color) {
+    for (unsigned component = 0; component < 3; ++component) {  // red first
+      const unsigned bit = 2 - component;
+      const unsigned thirds = (color >> bit & 1) * 2 + (color >> (bit + 3) & 1);
+      palette_[color * 3 + component] = static_cast<uint8_t>(thirds * kThird);
+    }
+  }
+  for (uint8_t i = 0; i < 16; ++i) attribute_[i] = static_cast<uint8_t>(i < 8 ? i : 0x30 | i);
+  attribute_[kBrown] = 0x14;
+  attribute_[0x10] = 0x0c;
+  attribute_[0x12] = 0x0f;
+  attribute_[0x13] = 0x08;
+  constexpr uint32_t kLines = 16, kGlyphBytes = 32;
+  for (uint32_t i = 0; i < font.size(); ++i) {
+    memory_.put_in_plane(2, i / kLines * kGlyphBytes + i % kLines, font[i]);
+  }
 }
 
 uint32_t VgaText::read(uint64_t offset, AccessWidth width) {
@@ -212,6 +236,28 @@ std::string VgaText::dump_text() const {
     text += '\n';
   }
   return text;
+}
+
+void VgaText::visit_state(StateArchive& archive) {
+  const auto most_position = static_cast<unsigned>(palette_.size() - 1);
+  archive.numbers("sequencer", registers_.sequencer);
+  archive.numbers("graphics", registers_.graphics);
+  archive.part("memory", memory_);
+  archive.numbers("crtc", crtc_);
+  archive.numbers("attribute", attribute_);
+  archive.numbers("palette", palette_);
+  archive.field("crtc index", crtc_index_, 0, 0x1f);
+  archive.field("attribute index", attribute_index_);
+  archive.field("sequencer index", sequencer_index_, 0, 0x07);
+  archive.field("graphics index", graphics_index_, 0, 0x0f);
+  archive.field("attribute data next", attribute_data_next_);
+  archive.field("miscellaneous", miscellaneous_);
+  archive.field("feature", feature_);
+  archive.field("palette mask", palette_mask_);
+  archive.field("palette read at", palette_read_at_, 0, most_position);
+  archive.field("palette write at", palette_write_at_, 0, most_position);
+  archive.field("palette reading", palette_reading_);
+  archive.field("retrace", retrace_);
 }
 
 }  // namespace ringshift

@@ -1,17 +1,19 @@
-// VgaText: a VGA's registers, with its memory behind them, and the text page on the screen.
-// Owns: registers, palette, display memory. Does not own: any window; the screen is rendered on
-// request. Called by: buses, monitor (dump_text), screen_image.
+// VgaText: a VGA's registers, with its memory behind them, and the text page on the screen. Owns:
+// registers, palette, display memory. Does not own: any window; the screen is rendered on request.
 // See docs/devices.md; IBM VGA technical reference; code page 437.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "devices/bus/byte_ports.h"
 #include "devices/screen/vga_memory.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 inline constexpr uint64_t kVgaMemoryBase = 0xa0000;
 inline constexpr uint64_t kVgaMemoryBytes = 0x20000;
@@ -26,12 +28,19 @@ class VgaText final : public MemoryDevice {
   [[nodiscard]] PortDevice& crtc_ports() { return crtc_ports_; }              // 0x3d4-0x3d5
   [[nodiscard]] PortDevice& status_port() { return status_port_; }            // 0x3da
 
+  // What a video BIOS does before a kernel has the machine: the sixteen colours of text, and a font
+  // of 256 characters of 16 lines (4096 bytes) in plane 2. Empty: it has none.
+  void set_up_text(std::span<const uint8_t> font);
+
   // Display memory, from 0xa0000.
   [[nodiscard]] uint32_t read(uint64_t offset, AccessWidth width) override;
   void write(uint64_t offset, AccessWidth width, uint32_t value) override;
 
   // The visible page, 25 lines of at most 80 characters in UTF-8, trailing spaces trimmed.
   [[nodiscard]] std::string dump_text() const;
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
   // For drawing.
   [[nodiscard]] const VgaMemory& display_memory() const { return memory_; }

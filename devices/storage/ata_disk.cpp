@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -179,10 +180,14 @@ IdeStep AtaDisk::next_block() {
   left_ -= in_block_;
   if (activity_ == Activity::Read) {
     if (!medium_.read(position_ * kSector, block())) {
+      activity_ = Activity::None;
       report_position();
       return fail(kIdeUncorrectable);
     }
     position_ += in_block_;
+  } else {
+    // Of what was there before nothing is left, not even until the guest has written over it.
+    std::ranges::fill(block(), uint8_t{0});
   }
   registers.status = kIdeReady | kIdeSeekComplete;
   registers.error = 0;
@@ -194,6 +199,7 @@ std::span<uint8_t> AtaDisk::block() { return std::span(buffer_).first(in_block_ 
 IdeStep AtaDisk::block_done() {
   if (activity_ == Activity::Write) {
     if (!medium_.write(position_ * kSector, block())) {
+      activity_ = Activity::None;
       report_position();
       IdeStep step = fail(kIdeAborted);
       registers.status |= kIdeFault;
@@ -202,8 +208,9 @@ IdeStep AtaDisk::block_done() {
     position_ += in_block_;
   }
   if (left_ != 0) return next_block();
+  const Activity ended = std::exchange(activity_, Activity::None);
   // What is not cached is on the medium before the guest hears of it.
-  if (activity_ == Activity::Write && !write_cache_) return flush();
+  if (ended == Activity::Write && !write_cache_) return flush();
   IdeStep step = done();
   // After the last block has been read there is nothing more to say.
   if (phase_ == IdePhase::DataIn) step.interrupt = false;
@@ -306,6 +313,30 @@ IdeStep AtaDisk::identify() {
   registers.status = kIdeReady | kIdeSeekComplete;
   registers.error = 0;
   return {IdePhase::DataIn, true};
+}
+
+void AtaDisk::visit_state(StateArchive& archive) {
+  archive.same("sectors", sectors());
+  archive.part("registers", registers);
+  archive.field("multiple", multiple_, 0, kMostMultiple);
+  archive.field("dma mode", dma_mode_);
+  archive.field("heads", heads_, 1, kHeads);
+  archive.field("sectors per track", sectors_per_track_, 0, 0xff);
+  archive.field("write cache", write_cache_);
+  archive.choice("activity", activity_, Activity::Write);
+  archive.choice("phase", phase_, IdePhase::DmaOut);
+  archive.field("position", position_);
+  archive.field("left", left_, 0, 0x10000);
+  archive.field("per block", per_block_, 1, kMostPerBlock);
+  archive.field("in block", in_block_, 0, kMostPerBlock);
+  archive.memory("block", activity_ != Activity::None ? block() : std::span<uint8_t>());
+  // A block that was read lies before the position, one that is being written behind it.
+  const bool writes = activity_ == Activity::Write;
+  const uint64_t ahead = uint64_t{left_} + (writes ? in_block_ : 0);
+  const bool is_there = position_ <= sectors() && ahead <= sectors() - position_;
+  archive.require(is_there || (!writes && activity_ != Activity::Read), "position",
+                  "it is behind the disk's end");
+  archive.require(!writes || !medium_.read_only(), "activity", "the disk cannot be written");
 }
 
 }  // namespace ringshift

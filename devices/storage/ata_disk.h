@@ -1,7 +1,6 @@
 // AtaDisk: a hard disk on an IDE cable: LBA28, LBA48 and CHS, programmed I/O, blocks of several
-// sectors, DMA. Owns: its parameters, the block that is moving. Does not own: the medium.
-// Called by: ide_channel. A failure of the host is an error that the guest sees.
-// See docs/devices.md; ATA/ATAPI-6.
+// sectors, DMA. Owns: its parameters, the block that is moving. Does not own: the medium. A failure
+// of the host is an error that the guest sees. See docs/devices.md; ATA/ATAPI-6.
 #pragma once
 
 #include <array>
@@ -13,6 +12,8 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 class AtaDisk final : public IdeDrive {
  public:
   // serial: at most 20 characters.
@@ -23,6 +24,7 @@ class AtaDisk final : public IdeDrive {
   [[nodiscard]] IdeStep command(uint8_t code) override;
   [[nodiscard]] std::span<uint8_t> block() override;
   [[nodiscard]] IdeStep block_done() override;
+  void visit_state(StateArchive& archive) override;
 
  private:
   static constexpr uint32_t kSector = 512;
@@ -45,6 +47,7 @@ class AtaDisk final : public IdeDrive {
   [[nodiscard]] uint64_t sectors() const { return medium_.bytes() / kSector; }
   [[nodiscard]] uint32_t default_cylinders() const;
 
+  // Not state: serial_, buffer_: a name, and what block() gives the part of that moves.
   DiskBackend& medium_;
   std::string serial_;
   uint8_t multiple_ = 0;  // sectors to a block of the MULTIPLE commands; 0: not set

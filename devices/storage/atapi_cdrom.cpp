@@ -3,11 +3,15 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <utility>
+
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
 
 constexpr uint8_t kNotReady = 0x02, kMediumError = 0x03, kIllegalRequest = 0x05;
+constexpr uint8_t kUnitAttention = 0x06, kMayHaveChanged = 0x28, kRemovalPrevented = 0x53;
 constexpr uint8_t kReadError = 0x11, kInvalidCommand = 0x20, kOutOfRange = 0x21;
 constexpr uint8_t kInvalidField = 0x24, kNoMedium = 0x3a;
 // Interrupt reason, in the sector count register.
@@ -47,8 +51,17 @@ void AtapiCdrom::reset() {
   registers.mid[0] = 0x14;  // signature of a packet device
   registers.high[0] = 0xeb;
   registers.status = 0;
-  activity_ = Activity::None;
+  end_data();
   sense_ = Sense();
+  locked_ = false;
+}
+
+// Nothing moves, and nothing is left of what did.
+void AtapiCdrom::end_data() {
+  activity_ = Activity::None;
+  buffer_.clear();
+  position_ = chunk_ = 0;
+  sectors_left_ = 0;
 }
 
 uint32_t AtapiCdrom::sectors() const {
@@ -63,7 +76,7 @@ uint32_t AtapiCdrom::packet16(unsigned at) const {
 uint32_t AtapiCdrom::packet32(unsigned at) const { return packet16(at) << 16 | packet16(at + 2); }
 
 IdeStep AtapiCdrom::command(uint8_t code) {
-  activity_ = Activity::None;
+  end_data();
   if (code >= 0xe0 && code <= 0xe3) return done();  // STANDBY and IDLE
   switch (code) {
     case 0xa0:
@@ -112,6 +125,7 @@ IdeStep AtapiCdrom::block_done() {
     case Activity::Packet:
       return run_packet();
     case Activity::Identify: {
+      end_data();
       registers.count[0] = kReasonCommand | kReasonToHost;
       IdeStep step = done();
       step.interrupt = false;
@@ -123,10 +137,34 @@ IdeStep AtapiCdrom::block_done() {
   }
 }
 
+// --- the tray
+
+void AtapiCdrom::move_tray(bool open) {
+  if (ejected_ == open) return;
+  ejected_ = open;
+  event_ = open || medium_ == nullptr ? MediaEvent::MediumGone : MediaEvent::NewMedium;
+  changed_ = !open && medium_ != nullptr;
+  if (on_tray_) on_tray_(open);
+}
+
+void AtapiCdrom::open_tray() { move_tray(true); }
+
+void AtapiCdrom::close_tray() { move_tray(false); }
+
+void AtapiCdrom::insert(DiskBackend* medium) { medium_ = medium; }
+
+IdeStep AtapiCdrom::media_event() {
+  if ((packet_[1] & 1) == 0) return check({kIllegalRequest, kInvalidField});
+  const auto code = static_cast<uint8_t>(event_);
+  const auto status = static_cast<uint8_t>((ejected_ ? 1 : 0) | (medium_ != nullptr ? 2 : 0));
+  event_ = MediaEvent::None;
+  return answer({0, 6, 4, 0x10, code, status, 0, 0}, packet16(7));
+}
+
 // --- the ends of a packet command
 
 IdeStep AtapiCdrom::finish() {
-  activity_ = Activity::None;
+  end_data();
   registers.count[0] = kReasonCommand | kReasonToHost;
   registers.status = kIdeReady;
   registers.error = 0;
@@ -135,7 +173,7 @@ IdeStep AtapiCdrom::finish() {
 }
 
 IdeStep AtapiCdrom::check(Sense sense) {
-  activity_ = Activity::None;
+  end_data();
   registers.count[0] = kReasonCommand | kReasonToHost;
   registers.status = kIdeReady | kIdeError;
   registers.error = static_cast<uint8_t>(sense.key << 4 | kIdeAborted);
@@ -163,6 +201,7 @@ bool AtapiCdrom::load_sectors() {
   for (uint32_t i = 0; i < count; ++i) {
     uint8_t* to = buffer_.data() + size_t{i} * sector_bytes_;
     const uint64_t sector = next_sector_ + i;
+    if (sector >= sectors()) return false;  // the medium is out, or another
     if (sector_bytes_ == kRawSector) {
       // Sync pattern and header of a mode 1 sector; its error correction is left zero.
       std::memset(to + 1, 0xff, 10);
@@ -268,19 +307,18 @@ IdeStep AtapiCdrom::run_packet() {
       return answer(bytes, packet_[4]);
     }
     case 0x1b:  // START STOP UNIT; LoEj: out, or in again
-      if ((packet_[4] & 2) != 0) ejected_ = (packet_[4] & 1) == 0;
+      if ((packet_[4] & 3) == 2 && locked_) return check({kNotReady, kRemovalPrevented});
+      if ((packet_[4] & 2) != 0) move_tray((packet_[4] & 1) == 0);
       return finish();
     case 0x1e:  // PREVENT ALLOW MEDIUM REMOVAL
+      locked_ = (packet_[4] & 1) != 0;
+      return finish();
     case 0xbb:  // SET CD SPEED
       return finish();
     case 0x46:
       return configuration();
-    case 0x4a: {  // GET EVENT STATUS NOTIFICATION: polled, media class
-      if ((packet_[1] & 1) == 0) return check({kIllegalRequest, kInvalidField});
-      std::vector<uint8_t> bytes{0, 6, 4, 0x10, 0, static_cast<uint8_t>(sectors() != 0 ? 2 : 0),
-                                 0, 0};
-      return answer(bytes, packet16(7));
-    }
+    case 0x4a:  // GET EVENT STATUS NOTIFICATION: polled, media class
+      return media_event();
     case 0x5a:
       return mode_sense();
     case 0xbd: {  // MECHANISM STATUS
@@ -310,6 +348,7 @@ IdeStep AtapiCdrom::run_medium_packet() {
       return check({kIllegalRequest, kInvalidCommand});
   }
   if (sectors() == 0) return check({kNotReady, kNoMedium});
+  if (std::exchange(changed_, false)) return check({kUnitAttention, kMayHaveChanged});
   switch (packet_[0]) {
     case 0x28:  // READ (10)
       return read(packet32(2), packet16(7), kSector);
@@ -440,6 +479,42 @@ IdeStep AtapiCdrom::configuration() {
   bytes.insert(bytes.end(), std::begin(features), std::end(features));
   put32(bytes, 0, static_cast<uint32_t>(bytes.size() - 4));
   return answer(bytes, packet16(7));
+}
+
+void AtapiCdrom::Sense::visit_state(StateArchive& archive) {
+  archive.field("key", key);
+  archive.field("code", code);
+}
+
+void AtapiCdrom::visit_state(StateArchive& archive) {
+  archive.same("medium bytes", medium_ != nullptr ? medium_->bytes() : 0);
+  archive.part("registers", registers);
+  archive.field("ejected", ejected_);
+  if (archive.version() >= 2) {
+    archive.field("locked", locked_);
+    archive.field("changed", changed_);
+    archive.choice("event", event_, MediaEvent::MediumGone);
+  }
+  archive.part("sense", sense_);
+  archive.choice("activity", activity_, Activity::Read);
+  archive.field("dma", dma_);
+  archive.field("chunk limit", chunk_limit_, 0, 0xfffe);
+  archive.numbers("packet", packet_);
+  archive.list("buffer", buffer_, size_t{kSectorsPerBlock} * kRawSector);
+  archive.field("position", position_, 0, buffer_.size());
+  archive.field("chunk", chunk_, 0, buffer_.size());
+  archive.field("next sector", next_sector_);
+  archive.field("sectors left", sectors_left_);
+  archive.field("sector bytes", sector_bytes_, kSector, kRawSector);
+  archive.require(chunk_ <= buffer_.size() - position_, "chunk", "it is longer than the buffer");
+  const bool is_size = sector_bytes_ == kSector || sector_bytes_ == kRawSector;
+  archive.require(is_size, "sector bytes", "no sector is of this size");
+  const bool reads = activity_ == Activity::Read;
+  const bool is_there = next_sector_ <= sectors() && sectors_left_ <= sectors() - next_sector_;
+  archive.require(sectors_left_ == 0 || (reads && is_there), "sectors left", "they are not there");
+  archive.require(chunk_ == 0 || activity_ != Activity::None, "chunk", "nothing is moving");
+  const bool needs_limit = activity_ != Activity::None && activity_ != Activity::Identify;
+  archive.require(!needs_limit || chunk_limit_ >= 2, "chunk limit", "nothing could be moved");
 }
 
 }  // namespace ringshift

@@ -1,17 +1,21 @@
-// AtapiCdrom: a CD-ROM drive on an IDE cable: packet commands of MMC over ATAPI.
-// Owns: sense data, the answer that is moving. Does not own: the medium, which may be absent.
-// Called by: ide_channel. Packets are hostile input: every length is checked against what there is.
-// See docs/devices.md; ATA/ATAPI-6 9.8, INF-8020i, MMC-3.
+// AtapiCdrom: a CD-ROM drive on an IDE cable: packet commands of MMC over ATAPI. Owns: sense data,
+// the answer that is moving. Does not own: the medium, which may be absent. Packets are hostile
+// input: every length is checked against what there is. See docs/devices.md; ATA/ATAPI-6 9.8,
+// INF-8020i, MMC-3.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "devices/storage/disk_backend.h"
 #include "devices/storage/ide_drive.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 class AtapiCdrom final : public IdeDrive {
  public:
@@ -22,6 +26,22 @@ class AtapiCdrom final : public IdeDrive {
   [[nodiscard]] IdeStep command(uint8_t code) override;
   [[nodiscard]] std::span<uint8_t> block() override;
   [[nodiscard]] IdeStep block_done() override;
+  void visit_state(StateArchive& archive) override;
+
+  // ---- from outside: hands at the drive ----
+  // The guest has asked that nobody takes the medium out (PREVENT ALLOW MEDIUM REMOVAL).
+  [[nodiscard]] bool is_locked() const { return locked_; }
+  [[nodiscard]] bool is_open() const { return ejected_; }
+  [[nodiscard]] const DiskBackend* medium() const { return medium_; }
+  // The button of a drive that the guest has locked: the guest is told, and may open it.
+  void press_eject_button() { event_ = MediaEvent::EjectRequest; }
+  // Locked or not: what a paper clip does.
+  void open_tray();
+  void close_tray();
+  // Pre: the tray is open. Null: nothing is in it any more. A transfer under way fails.
+  void insert(DiskBackend* medium);
+  // Told of the guest's opening and closing, too; must only take note.
+  void set_on_tray(std::function<void(bool is_open)> on_tray) { on_tray_ = std::move(on_tray); }
 
  private:
   static constexpr uint32_t kSector = 2048;
@@ -33,9 +53,17 @@ class AtapiCdrom final : public IdeDrive {
   struct Sense {
     uint8_t key = 0;
     uint8_t code = 0;
+    static constexpr unsigned kStateVersion = 1;
+    void visit_state(StateArchive& archive);
   };
   enum class Activity : uint8_t { None, Packet, Identify, Answer, Read };
+  // What GET EVENT STATUS NOTIFICATION tells once (MMC-3, 6.6.4).
+  enum class MediaEvent : uint8_t { None, EjectRequest, NewMedium, MediumGone };
 
+  void move_tray(bool open);
+  [[nodiscard]] IdeStep media_event();
+
+  void end_data();
   [[nodiscard]] IdeStep begin_packet();
   [[nodiscard]] IdeStep identify();
   [[nodiscard]] IdeStep run_packet();
@@ -58,6 +86,10 @@ class AtapiCdrom final : public IdeDrive {
 
   DiskBackend* medium_;
   bool ejected_ = false;
+  bool locked_ = false;
+  bool changed_ = false;  // the guest has not been told that the medium may be another
+  MediaEvent event_ = MediaEvent::None;
+  std::function<void(bool)> on_tray_;
   Sense sense_;
   Activity activity_ = Activity::None;
   bool dma_ = false;

@@ -1,13 +1,16 @@
-// DiskBackend: a medium as bytes: what is behind a disk, a CD-ROM or a floppy drive.
-// Owns: nothing. A failure of the host is a value, which the drive turns into an error that its
-// guest sees. Called by: ata_disk, atapi_cdrom, floppy. Implemented by: host_disk, tests.
-// See docs/devices.md.
+// DiskBackend: a medium as bytes: what is behind a disk, a CD-ROM or a floppy drive. A failure of
+// the host is a value, which the drive turns into an error that its guest sees. Implemented by:
+// host_disk, tests. See docs/devices.md.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 
 namespace ringshift {
+
+class StateArchive;
 
 class DiskBackend {
  public:
@@ -21,6 +24,26 @@ class DiskBackend {
   [[nodiscard]] virtual bool write(uint64_t offset, std::span<const uint8_t> from) = 0;
   // All that has been written is on the medium for good when it returns true.
   [[nodiscard]] virtual bool flush() = 0;
+
+  // What a saved machine keeps of the medium: what tells it from one that has been written to
+  // since, and writes that are in no file of the host's. See docs/saved-state.md.
+  virtual void visit_medium(StateArchive& /*archive*/, bool /*may_have_changed*/) {}
+
+  // Does discard() give room back? Constant.
+  [[nodiscard]] virtual bool can_discard() const { return false; }
+  // What is in the range is of no more use. Pre: can_discard(), and the range lies in [0, bytes()).
+  [[nodiscard]] virtual bool discard(uint64_t /*offset*/, uint64_t /*count*/) { return false; }
+  // The range reads as zeros from now on. MayFree: it need not keep its room. Pre: as for write().
+  enum class Zeroing : uint8_t { Keep, MayFree };
+  [[nodiscard]] virtual bool write_zeroes(uint64_t offset, uint64_t count, Zeroing /*how*/) {
+    static constexpr std::array<uint8_t, 65536> kZeros{};
+    for (uint64_t done = 0; done < count;) {
+      const uint64_t part = std::min<uint64_t>(kZeros.size(), count - done);
+      if (!write(offset + done, std::span(kZeros).first(static_cast<size_t>(part)))) return false;
+      done += part;
+    }
+    return true;
+  }
 };
 
 }  // namespace ringshift

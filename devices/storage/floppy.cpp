@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -315,6 +317,24 @@ void FloppyController::format() {
     }
   }
   finish_transfer(0, 0);
+}
+
+void FloppyController::visit_state(StateArchive& archive) {
+  constexpr size_t kLongestCommand = 9, kLongestResult = 10;
+  archive.same("medium bytes", medium_ != nullptr ? medium_->bytes() : 0);
+  archive.field("output", output_);
+  archive.field("rate", rate_, 0, 3);
+  archive.list("command", command_, kLongestCommand);
+  archive.list("result", result_, kLongestResult);
+  archive.field("result at", result_at_, 0, result_.size());
+  archive.field("cylinder", cylinder_);
+  archive.field("seek status", seek_status_);
+  archive.field("resets to sense", resets_to_sense_, 0, 4);
+  archive.field("seek ended", seek_ended_);
+  archive.field("changed", changed_);
+  archive.field("locked", locked_);
+  archive.numbers("specify", specify_);
+  archive.field("configure", configure_);
 }
 
 }  // namespace ringshift

@@ -1,7 +1,7 @@
-// FloppyController: an 82077AA with one drive; data move through ISA DMA channel 2.
-// Owns: registers, the command being given and its answer. Does not own: the medium, DMA, RAM.
-// Called by: bus. Commands are hostile input: a bad one ends with an error status.
-// See docs/devices.md; Intel 82077AA datasheet 290166.
+// FloppyController: an 82077AA with one drive; data move through ISA DMA channel 2. Owns:
+// registers, the command being given and its answer. Does not own: the medium, DMA, RAM. Commands
+// are hostile input: a bad one ends with an error status. See docs/devices.md; Intel 82077AA
+// datasheet 290166.
 #pragma once
 
 #include <array>
@@ -16,6 +16,8 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 class FloppyController {
  public:
   // medium may be null: there is no drive then, and no disk in it.
@@ -27,6 +29,10 @@ class FloppyController {
 
   // The type that CMOS byte 0x10 names: 4 is a drive of 1.44 MB; 0: none.
   [[nodiscard]] uint8_t drive_type() const { return medium_ != nullptr ? 4 : 0; }
+
+  // A command runs within one write, so none is ever under way.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   static constexpr uint32_t kSector = 512;
@@ -53,6 +59,8 @@ class FloppyController {
   void finish_transfer(uint8_t st0, uint8_t st1);
   [[nodiscard]] bool has_disk(unsigned drive) const { return drive == 0 && medium_ != nullptr; }
 
+  // Not state: geometry_, at_cylinder_, at_head_, at_sector_, buffer_: the medium's; and no command
+  // is running between two accesses.
   InterruptLine& irq_;
   DmaControllers& dma_;
   DmaMemory& memory_;
@@ -72,7 +80,7 @@ class FloppyController {
   bool locked_ = false;
   uint8_t specify_[2] = {};
   uint8_t configure_ = 0;
-  // Where the next transfer would go on.
+  // The command that is running: where the next sector is, and the sector that moves.
   uint8_t at_cylinder_ = 0, at_head_ = 0, at_sector_ = 1;
   std::array<uint8_t, kSector> buffer_{};
   PortWindow ports_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -213,6 +214,32 @@ void IdeChannel::write_control(uint8_t value) {
   control_ = value;
   set_interrupt(begins_reset ? false : interrupt_pending_);
   if (begins_reset) reset();
+}
+
+void IdeChannel::visit_state(StateArchive& archive) {
+  constexpr unsigned kNobody = 2;
+  unsigned attached = 0;
+  unsigned active = kNobody;
+  for (unsigned i = 0; i < drives_.size(); ++i) {
+    if (drives_[i] == nullptr) continue;
+    attached |= 1U << i;
+    if (drives_[i] == active_) active = i;
+  }
+  archive.same("attached", attached);
+  if (drives_[0] != nullptr) archive.part("drive 0", *drives_[0]);
+  if (drives_[1] != nullptr) archive.part("drive 1", *drives_[1]);
+  archive.field("selection", selection_, 0, 1);
+  archive.field("control", control_);
+  archive.field("interrupt pending", interrupt_pending_);
+  archive.field("active", active, 0, kNobody);
+  archive.choice("phase", phase_, IdePhase::DmaOut);
+  archive.field("position", position_);
+  if (!archive.has_loaded()) return;
+  active_ = active != kNobody ? drives_[active] : nullptr;
+  const bool moves = phase_ != IdePhase::Idle;
+  block_ = moves && active_ != nullptr ? active_->block() : std::span<uint8_t>();
+  archive.require(moves ? position_ < block_.size() : position_ == 0, "position",
+                  "no data are moving there");
 }
 
 }  // namespace ringshift

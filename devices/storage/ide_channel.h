@@ -1,6 +1,6 @@
 // IdeChannel: one IDE cable: the registers as the guest sees them, two drives, the interrupt wire,
 // and the hand-over of data by programmed I/O. Owns: selection, control, position in the block.
-// Does not own: the drives. Called by: bus, ide_controller (DMA). See docs/devices.md; ATA/ATAPI-6.
+// Does not own: the drives. See docs/devices.md; ATA/ATAPI-6.
 #pragma once
 
 #include <array>
@@ -15,6 +15,8 @@
 #include "devices/storage/ide_drive.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 class IdeChannel {
  public:
@@ -34,6 +36,10 @@ class IdeChannel {
   [[nodiscard]] bool dma_in() const { return phase_ == IdePhase::DmaIn; }
   [[nodiscard]] std::span<uint8_t> dma_block();
   void dma_moved(size_t bytes);
+
+  // The drives, and then how far the block between them and the guest has moved.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   class CommandPorts final : public PortDevice {
@@ -64,6 +70,7 @@ class IdeChannel {
   void move_on(size_t bytes);
   void set_interrupt(bool pending);
 
+  // Not state: command_ports_: they lead here.
   InterruptLine& line_;
   std::function<void()> on_interrupt_;
   std::function<void()> on_dma_;

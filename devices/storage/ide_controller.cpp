@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "devices/storage/ata_disk.h"
-#include "devices/storage/atapi_cdrom.h"
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -59,7 +59,9 @@ void IdeController::add_disk(unsigned place, DiskBackend& medium) {
 }
 
 void IdeController::add_cdrom(unsigned place, DiskBackend* medium) {
-  attach(place, std::make_unique<AtapiCdrom>(medium));
+  auto drive = std::make_unique<AtapiCdrom>(medium);
+  cdroms_[place] = drive.get();
+  attach(place, std::move(drive));
 }
 
 uint8_t IdeController::read_register(unsigned offset) const {
@@ -177,6 +179,30 @@ void IdeController::go_on(unsigned index) {
     const bool table_ends = master.region.last && master.region.bytes == 0;
     if (table_ends) master.status &= static_cast<uint8_t>(~kActive);
   }
+}
+
+void IdeController::Region::visit_state(StateArchive& archive) {
+  archive.field("address", address);
+  archive.field("bytes", bytes, 0, 0x10000);
+  archive.field("last", last);
+}
+
+void IdeController::BusMaster::visit_state(StateArchive& archive) {
+  archive.field("command", command);
+  archive.field("status", status);
+  archive.field("table", table);
+  archive.field("next descriptor", next_descriptor);
+  archive.field("descriptors seen", descriptors_seen, 0, kMostDescriptors + 1);
+  archive.part("region", region);
+  archive.part("more", more);
+}
+
+void IdeController::visit_state(StateArchive& archive) {
+  PciFunction::visit_state(archive);
+  archive.part("channel 0", *channels_[0]);
+  archive.part("channel 1", *channels_[1]);
+  archive.part("master 0", masters_[0]);
+  archive.part("master 1", masters_[1]);
 }
 
 }  // namespace ringshift

@@ -1,7 +1,7 @@
 // IdeController: the IDE function of the PIIX3 (00:01.1): two channels at their legacy ports, and
 // bus mastering. Owns: the channels, the drives, the bus master registers. Does not own: the media.
-// Called by: bus, pci_host. See docs/devices.md; Intel 290550 (PIIX3), "Programming Interface for
-// Bus Master IDE Controller" 1.0.
+// See docs/devices.md; Intel 290550 (PIIX3), "Programming Interface for Bus Master IDE Controller"
+// 1.0.
 #pragma once
 
 #include <array>
@@ -14,10 +14,13 @@
 #include "devices/bus/dma_memory.h"
 #include "devices/bus/virtual_clock.h"
 #include "devices/pci/pci_function.h"
+#include "devices/storage/atapi_cdrom.h"
 #include "devices/storage/disk_backend.h"
 #include "devices/storage/ide_channel.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 class IdeController final : public PciFunction {
  public:
@@ -27,7 +30,12 @@ class IdeController final : public PciFunction {
   // Before the guest runs. Place: 0 and 1 on the first cable, 2 and 3 on the second.
   void add_disk(unsigned place, DiskBackend& medium);
   void add_cdrom(unsigned place, DiskBackend* medium);  // null: the drive is empty
+  // Null: there is no drive for CD-ROMs. Pre: place < 4.
+  [[nodiscard]] AtapiCdrom* cdrom(unsigned place) { return cdroms_[place]; }
   [[nodiscard]] IdeChannel& channel(unsigned index) { return *channels_[index]; }
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive) override;
 
  private:
   // Where in guest RAM the next bytes go, as the descriptor table says.
@@ -35,14 +43,18 @@ class IdeController final : public PciFunction {
     uint64_t address = 0;
     uint32_t bytes = 0;
     bool last = false;
+    static constexpr unsigned kStateVersion = 1;
+    void visit_state(StateArchive& archive);
   };
   struct BusMaster {
     BusMaster(VirtualClock& clock, std::function<void()> go_on)
         : more(clock, [go_on = std::move(go_on)](Nanoseconds) { go_on(); }) {}
+    static constexpr unsigned kStateVersion = 1;
+    void visit_state(StateArchive& archive);
     uint8_t command = 0;
     uint8_t status = 0;
     uint32_t table = 0;
-    // Of the transfer that is under way:
+    // The transfer that is under way:
     uint32_t next_descriptor = 0;
     unsigned descriptors_seen = 0;
     Region region;
@@ -59,10 +71,12 @@ class IdeController final : public PciFunction {
   // How many bytes.
   size_t move(IdeChannel& channel, Region* region);
 
+  // Not state: drives_, cdroms_: the channels have them.
   DmaMemory& memory_;
   std::array<std::unique_ptr<IdeChannel>, 2> channels_;
   std::array<BusMaster, 2> masters_;
   std::vector<std::unique_ptr<IdeDrive>> drives_;
+  std::array<AtapiCdrom*, 4> cdroms_{};
   PortWindow registers_;
 };
 

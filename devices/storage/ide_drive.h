@@ -1,12 +1,14 @@
 // IdeDrive: what is at one end of an IDE cable, as its channel drives it: registers, commands, and
-// blocks of data that move by programmed I/O or by DMA alike. Owns: the registers.
-// Called by: ide_channel. Derived: ata_disk, atapi_cdrom. See docs/devices.md; ATA/ATAPI-6.
+// blocks of data that move by programmed I/O or by DMA alike. Owns: the registers. Derived:
+// ata_disk, atapi_cdrom. See docs/devices.md; ATA/ATAPI-6.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
 namespace ringshift {
+
+class StateArchive;
 
 // Status and error bits (ATA/ATAPI-6, 7.15 and 7.9).
 inline constexpr uint8_t kIdeError = 0x01, kIdeDataRequest = 0x08, kIdeSeekComplete = 0x10;
@@ -24,9 +26,12 @@ struct IdeRegisters {
   uint8_t high[2] = {};
   uint8_t device = 0;
   uint8_t status = kIdeReady | kIdeSeekComplete;
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 };
 
-// What happens next, and whether the drive asks for an interrupt now.
+// The next phase, and whether the drive asks for an interrupt now.
 enum class IdePhase : uint8_t { Idle, DataIn, DataOut, DmaIn, DmaOut };
 struct IdeStep {
   IdePhase phase = IdePhase::Idle;
@@ -46,6 +51,11 @@ class IdeDrive {
   [[nodiscard]] virtual std::span<uint8_t> block() = 0;
   // All of block() has been moved.
   [[nodiscard]] virtual IdeStep block_done() = 0;
+
+  // Registers, and the command that is under way with the block that is moving; not the medium,
+  // which must be of the same size. A state that has been loaded never names what is not there.
+  static constexpr unsigned kStateVersion = 2;
+  virtual void visit_state(StateArchive& archive) = 0;
 
  protected:
   IdeStep done() {

@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -46,6 +48,8 @@ Hpet::Hpet(VirtualClock& clock, std::function<void(unsigned, bool)> set_input)
 unsigned Hpet::route_of(const Timer& timer) {
   return static_cast<unsigned>(timer.config >> kRouteShift & 0x1f);
 }
+
+bool Hpet::is_routable(uint64_t route) { return (kFixed >> 32 >> route & 1) != 0; }
 
 bool Hpet::running() const { return (general_ & kEnable) != 0; }
 
@@ -122,7 +126,7 @@ void Hpet::write_timer(unsigned index, unsigned what, uint64_t value, uint64_t m
   if (what == 0) {
     const uint64_t asked = merge(timer.config, value, mask & (kWritable | kValueSet));
     const uint64_t route = asked >> kRouteShift & 0x1f;
-    const bool routable = (kFixed >> 32 >> route & 1) != 0;
+    const bool routable = is_routable(route);
     if ((timer.config & kLevel) != 0) set_input_(route_of(timer), false);
     timer.config = routable ? asked : (asked & ~kRoute) | (timer.config & kRoute);
   } else if (what == 8) {
@@ -177,6 +181,25 @@ void Hpet::schedule(unsigned index) {
   Nanoseconds delay = static_cast<Nanoseconds>(ticks) * kPeriod;
   if ((timer.config & kPeriodic) != 0) delay = std::max(delay, kShortestPeriod);
   timer.timer.arm(clock_.now() + delay);
+}
+
+void Hpet::Timer::visit_state(StateArchive& archive) {
+  archive.field("config", config);
+  archive.field("comparator", comparator);
+  archive.field("period", period);
+  archive.part("timer", timer);
+  archive.require((config & ~(kWritable | kValueSet)) == kFixed, "config", "it has other bits");
+  archive.require(is_routable(route_of(*this)), "config", "it leads to another input");
+}
+
+void Hpet::visit_state(StateArchive& archive) {
+  archive.field("general", general_, 0, kEnable);
+  archive.field("status", status_);
+  archive.field("halted at", halted_at_);
+  archive.field("started at", started_at_, 0, kLongestRun);
+  archive.part("timer 0", timers_[0]);
+  archive.part("timer 1", timers_[1]);
+  archive.part("timer 2", timers_[2]);
 }
 
 }  // namespace ringshift

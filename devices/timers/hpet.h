@@ -1,7 +1,7 @@
-// Hpet: a 64-bit counter that programs read in memory, and three comparators that interrupt.
-// Owns: the counter's offset, the comparators. Does not own: the I/O APIC inputs they drive.
-// Called by: bus, virtual clock. Keeps: D2. There is no legacy replacement routing, which the
-// capability register says. See docs/devices.md; IA-PC HPET Specification 1.0a.
+// Hpet: a 64-bit counter that programs read in memory, and three comparators that interrupt. Owns:
+// the counter's offset, the comparators. Does not own: the I/O APIC inputs they drive. Keeps: D2.
+// There is no legacy replacement routing, which the capability register says. See docs/devices.md;
+// IA-PC HPET Specification 1.0a.
 #pragma once
 
 #include <array>
@@ -12,6 +12,8 @@
 #include "devices/bus/virtual_clock.h"
 
 namespace ringshift {
+
+class StateArchive;
 
 inline constexpr uint64_t kHpetBase = 0xfed00000;
 inline constexpr uint64_t kHpetBytes = 0x1000;
@@ -28,9 +30,14 @@ class Hpet final : public MemoryDevice {
   static constexpr Nanoseconds kPeriod = 10;
   static constexpr unsigned kTimers = 3;
 
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   struct Timer {
     Timer(Hpet& hpet, unsigned index);
+    static constexpr unsigned kStateVersion = 1;
+    void visit_state(StateArchive& archive);
     uint64_t config = 0;
     uint64_t comparator = 0;
     uint64_t period = 0;
@@ -38,6 +45,7 @@ class Hpet final : public MemoryDevice {
   };
 
   [[nodiscard]] static unsigned route_of(const Timer& timer);
+  [[nodiscard]] static bool is_routable(uint64_t route);
   [[nodiscard]] bool running() const;
   [[nodiscard]] uint64_t counter();
   [[nodiscard]] uint64_t read_register(uint64_t at);

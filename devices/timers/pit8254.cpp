@@ -1,5 +1,7 @@
 #include "devices/timers/pit8254.h"
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -97,6 +99,15 @@ uint8_t Pit8254::read_port_61() {
 void Pit8254::write_port_61(uint8_t value) {
   port_61_bits_ = value & 0x0f;
   counters_[2].set_gate((value & 1) != 0, tick_now());
+}
+
+void Pit8254::visit_state(StateArchive& archive) {
+  archive.part("counter 0", counters_[0]);
+  archive.part("counter 1", counters_[1]);
+  archive.part("counter 2", counters_[2]);
+  archive.field("port 61", port_61_bits_, 0, 0x0f);
+  archive.field("edge tick", edge_tick_, 0, rate_.ticks_at(kLatestDeadline));
+  archive.part("timer", timer_);
 }
 
 }  // namespace ringshift

@@ -1,6 +1,5 @@
-// Pit8254: the interval timer of a PC and the port 0x61 that gates its speaker channel.
-// Owns: three counters, the timer that delivers IRQ 0. Does not own: the clock, the interrupt line.
-// Called by: bus, virtual clock. Keeps: D2.
+// Pit8254: the interval timer of a PC and the port 0x61 that gates its speaker channel. Owns: three
+// counters, the timer that delivers IRQ 0. Does not own: the clock, the interrupt line. Keeps: D2.
 // See docs/devices.md; Intel 8254 datasheet 231164; PC/AT technical reference for port 0x61.
 #pragma once
 
@@ -15,6 +14,8 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 inline constexpr int64_t kPitHertz = 1193182;
 
 class Pit8254 {
@@ -23,6 +24,9 @@ class Pit8254 {
 
   [[nodiscard]] PortDevice& timer_ports() { return timer_ports_; }      // 0x40-0x43
   [[nodiscard]] PortDevice& system_control_port() { return port_61_; }  // 0x61
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   [[nodiscard]] int64_t tick_now();

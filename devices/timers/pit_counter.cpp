@@ -2,8 +2,13 @@
 
 #include <algorithm>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
+
+// More than the ticks of the longest run.
+constexpr int64_t kLatestTick = int64_t{1} << 60;
 
 uint16_t to_bcd(int64_t value) {
   return static_cast<uint16_t>(value / 1000 % 10 << 12 | value / 100 % 10 << 8 |
@@ -203,6 +208,28 @@ uint8_t PitCounter::read(int64_t tick) {
   // A latch is used up by the last byte of its reading.
   if (access_ != 3 || high) latched_count_.reset();
   return static_cast<uint8_t>(high ? value >> 8 : value);
+}
+
+void PitCounter::visit_state(StateArchive& archive) {
+  constexpr int64_t kMostCount = 65536, kFurthest = kLatestTick;
+  archive.field("mode", mode_, 0, 5);
+  archive.field("access", access_, 1, 3);
+  archive.field("bcd", bcd_);
+  archive.field("gate", gate_);
+  archive.field("counting", counting_);
+  archive.field("null count", null_count_);
+  archive.field("second period", second_period_);
+  archive.field("count", count_, 0, kMostCount);
+  archive.field("start", start_, -kFurthest, kFurthest);
+  archive.optional("paused", paused_, 0, kFurthest);
+  archive.optional("next count", next_count_, 1, kMostCount);
+  archive.field("next count at", next_count_at_, 0, kFurthest);
+  archive.field("low byte", low_byte_);
+  archive.field("write high next", write_high_next_);
+  archive.field("read high next", read_high_next_);
+  archive.optional("latched count", latched_count_, 0, 0xffff);
+  archive.optional("latched status", latched_status_, 0, 0xff);
+  archive.require(!counting_ || count_ != 0, "count", "nothing can be counted down from 0");
 }
 
 }  // namespace ringshift

@@ -1,13 +1,15 @@
 // PitCounter: one counter of an 8254, as a function of time. It never ticks: every answer is
-// computed from the tick at which counting began. Owns: mode, count, latches of one counter. Called
-// by: pit8254. Keeps: D2. See docs/devices.md; Intel 8254 datasheet 231164 ("Mode definitions",
-// "Counter latch", "Read-back").
+// computed from the tick at which counting began. Owns: mode, count, latches of one counter. Keeps:
+// D2. See docs/devices.md; Intel 8254 datasheet 231164 ("Mode definitions", "Counter latch",
+// "Read-back").
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
 namespace ringshift {
+
+class StateArchive;
 
 class PitCounter {
  public:
@@ -24,6 +26,9 @@ class PitCounter {
   [[nodiscard]] bool periodic() const { return mode_ == 2 || mode_ == 3; }
   // The first tick later than `after` at which OUT goes from low to high, if it will.
   [[nodiscard]] std::optional<int64_t> next_rising_edge(int64_t after);
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   void load(int64_t count, int64_t tick);

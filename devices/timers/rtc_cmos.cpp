@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -341,6 +342,17 @@ void RtcCmos::arm_timer() {
     next = next ? std::min(*next, second) : second;
   }
   if (next) timer_.arm(*next - phase_);
+}
+
+void RtcCmos::visit_state(StateArchive& archive) {
+  // Farther than any year that the registers can hold.
+  constexpr int64_t kFurthestSeconds = int64_t{1} << 40;
+  archive.numbers("bytes", bytes_);
+  archive.field("index", index_, 0, 0x7f);
+  archive.field("base seconds", base_seconds_, -kFurthestSeconds, kFurthestSeconds);
+  archive.field("phase", phase_, 0, kNanosecondsPerSecond - 1);
+  archive.field("last catch-up", last_catch_up_, 0, kLatestDeadline);
+  archive.part("timer", timer_);
 }
 
 }  // namespace ringshift

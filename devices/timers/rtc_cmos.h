@@ -1,6 +1,5 @@
-// RtcCmos: the MC146818 clock and the 128 bytes of CMOS memory behind ports 0x70 and 0x71.
-// Owns: the calendar, its interrupt flags, the memory. Does not own: the clock that drives it.
-// Called by: bus, virtual clock, pc_board (memory size fields). Keeps: D2.
+// RtcCmos: the MC146818 clock and the 128 bytes of CMOS memory behind ports 0x70 and 0x71. Owns:
+// the calendar, its interrupt flags, the memory. Does not own: the clock that drives it. Keeps: D2.
 // See docs/devices.md; Motorola MC146818A datasheet; PC/AT technical reference for the CMOS map.
 #pragma once
 
@@ -14,6 +13,8 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 class RtcCmos final : public BytePorts {
  public:
   // epoch_seconds: UTC seconds since 1970 at virtual time zero.
@@ -23,6 +24,9 @@ class RtcCmos final : public BytePorts {
   void set_memory_size(uint64_t ram_bytes);
   // CMOS memory behind the clock's fourteen registers. Pre: 14 <= index < 128.
   void set_byte(unsigned index, uint8_t value);
+
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  protected:
   [[nodiscard]] uint8_t read_byte(uint16_t offset) override;

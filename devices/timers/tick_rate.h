@@ -1,5 +1,4 @@
-// TickRate: exact conversion between virtual nanoseconds and the ticks of an oscillator.
-// Owns: nothing; a value. Called by: PIT, RTC. Keeps: D2.
+// TickRate: exact conversion between virtual nanoseconds and the ticks of an oscillator. Keeps: D2.
 // Seconds and the rest are converted apart, so that a machine may run for years without overflow.
 #pragma once
 

@@ -1,0 +1,51 @@
+#include "devices/host/console_inlet.h"
+
+#include "shadowmmu/base/check.h"
+
+namespace ringshift {
+
+void ConsoleInlet::put(const HostInput& input) {
+  switch (input.kind) {
+    case HostInput::Kind::ConsoleBytes:
+      return (prompt_is_open_ ? prompt_ : guest_).append(input.bytes);
+    case HostInput::Kind::PromptKey:
+      prompt_is_open_ = !prompt_is_open_;
+      return on_taken_(1);
+    case HostInput::Kind::ConsoleEnd:
+      ended_ = true;
+      return;
+    case HostInput::Kind::Quit:
+    case HostInput::Kind::Report:
+    case HostInput::Kind::Save:
+    case HostInput::Kind::RamFile:
+    case HostInput::Kind::Debugger:
+    case HostInput::Kind::Reset:
+    case HostInput::Kind::Figures:
+    case HostInput::Kind::Screen:
+    case HostInput::Kind::Keys:
+    case HostInput::Kind::Motion:
+    case HostInput::Kind::Control:
+    case HostInput::Kind::NetworkRoom:
+    case HostInput::Kind::NetworkLink:
+    case HostInput::Kind::NetworkFrames:
+      break;
+  }
+  UNREACHABLE();
+}
+
+void ConsoleInlet::begin_at_prompt() {
+  prompt_is_open_ = true;
+  prompt_ = std::exchange(guest_, {});
+}
+
+void ConsoleInlet::leave_rest_to_guest() { guest_.append(prompt_.take_all()); }
+
+void ConsoleInlet::offer(ByteQueue& queue, const Accept& accept) {
+  if (queue.empty()) return;
+  const size_t taken = accept(queue.waiting());
+  CHECK(taken <= queue.size());
+  queue.drop(taken);
+  if (taken != 0) on_taken_(taken);
+}
+
+}  // namespace ringshift

@@ -1,0 +1,84 @@
+// Inbox: the one door by which what the host has for a machine comes in. Threads of ours put it in
+// as it comes; the vCPU takes it out at a safe point, in the order of its coming, and only then
+// does the guest get to know of it. Owns: what waits. Whoever puts in bytes bounds them. Keeps: V4.
+// See docs/decisions/0015-one-inbox.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace ringshift {
+
+struct HostInput {
+  enum class Kind : uint8_t {
+    // Somebody wants something, once, however often it is said before it is taken.
+    Quit,         // the end of the run
+    Report,       // the statistics as they are
+    Save,         // the machine in a file
+    RamFile,      // the file that RAM is shared from is not as it should be
+    Debugger,     // its socket has something
+    Reset,        // the machine begins again
+    Figures,      // how it does, for a page that shows it
+    Screen,       // a picture of the screen, for whoever looks at it
+    Control,      // a control program's socket has
+    NetworkRoom,  // the network takes frames again
+    NetworkLink,  // there is somebody at its other end now, or nobody any more
+    // From a console; `source` says which.
+    ConsoleBytes,
+    PromptKey,   // Ctrl-A c
+    ConsoleEnd,  // nothing will come from it any more
+    // From a remote screen; `source` says which.
+    Keys,           // what one key does, scan code set 2
+    Motion,         // of the mouse: bytes_of_motion
+    NetworkFrames,  // each with its length in front (monitor/network/frame_stream.h)
+  };
+  Kind kind = Kind::Quit;
+  uint8_t source = 0;
+  std::vector<uint8_t> bytes;  // ConsoleBytes, Keys, Motion, NetworkFrames
+};
+
+class Inbox {
+ public:
+  // `wake` brings the vCPU to its safe point. It is called on any thread, also under others' locks,
+  // and must only take note.
+  explicit Inbox(std::function<void()> wake) : wake_(std::move(wake)) {}
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+
+  // Any thread.
+  void put(HostInput input) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!is_news(input.kind)) return;
+      waiting_.push_back(std::move(input));
+    }
+    wake_();
+  }
+  // Any thread: nothing to take, but the vCPU should look around.
+  void wake() { wake_(); }
+
+  // vCPU thread: all that waits, oldest first.
+  [[nodiscard]] std::vector<HostInput> take() {
+    const std::lock_guard lock(mutex_);
+    said_ = 0;
+    return std::exchange(waiting_, {});
+  }
+
+ private:
+  // Pre: the mutex is held.
+  [[nodiscard]] bool is_news(HostInput::Kind kind) {
+    if (kind >= HostInput::Kind::ConsoleBytes) return true;
+    const uint32_t bit = 1U << static_cast<uint32_t>(kind);
+    return (std::exchange(said_, said_ | bit) & bit) == 0;
+  }
+
+  std::function<void()> wake_;
+  std::mutex mutex_;  // guards the two below
+  std::vector<HostInput> waiting_;
+  uint32_t said_ = 0;  // which of the kinds that count once are among it: a bit each
+};
+
+}  // namespace ringshift
