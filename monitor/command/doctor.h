@@ -1,6 +1,5 @@
 // Doctor: says of a host what will be used, what is slower than it could be, and what is missing.
-// Owns: nothing; pure: facts in, findings out. Called by: the doctor command.
-// See docs/usage.md, "doctor".
+// Pure: facts in, findings out. See docs/usage.md, "doctor".
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
 // HostFacts: what this host offers, found out by asking and, where asking is not enough, by trying.
-// Owns: nothing; values. What could kill or change the process is tried in a child process.
-// Called by: the doctor command only; the machine itself finds out by doing.
-// See docs/usage.md, "doctor".
+// A probe that could kill or change the process runs in a child process. See docs/usage.md,
+// "doctor".
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
 // Host probes: small experiments with signals, mappings and processor modes, each in a child
-// process. Owns: nothing. Whatever an experiment breaks (or is killed for) goes with the child.
-// Called by: host_facts, outside of a running machine.
-// See docs/usage.md, "doctor".
+// process. Whatever an experiment breaks (or is killed for) goes with the child. See docs/usage.md,
+// "doctor".
 #pragma once
 
 #include <cstdint>

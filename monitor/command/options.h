@@ -1,6 +1,5 @@
-// Options of every command: each spelling, and what it sets in the MachineConfig.
-// Owns: nothing. Long options with key=value sub-options; the usual short spellings are translated
-// first. Called by: command_line. See docs/usage.md.
+// Options of every command: each spelling, and what it sets in the MachineConfig. Long options with
+// key=value sub-options; the usual short spellings are translated first. See docs/usage.md.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -8,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "monitor/command/control_options.h"
+#include "monitor/command/display_options.h"
 #include "monitor/debug/debug_address.h"
 #include "monitor/host/confinement.h"
 #include "monitor/machine/machine.h"
@@ -27,11 +28,17 @@ struct RunOptions {
   std::string memory = "128M";
   std::string engine = "translate";
   std::string user = "auto";
-  std::string serial = "console";
+  std::string serial;  // empty: the console, or nowhere in the background
+  std::string second_serial = "none";
+  std::string debugcon;  // empty: with the serial port
+  std::string rtc = "utc";
+  std::string pid_file;  // empty: none
+  bool daemonize = false;
   std::string boot;
   std::string sandbox_text = "on";
   std::string keys;
-  std::string display = "none";
+  std::string display;  // empty: none, but the text screen's last page is shown at the end
+  DisplayRequest display_request;
   std::string screendump;  // a file for a picture of the screen at the end; empty: none
   std::string stats_text;
   std::string stats_path;  // empty: standard error
@@ -40,9 +47,13 @@ struct RunOptions {
   std::vector<std::string> parts;
   std::vector<std::string> translator;
   std::vector<std::string> devices;
+  std::string network = "none";
   bool nographic = false;
+  std::string save;
+  std::string verify_ram;  // empty: not given
   std::string gdb;
   debug::DebugRequest debug;
+  ControlOptions control;
   bool default_gdb = false;  // -s
 };
 
@@ -67,9 +78,5 @@ void add_translate_options(CLI::App& command, TranslateOptions* options);
 // False with one line in *problem for a value that makes no sense.
 [[nodiscard]] bool finish_run_options(RunOptions* options, std::string* problem);
 [[nodiscard]] bool finish_translate_options(TranslateOptions* options, std::string* problem);
-
-// -kernel, -initrd, -append, -m, -nographic, -serial, -no-reboot as other emulators spell them; a
-// command line that begins with an option means `run`.
-[[nodiscard]] std::vector<std::string> modern_spelling(std::vector<std::string> arguments);
 
 }  // namespace ringshift

@@ -11,17 +11,38 @@ namespace {
 // Every file that may be opened while a machine is built, runs or ends.
 std::vector<NamedFile> named_files(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
-  std::vector<NamedFile> files = {
-      {machine.boot.kernel_path, FileUse::Read}, {machine.boot.initrd_path, FileUse::Read},
-      {machine.serial_path, FileUse::Replace},   {machine.firmware_log, FileUse::Replace},
-      {options.screendump, FileUse::Replace},    {options.debug.gdb.path, FileUse::Remove}};
+  std::vector<NamedFile> files = {{machine.boot.kernel_path, FileUse::Read},
+                                  {machine.boot.initrd_path, FileUse::Read},
+                                  {machine.serial_path, FileUse::Replace},
+                                  {machine.firmware_log, FileUse::Replace},
+                                  {options.screendump, FileUse::Replace},
+                                  {options.debug.gdb.path, FileUse::Remove},
+                                  {machine.second_serial_path, FileUse::Replace},
+                                  {machine.debug_console_path, FileUse::Replace},
+                                  {options.pid_file, FileUse::Remove},
+                                  {options.display_request.vnc.unix_path, FileUse::Remove},
+                                  {options.display_request.password_file, FileUse::Read},
+                                  {machine.firmware.video_bios_path, FileUse::Read},
+                                  {machine.network.dump_path, FileUse::Replace}};
+
   for (const BootModule& module : machine.boot.modules) {
     files.push_back({module.path, FileUse::Read});
   }
   if (!machine.firmware.bios_path.empty()) {
     files.push_back({machine.firmware.bios_path, FileUse::Read});
-    files.push_back({machine.firmware.video_bios_path, FileUse::Read});
   }
+  if (machine.network.peer.listens) {
+    files.push_back({machine.network.peer.path, FileUse::Remove});
+  }
+  if (!machine.save.path.empty()) {
+    files.push_back({machine.save.path + kPartSuffix, FileUse::Replace});
+    files.push_back({machine.save.path, FileUse::TakePlace});
+  }
+  for (const control::ControlRequest& request : options.control.requests) {
+    if (!request.where.connects) files.push_back({request.where.path, FileUse::Remove});
+  }
+  files.push_back({options.control.folder, FileUse::Folder});
+  files.push_back({machine.resume_path, FileUse::Read});
   if (machine.translator.perf_map) {
     files.push_back({PerfMap::path_of_this_process(), FileUse::Replace});
   }

@@ -1,6 +1,6 @@
 // RunSandbox: what `ringshift run` does about its own confinement, and when: the broker first, the
-// rest once everything that needs more has been done.
-// Owns: the broker. Called by: command line. See docs/security.md, "The monitor itself".
+// rest once everything that needs more has been done. Owns: the broker. See docs/security.md, "The
+// monitor itself".
 #pragma once
 
 #include <memory>

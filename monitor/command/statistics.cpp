@@ -53,6 +53,7 @@ uint64_t all_exits(const Counters& c) {
 void for_each_figure(const Counters& c, const ProcessFigures& process,
                      const std::function<void(const Figure&)>& visit) {
   visit({"time.wall_s", process.wall_seconds, 3, "s"});
+  visit({"time.start_s", process.start_seconds, 4, "s"});
   visit({"time.user_s", process.user_seconds, 3, "s"});
   visit({"time.system_s", process.system_seconds, 3, "s"});
   visit({"time.children_s", process.children_seconds, 3, "s"});

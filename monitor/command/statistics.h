@@ -1,6 +1,5 @@
-// Statistics: the counters and what follows from them, as the text and JSON of --stats.
-// Owns: nothing. Making the text is pure; measure_process asks the host about this process.
-// Called by: the run command, when the run is over. See docs/usage.md, "statistics".
+// Statistics: the counters and what follows from them, as the text and JSON of --stats. Making the
+// text is pure; measure_process asks the host about this process. See docs/usage.md, "statistics".
 #pragma once
 
 #include <cstdint>
@@ -11,9 +10,10 @@
 
 namespace ringshift {
 
-// What the counters do not know.
+// Figures that the counters do not know.
 struct ProcessFigures {
   double wall_seconds = 0;
+  double start_seconds = 0;  // from the program's beginning to the guest's first instruction
   double user_seconds = 0;
   double system_seconds = 0;
   double children_seconds = 0;  // processes that ran user code directly, once they have ended

@@ -53,7 +53,7 @@ bool translate_raw(const TranslateOptions& options, std::string* text, std::stri
   RawCode source({std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()},
                  options.base_address);
   TranslateRequest request = request_of(options);
-  request.first_eip = options.at_address.value_or(options.base_address);
+  request.first_eip = Eip(options.at_address.value_or(options.base_address));
   return translate_blocks(request, source, source, text, error);
 }
 
@@ -66,8 +66,9 @@ bool translate_image(const TranslateOptions& options, std::string* text, std::st
     return false;
   }
   TranslateRequest request = request_of(options);
-  request.first_eip = options.at_address.value_or(machine->state().eip);
-  return translate_blocks(request, machine->coherence(), machine->coherence(), text, error);
+  request.first_eip = Eip(options.at_address.value_or(machine->state().eip));
+  return translate_blocks(request, machine->processor().code(), machine->processor().sites(), text,
+                          error);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Translate command: shows what the translator makes of an image or a raw code file; runs none of
-// it. Owns: nothing.
-// Called by: command_line. See docs/usage.md, "translate".
+// it. See docs/usage.md, "translate".
 #pragma once
 
 #include <string>

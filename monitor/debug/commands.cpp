@@ -5,6 +5,7 @@
 #include <array>
 #include <vector>
 
+#include "monitor/debug/quiet_memory.h"
 #include "monitor/debug/registers.h"
 #include "monitor/vcpu/execution_mode.h"
 #include "shadowmmu/base/number_text.h"
@@ -52,8 +53,7 @@ std::string show_registers(const Asked& asked) {
 // The second word, or EIP.
 std::optional<uint32_t> address_asked(const Asked& asked) {
   if (asked.words.size() >= 2) return address_of_word(asked.words[1]);
-  const GuestState& state = asked.machine.state();
-  return state.seg(SegmentRegister::Cs).base + state.eip;
+  return asked.machine.state().code_address().value();
 }
 
 std::string no_address(const Asked& asked) { return asked.words[1] + " is not an address\n"; }
@@ -69,7 +69,7 @@ std::string entry_line(const char* name, const TableEntryLocation& entry) {
 std::string walk_tables(const Asked& asked) {
   const std::optional<uint32_t> linear = address_asked(asked);
   if (!linear) return no_address(asked);
-  LinearMemory& memory = asked.machine.cpu().memory;
+  LinearMemory& memory = asked.machine.processor().cpu().memory;
   const PagingMode mode = memory.paging_mode();
   if (!mode.paging) return fmt::format("{:08x}: paging is off\n", *linear);
   std::string text = fmt::format("{:08x}: {} tables at cr3 {:08x}\n", *linear,
@@ -103,7 +103,7 @@ std::string dump_memory(const Asked& asked) {
   const std::optional<uint32_t> length =
       asked.words.size() >= 3 ? address_of_word(asked.words[2]) : std::optional<uint32_t>(64);
   if (!length || *length > kMostBytes) return "at most 1000 (hexadecimal) bytes at a time\n";
-  PhysicalMemory& physical = asked.machine.cpu().memory.physical();
+  PhysicalMemory& physical = asked.machine.processor().cpu().memory.physical();
   std::string text;
   for (uint32_t i = 0; i < *length; ++i) {
     const GuestVirtual at(*linear + i);
@@ -117,29 +117,32 @@ std::string dump_memory(const Asked& asked) {
 
 // ---- translations ----
 
-// The guest's bytes as they are, whoever may execute them, without a word to coherence.
+// The guest's bytes as they are, whoever may execute them, and nothing is remembered of them.
 class QuietSource final : public CodeSource, public SoftSites {
  public:
   explicit QuietSource(Machine& machine) : machine_(machine) {}
   [[nodiscard]] std::span<const uint8_t> code_at(GuestVirtual address, Privilege,
                                                  GuestPhysical* physical) override {
     const std::optional<GuestPhysical> at = translate_quietly(machine_, address);
-    if (!at || !machine_.cpu().memory.physical().is_ram(GuestPhysicalPage::of(*at))) return {};
+    if (!at || !machine_.processor().cpu().memory.physical().is_ram(GuestPhysicalPage::of(*at)))
+      return {};
     *physical = *at;
     return machine_.memory().span(*at, kPageSize - address.offset_in_page());
   }
   [[nodiscard]] bool is_soft(GuestPhysical instruction) const override {
-    return machine_.coherence().is_soft(instruction);
+    return machine_.processor().sites().is_soft(instruction);
   }
-  [[nodiscard]] const KeptOut* kept_out() const override { return machine_.coherence().kept_out(); }
+  [[nodiscard]] const KeptOut* kept_out() const override {
+    return machine_.processor().code().kept_out();
+  }
 
  private:
   Machine& machine_;
 };
 
-bool holds(const Fragment& fragment, uint32_t linear) {
+bool holds(const Fragment& fragment, GuestVirtual linear) {
   for (const PageMember& member : fragment.pieces) {
-    if (member.piece.holds(linear)) return true;
+    if (member.piece.holds(flat_eip(linear))) return true;
   }
   return false;
 }
@@ -151,9 +154,10 @@ std::string fragment_text(Machine& machine, const Fragment& fragment, std::strin
       "fragment of {:08x}, {}, {}, view {}: {} instructions in {} pieces, {} bytes at {:x}, {} "
       "links "
       "here\n",
-      key.eip, is_user ? "user" : "supervisor", key.style == AccessStyle::Soft ? "soft" : "window",
-      key.view, fragment.instruction_count, fragment.pieces.size(), fragment.size,
-      fragment.code.address, machine.translator().cache().links_to(fragment));
+      key.eip.value(), is_user ? "user" : "supervisor",
+      key.style == AccessStyle::Soft ? "soft" : "window", key.view, fragment.instruction_count,
+      fragment.pieces.size(), fragment.size, fragment.code.address,
+      machine.processor().translator().cache().links_to(fragment));
   TranslateRequest request;
   request.first_eip = key.eip;
   request.privilege = key.privilege;
@@ -172,8 +176,8 @@ std::string show_translation(const Asked& asked) {
   const std::optional<uint32_t> linear = address_asked(asked);
   if (!linear) return no_address(asked);
   std::vector<const Fragment*> found;
-  asked.machine.translator().cache().for_each([&](const Fragment& fragment) {
-    if (holds(fragment, *linear)) found.push_back(&fragment);
+  asked.machine.processor().translator().cache().for_each([&](const Fragment& fragment) {
+    if (holds(fragment, GuestVirtual(*linear))) found.push_back(&fragment);
   });
   if (found.empty()) return fmt::format("{:08x}: not translated at the moment\n", *linear);
   std::string text;
@@ -211,13 +215,13 @@ std::string show_points(const Asked& asked) {
   std::string text;
   for (const auto kind :
        {ExecutionControl::BreakpointKind::Software, ExecutionControl::BreakpointKind::Hardware}) {
-    for (const uint32_t address : asked.control.breakpoints(kind)) {
-      text += fmt::format("breakpoint {:08x}\n", address);
+    for (const GuestVirtual address : asked.control.breakpoints(kind)) {
+      text += fmt::format("breakpoint {:08x}\n", address.value());
     }
   }
   static constexpr const char* kKinds[] = {"writes", "reads", "accesses"};
   for (const WatchedData& watched : asked.control.watches()) {
-    text += fmt::format("watched {:08x}, {} bytes: {}\n", watched.address, watched.length,
+    text += fmt::format("watched {:08x}, {} bytes: {}\n", watched.address.value(), watched.length,
                         kKinds[static_cast<size_t>(watched.kind)]);
   }
   return text.empty() ? "none\n" : text;
@@ -264,14 +268,6 @@ std::optional<uint32_t> address_of_word(const std::string& word) {
   return address;
 }
 
-std::optional<GuestPhysical> translate_quietly(Machine& machine, GuestVirtual address) {
-  LinearMemory& memory = machine.cpu().memory;
-  const WalkResult result = probe(memory.paging_mode(), memory.physical(), address,
-                                  AccessKind::Read, Privilege::Supervisor);
-  if (result.fault) return std::nullopt;
-  return memory.physical().masked(result.translation.physical);
-}
-
 std::string command_help() {
   std::string text;
   for (const Command& command : kCommands) {
@@ -279,6 +275,12 @@ std::string command_help() {
                         command.what);
   }
   return text;
+}
+
+std::vector<std::string> command_names() {
+  std::vector<std::string> all;
+  for (const Command& command : kCommands) all.emplace_back(command.name);
+  return all;
 }
 
 std::string run_command(Machine& machine, const ExecutionControl& control,

@@ -1,6 +1,5 @@
 // Commands: what a person may ask of the machine, by gdb's `monitor` or at the prompt of Ctrl-A c.
-// Owns: nothing. None of them changes the guest.
-// Called by: machine_target, prompt. See docs/debugging.md.
+// None of them changes the guest. See docs/debugging.md.
 #pragma once
 
 #include <optional>
@@ -18,13 +17,10 @@ namespace ringshift::debug {
 
 // One line for each command.
 [[nodiscard]] std::string command_help();
+[[nodiscard]] std::vector<std::string> command_names();
 
 [[nodiscard]] std::vector<std::string> words_of(const std::string& line);
 // Hexadecimal, with 0x or without: so is everything that is printed.
 [[nodiscard]] std::optional<uint32_t> address_of_word(const std::string& word);
-
-// Where a linear address is now; no A and D bits are set.
-[[nodiscard]] std::optional<GuestPhysical> translate_quietly(Machine& machine,
-                                                             GuestVirtual address);
 
 }  // namespace ringshift::debug

@@ -1,7 +1,7 @@
-// DebugSocket: listens for one debugger at a time, TCP or UNIX. The home of sockets.
-// Owns: the listening and the connected descriptor, the thread that waits on both, what has come
-// and what is to go (both bounded). Called by: debugger, on the vCPU thread, which never waits
-// here; `notify` runs on the waiting thread. See docs/debugging.md.
+// DebugSocket: listens for one peer at a time (a debugger, a control program), TCP or UNIX, or
+// connects to it once at the start. The home of sockets. Owns: the listening and the connected
+// descriptor, the thread that waits on both, what has come and what is to go (both bounded). See
+// docs/debugging.md, docs/control.md.
 #pragma once
 
 #include <poll.h>
@@ -14,17 +14,19 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "monitor/debug/debug_address.h"
+#include "shadowmmu/base/host_thread.h"
 
 namespace ringshift::debug {
 
 class DebugSocket {
  public:
-  // Null with one line in *error.
-  static std::unique_ptr<DebugSocket> create(const DebugAddress& address, std::string* error);
+  // Null with one line in *error, which begins with the name of the option that asked for it.
+  static std::unique_ptr<DebugSocket> create(const DebugAddress& address, std::string option,
+                                             std::string* error);
   ~DebugSocket();
   DebugSocket(const DebugSocket&) = delete;
   DebugSocket& operator=(const DebugSocket&) = delete;
@@ -42,40 +44,48 @@ class DebugSocket {
   [[nodiscard]] Received receive();
   // A peer that lets more than 256 KiB wait does not read: it is given up.
   void send(std::string_view bytes);
+  // The peer takes what it is sent: less than 64 KiB waits. notify() tells of a change to that.
+  [[nodiscard]] bool has_room();
+  // Nobody will read what is sent any more.
+  [[nodiscard]] bool is_broken();
   // Once what has been sent is on its way, or nobody takes it.
   void close();
 
  private:
-  explicit DebugSocket(const DebugAddress& address) : address_(address) {}
+  DebugSocket(const DebugAddress& address, std::string option)
+      : address_(address), option_(std::move(option)) {}
+  [[nodiscard]] bool open(std::string* error);
   [[nodiscard]] bool listen_tcp(std::string* error);
   [[nodiscard]] bool listen_unix(std::string* error);
-  [[nodiscard]] bool is_deserted() const;
+  [[nodiscard]] bool connect_once(std::string* error);
+  [[nodiscard]] bool fail(const char* what, std::string* error) const;
   void wait_and_read();
   [[nodiscard]] bool prepare_to_wait();
-  void wake_up();
   void accept_one();
   void read_some();
   void write_some();
   void close_if_done();
+  void give_up();
 
   using Clock = std::chrono::steady_clock;
   static constexpr size_t kInboxLimit = 64 * 1024, kOutboxLimit = 256 * 1024;
+  static constexpr size_t kEnoughWaits = 64 * 1024;
   DebugAddress address_;
+  std::string option_;
   std::string where_;
   bool made_path_ = false;
   int listening_ = -1;
-  int wake_ = -1;  // eventfd: stop, or something below has changed
   std::function<void()> notify_;
   std::mutex mutex_;  // guards the eight below
   int connected_ = -1;
   std::vector<uint8_t> inbox_;
   std::string outbox_;
-  bool ended_ = false;
+  bool ended_ = false;   // nothing more comes: the peer may still read
+  bool broken_ = false;  // nothing more goes
   bool closing_ = false;
-  bool stopping_ = false;
-  Clock::time_point given_up_at_;  // closing or stopping: no longer than until then
+  Clock::time_point given_up_at_;  // closing, or the thread is to end: no longer than until then
   std::array<pollfd, 3> waiting_{};
-  std::thread thread_;
+  HostThread thread_;
 };
 
 }  // namespace ringshift::debug

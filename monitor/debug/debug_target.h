@@ -1,12 +1,12 @@
-// DebugTarget: what a debugger may do to the machine, whatever wire it comes by.
-// Owns: nothing. Declared here for gdb_session, commands and prompt; implemented by machine_target,
-// and by a fake in tests. All of it is called between two guest instructions.
-// See docs/debugging.md.
+// DebugTarget: what a debugger may do to the machine, whatever wire it comes by. Declared here for
+// gdb_session, commands and prompt; implemented by machine_target, and by a fake in tests. All of
+// it is called between two guest instructions. See docs/debugging.md.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "monitor/debug/registers.h"
 #include "monitor/vcpu/execution_control.h"
@@ -19,16 +19,20 @@ class DebugTarget {
   virtual ~DebugTarget() = default;
   [[nodiscard]] virtual const GuestState& state() const = 0;
   [[nodiscard]] virtual ExecutionControl& control() = 0;
-  // Linear addresses. How many bytes could be read, from the first on: up to a page that is not
+  // How many bytes could be read, from the first on: up to a page that is not
   // present, or is a device's (reading it might change it).
-  [[nodiscard]] virtual size_t read_memory(uint32_t linear, std::span<uint8_t> bytes) = 0;
+  [[nodiscard]] virtual size_t read_memory(GuestVirtual linear, std::span<uint8_t> bytes) = 0;
   // All or nothing, whatever the guest's tables say of writing.
-  [[nodiscard]] virtual bool write_memory(uint32_t linear, std::span<const uint8_t> bytes) = 0;
+  [[nodiscard]] virtual bool write_memory(GuestVirtual linear, std::span<const uint8_t> bytes) = 0;
   // False: not this register, or not this value.
   [[nodiscard]] virtual bool set_register(const Register& which,
                                           std::span<const uint8_t> value) = 0;
   // A line of commands.h; the answer as lines of text.
   [[nodiscard]] virtual std::string run_command(const std::string& line) = 0;
+  // The words that could stand for the last word of this beginning of a line.
+  [[nodiscard]] virtual std::vector<std::string> completions(const std::string& /*line*/) {
+    return {};
+  }
   // The machine ends before the next instruction.
   virtual void quit() = 0;
 };

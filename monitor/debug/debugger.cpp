@@ -10,7 +10,7 @@ namespace ringshift::debug {
 std::unique_ptr<Debugger> Debugger::create(const DebugRequest& request, std::string* error) {
   auto debugger = std::unique_ptr<Debugger>(new Debugger(request));
   if (request.gdb.kind == DebugAddress::Kind::None) return debugger;
-  debugger->socket_ = DebugSocket::create(request.gdb, error);
+  debugger->socket_ = DebugSocket::create(request.gdb, "--gdb", error);
   if (debugger->socket_ == nullptr) return nullptr;
   std::fprintf(stderr, "ringshift: gdb: target remote %s\n", debugger->socket_->where().c_str());
   return debugger;
@@ -28,26 +28,38 @@ void Debugger::put_into(MachineConfig* config) {
 
 bool Debugger::attach(Machine& machine, std::string* error) {
   machine_ = &machine;
-  target_.emplace(machine, control_);
+  around_.emplace(machine, control_,
+                  ControlSurroundings{.facts = {request_.name, request_.version},
+                                      .folder = request_.control_folder,
+                                      .screendump = request_.screendump,
+                                      .run_state = [this] { return run_state(); },
+                                      .stop = [this] { control_.hold(); },
+                                      .go_on = [this](std::string* why) { return go_on(why); }});
+  target_.emplace(machine, control_, *around_);
   if (session_) session_->set_target(*target_);
   {
     const std::lock_guard lock(mutex_);
-    attention_ = &machine.attention();
+    inbox_ = &machine.inbox();
   }
   was_prompt_open_ = false;
   if (has_started_) return true;
   has_started_ = true;
+  is_prelaunch_ = request_.starts_paused;
+  if (starts_held()) {
+    control_.hold();
+    return true;
+  }
   if (request_.starts_paused) control_.pause(StopCause::Asked);
   if (socket_ == nullptr) {
     if (request_.starts_paused && machine.console() != nullptr) {
-      machine.console()->begin_at_prompt();
+      machine.console_inlet().begin_at_prompt();
     }
     return true;
   }
   try {
     socket_->start([this] {
       const std::lock_guard lock(mutex_);
-      if (attention_ != nullptr) attention_->raise();
+      if (inbox_ != nullptr) inbox_->put({HostInput::Kind::Debugger, 0, {}});
     });
   } catch (const std::system_error& refused) {
     *error = std::string("the host refuses a thread: ") + refused.what();
@@ -58,8 +70,32 @@ bool Debugger::attach(Machine& machine, std::string* error) {
 
 void Debugger::detach_machine() {
   const std::lock_guard lock(mutex_);
-  attention_ = nullptr;
+  inbox_ = nullptr;
   machine_ = nullptr;
+  target_.reset();
+  around_.reset();  // before the machine's clock, on which it has a timer
+}
+
+// Nobody but whoever controls the machine is to let it go.
+bool Debugger::starts_held() const {
+  return request_.starts_paused && request_.has_controller && socket_ == nullptr;
+}
+
+RunState Debugger::run_state() const {
+  if (!control_.is_paused() && !control_.is_held()) return RunState::Running;
+  if (is_prelaunch_) return RunState::Prelaunch;
+  return control_.is_paused() && !prompt_pauses_ ? RunState::Debug : RunState::Paused;
+}
+
+bool Debugger::go_on(std::string* error) {
+  if (control_.is_paused() && gdb_has_guest()) {
+    *error = "a debugger has the guest";
+    return false;
+  }
+  control_.release();
+  if (was_prompt_open_) close_prompt();
+  if (control_.is_paused()) control_.resume();
+  return true;
 }
 
 void Debugger::report_end(uint8_t exit_code) {
@@ -70,6 +106,7 @@ void Debugger::service() {
   if (machine_ == nullptr) return;
   service_gdb();
   service_prompt();
+  if (!control_.is_paused() && !control_.is_held()) is_prelaunch_ = false;
 }
 
 // ---- gdb ----
@@ -87,8 +124,7 @@ void Debugger::end_session(const char* why) {
   socket_->close();
   control_.remove_all();
   if (!control_.is_paused()) return;
-  HostConsole* console = machine_->console();
-  prompt_pauses_ = console != nullptr && console->prompt_is_open();
+  prompt_pauses_ = machine_->console_inlet().prompt_is_open();
   if (!prompt_pauses_) control_.resume();
 }
 
@@ -120,7 +156,7 @@ void Debugger::print(const std::string& text) {
 
 void Debugger::open_prompt() {
   was_prompt_open_ = true;
-  machine_->console()->set_prompt_open(true);
+  machine_->console_inlet().set_prompt_open(true);
   if (!control_.is_paused()) {
     control_.pause(StopCause::Asked);
     prompt_pauses_ = true;
@@ -132,19 +168,19 @@ void Debugger::open_prompt() {
 
 void Debugger::close_prompt() {
   was_prompt_open_ = false;
-  machine_->console()->set_prompt_open(false);
-  print("\n");
+  machine_->console_inlet().set_prompt_open(false);
+  print(control_.is_held() ? "\nthe guest stands until cont\n" : "\n");
   if (prompt_pauses_ && control_.is_paused()) control_.resume();
   prompt_pauses_ = false;
 }
 
 void Debugger::service_prompt() {
-  HostConsole* console = machine_->console();
-  if (console == nullptr) return;
+  if (machine_->console() == nullptr) return;
+  ConsoleInlet& inlet = machine_->console_inlet();
   const bool stands_alone = control_.is_paused() && !gdb_has_guest() && socket_ == nullptr;
   const bool stopped_by_point = control_.is_paused() && !gdb_has_guest() && !prompt_pauses_ &&
                                 control_.last_stop().cause != StopCause::Asked;
-  const bool is_open = console->prompt_is_open();
+  const bool is_open = inlet.prompt_is_open();
   if (was_prompt_open_ && !is_open) return close_prompt();
   if (!was_prompt_open_ && (is_open || stopped_by_point || stands_alone)) open_prompt();
   if (!was_prompt_open_ || !control_.is_paused()) return;  // or a step is on its way
@@ -152,15 +188,18 @@ void Debugger::service_prompt() {
     prompt_steps_ = false;
     prompt_.open(*target_);
   }
-  const std::vector<uint8_t> keys = console->take_prompt_input();
-  std::span<const uint8_t> left(keys);
-  const Prompt::Wish wish = prompt_.take(&left, *target_, !gdb_has_guest());
+  Prompt::Wish wish = Prompt::Wish::Stay;
+  inlet.deliver_to_prompt([&](std::span<const uint8_t> keys) {
+    std::span<const uint8_t> left(keys);
+    wish = prompt_.take(&left, *target_, !gdb_has_guest());
+    return keys.size() - left.size();
+  });
   prompt_steps_ = wish == Prompt::Wish::Step;
   // Nobody will answer any more: the end of a script is not to hold the guest for ever.
-  const bool is_deserted =
-      left.empty() && !prompt_steps_ && console->input_ended() && !console->has_prompt_input();
-  if (wish == Prompt::Wish::Leave || is_deserted) close_prompt();
-  console->put_back(left);
+  const bool is_deserted = !prompt_steps_ && inlet.has_ended() && !inlet.has_prompt_input();
+  if (wish != Prompt::Wish::Leave && !is_deserted) return;
+  close_prompt();
+  inlet.leave_rest_to_guest();
 }
 
 }  // namespace ringshift::debug

@@ -1,7 +1,6 @@
-// Debugger: who may stop the machine from outside: gdb at a socket, a person at the console.
-// Owns: ExecutionControl, the socket, the session with gdb, the prompt. Outlives the machine: a
-// guest that resets goes on under the same debugger. Called by: command_line, and by the machine at
-// safe points. See docs/debugging.md.
+// Debugger: who may stop the machine from outside: gdb at a socket, a person at the console. Owns:
+// ExecutionControl, the socket, the session with gdb, the prompt. Outlives the machine: a guest
+// that resets goes on under the same debugger. See docs/debugging.md.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +11,7 @@
 
 #include "monitor/debug/debug_socket.h"
 #include "monitor/debug/gdb_session.h"
+#include "monitor/debug/machine_control.h"
 #include "monitor/debug/machine_target.h"
 #include "monitor/debug/prompt.h"
 #include "monitor/machine/machine.h"
@@ -24,17 +24,27 @@ class Debugger {
   static std::unique_ptr<Debugger> create(const DebugRequest& request, std::string* error);
   ~Debugger();
 
-  // What the machine is told of us.
+  // The debugger's places in a machine's configuration.
   void put_into(MachineConfig* config);
   // Around Machine::run. False with one line in *error when the host refuses a thread.
   [[nodiscard]] bool attach(Machine& machine, std::string* error);
   void detach_machine();
+  // What can be done to the machine that is attached. Pre: there is one.
+  [[nodiscard]] MachineControl& machine_control() { return *around_; }
+  // The guest stands until end_hold(), or until somebody lets it go; with --paused beyond that.
+  void hold() { control_.hold(); }
+  void end_hold() {
+    if (!is_prelaunch_) control_.release();
+  }
   // The run is over.
   void report_end(uint8_t exit_code);
 
  private:
   explicit Debugger(const DebugRequest& request);
   void service();
+  [[nodiscard]] RunState run_state() const;
+  [[nodiscard]] bool go_on(std::string* error);
+  [[nodiscard]] bool starts_held() const;
   void service_gdb();
   void begin_session();
   void end_session(const char* why);
@@ -47,9 +57,10 @@ class Debugger {
   DebugRequest request_;
   ExecutionControl control_;
   std::unique_ptr<DebugSocket> socket_;
-  std::mutex mutex_;                // guards the next
-  Attention* attention_ = nullptr;  // of the machine that runs; for the socket's thread
+  std::mutex mutex_;        // guards the next
+  Inbox* inbox_ = nullptr;  // of the machine that runs; for the socket's thread
   Machine* machine_ = nullptr;
+  std::optional<MachineControl> around_;  // these two: while there is a machine
   std::optional<MachineTarget> target_;
   std::optional<GdbSession> session_;
   Prompt prompt_;
@@ -57,6 +68,7 @@ class Debugger {
   bool prompt_pauses_ = false;  // the guest stands for the prompt, not for gdb
   bool prompt_steps_ = false;
   bool has_started_ = false;
+  bool is_prelaunch_ = false;  // --paused, and nobody has let the guest go yet
 };
 
 }  // namespace ringshift::debug

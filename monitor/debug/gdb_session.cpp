@@ -7,21 +7,13 @@
 #include <array>
 #include <vector>
 
+#include "monitor/debug/gdb_replies.h"
+
 namespace ringshift::debug {
 namespace {
 
-// Numbers of our own: the protocol gives them no meaning.
-constexpr char kMalformed[] = "E01";
-constexpr char kRefused[] = "E02";
-constexpr char kNoMemory[] = "E0e";
-constexpr char kRunning[] = "E10";
-constexpr char kTooLong[] = "E22";
-constexpr char kUnknown[] = "";
-
-constexpr char kOk[] = "OK";
 constexpr char kThread[] = "1";
 constexpr size_t kConsoleChunk = 2048;
-constexpr uint32_t kLargestWatch = 4096;
 
 std::string_view without_thread(std::string_view action) {
   return action.substr(0, action.find(':'));
@@ -157,7 +149,7 @@ std::optional<std::string> GdbSession::resume(std::string_view request) {
     const std::optional<uint32_t> address = arguments.take_number();
     if (!address || !arguments.at_end()) return kMalformed;
     const auto eip = std::find_if(registers().begin(), registers().end(), [](const Register& each) {
-      return each.kind == RegisterClass::Eip;
+      return each.kind == RegisterClass::InstructionPointer;
     });
     std::array<uint8_t, 4> bytes;
     for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(*address >> (8 * i));
@@ -211,7 +203,7 @@ std::string GdbSession::stop_reply() const {
   }
   static constexpr const char* kNames[] = {"watch", "rwatch", "awatch"};
   return trap + fmt::format("{}:{:x};", kNames[static_cast<size_t>(stop.watched.kind)],
-                            stop.watched.address);
+                            stop.watched.address.value());
 }
 
 std::string GdbSession::why(Arguments) { return stop_reply(); }
@@ -224,117 +216,6 @@ std::string GdbSession::detach(Arguments) {
 std::string GdbSession::kill(Arguments) {
   target_->quit();
   over_ = true;
-  return kOk;
-}
-
-// ---- registers ----
-
-std::string GdbSession::read_registers(Arguments) {
-  std::string text;
-  std::array<uint8_t, kLargestRegister> bytes;
-  for (const Register& each : registers()) {
-    const std::span<uint8_t> value = std::span(bytes).first(each.bytes());
-    read_register(target_->state(), each, value);
-    text += to_hex(value);
-  }
-  return text;
-}
-
-// Those that have not changed are not written: most of the system's cannot be.
-std::string GdbSession::write_registers(Arguments arguments) {
-  const std::optional<std::vector<uint8_t>> bytes = bytes_of_hex(arguments.rest());
-  if (!bytes || bytes->size() != all_register_bytes()) return kMalformed;
-  std::span<const uint8_t> left(*bytes);
-  bool good = true;
-  std::array<uint8_t, kLargestRegister> now;
-  for (const Register& each : registers()) {
-    const std::span<const uint8_t> value = left.first(each.bytes());
-    left = left.subspan(each.bytes());
-    const std::span<uint8_t> old = std::span(now).first(each.bytes());
-    read_register(target_->state(), each, old);
-    if (!std::equal(old.begin(), old.end(), value.begin())) {
-      good = target_->set_register(each, value) && good;
-    }
-  }
-  return good ? kOk : kRefused;
-}
-
-std::string GdbSession::read_one_register(Arguments arguments) {
-  const std::optional<uint32_t> number = arguments.take_number();
-  if (!number || !arguments.at_end() || *number >= registers().size()) return kMalformed;
-  const Register& which = registers()[*number];
-  std::array<uint8_t, kLargestRegister> bytes;
-  const std::span<uint8_t> value = std::span(bytes).first(which.bytes());
-  read_register(target_->state(), which, value);
-  return to_hex(value);
-}
-
-std::string GdbSession::write_one_register(Arguments arguments) {
-  const std::optional<uint32_t> number = arguments.take_number();
-  if (!number || *number >= registers().size() || !arguments.take('=')) return kMalformed;
-  const Register& which = registers()[*number];
-  const std::optional<std::vector<uint8_t>> value = bytes_of_hex(arguments.rest());
-  if (!value || value->size() != which.bytes()) return kMalformed;
-  return target_->set_register(which, *value) ? kOk : kRefused;
-}
-
-// ---- memory ----
-
-std::string GdbSession::read_memory(Arguments arguments) {
-  const std::optional<uint32_t> address = arguments.take_number();
-  if (!address || !arguments.take(',')) return kMalformed;
-  const std::optional<uint32_t> length = arguments.take_number();
-  if (!length || !arguments.at_end()) return kMalformed;
-  // A reply may be shorter than what was asked for.
-  std::vector<uint8_t> bytes(std::min<size_t>(*length, kMostPayload / 2));
-  const size_t read = target_->read_memory(*address, bytes);
-  if (read == 0 && !bytes.empty()) return kNoMemory;
-  return to_hex(std::span(bytes).first(read));
-}
-
-std::string GdbSession::write_memory_hex(Arguments arguments) {
-  const std::optional<uint32_t> address = arguments.take_number();
-  if (!address || !arguments.take(',')) return kMalformed;
-  const std::optional<uint32_t> length = arguments.take_number();
-  if (!length || !arguments.take(':')) return kMalformed;
-  const std::optional<std::vector<uint8_t>> bytes = bytes_of_hex(arguments.rest());
-  if (!bytes || bytes->size() != *length) return kMalformed;
-  return target_->write_memory(*address, *bytes) ? kOk : kNoMemory;
-}
-
-std::string GdbSession::write_memory_binary(Arguments arguments) {
-  const std::optional<uint32_t> address = arguments.take_number();
-  if (!address || !arguments.take(',')) return kMalformed;
-  const std::optional<uint32_t> length = arguments.take_number();
-  if (!length || !arguments.take(':') || arguments.rest().size() != *length) return kMalformed;
-  const std::span bytes(reinterpret_cast<const uint8_t*>(arguments.rest().data()), *length);
-  return target_->write_memory(*address, bytes) ? kOk : kNoMemory;
-}
-
-// ---- breakpoints and watched data ----
-
-std::string GdbSession::insert_point(Arguments arguments) { return change_point(arguments, true); }
-std::string GdbSession::remove_point(Arguments arguments) { return change_point(arguments, false); }
-
-std::string GdbSession::change_point(Arguments arguments, bool insert) {
-  const std::optional<uint32_t> type = arguments.take_number();
-  if (!type || !arguments.take(',')) return kMalformed;
-  const std::optional<uint32_t> address = arguments.take_number();
-  if (!address || !arguments.take(',')) return kMalformed;
-  const std::optional<uint32_t> size = arguments.take_number();
-  if (!size || !arguments.at_end()) return kMalformed;
-  ExecutionControl& control = target_->control();
-  if (*type <= 1) {
-    const auto kind = static_cast<ExecutionControl::BreakpointKind>(*type);
-    if (insert) return control.insert_breakpoint(*address, kind) ? kOk : kRefused;
-    control.remove_breakpoint(*address, kind);
-    return kOk;
-  }
-  if (*type > 4) return kUnknown;
-  if (*size == 0 || *size > kLargestWatch) return kRefused;
-  const WatchedData watched{*address, *size, static_cast<WatchKind>(*type - 2)};
-  if (insert) return control.insert_watch(watched) ? kOk : kRefused;
-  control.remove_watch(watched);
   return kOk;
 }
 

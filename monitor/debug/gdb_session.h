@@ -1,7 +1,7 @@
 // GdbSession: one debugger at the other end of the remote serial protocol: requests in, replies
 // out. Owns: the protocol's state. Does not own: the wire, the target. What comes in is hostile: a
-// request that makes no sense gets an error reply, and costs no more than a good one. Called by:
-// debugger, with bytes, at safe points; tests. See docs/debugging.md.
+// request that makes no sense gets an error reply, and costs no more than a good one. See
+// docs/debugging.md.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
 // Hex: numbers and bytes as the remote serial protocol writes them, and back, with every digit
-// checked. Owns: nothing; pure.
-// Called by: packet, gdb_session.
+// checked.
 #pragma once
 
 #include <cstdint>

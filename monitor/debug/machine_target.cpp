@@ -6,33 +6,22 @@
 
 #include "monitor/cpu/control_registers.h"
 #include "monitor/debug/commands.h"
-#include "shadowmmu/walker.h"
+#include "monitor/debug/monitor_commands.h"
+#include "monitor/debug/quiet_memory.h"
 
 namespace ringshift::debug {
 
-size_t MachineTarget::read_memory(uint32_t linear, std::span<uint8_t> bytes) {
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const GuestVirtual at(linear + static_cast<uint32_t>(done));
-    const size_t count = std::min<size_t>(bytes.size() - done, kPageSize - at.offset_in_page());
-    const std::optional<GuestPhysical> physical = translate_quietly(machine_, at);
-    if (!physical) break;
-    PhysicalMemory& memory = machine_.cpu().memory.physical();
-    const uint8_t* page = memory.readable_page(GuestPhysicalPage::of(*physical));
-    if (page == nullptr) break;
-    std::memcpy(&bytes[done], page + at.offset_in_page(), count);
-    done += count;
-  }
-  return done;
+size_t MachineTarget::read_memory(GuestVirtual linear, std::span<uint8_t> bytes) {
+  return read_linear_quietly(machine_, linear, bytes);
 }
 
-bool MachineTarget::write_memory(uint32_t linear, std::span<const uint8_t> bytes) {
-  PhysicalMemory& memory = machine_.cpu().memory.physical();
+bool MachineTarget::write_memory(GuestVirtual linear, std::span<const uint8_t> bytes) {
+  PhysicalMemory& memory = machine_.processor().cpu().memory.physical();
   // First all questions, then all writes.
   for (const bool writes : {false, true}) {
     size_t done = 0;
     while (done < bytes.size()) {
-      const GuestVirtual at(linear + static_cast<uint32_t>(done));
+      const GuestVirtual at = linear + static_cast<uint32_t>(done);
       const size_t count = std::min<size_t>(bytes.size() - done, kPageSize - at.offset_in_page());
       const std::optional<GuestPhysical> physical = translate_quietly(machine_, at);
       if (!physical || !memory.is_ram(GuestPhysicalPage::of(*physical))) return false;
@@ -44,7 +33,7 @@ bool MachineTarget::write_memory(uint32_t linear, std::span<const uint8_t> bytes
 }
 
 bool MachineTarget::set_control_register(unsigned number, uint32_t value) {
-  CpuContext& cpu = machine_.cpu();
+  CpuContext& cpu = machine_.processor().cpu();
   switch (number) {
     case 0:
       return !write_cr0(cpu, value);
@@ -70,8 +59,8 @@ bool MachineTarget::set_register(const Register& which, std::span<const uint8_t>
     case RegisterClass::Control:
       return set_control_register(which.index, number);
     case RegisterClass::Debug:
-      return !write_debug_register(machine_.cpu(), which.index, number);
-    case RegisterClass::Eip:
+      return !write_debug_register(machine_.processor().cpu(), which.index, number);
+    case RegisterClass::InstructionPointer:
       // Who moves a halted processor wants it to execute what is there.
       if (state.activity == ActivityState::Halted) state.activity = ActivityState::Running;
       state.interrupt_shadow = 0;
@@ -82,8 +71,12 @@ bool MachineTarget::set_register(const Register& which, std::span<const uint8_t>
   return write_register(&state, which, value);
 }
 
+std::vector<std::string> MachineTarget::completions(const std::string& line) {
+  return debug::completions(around_, line);
+}
+
 std::string MachineTarget::run_command(const std::string& line) {
-  return debug::run_command(machine_, control_, line);
+  return run_monitor_line(around_, line);
 }
 
 }  // namespace ringshift::debug

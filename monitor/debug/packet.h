@@ -1,7 +1,7 @@
-// Packet: the framing of the remote serial protocol: bytes into packets, packets into bytes.
-// Owns: one packet under construction, bounded. Does not know what packets mean. What it is fed is
-// hostile: every input gives one of the events below, and memory stays within kMostPayload.
-// Called by: gdb_session, fuzz tests. See docs/debugging.md.
+// Packet: the framing of the remote serial protocol: bytes into packets, packets into bytes. Owns:
+// one packet under construction, bounded. Does not know what packets mean. What it is fed is
+// hostile: every input gives one of the events below, and memory stays within kMostPayload. See
+// docs/debugging.md.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace ringshift::debug {
 
-// Of a packet's contents, as told to the debugger.
+// The longest packet contents, as told to the debugger.
 inline constexpr size_t kMostPayload = 16384;
 
 enum class PacketEvent : uint8_t {

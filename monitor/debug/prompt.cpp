@@ -10,12 +10,11 @@
 #include <vector>
 
 #include "monitor/debug/commands.h"
+#include "monitor/debug/monitor_commands.h"
 
 namespace ringshift::debug {
 namespace {
 
-constexpr size_t kLongestLine = 256;
-constexpr uint8_t kBackspace = 8, kDelete = 127, kEraseLine = 0x15;  // Ctrl-U
 constexpr uint32_t kLongestWatch = 4096;
 
 constexpr char kControlHelp[] =
@@ -38,7 +37,7 @@ std::optional<std::string> control_named(const std::string& word) {
 
 std::string where(const DebugTarget& target) {
   const GuestState& state = target.state();
-  return fmt::format("{:08x}, CPL {}{}", state.seg(SegmentRegister::Cs).base + state.eip, state.cpl,
+  return fmt::format("{:08x}, CPL {}{}", state.code_address().value(), state.cpl,
                      state.activity == ActivityState::Halted ? ", halted" : "");
 }
 
@@ -61,10 +60,9 @@ const char* cause_name(StopCause cause) {
 }  // namespace
 
 void Prompt::open(DebugTarget& target) {
-  line_.clear();
   print_(
       fmt::format("\n{} at {}\n", cause_name(target.control().last_stop().cause), where(target)));
-  ask();
+  editor_.ask();
 }
 
 Prompt::Wish Prompt::take(std::span<const uint8_t>* keys, DebugTarget& target, bool may_control) {
@@ -78,29 +76,28 @@ Prompt::Wish Prompt::take(std::span<const uint8_t>* keys, DebugTarget& target, b
 }
 
 Prompt::Wish Prompt::take_key(uint8_t key, DebugTarget& target, bool may_control) {
-  if (key == '\r' || key == '\n') {
-    print_("\n");
-    const Wish wish = run_line(std::exchange(line_, {}), target, may_control);
-    if (wish == Wish::Stay) ask();
-    return wish;
-  }
-  if ((key == kBackspace || key == kDelete) && !line_.empty()) {
-    line_.pop_back();
-    print_("\b \b");
-  } else if (key == kEraseLine) {
-    for (; !line_.empty(); line_.pop_back()) print_("\b \b");
-  } else if (key >= ' ' && key < kDelete && line_.size() < kLongestLine) {
-    line_.push_back(static_cast<char>(key));
-    print_(std::string(1, static_cast<char>(key)));
-  }
-  return Wish::Stay;
+  const auto complete = [&](const std::string& beginning) {
+    std::vector<std::string> words = target.completions(beginning);
+    for (const char* name : kControls) {
+      const bool is_first = beginning.find(' ') == std::string::npos;
+      if (is_first && std::string(name).starts_with(beginning)) words.emplace_back(name);
+    }
+    std::sort(words.begin(), words.end());
+    words.erase(std::unique(words.begin(), words.end()), words.end());
+    return words;
+  };
+  const std::optional<std::string> line = editor_.take(key, complete);
+  if (!line) return Wish::Stay;
+  const Wish wish = run_line(*line, target, may_control);
+  if (wish == Wish::Stay) editor_.ask();
+  return wish;
 }
 
 Prompt::Wish Prompt::run_line(const std::string& line, DebugTarget& target, bool may_control) {
   const std::vector<std::string> words = words_of(line);
   if (words.empty()) return Wish::Stay;
   if (std::string("help").starts_with(words[0])) {
-    print_(command_help() + kControlHelp);
+    print_(command_help() + monitor_help() + kControlHelp);
     return Wish::Stay;
   }
   if (!control_named(words[0])) {
@@ -117,6 +114,7 @@ Prompt::Wish Prompt::run_line(const std::string& line, DebugTarget& target, bool
 Prompt::Wish Prompt::control(const std::vector<std::string>& words, DebugTarget& target) {
   const std::string name = *control_named(words[0]);
   if (name == "continue") {
+    target.control().release();
     target.control().resume();
     return Wish::Leave;
   }
@@ -137,27 +135,28 @@ void Prompt::change_points(const std::vector<std::string>& words, DebugTarget& t
   const std::string name = *control_named(words[0]);
   ExecutionControl& points = target.control();
   const GuestState& state = target.state();
-  std::optional<uint32_t> address = state.seg(SegmentRegister::Cs).base + state.eip;
-  if (words.size() >= 2) address = address_of_word(words[1]);
-  if (!address || (name == "watch" && words.size() < 2)) return print_("which address?\n");
+  std::optional<uint32_t> asked = state.code_address().value();
+  if (words.size() >= 2) asked = address_of_word(words[1]);
+  if (!asked || (name == "watch" && words.size() < 2)) return print_("which address?\n");
+  const GuestVirtual address(*asked);
   if (name == "break") {
-    if (!points.insert_breakpoint(*address, Kind::Software)) print_("there are too many\n");
+    if (!points.insert_breakpoint(address, Kind::Software)) print_("there are too many\n");
     return;
   }
   if (name == "watch") {
     const std::optional<uint32_t> length =
         words.size() >= 3 ? address_of_word(words[2]) : std::optional<uint32_t>(4);
     if (!length || *length > kLongestWatch ||
-        !points.insert_watch({*address, *length, WatchKind::Write})) {
+        !points.insert_watch({address, *length, WatchKind::Write})) {
       print_("cannot watch that\n");
     }
     return;
   }
   if (words.size() < 2) return points.remove_all();
-  points.remove_breakpoint(*address, Kind::Software);
+  points.remove_breakpoint(address, Kind::Software);
   const std::set<WatchedData> watches = points.watches();
   for (const WatchedData& watched : watches) {
-    if (watched.address == *address) points.remove_watch(watched);
+    if (watched.address == address) points.remove_watch(watched);
   }
 }
 

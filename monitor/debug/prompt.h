@@ -1,23 +1,25 @@
-// Prompt: the person at the console, after Ctrl-A c: keys into lines, lines into answers.
-// Owns: the line being typed, bounded. Does not own: terminal, target. Of the commands it adds to
-// commands.h those that let the guest go on and say where it is to stop.
-// Called by: debugger, at safe points; tests. See docs/debugging.md.
+// Prompt: the person at the console, after Ctrl-A c: keys into lines, lines into answers. Owns: the
+// line being typed, and those before it. Does not own: terminal, target. Of the commands it adds to
+// commands.h those that let the guest go on and say where it is to stop. See docs/debugging.md.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "monitor/debug/debug_target.h"
+#include "monitor/debug/line_editor.h"
 
 namespace ringshift::debug {
 
 class Prompt {
  public:
   // `print` gets text with plain newlines.
-  explicit Prompt(std::function<void(const std::string&)> print) : print_(std::move(print)) {}
+  explicit Prompt(std::function<void(const std::string&)> print)
+      : print_(std::move(print)), editor_(print_, "(ringshift) ") {}
 
   // The guest stands: says where and why, and asks.
   void open(DebugTarget& target);
@@ -31,10 +33,9 @@ class Prompt {
   [[nodiscard]] Wish run_line(const std::string& line, DebugTarget& target, bool may_control);
   [[nodiscard]] Wish control(const std::vector<std::string>& words, DebugTarget& target);
   void change_points(const std::vector<std::string>& words, DebugTarget& target);
-  void ask() { print_("(ringshift) "); }
 
   std::function<void(const std::string&)> print_;
-  std::string line_;
+  LineEditor editor_;
 };
 
 }  // namespace ringshift::debug

@@ -4,16 +4,13 @@
 
 #include <cstring>
 
+#include "monitor/debug/registers_x87.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift::debug {
 namespace {
 
-// SDM 1 table 10-2: where things lie in an FXSAVE image.
-constexpr size_t kFcw = 0, kFsw = 2, kFtw = 4, kFop = 6, kFip = 8, kFcs = 12, kFdp = 16, kFds = 20;
-constexpr size_t kMxcsr = 24, kSt = 32, kXmm = 160, kSlot = 16;
 constexpr unsigned kX87Registers = 8;
-constexpr unsigned kTagEmpty = 3;
 
 void add_general(std::vector<Register>* all) {
   static constexpr const char* kNames[] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
@@ -21,7 +18,7 @@ void add_general(std::vector<Register>* all) {
     const bool points = i == 4 || i == 5;
     all->push_back({kNames[i], points ? "data_ptr" : "int32", 32, RegisterClass::General, i});
   }
-  all->push_back({"eip", "code_ptr", 32, RegisterClass::Eip});
+  all->push_back({"eip", "code_ptr", 32, RegisterClass::InstructionPointer});
   all->push_back({"eflags", "i386_eflags", 32, RegisterClass::Eflags});
   static constexpr std::pair<const char*, SegmentRegister> kSelectors[] = {
       {"cs", SegmentRegister::Cs}, {"ss", SegmentRegister::Ss}, {"ds", SegmentRegister::Ds},
@@ -137,90 +134,6 @@ std::string feature_text(const char* name, const char* types, Feature feature) {
   return text + "</feature>\n";
 }
 
-// ---- x87 ----
-
-template <typename T>
-T field(const GuestState& state, size_t at) {
-  T value;
-  std::memcpy(&value, &state.fxsave[at], sizeof(value));
-  return value;
-}
-template <typename T>
-void set_field(GuestState* state, size_t at, T value) {
-  std::memcpy(&state->fxsave[at], &value, sizeof(value));
-}
-
-// What FSTENV would say of a register that is in use (SDM 1 8.1.7).
-unsigned tag_of(const GuestState& state, size_t at) {
-  const auto mantissa = field<uint64_t>(state, at);
-  const unsigned exponent = field<uint16_t>(state, at + 8) & 0x7fffU;
-  constexpr uint64_t kIntegerBit = uint64_t{1} << 63;
-  if (exponent == 0 && mantissa == 0) return 1;
-  return exponent == 0 || exponent == 0x7fff || (mantissa & kIntegerBit) == 0 ? 2 : 0;
-}
-
-uint32_t full_tag_word(const GuestState& state) {
-  const unsigned top = (field<uint16_t>(state, kFsw) >> 11) & 7U;
-  uint32_t word = 0;
-  for (unsigned i = 0; i < kX87Registers; ++i) {
-    const bool used = (state.fxsave[kFtw] >> i & 1) != 0;
-    const unsigned tag = used ? tag_of(state, kSt + kSlot * ((i - top) & 7U)) : kTagEmpty;
-    word |= tag << (2 * i);
-  }
-  return word;
-}
-
-uint32_t x87_state(const GuestState& state, X87Field which) {
-  switch (which) {
-    case X87Field::Control:
-      return field<uint16_t>(state, kFcw);
-    case X87Field::Status:
-      return field<uint16_t>(state, kFsw);
-    case X87Field::Tag:
-      return full_tag_word(state);
-    case X87Field::CodeSegment:
-      return field<uint16_t>(state, kFcs);
-    case X87Field::Ip:
-      return field<uint32_t>(state, kFip);
-    case X87Field::DataSegment:
-      return field<uint16_t>(state, kFds);
-    case X87Field::Dp:
-      return field<uint32_t>(state, kFdp);
-    case X87Field::Opcode:
-      return field<uint16_t>(state, kFop);
-  }
-  UNREACHABLE();
-}
-
-void set_x87_state(GuestState* state, X87Field which, uint32_t value) {
-  const auto low = static_cast<uint16_t>(value);
-  switch (which) {
-    case X87Field::Control:
-      return set_field(state, kFcw, low);
-    case X87Field::Status:
-      return set_field(state, kFsw, low);
-    case X87Field::Tag: {
-      uint8_t used = 0;
-      for (unsigned i = 0; i < kX87Registers; ++i) {
-        if ((value >> (2 * i) & 3U) != kTagEmpty) used = static_cast<uint8_t>(used | 1U << i);
-      }
-      return set_field(state, kFtw, used);
-    }
-    case X87Field::CodeSegment:
-      return set_field(state, kFcs, low);
-    case X87Field::Ip:
-      return set_field(state, kFip, value);
-    case X87Field::DataSegment:
-      return set_field(state, kFds, low);
-    case X87Field::Dp:
-      return set_field(state, kFdp, value);
-    case X87Field::Opcode:
-      return set_field(state, kFop, low);
-  }
-}
-
-// ---- the rest ----
-
 uint64_t system_field(const GuestState& state, SystemField which) {
   switch (which) {
     case SystemField::Efer:
@@ -264,7 +177,7 @@ uint64_t plain_value(const GuestState& state, const Register& which) {
   switch (which.kind) {
     case RegisterClass::General:
       return state.gpr[which.index];
-    case RegisterClass::Eip:
+    case RegisterClass::InstructionPointer:
       return state.eip;
     case RegisterClass::Eflags:
       return state.eflags;
@@ -273,7 +186,7 @@ uint64_t plain_value(const GuestState& state, const Register& which) {
     case RegisterClass::X87State:
       return x87_state(state, static_cast<X87Field>(which.index));
     case RegisterClass::Mxcsr:
-      return field<uint32_t>(state, kMxcsr);
+      return fxsave_field<uint32_t>(state, kMxcsr);
     case RegisterClass::Control:
       return control_register(state, which.index);
     case RegisterClass::Debug:
@@ -342,7 +255,7 @@ bool write_register(GuestState* state, const Register& which, std::span<const ui
     case RegisterClass::General:
       state->gpr[which.index] = plain;
       return true;
-    case RegisterClass::Eip:
+    case RegisterClass::InstructionPointer:
       state->eip = plain;
       return true;
     case RegisterClass::Eflags:
@@ -352,7 +265,7 @@ bool write_register(GuestState* state, const Register& which, std::span<const ui
       set_x87_state(state, static_cast<X87Field>(which.index), plain);
       return true;
     case RegisterClass::Mxcsr:
-      set_field(state, kMxcsr, plain & kMxcsrDefined);
+      set_fxsave_field(state, kMxcsr, plain & kMxcsrDefined);
       return true;
     default:
       return false;

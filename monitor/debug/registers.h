@@ -1,7 +1,7 @@
 // Registers: those a debugger sees, in the order and the layout of the description it is sent.
 // Owns: the description. Reads any register of a GuestState; writes those whose value is theirs
-// alone. Selectors, descriptors and control registers have consequences: machine_target's.
-// Called by: gdb_session, machine_target, commands. See docs/debugging.md.
+// alone. Selectors, descriptors and control registers have consequences: machine_target's. See
+// docs/debugging.md.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace ringshift::debug {
 
 enum class RegisterClass : uint8_t {
   General,  // index: Gpr
-  Eip,
+  InstructionPointer,
   Eflags,
   Selector,  // index: SegmentRegister
   X87,       // index: ST(i)

@@ -1,0 +1,205 @@
+// Drives in QEMU's spelling: -drive, -hda and its like, and -device ide-hd with a drive of its own.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+
+#include "monitor/command/qemu/qemu_line.h"
+
+namespace ringshift::qemu {
+namespace {
+
+// What of -drive says something about how the host should go about it, and nothing that a guest or
+// an image could show.
+constexpr const char* kIdleItems[] = {"aio",
+                                      "bps",
+                                      "cache",
+                                      "cache.direct",
+                                      "cache.no-flush",
+                                      "cache.writeback",
+                                      "cyls",
+                                      "detect-zeroes",
+                                      "discard",
+                                      "heads",
+                                      "id",
+                                      "iops",
+                                      "l2-cache-size",
+                                      "lazy-refcounts",
+                                      "locking",
+                                      "rerror",
+                                      "secs",
+                                      "serial",
+                                      "trans",
+                                      "werror",
+                                      "file.locking",
+                                      "auto-read-only",
+                                      "addr",
+                                      "node-name",
+                                      "copy-on-read"};
+
+constexpr const char* kFormats[] = {"raw",  "qcow2", "qcow",      "vmdk", "vdi",   "vpc",
+                                    "vhdx", "qed",   "parallels", "dmg",  "bochs", "cloop"};
+
+struct Wanted {
+  Drive drive;
+  std::string interface = "ide";
+  std::string id;
+  std::optional<uint32_t> index, bus, unit;
+};
+
+bool to_number(const std::string& text, std::optional<uint32_t>* number) {
+  uint32_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  *number = value;
+  return error == std::errc() && end == text.data() + text.size() && !text.empty();
+}
+
+bool is_on(const std::string& value) { return value == "on" || value == "yes" || value == "true"; }
+bool is_off(const std::string& value) {
+  return value == "off" || value == "no" || value == "false";
+}
+
+// False: there is no such item, or it cannot have this value.
+bool take_drive_item(const Item& item, Wanted* wanted) {
+  const auto& [key, value] = item;
+  if (key == "file") {
+    wanted->drive.file = value;
+  } else if (key == "if") {
+    wanted->interface = value;
+  } else if (key == "index") {
+    return to_number(value, &wanted->index);
+  } else if (key == "bus") {
+    return to_number(value, &wanted->bus);
+  } else if (key == "unit") {
+    return to_number(value, &wanted->unit);
+  } else if (key == "media") {
+    wanted->drive.is_cdrom = value == "cdrom";
+    return value == "cdrom" || value == "disk";
+  } else if (key == "format" || key == "driver") {
+    wanted->drive.items += ",format=" + value;
+    return std::find(std::begin(kFormats), std::end(kFormats), value) != std::end(kFormats);
+  } else if (key == "snapshot" || key == "readonly" || key == "read-only") {
+    if (!is_on(value) && !is_off(value)) return false;
+    const std::string ours = key == "snapshot" ? ",snapshot=" : ",readonly=";
+    wanted->drive.items += ours + (is_on(value) ? "on" : "off");
+  } else {
+    if (key == "id") wanted->id = value;
+    return std::find(std::begin(kIdleItems), std::end(kIdleItems), key) != std::end(kIdleItems);
+  }
+  return true;
+}
+
+bool place(QemuLine* line, std::optional<Drive>* where, Drive drive, const std::string& what) {
+  if (*where) return line->refuse(what + ": that place has a drive already");
+  *where = std::move(drive);
+  return true;
+}
+
+bool place_ide(QemuLine* line, const Wanted& wanted) {
+  if (!wanted.index && !wanted.bus && !wanted.unit) {
+    line->unplaced.push_back(wanted.drive);
+    return true;
+  }
+  const uint32_t at =
+      wanted.index ? *wanted.index : wanted.bus.value_or(0) * 2 + wanted.unit.value_or(0);
+  if (at >= line->ide.size()) {
+    return line->refuse("-drive: there are four IDE drives, index 0 to 3");
+  }
+  return place(line, &line->ide[at], wanted.drive, "-drive index=" + std::to_string(at));
+}
+
+struct InterfaceRow {
+  const char* name;
+  const char* why_not;  // null: it is one of ours
+};
+constexpr InterfaceRow kInterfaces[] = {
+    {"ide", nullptr},
+    {"floppy", nullptr},
+    {"none", nullptr},
+    {"virtio", nullptr},
+    {"scsi", "there is no SCSI; use if=ide"},
+    {"sd", "a PC has no SD card reader; use if=ide"},
+    {"mtd", "a PC has no such flash memory; use if=ide"},
+    {"pflash", "the BIOS is no flash memory; use -bios FILE"},
+    {"xen", "there is no Xen; use if=ide"},
+};
+
+bool put_at_interface(QemuLine* line, const Wanted& wanted) {
+  for (const InterfaceRow& row : kInterfaces) {
+    if (wanted.interface != row.name) continue;
+    if (row.why_not != nullptr) {
+      return line->refuse("-drive: if=" + wanted.interface + " is not supported: " + row.why_not);
+    }
+    if (wanted.interface == "ide") return place_ide(line, wanted);
+    if (wanted.interface == "virtio") {
+      line->virtio_disks.push_back(wanted.drive);
+      return true;
+    }
+    if (wanted.interface == "none") {
+      line->loose_drives[wanted.id] = wanted.drive;
+      return true;
+    }
+    const uint32_t at = wanted.index.value_or(wanted.unit.value_or(0));
+    if (at >= line->floppies.size()) return line->refuse("-drive: there are two floppy drives");
+    return place(line, &line->floppies[at], wanted.drive, "-drive if=floppy");
+  }
+  return line->refuse("-drive: there is no if=" + wanted.interface);
+}
+
+bool read_place(QemuLine* line, size_t at, const std::string& file) {
+  constexpr const char* kNames[] = {"-hda", "-hdb", "-hdc", "-hdd"};
+  return place(line, &line->ide[at], {file, "", false}, kNames[at]);
+}
+
+bool read_floppy(QemuLine* line, size_t at, const std::string& file) {
+  return place(line, &line->floppies[at], {file, "", false}, at == 0 ? "-fda" : "-fdb");
+}
+
+}  // namespace
+
+bool read_drive(QemuLine* line, const std::string& value) {
+  Wanted wanted;
+  for (const Item& item : items_of(value)) {
+    if (!take_drive_item(item, &wanted)) {
+      return line->refuse(
+          "-drive: cannot use '" + item.key + "=" + item.value +
+          "' (file, if=ide|virtio|floppy|none, index, bus, unit, media=disk|cdrom, format, "
+          "snapshot, readonly)");
+    }
+  }
+  return put_at_interface(line, wanted);
+}
+
+bool read_bare_image(QemuLine* line, const std::string& value) {
+  return read_place(line, 0, value);
+}
+bool read_hda(QemuLine* line, const std::string& value) { return read_place(line, 0, value); }
+bool read_hdb(QemuLine* line, const std::string& value) { return read_place(line, 1, value); }
+bool read_hdc(QemuLine* line, const std::string& value) { return read_place(line, 2, value); }
+bool read_hdd(QemuLine* line, const std::string& value) { return read_place(line, 3, value); }
+bool read_fda(QemuLine* line, const std::string& value) { return read_floppy(line, 0, value); }
+bool read_fdb(QemuLine* line, const std::string& value) { return read_floppy(line, 1, value); }
+bool read_cdrom(QemuLine* line, const std::string& value) {
+  return place(line, &line->ide[2], {value, "", true}, "-cdrom");
+}
+
+// What SeaBIOS is not told here makes no difference to which medium boots, but for `strict`.
+bool read_boot(QemuLine* line, const std::string& value) {
+  std::string kept;
+  for (const Item& item : items_of(value, "order")) {
+    const auto& [key, what] = item;
+    if (key == "order" || key == "once" || key == "menu") {
+      kept += fmt::format("{}{}={}", kept.empty() ? "" : ",", key, what);
+    } else if (key == "strict" || key == "splash" || key == "splash-time" ||
+               key == "reboot-timeout") {
+      (void)line->ignore("-boot " + key, "the BIOS is not told");
+    } else {
+      return line->refuse("-boot: there is no '" + key + "' (order, once, menu)");
+    }
+  }
+  if (!kept.empty()) line->add("--boot", kept);
+  return true;
+}
+
+}  // namespace ringshift::qemu

@@ -1,0 +1,137 @@
+// QemuLine: what has been read of a command line in QEMU's spelling, and the words of ours that it
+// comes to. Parts that belong together in ours and apart in QEMU's (drives and their devices, ports
+// and their character devices) are gathered here until the line ends. See docs/usage.md.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ringshift::qemu {
+
+// One of "key=value,key=value"; a key without a value is "on", as in QEMU.
+struct Item {
+  std::string key;
+  std::string value;
+};
+// A comma within a value is written twice. What comes first may leave its key out, if there is one
+// to be implied.
+[[nodiscard]] std::vector<Item> items_of(const std::string& text, const char* implied_key = "");
+
+// Of the first of them with this key; empty: there is none.
+[[nodiscard]] std::string value_of(const std::vector<Item>& items, const char* key);
+
+// What a port can be connected to here.
+struct Target {
+  enum class Kind : uint8_t { Console, None, File, Socket };
+  Kind kind = Kind::None;
+  std::string path;                        // Kind::File; Kind::Socket: as --qmp takes it
+  [[nodiscard]] std::string text() const;  // as --serial takes it
+};
+
+struct Drive {
+  std::string file;
+  std::string items;  // as --hda takes them, each with its comma
+  bool is_cdrom = false;
+};
+
+struct Card {
+  std::string model;    // as --net has it; empty: the usual one
+  std::string network;  // the id of one; "-net": the hub's
+  std::string mac;
+};
+
+class QemuLine {
+ public:
+  // Both are for lines of a table too: they return what a reader returns.
+  bool refuse(const std::string& why) {
+    if (problem.empty()) problem = why;
+    return false;
+  }
+  bool ignore(const std::string& word, const std::string& why) {
+    idle.push_back(word + " (" + why + ")");
+    return true;
+  }
+  // `--name=value`, or in two words where one would not do.
+  void add(const std::string& name, const std::string& value);
+  void add(const std::string& name) { words.push_back(name); }
+  [[nodiscard]] bool has(const std::string& name) const;
+
+  // The end of the line: what was gathered becomes words. False: refused.
+  [[nodiscard]] bool finish();
+
+  std::vector<std::string> words;
+  std::vector<std::string> idle;
+  std::string problem;
+
+  std::map<std::string, Target> character_devices;  // by id
+  std::vector<std::string> serial_ports;            // as typed
+  std::string debug_console;                        // as typed; empty: not mentioned
+  bool debug_console_is_firmwares = false;          // at port 0x402
+  bool without_defaults = false;
+  std::map<std::string, Drive> loose_drives;  // if=none, by id
+  std::array<std::optional<Drive>, 4> ide;    // by place
+  std::array<std::optional<Drive>, 2> floppies;
+  std::vector<Drive> virtio_disks;
+  std::map<std::string, std::string> networks;  // by id: the text of --net
+  std::vector<Card> cards;
+  std::vector<Drive> unplaced;  // IDE, in the first place that is free at the end
+
+ private:
+  [[nodiscard]] bool finish_ports();
+  [[nodiscard]] bool finish_drives();
+  [[nodiscard]] bool finish_network();
+};
+
+// One of -serial, -monitor... False: refused, with a line that begins with `option`.
+[[nodiscard]] bool read_target(QemuLine* line, const std::string& option, const std::string& text,
+                               Target* target);
+
+// A card of -device.
+bool put_network_card(QemuLine* line, const std::vector<Item>& items);
+
+// Readers of words whose value has a language of its own. False: refused.
+using Reader = bool (*)(QemuLine*, const std::string& value);
+bool read_bare_image(QemuLine* line, const std::string& value);
+bool read_drive(QemuLine* line, const std::string& value);
+bool read_hda(QemuLine* line, const std::string& value);
+bool read_hdb(QemuLine* line, const std::string& value);
+bool read_hdc(QemuLine* line, const std::string& value);
+bool read_hdd(QemuLine* line, const std::string& value);
+bool read_fda(QemuLine* line, const std::string& value);
+bool read_fdb(QemuLine* line, const std::string& value);
+bool read_cdrom(QemuLine* line, const std::string& value);
+bool read_boot(QemuLine* line, const std::string& value);
+bool read_device(QemuLine* line, const std::string& value);
+bool read_global(QemuLine* line, const std::string& value);
+bool read_character_device(QemuLine* line, const std::string& value);
+bool read_serial(QemuLine* line, const std::string& value);
+bool read_debugcon(QemuLine* line, const std::string& value);
+bool read_monitor(QemuLine* line, const std::string& value);
+bool read_monitor_device(QemuLine* line, const std::string& value);
+bool read_name(QemuLine* line, const std::string& value);
+bool read_qmp(QemuLine* line, const std::string& value);
+bool read_qmp_pretty(QemuLine* line, const std::string& value);
+bool read_parallel(QemuLine* line, const std::string& value);
+bool read_machine(QemuLine* line, const std::string& value);
+bool read_accelerator(QemuLine* line, const std::string& value);
+bool read_cpu(QemuLine* line, const std::string& value);
+bool read_processors(QemuLine* line, const std::string& value);
+bool read_display(QemuLine* line, const std::string& value);
+bool read_vga(QemuLine* line, const std::string& value);
+bool read_vnc(QemuLine* line, const std::string& value);
+bool read_netdev(QemuLine* line, const std::string& value);
+bool read_nic(QemuLine* line, const std::string& value);
+bool read_net(QemuLine* line, const std::string& value);
+bool read_object(QemuLine* line, const std::string& value);
+bool read_rtc(QemuLine* line, const std::string& value);
+bool read_action(QemuLine* line, const std::string& value);
+bool read_log_items(QemuLine* line, const std::string& value);
+bool read_log_file(QemuLine* line, const std::string& value);
+bool read_audio(QemuLine* line, const std::string& value);
+bool read_usb_device(QemuLine* line, const std::string& value);
+bool read_sandbox(QemuLine* line, const std::string& value);
+
+}  // namespace ringshift::qemu

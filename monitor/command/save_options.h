@@ -1,0 +1,29 @@
+// Save options: --save of `run`, and the command line of `resume`, which is that of the saved
+// machine with words of its own. See docs/usage.md, "Saved machines".
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "monitor/machine/machine.h"
+
+namespace ringshift {
+
+// "FILE[,then=run|end][,after=SECONDS]"; a comma in FILE is written twice. False with one line in
+// *problem.
+[[nodiscard]] bool parse_save(const std::string& text, SaveRequest* save, std::string* problem);
+
+// "first", "later" or "off", of a machine that is resumed; empty: it was not given. False with one
+// line in *problem.
+[[nodiscard]] bool apply_verify_ram(const std::string& text, MachineConfig* machine,
+                                    std::string* problem);
+
+// The words of a command line that make the same machine again: without --save and --verify-ram.
+[[nodiscard]] std::vector<std::string> words_to_keep(const std::vector<std::string>& words);
+
+// From {"resume", FILE, WORD...}: the kept words of the saved machine with these after them. False
+// with one line in *problem.
+[[nodiscard]] bool resumed_words(std::vector<std::string>* words, std::string* path,
+                                 std::string* problem);
+
+}  // namespace ringshift

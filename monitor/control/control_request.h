@@ -1,0 +1,19 @@
+// ControlRequest: one socket at which the machine is controlled, as --qmp and --monitor say it. A
+// value. See docs/control.md.
+#pragma once
+
+#include <string>
+
+#include "monitor/debug/debug_address.h"
+
+namespace ringshift::control {
+
+struct ControlRequest {
+  debug::DebugAddress where;
+  std::string option;  // that asked for it
+  bool speaks_qmp = true;
+  bool waits = false;   // the guest does not run before a client has come
+  bool pretty = false;  // of QMP: answers are indented
+};
+
+}  // namespace ringshift::control

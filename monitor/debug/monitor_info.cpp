@@ -1,0 +1,102 @@
+#include "monitor/debug/monitor_info.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace ringshift::debug {
+namespace {
+
+std::string show_status(ControlTarget& target) {
+  const RunState state = target.run_state();
+  return fmt::format("VM status: {}\n", state == RunState::Running
+                                            ? "running"
+                                            : fmt::format("paused ({})", run_state_name(state)));
+}
+
+std::string show_version(ControlTarget& target) {
+  return fmt::format("ringshift {}\n", target.facts().version);
+}
+
+std::string show_name(ControlTarget& target) {
+  return target.facts().name.empty() ? "" : target.facts().name + "\n";
+}
+
+std::string show_uuid(ControlTarget&) { return "00000000-0000-0000-0000-000000000000\n"; }
+
+std::string show_kvm(ControlTarget&) { return "kvm support: disabled\n"; }
+
+std::string show_cpus(ControlTarget&) { return fmt::format("* CPU #0: thread_id={}\n", getpid()); }
+
+std::string show_block(ControlTarget& target) {
+  std::string text;
+  for (const DriveInfo& drive : target.drives()) {
+    text += drive.device + ": ";
+    text += drive.has_medium ? fmt::format("{} ({} bytes{})\n", drive.file, drive.bytes,
+                                           drive.is_read_only ? ", read-only" : "")
+                             : "[not inserted]\n";
+    if (!drive.is_cdrom) continue;
+    text +=
+        fmt::format("    Removable device: {}, tray {}\n",
+                    drive.is_locked ? "locked" : "not locked", drive.is_open ? "open" : "closed");
+  }
+  return text.empty() ? "there are no drives\n" : text;
+}
+
+std::string show_registers(ControlTarget& target) { return target.inspect("registers"); }
+
+std::string show_devices(ControlTarget& target) { return target.inspect("devices"); }
+
+std::string show_mice(ControlTarget&) { return "* Mouse #0: PS/2 mouse\n"; }
+
+std::string show_usb(ControlTarget&) { return "there is no USB\n"; }
+
+constexpr struct {
+  const char* name;
+  const char* what;
+  std::string (*show)(ControlTarget&);
+} kTopics[] = {
+    {"status", "whether the guest runs", show_status},
+    {"version", "this program's", show_version},
+    {"name", "what --name calls the machine", show_name},
+    {"uuid", "none: all zeros", show_uuid},
+    {"kvm", "never", show_kvm},
+    {"cpus", "the processor and its thread", show_cpus},
+    {"block", "drives and media", show_block},
+    {"registers", "the processor's", show_registers},
+    {"mtree", "who has which ports and memory", show_devices},
+    {"mice", "the mouse", show_mice},
+    {"usb", "none", show_usb},
+};
+
+}  // namespace
+
+const char* run_state_name(RunState state) {
+  switch (state) {
+    case RunState::Running:
+      return "running";
+    case RunState::Paused:
+      return "paused";
+    case RunState::Debug:
+      return "debug";
+    case RunState::Prelaunch:
+      return "prelaunch";
+  }
+  return "?";
+}
+
+std::vector<std::string> info_topics() {
+  std::vector<std::string> all;
+  for (const auto& topic : kTopics) all.emplace_back(topic.name);
+  return all;
+}
+
+std::string monitor_info(ControlTarget& target, const std::string& topic) {
+  std::string text;
+  for (const auto& row : kTopics) {
+    if (topic == row.name) return row.show(target);
+    text += fmt::format("info {:<16} {}\n", row.name, row.what);
+  }
+  return topic.empty() ? text : "unknown command: 'info " + topic + "'\n";
+}
+
+}  // namespace ringshift::debug

@@ -1,0 +1,23 @@
+// QuietMemory: guest memory as somebody looks at it whom the guest is not to notice: no A and D
+// bits are set, and no device is read. See docs/debugging.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "monitor/machine/machine.h"
+
+namespace ringshift::debug {
+
+// Where a linear address is now.
+[[nodiscard]] std::optional<GuestPhysical> translate_quietly(Machine& machine,
+                                                             GuestVirtual address);
+// How many bytes could be read, from the first on: up to what is not there, or is a device's.
+[[nodiscard]] size_t read_linear_quietly(Machine& machine, GuestVirtual linear,
+                                         std::span<uint8_t> bytes);
+[[nodiscard]] size_t read_physical_quietly(Machine& machine, GuestPhysical address,
+                                           std::span<uint8_t> bytes);
+
+}  // namespace ringshift::debug
