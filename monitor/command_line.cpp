@@ -8,15 +8,25 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "monitor/command/doctor.h"
+#include "monitor/command/exit_code.h"
+#include "monitor/command/last_page.h"
 #include "monitor/command/options.h"
+#include "monitor/command/pid_file.h"
+#include "monitor/command/qemu/spelling.h"
+#include "monitor/command/remote_screens.h"
 #include "monitor/command/run_sandbox.h"
+#include "monitor/command/save_options.h"
 #include "monitor/command/statistics.h"
+#include "monitor/command/test_command.h"
 #include "monitor/command/translate_command.h"
+#include "monitor/control/control_server.h"
 #include "monitor/debug/debugger.h"
+#include "monitor/host/daemon.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/host/host_clock.h"
 #include "monitor/host/host_limits.h"
@@ -34,6 +44,7 @@ struct Arguments {
   TranslateOptions translate;
   bool doctor_json = false;
   lab::LabCommand lab;
+  TestOptions test;  // for its help; its words are taken before
 };
 
 int fail(std::string message) {
@@ -62,28 +73,42 @@ ReportFile open_report(const RunOptions& options) {
   return ReportFile(std::fopen(options.stats_path.c_str(), "we"));
 }
 
+// When the program has begun: the time of the first call.
+Nanoseconds program_began() {
+  static const Nanoseconds began = HostClock::monotonic();
+  return began;
+}
+
 // What the statistics need of the host, from before it is given up.
 struct RunMeter {
   Nanoseconds started = HostClock::monotonic();
+  Nanoseconds guest_began = 0;  // its first instruction
   MemoryCount memory;
   ConfinementOutcome confinement;
 };
+
+ProcessFigures measure(Machine& machine, const RunMeter& meter) {
+  const double wall = static_cast<double>(HostClock::monotonic() - meter.started) / 1e9;
+  ProcessFigures figures = measure_process(wall, machine.memory().descriptor(), meter.memory);
+  figures.start_seconds = static_cast<double>(meter.guest_began - program_began()) / 1e9;
+  figures.sandbox_filter = meter.confinement.system_calls ? 1 : 0;
+  figures.sandbox_landlock = meter.confinement.landlock;
+  return figures;
+}
 
 // False: a file cannot take them. Whoever closes standard error does not want them.
 bool print_stats(const RunOptions& options, Machine& machine, const RunMeter& meter,
                  std::FILE* file) {
   if (options.stats == StatsFormat::None) return true;
-  const double wall = static_cast<double>(HostClock::monotonic() - meter.started) / 1e9;
-  ProcessFigures figures = measure_process(wall, machine.memory().descriptor(), meter.memory);
-  figures.sandbox_filter = meter.confinement.system_calls ? 1 : 0;
-  figures.sandbox_landlock = meter.confinement.landlock;
-  const StatisticsDetail detail =
-      options.stats == StatsFormat::AllText ? StatisticsDetail::All : StatisticsDetail::NonZero;
-  const std::string text = options.stats == StatsFormat::Json
-                               ? statistics_as_json(counters(), figures)
-                               : statistics_as_text(counters(), figures, detail);
-  if ((std::fputs(text.c_str(), file) >= 0 && std::fflush(file) == 0) || file == stderr)
-    return true;
+  const ProcessFigures figures = measure(machine, meter);
+  const bool all = options.stats == StatsFormat::AllText;
+  const std::string text =
+      options.stats == StatsFormat::Json
+          ? statistics_as_json(counters(), figures)
+          : statistics_as_text(counters(), figures,
+                               all ? StatisticsDetail::All : StatisticsDetail::NonZero);
+  const bool is_written = std::fputs(text.c_str(), file) >= 0 && std::fflush(file) == 0;
+  if (is_written || file == stderr) return true;
   std::fprintf(stderr, "ringshift: --stats-file: cannot write %s: %s\n", options.stats_path.c_str(),
                std::strerror(errno));
   return false;
@@ -96,32 +121,13 @@ void begin_report_again(const RunOptions& options, std::FILE* file) {
   (void)!ftruncate(fileno(file), 0);
 }
 
-int exit_code_of(const MachineOutcome& outcome) {
-  switch (outcome.reason) {
-    case StopReason::Running:
-    case StopReason::Halted:
-      return kExitPowerOff;
-    case StopReason::Reset:
-      return kExitReset;
-    case StopReason::DebugExit:
-      return (outcome.debug_exit_value << 1) | 1;
-    case StopReason::Quit:
-      return kExitQuit;
-    case StopReason::HostFailure:
-      std::fprintf(stderr, "ringshift: %s\n", outcome.message.c_str());
-      return kExitHost;
-    case StopReason::Unimplemented:
-      std::fprintf(stderr, "ringshift: %s\n", outcome.message.c_str());
-      return kExitUnimplemented;
-  }
-  return kExitInternal;
-}
-
 // False, with a line: the picture cannot be written.
-bool show_screen(const RunOptions& options, Machine& machine) {
+bool show_screen(const RunOptions& options, const MachineOutcome& outcome, Machine& machine) {
   std::string error;
   if (options.dump_screen) {
     std::fprintf(stderr, "%s", machine.board().vga().dump_text().c_str());
+  } else if (leaves_last_page(options, outcome)) {
+    leave_last_page(machine);
   }
   if (options.screendump.empty() || write_png(machine.screen(), options.screendump, &error)) {
     return true;
@@ -130,38 +136,61 @@ bool show_screen(const RunOptions& options, Machine& machine) {
   return false;
 }
 
-// The guest's run as a whole: what a file should have and has not is the host's failure, but for
-// reasons that are worse.
-int final_exit_code(const MachineOutcome& outcome, bool all_written) {
-  const int exit_code = exit_code_of(outcome);
-  const bool is_worse = exit_code == kExitUnimplemented || exit_code == kExitInternal;
-  return all_written || is_worse ? exit_code : kExitHost;
-}
-
 // Why there is no machine: the host or the image, unless somebody has asked for the end meanwhile.
 int fail_to_start(const std::string& problem) {
   return HostSignals::termination_requested() ? kExitQuit : fail(problem);
 }
 
-int run_machine(const RunOptions& options, RunSandbox* sandbox, const CommandLineHooks& hooks) {
+// What a run has beside its machine: made before it, given up after it.
+struct RunSurroundings {
+  Daemon daemon;
+  RunSandbox sandbox;
+  PidFile pid_file;
+  std::unique_ptr<NetworkLink> network;
+};
+
+bool open_network(RunOptions* options, RunSurroundings* around, std::string* problem) {
+  MachineConfig& machine = options->machine;
+  if (machine.network.kind == NetworkRequest::Kind::None) return true;
+  const bool is_confined = options->sandbox != Sandbox::Off && can_be_confined();
+  around->network = NetworkLink::open(
+      machine.network, is_confined ? SlirpProcess::Walls::Up : SlirpProcess::Walls::Down, problem);
+  machine.network_link = around->network.get();
+  return around->network != nullptr;
+}
+
+int run_machine(const RunOptions& options, RunSurroundings* around, const CommandLineHooks& hooks) {
   RunMeter meter;
+  if (!options.machine.save.path.empty()) HostSignals::expect_save_requests();
   const ReportFile report = open_report(options);
   if (report == nullptr) {
     return fail("--stats-file: cannot write " + options.stats_path + ": " + std::strerror(errno));
   }
   std::string problem;
-  const std::unique_ptr<debug::Debugger> debugger =
-      debug::Debugger::create(options.debug, &problem);
+  debug::DebugRequest request = options.debug;
+  request.version = kVersion;
+  const std::unique_ptr<debug::Debugger> debugger = debug::Debugger::create(request, &problem);
   if (debugger == nullptr) return fail(problem);
+  const std::unique_ptr<RemoteScreens> screens =
+      RemoteScreens::create(options.display_request, !options.machine.save.path.empty(), &problem);
+  if (screens == nullptr) return fail(problem);
+  const std::unique_ptr<control::ControlServer> server =
+      control::ControlServer::create(options.control.requests, kVersion, *debugger, &problem);
+  if (server == nullptr) return fail(problem);
   MachineConfig config = options.machine;
   debugger->put_into(&config);
+  server->put_into(&config);
+  screens->put_into(&config);
   config.on_report = [&](Machine& machine) {
     begin_report_again(options, report.get());
     (void)print_stats(options, machine, meter, report.get());
   };
+  config.figures = [&](Machine& machine) {
+    return statistics_as_json(counters(), measure(machine, meter));
+  };
   MachineFoundation foundation;
   if (!Machine::lay_foundation(config, &foundation, &problem) ||
-      !sandbox->close(&meter.confinement, &problem)) {
+      !around->sandbox.close(&meter.confinement, &problem)) {
     return fail_to_start(problem);
   }
   config.foundation = &foundation;
@@ -173,21 +202,31 @@ int run_machine(const RunOptions& options, RunSandbox* sandbox, const CommandLin
     const std::unique_ptr<Machine> machine = Machine::create(config, &error);
     if (machine == nullptr) return fail_to_start(error);
     if (hooks.on_machine) hooks.on_machine(*machine);
-    if (!debugger->attach(*machine, &error)) return fail(error);
+    if (!debugger->attach(*machine, &error) || !server->attach(*machine, &error) ||
+        !screens->attach(*machine, &error)) {
+      return fail(error);
+    }
     note_guest_runs();
+    around->daemon.note_ready();
+    if (is_first) meter.guest_began = HostClock::monotonic();
     MachineOutcome outcome = machine->run();
+    server->detach_machine();
     debugger->detach_machine();
+    screens->detach();
     all_written = all_written && !outcome.lost_output;
     if (outcome.reason == StopReason::Reset && HostSignals::termination_requested()) {
       outcome.reason = StopReason::Quit;
     }
     if (outcome.reason == StopReason::Reset && !options.no_reboot) {
       config.keys.clear();  // typed once
+      config.resume_path.clear();
+      config.media = machine->config().media;  // a CD-ROM that has been put in stays there
       continue;
     }
-    all_written = show_screen(options, *machine) && all_written;
+    all_written = show_screen(options, outcome, *machine) && all_written;
     begin_report_again(options, report.get());
     all_written = print_stats(options, *machine, meter, report.get()) && all_written;
+    server->report_end(outcome);
     const int exit_code = final_exit_code(outcome, all_written);
     debugger->report_end(static_cast<uint8_t>(exit_code));
     return exit_code;
@@ -196,12 +235,20 @@ int run_machine(const RunOptions& options, RunSandbox* sandbox, const CommandLin
 
 int run_command(RunOptions* options, const CommandLineHooks& hooks) {
   std::string problem;
-  RunSandbox sandbox;
-  if (!finish_run_options(options, &problem) || !sandbox.prepare(*options, &problem)) {
+  RunSurroundings around;
+  if (!finish_run_options(options, &problem)) return fail(problem);
+  if (options->daemonize) {
+    int exit_code = 0;
+    const Daemon::Side side = around.daemon.start(&exit_code, &problem);
+    if (side == Daemon::Side::Parent) return exit_code;
+    if (side == Daemon::Side::Failed) return fail(problem);
+  }
+  if (!around.sandbox.prepare(*options, &problem) || !open_network(options, &around, &problem) ||
+      !open_media(options->media, &options->machine.media, &problem) ||
+      !around.pid_file.write(options->pid_file, &problem)) {
     return fail(problem);
   }
-  if (!open_media(options->media, &options->machine.media, &problem)) return fail(problem);
-  return run_machine(*options, &sandbox, hooks);
+  return run_machine(*options, &around, hooks);
 }
 
 int translate_command(TranslateOptions* options) {
@@ -217,12 +264,6 @@ int doctor_command(bool json) {
   const int printed = print(json ? findings_as_json(findings) : findings_as_text(findings));
   return is_usable(findings) ? printed : kExitUsage;
 }
-
-constexpr char kExitCodes[] =
-    "Exit codes: 0 power-off (HLT with interrupts off), 2 bad command line, image or host,\n"
-    "4 the guest used something not implemented, 6 reset under --no-reboot, 8 Ctrl-A x or "
-    "SIGTERM, 10 the host failed or an output file could not be written,\n"
-    "134 internal error; odd: the guest wrote v to the debug-exit port 0xf4, (v << 1) | 1.\n";
 
 constexpr char kRunExamples[] =
     "Keys on the console: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A a sends Ctrl-A.\n"
@@ -243,6 +284,7 @@ void describe(CLI::App* app, Arguments* arguments) {
   CLI::App* run = app->add_subcommand("run", "boot a guest");
   add_run_options(*run, &arguments->run);
   run->footer(std::string(kRunExamples) + kExitCodes);
+  app->add_subcommand("resume", "go on with a saved machine: resume FILE [OPTION OF RUN...]");
   CLI::App* translate =
       app->add_subcommand("translate", "show what code of a guest is translated to; run nothing");
   add_translate_options(*translate, &arguments->translate);
@@ -251,18 +293,46 @@ void describe(CLI::App* app, Arguments* arguments) {
       app->add_subcommand("doctor", "say what this host offers, and whether guests can run");
   doctor->add_flag("--json", arguments->doctor_json, "print one JSON object");
   doctor->footer("Exit codes: 0 everything needed is there, 2 something needed is missing.\n");
+  describe_test(*app, &arguments->test);
   arguments->lab.describe(*app);
+}
+
+// What a saved machine was started with comes before what it is resumed with.
+void let_later_words_win(CLI::App* run) {
+  for (CLI::Option* option : run->get_options()) {
+    if (option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw) option->take_last();
+  }
 }
 
 }  // namespace
 
 int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
+  (void)program_began();
   prepare_for_limits();
   CLI::App app{"Ringshift: unprivileged binary-translating virtual machine monitor for IA-32",
                "ringshift"};
   Arguments arguments;
   describe(&app, &arguments);
-  std::vector<std::string> words = modern_spelling({argv + 1, argv + argc});
+  const CLI::App* run = app.get_subcommand("run");
+  const auto takes_value = [run](const std::string& name) -> std::optional<bool> {
+    const CLI::Option* option = run->get_option_no_throw(name);
+    if (option == nullptr) return std::nullopt;
+    return option->get_items_expected_max() > 0;
+  };
+  const std::vector<std::string> typed(argv + 1, argv + argc);
+  if (is_test_line(typed)) return run_test_command(typed);
+  SpelledLine line = spell(typed, takes_value);
+  if (!line.problem.empty()) return fail(line.problem);
+  if (!line.note.empty()) std::fprintf(stderr, "ringshift: %s\n", line.note.c_str());
+  std::vector<std::string> words = std::move(line.words);
+  std::string problem;
+  MachineConfig& machine = arguments.run.machine;
+  if (!words.empty() && words[0] == "resume" &&
+      !resumed_words(&words, &machine.resume_path, &problem)) {
+    return fail(problem);
+  }
+  if (!machine.resume_path.empty()) let_later_words_win(app.get_subcommand("run"));
+  machine.save.words = words_to_keep(words);
   std::reverse(words.begin(), words.end());  // CLI11 takes them last first
   try {
     app.parse(words);
@@ -272,7 +342,8 @@ int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
     return fail(std::string(error.what()) + " (see ringshift --help)");
   }
   if (app.get_subcommands().empty()) {
-    return fail("needs a command: run, translate, doctor or lab (see ringshift --help)");
+    return fail(
+        "needs a command: run, resume, test, translate, doctor or lab (see ringshift --help)");
   }
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
   if (app.got_subcommand("lab")) return arguments.lab.run();

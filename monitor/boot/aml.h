@@ -1,6 +1,5 @@
-// Aml: the few terms of ACPI's machine language that our tables need, as bytes.
-// Owns: nothing; functions from bytes to bytes. Called by: boot_acpi.
-// ACPI Specification 2.0, chapters 6.4 (resources) and 17.2 (encoding).
+// Aml: the few terms of ACPI's machine language that our tables need, as bytes. Functions from
+// bytes to bytes. ACPI Specification 2.0, chapters 6.4 (resources) and 17.2 (encoding).
 #pragma once
 
 #include <cstdint>

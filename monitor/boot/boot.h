@@ -1,6 +1,5 @@
-// Boot: puts a guest image into RAM and the CPU where the image's boot protocol says it starts.
-// Owns: nothing; the kinds of image are told apart here, each has a loader (boot_linux,
-// boot_multiboot). Called by: machine, once, before the guest's first instruction. Images are
+// Boot: puts a guest image into RAM and the CPU where the image's boot protocol says it starts. The
+// kinds of image are told apart here, each has a loader (boot_linux, boot_multiboot). Images are
 // hostile input: any failure is one line that names the file, and leaves the guest state as it was.
 #pragma once
 

@@ -1,7 +1,6 @@
-// ACPI and MP tables for a guest that is entered without firmware, where firmware would have put
-// them: above 0xf0000 (kBoardTables). Owns: nothing. Called by: machine, once, before the guest's
-// first instruction. The machine has the PCI board then, set up as the tables say. See
-// docs/devices.md; ACPI Specification 2.0, MultiProcessor Specification 1.4.
+// Board tables: the ACPI and MP tables of a guest that is entered without firmware, where firmware
+// would have put them: above 0xf0000 (kBoardTables). The machine has the PCI board then, set up as
+// the tables say. See docs/devices.md; ACPI Specification 2.0, MultiProcessor Specification 1.4.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,5 @@
-// Boot ELF: the loadable parts of an ELF32 file for the i386, checked against the file.
-// Owns: nothing; values only. Facts: System V ABI (gABI), chapters 4 and 5, i386 supplement.
-// Called by: boot (to say what an image is), boot_multiboot.
-// See docs/architecture.md.
+// Boot ELF: the loadable parts of an ELF32 file for the i386, checked against the file. Facts:
+// System V ABI (gABI), chapters 4 and 5, i386 supplement. See docs/architecture.md.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 #include "monitor/boot/boot_firmware.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -86,6 +87,26 @@ bool read_bios(const std::string& path, std::vector<uint8_t>* bytes, std::string
 bool read_video_bios(const std::string& path, std::vector<uint8_t>* bytes, std::string* error) {
   constexpr uint64_t kLargestOptionRom = 0x10000;
   return read_file(path, kLargestOptionRom, bytes, error);
+}
+
+// Known by its shape: characters 0, space and 255 are blank, 219 is a block of ink (code page 437).
+std::vector<uint8_t> read_text_font(const std::string& path) {
+  constexpr size_t kLines = 16, kFontBytes = 256 * kLines;
+  std::vector<uint8_t> rom;
+  std::string ignored;
+  if (!read_video_bios(path, &rom, &ignored)) return {};
+  const auto is_all = [&](size_t at, uint8_t value) {
+    const auto begin = rom.begin() + static_cast<ptrdiff_t>(at);
+    return std::all_of(begin, begin + kLines, [value](uint8_t byte) { return byte == value; });
+  };
+  for (size_t at = 0; at + kFontBytes <= rom.size(); ++at) {
+    if (is_all(at, 0) && is_all(at + ' ' * kLines, 0) && is_all(at + 219 * kLines, 0xff) &&
+        is_all(at + 255 * kLines, 0)) {
+      const auto begin = rom.begin() + static_cast<ptrdiff_t>(at);
+      return {begin, begin + kFontBytes};
+    }
+  }
+  return {};
 }
 
 void describe_machine(const FirmwareRequest& request, uint64_t ram_bytes, FwCfg& fw_cfg,

@@ -1,7 +1,6 @@
-// Firmware boot: the BIOS image, and what the firmware is told about the machine.
-// Owns: nothing; reads files, fills the configuration port. Called by: machine, once, before the
-// guest's first instruction, which is the one at the reset vector. Images are hostile input: any
-// failure is one line that names the file. See docs/devices.md.
+// Firmware boot: the BIOS image, and what the firmware is told about the machine. Reads files,
+// fills the configuration port. Images are hostile input: any failure is one line that names the
+// file. See docs/devices.md.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +28,8 @@ struct FirmwareRequest {
                              std::string* error);
 [[nodiscard]] bool read_video_bios(const std::string& path, std::vector<uint8_t>* bytes,
                                    std::string* error);
+// The font of 256 characters of 16 lines in a video BIOS; empty: there is none, or no such file.
+[[nodiscard]] std::vector<uint8_t> read_text_font(const std::string& path);
 // Memory map, processors, boot order.
 void describe_machine(const FirmwareRequest& request, uint64_t ram_bytes, FwCfg& fw_cfg,
                       RtcCmos& cmos);

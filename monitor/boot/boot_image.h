@@ -1,7 +1,6 @@
-// BootImage: one image file, with reads that cannot leave it.
-// Owns: the file descriptor and a copy of the first bytes, where all the formats keep their
-// headers. Called by: boot and its loaders. ByteView: little-endian fields of untrusted bytes. See
-// docs/architecture.md.
+// BootImage: one image file, with reads that cannot leave it. Owns: the file descriptor and a copy
+// of the first bytes, where all the formats keep their headers. ByteView: little-endian fields of
+// untrusted bytes. See docs/architecture.md.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
 // Boot layout: what a loader leaves in guest RAM beside the image, and the flat state it jumps in.
-// Owns: the addresses. Nothing here survives the guest's own set-up, which replaces all of it.
-// Called by: boot_linux, boot_multiboot.
-// See docs/architecture.md.
+// Owns: the addresses. Nothing here survives the guest's own set-up, which replaces all of it. See
+// docs/architecture.md.
 #pragma once
 
 #include <array>
@@ -15,7 +14,7 @@ namespace ringshift {
 // Conventional memory ends where the extended BIOS data area of a PC begins.
 inline constexpr uint64_t kConventionalEnd = 0x9fc00;
 inline constexpr uint64_t kHighMemory = 0x100000;
-// What boot_acpi writes lies here.
+// boot_acpi writes its tables here.
 inline constexpr uint64_t kBoardTables = 0xf0000, kBoardTablesEnd = 0xf8000;
 // The smallest machine that is booted: conventional memory and one MiB above.
 inline constexpr uint64_t kSmallestRam = 0x200000;

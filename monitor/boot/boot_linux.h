@@ -1,7 +1,5 @@
 // Linux boot: loads a bzImage by the Linux/x86 boot protocol, entering at its 32-bit entry point.
-// Owns: nothing. Protocol facts: Linux documentation, "The Linux/x86 Boot Protocol".
-// Called by: boot, which has recognised the image.
-// See docs/architecture.md.
+// Protocol facts: Linux documentation, "The Linux/x86 Boot Protocol". See docs/architecture.md.
 #pragma once
 
 #include "monitor/boot/boot.h"

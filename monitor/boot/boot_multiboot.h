@@ -1,7 +1,5 @@
 // Multiboot boot: loads a Multiboot 1 kernel (ELF32, or placed by its header's address fields) with
-// modules. Owns: nothing. Facts: the Multiboot Specification, version 0.6.96.
-// Called by: boot.
-// See docs/architecture.md.
+// modules. Facts: the Multiboot Specification, version 0.6.96. See docs/architecture.md.
 #pragma once
 
 #include <cstdint>

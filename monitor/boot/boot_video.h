@@ -1,7 +1,7 @@
 // Boot video: the screen that a Multiboot header asks for, and how its kernel is told what it got.
-// Owns: nothing. Called by: boot_multiboot, machine. A header is hostile input: a mode that the
-// display has not is answered with the text screen and one line.
-// Facts: Multiboot Specification 0.6.96, 3.1.4 and 3.3; VESA BIOS Extension 3.0, 4.3 and 4.4.
+// A header is hostile input: a mode that the display has not is answered with the text screen and
+// one line. Facts: Multiboot Specification 0.6.96, 3.1.4 and 3.3; VESA BIOS Extension 3.0, 4.3 and
+// 4.4.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ struct LinearFrameBuffer {
 
 // Empty: the header wants no graphics. Pre: a Multiboot header is at `at`.
 [[nodiscard]] std::optional<VideoMode> graphics_wanted(ByteView head, uint64_t at);
-// What there is not, as a line to print behind the image's name.
+// The missing thing, as a line to print behind the image's name.
 [[nodiscard]] std::string no_such_screen(const VideoMode& mode);
 
 // Room for write_linear_screen, all zeros.

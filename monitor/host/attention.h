@@ -1,7 +1,6 @@
 // Attention: the one word that makes the vCPU come back to a safe point, and wakes it when it
 // sleeps. Owns: the flag and the semaphore HLT sleeps on. raise() is async-signal-safe and
-// thread-safe. Called by: host timers, I/O threads, devices (raise); vcpu (take, sleep). See
-// docs/faults-and-exits.md.
+// thread-safe. See docs/faults-and-exits.md.
 #pragma once
 
 #include <pthread.h>

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -59,7 +60,9 @@ constexpr int kAllowed[] = {
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
     SCMP_SYS(eventfd2),
+    SCMP_SYS(dup3),
     // Connections that were made at the start, and who comes to the debugger's socket.
+    SCMP_SYS(accept),
     SCMP_SYS(accept4),
     SCMP_SYS(recvfrom),
     SCMP_SYS(recvmsg),
@@ -284,6 +287,9 @@ void add_missing(const char* what, std::string* list) {
 }  // namespace
 
 ConfinementOutcome confine_this_process() {
+  // One arena for all threads: for how many there may be, and for giving back memory of one that is
+  // a thread's own, the C library would read files, later (glibc, malloc/arena.c).
+  mallopt(M_ARENA_MAX, 1);
   // What is asked of the host once, by way of a file.
   look_at_host_processor();
   (void)most_host_mappings();

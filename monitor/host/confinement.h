@@ -1,8 +1,7 @@
 // Confinement: after start-up the monitor gives up what it does not need: it opens nothing, starts
-// nothing, connects to nothing and reaches no other process but those it traces.
-// Owns: the list of system calls that are left, and the end of a process that makes another. What
-// must be opened later, file_broker opens. Called by: command line, once, before a guest's first
-// byte is looked at; doctor's probes. Keeps: S3 S4. See docs/security.md, "The monitor itself".
+// nothing, connects to nothing and reaches no other process but those it traces. Owns: the list of
+// system calls that are left, and the end of a process that makes another. What must be opened
+// later, file_broker opens. Keeps: S3 S4. See docs/security.md, "The monitor itself".
 #pragma once
 
 #include <cstdint>
@@ -18,7 +17,7 @@ enum class Sandbox : uint8_t {
   Require,  // all of it, or no guest runs
 };
 
-// What holds from here on.
+// The confinement that holds from here on.
 struct ConfinementOutcome {
   bool system_calls = false;  // the filter is in force, in every thread
   int landlock = 0;           // the version that is in force; 0: none

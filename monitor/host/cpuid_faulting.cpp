@@ -8,8 +8,8 @@
 namespace ringshift {
 namespace {
 
-// How often something in this process has executed CPUID while it faulted.
-std::atomic<uint32_t> g_let_through{0};
+// How often something in this thread has executed CPUID while it faulted.
+constinit thread_local std::atomic<uint32_t> t_let_through{0};
 // A signal each: a library that looks once is no reason to give up, one that keeps looking is.
 constexpr uint32_t kMostLetThrough = 16;
 
@@ -20,7 +20,7 @@ bool set_cpuid(unsigned long allowed) {
 }  // namespace
 
 void CpuidFaulting::begin() {
-  is_of_use_ = g_let_through.load(std::memory_order_relaxed) < kMostLetThrough && set_cpuid(0);
+  is_of_use_ = t_let_through.load(std::memory_order_relaxed) < kMostLetThrough && set_cpuid(0);
   is_on_ = is_of_use_;
 }
 
@@ -31,7 +31,7 @@ void CpuidFaulting::end() {
 }
 
 bool CpuidFaulting::let_through() {
-  g_let_through.fetch_add(1, std::memory_order_relaxed);
+  t_let_through.fetch_add(1, std::memory_order_relaxed);
   return set_cpuid(1);
 }
 

@@ -2,7 +2,7 @@
 // user code, where it does. The host kernel writes an MSR at every switch between a thread with and
 // one without; on a host that is a virtual machine that is an exit, some 8 us
 // (docs/decisions/0010-cpuid-faults-in-the-vcpu-thread-too.md). Owns: that attribute of the vCPU
-// thread. Called by: vcpu, on its own thread; host_signals.
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ class CpuidFaulting {
   // Some library has executed CPUID in this thread, and it has faulted. It no longer does.
   // async-signal-safe. False: the host refused.
   static bool let_through();
-  // What is at `host_pc`, an address that has just been executed, is CPUID (SDM 2A).
+  // Is the instruction at `host_pc`, an address that has just been executed, CPUID (SDM 2A)?
   [[nodiscard]] static bool is_cpuid(uint64_t host_pc);
 
   // Some 20 ms: a guest's timer interrupts come more often.

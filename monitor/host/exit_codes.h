@@ -1,6 +1,5 @@
-// Exit codes: how the program ends, as a shell sees it.
-// Owns: nothing. A signal handler may use them.
-// See docs/usage.md, "Exit codes".
+// Exit codes: how the program ends, as a shell sees it. A signal handler may use them. See
+// docs/usage.md, "Exit codes".
 #pragma once
 
 namespace ringshift {

@@ -12,7 +12,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
+#include <cstdio>
 #include <cstring>
+#include <string_view>
 
 #include "monitor/host/host_signals.h"
 #include "monitor/host/landlock.h"
@@ -23,9 +26,11 @@ namespace {
 // Both sides of the wire. A packet is one of these, whole, or it is nothing.
 struct Request {
   uint32_t index;
+  FileUse use;                                   // of a folder's file
+  std::array<char, kLongestPlainName + 1> name;  // of a folder's file, with a zero behind it
 };
 struct Reply {
-  int32_t error;  // 0, or an errno; a descriptor comes with it unless a name was removed
+  int32_t error;  // 0, or an errno; a descriptor comes with it if a file was opened
 };
 
 union DescriptorBuffer {
@@ -35,33 +40,41 @@ union DescriptorBuffer {
 
 // ---- the broker's side ----
 
-// What ends the monitor ends it too, by way of the socket; no signal of a terminal's does.
-void ignore_signals() {
-  struct sigaction action {};
-  action.sa_handler = SIG_IGN;
-  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2,
-                           SIGTSTP, SIGTTIN, SIGTTOU, SIGXFSZ}) {
-    sigaction(number, &action, nullptr);
-  }
-}
-
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+uint64_t rights_for(FileUse use) {
+  switch (use) {
+    case FileUse::Read:
+      return kLandlockReadFile;
+    case FileUse::Replace:
+      return kLandlockWriteFile | kLandlockTruncate | kLandlockMakeRegular;
+    case FileUse::Remove:
+      return kLandlockRemoveFile;
+    case FileUse::TakePlace:
+      return kLandlockRemoveFile | kLandlockMakeRegular;
+    case FileUse::Folder:
+      return kLandlockReadFile | kLandlockWriteFile | kLandlockTruncate | kLandlockMakeRegular |
+             kLandlockRemoveFile;
+  }
+  return 0;
+}
+
 // Of each file itself, wherever links lead to it, and of its folder: it may be replaced by another
 // of its name, as who builds a kernel does, or made anew.
 void restrict_to(const std::vector<NamedFile>& files) {
-  constexpr uint64_t kReplace = kLandlockWriteFile | kLandlockTruncate | kLandlockMakeRegular;
   Landlock rules;
   for (const NamedFile& file : files) {
-    const uint64_t rights = file.use == FileUse::Read      ? kLandlockReadFile
-                            : file.use == FileUse::Replace ? kReplace
-                                                           : kLandlockRemoveFile;
-    rules.allow(folder_of(file.path), rights);
-    if (file.use != FileUse::Remove) rules.allow(file.path, rights);
+    if (file.use == FileUse::Folder) {
+      rules.allow(file.path, rights_for(file.use));
+      continue;
+    }
+    rules.allow(folder_of(file.path), rights_for(file.use));
+    const bool opens = file.use == FileUse::Read || file.use == FileUse::Replace;
+    if (opens) rules.allow(file.path, rights_for(file.use));
   }
   (void)rules.enforce();
 }
@@ -72,11 +85,11 @@ void install_filter() {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
   if (filter == nullptr) return;
   for (const int number :
-       {SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(close), SCMP_SYS(unlink),
+       {SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(close), SCMP_SYS(unlink), SCMP_SYS(rename),
         SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall)}) {
     (void)seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
   }
-  for (const int flags : {kReadFlags, kReplaceFlags}) {
+  for (const int flags : {kReadFlags, kReplaceFlags, kStrangeReadFlags, kStrangeReplaceFlags}) {
     const scmp_arg_cmp these_flags{2, SCMP_CMP_EQ, static_cast<scmp_datum_t>(flags), 0};
     (void)seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1, &these_flags);
   }
@@ -102,6 +115,25 @@ void answer(int socket, Reply reply, int descriptor) {
   (void)sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
+// A descriptor, 0 where there is none to be had, or -1 with errno. Pre: descriptor 0 is in use.
+int open_as_asked(const NamedFile& file, const Request& request) {
+  if (file.use != FileUse::Folder) return open_file_here(file.path.c_str(), file.use);
+  const char* const end = std::find(request.name.begin(), request.name.end(), '\0');
+  const std::string_view name(request.name.data(), static_cast<size_t>(end - request.name.data()));
+  if (end == request.name.end() || !is_plain_name(name) || request.use > FileUse::TakePlace) {
+    errno = EACCES;
+    return -1;
+  }
+  std::array<char, PATH_MAX> path{};  // the filter below lets nobody ask for memory
+  const int length =
+      std::snprintf(path.data(), path.size(), "%s/%s", file.path.c_str(), request.name.data());
+  if (length < 0 || static_cast<size_t>(length) >= path.size()) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  return open_strange_file_here(path.data(), request.use);
+}
+
 [[noreturn]] void serve(const std::vector<NamedFile>& files, int socket) {
   while (true) {
     Request request{};
@@ -110,10 +142,9 @@ void answer(int socket, Reply reply, int descriptor) {
     if (count < 0 && errno == EINTR) continue;
     // The monitor is gone, or no longer ours to talk to.
     if (count != sizeof(request) || request.index >= files.size()) _exit(0);
-    const NamedFile& file = files[request.index];
-    const int opened = open_file_here(file.path.c_str(), file.use);
+    const int opened = open_as_asked(files[request.index], request);
     const Reply reply{opened < 0 ? errno : 0};
-    const bool has_descriptor = opened >= 0 && file.use != FileUse::Remove;
+    const bool has_descriptor = opened > 0;
     answer(socket, reply, has_descriptor ? opened : -1);
     if (has_descriptor) ::close(opened);
   }
@@ -122,7 +153,7 @@ void answer(int socket, Reply reply, int descriptor) {
 [[noreturn]] void be_the_broker(const std::vector<NamedFile>& files, int socket, pid_t monitor) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != monitor) _exit(0);
-  ignore_signals();
+  HostSignals::ignore_in_helper();
   prctl(PR_SET_NAME, "ringshift-files");
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
@@ -198,14 +229,22 @@ FileBroker::~FileBroker() {
 }
 
 int FileBroker::open(const std::string& path, FileUse use) {
-  const auto found = std::find_if(files_.begin(), files_.end(), [&](const NamedFile& file) {
+  auto found = std::find_if(files_.begin(), files_.end(), [&](const NamedFile& file) {
     return file.path == path && file.use == use;
   });
+  std::string_view name;  // in a folder
+  if (found == files_.end()) {
+    found = std::find_if(files_.begin(), files_.end(), [&](const NamedFile& file) {
+      if (file.use == FileUse::Folder) name = name_in_folder(path, file.path);
+      return !name.empty();
+    });
+  }
   if (found == files_.end()) {
     errno = path.empty() ? ENOENT : EACCES;
     return -1;
   }
-  const Request request{static_cast<uint32_t>(found - files_.begin())};
+  Request request{static_cast<uint32_t>(found - files_.begin()), use, {}};
+  std::copy(name.begin(), name.end(), request.name.begin());
   if (send(socket_, &request, sizeof(request), MSG_NOSIGNAL) != sizeof(request)) return -1;
   return receive_answer(socket_);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -17,6 +18,9 @@ namespace {
 constexpr Nanoseconds kSecond = 1'000'000'000;
 
 timespec to_timespec(Nanoseconds time) {
+  // Before the host's clock began: a deadline that has passed, of a guest that is older than the
+  // host. Zero would be no time at all to the timer.
+  time = std::max<Nanoseconds>(time, 1);
   timespec result{};
   result.tv_sec = time / kSecond;
   result.tv_nsec = time % kSecond;
@@ -28,6 +32,12 @@ timespec to_timespec(Nanoseconds time) {
 Nanoseconds HostClock::monotonic() {
   timespec time{};
   clock_gettime(CLOCK_MONOTONIC, &time);
+  return Nanoseconds{time.tv_sec} * kSecond + time.tv_nsec;
+}
+
+Nanoseconds HostClock::wall_time() {
+  timespec time{};
+  clock_gettime(CLOCK_REALTIME, &time);
   return Nanoseconds{time.tv_sec} * kSecond + time.tv_nsec;
 }
 
@@ -107,6 +117,12 @@ timespec HostClock::host_time_of(Nanoseconds deadline) const {
 
 void HostClock::leave_out(Nanoseconds time) {
   origin_ += time;
+  armed_for_ = -1;
+  rearm();
+}
+
+void HostClock::set_time(Nanoseconds time) {
+  origin_ = (stopped_at_ >= 0 ? stopped_at_ : monotonic()) - time;
   armed_for_ = -1;
   rearm();
 }

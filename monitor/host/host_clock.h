@@ -1,6 +1,5 @@
 // HostClock: VirtualClock over CLOCK_MONOTONIC, with a host timer that raises attention when due.
-// Owns: one POSIX timer that signals the vCPU thread. Called by: machine, vcpu; devices through
-// VirtualClock. See docs/devices.md.
+// Owns: one POSIX timer that signals the vCPU thread. See docs/devices.md.
 #pragma once
 
 #include <ctime>
@@ -18,7 +17,9 @@ class HostClock final : public VirtualClock {
   ~HostClock() override;
   // The host's CLOCK_MONOTONIC, for measuring.
   [[nodiscard]] static Nanoseconds monotonic();
-  // Of the host's time-stamp counter, in Hz; measured once, which takes 3 ms.
+  // The host's time of day: since the beginning of 1970, UTC.
+  [[nodiscard]] static Nanoseconds wall_time();
+  // The rate of the host's time-stamp counter, in Hz; measured once, which takes 3 ms.
   [[nodiscard]] static uint64_t time_stamp_rate();
   [[nodiscard]] Nanoseconds now() override;
   // A virtual deadline as an absolute CLOCK_MONOTONIC time.
@@ -36,9 +37,11 @@ class HostClock final : public VirtualClock {
   // Between the two time stands still.
   void stop();
   void go_on();
+  [[nodiscard]] bool is_stopped() const { return stopped_at_ >= 0; }
 
  protected:
   void on_deadline_changed() override { rearm(); }
+  void set_time(Nanoseconds time) override;
 
  private:
   HostClock() = default;

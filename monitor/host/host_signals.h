@@ -1,7 +1,6 @@
-// Host signals: classify by RIP, record, redirect to the gate's leave path, return (V2).
-// Owns: the handlers, the alternate stack of the vCPU thread, the request to end and the timer that
-// keeps saying so. Handlers decide nothing. Called by: command line (hold), machine (install, on
-// the vCPU thread). One machine a process. See docs/faults-and-exits.md.
+// Host signals: classify by RIP, record, redirect to the gate's leave path, return (V2). Owns: the
+// handlers, a table of the threads that run guests with the alternate stack of each, the request to
+// end and the timers that keep saying so. Handlers decide nothing. See docs/faults-and-exits.md.
 #pragma once
 
 #include <string>
@@ -13,9 +12,12 @@ namespace ringshift {
 
 class HostSignals {
  public:
-  // gate may be null (interpreter only). Returns false with one line in *error.
+  // For the calling thread, which runs a machine from now on: faults in its translated code and
+  // attention find this gate and this attention. gate may be null (interpreter only). False with
+  // one line in *error.
   [[nodiscard]] static bool install(Gate* gate, Attention* attention, std::string* error);
-  // Back to the default actions, unless they are held; the gate and attention may be destroyed.
+  // The calling thread's gate and attention may be destroyed. With the last of such threads the
+  // default actions come back, unless the handlers are held.
   static void uninstall();
 
   // While one lives, handlers stay between two machines: a request to end finds the next one.
@@ -35,6 +37,14 @@ class HostSignals {
 
   // SIGUSR1 has asked for the statistics as they are; asking for it forgets it.
   [[nodiscard]] static bool take_report_request();
+  // From now on SIGUSR2 asks for the machine to be saved, also one that is only being made; before,
+  // it ends the process.
+  static void expect_save_requests();
+  [[nodiscard]] static bool take_save_request();
+
+  // For a process beside the monitor: what ends the monitor ends it too, by way of its socket; no
+  // signal of a terminal's does. Before any handler is installed in it.
+  static void ignore_in_helper();
 
   // The signal that means "attention": sent by the timer to the vCPU thread.
   [[nodiscard]] static int attention_signal();

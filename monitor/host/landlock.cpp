@@ -42,12 +42,13 @@ int Landlock::version() {
   return found > 0 ? static_cast<int>(found) : 0;
 }
 
-Landlock::Landlock() {
+Landlock::Landlock(Tcp tcp) {
   const int known = version();
   if (known == 0) return;
   const auto row = std::min(static_cast<size_t>(known), kFileRights.size() - 1);
   handled_ = (uint64_t{1} << kFileRights[row]) - 1;
-  const RulesetAttributes attributes{handled_, known >= 4 ? kBindAndConnect : 0,
+  const RulesetAttributes attributes{handled_,
+                                     known >= 4 && tcp == Tcp::Forbidden ? kBindAndConnect : 0,
                                      known >= 6 ? kAbstractSockets : 0};
   const size_t size = known >= 6 ? 24 : known >= 4 ? 16 : 8;
   rules_ = static_cast<int>(syscall(kCreateRuleset, &attributes, size, 0));

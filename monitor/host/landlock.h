@@ -1,7 +1,7 @@
 // Landlock: a process gives up the file system, TCP and signals to others, but for what it names.
 // By system call numbers: the C library has no functions, older headers no names. Owns: the rule
-// set until it is in force. Called by: confinement, file broker, doctor's probes. See
-// docs/security.md, "The monitor itself"; Linux, Documentation/userspace-api/landlock.rst.
+// set until it is in force. See docs/security.md, "The monitor itself"; Linux,
+// Documentation/userspace-api/landlock.rst.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,13 @@ inline constexpr uint64_t kLandlockTruncate = 1U << 14;
 
 class Landlock {
  public:
-  // What the host's kernel knows; 0: it has none.
+  // The version that the host's kernel has; 0: none.
   [[nodiscard]] static int version();
 
   // Everything this host's version can forbid, but signals. Abstract sockets from version 6 on, TCP
-  // from 4 on.
-  Landlock();
+  // from 4 on unless the process is there to use it.
+  enum class Tcp : uint8_t { Forbidden, Left };
+  explicit Landlock(Tcp tcp = Tcp::Forbidden);
   ~Landlock();
   Landlock(const Landlock&) = delete;
   Landlock& operator=(const Landlock&) = delete;

@@ -1,8 +1,7 @@
 // SharedCpu: keeps the vCPU thread and the process that runs guest user code on one host CPU. They
 // never run at the same time, and handing over to an idle CPU costs an interrupt between CPUs and a
-// wake-up (docs/decisions/0009-one-host-cpu-for-the-vcpu-and-its-processes.md).
-// Owns: the CPU affinity of the vCPU thread, and of processes while they share with it. Called by:
-// vcpu, on its own thread.
+// wake-up (docs/decisions/0009-one-host-cpu-for-the-vcpu-and-its-processes.md). Owns: the CPU
+// affinity of the vCPU thread, and of processes while they share with it.
 #pragma once
 
 #include <sched.h>

@@ -1,6 +1,6 @@
 // Standard streams: descriptors 0, 1 and 2 are what the launcher gave us, or /dev/null, before
-// anything else is opened: what we open later never gets a number that means something else.
-// Owns: nothing. Called by: main, first. See docs/security.md.
+// anything else is opened: what we open later never gets a number that means something else. See
+// docs/security.md.
 #pragma once
 
 namespace ringshift {

@@ -1,6 +1,5 @@
 // Traced process: what may be done to a process that this thread traces, from a signal handler too.
-// Owns: nothing; the process is DirectProcess's.
-// See docs/direct-execution.md.
+// The process is DirectProcess's. See docs/direct-execution.md.
 #pragma once
 
 #include <sys/types.h>

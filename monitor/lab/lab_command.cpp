@@ -6,11 +6,14 @@
 
 #include "monitor/command/options.h"
 #include "monitor/host/exit_codes.h"
+#include "monitor/lab/all.h"
 #include "monitor/lab/census/census.h"
+#include "monitor/lab/explorer/explorer.h"
 #include "monitor/lab/matrix/matrix_report.h"
 #include "monitor/lab/paging.h"
 #include "monitor/lab/parts/demonstration_guest.h"
 #include "monitor/lab/parts/html.h"
+#include "monitor/lab/parts/lab_guest.h"
 #include "monitor/lab/three.h"
 #include "monitor/lab/trap.h"
 
@@ -18,15 +21,18 @@ namespace ringshift::lab {
 
 struct LabArguments {
   CLI::App* lab = nullptr;
+  CLI::App* all = nullptr;
   CLI::App* matrix = nullptr;
   CLI::App* census = nullptr;
   CLI::App* three = nullptr;
   CLI::App* trap = nullptr;
   CLI::App* paging = nullptr;
+  CLI::App* translate = nullptr;
   RunOptions guest;
   double run_seconds = 0;
   double seconds = 20;
   LockstepOptions lockstep;
+  ExploreOptions explore;
   bool json = false;
   std::string html_path;
 };
@@ -71,15 +77,9 @@ void add_guest(CLI::App& command, LabArguments* arguments) {
       ->allow_extra_args(false);
 }
 
-[[nodiscard]] bool finish_guest(LabArguments* arguments, std::string* problem) {
-  arguments->guest.serial = "none";
-  arguments->guest.machine.raw_console = false;
-  return finish_run_options(&arguments->guest, problem);
-}
-
 int run_census(LabArguments& arguments) {
   std::string problem;
-  if (!finish_guest(&arguments, &problem)) return fail(problem);
+  if (!finish_guest(&arguments.guest, &problem)) return fail(problem);
   Census census;
   census.path = arguments.guest.machine.boot.kernel_path;
   const std::unique_ptr<CensusImage> image = CensusImage::open(census.path, &problem);
@@ -94,71 +94,107 @@ int run_census(LabArguments& arguments) {
     }
   }
   return deliver_report(arguments, census_as_text(census), census_as_json(census),
-                        census_as_html(census));
+                        census_as_html(census, Company::Alone));
 }
-
-// The image asked for, or one of ours in a file of its own.
-class ChosenImage {
- public:
-  [[nodiscard]] bool choose(std::span<const uint8_t> ours, RunOptions* guest, std::string* name,
-                            std::string* problem) {
-    *name = guest->machine.boot.kernel_path;
-    if (!name->empty()) return true;
-    *name = "the guest that comes with ringshift";
-    file_ = ImageFile::create(ours, problem);
-    if (file_ == nullptr) return false;
-    guest->machine.boot.kernel_path = file_->path();
-    return true;
-  }
-
- private:
-  std::unique_ptr<ImageFile> file_;
-};
 
 int run_three(LabArguments& arguments) {
   std::string problem;
   ThreeReport report;
-  ChosenImage image;
+  LabGuest guest;
   arguments.lockstep.seconds = arguments.seconds;
-  if (!image.choose(sensitive_guest(), &arguments.guest, &report.image, &problem) ||
-      !finish_guest(&arguments, &problem) ||
-      !measure_three(arguments.guest.machine, arguments.lockstep, &report, &problem)) {
-    return fail(problem);
-  }
+  if (!guest.choose(working_guest(), arguments.guest, &problem)) return fail(problem);
+  report.image = guest.name();
+  if (!measure_three(guest.machine(), arguments.lockstep, &report, &problem)) return fail(problem);
   return deliver_report(arguments, three_as_text(report), three_as_json(report),
-                        three_as_html(report));
+                        three_as_html(report, Company::Alone));
 }
 
 int run_trap(LabArguments& arguments) {
   std::string problem;
   TrapReport report;
-  ChosenImage image;
-  if (!image.choose(sensitive_guest(), &arguments.guest, &report.image, &problem) ||
-      !finish_guest(&arguments, &problem) ||
-      !compare_engines(arguments.guest.machine, arguments.seconds, &report, &problem)) {
-    return fail(problem);
-  }
+  LabGuest guest;
+  if (!guest.choose(sensitive_guest(), arguments.guest, &problem)) return fail(problem);
+  report.image = guest.name();
+  if (!compare_engines(guest.machine(), arguments.seconds, &report, &problem)) return fail(problem);
   return deliver_report(arguments, trap_as_text(report), trap_as_json(report),
-                        trap_as_html(report));
+                        trap_as_html(report, Company::Alone));
 }
 
 int run_paging(LabArguments& arguments) {
   std::string problem;
   PagingReport report;
-  ChosenImage image;
-  if (!image.choose(paging_guest(), &arguments.guest, &report.image, &problem) ||
-      !finish_guest(&arguments, &problem) ||
-      !watch_paging(arguments.guest.machine, arguments.seconds, &report, &problem)) {
+  LabGuest guest;
+  if (!guest.choose(paging_guest(), arguments.guest, &problem)) return fail(problem);
+  report.image = guest.name();
+  if (!watch_paging(guest.machine(), arguments.seconds, &report, &problem)) return fail(problem);
+  return deliver_report(arguments, paging_as_text(report), paging_as_json(report),
+                        paging_as_html(report, Company::Alone));
+}
+
+int run_translate(LabArguments& arguments) {
+  std::string problem;
+  Exploration exploration;
+  LabGuest guest;
+  if (!guest.choose(working_guest(), arguments.guest, &problem)) return fail(problem);
+  exploration.image = guest.name();
+  // Ours ends by itself, soon: it is always run.
+  constexpr double kOursSeconds = 20;
+  const bool is_ours = arguments.guest.machine.boot.kernel_path.empty();
+  arguments.explore.run_seconds =
+      is_ours && arguments.run_seconds == 0 ? kOursSeconds : arguments.run_seconds;
+  arguments.explore.skip = arguments.lockstep.skip;
+  if (!explore(guest.machine(), arguments.explore, &exploration, &problem)) return fail(problem);
+  return deliver_report(arguments, exploration_as_text(exploration),
+                        exploration_as_json(exploration),
+                        exploration_as_html(exploration, Company::Alone));
+}
+
+int run_all(LabArguments& arguments) {
+  std::string problem;
+  RunOptions ours = arguments.guest;
+  ours.machine.boot = {};
+  ours.modules.clear();
+  LabGuest sensitive, working, paging, image;
+  if (!sensitive.choose(sensitive_guest(), ours, &problem) ||
+      !working.choose(working_guest(), ours, &problem) ||
+      !paging.choose(paging_guest(), ours, &problem) ||
+      !image.choose(working_guest(), arguments.guest, &problem)) {
     return fail(problem);
   }
-  return deliver_report(arguments, paging_as_text(report), paging_as_json(report),
-                        paging_as_html(report));
+  const AllRequest request{arguments.html_path, arguments.seconds, sensitive.machine(),
+                           working.machine(),   paging.machine(),  image.machine(),
+                           image.name()};
+  if (!write_all(request, &problem)) return fail(problem);
+  std::printf("%s/index.html\n", request.folder.c_str());
+  return kExitPowerOff;
 }
 
 int run_matrix(const LabArguments& arguments) {
   const Matrix matrix = measure_matrix();
   return deliver_report(arguments, matrix_as_text(matrix), matrix_as_json(matrix),
-                        matrix_as_html(matrix));
+                        matrix_as_html(matrix, Company::Alone));
+}
+
+void describe_translate(CLI::App& lab, LabArguments* arguments) {
+  arguments->translate =
+      lab.add_subcommand("translate", "guest code beside the host code it becomes");
+  CLI::App& command = *arguments->translate;
+  command.add_option("IMAGE", arguments->guest.machine.boot.kernel_path,
+                     "bzImage or Multiboot (default: a guest that comes with ringshift)");
+  command
+      .add_option("--run", arguments->run_seconds,
+                  "run it for so many seconds, and show what executed most; what comes with "
+                  "ringshift always is run")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 86400.0));
+  command
+      .add_option("--skip", arguments->lockstep.skip,
+                  "let it run for so many seconds before counting (default 0)")
+      ->check(CLI::Range(0.0, 86400.0));
+  command.add_option("--blocks", arguments->explore.blocks, "show so many at most (default 40)")
+      ->check(CLI::Range(1U, 1000U));
+  add_guest(command, arguments);
+  add_output_options(command, arguments);
 }
 
 }  // namespace
@@ -205,17 +241,31 @@ void LabCommand::describe(CLI::App& app) {
       ->add_option("--skip", arguments.lockstep.skip,
                    "let the guest run for so many seconds first (default 0)")
       ->check(CLI::Range(0.0, 86400.0));
+  describe_translate(*arguments.lab, &arguments);
+  arguments.all = arguments.lab->add_subcommand("all", "every page, in one folder, with an index");
+  arguments.all->add_option("IMAGE", arguments.guest.machine.boot.kernel_path,
+                            "a kernel to be counted (default: a guest that comes with ringshift)");
+  arguments.all->add_option("--html", arguments.html_path, "the folder")
+      ->type_name("DIR")
+      ->required();
+  arguments.all->add_option("--seconds", arguments.seconds, "end a run then (default 20)")
+      ->check(CLI::Range(0.1, 86400.0));
+  add_guest(*arguments.all, &arguments);
   arguments.trap = add_run("trap", "one guest interpreted, trapped and emulated, and translated");
   arguments.paging = add_run("paging", "the shadow page tables of a small guest, fault by fault");
 }
 
 int LabCommand::run() {
+  if (arguments_->all->parsed()) return run_all(*arguments_);
   if (arguments_->matrix->parsed()) return run_matrix(*arguments_);
   if (arguments_->census->parsed()) return run_census(*arguments_);
   if (arguments_->three->parsed()) return run_three(*arguments_);
   if (arguments_->trap->parsed()) return run_trap(*arguments_);
+  if (arguments_->translate->parsed()) return run_translate(*arguments_);
   if (arguments_->paging->parsed()) return run_paging(*arguments_);
-  return fail("lab needs a part: matrix, census, trap, three or paging (see ringshift lab --help)");
+  return fail(
+      "lab needs a part: all, matrix, trap, census, three, paging or translate (see ringshift lab "
+      "--help)");
 }
 
 }  // namespace ringshift::lab

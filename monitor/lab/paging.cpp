@@ -5,7 +5,8 @@
 #include <sstream>
 
 #include "monitor/host/host_clock.h"
-#include "monitor/lab/trap.h"
+#include "monitor/lab/parts/guest_code.h"
+#include "monitor/lab/parts/run_end.h"
 #include "monitor/vcpu/execution_observer.h"
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/walker.h"
@@ -23,7 +24,7 @@ bool window_piece(const std::string& line, Machine& machine, PageRun* run) {
   std::string rights;
   words >> std::hex >> start >> dash >> end >> rights >> offset;
   if (rights.empty() || rights[0] != 'r') return false;
-  const auto linear = machine.coherence().window_address(start, Privilege::Supervisor);
+  const auto linear = machine.processor().data().window_address(start, Privilege::Supervisor);
   if (!linear) return false;
   *run = {linear->value(), static_cast<uint32_t>((end - start) / kPageSize), offset,
           rights[1] == 'w'};
@@ -31,7 +32,7 @@ bool window_piece(const std::string& line, Machine& machine, PageRun* run) {
 }
 
 std::vector<PageRun> shadow_now(Machine& machine) {
-  machine.coherence().settle(Privilege::Supervisor);
+  machine.processor().data().settle(Privilege::Supervisor);
   std::vector<PageRun> runs;
   std::ifstream maps("/proc/self/maps");
   PageRun run;
@@ -49,7 +50,7 @@ bool continues(const PageRun& run, uint64_t linear, const Translation& found) {
 
 std::vector<PageRun> guest_tables(Machine& machine) {
   std::vector<PageRun> runs;
-  LinearMemory& memory = machine.cpu().memory;
+  LinearMemory& memory = machine.processor().cpu().memory;
   const PagingMode mode = memory.paging_mode();
   if (!mode.paging) return runs;
   for (uint64_t linear = 0; linear < uint64_t{1} << 32; linear += kPageSize) {
@@ -131,7 +132,10 @@ class PagingWatch final : public ExecutionObserver {
       ++report_->events_left_out;
       return;
     }
-    report_->events.push_back({kind, eip_, address, is_write, shadow_now(*machine_)});
+    TableMoment tables(*machine_,
+                       report_->events.empty() ? TableMoment() : report_->events.back().tables);
+    report_->events.push_back({kind, eip_, address, is_write, guest_instruction(*machine_, eip_),
+                               shadow_now(*machine_), std::move(tables)});
   }
   void stop_when_due() {
     if (static_cast<double>(HostClock::monotonic() - started_) / 1e9 >= seconds_) {
@@ -181,7 +185,7 @@ bool watch_paging(const MachineConfig& config, double seconds, PagingReport* rep
   report->shadow = shadow_now(*machine);
   for (uint64_t at = 0; at < machine->memory().size(); at += kPageSize) {
     const auto page = GuestPhysicalPage::of(GuestPhysical(at));
-    if (machine->coherence().watches(page)) report->traced.push_back(at);
+    if (machine->watch().watches(page)) report->traced.push_back(at);
   }
   return true;
 }

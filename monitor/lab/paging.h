@@ -1,14 +1,16 @@
 // Paging: the shadow page tables of a small guest at work: each fault, what became of it, and what
-// the shadow held afterwards.
-// Owns: nothing; values. Called by: lab command. The shadow is read from the host's own map of this
-// process (/proc/self/maps), not from our records of it; guest tables are walked by the book.
-// See docs/lab.md, docs/shadow-mmu.md.
+// the shadow held afterwards. The shadow is read from the host's own map of this process
+// (/proc/self/maps), not from our records of it; guest tables are walked by the book. See
+// docs/lab.md, docs/shadow-mmu.md.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "monitor/lab/paging_tables.h"
+#include "monitor/lab/parts/drawing.h"
+#include "monitor/lab/parts/html.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::lab {
@@ -38,7 +40,9 @@ struct PagingEvent {
   uint32_t eip = 0;
   uint32_t address = 0;
   bool is_write = false;
+  std::string instruction;      // at EIP, in assembly
   std::vector<PageRun> shadow;  // after it
+  TableMoment tables;           // after it
 };
 
 struct PagingReport {
@@ -52,8 +56,10 @@ struct PagingReport {
 
 [[nodiscard]] bool watch_paging(const MachineConfig& config, double seconds, PagingReport* report,
                                 std::string* error);
+[[nodiscard]] std::string paging_finding(const PagingReport& report);
 [[nodiscard]] std::string paging_as_text(const PagingReport& report);
 [[nodiscard]] std::string paging_as_json(const PagingReport& report);
-[[nodiscard]] std::string paging_as_html(const PagingReport& report);
+[[nodiscard]] std::vector<Picture> paging_pictures(const PagingReport& report);
+[[nodiscard]] std::string paging_as_html(const PagingReport& report, Company company);
 
 }  // namespace ringshift::lab

@@ -1,11 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "monitor/lab/paging.h"
-#include "monitor/lab/parts/html.h"
+#include "monitor/lab/parts/page_texts.h"
 
 namespace ringshift::lab {
 namespace {
@@ -78,45 +79,54 @@ std::vector<uint32_t> pages_of_interest(const PagingReport& report) {
 }
 
 // Rows: pages. Columns: events. A cell is what the shadow holds of the page after the event.
-std::string drawing(const PagingReport& report) {
-  constexpr int kLeft = 250, kTop = 24, kCell = 20;
+Drawing shadow_picture(const PagingReport& report) {
+  constexpr double kLeft = 270, kTop = 30, kCell = 24;
   const std::vector<uint32_t> rows = pages_of_interest(report);
-  const int width = kLeft + kCell * static_cast<int>(report.events.size()) + 10;
-  const int height = kTop + kCell * static_cast<int>(rows.size()) + 10;
-  std::string out = fmt::format(
-      "<div class=\"scroll\"><svg width=\"{}\" height=\"{}\" role=\"img\" aria-label=\"the shadow "
-      "over time\">\n<text x=\"0\" y=\"14\">page      guest tables at the end</text>\n",
-      width, height);
+  Drawing out(kLeft + kCell * static_cast<double>(report.events.size()) + 10,
+              kTop + kCell * static_cast<double>(rows.size()) + 10,
+              "The shadow over time: a row for each page, a column for each event");
+  out.text(0, 16, "page      guest tables at the end", "faint");
   for (size_t row = 0; row < rows.size(); ++row) {
-    const int y = kTop + kCell * static_cast<int>(row);
+    const double y = kTop + kCell * static_cast<double>(row);
     const PageRun* guest = find_page(report.guest, rows[row]);
     const std::string maps =
         guest == nullptr ? "not present"
                          : fmt::format("{:08x} {}{}", guest->physical + (rows[row] - guest->linear),
                                        guest->writable ? "rw" : "r", guest->dirty ? " D" : "");
-    out += fmt::format("<text x=\"0\" y=\"{}\">{:08x}  {}</text>\n", y + 14, rows[row], maps);
+    out.text(0, y + 16, fmt::format("{:08x}  {}", rows[row], maps));
     for (size_t i = 0; i < report.events.size(); ++i) {
       const PagingEvent& event = report.events[i];
       const PageRun* run = find_page(event.shadow, rows[row]);
-      const char* fill = run == nullptr ? "none" : run->writable ? "var(--writes)" : "var(--reads)";
-      const int x = kLeft + kCell * static_cast<int>(i);
-      out += fmt::format(
-          "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"{}\" "
-          "stroke=\"var(--line)\"/>\n",
-          x, y, kCell, kCell, fill);
+      const char* fill = run == nullptr ? "none" : run->writable ? "writes" : "reads";
+      const double x = kLeft + kCell * static_cast<double>(i);
+      out.box({x, y, kCell, kCell}, fill, "line");
       const bool here = has_page(event.kind) && (event.address & ~(kPage - 1)) == rows[row];
       if (here || event.kind == PagingEventKind::Flush) {
-        out +=
-            fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", x + 6, y + 14, letter(event.kind));
+        out.text(x + kCell / 2, y + 16, std::string(1, letter(event.kind)), "ink", 14, "middle",
+                 here);
       }
     }
   }
   for (size_t i = 0; i < report.events.size(); ++i) {
-    out += fmt::format("<text x=\"{}\" y=\"14\">{}</text>\n",
-                       kLeft + kCell * static_cast<int>(i) + 2, i + 1);
+    const PagingEvent& event = report.events[i];
+    const double x = kLeft + kCell * static_cast<double>(i);
+    out.begin_link("#now", std::to_string(i),
+                   fmt::format("event {}: {}", i + 1, paging_event_name(event.kind)));
+    out.box({x + 1, 5, kCell - 2, 21}, "paper", "none", 4);
+    out.text(x + kCell / 2, 20, std::to_string(i + 1), "accent", 12, "middle");
+    out.end_link();
   }
-  return out + "</svg></div>\n";
+  return out;
 }
+
+constexpr char kStepper[] =
+    "<section class=\"needs-script\" aria-label=\"the shadow, step by step\">\n"
+    "<div class=\"controls needs-script\"><button id=\"before\" aria-label=\"the event before\">"
+    "\u2190</button><input type=\"range\" id=\"step\" min=\"0\" value=\"0\" "
+    "aria-label=\"event\"><button id=\"after\" aria-label=\"the event after\">\u2192</button>"
+    "<span id=\"place\" class=\"faint\"></span></div>\n"
+    "<div id=\"now\" class=\"panel\" aria-live=\"polite\"></div>\n</section>\n"
+    "<h2>The shadow over time</h2>\n";
 
 constexpr char kLegend[] =
     "<p><b>H</b> hidden fault: the guest's tables allow the access, the shadow lacked it, now it "
@@ -144,7 +154,38 @@ nlohmann::ordered_json run_json(const std::vector<PageRun>& runs) {
   return out;
 }
 
+// Numbers in a page are exact up to 53 bits: NX (bit 63) and what is ignored below it are left out.
+constexpr uint64_t kExact = 0x000f'ffff'ffff'ffff;
+
+// Of each page: what the guest's tables say of it and what the shadow holds, after the event.
+nlohmann::ordered_json pages_json(const PagingEvent& event, const std::vector<uint32_t>& pages) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::array();
+  for (const uint32_t page : pages) {
+    const PageEntries entries = event.tables.entries_of(page);
+    nlohmann::ordered_json one = {{"levels", entries.levels},
+                                  {"directory", entries.directory & kExact},
+                                  {"table", entries.table & kExact}};
+    if (entries.frame) one["frame"] = *entries.frame;
+    const PageRun* run = find_page(event.shadow, page);
+    if (run != nullptr) {
+      one["shadow"] = run->physical + (page - run->linear);
+      one["writable"] = run->writable;
+    }
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
 }  // namespace
+
+std::string paging_finding(const PagingReport& report) {
+  std::map<std::string, size_t> kinds;
+  for (const PagingEvent& event : report.events) ++kinds[paging_event_name(event.kind)];
+  return fmt::format(
+      "{} faults the guest never saw, {} that were its own, {} on pages watched for writes; the "
+      "shadow ends with {} pages.",
+      kinds["hidden fault"], kinds["true fault"], kinds["trace fault"], pages_in(report.shadow));
+}
 
 std::string paging_as_text(const PagingReport& report) {
   std::string out =
@@ -170,16 +211,20 @@ std::string paging_as_json(const PagingReport& report) {
   nlohmann::ordered_json out;
   out["image"] = report.image;
   out["end"] = report.end;
+  const std::vector<uint32_t> pages = pages_of_interest(report);
+  out["pages"] = pages;
   out["events"] = nlohmann::ordered_json::array();
   for (const PagingEvent& event : report.events) {
     const PageRun* run = find_page(event.shadow, event.address);
     out["events"].push_back({{"kind", paging_event_name(event.kind)},
                              {"eip", event.eip},
+                             {"instruction", event.instruction},
                              {"address", event.address},
                              {"write", event.is_write},
                              {"shadow_pages", pages_in(event.shadow)},
                              {"mapped", run != nullptr},
-                             {"writable", run != nullptr && run->writable}});
+                             {"writable", run != nullptr && run->writable},
+                             {"state", pages_json(event, pages)}});
   }
   out["events_left_out"] = report.events_left_out;
   out["guest_tables"] = run_json(report.guest);
@@ -188,12 +233,24 @@ std::string paging_as_json(const PagingReport& report) {
   return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-std::string paging_as_html(const PagingReport& report) {
-  std::string body = drawing(report);
+std::vector<Picture> paging_pictures(const PagingReport& report) {
+  return {{"paging-shadow", shadow_picture(report)}};
+}
+
+std::string paging_as_html(const PagingReport& report, Company company) {
+  Page page;
+  page.name = "paging";
+  page.title = "Shadow page tables at work";
+  page.introduction =
+      fmt::format("<p class=\"lead\">{}</p>\n<p class=\"faint\">{}: the guest {}</p>\n",
+                  escape(paging_finding(report)), escape(report.image), escape(report.end));
+  std::string& body = page.body;
+  body = kStepper;
+  body += shadow_picture(report).for_page(900);
   body += kLegend;
   body +=
-      "<div class=\"scroll\"><table>\n<tr><th class=\"n\"></th><th>event</th><th>at EIP</th>"
-      "<th>address</th><th></th><th>the shadow afterwards</th></tr>\n";
+      "<div class=\"scroll\" tabindex=\"0\"><table>\n<tr><th class=\"n\"></th><th>event</th>"
+      "<th>at EIP</th><th>address</th><th></th><th>the shadow afterwards</th></tr>\n";
   for (size_t i = 0; i < report.events.size(); ++i) {
     const PagingEvent& event = report.events[i];
     body += fmt::format(
@@ -208,10 +265,9 @@ std::string paging_as_html(const PagingReport& report) {
   }
   body += run_table("Guest page tables at the end", report.guest);
   body += run_table("Shadow at the end, as the host's kernel lists it", report.shadow);
-  return html_page("Shadow page tables at work",
-                   fmt::format("<p class=\"faint\">{}: the guest {}</p>\n", escape(report.image),
-                               escape(report.end)),
-                   body);
+  page.data = paging_as_json(report);
+  page.script = paging_script();
+  return html_page(page, company);
 }
 
 }  // namespace ringshift::lab

@@ -1,12 +1,14 @@
 // Three: Popek and Goldberg's three properties as numbers on one run: equivalence, resource
-// control, efficiency.
-// Owns: nothing; values. Called by: lab command. See docs/lab.md.
-// Equivalence is measured by Lockstep, control by what was refused and by the host's own map of us.
+// control, efficiency. See docs/lab.md. Equivalence is measured by Lockstep, control by what was
+// refused and by the host's own map of us.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "monitor/lab/lockstep/lockstep.h"
+#include "monitor/lab/parts/drawing.h"
+#include "monitor/lab/parts/html.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::lab {
@@ -31,8 +33,10 @@ struct ThreeReport {
 
 [[nodiscard]] bool measure_three(const MachineConfig& config, const LockstepOptions& options,
                                  ThreeReport* report, std::string* error);
+[[nodiscard]] std::string three_finding(const ThreeReport& report);
 [[nodiscard]] std::string three_as_text(const ThreeReport& report);
 [[nodiscard]] std::string three_as_json(const ThreeReport& report);
-[[nodiscard]] std::string three_as_html(const ThreeReport& report);
+[[nodiscard]] std::vector<Picture> three_pictures(const ThreeReport& report);
+[[nodiscard]] std::string three_as_html(const ThreeReport& report, Company company);
 
 }  // namespace ringshift::lab

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "monitor/host/host_clock.h"
+#include "monitor/lab/parts/run_end.h"
 #include "monitor/lab/parts/serial_capture.h"
 #include "monitor/trap/deprivileged.h"
 
@@ -41,17 +42,36 @@ class Watchdog {
   std::thread thread_;
 };
 
-// What the monitor decides about the instructions that come to it.
-class Decisions final : public ExecutionObserver {
+// What the monitor decides about the instructions that come to it, and what the guest tells.
+class Decisions final : public ExecutionObserver, public BusTap {
  public:
   explicit Decisions(EngineRun* run) : run_(run) {}
-  void before_interpreted(const GuestState&) override { ++run_->interpreted; }
+  void before_interpreted(const GuestState& state) override {
+    ++run_->interpreted;
+    state_ = &state;
+  }
+  void before_interrupt(const Event&, const GuestState&) override { ++interrupts_; }
   void on_guest_fault(const GuestFault& fault, const GuestState& state) override {
     ++run_->refused[fault_name(fault, state)];
+  }
+  void on_read(uint64_t, AccessWidth, uint64_t) override {}
+  void on_write(uint64_t port, AccessWidth, uint64_t value) override {
+    constexpr uint64_t kPostPort = 0x80, kMark = 0x80, kSeenIf = 4, kSeenRing = 3;
+    constexpr size_t kMostMoments = 64;
+    if (port != kPostPort || state_ == nullptr || run_->moments.size() == kMostMoments) return;
+    run_->moments.push_back({.is_mark = (value & kMark) != 0,
+                             .eip = state_->eip,
+                             .interrupts_on = (state_->eflags & kFlagIf) != 0,
+                             .ring = state_->cpl,
+                             .seen_on = (value & kSeenIf) != 0,
+                             .seen_ring = static_cast<uint8_t>(value & kSeenRing),
+                             .ticks = interrupts_});
   }
 
  private:
   EngineRun* run_;
+  const GuestState* state_ = nullptr;  // of the machine that runs
+  uint64_t interrupts_ = 0;
 };
 
 bool run_one(const MachineConfig& config, Engine engine, double seconds, EngineRun* run,
@@ -69,11 +89,21 @@ bool run_one(const MachineConfig& config, Engine engine, double seconds, EngineR
   {
     const std::unique_ptr<Machine> machine = Machine::create(one, error);
     if (machine == nullptr) return false;
+    machine->set_tap(&decisions, nullptr, nullptr);
     const Watchdog watchdog(*machine, seconds);
     run->end = end_of(machine->run());
   }
   run->serial = serial.text();
   return true;
+}
+
+void note_way(const LockstepFigures& figures, const GuestState& state, std::vector<WayPoint>* way) {
+  constexpr size_t kMostPoints = 20'000;
+  const WayPoint now{figures.instructions, state.eip, (state.eflags & kFlagIf) != 0, state.cpl,
+                     figures.interrupts};
+  const bool same = !way->empty() && way->back().interrupts_on == now.interrupts_on &&
+                    way->back().ring == now.ring && way->back().interrupts == now.interrupts;
+  if (!same && way->size() < kMostPoints) way->push_back(now);
 }
 
 // One instruction at a time at first, then from trap to trap.
@@ -98,6 +128,7 @@ bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
     const bool single = lockstep.figures().instructions < kSteppedInstructions &&
                         HostClock::monotonic() < step_until;
     lockstep.at_boundary(state);
+    note_way(lockstep.figures(), state, &report->way);
     lockstep.set_single(single);
     processor->run_singly(single);
   });
@@ -114,25 +145,6 @@ bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
 }
 
 }  // namespace
-
-std::string end_of(const MachineOutcome& outcome) {
-  switch (outcome.reason) {
-    case StopReason::Halted:
-      return "powered off";
-    case StopReason::Reset:
-      return "reset (triple fault or request)";
-    case StopReason::DebugExit:
-      return "ended the run with " + std::to_string(outcome.debug_exit_value);
-    case StopReason::Quit:
-      return "was stopped: time was up";
-    case StopReason::HostFailure:
-    case StopReason::Unimplemented:
-      return outcome.message;
-    case StopReason::Running:
-      break;
-  }
-  return "?";
-}
 
 bool compare_engines(const MachineConfig& config, double seconds, TrapReport* report,
                      std::string* error) {

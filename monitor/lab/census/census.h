@@ -1,7 +1,6 @@
 // Census: how many sensitive instructions a kernel image has, how many are reached, and, after a
-// run, how often each executed and what it cost.
-// Owns: nothing; values. Called by: lab command. Treatments are the translator's own decisions.
-// See docs/lab.md.
+// run, how often each executed and what it cost. Treatments are the translator's own decisions. See
+// docs/lab.md.
 #pragma once
 
 #include <array>
@@ -10,10 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "monitor/command/options.h"
 #include "monitor/lab/census/census_image.h"
 #include "monitor/lab/matrix/costs.h"
+#include "monitor/lab/parts/drawing.h"
+#include "monitor/lab/parts/html.h"
 #include "monitor/lab/parts/sensitive.h"
+#include "monitor/machine/machine.h"
 #include "translator/translation_unit.h"
 
 namespace ringshift::lab {
@@ -62,8 +63,10 @@ void census_reached(const CensusImage& image, const InstructionStarts& starts, C
 [[nodiscard]] bool census_run(const MachineConfig& config, double seconds, Census* census,
                               std::string* error);
 
+[[nodiscard]] std::string census_finding(const Census& census);
 [[nodiscard]] std::string census_as_text(const Census& census);
 [[nodiscard]] std::string census_as_json(const Census& census);
-[[nodiscard]] std::string census_as_html(const Census& census);
+[[nodiscard]] std::vector<Picture> census_pictures(const Census& census);
+[[nodiscard]] std::string census_as_html(const Census& census, Company company);
 
 }  // namespace ringshift::lab

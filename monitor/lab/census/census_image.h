@@ -1,7 +1,6 @@
-// Census image: the code of a file: where its 32-bit code lies, and where it begins.
-// Owns: the file's bytes. Knows ELF (sections or segments that are executable), Linux bzImage (the
-// kernel packed in it) and Multiboot. Called by: census. Files are hostile input: a problem is one
-// line. See docs/lab.md.
+// Census image: the code of a file: where its 32-bit code lies, and where it begins. Owns: the
+// file's bytes. Knows ELF (sections or segments that are executable), Linux bzImage (the kernel
+// packed in it) and Multiboot. Files are hostile input: a problem is one line. See docs/lab.md.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +26,7 @@ class CensusImage final {
   [[nodiscard]] bool can_boot() const { return can_boot_; }
   [[nodiscard]] uint32_t entry() const { return entry_; }
   [[nodiscard]] const std::vector<ImageRange>& code() const { return code_; }
-  // What is not code and may hold addresses of code.
+  // Bytes that are no code and may hold addresses of code.
   [[nodiscard]] const std::vector<ImageRange>& data() const { return data_; }
 
   // Kernels begin at physical addresses and are linked to linear ones.

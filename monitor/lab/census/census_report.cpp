@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -106,7 +108,7 @@ constexpr char kCostNote[] =
 
 std::string treatments_as_html(const Census& census) {
   std::string body =
-      "<h2>what becomes of all instructions</h2>\n<div class=\"scroll\"><table>\n"
+      "<h2>what becomes of all instructions</h2>\n<div class=\"scroll\" tabindex=\"0\"><table>\n"
       "<tr><th>treatment</th><th class=\"n\">linear</th><th class=\"n\">share</th>"
       "<th class=\"n\">reached</th><th class=\"n\">executed, of those above</th>"
       "<th class=\"n\">left</th></tr>\n";
@@ -120,7 +122,73 @@ std::string treatments_as_html(const Census& census) {
   return body + "</table></div>\n";
 }
 
+// All instructions of the image: one bar by treatment. Below, the sensitive and the privileged ones
+// by name, those there are most of first.
+Drawing treatment_picture(const Census& census) {
+  constexpr double kWidth = 1000, kLeft = 190, kBar = 18, kRow = 24;
+  constexpr std::array<const char*, kTreatments> kColours = {
+      "goodfill", "reads", "writes", "accent", "warnfill", "warn", "bad"};
+  std::vector<NamedRow> rows = sorted_rows(census, Concern::Sensitive);
+  for (const NamedRow& row : sorted_rows(census, Concern::Privileged)) rows.push_back(row);
+  const auto weight = [](const NamedRow& row) { return std::max(row.second.linear, uint64_t{1}); };
+  std::stable_sort(rows.begin(), rows.end(), [&](const NamedRow& left, const NamedRow& right) {
+    return weight(left) > weight(right);
+  });
+  constexpr size_t kRowsDrawn = 24;
+  if (rows.size() > kRowsDrawn) rows.resize(kRowsDrawn);
+  Drawing out(kWidth, 190 + kRow * static_cast<double>(rows.size()),
+              "What becomes of an image's instructions, and how many sensitive ones there are");
+  out.text(0, 20, fmt::format("{} instructions, by treatment", census.linear_instructions), "ink",
+           15, "start", true);
+  double x = 0, key = 0;
+  for (const TreatmentRow& row : treatment_rows(census)) {
+    const auto index = static_cast<size_t>(row.treatment);
+    const double width = kWidth * percent(row.linear, census.linear_instructions) / 100;
+    out.box({x, 34, width, 40}, kColours[index], "line", 0,
+            fmt::format("{}: {}", treatment_name(row.treatment), row.linear));
+    x += width;
+    const double column = 250 * std::fmod(key, 4), line = 98 + 24 * std::floor(key / 4);
+    ++key;
+    out.box({column, line - 12, 16, 14}, kColours[index], "line");
+    out.text(column + 24, line,
+             fmt::format("{} {:.2f}%", treatment_name(row.treatment),
+                         percent(row.linear, census.linear_instructions)));
+  }
+  out.text(0, 166, "those a monitor has to care about, in the image (logarithmic)", "ink", 15,
+           "start", true);
+  const double most = rows.empty() ? 1 : std::log10(1 + static_cast<double>(weight(rows.front())));
+  double y = 182;
+  for (const auto& [name, row] : rows) {
+    const bool sensitive = row.concern == Concern::Sensitive;
+    out.text(kLeft - 10, y + 13, name, "ink", 13, "end");
+    const double width =
+        (kWidth - kLeft - 260) * std::log10(1 + static_cast<double>(row.linear)) / most;
+    out.box({kLeft, y, width, kBar}, sensitive ? "badfill" : "goodfill",
+            sensitive ? "bad" : "good");
+    out.text(kLeft + width + 8, y + 13,
+             fmt::format("{}{}", row.linear, sensitive ? " sensitive, no trap" : " privileged"),
+             "faint");
+    y += kRow;
+  }
+  return out;
+}
+
 }  // namespace
+
+std::string census_finding(const Census& census) {
+  uint64_t sensitive = 0, privileged = 0;
+  for (const auto& [name, row] : census.rows) {
+    (row.concern == Concern::Sensitive ? sensitive : privileged) += row.linear;
+  }
+  std::string text = fmt::format(
+      "Of {} instructions in the image {} are sensitive and unprivileged, {} privileged.",
+      census.linear_instructions, sensitive, privileged);
+  if (census.run.done) {
+    text += fmt::format(" In {:.1f} s {} of them were executed.", census.run.seconds,
+                        executed_in_all(census));
+  }
+  return text;
+}
 
 std::string census_as_text(const Census& census) {
   std::string out = static_line(census) + "\n";
@@ -196,18 +264,27 @@ std::string census_as_json(const Census& census) {
   return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-std::string census_as_html(const Census& census) {
-  std::string introduction =
-      fmt::format("<p class=\"faint\">{}</p>\n", escape(static_line(census)));
+std::vector<Picture> census_pictures(const Census& census) {
+  return {{"census-treatments", treatment_picture(census)}};
+}
+
+std::string census_as_html(const Census& census, Company company) {
+  Page page;
+  page.name = "census";
+  page.title = "A census of sensitive instructions";
+  std::string& introduction = page.introduction;
+  introduction = fmt::format("<p class=\"lead\">{}</p>\n<p class=\"faint\">{}</p>\n",
+                             escape(census_finding(census)), escape(static_line(census)));
   if (!census.remark.empty()) {
     introduction += fmt::format("<p class=\"warn\">{}</p>\n", escape(census.remark));
   }
   introduction += fmt::format("<p><b>{}</b></p>\n", escape(run_line(census)));
-  std::string body;
+  std::string& body = page.body;
+  body = treatment_picture(census).for_page(760);
   const uint64_t all = executed_in_all(census);
   for (const Concern concern : {Concern::Sensitive, Concern::Privileged}) {
     body += fmt::format(
-        "<h2>{}</h2>\n<div class=\"scroll\"><table>\n<tr><th>instruction</th>"
+        "<h2>{}</h2>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<tr><th>instruction</th>"
         "<th class=\"n\">linear</th><th class=\"n\">reached</th><th class=\"n\">executed</th>"
         "<th>share</th><th class=\"n\">left</th><th class=\"n\">cycles each</th>"
         "<th class=\"n\">inline</th><th class=\"n\">of the run</th>"
@@ -232,7 +309,8 @@ std::string census_as_html(const Census& census) {
     body +=
         fmt::format("<p class=\"faint\">{}</p>\n<p>{}</p>\n", kCostNote, escape(cost_line(census)));
   }
-  return html_page("A census of sensitive instructions", introduction, body);
+  page.data = census_as_json(census);
+  return html_page(page, company);
 }
 
 }  // namespace ringshift::lab

@@ -69,9 +69,9 @@ class Counter final : public ExecutionObserver {
     const uint32_t linear = state.seg(SegmentRegister::Cs).base + state.eip;
     if (!state.protected_mode() || !state.seg(SegmentRegister::Cs).default_32()) return nullptr;
     GuestPhysical physical;
-    const Privilege privilege = state.cpl == 3 ? Privilege::User : Privilege::Supervisor;
+    const Privilege privilege = state.privilege();
     const std::span<const uint8_t> code =
-        machine_->coherence().code_at(GuestVirtual(linear), privilege, &physical);
+        machine_->processor().code().code_at(GuestVirtual(linear), privilege, &physical);
     if (code.empty()) return nullptr;
     Known& known = known_[linear];
     if (known.length == 0 || known.length > code.size() ||
@@ -115,6 +115,7 @@ const char* end_name(StopReason reason) {
     case StopReason::DebugExit:
       return "the guest ended the run";
     case StopReason::Quit:
+    case StopReason::Saved:
       return "time was up";
     case StopReason::HostFailure:
       return "the host failed";

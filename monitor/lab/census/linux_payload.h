@@ -1,7 +1,6 @@
-// Linux payload: the kernel that a bzImage carries packed, unpacked as its own loader would.
-// Owns: nothing. Called by: census image. The file is hostile input: a problem is one line, and
-// what it unpacks to is bounded. Facts: the Linux boot protocol, payload_offset (2.08).
-// See docs/lab.md.
+// Linux payload: the kernel that a bzImage carries packed, unpacked as its own loader would. The
+// file is hostile input: a problem is one line, and what it unpacks to is bounded. Facts: the Linux
+// boot protocol, payload_offset (2.08). See docs/lab.md.
 #pragma once
 
 #include <cstdint>

@@ -93,11 +93,11 @@ std::unique_ptr<Follower> Follower::create(Machine& leader, std::deque<Input>& i
   made->physical_ = std::make_unique<PhysicalMemory>(*made->memory_, made->memory_bus_);
   made->is_written_.resize(leader.memory().size() / kPageSize);
   made->physical_->set_observer(made.get());
-  made->physical_->set_a20(leader.cpu().memory.physical().a20());
+  made->physical_->set_a20(leader.processor().cpu().memory.physical().a20());
   made->linear_ = std::make_unique<LinearMemory>(*made->physical_, made->state());
-  made->cpu_ = std::make_unique<CpuContext>(
-      CpuContext{made->state(), *made->linear_, made->ports_, *made, *made, leader.cpu().model});
-  made->join_processor(leader.cpu());
+  made->cpu_ = std::make_unique<CpuContext>(CpuContext{
+      made->state(), *made->linear_, made->ports_, *made, *made, leader.processor().cpu().model});
+  made->join_processor(leader.processor().cpu());
   made->interpreter_ = std::make_unique<Interpreter>(*made->cpu_, *made->fpu_);
   made->interpreter_->iterate_singly();
   constexpr uint32_t kAllPorts = 0x10000;
@@ -191,7 +191,7 @@ void Follower::note_fpu_image(const FollowedInstruction& instruction) {
   if (instruction.index >= 0) {
     address += s.gpr[static_cast<size_t>(instruction.index)] * instruction.scale;
   }
-  const Privilege privilege = s.cpl == 3 ? Privilege::User : Privilege::Supervisor;
+  const Privilege privilege = s.privilege();
   for (uint32_t offset = 0; offset < instruction.fpu_header_bytes; offset += 4) {
     GuestPhysical physical;
     const GuestVirtual at(address + offset);
@@ -204,9 +204,9 @@ const FollowedInstruction* Follower::next() {
   const GuestState& s = state();
   const SegmentCache& cs = s.seg(SegmentRegister::Cs);
   if (!s.protected_mode() || !cs.default_32()) return nullptr;
-  const uint32_t linear = cs.base + s.eip;
+  const uint32_t linear = s.code_address().value();
   std::array<uint8_t, kMaxInstructionBytes> code{};
-  const Privilege privilege = s.cpl == 3 ? Privilege::User : Privilege::Supervisor;
+  const Privilege privilege = s.privilege();
   FollowedInstruction& known = known_[place_of(linear)];
   const uint8_t* cached =
       linear_->cached_code(GuestVirtual(linear), kMaxInstructionBytes, privilege);
@@ -283,8 +283,7 @@ void Follower::forget_written() {
 }
 
 void Follower::deliver_event(const Event& event) {
-  const uint32_t eip = state().eip;
-  if (deliver(*cpu_, event, eip) == DeliveryResult::Shutdown) {
+  if (deliver(*cpu_, event, state().pointer()) == DeliveryResult::Shutdown) {
     state().activity = ActivityState::Shutdown;
   }
 }
@@ -310,12 +309,11 @@ void Follower::follow_flags(const FollowedInstruction& instruction) {
 }
 
 bool Follower::step(const FollowedInstruction* next) {
-  const uint32_t eip = state().eip;
+  const Eip eip = state().pointer();
   if (next != nullptr && next->fpu_header_bytes != 0) note_fpu_image(*next);
   state().activity = ActivityState::Running;
   const StepResult step = interpreter_->step();
   if (next != nullptr) follow_flags(*next);
-  Event event;
   switch (step.kind) {
     case StepKind::Done:
       return problem_.empty();
@@ -326,16 +324,10 @@ bool Follower::step(const FollowedInstruction* next) {
       problem_ = step.message;
       return false;
     case StepKind::Fault:
-      event = Event::from_fault(step.fault, state().eip);
-      break;
     case StepKind::SoftwareEvent:
-      event.kind =
-          step.is_software_exception ? EventKind::SoftwareException : EventKind::SoftwareInterrupt;
-      event.vector = step.vector;
-      event.return_eip = step.return_eip;
       break;
   }
-  if (deliver(*cpu_, event, eip) == DeliveryResult::Shutdown) {
+  if (deliver(*cpu_, event_of(step, state().pointer()), eip) == DeliveryResult::Shutdown) {
     state().activity = ActivityState::Shutdown;
   }
   return problem_.empty();

@@ -1,7 +1,7 @@
 // Follower: the same guest in the interpreter alone, fed with what another machine has read from
 // its devices and clock, so that both can be compared at instruction boundaries. Owns: RAM of its
-// own, a copy of the leader's state, the queue of inputs. Does not own: devices. Called by:
-// lockstep. What cannot be followed says so; it is never guessed. See docs/lab.md.
+// own, a copy of the leader's state, the queue of inputs. Does not own: devices. What cannot be
+// followed says so; it is never guessed. See docs/lab.md.
 #pragma once
 
 #include <cstdint>
@@ -65,7 +65,7 @@ class Recorder {
   Tap clock_{InputSource::Clock, inputs_};
 };
 
-// What happens to the flags as a whole.
+// How an instruction moves the flags as a whole.
 enum class FlagsMove : uint8_t { None, Pushed, Popped, Returned };
 
 // One guest instruction, as the follower is about to execute it.
@@ -89,7 +89,7 @@ struct FollowedInstruction {
 
 class Follower final : private PortDevice,
                        private TimeStampCounter,
-                       private CoherenceObserver,
+                       private PagingObserver,
                        private WriteObserver {
  public:
   // Begins where the leader is. Null with one line in *error.
@@ -100,13 +100,14 @@ class Follower final : private PortDevice,
   // problem().
   [[nodiscard]] bool step(const FollowedInstruction* next);
   void deliver_event(const Event& event);
-  // What is to be executed, until it is asked again; null where code is not 32-bit protected mode.
+  // The instruction to be executed, valid until the next question; null where code is not 32-bit
+  // protected mode.
   [[nodiscard]] const FollowedInstruction* next();
 
   [[nodiscard]] GuestState& state() { return storage_->frame().state; }
   [[nodiscard]] GuestMemory& ram() { return *memory_; }
   [[nodiscard]] LinearMemory& linear() { return *linear_; }
-  // Of an instruction that has been executed there.
+  // Notes an instruction that has been executed there.
   [[nodiscard]] std::span<const uint8_t> bytes_at(uint32_t linear) const;
   // The pages written since forget_written().
   [[nodiscard]] std::span<const GuestPhysicalPage> written() const { return written_; }

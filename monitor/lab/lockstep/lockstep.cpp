@@ -8,6 +8,7 @@
 #include "monitor/host/host_clock.h"
 #include "monitor/lab/lockstep/replay.h"
 #include "monitor/lab/parts/effects.h"
+#include "monitor/lab/parts/guest_code.h"
 
 namespace ringshift::lab {
 namespace {
@@ -189,6 +190,7 @@ bool Lockstep::step_once(const GuestState& state, std::string* nearest) {
   last_eips_[figures_.instructions % last_eips_.size()] = eip;
   ++figures_.instructions;
   if (follower_->state().cpl == 3) ++figures_.user_instructions;
+  if (options_.on_instruction) options_.on_instruction(follower_->state(), next);
   if (!follower_->step(next)) {
     diverge(state, nearest->empty() ? follower_->problem() : *nearest);
     return false;
@@ -263,6 +265,21 @@ void Lockstep::before_interrupt(const Event& event, const GuestState& state) {
 void Lockstep::on_guest_fault(const GuestFault& fault, const GuestState& state) {
   if (follower_ == nullptr) return;
   ++figures_.guest_faults[fault_name(fault, state)];
+  note_refusal(fault, state);
+}
+
+void Lockstep::note_refusal(const GuestFault& fault, const GuestState& state) {
+  constexpr size_t kMostRefusals = 64;
+  const std::string name = fault_name(fault, state);
+  for (Refusal& known : figures_.refusals) {
+    if (known.eip != state.eip || known.fault != name) continue;
+    ++known.count;
+    return;
+  }
+  if (figures_.refusals.size() == kMostRefusals) return;
+  const uint32_t address = fault.vector == Vector::PageFault ? fault.cr2 : 0;
+  figures_.refusals.push_back(
+      {state.eip, address, name, guest_instruction(*leader_, state.eip), 1});
 }
 
 void Lockstep::finish() {
@@ -293,6 +310,21 @@ void Lockstep::name_first() {
   difference_.from_eip = wrong->eip;
   difference_.suspects = {fmt::format("{} at {:08x}", wrong->name, wrong->eip)};
   difference_.what = wrong->what;
+}
+
+std::unique_ptr<Machine> make_followed(const MachineConfig& config, const SerialCapture& serial,
+                                       Lockstep* lockstep, std::string* error) {
+  if (!serial.ok()) {
+    *error = "no temporary file for the serial line";
+    return nullptr;
+  }
+  MachineConfig followed = config;
+  serial.attach(&followed);
+  followed.vcpu.observer = lockstep;
+  followed.translator.features.interpret_time = true;  // or the follower could not be told
+  std::unique_ptr<Machine> machine = Machine::create(followed, error);
+  if (machine == nullptr || !lockstep->attach(machine.get(), error)) return nullptr;
+  return machine;
 }
 
 }  // namespace ringshift::lab

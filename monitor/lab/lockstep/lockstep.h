@@ -1,12 +1,12 @@
-// Lockstep: a machine under any engine, compared with a Follower wherever its loop comes by.
-// Owns: the recorder and the follower. Called by: lab three, lab trap; vcpu as its observer.
-// A boundary agrees if all general and control registers, segments and defined flags do, and the
-// pages that the follower has written since the last one; RAM as a whole is compared from time to
-// time. See docs/lab.md.
+// Lockstep: a machine under any engine, compared with a Follower wherever its loop comes by. Owns:
+// the recorder and the follower. A boundary agrees if all general and control registers, segments
+// and defined flags do, and the pages that the follower has written since the last one; RAM as a
+// whole is compared from time to time. See docs/lab.md.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +16,7 @@
 #include "devices/bus/virtual_clock.h"
 #include "monitor/lab/lockstep/follower.h"
 #include "monitor/lab/parts/sensitive.h"
+#include "monitor/lab/parts/serial_capture.h"
 #include "monitor/vcpu/execution_observer.h"
 
 namespace ringshift::lab {
@@ -29,6 +30,15 @@ struct Difference {
   std::string what;          // registers and control that are unlike
   std::vector<std::string> path;      // the last instructions before the comparison failed
   std::vector<std::string> suspects;  // sensitive instructions on the way from there
+};
+
+// What the guest tried and was given a fault for.
+struct Refusal {
+  uint32_t eip = 0;
+  uint32_t address = 0;  // of the first page fault there
+  std::string fault;     // "#GP at CPL 3"
+  std::string tried;     // the instruction
+  uint64_t count = 0;
 };
 
 struct LockstepFigures {
@@ -50,6 +60,7 @@ struct LockstepFigures {
   uint8_t last_cpl = 0;
   double seconds = 0;                            // both of them
   std::map<std::string, uint64_t> guest_faults;  // "#GP at CPL 3"
+  std::vector<Refusal> refusals;                 // by instruction, the first to come
 };
 
 // Registers and control of `right` that are unlike, but for some flags.
@@ -61,7 +72,9 @@ struct LockstepOptions {
   double seconds = 20;             // of our time: then it ends, in the middle of a way too
   bool keeps_way = false;          // name_first() will be called
   double skip = 0;                 // seconds of the guest's time that are not followed
-  // Of the guest's time: the leader comes by at least as often. Zero: where it does by itself.
+  // Told of each instruction before the follower executes it; null for code that is not 32-bit.
+  std::function<void(const GuestState&, const FollowedInstruction*)> on_instruction = nullptr;
+  // Longest guest time between two comparisons. 0: compare only at the loop's own events.
   Nanoseconds come_by = 0;
 };
 
@@ -78,8 +91,9 @@ class Lockstep final : public ExecutionObserver {
   void at_boundary(const GuestState& state) { catch_up(state); }
   // When the leader has stopped.
   void finish();
-  // Then, under trap: of the way on which they parted, which instruction it was. The follower goes
-  // it again, and the processor executes each sensitive instruction of it from the right state.
+  // For the trap engine, after a difference: replays the last stretch and names the first
+  // instruction that behaved differently. The processor executes each sensitive instruction of the
+  // stretch from the right state.
   void name_first();
 
   void before_interpreted(const GuestState& state) override;
@@ -113,6 +127,7 @@ class Lockstep final : public ExecutionObserver {
   [[nodiscard]] std::string words_at(GuestPhysical word);
   void diverge(const GuestState& state, std::string what);
   void stop_when_due();
+  void note_refusal(const GuestFault& fault, const GuestState& state);
 
   LockstepOptions options_;
   Machine* leader_ = nullptr;
@@ -127,5 +142,11 @@ class Lockstep final : public ExecutionObserver {
   Difference difference_;
   LockstepFigures figures_;
 };
+
+// A machine of this configuration with `lockstep` attached, its serial port in `serial`. Both
+// outlive it. Null with one line in *error.
+[[nodiscard]] std::unique_ptr<Machine> make_followed(const MachineConfig& config,
+                                                     const SerialCapture& serial,
+                                                     Lockstep* lockstep, std::string* error);
 
 }  // namespace ringshift::lab

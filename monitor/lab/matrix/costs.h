@@ -1,6 +1,5 @@
-// Costs: what a treatment costs on this machine, measured in loops of translated code.
-// Owns: nothing; values; each call measures again. Called by: census run.
-// See docs/lab.md.
+// Costs: what a treatment costs on this machine, measured in loops of translated code. Values; each
+// call measures again. See docs/lab.md.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
-// Instructions of the laboratory: one 32-bit instruction each, with the state it is run from.
-// Owns: a constant table of what to run; nothing here says how any of them behaves, that is
-// measured. Called by: matrix. Facts: Robin and Irvine 2000, table 2 and section 4; SDM 2A, 2B.
-// See docs/lab.md.
+// Instructions of the laboratory: one 32-bit instruction each, with the state it is run from. Owns:
+// a constant table of what to run; nothing here says how any of them behaves, that is measured.
+// Facts: Robin and Irvine 2000, table 2 and section 4; SDM 2A, 2B. See docs/lab.md.
 #pragma once
 
 #include <array>
@@ -21,7 +20,7 @@ inline constexpr uint32_t kDataBytes = 0x4000;
 inline constexpr uint32_t kOperand = kDataBase + 0x1000;  // EBX, ESI, EDI: a memory operand
 inline constexpr uint32_t kStack = kDataBase + 0x3000;    // ESP
 inline constexpr uint32_t kTarget = kCodeBase + 0x1000;   // where transfers of control go
-// What ends a run wherever it arrives: OUT 0xf4, AL. A machine's port stops, CPL 3 gets #GP.
+// These bytes end a run wherever it arrives: OUT 0xf4, AL. A machine's port stops, CPL 3 gets #GP.
 inline constexpr std::array<uint8_t, 2> kEndBytes = {0xe6, 0xf4};
 
 // Selectors of the virtual machine's GDT. The host has descriptors of its own under most of them.

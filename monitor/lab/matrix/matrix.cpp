@@ -39,7 +39,7 @@ void translate_alone(Measurement* m) {
   }
   m->treatment = treatment_of(decoded);
   TranslateRequest request;
-  request.first_eip = kCodeBase;
+  request.first_eip = Eip(kCodeBase);
   request.max_blocks = 1;
   request.max_instructions = 1;
   request.features.host_time_stamp = true;
@@ -299,6 +299,7 @@ Row judge(const Measurement& m) {
   row.name = m.instruction.name;
   row.form = m.instruction.form;
   row.purpose = m.instruction.purpose;
+  row.bytes = fmt::format("{:02x}", fmt::join(m.instruction.code, " "));
   row.group = m.instruction.group;
   row.changes = changes_of(m.instruction, m.truth);
   row.depends = dependences(m);

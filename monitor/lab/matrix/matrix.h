@@ -1,7 +1,6 @@
 // Matrix: the theorem's condition, asked of each instruction: what was measured, and what follows.
-// Owns: nothing; values. `measure` runs an instruction everywhere, `judge` is pure and decides by
-// comparing outcomes, never by name. Called by: lab command, tests.
-// Facts: Popek and Goldberg 1974, definitions of sections 3 and 4. See docs/lab.md.
+// `measure` runs an instruction everywhere, `judge` is pure and decides by comparing outcomes,
+// never by name. Facts: Popek and Goldberg 1974, definitions of sections 3 and 4. See docs/lab.md.
 #pragma once
 
 #include <string>
@@ -15,7 +14,7 @@
 
 namespace ringshift::lab {
 
-// What an instruction did, as far as each processor shows it.
+// The effects of an instruction, as far as each processor shows them.
 struct Measurement {
   Instruction instruction;
   VirtualOutcome truth;  // the interpreter, CPL 0
@@ -53,6 +52,7 @@ enum class Verdict : uint8_t {
 
 struct Row {
   std::string name, form, purpose;
+  std::string bytes;  // of the instruction, in hex
   Group group = Group::Innocuous;
   bool privileged = false;           // runs at CPL 0, traps deprivileged
   std::vector<std::string> changes;  // control-sensitive: which control it changed

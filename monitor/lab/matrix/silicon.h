@@ -1,7 +1,6 @@
 // Silicon: one 32-bit instruction on this machine's processor, deprivileged, in a child process.
 // Owns: nothing that outlives a run; the child holds two low mappings and ends at the first signal.
-// Called by: matrix. SDM 3A 9.8.5.3 (compatibility mode); Linux's CS 0x23.
-// See docs/lab.md.
+// SDM 3A 9.8.5.3 (compatibility mode); Linux's CS 0x23. See docs/lab.md.
 #pragma once
 
 #include <array>
@@ -13,7 +12,7 @@
 
 namespace ringshift::lab {
 
-// What can be seen when it has stopped.
+// The state that can be seen when it has stopped.
 struct SiliconOutcome {
   bool ran = false;  // false: `problem` says why there is nothing to see
   std::string problem;
@@ -36,7 +35,7 @@ struct SiliconOutcome {
 // Processor cycles for one execution, mean of some; zero if it cannot be measured.
 [[nodiscard]] uint32_t cycles_on_silicon(const Instruction& instruction);
 
-// What CPUID says of user-mode instruction prevention (leaf 7, ECX bit 2).
+// Does CPUID show user-mode instruction prevention (leaf 7, ECX bit 2)?
 [[nodiscard]] bool processor_has_umip();
 
 // Registers and memory a run begins with, for every kind of processor.

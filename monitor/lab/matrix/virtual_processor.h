@@ -1,7 +1,7 @@
 // Virtual processor: one instruction on the virtual CPU, interpreted or translated, at a ring.
 // Owns: a small machine: RAM, page tables, descriptor tables, interpreter, translator. One run
-// each. Called by: matrix. What the interpreter does at CPL 0 is the truth the others are held
-// against. See docs/lab.md.
+// each. What the interpreter does at CPL 0 is the truth the others are held against. See
+// docs/lab.md.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +47,7 @@ struct VirtualOutcome {
   GuestState state;           // after it, and after the delivery of what it raised
   std::vector<uint8_t> data;  // the data area
   std::vector<uint8_t> ram;   // all of it
-  // What it did beyond registers and memory.
+  // Effects beyond registers and memory.
   bool halted = false;
   uint32_t port_accesses = 0;
   uint32_t cr3_loads = 0;

@@ -21,6 +21,14 @@ asm(R"guest(
     call lab_answer_line
   .endm
 
+  # How far the guest is, to whom it concerns. Changes nothing that a question is about.
+  .macro lab_mark number
+    push eax
+    mov al, 0x80 + \number
+    out 0x80, al
+    pop eax
+  .endm
+
   .set at_gdt, lab_gdt - lab_base + 0x100000
   .set at_gdt_pointer, lab_gdt_pointer - lab_base + 0x100000
   .set at_idt_pointer, lab_idt_pointer - lab_base + 0x100000
@@ -77,25 +85,29 @@ lab_flat:
   call lab_set_up_interrupts
 
   # Interrupts off by POPF: does the clock still tick?
+  lab_mark 0
   sti
+  lab_mark 1
   pushfd
   and dword ptr [esp], 0xfffffdff
   popfd
+  lab_mark 2
   mov dword ptr ds:[at_ticks], 0
   call lab_wait_a_while
+  lab_mark 3
   mov eax, ds:[at_ticks]
   test eax, eax
   setnz al
   movzx eax, al
   cli
-  lab_answer "POPF, IF clear: clock interrupts all the same"
+  lab_answer "POPF, IF clear: does the clock interrupt all the same?"
 
   cli
   pushfd
   pop eax
   shr eax, 9
   and eax, 1
-  lab_answer "PUSHF after CLI: IF"
+  lab_answer "PUSHF after CLI: is IF on?"
 
   xor eax, eax
   push eax
@@ -139,7 +151,7 @@ lab_flat:
   verw cx
   setz al
   movzx eax, al
-  lab_answer "VERW 10: the kernel's data is writable"
+  lab_answer "VERW 10: may the kernel's data be written?"
 
   # The thread segment begins at 0x10000; another word lies where a base of zero finds it.
   mov dword ptr [0x1a0000], 0x600d
@@ -155,7 +167,7 @@ lab_flat:
   shr ecx, 28
   and ecx, 1
   mov eax, ecx
-  lab_answer "CPUID: AVX, which this machine has not"
+  lab_answer "CPUID: is there AVX, which this machine has not?"
 
   mov al, 0
   out 0xf4, al
@@ -225,8 +237,18 @@ lab_unexpected:
   cli
   hlt
 
+  # After each answer, what the guest sees of its ring and its IF: bits 0-1 and 2.
 lab_answer_line:
   push eax
+  push cs
+  pop eax
+  and eax, 3
+  pushfd
+  pop edx
+  shr edx, 7
+  and edx, 4
+  or eax, edx
+  out 0x80, al
 1: lodsb
   test al, al
   jz 2f

@@ -1,7 +1,8 @@
-// Demonstration guests: small kernels of ours that the installed program carries with it.
-// Owns: their bytes, Multiboot images that load at 1 MiB. `sensitive` asks the questions of the
-// matrix and prints each answer as "name=value"; `paging` makes every kind of page fault.
-// Called by: lab commands. See docs/lab.md.
+// Demonstration guests: small kernels of ours that the installed program carries with it. Owns:
+// their bytes, Multiboot images that load at 1 MiB. `sensitive` asks the questions of the matrix
+// and prints each answer as "name=value"; `paging` makes every kind of page fault; `working` has a
+// user program that computes, pages in, calls its kernel, and tries what it may not. See
+// docs/lab.md.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@ namespace ringshift::lab {
 
 [[nodiscard]] std::span<const uint8_t> sensitive_guest();
 [[nodiscard]] std::span<const uint8_t> paging_guest();
+[[nodiscard]] std::span<const uint8_t> working_guest();
 
 // An image as a file that the boot loader can open, for as long as this lives.
 class ImageFile {

@@ -1,40 +1,66 @@
 #include "monitor/lab/parts/html.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
+
+#include "monitor/lab/parts/page_texts.h"
 
 namespace ringshift::lab {
 namespace {
 
-constexpr char kStyle[] = R"(
-:root { color-scheme: light dark; --ink: #1c1f24; --paper: #fdfdfc; --faint: #667080;
-  --line: #d9dce1; --band: #f2f3f5; --good: #1a7f4b; --bad: #b3261e; --warn: #8a5a00;
-  --accent: #2457a6; --reads: #cfdff7; --writes: #84abe9; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --paper: #15171a; --faint: #98a1ae;
-  --line: #343941; --band: #1e2126; --good: #57c88b; --bad: #ff8a80; --warn: #e0b050;
-  --accent: #8ab4f8; --reads: #22344f; --writes: #2f5fa8; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 84rem; padding: 1.5rem; background: var(--paper);
-  color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .3rem; } h2 { font-size: 1.15rem; margin: 1.8rem 0 .5rem; }
-p { max-width: 60rem; } .faint { color: var(--faint); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: 13px; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .5rem;
-  border-bottom: 1px solid var(--line); }
-th { background: var(--band); white-space: nowrap; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-code, pre { font: 12px/1.45 ui-monospace, monospace; }
-pre { background: var(--band); padding: .6rem; overflow-x: auto; margin: .4rem 0; }
-summary { cursor: pointer; color: var(--accent); }
-.good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; }
-.warn { color: var(--warn); }
-.cards { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
-.card { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem; }
-.card b { display: block; font-size: 1.4rem; }
-svg text { fill: var(--ink); font: 11px ui-monospace, monospace; }
-)";
+constexpr std::array<PageName, 7> kPages = {{{"index", "The story"},
+                                             {"matrix", "The condition"},
+                                             {"trap", "Trap and emulate"},
+                                             {"census", "How many there are"},
+                                             {"three", "Three properties"},
+                                             {"paging", "Shadow page tables"},
+                                             {"translate", "What the translator makes"}}};
+
+// JSON in a script element: nothing in it may end the element.
+std::string json_for_page(std::string_view json) {
+  std::string out;
+  for (const char c : json) {
+    if (c == '<') {
+      out += "\\u003c";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string link_to(const PageName& page, std::string_view text) {
+  return std::string("<a href=\"") + page.name + ".html\">" + escape(text) + "</a>";
+}
+
+std::string navigation(std::string_view current) {
+  std::string out = "<nav aria-label=\"the laboratory\">";
+  for (const PageName& page : kPages) {
+    std::string link = link_to(page, page.title);
+    if (page.name == current) link.insert(2, " aria-current=\"page\"");
+    out += link;
+  }
+  return out + "</nav>\n";
+}
+
+std::string way_on(std::string_view current) {
+  const auto* found = std::find_if(kPages.begin(), kPages.end(),
+                                   [&](const PageName& page) { return page.name == current; });
+  std::string out = "<nav class=\"next\" aria-label=\"the story\">";
+  if (found != kPages.begin() && found != kPages.end()) {
+    const PageName& before = *std::prev(found);
+    out += link_to(before, std::string("\u2190 ") + before.title);
+  }
+  if (found != kPages.end() && std::next(found) != kPages.end()) {
+    const PageName& after = *std::next(found);
+    out += link_to(after, std::string(after.title) + " \u2192");
+  }
+  return out + "</nav>\n";
+}
 
 }  // namespace
 
@@ -62,20 +88,27 @@ std::string escape(std::string_view text) {
   return out;
 }
 
-std::string html_page(std::string_view title, std::string_view introduction,
-                      std::string_view body) {
-  std::string page = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-  page += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
-  page += escape(title);
-  page += "</title>\n<style>";
-  page += kStyle;
-  page += "</style>\n</head>\n<body>\n<h1>";
-  page += escape(title);
-  page += "</h1>\n";
-  page += introduction;
-  page += body;
-  page += "</body>\n</html>\n";
-  return page;
+std::span<const PageName> page_names() { return kPages; }
+
+std::string html_page(const Page& page, Company company) {
+  const std::string title = escape(page.title);
+  std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
+  // The page itself forbids what it promises not to do.
+  out +=
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+      "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n";
+  out += "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
+  out += title + "</title>\n<style>\n";
+  out += page_style();
+  out += "</style>\n</head>\n<body>\n";
+  if (company == Company::Folder) out += navigation(page.name);
+  out += "<h1>" + title + "</h1>\n" + page.introduction + page.body;
+  if (company == Company::Folder) out += way_on(page.name);
+  out += "<script type=\"application/json\" id=\"data\">\n" + json_for_page(page.data);
+  out += "</script>\n<script>\n";
+  out += common_script();
+  out += page.script;
+  return out + "</script>\n</body>\n</html>\n";
 }
 
 bool write_page(const std::string& path, const std::string& page, std::string* error) {

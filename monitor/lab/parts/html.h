@@ -1,8 +1,9 @@
-// HTML: the frame every page of the laboratory stands in: self-contained, light and dark.
-// Owns: nothing; pure. Called by: the reports. What comes from a guest or the host goes through
-// escape(). See docs/lab.md.
+// HTML: the frame every page of the laboratory stands in: self-contained, light and dark, for
+// screens of 400 to 1,600 pixels, keyboards and paper. What comes from a guest or the host goes
+// through escape(). See docs/lab.md.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -10,9 +11,25 @@ namespace ringshift::lab {
 
 [[nodiscard]] std::string escape(std::string_view text);
 
-// A whole page. `introduction` and `body` are HTML already.
-[[nodiscard]] std::string html_page(std::string_view title, std::string_view introduction,
-                                    std::string_view body);
+struct Page {
+  std::string name;                // a key of page_names()
+  std::string title;               // text
+  std::string introduction, body;  // HTML already
+  std::string data = "{}";         // JSON, for `script`
+  std::string_view script;
+};
+
+// The pages that `lab all` writes, in the order of the story.
+struct PageName {
+  const char* name;  // the file's, without ".html"
+  const char* title;
+};
+[[nodiscard]] std::span<const PageName> page_names();
+
+// A page is alone in its file, or one of a folder of pages that lead to each other.
+enum class Company : uint8_t { Alone, Folder };
+
+[[nodiscard]] std::string html_page(const Page& page, Company company);
 
 // False with one line in *error.
 [[nodiscard]] bool write_page(const std::string& path, const std::string& page, std::string* error);

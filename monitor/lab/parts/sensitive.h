@@ -1,7 +1,6 @@
 // Sensitive: which instructions of a kernel a monitor has to care about, and what they are called.
-// Owns: nothing; pure. Called by: census, lockstep, trap engine. Segment moves, far transfers and
-// control-register moves share mnemonics with plain ones, hence names of our own.
-// See docs/lab.md, SDM 2A and 2B.
+// Segment moves, far transfers and control-register moves share mnemonics with plain ones, hence
+// names of our own. See docs/lab.md, SDM 2A and 2B.
 #pragma once
 
 #include <array>
@@ -24,7 +23,7 @@ struct ConcernedInstruction {
 // "FXSAVE"
 [[nodiscard]] std::string mnemonic_of(const GuestInstruction& instruction);
 [[nodiscard]] ConcernedInstruction concern_of(const GuestInstruction& instruction);
-// What the translator of a machine does with it in the kernel.
+// The treatment that a machine's translator gives it in the kernel.
 [[nodiscard]] Treatment treatment_of(const GuestInstruction& instruction);
 
 }  // namespace ringshift::lab

@@ -1,6 +1,5 @@
-// SerialCapture: what a machine prints on its serial port, in a file without a name.
-// Owns: the file. Called by: lab three, lab trap.
-// See docs/lab.md.
+// SerialCapture: what a machine prints on its serial port, in a file without a name. Owns: the
+// file. See docs/lab.md.
 #pragma once
 
 #include <cstdio>

@@ -1,0 +1,25 @@
+#include "monitor/lab/parts/run_end.h"
+
+namespace ringshift::lab {
+
+std::string end_of(const MachineOutcome& outcome) {
+  switch (outcome.reason) {
+    case StopReason::Halted:
+      return "powered off";
+    case StopReason::Reset:
+      return "reset (triple fault or request)";
+    case StopReason::DebugExit:
+      return "ended the run with " + std::to_string(outcome.debug_exit_value);
+    case StopReason::Quit:
+    case StopReason::Saved:
+      return "was stopped: time was up";
+    case StopReason::HostFailure:
+    case StopReason::Unimplemented:
+      return outcome.message;
+    case StopReason::Running:
+      break;
+  }
+  return "?";
+}
+
+}  // namespace ringshift::lab
