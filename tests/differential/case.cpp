@@ -407,7 +407,7 @@ std::string listing(const Case& test) {
     if (decode(std::span(code).subspan(at), DecodeMode::Bits32, &instruction) ==
         DecodeOutcome::Ok) {
       length = instruction.length;
-      words = disassemble_guest(instruction, eip);
+      words = disassemble_guest(instruction, Eip(eip));
     }
     int used = std::snprintf(line, sizeof(line), "  %08x ", eip);
     text += std::string(line, static_cast<size_t>(used));

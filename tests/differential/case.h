@@ -1,6 +1,6 @@
-// Case: a short run of random unprivileged code, its start, and how the oracle runs it.
-// Owns: values. Called by: the unprivileged test. Generation looks at the state the interpreter has
-// reached, so that addresses fall where they are wanted; a case is then fixed bytes.
+// Case: a short run of random unprivileged code, its start, and how the oracle runs it. Owns:
+// values. Generation looks at the state the interpreter has reached, so that addresses fall where
+// they are wanted; a case is then fixed bytes.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Comparison: one case on the silicon, in the interpreter and translated both ways.
-// Owns: the three guests and the silicon. Called by: the unprivileged and the regression tests.
-// Window style is CPL 0 on supervisor pages, Soft style CPL 3, or CPL 0 on user pages.
+// Comparison: one case on the silicon, where the host runs 32-bit code, in the interpreter and
+// translated both ways. Owns: the three guests and the silicon. Window style is CPL 0 on supervisor
+// pages, Soft style CPL 3, or CPL 0 on user pages.
 #pragma once
 
 #include <memory>
@@ -23,7 +23,9 @@ class Comparison {
 
   // Runs a case everywhere. True: all agree, or the case says nothing.
   bool agrees(const Case& test);
-  [[nodiscard]] bool has_segments() const { return silicon_->has_segments(); }
+  [[nodiscard]] bool has_segments() const {
+    return silicon_ == nullptr || silicon_->has_segments();
+  }
   // To be called when `test` has just disagreed: that comparison, as it was made, and the smallest
   // case that still fails, if it fails again at all.
   [[nodiscard]] std::string report(const Case& test);
@@ -35,7 +37,7 @@ class Comparison {
   // Drops pieces as long as the case still fails.
   Case shrink(Case test);
   [[nodiscard]] std::string host_code();
-  std::unique_ptr<Silicon> silicon_;
+  std::unique_ptr<Silicon> silicon_;  // null: the host runs no 32-bit code
   std::unique_ptr<Guest> oracle_;
   std::unique_ptr<Guest> window_;
   std::unique_ptr<Guest> soft_;

@@ -1,5 +1,5 @@
-// Encoder: one row as bytes, with operands chosen so that memory is hit where it is wanted.
-// Owns: nothing beyond its references. Called by: the generator. Encodings: SDM 2A 2.1.
+// Encoder: one row as bytes, with operands chosen so that memory is hit where it is wanted. Owns:
+// nothing beyond its references. Encodings: SDM 2A 2.1.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
-// FlagTracker: which flags are undefined at a point of a case, instruction by instruction.
-// Owns: one mask. Called by: the generator (never to consume an undefined flag) and the oracle run
-// (what not to compare). Reasons: undefined_flags.def.
+// FlagTracker: which flags are undefined at a point of a case, instruction by instruction. Owns:
+// one mask. Reasons: undefined_flags.def.
 #pragma once
 
 #include <cstdint>

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
-#include <functional>
 #include <mutex>
 #include <thread>
 
@@ -62,50 +61,10 @@ std::unique_ptr<Guest> Guest::create(Engine engine, std::string* error) {
 Guest::~Guest() = default;
 
 bool Guest::build(std::string* error) {
-  memory_ = GuestMemory::create(kRamBytes, error);
   clock_ = HostClock::create(error);
-  frame_storage_ = FrameStorage::create(error);
-  fpu_ = FpuUnit::create(error);
-  if (memory_ == nullptr || clock_ == nullptr || frame_storage_ == nullptr || fpu_ == nullptr) {
-    return false;
-  }
-  frame_ = &frame_storage_->frame();
-  physical_ = std::make_unique<PhysicalMemory>(*memory_, memory_bus_);
-  linear_ = std::make_unique<LinearMemory>(*physical_, state());
-  if (!build_translator(error)) return false;
-  cpu_ = std::make_unique<CpuContext>(
-      CpuContext{state(), *linear_, ports_, tsc_, *coherence_, model_});
-  interpreter_ = std::make_unique<Interpreter>(*cpu_, *fpu_);
-  attention_.set_gate(gate_.get());
+  if (clock_ == nullptr) return false;
   write_page_tables();
-  return ports_.claim(kStopPort, 2, *this, "end of case");
-}
-
-bool Guest::build_translator(std::string* error) {
-  coherence_ = Coherence::create(*physical_, *linear_, state(), error);
-  if (coherence_ == nullptr) return false;
-  TranslatorConfig config;
-  config.arena_bytes = 1U << 20;
-  config.features.tzcnt = model_.bmi1;
-  translator_ =
-      Translator::create(config, *coherence_, *coherence_, *coherence_, *coherence_, error);
-  if (translator_ == nullptr) return false;
-  gate_ =
-      Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
-  if (gate_ == nullptr) return false;
-  coherence_->attach(gate_.get(), &translator_->cache(), &translator_->arena());
-  physical_->set_observer(coherence_.get());
-  return true;
-}
-
-void Guest::set32(uint32_t physical, uint32_t value) {
-  std::memcpy(memory_->at(GuestPhysical(physical)), &value, sizeof(value));
-}
-
-uint32_t Guest::get32(uint32_t physical) const {
-  uint32_t value;
-  std::memcpy(&value, memory_->at(GuestPhysical(physical)), sizeof(value));
-  return value;
+  return machine_.ports.claim(kStopPort, 2, *this, "end of case");
 }
 
 // Directory 0: code and data on supervisor pages; directory 1: on user pages. A and D are set from
@@ -133,7 +92,7 @@ void Guest::write_page_tables() {
 
 // GDT, IDT of task gates, the interrupted task and one task a vector.
 void Guest::write_tasks(uint32_t cr3) {
-  std::memset(memory_->at(GuestPhysical(kSystemPhysical)), 0, kSystemBytes);
+  std::memset(machine_.ram->at(GuestPhysical(kSystemPhysical)), 0, kSystemBytes);
   const auto descriptor = [this](uint32_t selector, uint32_t base, uint32_t limit,
                                  uint32_t attributes) {
     const uint32_t at = kGdt + (selector & 0xfff8U);
@@ -206,17 +165,16 @@ void Guest::prepare(const Start& start, Ring ring, std::span<const uint8_t> code
   guest.tr = {linear_of(kTss), kTssBytes + kPortMapBytes, kTssSelector, 0x8b};
   guest.ldtr = SegmentCache{};
   write_tasks(guest.cr3);
-  std::memset(memory_->at(GuestPhysical(kCodePhysical)), 0xf4, kCodeBytes);
-  std::memcpy(memory_->at(GuestPhysical(kCodePhysical + start.eip - kCodeBase)), code.data(),
+  std::memset(machine_.ram->at(GuestPhysical(kCodePhysical)), 0xf4, kCodeBytes);
+  std::memcpy(machine_.ram->at(GuestPhysical(kCodePhysical + start.eip - kCodeBase)), code.data(),
               code.size());
-  std::memcpy(memory_->at(GuestPhysical(kDataPhysical)), data.data(), data.size());
-  translator_->cache().drop_all(SafePointForTest::get());
+  std::memcpy(machine_.ram->at(GuestPhysical(kDataPhysical)), data.data(), data.size());
+  translator()->cache().drop_all(SafePointForTest::get());
   if (loaded_cr3_ != guest.cr3) {
     loaded_cr3_ = guest.cr3;
-    linear_->flush();
-    coherence_->on_paging_mode_changed();
+    processor().note_state_changed();
   }
-  gate_->frame().slots.x87_live = gate_->frame().slots.sse_live = 0;
+  processor().gate().frame().slots.x87_live = processor().gate().frame().slots.sse_live = 0;
 }
 
 uint32_t Guest::read(uint16_t, AccessWidth) { return 0xffffffffU; }
@@ -228,12 +186,10 @@ void Guest::write(uint16_t offset, AccessWidth, uint32_t value) {
 
 void Guest::load(const GuestState& start, std::span<const uint8_t> ram) {
   state() = start;
-  std::memcpy(memory_->at(GuestPhysical(0)), ram.data(), ram.size());
-  translator_->cache().drop_all(SafePointForTest::get());
-  linear_->flush();
-  coherence_->on_paging_mode_changed();
-  coherence_->on_a20_changed();  // everything remembered of guest-physical memory goes
-  gate_->frame().slots.x87_live = gate_->frame().slots.sse_live = 0;
+  std::memcpy(machine_.ram->at(GuestPhysical(0)), ram.data(), ram.size());
+  translator()->cache().drop_all(SafePointForTest::get());
+  processor().note_state_changed();
+  processor().note_memory_map_changed();
 }
 
 // Translated code cannot be counted: what hangs in it, although it ends when interpreted, is ended
@@ -241,20 +197,12 @@ void Guest::load(const GuestState& start, std::span<const uint8_t> ram) {
 StopReason Guest::run_loop(Watchdog watchdog_is) {
   constexpr std::chrono::seconds kHanging(300);
   InstructionLimit limit(kMostInstructions);
-  const std::function<void()> nothing = [this] { (void)stop_vector_; };
-  Vcpu vcpu({.cpu = *cpu_,
-             .interpreter = *interpreter_,
-             .interrupts = interrupts_,
-             .clock = *clock_,
-             .attention = attention_,
-             .gate = gate_.get(),
-             .translator = translator_.get(),
-             .coherence = coherence_.get(),
-             .service_host = nothing,
-             .before_sleep = nothing},
-            {.engine = engine_, .observer = engine_ == Engine::Interpret ? &limit : nullptr});
+  Vcpu& vcpu = processor().make_loop(
+      {.interrupts = interrupts_, .clock = *clock_},
+      {.engine = engine_, .observer = engine_ == Engine::Interpret ? &limit : nullptr});
   limit.stops(&vcpu);
-  if (!HostSignals::install(gate_.get(), &attention_, &message_)) return StopReason::Unimplemented;
+  if (!HostSignals::install(&processor().gate(), &processor().attention(), &message_))
+    return StopReason::Unimplemented;
   std::mutex mutex;
   std::condition_variable ended;
   bool is_over = false;
@@ -264,7 +212,7 @@ StopReason Guest::run_loop(Watchdog watchdog_is) {
       std::unique_lock lock(mutex);
       if (ended.wait_for(lock, kHanging, [&] { return is_over; })) return;
       vcpu.request_stop(StopReason::Quit);
-      attention_.raise();
+      processor().attention().raise();
     });
   }
   running_ = &vcpu;
@@ -301,7 +249,7 @@ Outcome Guest::run() {
 }
 
 Outcome Guest::outcome_here(const GuestFault* fault) const {
-  const GuestState& guest = frame_->state;
+  const GuestState& guest = machine_.state();
   Outcome outcome;
   outcome.vector = fault == nullptr ? kStopped : static_cast<uint32_t>(fault->vector);
   outcome.eip = guest.eip;
@@ -312,7 +260,7 @@ Outcome Guest::outcome_here(const GuestFault* fault) const {
     outcome.error_code = fault->error_code;
     outcome.cr2 = fault->cr2;
   }
-  const uint8_t* data = memory_->at(GuestPhysical(kDataPhysical));
+  const uint8_t* data = machine_.ram->at(GuestPhysical(kDataPhysical));
   outcome.data.assign(data, data + kDataBytes);
   return outcome;
 }
@@ -325,7 +273,7 @@ Outcome Guest::outcome_of_task() const {
   outcome.eflags = get32(kTss + tss32::kEflags);
   for (uint32_t i = 0; i < kGprCount; ++i) outcome.gpr[i] = get32(kTss + tss32::kEax + i * 4);
   if (has_error_code(stop_vector_)) outcome.error_code = get32(kTaskStack - 4);
-  outcome.cr2 = frame_->state.cr2;
+  outcome.cr2 = machine_.state().cr2;
   return outcome;
 }
 

@@ -1,7 +1,7 @@
 // Guest: the processor half of a machine, with the code and data areas of these tests mapped, run
 // by the interpreter alone or by the real vCPU loop with the translator. Owns: all of it, RAM
-// included. Called by: differential tests. Every exception is taken by a task of its own, so that
-// nothing of the interrupted state is disturbed (SDM 3A 7.3).
+// included. Every exception is taken by a task of its own, so that nothing of the interrupted state
+// is disturbed (SDM 3A 7.3).
 #pragma once
 
 #include <memory>
@@ -10,14 +10,10 @@
 
 #include "devices/bus/bus.h"
 #include "devices/interrupts/pic8259.h"
-#include "monitor/cpu/cpu_context.h"
 #include "monitor/host/host_clock.h"
-#include "monitor/interpreter/interpreter.h"
-#include "monitor/spaces/coherence.h"
-#include "monitor/vcpu/vcpu.h"
 #include "tests/differential/outcome.h"
 #include "tests/support/cpu_fixture.h"
-#include "translator/fpu_unit.h"
+#include "tests/support/processor_machine.h"
 
 namespace ringshift::differential {
 
@@ -57,24 +53,24 @@ class Guest final : private PortDevice {
   [[nodiscard]] StopReason run_whole();
   static constexpr uint64_t kMostInstructions = 1000000;
   [[nodiscard]] const std::string& message() const { return message_; }
-  [[nodiscard]] PortBus& ports() { return ports_; }
+  [[nodiscard]] PortBus& ports() { return machine_.ports; }
   // By hand, for whoever wants to look in between.
-  [[nodiscard]] StepResult step() { return interpreter_->step(); }
+  [[nodiscard]] StepResult step() { return processor().interpreter().step(); }
   // The outcome as it stands after step()s, `fault` being what the last one returned (or null).
   [[nodiscard]] Outcome outcome_here(const GuestFault* fault) const;
 
-  [[nodiscard]] GuestState& state() { return frame_->state; }
-  [[nodiscard]] GuestMemory& ram() { return *memory_; }
-  [[nodiscard]] Translator* translator() { return translator_.get(); }
+  [[nodiscard]] GuestState& state() { return machine_.state(); }
+  [[nodiscard]] GuestMemory& ram() { return *machine_.ram; }
+  [[nodiscard]] Processor& processor() { return *machine_.processor; }
+  [[nodiscard]] Translator* translator() { return &processor().translator(); }
 
  private:
   explicit Guest(Engine engine) : engine_(engine) {}
   [[nodiscard]] bool build(std::string* error);
-  [[nodiscard]] bool build_translator(std::string* error);
   void write_page_tables();
   void write_tasks(uint32_t cr3);
-  void set32(uint32_t physical, uint32_t value);
-  [[nodiscard]] uint32_t get32(uint32_t physical) const;
+  void set32(uint32_t physical, uint32_t value) { machine_.set32(physical, value); }
+  [[nodiscard]] uint32_t get32(uint32_t physical) const { return machine_.get32(physical); }
   void set_segments(Ring ring, Segments segments);
   enum class Watchdog : uint8_t { Off, On };
   [[nodiscard]] StopReason run_loop(Watchdog watchdog);
@@ -83,23 +79,9 @@ class Guest final : private PortDevice {
   void write(uint16_t offset, AccessWidth width, uint32_t value) override;
 
   Engine engine_;
-  std::unique_ptr<GuestMemory> memory_;
-  PortBus ports_;
-  MemoryBus memory_bus_;
-  std::unique_ptr<FrameStorage> frame_storage_;
-  Frame* frame_ = nullptr;
-  std::unique_ptr<PhysicalMemory> physical_;
-  std::unique_ptr<LinearMemory> linear_;
-  std::unique_ptr<Coherence> coherence_;
-  std::unique_ptr<Translator> translator_;
-  std::unique_ptr<Gate> gate_;
   FixedTimeStampCounter tsc_;
-  std::unique_ptr<CpuContext> cpu_;
-  CpuModel model_;
-  std::unique_ptr<FpuUnit> fpu_;
-  std::unique_ptr<Interpreter> interpreter_;
+  ProcessorMachine machine_{layout::kRamBytes, ProcessorMachine::small_config(), &tsc_};
   InterruptControllerPair interrupts_;
-  Attention attention_;
   std::unique_ptr<HostClock> clock_;
   Vcpu* running_ = nullptr;
   std::string message_;

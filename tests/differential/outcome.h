@@ -1,6 +1,5 @@
-// Outcome: what can be seen of a run when it has stopped, by whatever means it ran.
-// Owns: values only. Called by: every way to run a case, and the comparison.
-// Vectors are the architecture's (SDM 3A 6.3.1); kStopped says that the code ran to its end.
+// Outcome: what can be seen of a run when it has stopped, by whatever means it ran. Owns: values
+// only. Vectors are the architecture's (SDM 3A 6.3.1); kStopped says that the code ran to its end.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
 // Random: the one source of chance of these tests; equal seeds give equal cases on every machine.
-// Owns: a counter. Called by: generators. SplitMix64: any seed will do, neighbours are unrelated.
+// Owns: a counter. SplitMix64: any seed will do, neighbours are unrelated.
 #pragma once
 
 #include <cstdint>

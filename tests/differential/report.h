@@ -1,6 +1,5 @@
-// Report: where outcomes differ, and a failure as a person wants to read it.
-// Owns: nothing; pure. Called by: the unprivileged test.
-// FIP, FDP and FOP of the FXSAVE area are not compared (docs/limitations.md), nor reserved bytes.
+// Report: where outcomes differ, and a failure as a person wants to read it. FIP, FDP and FOP of
+// the FXSAVE area are not compared (docs/limitations.md), nor reserved bytes.
 #pragma once
 
 #include <cstdint>

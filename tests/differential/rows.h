@@ -1,5 +1,5 @@
-// Rows: the encodings that random unprivileged code is made of.
-// Owns: a constant table. Called by: the generator. Encodings: SDM 2A 2.1 and appendix A.
+// Rows: the encodings that random unprivileged code is made of. Owns: a constant table. Encodings:
+// SDM 2A 2.1 and appendix A.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,4 @@
 // Settings: how much to test and from which seed, from the environment or the command line.
-// Owns: nothing. Called by: the tests here; main.cpp turns options into the environment.
 // RINGSHIFT_SEED, RINGSHIFT_CASES, RINGSHIFT_CASE (one case only), RINGSHIFT_LONG=1.
 #pragma once
 

@@ -1,6 +1,6 @@
 // Silicon: runs 32-bit code on the processor itself, in compatibility mode (SDM 3A 9.8.5.3), at the
 // addresses a guest of these tests sees. Owns: the low mappings of code and data, the handlers
-// while a run lasts. Called by: tests of unprivileged code. One at a time; vCPU thread only.
+// while a run lasts. One at a time; vCPU thread only.
 #pragma once
 
 #include <memory>

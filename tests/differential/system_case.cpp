@@ -196,7 +196,7 @@ std::string list_range(const SystemCase& test, uint32_t from, uint32_t to) {
     const uint32_t eip = kLinear + at;
     const bool ok =
         decode({&test.ram[at], to - at}, DecodeMode::Bits32, &instruction) == DecodeOutcome::Ok;
-    const std::string words = ok ? disassemble_guest(instruction, eip) : "(bytes)";
+    const std::string words = ok ? disassemble_guest(instruction, Eip(eip)) : "(bytes)";
     char address[16];
     std::snprintf(address, sizeof(address), "  %08x  ", eip);
     if (words != "nop") text += address + words + "\n";

@@ -1,5 +1,5 @@
 // SystemLines: one random system instruction after another, with the few that make it meaningful.
-// Owns: the bytes being made. Called by: system_case. See SDM 2 for each encoding beside it.
+// Owns: the bytes being made. See SDM 2 for each encoding beside it.
 #pragma once
 
 #include <cstdint>

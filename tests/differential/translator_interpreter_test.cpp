@@ -108,7 +108,7 @@ class Differential : public InterpreterFixture, public ::testing::WithParamInter
   }
   [[nodiscard]] std::string describe() const {
     const GuestInstruction& instruction = subject().instruction;
-    std::string text = disassemble_guest(instruction, kCodeAt) + " (";
+    std::string text = disassemble_guest(instruction, Eip(kCodeAt)) + " (";
     for (size_t i = 0; i < instruction.length; ++i) {
       constexpr std::string_view kDigits = "0123456789abcdef";
       text += {kDigits[instruction.bytes[i] >> 4], kDigits[instruction.bytes[i] & 15], ' '};

@@ -1,6 +1,5 @@
 // Random guest bytes through decode, classify, plan and emit: never a crash, always a way back
-// (T4). Owns: nothing. Seeds are constants, so that a failure repeats; RINGSHIFT_FUZZ_SEED tries
-// another. Called by: ctest -L fuzz.
+// (T4). Seeds are constants, so that a failure repeats; RINGSHIFT_FUZZ_SEED tries another.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -67,7 +66,7 @@ class TranslateFuzz : public ::testing::Test {
     source_.base = kBases[source_.number(4)];
     TranslationKey key;
     const uint32_t offset = source_.number(kBytes);
-    key.eip = source_.base + offset;
+    key.eip = Eip(source_.base + offset);
     key.physical = GuestPhysical(offset);
     key.privilege = source_.number(4) == 0 ? Privilege::User : Privilege::Supervisor;
     key.style = source_.number(4) == 0 ? AccessStyle::Soft : AccessStyle::Window;

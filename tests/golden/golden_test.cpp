@@ -1,7 +1,7 @@
 // Golden tests: tests/golden/<family>/<name>.asm, assembled and translated, against
-// <name>.expected. Owns: nothing. A case's first lines may set "; style: soft", "; privilege:
-// user", "; soft site: N" (offset of an instruction) and "; origin: 0xc0001000". RINGSHIFT_ACCEPT=1
-// writes what is found. Called by: ctest -L golden; --gtest_filter selects cases.
+// <name>.expected. A case's first lines may set "; style: soft", "; privilege: user", "; soft site:
+// N" (offset of an instruction) and "; origin: 0xc0001000". RINGSHIFT_ACCEPT=1 writes what is
+// found. --gtest_filter selects cases.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -91,7 +91,7 @@ std::string translate_case(CaseSource& source, Privilege privilege, AccessStyle 
   std::string text;
   for (uint32_t eip = source.origin(); eip < source.end();) {
     TranslationKey key;
-    key.eip = eip;
+    key.eip = Eip(eip);
     key.physical = GuestPhysical(eip);
     key.privilege = privilege;
     key.style = style;

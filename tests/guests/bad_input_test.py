@@ -104,6 +104,11 @@ OPTIONS = {
     "option without value": ["--append"],
     "disk that is not there": ["--hda", "/nonexistent/disk"],
     "disk that is a directory": ["--hda", "/"],
+    "virtio disk that is not there": ["--virtio-disk", "/nonexistent/disk"],
+    "virtio disk that is a directory": ["--virtio-disk", "/"],
+    "virtio disk without a name": ["--virtio-disk", ""],
+    "entropy device twice": ["--device", "virtio-rng-pci", "--device", "virtio-rng-pci"],
+    "entropy device with an item": ["--device", "virtio-rng-pci,rng=x"],
     "disk that is no file": ["--hda", "/dev/null,snapshot=on"],
     "CD-ROM that is not there": ["--cdrom", "/nonexistent/cd,snapshot=on"],
     "display that is none": ["--display", "hologram"],
@@ -167,6 +172,8 @@ def command_lines(stage):
     yield "endless BIOS", ["run", "--bios", "/dev/zero"]
     yield "no image", ["run"]
     yield "disk smaller than a sector", ["run", "--hda", stage.write("tiny", b"x")]
+    disk = stage.write("disk", bytes(512))
+    yield "nine virtio disks", ["run", *["--virtio-disk", disk + ",readonly=on"] * 9]
     yield "boot menu that is neither", ["run", "--bios", "/dev/null", "--boot", "menu=perhaps"]
     yield "no command", []
     yield "unknown command", ["frobnicate"]

@@ -13,7 +13,7 @@ import sys
 import time
 
 from harness import (EXIT_POWER_OFF, EXIT_QUIT, HERE, SKIPPED, Failure, Run, Stage, expect,
-                     guests_folder, parser, report, run_cases, without_privilege)
+                     guests_folder, offers, offers_direct, parser, report, run_cases, without_privilege)
 from symbol_file import write_symbol_file
 from terminal_test import CTRL_A, PROMPT, Terminal
 
@@ -383,7 +383,7 @@ def reset(stage):
 def kernel_symbols(terminal, names):
     words = " ".join(f"-e {name}" for name in names)
     terminal.type(f"grep -w {words} /proc/kallsyms; echo en''d\r")
-    terminal.wait_for("end\r\n")
+    terminal.wait_for("end\r")
     found = re.findall(r"^([0-9a-f]{8}) [tT] (\w+)$", terminal.run.text(), re.MULTILINE)
     symbols = {name: int(address, 16) for address, name in found}
     expect(set(symbols) == set(names), f"kallsyms has {symbols}")
@@ -436,6 +436,12 @@ def check_kernel_session(text):
     expect("exited normally" in text, f"gdb is not told of the end:\n{text}")
 
 
+def is_offered(stage, engine):
+    if engine == "direct":
+        return offers_direct(stage.ringshift)
+    return engine != "trap" or offers(stage.ringshift, "compatibility-mode")
+
+
 def main():
     options = parser(__doc__.splitlines()[0])
     options.add_argument("part", nargs="?", choices=("kernel",), help="only this")
@@ -446,9 +452,10 @@ def main():
             cases = [("a Debian kernel", lambda: kernel(stage))] if has_gdb else []
         else:
             cases = [(f"tiny guest, {engine}", lambda engine=engine: tiny_guest(stage, engine))
-                     for engine in ENGINES if has_gdb]
+                     for engine in ENGINES if has_gdb and is_offered(stage, engine)]
+            direct = [running_user_code] if is_offered(stage, "direct") else []
             cases += [(case.__name__.replace("_", " "), lambda case=case: case(stage))
-                      for case in (running_user_code, vanishing, nonsense, over_tcp, prompt,
+                      for case in (*direct, vanishing, nonsense, over_tcp, prompt,
                                    watched_large_page, prompt_of_a_script, reset, boot_sector)]
         failed = run_cases(cases)
     if failed == 0 and not has_gdb:

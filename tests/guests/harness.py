@@ -5,6 +5,8 @@ uid 65534 without capabilities. Each run is asserted to be so, by what the host'
 """
 
 import argparse
+import functools
+import json
 import os
 import pathlib
 import pwd
@@ -54,6 +56,24 @@ def guest_file(name):
         print(f"skipped: no {path} (tests/setup/fetch_guests.sh and make_initramfs.sh make it)")
         sys.exit(SKIPPED)
     return path
+
+
+@functools.lru_cache
+def findings(ringshift):
+    """What `doctor` says of this host: {name: verdict}. It is asked once: the host stays as it is."""
+    told = subprocess.run([ringshift, "doctor", "--json"], check=False, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE).stdout
+    return {finding["name"]: finding["verdict"] for finding in json.loads(told)["findings"]}
+
+
+def offers(ringshift, name):
+    """Has this host it? Some run no 32-bit code, others fault no CPUID."""
+    return findings(ringshift).get(name) == "ok"
+
+
+def offers_direct(ringshift):
+    """Can user code run directly?"""
+    return all(offers(ringshift, name) for name in ("compatibility-mode", "fsgsbase"))
 
 
 def parser(description):

@@ -12,7 +12,7 @@ import pathlib
 import subprocess
 import sys
 
-from harness import (EXIT_POWER_OFF, HERE, SKIPPED, Failure, Run, Stage, expect, guest_file,
+from harness import (EXIT_POWER_OFF, HERE, SKIPPED, Failure, Run, Stage, expect, guest_file, offers_direct,
                      guests_folder, parser, report)
 
 PROGRAMS = HERE / "programs"
@@ -120,6 +120,9 @@ def main():
     options = arguments()
     kernel = guest_file(f"{options.kernel}/vmlinuz")
     with Stage(options.ringshift) as stage:
+        if options.user == "direct" and not offers_direct(stage.ringshift):
+            print("skipped: user code cannot run directly here (ringshift doctor)")
+            return SKIPPED
         statistics = stage.path / "counters"
         statistics.touch()
         statistics.chmod(0o666)

@@ -82,11 +82,11 @@ def shell_keys_and_quit(stage):
     with Terminal(stage, boot_options(stage)) as terminal:
         terminal.boot()
         terminal.type("echo $((6*7))\r")
-        terminal.wait_for("\n42\r\n")
+        terminal.wait_for("\n42\r")
         terminal.wait_for(PROMPT)
         # Ctrl-C is the guest's.
         terminal.type("sleep 1000\r")
-        terminal.wait_for("sleep 1000\r\n")
+        terminal.wait_for("sleep 1000\r")
         time.sleep(0.5)
         terminal.type(CTRL_C)
         terminal.wait_for(PROMPT)
@@ -132,7 +132,7 @@ def reset_boots_again(stage):
         terminal.type("reboot -f\r")
         terminal.boot()
         terminal.type("echo $((6*7))\r")
-        terminal.wait_for("\n42\r\n")
+        terminal.wait_for("\n42\r")
         terminal.type(CTRL_A + b"x")
         terminal.expect_end(EXIT_QUIT)
 

@@ -3,26 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "devices/bus/bus.h"
 #include "monitor/cpu/control_registers.h"
-#include "monitor/cpu/cpu_model.h"
-#include "monitor/host/attention.h"
 #include "monitor/host/host_signals.h"
-#include "monitor/interpreter/interpreter.h"
-#include "monitor/memory/linear_memory.h"
-#include "monitor/memory/physical_memory.h"
-#include "monitor/spaces/coherence.h"
 #include "monitor/vcpu/execution_mode.h"
 #include "shadowmmu/base/counters.h"
+#include "tests/support/processor_machine.h"
 #include "tests/support/translator_fixture.h"
-#include "translator/fpu_unit.h"
 #include "translator/plan.h"
 #include "translator/recovery.h"
-#include "translator/translator.h"
 
 namespace ringshift {
 namespace {
@@ -44,32 +35,12 @@ constexpr uint32_t kValue = 0x12345678;
 constexpr uint16_t kFlatCode = 0xc09b;
 constexpr uint16_t kFlatData = 0xc093;
 
-class FixedTime final : public TimeStampCounter {
- public:
-  [[nodiscard]] uint64_t read() override { return 0; }
-};
-
 class LifeOfAnInstruction : public ::testing::Test {
  protected:
   LifeOfAnInstruction() {
     std::string error;
-    ram_ = GuestMemory::create(kRamBytes, &error);
-    auto storage = FrameStorage::create(&error);
-    frame_ = &storage->frame();
-    physical_ = std::make_unique<PhysicalMemory>(*ram_, memory_bus_);
-    linear_ = std::make_unique<LinearMemory>(*physical_, state());
-    coherence_ = Coherence::create(*physical_, *linear_, state(), &error);
-    translator_ = Translator::create({.arena_bytes = 1U << 20, .limits = {}, .features = {}},
-                                     *coherence_, *coherence_, *coherence_, *coherence_, &error);
-    gate_ = Gate::create(translator_->stubs(), translator_->arena(), &error, std::move(storage));
-    coherence_->attach(gate_.get(), &translator_->cache(), &translator_->arena());
-    physical_->set_observer(coherence_.get());
-    cpu_ = std::make_unique<CpuContext>(
-        CpuContext{state(), *linear_, ports_, time_, *coherence_, model_});
-    fpu_ = FpuUnit::create(&error);
-    interpreter_ = std::make_unique<Interpreter>(*cpu_, *fpu_);
-    attention_.set_gate(gate_.get());
-    EXPECT_TRUE(HostSignals::install(gate_.get(), &attention_, &error)) << error;
+    EXPECT_TRUE(HostSignals::install(&processor().gate(), &processor().attention(), &error))
+        << error;
     set_up_kernel();
     counters() = Counters{};
   }
@@ -82,7 +53,7 @@ class LifeOfAnInstruction : public ::testing::Test {
       set32(kPageTable + page * 4, (page << 12) | kPresentWritable);
     }
     const std::vector<uint8_t> code = {0x89, 0x43, 0x10, 0x73, 0x01, 0xf4, 0xf4};
-    std::memcpy(ram_->at(GuestPhysical(kCodePhysical)), code.data(), code.size());
+    std::memcpy(machine_.ram->at(GuestPhysical(kCodePhysical)), code.data(), code.size());
     reset(state());
     state().cr0 |= kCr0Pe | kCr0Pg | kCr0Wp;
     state().cr3 = kPageDirectory;
@@ -91,67 +62,47 @@ class LifeOfAnInstruction : public ::testing::Test {
     state().eip = kCode;
     state().reg(Gpr::Eax) = kValue;
     state().reg(Gpr::Ebx) = kData;
-    linear_->flush();
-    coherence_->on_paging_mode_changed();
-    coherence_->apply(safe());
+    processor().note_state_changed();
+    processor().spaces().apply(safe());
   }
 
   [[nodiscard]] static const SafePoint& safe() { return SafePointForTest::get(); }
-  [[nodiscard]] GuestState& state() { return frame_->state; }
-  void set32(uint32_t at, uint32_t value) {
-    std::memcpy(ram_->at(GuestPhysical(at)), &value, sizeof(value));
-  }
-  [[nodiscard]] uint32_t get32(uint32_t at) const {
-    uint32_t value;
-    std::memcpy(&value, ram_->at(GuestPhysical(at)), sizeof(value));
-    return value;
-  }
+  [[nodiscard]] Processor& processor() { return *machine_.processor; }
+  [[nodiscard]] GuestState& state() { return machine_.state(); }
+  void set32(uint32_t at, uint32_t value) { machine_.set32(at, value); }
+  [[nodiscard]] uint32_t get32(uint32_t at) const { return machine_.get32(at); }
   [[nodiscard]] uint32_t page_table_entry(uint32_t linear) const {
     return get32(kPageTable + ((linear - kKernelBase) >> 12) * 4);
   }
   [[nodiscard]] TranslationKey key() {
-    return coherence_->key_for(state().eip, Privilege::Supervisor).value();
+    return processor().code().key_for(state().pointer(), Privilege::Supervisor).value();
   }
   [[nodiscard]] Exit run_from(uint64_t host_pc) {
-    coherence_->select_view(Privilege::Supervisor);
-    return gate_->run(host_pc, translator_->cache());
+    processor().spaces().select(Privilege::Supervisor);
+    return processor().gate().run(host_pc, processor().translator().cache());
   }
   // Steps 1 to 10, for tests of what comes after.
   Exit run_until_stored() {
     state().eip = kCode;
-    const Fragment& fragment = translator_->ensure(key(), safe());
+    const Fragment& fragment = *processor().translator().ensure(key(), safe());
     const Exit fault = run_from(fragment.body());
     EXPECT_EQ(fault.reason, ExitReason::HostFault);
-    EXPECT_EQ(coherence_->fill_window(GuestVirtual(kStored), true, Privilege::Supervisor),
-              Coherence::Miss::Filled);
+    EXPECT_EQ(processor().data().fill_window(GuestVirtual(kStored), true, Privilege::Supervisor),
+              Miss::Filled);
     return run_from(fragment.body());
   }
 
-  std::unique_ptr<GuestMemory> ram_;
-  MemoryBus memory_bus_;
-  PortBus ports_;
-  Frame* frame_ = nullptr;
-  FixedTime time_;
-  CpuModel model_;
-  Attention attention_;
-  std::unique_ptr<PhysicalMemory> physical_;
-  std::unique_ptr<LinearMemory> linear_;
-  std::unique_ptr<Coherence> coherence_;
-  std::unique_ptr<Translator> translator_;
-  std::unique_ptr<Gate> gate_;
-  std::unique_ptr<CpuContext> cpu_;
-  std::unique_ptr<FpuUnit> fpu_;
-  std::unique_ptr<Interpreter> interpreter_;
+  ProcessorMachine machine_{kRamBytes};
 };
 
 TEST_F(LifeOfAnInstruction, ChooseAndLocateFindAKeyAndNoFragment) {
   EXPECT_EQ(execution_mode(state()), ModeReason::Translatable);
-  const auto found = coherence_->key_for(kCode, Privilege::Supervisor);
+  const auto found = processor().code().key_for(Eip(kCode), Privilege::Supervisor);
   ASSERT_TRUE(found.has_value());
-  EXPECT_EQ(found->eip, kCode);
+  EXPECT_EQ(found->eip, Eip(kCode));
   EXPECT_EQ(found->physical, GuestPhysical(kCodePhysical));
   EXPECT_EQ(found->style, AccessStyle::Window);
-  EXPECT_EQ(translator_->cache().find(*found), nullptr);
+  EXPECT_EQ(processor().translator().cache().find(*found), nullptr);
   // The fetch is an access (SDM 3A 4.8): A is set, D is not.
   EXPECT_EQ(page_table_entry(kCode) & (kAccessed | kDirty), kAccessed);
   EXPECT_EQ(counters().units_translated, 0U);
@@ -159,7 +110,7 @@ TEST_F(LifeOfAnInstruction, ChooseAndLocateFindAKeyAndNoFragment) {
 
 TEST_F(LifeOfAnInstruction, PlanDecodesAndClassifiesPastTheBranch) {
   TranslationUnit unit;
-  plan(key(), *coherence_, *coherence_, TranslatorFeatures{}, PlanLimits{}, &unit);
+  plan(key(), processor().code(), processor().sites(), TranslatorFeatures{}, PlanLimits{}, &unit);
   ASSERT_EQ(unit.instructions.size(), 3U);
   EXPECT_EQ(unit.instructions[0].treatment, Treatment::Memory);
   EXPECT_EQ(unit.instructions[0].family, Family::Reencode);
@@ -172,10 +123,10 @@ TEST_F(LifeOfAnInstruction, PlanDecodesAndClassifiesPastTheBranch) {
 }
 
 TEST_F(LifeOfAnInstruction, TraceEmitAndPublishMakeAFragmentOfAWatchedPage) {
-  EXPECT_FALSE(coherence_->watches(GuestPhysicalPage::of(GuestPhysical(kCodePhysical))));
-  Fragment& fragment = translator_->ensure(key(), safe());
-  EXPECT_TRUE(coherence_->watches(GuestPhysicalPage::of(GuestPhysical(kCodePhysical))));
-  EXPECT_EQ(translator_->cache().find(key()), &fragment);
+  EXPECT_FALSE(machine_.watch.watches(GuestPhysicalPage::of(GuestPhysical(kCodePhysical))));
+  Fragment& fragment = *processor().translator().ensure(key(), safe());
+  EXPECT_TRUE(machine_.watch.watches(GuestPhysicalPage::of(GuestPhysical(kCodePhysical))));
+  EXPECT_EQ(processor().translator().cache().find(key()), &fragment);
   EXPECT_EQ(fragment.instruction_count, 3U);
   EXPECT_EQ(fragment.link_count, 1U);
   EXPECT_EQ(counters().traces_code, 1U);
@@ -183,16 +134,16 @@ TEST_F(LifeOfAnInstruction, TraceEmitAndPublishMakeAFragmentOfAWatchedPage) {
   EXPECT_EQ(counters().instructions_translated, 3U);
   EXPECT_EQ(counters().treatment_memory, 1U);
   EXPECT_EQ(counters().treatment_direct_branch, 1U);
-  coherence_->verify_invariants();
+  processor().spaces().verify_invariants();
 }
 
 TEST_F(LifeOfAnInstruction, RunMissesAndRecoversTheBoundaryWithItsRegisters) {
-  const Fragment& fragment = translator_->ensure(key(), safe());
+  const Fragment& fragment = *processor().translator().ensure(key(), safe());
   const Exit exit = run_from(fragment.body());
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
-  EXPECT_EQ(exit.eip, kCode);
+  EXPECT_EQ(exit.eip, Eip(kCode));
   EXPECT_TRUE(exit.fault.is_write);
-  EXPECT_EQ(coherence_->window_address(exit.fault.address, Privilege::Supervisor),
+  EXPECT_EQ(processor().data().window_address(exit.fault.address, Privilege::Supervisor),
             GuestVirtual(kStored));
   EXPECT_EQ(state().eip, kCode);
   EXPECT_EQ(state().reg(Gpr::Eax), kValue);
@@ -203,11 +154,11 @@ TEST_F(LifeOfAnInstruction, RunMissesAndRecoversTheBoundaryWithItsRegisters) {
 }
 
 TEST_F(LifeOfAnInstruction, HandleFillsTheWindowOnceAAndDAreSetAndTheStoreCompletes) {
-  const Fragment& fragment = translator_->ensure(key(), safe());
+  const Fragment& fragment = *processor().translator().ensure(key(), safe());
   const Exit fault = run_from(fragment.body());
-  ASSERT_EQ(
-      coherence_->fill_window(GuestVirtual(kStored), fault.fault.is_write, Privilege::Supervisor),
-      Coherence::Miss::Filled);
+  ASSERT_EQ(processor().data().fill_window(GuestVirtual(kStored), fault.fault.is_write,
+                                           Privilege::Supervisor),
+            Miss::Filled);
   EXPECT_EQ(page_table_entry(kStored) & (kAccessed | kDirty), kAccessed | kDirty);
   EXPECT_EQ(counters().faults_hidden, 1U);
   EXPECT_EQ(counters().shadow_fills, 1U);
@@ -215,19 +166,19 @@ TEST_F(LifeOfAnInstruction, HandleFillsTheWindowOnceAAndDAreSetAndTheStoreComple
   const Exit exit =
       run_from(fragment.code.address + resume_offset(fragment.shape->recovery, offset));
   EXPECT_EQ(exit.reason, ExitReason::Unlinked);
-  EXPECT_EQ(exit.eip, kCode + 6);
+  EXPECT_EQ(exit.eip, Eip(kCode + 6));
   EXPECT_EQ(get32(kStoredPhysical), kValue);
   EXPECT_EQ(counters().shadow_fills, 1U);
-  coherence_->verify_invariants();
+  processor().spaces().verify_invariants();
 }
 
 TEST_F(LifeOfAnInstruction, OrElseTheWalkFaultsAndTheInterpreterReturnsTheFault) {
   set32(kPageTable + ((kStored - kKernelBase) >> 12) * 4, 0);
-  const Fragment& fragment = translator_->ensure(key(), safe());
+  const Fragment& fragment = *processor().translator().ensure(key(), safe());
   EXPECT_EQ(run_from(fragment.body()).reason, ExitReason::HostFault);
-  EXPECT_EQ(coherence_->fill_window(GuestVirtual(kStored), true, Privilege::Supervisor),
-            Coherence::Miss::Interpret);
-  const StepResult step = interpreter_->step();
+  EXPECT_EQ(processor().data().fill_window(GuestVirtual(kStored), true, Privilege::Supervisor),
+            Miss::Interpret);
+  const StepResult step = processor().interpreter().step();
   EXPECT_EQ(step.kind, StepKind::Fault);
   EXPECT_EQ(step.fault.vector, Vector::PageFault);
   EXPECT_EQ(state().eip, kCode);
@@ -237,66 +188,66 @@ TEST_F(LifeOfAnInstruction, OrElseTheWalkFaultsAndTheInterpreterReturnsTheFault)
 TEST_F(LifeOfAnInstruction, OrElseTheStoreGoesToAWatchedPageAndDropsTheFragment) {
   constexpr uint32_t kSecondUnit = kCode + 6;
   state().reg(Gpr::Ebx) = kSecondUnit - 16;  // it overwrites the HLT that comes next
-  const Fragment& fragment = translator_->ensure(key(), safe());
+  const Fragment& fragment = *processor().translator().ensure(key(), safe());
   state().eip = kSecondUnit;
-  (void)translator_->ensure(key(), safe());
+  (void)processor().translator().ensure(key(), safe());
   state().eip = kCode;
-  EXPECT_EQ(translator_->cache().size(), 2U);
+  EXPECT_EQ(processor().translator().cache().size(), 2U);
   EXPECT_EQ(run_from(fragment.body()).reason, ExitReason::HostFault);
-  EXPECT_EQ(coherence_->fill_window(GuestVirtual(kSecondUnit), true, Privilege::Supervisor),
-            Coherence::Miss::Interpret);
-  EXPECT_EQ(interpreter_->step().kind, StepKind::Done);
+  EXPECT_EQ(processor().data().fill_window(GuestVirtual(kSecondUnit), true, Privilege::Supervisor),
+            Miss::Interpret);
+  EXPECT_EQ(processor().interpreter().step().kind, StepKind::Done);
   EXPECT_EQ(counters().trace_writes_code, 1U);
-  EXPECT_TRUE(coherence_->has_pending_work());
+  EXPECT_TRUE(processor().spaces().has_pending_work());
   EXPECT_EQ(counters().fragments_dropped, 0U);  // not before the safe point
-  coherence_->apply(safe());
+  processor().spaces().apply(safe());
   EXPECT_EQ(counters().fragments_dropped, 1U);
   state().eip = kCode;
-  EXPECT_NE(translator_->cache().find(key()), nullptr);
+  EXPECT_NE(processor().translator().cache().find(key()), nullptr);
   state().eip = kSecondUnit;
-  EXPECT_EQ(translator_->cache().find(key()), nullptr);
-  coherence_->verify_invariants();
+  EXPECT_EQ(processor().translator().cache().find(key()), nullptr);
+  processor().spaces().verify_invariants();
 }
 
 TEST_F(LifeOfAnInstruction, AWriteWhereAllCodeHasGoneLiftsTheTrace) {
   (void)run_until_stored();
   const GuestPhysical beside(kCodePhysical + 0x800);
-  coherence_->on_write(beside, 4);
-  EXPECT_FALSE(coherence_->has_pending_work()) << "data beside code";
+  machine_.watch.on_write(beside, 4);
+  EXPECT_FALSE(processor().spaces().has_pending_work()) << "data beside code";
   EXPECT_EQ(counters().trace_writes_code, 1U);
 
-  translator_->cache().drop_all(safe());
-  coherence_->on_write(beside, 4);
+  processor().translator().cache().drop_all(safe());
+  machine_.watch.on_write(beside, 4);
   EXPECT_EQ(counters().trace_writes_code, 2U);
-  coherence_->apply(safe());
-  coherence_->on_write(beside, 4);
+  processor().spaces().apply(safe());
+  machine_.watch.on_write(beside, 4);
   EXPECT_EQ(counters().trace_writes_code, 2U) << "it is a page like any other now";
 }
 
 TEST_F(LifeOfAnInstruction, OrElseTheSiteIsSoftUntilAllCodeIsTranslatedAnew) {
   const GuestPhysical site(kCodePhysical);
-  EXPECT_FALSE(coherence_->note_site_fault(site, Privilege::Supervisor));
-  EXPECT_TRUE(coherence_->note_site_fault(site, Privilege::Supervisor));
-  EXPECT_TRUE(coherence_->is_soft(site));
-  EXPECT_FALSE(coherence_->note_site_fault(site, Privilege::Supervisor));
-  translator_->cache().drop_all(safe());
-  EXPECT_FALSE(coherence_->is_soft(site));
-  EXPECT_FALSE(coherence_->note_site_fault(site, Privilege::Supervisor));
+  EXPECT_FALSE(processor().sites().note_fault(site, Privilege::Supervisor));
+  EXPECT_TRUE(processor().sites().note_fault(site, Privilege::Supervisor));
+  EXPECT_TRUE(processor().sites().is_soft(site));
+  EXPECT_FALSE(processor().sites().note_fault(site, Privilege::Supervisor));
+  processor().translator().cache().drop_all(safe());
+  EXPECT_FALSE(processor().sites().is_soft(site));
+  EXPECT_FALSE(processor().sites().note_fault(site, Privilege::Supervisor));
 }
 
 TEST_F(LifeOfAnInstruction, AgainTheBranchIsLinkedAndNothingComesBackBeforeTheHalt) {
   const Exit unlinked = run_until_stored();
   ASSERT_EQ(unlinked.reason, ExitReason::Unlinked);
-  state().eip = unlinked.eip;
-  Fragment& next = translator_->ensure(key(), safe());
-  translator_->cache().link(unlinked.link, next, safe());
+  state().eip = unlinked.eip.value();
+  Fragment& next = *processor().translator().ensure(key(), safe());
+  processor().translator().cache().link(unlinked.link, next, safe());
   EXPECT_EQ(counters().links_made, 1U);
   const Counters before = counters();
   set32(kStoredPhysical, 0);
   state().eip = kCode;
-  const Exit exit = run_from(translator_->ensure(key(), safe()).body());
+  const Exit exit = run_from(processor().translator().ensure(key(), safe())->body());
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, kCode + 6);
+  EXPECT_EQ(exit.eip, Eip(kCode + 6));
   EXPECT_EQ(get32(kStoredPhysical), kValue);
   EXPECT_EQ(counters().units_translated, before.units_translated);
   EXPECT_EQ(counters().shadow_fills, before.shadow_fills);

@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   CommandLineHooks hooks;
   hooks.on_machine = [&hole](Machine& machine) {
     hole = std::make_unique<Hole>(machine.memory());
-    if (!machine.cpu().ports.claim(kHolePort, 4, *hole, "hole")) std::abort();
+    if (!machine.processor().cpu().ports.claim(kHolePort, 4, *hole, "hole")) std::abort();
   };
   return run_command_line(argc, argv, hooks);
 }

@@ -9,11 +9,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 packages=(
   g++ cmake ninja-build ccache
   libzydis-dev libasmjit-dev libboost-dev libfmt-dev libcli11-dev nlohmann-json3-dev
-  libseccomp-dev libpng-dev libnbd-dev libxxhash-dev libgtest-dev libbenchmark-dev
+  libseccomp-dev libpng-dev libnbd-dev libslirp-dev libxxhash-dev nettle-dev libwebsockets-dev libgtest-dev libbenchmark-dev
   zlib1g-dev libbz2-dev liblzma-dev liblz4-dev libzstd-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   seabios
   nasm cpio python3 ca-certificates util-linux gdb qemu-utils syslinux dosfstools mtools chromium
+  openssl xvfb xdotool tigervnc-viewer vncsnapshot
   mmdebstrap arch-test fakeroot fdisk e2fsprogs dpkg-dev grub-pc-bin grub-common
   qemu-system-x86 bochs bochs-term bochsbios vgabios gcc-multilib
 )

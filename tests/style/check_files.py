@@ -8,6 +8,8 @@ from sources import comments_only, cpp_files, line_of, report
 
 MAX_LINES = 700
 TABLES = (".def",)
+OPENING = re.compile(r"// [A-Z][^:]*: ")
+CALLERS = re.compile(r"\b(Called|Used) by:|Owns: nothing\b(?! (but|that))")
 PROMISE = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 
@@ -16,8 +18,10 @@ def check_header(name, text, problems):
     opening = 0
     while opening < len(lines) and lines[opening].startswith("//"):
         opening += 1
-    if opening < 3:
-        problems.append(f"{name}:1: a header opens with what it is, what it owns, who calls it")
+    if opening == 0 or not OPENING.match(lines[0]):
+        problems.append(f"{name}:1: a header opens with its subject, a colon and what that is")
+    elif CALLERS.search(" ".join(line[3:] for line in lines[:opening])):
+        problems.append(f"{name}:1: the include lines know who calls a header; its comment need not")
     elif opening > 10:
         problems.append(f"{name}:1: the opening comment has {opening} lines, 10 are the most")
     if opening < len(lines) and lines[opening] != "#pragma once":

@@ -1,7 +1,6 @@
 // CpuFixture: one virtual CPU with RAM, buses and flat protected-mode tables, for tests of what it
-// does. Owns: everything CpuContext refers to. Called by: tests of segmentation, events, registers,
-// interpreter. Starts in ring 0, 32-bit flat, paging off, with a 32-bit TSS loaded. Layout: the
-// constants below.
+// does. Owns: everything CpuContext refers to. Starts in ring 0, 32-bit flat, paging off, with a
+// 32-bit TSS loaded. Layout: the constants below.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -28,7 +27,7 @@ class FixedTimeStampCounter final : public TimeStampCounter {
   uint64_t now = 1000;
 };
 
-class RecordingCoherence final : public CoherenceObserver {
+class RecordingPaging final : public PagingObserver {
  public:
   void on_cr3_loaded() override { ++cr3_loads; }
   void on_page_invalidated(GuestVirtual address) override { pages.push_back(address); }
@@ -69,8 +68,7 @@ class CpuFixture : public testing::Test {
     EXPECT_NE(ram_, nullptr) << error;
     physical_ = std::make_unique<PhysicalMemory>(*ram_, memory_bus_);
     memory_ = std::make_unique<LinearMemory>(*physical_, state);
-    cpu_ =
-        std::make_unique<CpuContext>(CpuContext{state, *memory_, ports_, tsc_, coherence_, model});
+    cpu_ = std::make_unique<CpuContext>(CpuContext{state, *memory_, ports_, tsc_, paging_, model});
     reset(state);
     set_up_tables();
     enter_protected_mode();
@@ -199,7 +197,7 @@ class CpuFixture : public testing::Test {
   GuestState state;
   CpuModel model;
   FixedTimeStampCounter tsc_;
-  RecordingCoherence coherence_;
+  RecordingPaging paging_;
 
  private:
   void enter_protected_mode() {

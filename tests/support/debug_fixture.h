@@ -1,5 +1,5 @@
 // FakeTarget: a DebugTarget without a machine: registers, a page of memory, answers that are known.
-// Owns: all of it. Called by: tests of monitor/debug, the fuzz test of its protocol.
+// Owns: all of it.
 #pragma once
 
 #include <algorithm>
@@ -20,15 +20,15 @@ class FakeTarget final : public DebugTarget {
 
   [[nodiscard]] const GuestState& state() const override { return guest; }
   [[nodiscard]] ExecutionControl& control() override { return execution; }
-  [[nodiscard]] size_t read_memory(uint32_t linear, std::span<uint8_t> bytes) override {
-    const uint32_t offset = linear - kMemory;
+  [[nodiscard]] size_t read_memory(GuestVirtual linear, std::span<uint8_t> bytes) override {
+    const uint32_t offset = linear.value() - kMemory;
     if (offset >= memory.size()) return 0;
     const size_t count = std::min(bytes.size(), memory.size() - offset);
     std::copy_n(memory.begin() + offset, count, bytes.begin());
     return count;
   }
-  [[nodiscard]] bool write_memory(uint32_t linear, std::span<const uint8_t> bytes) override {
-    const uint32_t offset = linear - kMemory;
+  [[nodiscard]] bool write_memory(GuestVirtual linear, std::span<const uint8_t> bytes) override {
+    const uint32_t offset = linear.value() - kMemory;
     if (offset > memory.size() || bytes.size() > memory.size() - offset) return false;
     std::copy(bytes.begin(), bytes.end(), memory.begin() + offset);
     return true;

@@ -1,7 +1,7 @@
 // DirectFixture: guest RAM of a few pages, a host of sandboxed processes and a state that may run
-// in one, for tests of direct execution. Owns: all three. Called by: tests of direct process and
-// direct space. A test is skipped, with the reason, where the host cannot run guest code directly.
-// Code goes to RAM page 0, which a test maps where it likes.
+// in one, for tests of direct execution. Owns: all three. A test is skipped, with the reason, where
+// the host cannot run guest code directly. Code goes to RAM page 0, which a test maps where it
+// likes.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,5 +1,4 @@
-// InterpreterFixture: a CpuFixture with an interpreter and the real FPU unit on it.
-// Owns: both. Called by: tests of the interpreter's families.
+// InterpreterFixture: a CpuFixture with an interpreter and the real FPU unit on it. Owns: both.
 // Code goes to CS:EIP as bytes, encodings in the comments beside them.
 #pragma once
 

@@ -1,5 +1,5 @@
 // MemoryFixture: guest RAM, a memory bus and PhysicalMemory wired together, for tests above them.
-// Owns: all three. Called by: tests of physical and linear memory.
+// Owns: all three.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,5 +1,4 @@
 // first_sensitive: whether something that must never run natively has come out as itself.
-// Owns: nothing. Called by: random units, the fuzz target of the translator.
 #pragma once
 
 #include <algorithm>

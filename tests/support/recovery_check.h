@@ -1,5 +1,4 @@
 // check_recovery: every host instruction of a unit leads back to the guest (T4).
-// Owns: nothing. Called by: golden tests, random units.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,8 +16,8 @@
 namespace ringshift {
 
 // EIPs a fault in the unit may name: its instructions, where it goes on, where it branches.
-inline std::set<uint32_t> possible_boundaries(const TranslationUnit& unit) {
-  std::set<uint32_t> eips;
+inline std::set<Eip> possible_boundaries(const TranslationUnit& unit) {
+  std::set<Eip> eips;
   for (const UnitInstruction& guest : unit.instructions) {
     eips.insert(guest.eip);
     eips.insert(guest.next_eip());
@@ -40,7 +39,7 @@ inline std::string check_recovery(const TranslationUnit& unit, const EmittedCode
                       [](const auto& a, const auto& b) { return a.host_offset < b.host_offset; })) {
     return "the points are not in order";
   }
-  const std::set<uint32_t> boundaries = possible_boundaries(unit);
+  const std::set<Eip> boundaries = possible_boundaries(unit);
   std::set<uint32_t> host_starts;
   for (uint32_t offset = 0; offset < code.cold;) {
     const HostInstruction host = disassemble_host(code.bytes, offset);
@@ -49,7 +48,7 @@ inline std::string check_recovery(const TranslationUnit& unit, const EmittedCode
     const RecoveryPoint& point = recovery_point(points, offset);
     if (point.kind > kLastRecoveryKind) return "no such kind" + at(offset);
     if (point.kind != RecoveryKind::EipInAddress && !boundaries.contains(point.guest_eip)) {
-      return "EIP " + std::to_string(point.guest_eip) + " is no boundary" + at(offset);
+      return "EIP " + std::to_string(point.guest_eip.value()) + " is no boundary" + at(offset);
     }
     if (point.kind != RecoveryKind::EipInAddress && resume_offset(points, offset) > offset) {
       return "resumes ahead of itself" + at(offset);
@@ -62,7 +61,7 @@ inline std::string check_recovery(const TranslationUnit& unit, const EmittedCode
     }
   }
   for (const InstructionStart& start : code.starts) {
-    const uint32_t eip = unit.instructions[start.index].eip;
+    const Eip eip = unit.instructions[start.index].eip;
     const RecoveryPoint& point = recovery_point(points, start.host_offset);
     // An instruction without host code of its own lets the next one's point win.
     const bool begins = std::any_of(points.begin(), points.end(), [&](const RecoveryPoint& one) {

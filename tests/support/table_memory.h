@@ -1,6 +1,6 @@
 // TableMemory: a small flat memory for page tables alone, which counts the updates made to it.
-// Owns: its bytes. Called by: tests of the walker and of what walks.
-// Reads outside it are all ones, as PageTableMemory asks; updates outside it vanish.
+// Owns: its bytes. Reads outside it are all ones, as PageTableMemory asks; updates outside it
+// vanish.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,11 @@ class TableMemory final : public PageTableMemory {
   void set_entry_bits(GuestPhysical address, uint32_t bits) override {
     ++updates_;
     if (contains(address, 4)) store32(address.value(), load32(address.value()) | bits);
+  }
+
+  [[nodiscard]] GuestPhysical masked(GuestPhysical address) const override { return address; }
+  [[nodiscard]] const uint8_t* table_bytes(GuestPhysical address) const override {
+    return contains(address, kPageSize) ? &bytes_.at(address.value()) : nullptr;
   }
 
   [[nodiscard]] uint32_t load32(uint64_t at) const { return load<uint32_t>(at); }

@@ -1,7 +1,6 @@
 // TranslatorMachine: the translator alone, with RAM, a window and the least of a vCPU loop, for
 // tests that run guest snippets. Owns: everything, the SIGSEGV handler included while it lives. RAM
-// lies at guest-linear 0 and again at kKernelBase; the rest of the window faults. Called by: tests
-// of the translator.
+// lies at guest-linear 0 and again at kKernelBase; the rest of the window faults.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -175,14 +174,14 @@ class TranslatorMachine : public CodeSource,
   // -- running
   [[nodiscard]] TranslationKey key_at(uint32_t eip) const {
     TranslationKey key;
-    key.eip = eip;
+    key.eip = Eip(eip);
     key.physical = GuestPhysical(eip >= kKernelBase ? eip - kKernelBase : eip);
     key.privilege = privilege;
     key.style = style;
     return key;
   }
   [[nodiscard]] Fragment& fragment_at_eip(uint32_t eip) {
-    return translator->ensure(key_at(eip), SafePointForTest::get());
+    return translator->find_or_make(key_at(eip), SafePointForTest::get());
   }
   [[nodiscard]] Exit run_once() {
     Exit exit = gate->run(fragment_at_eip(state().eip).body(), translator->cache());
@@ -202,8 +201,9 @@ class TranslatorMachine : public CodeSource,
   }
   // Answers a SoftMiss; false: there is no RAM, or the access crosses into the next page.
   bool fill_soft_tlb(const Exit& exit) {
-    const uint32_t page = exit.address >> 12;
-    const uint32_t offset = exit.address >= kKernelBase ? exit.address - kKernelBase : exit.address;
+    const uint32_t page = GuestVirtualPage::of(exit.address).number();
+    const uint32_t address = exit.address.value();
+    const uint32_t offset = address >= kKernelBase ? address - kKernelBase : address;
     if (offset >= kRamBytes) return false;
     auto known = page_access_.find(page);
     const HostAccess access = known == page_access_.end() ? HostAccess::ReadWrite : known->second;
@@ -241,8 +241,8 @@ class TranslatorMachine : public CodeSource,
     state().eip = kCode;
     const Exit exit = run();
     EXPECT_STREQ(exit_reason_name(exit.reason), "interpret");
-    EXPECT_EQ(exit.eip, end) << std::hex << exit.eip;
-    EXPECT_EQ(state().eip, exit.eip);
+    EXPECT_EQ(exit.eip, Eip(end)) << std::hex << exit.eip.value();
+    EXPECT_EQ(state().pointer(), exit.eip);
   }
   // Drops every translation, as a write to code would.
   void forget_code() { translator->cache().drop_all(SafePointForTest::get()); }
@@ -326,14 +326,14 @@ class TranslatorMachine : public CodeSource,
     switch (exit.reason) {
       case ExitReason::Unlinked: {
         const uint64_t epoch = translator->cache().epoch();
-        Fragment& next = fragment_at_eip(exit.eip);
+        Fragment& next = fragment_at_eip(exit.eip.value());
         if (link_branches && translator->cache().epoch() == epoch) {
           translator->cache().link(exit.link, next, SafePointForTest::get());
         }
         return true;
       }
       case ExitReason::IndirectMiss:
-        set_jump_table(fragment_at_eip(exit.eip));
+        set_jump_table(fragment_at_eip(exit.eip.value()));
         return true;
       case ExitReason::EnsureFpu:
         slots().x87_live = slots().sse_live = 1;

@@ -1,5 +1,5 @@
-// UsedUpMappings: while it lives, the host refuses this process one more mapping.
-// Owns: as many mappings as were left (vm.max_map_count). Called by: tests of what must go on then.
+// UsedUpMappings: while it lives, the host refuses this process one more mapping. Owns: as many
+// mappings as were left (vm.max_map_count).
 #pragma once
 
 #include <sys/mman.h>

@@ -5,6 +5,7 @@
 #include "monitor/boot/boot_firmware.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/sanitizer.h"
+#include "shadowmmu/base/state_archive.h"
 
 // Of sanitizer/allocator_interface.h, which clang has and g++ has not.
 extern "C" size_t __sanitizer_get_current_allocated_bytes();
@@ -57,7 +58,8 @@ uint8_t known_or_any(FuzzBytes& bytes, const Table& known) {
 FuzzBoard::FuzzBoard(Kind kind, uint8_t shape)
     : disk_(64 * 512, (shape & 4) != 0),
       cdrom_(32 * 2048, true),
-      floppy_(1440 * 1024, (shape & 8) != 0) {
+      floppy_(1440 * 1024, (shape & 8) != 0),
+      virtio_disk_(16 * 512, false) {
   std::string error;
   ram_ = GuestMemory::create(kRam, &error);
   CHECK(ram_ != nullptr);
@@ -80,13 +82,13 @@ FuzzBoard::FuzzBoard(Kind kind, uint8_t shape)
     fw_cfg_->attach(ports_);
     describe_machine({}, kRam, *fw_cfg_, board_->rtc());
   }
-  heap_bytes_ = heap_bytes();
+  measure_heap();
   if (kind == Kind::Drives) add_drives();
   if (kind == Kind::Drives || (shape & 128) != 0) return;
   const BoardSurroundings on{clock_, ports_, memory_, *ram_, *physical_};
   pci_ = std::make_unique<PciBoard>(on, *board_, pci_config(shape));
   if ((shape & 32) != 0) pci_->set_up();
-  heap_bytes_ = heap_bytes();
+  measure_heap();
 }
 
 FuzzBoard::Drives::Drives(FuzzBoard& on)
@@ -97,6 +99,42 @@ FuzzBoard::Drives::Drives(FuzzBoard& on)
       fw_cfg(on.clock_, *on.physical_) {
   ide.add_disk(0, on.disk_);
   ide.add_cdrom(2, &on.cdrom_);
+}
+
+void FuzzBoard::measure_heap() { heap_bytes_ = heap_bytes(); }
+
+void FuzzBoard::visit_state(StateArchive& archive) {
+  archive.part("clock", static_cast<VirtualClock&>(clock_));
+  archive.part("pc", *board_);
+  if (apic_ != nullptr) archive.part("apic", *apic_);
+  if (fw_cfg_ != nullptr) archive.part("fw cfg", *fw_cfg_);
+  if (pci_ != nullptr) archive.part("pci", *pci_);
+  if (drives_ == nullptr) return;
+  archive.part("ide", drives_->ide);
+  archive.part("floppy", drives_->floppy);
+  archive.part("fw cfg", drives_->fw_cfg);
+}
+
+void FuzzBoard::take_surroundings_of(const FuzzBoard& other) {
+  std::memcpy(ram_->at(GuestPhysical(0)), other.ram_->at(GuestPhysical(0)), kRam);
+  for (const auto& [mine, its] : {std::pair(&disk_, &other.disk_),
+                                  {&cdrom_, &other.cdrom_},
+                                  {&floppy_, &other.floppy_},
+                                  {&virtio_disk_, &other.virtio_disk_}}) {
+    mine->content = its->content;
+    mine->broken = its->broken;
+  }
+  serial_.sum = other.serial_.sum;
+  log_.sum = other.log_.sum;
+  digest_ = other.digest_;
+}
+
+bool FuzzBoard::has_surroundings_of(const FuzzBoard& other) const {
+  return std::memcmp(ram_->at(GuestPhysical(0)), other.ram_->at(GuestPhysical(0)), kRam) == 0 &&
+         disk_.content == other.disk_.content && cdrom_.content == other.cdrom_.content &&
+         floppy_.content == other.floppy_.content &&
+         virtio_disk_.content == other.virtio_disk_.content && serial_.sum == other.serial_.sum &&
+         log_.sum == other.log_.sum && physical_->a20() == other.physical_->a20();
 }
 
 void FuzzBoard::add_drives() {
@@ -124,9 +162,10 @@ PciBoardConfig FuzzBoard::pci_config(uint8_t shape) {
     config.firmware.resize(0x20000, 0x90);
     config.video_rom = {0x55, 0xaa, 1};
   }
-  config.first_disk = &disk_;
-  config.cdrom = (shape & 64) != 0 ? nullptr : &cdrom_;
+  config.ide[0] = {&disk_, false};
+  config.ide[2] = {(shape & 64) != 0 ? nullptr : &cdrom_, true};
   config.floppy = &floppy_;
+  config.virtio_disks = {&virtio_disk_};
   config.firmware_log = &log_;
   config.on_memory_map_changed = [this] { note(3); };
   config.on_power_off = [this] { note(4); };
@@ -217,7 +256,7 @@ void FuzzBoard::access_memory(FuzzBytes& bytes) {
 
 void FuzzBoard::access_config(FuzzBytes& bytes) {
   static constexpr std::array<uint32_t, 8> kFunctions = {0x0000, 0x0800, 0x0900, 0x0b00,
-                                                         0x1000, 0x1000, 0x0a00, 0x1800};
+                                                         0x1000, 0x2000, 0x0a00, 0x1800};
   const uint8_t offset = bytes.u8();
   const uint8_t how = bytes.u8();
   out(0xcf8, AccessWidth::Dword, 0x80000000U | bytes.pick(kFunctions) | (offset & 0xfcU));

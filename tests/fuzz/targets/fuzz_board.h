@@ -1,12 +1,12 @@
 // FuzzBoard: a whole board under a clock that moves when told, with media, and a processor that is
-// the input: ports, device memory, configuration, RAM, time, keys, interrupts taken.
-// Owns: all of it, and a digest of everything the board has answered. Called by: the targets board
-// and storage.
+// the input: ports, device memory, configuration, RAM, time, keys, interrupts taken. Owns: all of
+// it, and a digest of everything the board has answered.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "devices/board/apic_board.h"
@@ -35,6 +35,17 @@ class FuzzBoard {
   // What must hold whatever has been done.
   void check() const;
   [[nodiscard]] uint64_t digest() const { return digest_; }
+  [[nodiscard]] std::optional<Nanoseconds> next_deadline() const { return clock_.next_deadline(); }
+
+  // The clock and all devices.
+  void visit_state(StateArchive& archive);
+  // Of another board of the same kind and shape: RAM, media, the digest. Before its state is
+  // loaded.
+  void take_surroundings_of(const FuzzBoard& other);
+  // RAM, media and what has been printed are the same.
+  [[nodiscard]] bool has_surroundings_of(const FuzzBoard& other) const;
+  // From now on the heap must not grow.
+  void measure_heap();
 
  private:
   [[nodiscard]] uint16_t choose_port(FuzzBytes& bytes);
@@ -80,7 +91,7 @@ class FuzzBoard {
   std::unique_ptr<GuestMemory> ram_;
   std::unique_ptr<PhysicalMemory> physical_;
   Log serial_, log_;
-  FuzzMedium disk_, cdrom_, floppy_;
+  FuzzMedium disk_, cdrom_, floppy_, virtio_disk_;
   size_t heap_bytes_ = 0;  // of the process, before anything was done
   uint64_t digest_ = 0xcbf29ce484222325ULL;
   std::unique_ptr<PcBoard> board_;

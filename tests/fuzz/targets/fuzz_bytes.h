@@ -1,7 +1,6 @@
-// FuzzBytes: the input of a fuzz target, read as choices from the front. Owns: nothing.
-// Called by: tests/fuzz/targets. An input that has ended reads as zeros, so that every input means
-// something and a shorter one means nearly the same. One call a statement: the order of calls
-// within one is the compiler's.
+// FuzzBytes: the input of a fuzz target, read as choices from the front. An input that has ended
+// reads as zeros, so that every input means something and a shorter one means nearly the same. One
+// call a statement: the order of calls within one is the compiler's.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // FuzzMedium: a medium in memory that holds drives to what they promise, and fails when told to.
-// Owns: the bytes. Called by: tests/fuzz/targets.
+// Owns: the bytes.
 #pragma once
 
 #include <cstring>

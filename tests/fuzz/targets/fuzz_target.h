@@ -1,6 +1,5 @@
-// The fuzz targets: each takes any bytes, and stops the process by CHECK if something is wrong.
-// Owns: nothing. Called by: the libFuzzer drivers (tests/fuzz/driver), the replay of the corpora
-// (tests/fuzz/replay). See docs/fuzzing.md.
+// The fuzz targets: each takes any bytes, and stops the process by CHECK if something is wrong. See
+// docs/fuzzing.md.
 #pragma once
 
 #include <array>
@@ -15,25 +14,35 @@ void fuzz_guest(std::span<const uint8_t> input);
 void fuzz_images(std::span<const uint8_t> input);
 void fuzz_interpreter(std::span<const uint8_t> input);
 void fuzz_nbd(std::span<const uint8_t> input);
+void fuzz_network(std::span<const uint8_t> input);
 void fuzz_options(std::span<const uint8_t> input);
+void fuzz_qmp(std::span<const uint8_t> input);
+void fuzz_rfb(std::span<const uint8_t> input);
+void fuzz_state(std::span<const uint8_t> input);
 void fuzz_storage(std::span<const uint8_t> input);
 void fuzz_translate(std::span<const uint8_t> input);
+void fuzz_virtio(std::span<const uint8_t> input);
 
 struct FuzzTarget {
   const char* name;  // of the folder in tests/fuzz/corpus, and of the driver after "fuzz_"
   void (*fuzz_one)(std::span<const uint8_t> input);
 };
 
-inline constexpr std::array<FuzzTarget, 9> kFuzzTargets{{
+inline constexpr std::array<FuzzTarget, 14> kFuzzTargets{{
     {"board", fuzz_board},
     {"gdb", fuzz_gdb},
     {"guest", fuzz_guest},
     {"images", fuzz_images},
     {"interpreter", fuzz_interpreter},
     {"nbd", fuzz_nbd},
+    {"network", fuzz_network},
     {"options", fuzz_options},
+    {"qmp", fuzz_qmp},
+    {"rfb", fuzz_rfb},
+    {"state", fuzz_state},
     {"storage", fuzz_storage},
     {"translate", fuzz_translate},
+    {"virtio", fuzz_virtio},
 }};
 
 }  // namespace ringshift::fuzz

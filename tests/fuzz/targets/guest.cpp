@@ -92,10 +92,10 @@ MachineConfig config_of(FuzzBytes& bytes, lab::Lockstep* lockstep) {
   const uint8_t switches = bytes.u8();
   if ((switches & 1) != 0) config.translator.arena_bytes = 64U << 10;
   if ((switches & 2) != 0) config.translator.limits.max_instructions = 1;
-  if ((switches & 4) != 0) config.vcpu.make_links = false;
+  if ((switches & 4) != 0) config.translator.make_links = false;
   if ((switches & 8) != 0) config.vcpu.make_callouts = false;
-  if ((switches & 16) != 0) config.vcpu.drop_randomly = 5;
-  if ((switches & 32) != 0) config.vcpu.verify_every = 20;
+  if ((switches & 16) != 0) config.vcpu.torture.drop_every = 5;
+  if ((switches & 32) != 0) config.vcpu.torture.verify_every = 20;
   config.apic = (switches & 64) != 0;
   return config;
 }
@@ -194,8 +194,8 @@ void fuzz_guest(std::span<const uint8_t> input) {
   if (machine == nullptr) std::fprintf(stderr, "%s\n", error.c_str());
   CHECK(machine != nullptr);
   Scene(*machine).arrange(bytes);
-  machine->cpu().memory.flush();
-  machine->coherence().on_paging_mode_changed();
+  machine->processor().cpu().memory.flush();
+  machine->processor().note_state_changed();
   CHECK(lockstep.attach(machine.get(), &error));
   (void)machine->run();
   lockstep.finish();

@@ -108,7 +108,7 @@ class Processor : public InterpreterFixture {
   // False: the run ends here.
   bool step_once() {
     const GuestState before = state;
-    const uint32_t eip = state.eip;
+    const Eip eip = state.pointer();
     const StepResult result = step();
     switch (result.kind) {
       case StepKind::Done:
@@ -120,7 +120,7 @@ class Processor : public InterpreterFixture {
         return false;
       case StepKind::Fault:
         check_untouched(before, result.fault);
-        return hand_over(Event::from_fault(result.fault, state.eip), state.eip);
+        return hand_over(Event::from_fault(result.fault, state.pointer()), state.pointer());
       case StepKind::SoftwareEvent: {
         Event event;
         event.kind = result.is_software_exception ? EventKind::SoftwareException
@@ -142,7 +142,7 @@ class Processor : public InterpreterFixture {
     CHECK(state.cpl == before.cpl);
     CHECK(((state.eflags ^ before.eflags) & ~kFlagRf) == 0);
   }
-  bool hand_over(const Event& event, uint32_t eip) {
+  bool hand_over(const Event& event, Eip eip) {
     if (deliver(cpu(), event, eip) != DeliveryResult::Shutdown) return true;
     state.activity = ActivityState::Shutdown;
     return false;

@@ -1,5 +1,5 @@
-// MemoryFile: bytes of an input as a file that has a path, for whoever opens files by name.
-// Owns: the file, which is in memory only. Called by: tests/fuzz/targets.
+// MemoryFile: bytes of an input as a file that has a path, for whoever opens files by name. Owns:
+// the file, which is in memory only.
 #pragma once
 
 #include <sys/mman.h>

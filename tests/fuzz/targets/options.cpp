@@ -3,11 +3,13 @@
 #include "monitor/command/options.h"
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "devices/host/nbd_disk.h"
 #include "devices/input/keyboard_script.h"
+#include "monitor/command/qemu/spelling.h"
 #include "monitor/machine/media.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/number_text.h"
@@ -19,7 +21,7 @@ namespace ringshift::fuzz {
 namespace {
 
 // Words by number: an option's name is long, and chance finds few of them.
-constexpr std::array<const char*, 47> kWords = {"run",
+constexpr std::array<const char*, 63> kWords = {"run",
                                                 "translate",
                                                 "--kernel",
                                                 "--initrd",
@@ -65,6 +67,22 @@ constexpr std::array<const char*, 47> kWords = {"run",
                                                 "-device",
                                                 "-serial",
                                                 "--dump-screen",
+                                                "--hdc",
+                                                "--hdd",
+                                                "--serial2",
+                                                "--debugcon",
+                                                "--rtc",
+                                                "-M",
+                                                "-cpu",
+                                                "-smp",
+                                                "-chardev",
+                                                "-debugcon",
+                                                "-netdev",
+                                                "-display",
+                                                "-rtc",
+                                                "-boot",
+                                                "-d",
+                                                "-global",
                                                 "--"};
 
 std::vector<std::string> words_of(FuzzBytes& bytes) {
@@ -83,7 +101,6 @@ std::vector<std::string> words_of(FuzzBytes& bytes) {
 }
 
 void parse_command_line(FuzzBytes& bytes) {
-  std::vector<std::string> words = modern_spelling(words_of(bytes));
   RunOptions run;
   TranslateOptions translate;
   CLI::App app("fuzz", "fuzz");
@@ -92,6 +109,14 @@ void parse_command_line(FuzzBytes& bytes) {
   CLI::App* translate_command = app.add_subcommand("translate", "");
   add_run_options(*run_command, &run);
   add_translate_options(*translate_command, &translate);
+  const auto takes_value = [&](const std::string& name) -> std::optional<bool> {
+    const CLI::Option* option = run_command->get_option_no_throw(name);
+    if (option == nullptr) return std::nullopt;
+    return option->get_items_expected_max() > 0;
+  };
+  SpelledLine line = spell(words_of(bytes), takes_value);
+  std::vector<std::string>& words = line.words;
+  if (!line.problem.empty()) return;
   std::reverse(words.begin(), words.end());  // as the library wants them
   try {
     app.parse(words);

@@ -83,7 +83,7 @@ void fuzz_translate(std::span<const uint8_t> input) {
   const uint32_t near = bytes.pick(kOffsets);
   const uint32_t offset = near + bytes.below(16);
   TranslationKey key;
-  key.eip = base + offset;
+  key.eip = Eip(base + offset);
   key.physical = GuestPhysical(offset);
   key.privilege = (shape & 2) != 0 ? Privilege::User : Privilege::Supervisor;
   key.style = (shape & 4) != 0 ? AccessStyle::Soft : AccessStyle::Window;

@@ -5,11 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "tests/support/shared_base.h"
 
 namespace ringshift {
 namespace {
@@ -101,12 +105,12 @@ TEST_F(ShadowSpaceTest, WhatIsNotGlobalIsCountedByRegion) {
   fill(kFirst + 1, true);
   fill(elsewhere, true);
   EXPECT_EQ(space_->local_pages(), 1U);
-  EXPECT_TRUE(space_->has_local(1));
-  EXPECT_FALSE(space_->has_local(2));
+  EXPECT_TRUE(space_->has_local(Region(1)));
+  EXPECT_FALSE(space_->has_local(Region(2)));
   fill(elsewhere);
   EXPECT_EQ(space_->local_pages(), 2U);
   space_->drop(kFirst);
-  EXPECT_FALSE(space_->has_local(1));
+  EXPECT_FALSE(space_->has_local(Region(1)));
   EXPECT_EQ(space_->mapped_pages(), 2U);
 }
 
@@ -117,9 +121,9 @@ TEST_F(ShadowSpaceTest, RetainAsksAboutHeldRegionsOnly) {
   fill(last);
   std::vector<uint32_t> regions;
   space_->retain([](const ShadowMapping& mapping) { return mapping.virtual_page != kFirst; },
-                 [&](uint32_t region) {
-                   regions.push_back(region);
-                   return region != 1;
+                 [&](Region region) {
+                   regions.push_back(region.index());
+                   return region != Region(1);
                  });
   EXPECT_EQ(regions, (std::vector<uint32_t>{1, 1023}));
   EXPECT_EQ(space_->find(kFirst), nullptr);
@@ -240,6 +244,88 @@ TEST_F(ShadowSpaceTest, ManyAliasesOfATracedPageStayInTheBudget) {
   space_->verify_invariants();
 }
 
+// ---- what the host has ----
+
+class HostedSpace : public testing::Test {
+ protected:
+  static constexpr uint32_t kPages = 512;  // of linear space, from 0 on
+  void SetUp() override {
+    std::string error;
+    ram_ = GuestMemory::create(kRamBytes, &error);
+    ASSERT_NE(ram_, nullptr) << error;
+    space_ = ShadowSpace::create(*ram_, reverse_, traces_, ShadowBudget{4000, 4000}, &error);
+    ASSERT_NE(space_, nullptr) << error;
+  }
+  void fill(uint32_t page, uint32_t frame, bool may_write) {
+    ShadowRun run;
+    run.virtual_page = GuestVirtualPage(page);
+    run.physical_page = GuestPhysicalPage(frame);
+    run.may_write = may_write;
+    ASSERT_TRUE(space_->fill(run));
+  }
+  // Mappings of the process that have a part in the window.
+  [[nodiscard]] size_t mappings_of_host() const {
+    std::ifstream maps("/proc/self/maps");
+    const uint64_t begin = space_->base().value(), end = begin + (uint64_t{1} << 32);
+    size_t found = 0;
+    for (std::string line; std::getline(maps, line);) {
+      uint64_t from = 0, to = 0;
+      if (std::sscanf(line.c_str(), "%lx-%lx", &from, &to) != 2) continue;
+      if (from < end && to > begin) ++found;
+    }
+    return found;
+  }
+  void expect_count_of_host() {
+    space_->settle();
+    space_->verify_invariants();
+    EXPECT_EQ(space_->host_boundaries() + 1, mappings_of_host());
+  }
+
+  std::unique_ptr<GuestMemory> ram_;
+  ReverseMap reverse_{kRamBytes};
+  TraceTable traces_{kRamBytes};
+  std::unique_ptr<ShadowSpace> space_;
+};
+
+TEST_F(HostedSpace, PagesInTheirOrderTakeOneMapping) {
+  for (uint32_t i = 0; i < kPages; ++i) fill(10 + i, 100 + i, true);
+  EXPECT_EQ(space_->host_boundaries(), 2U);
+  expect_count_of_host();
+}
+
+TEST_F(HostedSpace, WhateverIsDoneTheCountIsTheHosts) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 2000; ++i) {
+    const auto number = static_cast<uint32_t>(random());
+    const uint32_t page = 1 + number % kPages;  // the first has a neighbour outside
+    const uint32_t in_order = page + 100;
+    const uint32_t anywhere = (number >> 10) % (kRamBytes / kPageSize);
+    const GuestPhysicalPage frame(in_order);
+    switch (number >> 29) {
+      case 0:
+        space_->drop(GuestVirtualPage(page));
+        break;
+      case 1:
+        if (!traces_.is_traced(frame)) traces_.add(frame, TraceReason::TranslatedCode);
+        ShadowSpace::protect_all(reverse_.of(frame));
+        break;
+      case 2:
+        if (traces_.is_traced(frame)) traces_.remove(frame, TraceReason::TranslatedCode);
+        break;
+      case 3:
+        fill(page, anywhere, number % 2 == 0);
+        break;
+      default:
+        fill(page, in_order, number % 8 != 0);
+    }
+    if (i % 50 == 0) expect_count_of_host();
+  }
+  expect_count_of_host();
+  space_->drop_all();
+  EXPECT_EQ(space_->host_boundaries(), 0U);
+  expect_count_of_host();
+}
+
 TEST_F(ShadowSpaceTest, WhatItTakesGoesWithTheMappings) {
   EXPECT_EQ(space_->bytes(), 0U);
   for (uint32_t i = 0; i < 64; ++i) fill(kFirst + i * 512);
@@ -247,6 +333,113 @@ TEST_F(ShadowSpaceTest, WhatItTakesGoesWithTheMappings) {
   space_->drop_all();
   EXPECT_EQ(space_->bytes(), 0U);
   EXPECT_EQ(space_->find(kFirst), nullptr);
+}
+
+// A window onto RAM that begins as a base whose pages all have their number in their first byte.
+class SharedSpaceTest : public testing::Test {
+ protected:
+  SharedSpaceTest() : ram_(GuestMemory::create(kRamBytes, &error_)) {
+    for (uint32_t page = 0; page < kPages; ++page) *ram_->at(at(page)) = static_cast<uint8_t>(page);
+    base_.put_under(*ram_);
+    space_ = ShadowSpace::create(*ram_, reverse_, traces_, {1000, 10000, &refusals_}, &error_);
+  }
+  ~SharedSpaceTest() override { space_->verify_invariants(); }
+  [[nodiscard]] static GuestPhysical at(uint32_t page) { return GuestPhysicalPage(page).address(); }
+  [[nodiscard]] bool fill(GuestVirtualPage to, uint32_t page, uint32_t pages = kPages) {
+    return space_->fill({.virtual_page = to,
+                         .physical_page = GuestPhysicalPage(page),
+                         .pages = pages,
+                         .may_write = true,
+                         .is_large = true});
+  }
+  void make_own(uint32_t page) {
+    PageRange moved;
+    ASSERT_TRUE(ram_->make_own(GuestPhysicalPage(page), &moved).ok());
+    ShadowSpace::follow_all(reverse_, moved, Backing::Own);
+  }
+  void make_shared(uint32_t page) {
+    PageRange moved;
+    ASSERT_TRUE(ram_->make_shared(GuestPhysicalPage(page), &moved).ok());
+    ShadowSpace::follow_all(reverse_, moved, Backing::Base);
+  }
+  [[nodiscard]] volatile uint8_t& byte(GuestVirtualPage page) {
+    return *reinterpret_cast<uint8_t*>(space_->base().value() + page.address().value());
+  }
+  static constexpr uint32_t kPages = 16;
+
+  std::string error_;
+  ReverseMap reverse_{kRamBytes};
+  TraceTable traces_{kRamBytes};
+  HostRefusals refusals_;
+  std::unique_ptr<GuestMemory> ram_;
+  SharedBase base_;
+  std::unique_ptr<ShadowSpace> space_;
+};
+
+TEST_F(SharedSpaceTest, PagesOfTheBaseAreReadThroughTheWindowAndNotWritable) {
+  ASSERT_TRUE(fill(kFirst, 1, kPages - 1));
+  for (uint32_t i = 0; i < kPages - 1; ++i) {
+    EXPECT_EQ(byte(kFirst + i), i + 1);
+    EXPECT_TRUE(space_->find(kFirst + i)->may_write);
+    EXPECT_FALSE(space_->find(kFirst + i)->is_writable);
+  }
+  EXPECT_EQ(space_->host_boundaries(), 2U) << "one mapping of the host's";
+}
+
+TEST_F(SharedSpaceTest, EveryMappingOfACopyFollows) {
+  const GuestVirtualPage second(0x2000);
+  ASSERT_TRUE(fill(kFirst, 0) && fill(second, 0));
+  make_own(5);
+  for (const GuestVirtualPage first : {kFirst, second}) {
+    EXPECT_TRUE(space_->find(first + 4)->is_writable && space_->find(first + 7)->is_writable);
+    EXPECT_FALSE(space_->find(first + 3)->is_writable || space_->find(first + 8)->is_writable);
+  }
+  byte(kFirst + 5) = 0x99;
+  EXPECT_EQ(byte(second + 5), 0x99);
+  EXPECT_EQ(*ram_->at(at(5)), 0x99);
+  EXPECT_EQ(base_.byte_at(at(5).value()), 5);
+  EXPECT_EQ(space_->host_boundaries(), 8U) << "three mappings each";
+}
+
+TEST_F(SharedSpaceTest, TracedPagesOfACopyStayReadOnly) {
+  traces_.add(GuestPhysicalPage(6), TraceReason::TranslatedCode);
+  ASSERT_TRUE(fill(kFirst, 0));
+  make_own(5);
+  EXPECT_TRUE(space_->find(kFirst + 5)->is_writable);
+  EXPECT_FALSE(space_->find(kFirst + 6)->is_writable);
+  EXPECT_FALSE(space_->find(kFirst + 6)->is_shared);
+}
+
+TEST_F(SharedSpaceTest, SharedAgainItIsOneMappingAgain) {
+  ASSERT_TRUE(fill(kFirst, 0));
+  make_own(5);
+  make_shared(5);
+  EXPECT_EQ(space_->host_boundaries(), 2U);
+  EXPECT_FALSE(space_->find(kFirst + 5)->is_writable);
+  EXPECT_EQ(byte(kFirst + 5), 5);
+}
+
+TEST_F(SharedSpaceTest, AHostThatRefusesCostsTheWindowWhatItHas) {
+  ASSERT_TRUE(fill(kFirst, 0));
+  refusals_.refuse_every(1);
+  make_own(5);
+  EXPECT_EQ(space_->mapped_pages(), 0U);
+  refusals_.refuse_every(0);
+  ASSERT_TRUE(fill(kFirst, 0));
+  byte(kFirst + 5) = 0x99;
+  EXPECT_EQ(*ram_->at(at(5)), 0x99);
+}
+
+TEST_F(SharedSpaceTest, ASpaceElsewhereLosesWhatItCannotShow) {
+  make_own(5);
+  Runs unmapped;
+  auto other = ShadowSpace::create(std::make_unique<NotingMapper>(&unmapped), reverse_, traces_,
+                                   ShadowBudget{1000, 1000}, &error_);
+  ASSERT_TRUE(other->fill({.virtual_page = kFirst, .physical_page = GuestPhysicalPage(5)}));
+  make_shared(5);
+  EXPECT_EQ(other->find(kFirst), nullptr);
+  other->settle();
+  EXPECT_EQ(unmapped, (Runs{{kFirst.number(), 1}}));
 }
 
 }  // namespace

@@ -117,7 +117,7 @@ TEST_F(Callouts, LeavingKeepsTheStateAsTheCalleeLeftIt) {
   };
   const Exit exit = machine_.run_code(kCallout);
   EXPECT_EQ(exit.reason, ExitReason::Callout);
-  EXPECT_EQ(exit.eip, 0x12345678U);
+  EXPECT_EQ(exit.eip, Eip(0x12345678U));
   EXPECT_EQ(machine_.state().eflags, kFlagReservedOne | kFlagRf | kFlagOf);
 }
 
@@ -140,10 +140,10 @@ TEST_F(Callouts, TheFpuStateIsTheGuestsBeforeAndBehind) {
 TEST_F(Callouts, AFullReturnStackIsFoundBeforeTheInstruction) {
   machine_.load(Machine::kCode,
                 "b9 00 00 02 00 "     // mov ecx, 0x20000
-                "e8 00 00 00 00 "     // call +0, never to return
+                "e8 00 00 00 00 "     // call $ + 5 (never returns)
                 "83 c4 04 " +         // add esp, 4
                     kCallout +        //
-                    "49 75 f3 f4 ");  // dec ecx; jnz -13; hlt
+                    "49 75 f3 f4 ");  // dec ecx; jnz $ - 11; hlt
   machine_.state().eip = Machine::kCode;
   EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
   EXPECT_EQ(calls_, 0x20000U);

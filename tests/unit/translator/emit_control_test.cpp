@@ -328,7 +328,7 @@ TEST_P(Control, AFaultingCallPushesNothing) {
     machine_.forget_code();
     const Exit exit = machine_.run_code(call);
     EXPECT_NE(exit.reason, ExitReason::Interpret);
-    EXPECT_EQ(exit.eip, Machine::kCode);
+    EXPECT_EQ(exit.eip, Eip(Machine::kCode));
     EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped);
     EXPECT_EQ(machine_.reg(Gpr::Edx), Machine::kData);
   }
@@ -337,7 +337,7 @@ TEST_P(Control, AFaultingCallPushesNothing) {
 TEST_P(Control, AFaultingReturnStaysAtTheReturn) {
   machine_.reg(Gpr::Esp) = Machine::kUnmapped;
   const Exit exit = machine_.run_code("c2 04 00");  // ret 4
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped);
 }
 
@@ -356,7 +356,7 @@ TEST_P(Control, ASelfLoopNoticesAttentionWithExactState) {
   machine_.gate->lower_poll();
   ASSERT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_TRUE(machine_.gate->is_poll_page(exit.fault.address));
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Eax), 0x1234U);
   EXPECT_EQ(machine_.state().eflags, kFlagReservedOne | kFlagCf | kFlagZf);
 }
@@ -388,7 +388,7 @@ TEST_P(Control, AttentionAtAnIndirectCallFindsTheCallDone) {
   const Exit exit = machine_.run();
   machine_.gate->lower_poll();
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
-  EXPECT_EQ(exit.eip, 0x3000U);
+  EXPECT_EQ(exit.eip, Eip(0x3000U));
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack - 4);
   EXPECT_EQ(machine_.read32(Machine::kStack - 4), Machine::kCode + 2);
 }
@@ -402,7 +402,7 @@ TEST_P(Control, AnInstructionAcrossPagesRunsAndBelongsToBoth) {
   machine_.state().eip = 0x1ffe;
   const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, 0x2003U);
+  EXPECT_EQ(exit.eip, Eip(0x2003U));
   EXPECT_EQ(machine_.reg(Gpr::Eax), 0x12345678U);
   EXPECT_TRUE(machine_.fragment_at_eip(0x1ffe).crosses_page);
   EXPECT_TRUE(machine_.translator->cache().has_code(GuestPhysicalPage(1)));
@@ -410,10 +410,10 @@ TEST_P(Control, AnInstructionAcrossPagesRunsAndBelongsToBoth) {
 }
 
 TEST_P(Control, AJumpAcrossPagesJumps) {
-  machine_.load(0x1ffe, "e9 00 10 00 00 f4");  // jmp 0x3003
+  machine_.load(0x1ffe, "e9 00 10 00 00 f4");  // jmp 0x3003; hlt
   machine_.load(0x3003, "f4");
   machine_.state().eip = 0x1ffe;
-  EXPECT_EQ(machine_.run().eip, 0x3003U);
+  EXPECT_EQ(machine_.run().eip, Eip(0x3003U));
 }
 
 TEST_P(Control, AnInlinedCalleeLeavesWhatACallLeaves) {
@@ -435,7 +435,7 @@ TEST_P(Control, AnInlinedCallThatFaultsHasDoneNothing) {
   machine_.reg(Gpr::Esp) = Machine::kUnmapped;
   machine_.state().eip = Machine::kCode;
   const Exit exit = machine_.run();
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped);
   EXPECT_EQ(machine_.reg(Gpr::Ebx), 0U);
 }
@@ -447,7 +447,7 @@ TEST_P(Control, AUnitEndsBeforeAnInstructionAcrossPages) {
                 "f4 "                                         // hlt
   );
   machine_.state().eip = 0x1ff0;
-  EXPECT_EQ(machine_.run().eip, 0x2003U);
+  EXPECT_EQ(machine_.run().eip, Eip(0x2003U));
   EXPECT_EQ(machine_.reg(Gpr::Ecx), 14U);
   EXPECT_EQ(machine_.reg(Gpr::Eax), 0x12345678U);
 }
@@ -456,13 +456,13 @@ TEST_P(Control, CodeThatCannotBeFetchedIsInterpreted) {
   machine_.state().eip = Machine::kUnmapped;
   const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Machine::kUnmapped);
+  EXPECT_EQ(exit.eip, Eip(Machine::kUnmapped));
 }
 
 TEST_P(Control, UndefinedBytesAreInterpretedWhereTheyAre) {
   const Exit exit = machine_.run_code("41 0f ff ff ff");
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Machine::kCode + 1);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 1));
   EXPECT_EQ(machine_.reg(Gpr::Ecx), 1U);
 }
 
@@ -479,7 +479,7 @@ TEST_P(Control, BranchesWrapAtTheTopOfTheAddressSpace) {
   machine_.state().eip = Machine::kCode;
   const Exit exit = machine_.run();
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, 0xc0003005U);
+  EXPECT_EQ(exit.eip, Eip(0xc0003005U));
   EXPECT_EQ(machine_.reg(Gpr::Eax), 1U);
 }
 

@@ -127,7 +127,7 @@ TEST_P(Fpu, AMisalignedVectorFaultsAtItsInstruction) {
   );
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_EQ(exit.fault.trap_number, 13U);
-  EXPECT_EQ(exit.eip, Machine::kCode + 1);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 1));
 }
 
 TEST_P(Fpu, AnUnmaskedExceptionFaultsAtTheWaitingInstruction) {
@@ -142,7 +142,7 @@ TEST_P(Fpu, AnUnmaskedExceptionFaultsAtTheWaitingInstruction) {
   );
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_EQ(exit.fault.trap_number, 16U);
-  EXPECT_EQ(exit.eip, Machine::kCode + 12);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 12));
 }
 
 TEST_P(Fpu, LongDoublesAreInterpretedInSoftStyle) {
@@ -151,7 +151,7 @@ TEST_P(Fpu, LongDoublesAreInterpretedInSoftStyle) {
       "f4 "                 // hlt
   );
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, GetParam() == AccessStyle::Soft ? Machine::kCode : Machine::kCode + 6);
+  EXPECT_EQ(exit.eip, Eip(GetParam() == AccessStyle::Soft ? Machine::kCode : Machine::kCode + 6));
 }
 
 TEST(Fpu, WithoutSseTheInterpreterDecides) {

@@ -246,7 +246,7 @@ TEST_P(Memory, HighByteRegistersWithTheirOwnAddressInTheSameRegister) {
 TEST_P(Memory, HighByteRegistersBesideTheStackPointerAreInterpreted) {
   const Exit exit = machine_.run_code("0f b6 e4");  // movzx esp, ah
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
 }
 
 TEST_P(Memory, FlagsSurviveMemoryAccesses) {
@@ -296,7 +296,7 @@ TEST_P(Memory, AFaultBesideAHighByteRegisterFindsItUnchanged) {
   machine_.reg(Gpr::Eax) = 0xa1a2a3a4;
   machine_.reg(Gpr::Ebx) = Machine::kUnmapped;
   const Exit exit = machine_.run_code("8a 23");  // mov ah, [ebx]
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Eax), 0xa1a2a3a4U);
 }
 
@@ -418,7 +418,7 @@ TEST_F(Strings, AFaultInTheMiddleOfARepeatResumesThere) {
   ASSERT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_TRUE(exit.fault.is_write);
   EXPECT_EQ(exit.fault.address, machine_.window() + 0xa000);
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Ecx), 2U);
   EXPECT_EQ(machine_.reg(Gpr::Edi), 0xa000U);
   machine_.set_page_access(0xa000, HostAccess::ReadWrite);
@@ -504,7 +504,7 @@ TEST_P(Segments, APoisonedSegmentFaultsBeforeAnythingHappens) {
       "f4 "                    // hlt
   );
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
-  EXPECT_EQ(exit.eip, Machine::kCode + 1);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 1));
   EXPECT_EQ(machine_.reg(Gpr::Eax), 6U);
   EXPECT_EQ(machine_.read32(Machine::kData), 0U);
 }
@@ -526,7 +526,7 @@ TEST(Memory, AnOffsetBeyondTheWindowFaultsInsteadOfReachingTheHost) {
   machine.reg(Gpr::Ebx) = 0xffffffff;
   const Exit exit = machine.run_code("8b 83 ff ff ff 7f");  // mov eax, [ebx+0x7fffffff]
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
 }
 
 TEST(Memory, OneSoftSiteIsSoftAlone) {
@@ -552,8 +552,8 @@ TEST(Memory, ReadOnlySoftEntriesRefuseWrites) {
   );
   EXPECT_EQ(exit.reason, ExitReason::SoftMiss);
   EXPECT_TRUE(exit.is_write);
-  EXPECT_EQ(exit.address, Machine::kData);
-  EXPECT_EQ(exit.eip, Machine::kCode + 5);
+  EXPECT_EQ(exit.address, GuestVirtual(Machine::kData));
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 5));
 }
 
 TEST(Memory, UserFragmentsUseTheUserTlb) {

@@ -58,7 +58,7 @@ TEST_P(Privileged, PopfThatEnablesWaitingInterruptsLeavesAfterIt) {
       "f4 "              // hlt
   );
   EXPECT_EQ(exit.reason, ExitReason::EventWindow);
-  EXPECT_EQ(exit.eip, Machine::kCode + 6);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 6));
   EXPECT_EQ(exit.link, 0U);
   EXPECT_EQ(machine_.state().eflags, 0x203U);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
@@ -82,7 +82,7 @@ TEST_P(Privileged, PopfThatChangesRareFlagsIsInterpreted) {
         "f4 "  // hlt
     );
     EXPECT_EQ(exit.reason, ExitReason::Interpret);
-    EXPECT_EQ(exit.eip, Machine::kCode);
+    EXPECT_EQ(exit.eip, Eip(Machine::kCode));
     EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
   }
 }
@@ -104,7 +104,7 @@ TEST_P(Privileged, UserPopfWithIoplThreeIsInterpreted) {
   machine_.state().eflags = kFlagReservedOne | kFlagIf | kFlagIopl;
   const Exit exit = machine_.run_code("9d");  // popfd
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
 }
 
 TEST_P(Privileged, CliAndStiSwitchTheVirtualIf) {
@@ -130,7 +130,7 @@ TEST_P(Privileged, StiWithAnInterruptWaitingLeavesUnderItsShadow) {
       "f4 "  // hlt
   );
   EXPECT_EQ(exit.reason, ExitReason::EventWindow);
-  EXPECT_EQ(exit.eip, Machine::kCode + 2);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 2));
   EXPECT_EQ(exit.link, 1U);
   EXPECT_EQ(machine_.state().eflags, kFlagReservedOne | kFlagIf | kFlagCf);
   EXPECT_EQ(machine_.reg(Gpr::Ecx), 0xabcdef01U);
@@ -176,7 +176,7 @@ TEST_P(Privileged, Cr2IsWrittenInline) {
   machine_.state().cr2 = 0x1111;
   machine_.run_snippet(
       "b9 78 56 34 12 "  // mov ecx, 0x12345678
-      "31 c0 "           // xor eax, eax: ZF
+      "31 c0 "           // xor eax, eax (ZF)
       "0f 22 d1 "        // mov cr2, ecx
       "0f 94 c0 "        // setz al
       "bc 44 33 22 11 "  // mov esp, 0x11223344
@@ -219,7 +219,7 @@ TEST_P(Privileged, TaskSwitchedIsTheMonitorsToWriteWhileTheFpuIsLoaded) {
   machine_.slots().x87_live = machine_.slots().sse_live = 1;
   const Exit exit = machine_.run_code("0f 22 c0");  // mov cr0, eax
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.state().cr0, 0x80050033U);
 }
 
@@ -251,7 +251,7 @@ TEST_P(Privileged, OtherWritesOfControlRegistersAndTheUsersAreInterpreted) {
 TEST_P(Privileged, UserReadsOfControlRegistersAreInterpreted) {
   machine_.privilege = Privilege::User;
   const Exit exit = machine_.run_code("0f 20 c0");  // mov eax, cr0
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
 }
 
 // Each must leave at once: run natively it would show or touch the host.
@@ -291,7 +291,7 @@ INSTANTIATE_TEST_SUITE_P(Styles, SegmentLoads,
                          ::testing::Values(AccessStyle::Window, AccessStyle::Soft), style_name);
 
 TEST_P(SegmentLoads, TheSameSelectorAndBytesLoadTheSame) {
-  machine_.run_snippet("8e e8");  // mov gs, ax
+  machine_.run_snippet("8e e8");  // mov gs, eax
   const SegmentCache& gs = machine_.state().seg(SegmentRegister::Gs);
   EXPECT_EQ(gs.base, 0x1000U);
   EXPECT_EQ(gs.limit, 0xffffffffU);
@@ -310,7 +310,7 @@ TEST_P(SegmentLoads, OtherBytesAreForTheMonitor) {
   machine_.write32(Machine::kData + 4, static_cast<uint32_t>(kBytes >> 32) & ~0x8000U);
   const Exit exit = machine_.run_code("50 0f a9");
   EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Machine::kCode + 1);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 1));
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack - 4);
   EXPECT_EQ(machine_.slots().callout_kind, callout_kind_of_load(SegmentRegister::Gs));
 }
@@ -321,7 +321,7 @@ TEST_P(SegmentLoads, AnotherSelectorWithTheSameLowByteIsForTheMonitor) {
 }
 
 TEST_P(SegmentLoads, DsAndEsTakeFlatSegmentsOnly) {
-  machine_.load(Machine::kCode, "8e d8 f4");  // mov ds, ax; hlt
+  machine_.load(Machine::kCode, "8e d8 f4");  // mov ds, eax; hlt
   machine_.state().eip = Machine::kCode;
   EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
   machine_.gate->frame().descriptors[kSelector].negated_flat_selector = 0U - kSelector;
@@ -426,7 +426,7 @@ TEST_P(Privileged, EverySensitiveInstructionLeavesForTheInterpreter) {
     machine_.forget_code();
     const Exit exit = machine_.run_code(instruction);
     EXPECT_EQ(exit.reason, ExitReason::Interpret) << instruction;
-    EXPECT_EQ(exit.eip, Machine::kCode) << instruction;
+    EXPECT_EQ(exit.eip, Eip(Machine::kCode)) << instruction;
   }
 }
 

@@ -70,7 +70,7 @@ TEST_P(Stack, AFaultingPopToMemoryLeavesTheStackPointer) {
   machine_.reg(Gpr::Ebx) = Machine::kUnmapped;
   const Exit exit = machine_.run_code("8f 03");  // pop dword [ebx]
   EXPECT_NE(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
 }
 
@@ -104,7 +104,7 @@ TEST_P(Stack, AFaultingPushLeavesTheStackPointer) {
       "50 "  // push eax
   );
   EXPECT_NE(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Machine::kCode + 1);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 1));
   EXPECT_EQ(machine_.reg(Gpr::Eax), 2U);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped + 0x1000);
 }
@@ -113,7 +113,7 @@ TEST_P(Stack, AFaultingPushOfMemoryLeavesTheStackPointer) {
   machine_.reg(Gpr::Esp) = Machine::kUnmapped;
   machine_.reg(Gpr::Ebx) = Machine::kData;
   const Exit exit = machine_.run_code("ff 33");  // push dword [ebx]
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kUnmapped);
   EXPECT_EQ(machine_.reg(Gpr::Ebx), Machine::kData);
 }
@@ -121,7 +121,7 @@ TEST_P(Stack, AFaultingPushOfMemoryLeavesTheStackPointer) {
 TEST_P(Stack, AFaultingLeaveChangesNothing) {
   machine_.reg(Gpr::Ebp) = Machine::kUnmapped;
   const Exit exit = machine_.run_code("c9");  // leave
-  EXPECT_EQ(exit.eip, Machine::kCode);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Ebp), Machine::kUnmapped);
   EXPECT_EQ(machine_.reg(Gpr::Esp), Machine::kStack);
 }

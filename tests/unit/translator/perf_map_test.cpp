@@ -18,7 +18,7 @@ namespace {
 
 TranslationUnit unit_of(std::initializer_list<Treatment> treatments) {
   TranslationUnit unit;
-  unit.key.eip = 0xc0102030;
+  unit.key.eip = Eip(0xc0102030);
   for (Treatment treatment : treatments) {
     UnitInstruction instruction;
     instruction.treatment = treatment;

@@ -22,7 +22,8 @@ class Plan : public ::testing::Test {
   }
   std::vector<uint32_t> eips() const {
     std::vector<uint32_t> result;
-    for (const UnitInstruction& instruction : unit_.instructions) result.push_back(instruction.eip);
+    for (const UnitInstruction& instruction : unit_.instructions)
+      result.push_back(instruction.eip.value());
     return result;
   }
 
@@ -36,7 +37,7 @@ using Eips = std::vector<uint32_t>;
 TEST_F(Plan, AUnitGoesOnPastCallsAndConditionalJumpsToAReturn) {
   machine_.load(Machine::kCode,
                 "e8 00 10 00 00 "  // call 0x2005
-                "74 10 "           // jz
+                "74 10 "           // jz 0x1017
                 "ff d0 "           // call eax
                 "c3 ");            // ret
   machine_.load(0x2005, "40 c3");  // inc eax; ret
@@ -48,15 +49,15 @@ TEST_F(Plan, AUnitGoesOnPastCallsAndConditionalJumpsToAReturn) {
 
 TEST_F(Plan, AUnitFollowsDirectJumpsIntoOtherPages) {
   machine_.load(Machine::kCode, "40 e9 fa 0f 00 00");  // inc eax; jmp 0x2000
-  machine_.load(0x2000, "41 eb 02 00 00 c3");          // inc ecx; jmp 0x2005; ...; ret
+  machine_.load(0x2000, "41 eb 02 00 00 c3");          // inc ecx; jmp 0x2005; add [eax], al; ret
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x1001, 0x2000, 0x2001, 0x2005}));
   ASSERT_EQ(unit_.pieces.size(), 3U);
   EXPECT_EQ(unit_.pieces[0].length, 6U);
-  EXPECT_EQ(unit_.pieces[1].eip, 0x2000U);
+  EXPECT_EQ(unit_.pieces[1].eip, Eip(0x2000U));
   EXPECT_EQ(unit_.pieces[1].physical, GuestPhysical(0x2000));
   EXPECT_EQ(unit_.pieces[1].length, 3U);
-  EXPECT_EQ(unit_.pieces[2].eip, 0x2005U);
+  EXPECT_EQ(unit_.pieces[2].eip, Eip(0x2005U));
   EXPECT_EQ(unit_.pieces[2].length, 1U);
 }
 
@@ -64,15 +65,15 @@ TEST_F(Plan, AUnitDoesNotRunIntoItself) {
   machine_.load(Machine::kCode, "40 eb fd");  // again: inc eax; jmp again
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x1001}));
-  EXPECT_EQ(unit_.continues_at, 0x1000U);
+  EXPECT_EQ(unit_.continues_at, Eip(0x1000U));
 }
 
 TEST_F(Plan, NoInstructionOfAUnitBeginsWhereItIsKeptOut) {
   machine_.load(Machine::kCode, "40 41 42 c3");
-  machine_.kept_out_addresses = {0x1002};
+  machine_.kept_out_addresses = {GuestVirtual(0x1002)};
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x1001}));
-  EXPECT_EQ(unit_.continues_at, 0x1002U);
+  EXPECT_EQ(unit_.continues_at, Eip(0x1002U));
   // In the middle of an instruction there is none.
   machine_.load(Machine::kCode, "b8 41 42 43 44 c3");
   plan_at(Machine::kCode);
@@ -81,7 +82,7 @@ TEST_F(Plan, NoInstructionOfAUnitBeginsWhereItIsKeptOut) {
 
 TEST_F(Plan, AUnitThatIsKeptOutIsTheInterpreters) {
   machine_.load(Machine::kCode, "40 c3");
-  machine_.kept_out_addresses = {0x1000};
+  machine_.kept_out_addresses = {GuestVirtual(0x1000)};
   plan_at(Machine::kCode);
   ASSERT_EQ(unit_.instructions.size(), 1U);
   EXPECT_EQ(unit_.instructions[0].treatment, Treatment::Interpret);
@@ -91,21 +92,21 @@ TEST_F(Plan, AUnitThatIsKeptOutIsTheInterpreters) {
 TEST_F(Plan, JumpsAndThunksAreNotFollowedToWhereUnitsAreKeptOut) {
   machine_.load(Machine::kCode, "40 e9 fa 0f 00 00");  // inc eax; jmp 0x2000
   machine_.load(0x2000, "41 c3");
-  machine_.kept_out_addresses = {0x2000};
+  machine_.kept_out_addresses = {GuestVirtual(0x2000)};
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x1001}));
-  EXPECT_EQ(unit_.continues_at, 0x2000U);
+  EXPECT_EQ(unit_.continues_at, Eip(0x2000U));
   EXPECT_EQ(unit_.pieces.size(), 1U);
 
   machine_.load(Machine::kCode, "e8 fb 0f 00 00 40 c3");  // call 0x2000; inc eax; ret
   machine_.load(0x2000, "8b 1c 24 c3");                   // mov ebx, [esp]; ret
-  machine_.kept_out_addresses = {0x2003};
+  machine_.kept_out_addresses = {GuestVirtual(0x2003)};
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x1005, 0x1006}));
-  machine_.kept_out_addresses = {0x1005};
+  machine_.kept_out_addresses = {GuestVirtual(0x1005)};
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x2000, 0x2003}));
-  EXPECT_EQ(unit_.continues_at, 0x1005U);
+  EXPECT_EQ(unit_.continues_at, Eip(0x1005U));
 }
 
 TEST_F(Plan, UserCodeThatSpacesShareStaysInItsPage) {
@@ -114,7 +115,7 @@ TEST_F(Plan, UserCodeThatSpacesShareStaysInItsPage) {
   machine_.load(0x2000, "41 c3");
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x1001}));
-  EXPECT_EQ(unit_.continues_at, 0x2000U);
+  EXPECT_EQ(unit_.continues_at, Eip(0x2000U));
   view_ = 1;
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x1001, 0x2000, 0x2001}));
@@ -129,7 +130,7 @@ TEST_F(Plan, ACallThatAsksForItsAddressIsInlined) {
   EXPECT_TRUE(unit_.instructions[2].is_inlined);
   EXPECT_FALSE(unit_.instructions[4].is_inlined);
   ASSERT_EQ(unit_.pieces.size(), 2U);
-  EXPECT_EQ(unit_.pieces[1].eip, 0x2000U);
+  EXPECT_EQ(unit_.pieces[1].eip, Eip(0x2000U));
   EXPECT_EQ(unit_.pieces[1].length, 4U);
 }
 
@@ -141,7 +142,7 @@ TEST_F(Plan, WhereThereIsNoRoomForAllOfACalleeItIsCalled) {
   EXPECT_FALSE(unit_.instructions[1].is_inlined);
   plan_at(Machine::kCode, 4);
   EXPECT_EQ(eips(), (Eips{0x1000, 0x1001, 0x2000, 0x2003}));
-  EXPECT_EQ(unit_.continues_at, 0x1006U);
+  EXPECT_EQ(unit_.continues_at, Eip(0x1006U));
 }
 
 TEST_F(Plan, ALoadOfEspIsNoCalleeToInline) {
@@ -155,10 +156,10 @@ TEST_F(Plan, AJumpAcrossPagesContinuesAtItsDestination) {
   machine_.load(0x1ffe, "e9 00 10 00 00");  // jmp 0x3003
   plan_at(0x1ffe);
   EXPECT_TRUE(unit_.crosses_page);
-  EXPECT_EQ(unit_.continues_at, 0x3003U);
+  EXPECT_EQ(unit_.continues_at, Eip(0x3003U));
   ASSERT_EQ(unit_.pieces.size(), 2U);
   EXPECT_EQ(unit_.pieces[0].length, 2U);
-  EXPECT_EQ(unit_.pieces[1].eip, 0x2000U);
+  EXPECT_EQ(unit_.pieces[1].eip, Eip(0x2000U));
   EXPECT_EQ(unit_.pieces[1].length, 3U);
 }
 
@@ -167,7 +168,7 @@ TEST_F(Plan, AUnitEndsBeforeWhatIsNoInstruction) {
   machine_.load(Machine::kCode, "e8 00 10 00 00 0f 0a ff ff");
   plan_at(Machine::kCode);
   EXPECT_EQ(eips(), (Eips{0x1000}));
-  EXPECT_EQ(unit_.continues_at, 0x1005U);
+  EXPECT_EQ(unit_.continues_at, Eip(0x1005U));
   plan_at(0x1005);
   ASSERT_EQ(unit_.instructions.size(), 1U);
   EXPECT_EQ(unit_.instructions[0].instruction.length, 0U);

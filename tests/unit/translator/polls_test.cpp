@@ -40,7 +40,7 @@ class RingMachine final : public TranslatorMachine {
   }
   [[nodiscard]] TranslationKey key(uint32_t eip, uint32_t view) const {
     TranslationKey made;
-    made.eip = eip;
+    made.eip = Eip(eip);
     made.physical = GuestPhysical(offset_of(eip));
     made.privilege = privilege;
     made.style = style;
@@ -119,7 +119,7 @@ class StepsWithoutPoll {
   }
   [[nodiscard]] std::string describe(uint64_t at) const {
     const Fragment* fragment = machine_.translator->cache().fragment_at(at);
-    return "a cycle through the code of EIP " + std::to_string(fragment->key.eip) + ": " +
+    return "a cycle through the code of EIP " + std::to_string(fragment->key.eip.value()) + ": " +
            instruction_at(at).text;
   }
 
@@ -147,12 +147,13 @@ class Polls : public ::testing::TestWithParam<Setting> {
   Polls() : machine_(GetParam().style) { machine_.privilege = GetParam().privilege; }
   [[nodiscard]] TranslationCache& cache() { return machine_.translator->cache(); }
   Fragment& ensure(uint32_t eip) {
-    return machine_.translator->ensure(machine_.key(eip, GetParam().view), SafePointForTest::get());
+    return machine_.translator->find_or_make(machine_.key(eip, GetParam().view),
+                                             SafePointForTest::get());
   }
   // As the loop does it: code that spaces share within one page only.
   void link(uint32_t number, Fragment& to) {
     const TranslationKey& from = cache().link_view(number).from->key;
-    const bool same_page = (from.eip >> 12) == (to.key.eip >> 12);
+    const bool same_page = from.eip.page_base() == to.key.eip.page_base();
     if (to.key.is_shared() && (!same_page || to.crosses_page)) return;
     cache().link(number, to, SafePointForTest::get());
   }
@@ -165,7 +166,8 @@ class Polls : public ::testing::TestWithParam<Setting> {
         for (uint32_t i = 0; i < fragment.link_count; ++i) links.push_back(fragment.first_link + i);
       });
       const size_t known = cache().size();
-      for (const uint32_t number : links) visit(number, cache().link_view(number).destination_eip);
+      for (const uint32_t number : links)
+        visit(number, cache().link_view(number).destination_eip.value());
       is_new = cache().size() != known;
     }
   }
@@ -191,7 +193,7 @@ INSTANTIATE_TEST_SUITE_P(All, PollsOfSharedCode, ::testing::Values(kSettings[3],
                          [](const auto& setting) { return std::string(setting.param.name); });
 
 TEST_P(Polls, TheSearchFindsACycleThatIsThere) {
-  machine_.put(0x1000, "eb 0e");  // jmp 0x1010: up within the page
+  machine_.put(0x1000, "eb 0e");  // jmp 0x1010 (up within the page)
   Fragment& fragment = ensure(0x1000);
   EXPECT_EQ(StepsWithoutPoll(machine_).find_cycle(), "");
   cache().link(fragment.first_link, fragment, SafePointForTest::get());  // not where it leads
@@ -329,14 +331,14 @@ TEST_P(Polls, AReturnPollsThoughItsCallHasDone) {
   machine_.reg(Gpr::Esp) = TranslatorMachine::kStack;
   machine_.load(TranslatorMachine::kCode, "e8 01 00 00 00 f4 c3");  // call .f; hlt; .f: ret
   machine_.state().eip = TranslatorMachine::kCode;
-  EXPECT_EQ(machine_.run().eip, TranslatorMachine::kCode + 5);
+  EXPECT_EQ(machine_.run().eip, Eip(TranslatorMachine::kCode + 5));
   machine_.state().eip = TranslatorMachine::kCode;
   machine_.gate->raise_poll();
   const Exit exit = machine_.run();
   machine_.gate->lower_poll();
   ASSERT_EQ(exit.reason, ExitReason::HostFault);
   EXPECT_TRUE(machine_.gate->is_poll_page(exit.fault.address));
-  EXPECT_EQ(exit.eip, TranslatorMachine::kCode + 6);
+  EXPECT_EQ(exit.eip, Eip(TranslatorMachine::kCode + 6));
 }
 
 // ---- counts ----
@@ -429,7 +431,7 @@ TEST_F(Repeats, AFaultInTheSecondPartFindsTheWholeCount) {
   machine_.reg(Gpr::Edi) = kTo;
   const Exit exit = machine_.run_code("f3 aa");  // rep stosb
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
-  EXPECT_EQ(exit.eip, TranslatorMachine::kCode);
+  EXPECT_EQ(exit.eip, Eip(TranslatorMachine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Edi), kBad);
   EXPECT_EQ(machine_.reg(Gpr::Ecx), kCount - 0x11000);
 }

@@ -60,16 +60,16 @@ TEST_F(Cache, ADroppedFragmentIsTranslatedAnew) {
 TEST_F(Cache, CodeGoesByItsLinearAddressInEachFragmentThatHasIt) {
   run_loop();
   const size_t before = cache().size();
-  cache().drop_with_code_at(Machine::kCode + 0x100, safe_);
-  cache().drop_with_code_at(Machine::kKernelBase + Machine::kCode + 5, safe_);
+  cache().drop_with_code_at(Eip(Machine::kCode + 0x100), safe_);
+  cache().drop_with_code_at(Eip(Machine::kKernelBase + Machine::kCode + 5), safe_);
   EXPECT_EQ(cache().size(), before);
-  cache().drop_with_code_at(Machine::kCode + 5, safe_);
+  cache().drop_with_code_at(Eip(Machine::kCode + 5), safe_);
   EXPECT_EQ(cache().size(), before - 2);
   cache().verify_invariants();
 }
 
 TEST_F(Cache, TranslatedCodeComesOutWhereItIsKeptOut) {
-  machine_.kept_out_addresses = {Machine::kCode + 6};  // the DEC
+  machine_.kept_out_addresses = {GuestVirtual(Machine::kCode + 6)};  // the DEC
   machine_.load(Machine::kCode, "b9 0a 00 00 00 40 49 0f 85 f8 ff ff ff f4");
   machine_.state().eip = Machine::kCode;
   const Exit exit = machine_.run_once();
@@ -226,7 +226,7 @@ constexpr const char* kAllKinds =
     "ff d0 "              // call eax
     "0f 00 c0 "           // sldt eax
     "cd 80 "              // int 0x80
-    "e9 e0 0f 00 00 ";    // jmp 0x2000
+    "e9 e0 0f 00 00 ";    // jmp 0x2001
 
 class Relocated : public Cache, public ::testing::WithParamInterface<AccessStyle> {
  protected:
@@ -291,7 +291,7 @@ TEST_P(Relocated, ACopyOfCodeLinkedThroughTheTableStaysSo) {
   if (machine_.style == AccessStyle::Soft) machine_.fill_user_page(Machine::kStack - 4);
   const Exit exit = machine_.gate->run(copy.body(), cache());
   EXPECT_EQ(exit.reason, ExitReason::IndirectMiss);
-  EXPECT_EQ(exit.eip, kMoved + Machine::kCode + 0x40);
+  EXPECT_EQ(exit.eip, Eip(kMoved + Machine::kCode + 0x40));
 }
 
 TEST_P(Relocated, CopiesOfCopiesGoOnBeingRight) {
@@ -354,14 +354,14 @@ TEST_P(Relocated, WhatIsNotSharedIsNotCopied) {
   (void)machine_.fragment_at_eip(Machine::kCode);
   own.eip += kMoved;
   own.view = 1;
-  (void)machine_.translator->ensure(own, safe_);
+  (void)machine_.translator->find_or_make(own, safe_);
   EXPECT_EQ(counters().units_relocated, before);
 }
 
 TEST_P(Relocated, NothingIsCopiedWhereADebuggerWantsCodeToComeOut) {
   const uint64_t before = counters().units_relocated;
   (void)machine_.fragment_at_eip(Machine::kCode + 0x40);
-  machine_.kept_out_addresses = {kMoved + Machine::kCode + 0x46};  // the RET
+  machine_.kept_out_addresses = {GuestVirtual(kMoved + Machine::kCode + 0x46)};  // the RET
   const Fragment& other = machine_.fragment_at_eip(kMoved + Machine::kCode + 0x40);
   EXPECT_EQ(counters().units_relocated, before);
   EXPECT_EQ(other.instruction_count, 1U);
@@ -390,7 +390,7 @@ TEST_P(Relocated, BranchesOutOfThePageGoThroughTheTableAtOnce) {
   machine_.state().eip = 0x6000;
   const Exit exit = machine_.run_once();
   EXPECT_EQ(exit.reason, ExitReason::IndirectMiss);
-  EXPECT_EQ(exit.eip, 0x7000U);
+  EXPECT_EQ(exit.eip, Eip(0x7000U));
 }
 
 TEST_P(Relocated, CopiesGoAndWhatTheyWereMadeOfStays) {
@@ -398,7 +398,7 @@ TEST_P(Relocated, CopiesGoAndWhatTheyWereMadeOfStays) {
   Fragment& callee = machine_.fragment_at_eip(Machine::kCode + 0x40);
   Fragment& copy = machine_.fragment_at_eip(kMoved + Machine::kCode);
   // An original beside a copy, at one linear page; links both ways and between copies.
-  machine_.load(Machine::kCode + 0x80, "e9 7b ff ff ff");  // jmp 0x1000
+  machine_.load(Machine::kCode + 0x80, "e9 7b ff ff ff");  // jmp $ - 128
   Fragment& original = machine_.fragment_at_eip(kMoved + Machine::kCode + 0x80);
   EXPECT_FALSE(original.is_copy);
   Fragment& other = machine_.fragment_at_eip(kMoved + Machine::kCode + 0x40);
@@ -436,8 +436,10 @@ class RelocatedPage : public Relocated {
     for (uint32_t i = 0; i < kUnits; ++i) {
       const uint32_t at = unit_at(i) + 1;
       const uint32_t destination = unit_at((i + 1) % kUnits);
-      machine_.load(unit_at(i), "40");                                 // inc eax
-      machine_.load(at, "0f 84 00 00 00 00 ff 05 00 80 00 00 cd 80");  // jz; inc [0x8000]; int
+      machine_.load(unit_at(i), "40");  // inc eax
+      machine_.load(
+          at,
+          "0f 84 00 00 00 00 ff 05 00 80 00 00 cd 80");  // jz $ + 6; inc dword [0x8000]; int 0x80
       const uint32_t displacement = destination - (at + 6);
       std::memcpy(machine_.ram(at + 2), &displacement, sizeof displacement);
       (void)machine_.fragment_at_eip(unit_at(i));
@@ -561,7 +563,7 @@ TEST_P(Relocated, CopiesFillTheArenaWithoutTheOriginalsGoing) {
   TranslationKey key = model.key;
   for (int i = 0; i < 4000; ++i) {
     key.eip += kPageSize;
-    EXPECT_TRUE(machine.translator->ensure(key, safe_).is_copy);
+    EXPECT_TRUE(machine.translator->find_or_make(key, safe_).is_copy);
   }
   EXPECT_GT(counters().copy_flushes, copies);
   EXPECT_EQ(counters().cache_flushes, all);
@@ -570,7 +572,8 @@ TEST_P(Relocated, CopiesFillTheArenaWithoutTheOriginalsGoing) {
 }
 
 TEST_P(Relocated, AFaultInACopyHasTheCopysOwnEip) {
-  machine_.load(0x6000, "90 ff 05 00 00 00 40 cd 80");  // nop; inc dword [0x40000000], unmapped
+  machine_.load(0x6000,
+                "90 ff 05 00 00 00 40 cd 80");  // nop; inc dword [0x40000000] (unmapped); int 0x80
   (void)machine_.fragment_at_eip(0x6000);
   const Fragment& copy = machine_.fragment_at_eip(kMoved + 0x6000);
   ASSERT_TRUE(copy.is_copy);

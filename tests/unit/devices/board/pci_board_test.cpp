@@ -183,6 +183,21 @@ TEST_F(PciBoardTest, TimerCarryReachesLineNineOnceAcpiIsOn) {
   EXPECT_EQ(at_.interrupts().acknowledge(), 0x29);
 }
 
+TEST_F(PciBoardTest, ThePowerButtonIsAStatusBitAndAnInterrupt) {
+  set_config32(1, 3, 0x40, 0xb001);
+  write_config(ports_, 1, 3, 0x80, AccessWidth::Byte, 1);
+  ports_.write(0xb2, AccessWidth::Byte, 0xf1);
+  ports_.write(0xb002, AccessWidth::Word, 0x0100);
+  out_pic_open();
+  board_.press_power_button();
+  EXPECT_EQ(ports_.read(0xb000, AccessWidth::Word) & 0x100U, 0x100U);
+  ASSERT_TRUE(at_.interrupts().pending());
+  EXPECT_EQ(at_.interrupts().acknowledge(), 0x29);
+  ports_.write(0xb000, AccessWidth::Word, 0x0100);
+  EXPECT_EQ(ports_.read(0xb000, AccessWidth::Word) & 0x100U, 0U);
+  EXPECT_EQ(power_offs_, 0);  // that is the guest's to do
+}
+
 TEST_F(PciBoardTest, SleepTypeZeroIsPowerOff) {
   set_config32(1, 3, 0x40, 0xb001);
   write_config(ports_, 1, 3, 0x80, AccessWidth::Byte, 1);

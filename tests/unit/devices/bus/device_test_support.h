@@ -1,5 +1,4 @@
 // Helpers of the device tests: a wire that counts its edges, and byte access to a device's ports.
-// Owns: nothing. Called by: tests/unit/devices only.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +18,24 @@ class RecordingLine final : public InterruptLine {
   }
   bool level = false;
   int rising_edges = 0;
+};
+
+// A wire and a serial line whose state lies elsewhere, as a value.
+struct WireState {
+  bool level = false;
+  int rising_edges = 0;
+  bool operator==(const WireState&) const = default;
+};
+class OutsideLine final : public InterruptLine {
+ public:
+  explicit OutsideLine(WireState& state) : state_(state) {}
+  void set_level(bool asserted) override {
+    if (asserted && !state_.level) ++state_.rising_edges;
+    state_.level = asserted;
+  }
+
+ private:
+  WireState& state_;
 };
 
 class RecordingBackend final : public SerialBackend {

@@ -175,6 +175,91 @@ TEST_F(Uart, InterruptsComeWhateverOut2IsLikeOnClones) {
   EXPECT_FALSE(irq_.level);
 }
 
+TEST_F(Uart, ListensOnceItsInterruptIsEnabled) {
+  EXPECT_FALSE(uart_.is_listening());
+  unsigned calls = 0;
+  uart_.set_on_room([&] { ++calls; });
+  out8(uart_, kIer, 0x01);
+  EXPECT_TRUE(uart_.is_listening());
+  EXPECT_EQ(calls, 1U);
+  out8(uart_, kIer, 0x00);
+  EXPECT_FALSE(uart_.is_listening());
+}
+
+TEST_F(Uart, ListensWhenTheStatusIsLookedAtAgain) {
+  unsigned calls = 0;
+  uart_.set_on_room([&] { ++calls; });
+  for (unsigned i = 0; i < 50; ++i) {  // this is printing
+    (void)in8(uart_, kLsr);
+    out8(uart_, kData, 'x');
+  }
+  EXPECT_FALSE(uart_.is_listening());
+  for (unsigned i = 0; i < 7; ++i) {
+    (void)in8(uart_, kLsr);
+    EXPECT_FALSE(uart_.is_listening());
+  }
+  (void)in8(uart_, kLsr);
+  EXPECT_TRUE(uart_.is_listening());
+  EXPECT_EQ(calls, 1U);
+  out8(uart_, kLcr, 0x03);  // another driver
+  EXPECT_FALSE(uart_.is_listening());
+}
+
+TEST_F(Uart, ListensWhenTheReceiverIsReadBlindly) {
+  (void)in8(uart_, kLsr);  // as a driver throws away what may be there
+  (void)in8(uart_, kData);
+  (void)in8(uart_, kIir);
+  EXPECT_FALSE(uart_.is_listening());
+  for (unsigned i = 0; i < 8; ++i) (void)in8(uart_, kData);
+  EXPECT_TRUE(uart_.is_listening());
+}
+
+TEST_F(Uart, WhoPrintsBetweenLooksListensInTheEnd) {
+  for (unsigned i = 0; i < 1000; ++i) {
+    (void)in8(uart_, kLsr);
+    out8(uart_, kData, '.');
+  }
+  EXPECT_TRUE(uart_.is_listening());
+}
+
+TEST_F(Uart, ClearingTheFifosLosesNothingThatCameIn) {
+  out8(uart_, kFcr, 0x01);
+  ASSERT_EQ(receive("abc"), 3U);
+  out8(uart_, kFcr, 0x07);
+  EXPECT_EQ(in8(uart_, kLsr) & 0x01, 0x00);
+  EXPECT_EQ(in8(uart_, kIir), 0xc1);
+  EXPECT_EQ(receive("d"), 0U);  // its turn comes
+  out8(uart_, kFcr, 0x00);
+  out8(uart_, kFcr, 0x07);
+  out8(uart_, kIer, 0x01);
+  EXPECT_TRUE(irq_.level);
+  EXPECT_EQ(receive("d"), 1U);
+  for (const char c : {'a', 'b', 'c', 'd'}) EXPECT_EQ(in8(uart_, kData), c);
+  EXPECT_EQ(in8(uart_, kLsr) & 0x01, 0x00);
+}
+
+TEST_F(Uart, WithoutFifosWhatWasClearedComesOneByOne) {
+  out8(uart_, kFcr, 0x01);
+  ASSERT_EQ(receive("abc"), 3U);
+  out8(uart_, kFcr, 0x00);
+  out8(uart_, kIer, 0x01);
+  for (const char c : {'a', 'b', 'c'}) {
+    EXPECT_TRUE(irq_.level);
+    EXPECT_EQ(in8(uart_, kData), c);
+  }
+  EXPECT_FALSE(irq_.level);
+}
+
+TEST_F(Uart, ClearingTheFifosLosesWhatThePortSentToItself) {
+  out8(uart_, kIer, 0x01);
+  out8(uart_, kFcr, 0x01);
+  out8(uart_, kMcr, 0x10);
+  out8(uart_, kData, 'x');
+  out8(uart_, kFcr, 0x07);
+  out8(uart_, kMcr, 0x00);
+  EXPECT_EQ(in8(uart_, kLsr) & 0x01, 0x00);
+}
+
 TEST_F(Uart, InterruptsComeInLoopbackToo) {
   out8(uart_, kMcr, 0x10);
   out8(uart_, kIer, 0x09);

@@ -12,6 +12,8 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace ringshift {
 namespace {
@@ -48,16 +50,6 @@ void type(int descriptor, std::string_view text) {
   ASSERT_EQ(write(descriptor, text.data(), text.size()), static_cast<ssize_t>(text.size()));
 }
 
-std::string take(HostConsole& console, size_t limit = 1 << 20) {
-  std::string text;
-  console.deliver_input([&](std::span<const uint8_t> bytes) {
-    const size_t count = std::min(limit, bytes.size());
-    text.assign(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(count));
-    return count;
-  });
-  return text;
-}
-
 std::string read_available(int descriptor) {
   std::string text;
   pollfd ready{descriptor, POLLIN, 0};
@@ -87,13 +79,42 @@ class Console : public ::testing::Test {
     HostConsoleConfig config;
     config.input = input_.reading;
     config.output = output_.writing;
-    config.notify = [this] { ++notified_; };
+    config.inbox = &inbox_;
+    config.source = kSource;
     config.on_quit = [this] { ++quits_; };
     return config;
   }
-  Pipe input_, output_;
-  std::atomic<int> notified_ = 0;
+  // What the vCPU does at its safe point.
+  void empty_inbox() {
+    for (HostInput& input : inbox_.take()) {
+      if (input.kind == HostInput::Kind::Quit) {
+        quit_is_wanted_ = true;
+        continue;
+      }
+      EXPECT_EQ(input.source, kSource);
+      inputs_.push_back(std::move(input));
+    }
+  }
+  [[nodiscard]] std::string typed() {
+    empty_inbox();
+    std::string text;
+    for (const HostInput& input : inputs_) text.append(input.bytes.begin(), input.bytes.end());
+    return text;
+  }
+  [[nodiscard]] bool has_typed(std::string_view text) {
+    return eventually([&] { return typed() == text; });
+  }
+  [[nodiscard]] bool has_ended() {
+    empty_inbox();
+    return !inputs_.empty() && inputs_.back().kind == HostInput::Kind::ConsoleEnd;
+  }
+  static constexpr uint8_t kSource = 3;
+  std::atomic<int> woken_ = 0;
   std::atomic<int> quits_ = 0;
+  bool quit_is_wanted_ = false;
+  Inbox inbox_{[this] { ++woken_; }};
+  std::vector<HostInput> inputs_;  // taken out of it
+  Pipe input_, output_;
 };
 
 TEST_F(Console, SaysOnceThatALineIsHeldBack) {
@@ -110,21 +131,11 @@ TEST_F(Console, SaysOnceThatALineIsHeldBack) {
   EXPECT_EQ(held, 2);
 }
 
-TEST_F(Console, InputReachesTheInboxAndNotifies) {
+TEST_F(Console, InputReachesTheInboxAndWakesTheVcpu) {
   HostConsole console(config());
   type(input_.writing, "hello");
-  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
-  EXPECT_TRUE(eventually([&] { return notified_ > 0; }));
-  EXPECT_EQ(take(console), "hello");
-  EXPECT_FALSE(console.has_input());
-}
-
-TEST_F(Console, InputNotTakenStays) {
-  HostConsole console(config());
-  type(input_.writing, "hello");
-  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
-  EXPECT_EQ(take(console, 2), "he");
-  EXPECT_EQ(take(console), "llo");
+  EXPECT_TRUE(has_typed("hello"));
+  EXPECT_GT(woken_, 0);
 }
 
 TEST_F(Console, EscapeKeysAreTakenOutOfTheInput) {
@@ -134,12 +145,12 @@ TEST_F(Console, EscapeKeysAreTakenOutOfTheInput) {
        "b\x01"
        "ac\x01"
        "xd");
-  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
-  EXPECT_EQ(take(console),
-            "a\x01"
-            "b\x01"
-            "cd");
+  EXPECT_TRUE(
+      has_typed("a\x01"
+                "b\x01"
+                "cd"));
   EXPECT_EQ(quits_, 1);
+  EXPECT_TRUE(quit_is_wanted_);
 }
 
 TEST_F(Console, HelpIsPrintedOnRequest) {
@@ -154,8 +165,8 @@ TEST_F(Console, EndOfInputStopsReadingQuietly) {
   HostConsole console(config());
   type(input_.writing, "x");
   input_.close_writer();
-  ASSERT_TRUE(eventually([&] { return console.input_ended(); }));
-  EXPECT_EQ(take(console), "x");
+  ASSERT_TRUE(eventually([&] { return has_ended(); }));
+  EXPECT_EQ(typed(), "x");
 }
 
 TEST_F(Console, NullDeviceIsAnInputThatEnds) {
@@ -163,22 +174,22 @@ TEST_F(Console, NullDeviceIsAnInputThatEnds) {
   null_input.input = open("/dev/null", O_RDONLY);
   {
     HostConsole console(null_input);
-    EXPECT_TRUE(eventually([&] { return console.input_ended(); }));
+    EXPECT_TRUE(eventually([&] { return has_ended(); }));
   }
   close(null_input.input);
 }
 
-TEST_F(Console, ReaderWaitsWhenTheInboxIsFullAndGoesOnAfterwards) {
+TEST_F(Console, ReaderWaitsForItsInputToBeTakenAndGoesOnAfterwards) {
   HostConsoleConfig small = config();
-  small.inbox_limit = 4;
+  small.read_ahead_limit = 4;
   HostConsole console(small);
   type(input_.writing, "abcd");
-  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
+  ASSERT_TRUE(has_typed("abcd"));
   type(input_.writing, "efgh");
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  EXPECT_EQ(take(console), "abcd");
-  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
-  EXPECT_EQ(take(console), "efgh");
+  EXPECT_EQ(typed(), "abcd");
+  console.input_taken(3);
+  EXPECT_TRUE(has_typed("abcdefgh"));
 }
 
 TEST_F(Console, OutputIsWrittenAtNewlineFlushAndLimit) {
@@ -237,10 +248,10 @@ TEST_F(Console, AReaderThatDoesNotReadIsSaidToBeFullAndNothingIsLostOrWaitedFor)
     printed += 1024;
     console.flush();
   }
-  EXPECT_GT(notified_, 0);
-  notified_ = 0;
+  EXPECT_GT(woken_, 0);
+  woken_ = 0;
   EXPECT_EQ(read_eventually(output_.reading, printed).size(), printed);
-  EXPECT_TRUE(eventually([&] { return notified_ > 0 && !console.has_backlog(); }));
+  EXPECT_TRUE(eventually([&] { return woken_ > 0 && !console.has_backlog(); }));
   EXPECT_FALSE(console.is_full());
 }
 
@@ -310,21 +321,21 @@ struct Terminal {
   int slave = -1;
 };
 
-TEST_F(Console, ATerminalIsReadForItsEscapeKeyBehindWhatTheInboxCannotHold) {
+TEST_F(Console, ATerminalIsReadForItsEscapeKeyBehindWhatItMayNotReadAhead) {
   Terminal terminal;
   HostConsoleConfig small = config();
   small.input = terminal.slave;
-  small.inbox_limit = 4;
+  small.read_ahead_limit = 4;
   HostConsole console(small);
   const std::string pasted = std::string(100'000, 'y') + "\x01x";
-  size_t typed = 0;
+  size_t written = 0;
   EXPECT_TRUE(eventually([&] {
-    const ssize_t count = write(terminal.master, pasted.data() + typed,
-                                std::min<size_t>(1000, pasted.size() - typed));
-    if (count > 0) typed += static_cast<size_t>(count);
+    const ssize_t count = write(terminal.master, pasted.data() + written,
+                                std::min<size_t>(1000, pasted.size() - written));
+    if (count > 0) written += static_cast<size_t>(count);
     return quits_ > 0;
   }));
-  EXPECT_LT(take(console).size(), 4096U);
+  EXPECT_LT(typed().size(), 4096U);
 }
 
 TEST_F(Console, ATerminalThatIsHungUpAsksForTheEnd) {
@@ -334,7 +345,8 @@ TEST_F(Console, ATerminalThatIsHungUpAsksForTheEnd) {
   HostConsole console(hung_up);
   close(terminal.master);
   terminal.master = -1;
-  EXPECT_TRUE(eventually([&] { return quits_ > 0 && console.input_ended(); }));
+  EXPECT_TRUE(eventually([&] { return quits_ > 0 && has_ended(); }));
+  EXPECT_TRUE(quit_is_wanted_);
 }
 
 TEST_F(Console, OutputToATerminalThatIsHungUpIsNotCountedAsLost) {
@@ -379,11 +391,11 @@ TEST_F(Console, TerminalIsRawWhileOpenAndRestoredAfter) {
     HostConsole console(terminal);
     ASSERT_EQ(tcgetattr(slave, &during), 0);
     type(master, "\x03");
-    ASSERT_TRUE(eventually([&] { return console.has_input(); }));
-    EXPECT_EQ(take(console), "\x03");
+    EXPECT_TRUE(has_typed("\x03"));
   }
   ASSERT_EQ(tcgetattr(slave, &after), 0);
   EXPECT_EQ(during.c_lflag & (ICANON | ECHO | ISIG), 0U);
+  EXPECT_EQ(during.c_oflag, before.c_oflag);  // LF alone begins a line
   EXPECT_EQ(after.c_lflag, before.c_lflag);
   EXPECT_EQ(after.c_iflag, before.c_iflag);
   close(master);
@@ -406,81 +418,29 @@ TEST_F(Console, RestoreTerminalMayBeCalledEarlyAndTwice) {
   close(slave);
 }
 
-TEST(HostConsole, KeysAreThePromptsWhileItIsOpen) {
-  Pipe input, output;
-  HostConsoleConfig config;
-  config.input = input.reading;
-  config.output = output.writing;
-  config.offers_prompt = true;
-  HostConsole console(config);
-  type(input.writing,
+TEST_F(Console, ThePromptsKeyIsInItsPlaceAmongTheOthers) {
+  HostConsoleConfig asking = config();
+  asking.offers_prompt = true;
+  HostConsole console(asking);
+  type(input_.writing,
        "before\x01"
        "cinside");
-  ASSERT_TRUE(eventually([&] { return console.prompt_is_open(); }));
-  EXPECT_EQ(take(console), "before");
-  std::string taken;
-  ASSERT_TRUE(eventually([&] {
-    for (const uint8_t byte : console.take_prompt_input()) taken.push_back(static_cast<char>(byte));
-    return taken.size() == 6;
-  }));
-  EXPECT_EQ(taken, "inside");
-  type(input.writing,
-       "\x01"
-       "cafter");
-  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
-  EXPECT_FALSE(console.prompt_is_open());
-  EXPECT_EQ(take(console), "after");
+  ASSERT_TRUE(has_typed("beforeinside"));
+  ASSERT_GE(inputs_.size(), 3U);
+  EXPECT_EQ(inputs_.front().kind, HostInput::Kind::ConsoleBytes);
+  EXPECT_EQ(inputs_[1].kind, HostInput::Kind::PromptKey);
+  EXPECT_EQ(inputs_.front().bytes.size(), 6U);
+  console.input_taken(13);  // the key counts as one
 }
 
-TEST(HostConsole, ThePromptThatBeginsHasWhatWasTypedBeforeAndTheEndIsTold) {
-  Pipe input, output;
-  std::atomic<int> notices = 0;
-  HostConsoleConfig config;
-  config.input = input.reading;
-  config.output = output.writing;
-  config.offers_prompt = true;
-  config.notify = [&notices] { ++notices; };
-  HostConsole console(std::move(config));
-  type(input.writing, "step\r");
-  ASSERT_TRUE(eventually([&] { return notices == 1; }));
-  console.begin_at_prompt();
-  EXPECT_FALSE(console.has_input());
-  EXPECT_TRUE(console.has_prompt_input());
-  EXPECT_EQ(console.take_prompt_input().size(), 5U);
-  EXPECT_FALSE(console.has_prompt_input());
-  input.close_writer();
-  ASSERT_TRUE(eventually([&] { return console.input_ended(); }));
-  EXPECT_TRUE(eventually([&] { return notices == 2; }));
-}
-
-TEST(HostConsole, WhatThePromptLeavesIsTheGuests) {
-  Pipe input, output;
-  HostConsoleConfig config;
-  config.input = input.reading;
-  config.output = output.writing;
-  config.offers_prompt = true;
-  HostConsole console(config);
-  console.set_prompt_open(true);
-  console.set_prompt_open(false);
-  console.put_back(std::array<uint8_t, 2>{'l', 's'});
-  EXPECT_EQ(take(console), "ls");
-}
-
-TEST(HostConsole, WithoutAPromptItsKeyIsTheGuests) {
-  Pipe input, output;
-  HostConsoleConfig config;
-  config.input = input.reading;
-  config.output = output.writing;
-  HostConsole console(config);
-  type(input.writing,
+TEST_F(Console, WithoutAPromptItsKeyIsTheGuests) {
+  HostConsole console(config());
+  type(input_.writing,
        "\x01"
        "c");
-  ASSERT_TRUE(eventually([&] { return console.has_input(); }));
-  EXPECT_EQ(take(console),
-            "\x01"
-            "c");
-  console.set_prompt_open(true);
-  EXPECT_FALSE(console.prompt_is_open());
+  EXPECT_TRUE(
+      has_typed("\x01"
+                "c"));
 }
 
 }  // namespace

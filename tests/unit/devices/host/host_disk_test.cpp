@@ -1,13 +1,18 @@
 #include "devices/host/host_disk.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <vector>
+
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -89,6 +94,39 @@ TEST_F(HostDiskTest, ReadOnlyRefusesWrites) {
   EXPECT_EQ(content()[0], 'a');
 }
 
+TEST_F(HostDiskTest, ZerosAreZerosWhereverTheyGo) {
+  for (const DiskAccess access : {DiskAccess::Write, DiskAccess::Snapshot}) {
+    for (const auto how : {DiskBackend::Zeroing::Keep, DiskBackend::Zeroing::MayFree}) {
+      std::ofstream(path_, std::ios::binary) << std::string(20000, 'a');
+      const auto disk = open(access);
+      ASSERT_NE(disk, nullptr);
+      EXPECT_TRUE(disk->write_zeroes(1024, 9 * 512, how));
+      EXPECT_EQ(text(*disk, 0, 10240), std::string(1024, 'a') + std::string(size_t{9} * 512, '\0') +
+                                           std::string(10240 - 1024 - 9 * 512, 'a'));
+      EXPECT_EQ(content()[1024], access == DiskAccess::Write ? '\0' : 'a');
+      EXPECT_EQ(content().size(), 20000U);
+    }
+  }
+}
+
+TEST_F(HostDiskTest, ADiscardGivesRoomBack) {
+  std::filesystem::resize_file(path_, 1 << 20);
+  const auto disk = open(DiskAccess::Write);
+  ASSERT_NE(disk, nullptr);
+  EXPECT_TRUE(put(*disk, 0, std::string(1 << 20, 'd')));
+  EXPECT_TRUE(disk->flush());
+  struct stat before {
+  }, after{};
+  ASSERT_EQ(stat(path_.c_str(), &before), 0);
+  EXPECT_TRUE(disk->can_discard());
+  EXPECT_TRUE(disk->discard(4096, 512 * 1024));
+  ASSERT_EQ(stat(path_.c_str(), &after), 0);
+  EXPECT_LE(after.st_blocks, before.st_blocks);  // a file system without holes keeps it all
+  EXPECT_EQ(after.st_size, 1 << 20);
+  EXPECT_EQ(text(*disk, 0, 4096), std::string(4096, 'd'));
+  EXPECT_EQ(text(*disk, 4096 + 512 * 1024, 4096), std::string(4096, 'd'));
+}
+
 TEST_F(HostDiskTest, OneWriterOrManyReaders) {
   auto writer = open(DiskAccess::Write);
   ASSERT_NE(writer, nullptr);
@@ -116,6 +154,71 @@ TEST_F(HostDiskTest, WhatIsNoImageIsRefusedInOneLine) {
     EXPECT_FALSE(error_.empty());
     EXPECT_EQ(error_.find('\n'), std::string::npos);
   }
+}
+
+// ---- as part of a saved machine ----
+
+class SavedDiskTest : public HostDiskTest {
+ protected:
+  std::vector<uint8_t> save(HostDisk& disk) {
+    std::vector<uint8_t> bytes;
+    EXPECT_TRUE(StateArchive::save(
+        [&](StateArchive& archive) { disk.visit_medium(archive, false); }, &bytes, &error_))
+        << error_;
+    return bytes;
+  }
+  bool load(const std::vector<uint8_t>& bytes, HostDisk& disk, bool may_have_changed = false) {
+    return StateArchive::load(
+        bytes, [&](StateArchive& archive) { disk.visit_medium(archive, may_have_changed); },
+        &error_);
+  }
+};
+
+TEST_F(SavedDiskTest, AnImageThatHasNotChangedIsTaken) {
+  const std::vector<uint8_t> saved = save(*open(DiskAccess::Write));
+  EXPECT_TRUE(load(saved, *open(DiskAccess::Write))) << error_;
+  EXPECT_TRUE(load(saved, *open(DiskAccess::ReadOnly))) << error_;
+}
+
+TEST_F(SavedDiskTest, OneThatHasIsRefusedUnlessItMay) {
+  const std::vector<uint8_t> saved = save(*open(DiskAccess::Write));
+  const auto changed = std::filesystem::last_write_time(path_) + std::chrono::seconds(2);
+  std::filesystem::last_write_time(path_, changed);
+  EXPECT_FALSE(load(saved, *open(DiskAccess::Write)));
+  EXPECT_NE(error_.find("--changed-disks"), std::string::npos) << error_;
+  EXPECT_TRUE(load(saved, *open(DiskAccess::Write), true)) << error_;
+}
+
+TEST_F(SavedDiskTest, WhatIsInTheOverlayIsKept) {
+  std::vector<uint8_t> saved;
+  {
+    const auto disk = open(DiskAccess::Snapshot);
+    ASSERT_TRUE(put(*disk, 5000, "hello"));
+    ASSERT_TRUE(put(*disk, 39 * 512 - 3, "end")) << "the last cluster is cut short";
+    saved = save(*disk);
+  }
+  EXPECT_EQ(content(), std::string(20000, 'a'));
+  const auto disk = open(DiskAccess::Snapshot);
+  ASSERT_TRUE(put(*disk, 12000, "forgotten"));
+  ASSERT_TRUE(load(saved, *disk)) << error_;
+  EXPECT_EQ(text(*disk, 4999, 7), "ahelloa");
+  EXPECT_EQ(text(*disk, 39 * 512 - 4, 4), "aend");
+  EXPECT_EQ(text(*disk, 12000, 9), "aaaaaaaaa");
+  EXPECT_FALSE(load(saved, *open(DiskAccess::ReadOnly)));
+  EXPECT_NE(error_.find("snapshot=on"), std::string::npos) << error_;
+}
+
+TEST_F(SavedDiskTest, ClustersBehindTheEndAreRefused) {
+  std::filesystem::resize_file(path_, 80000);
+  std::vector<uint8_t> saved;
+  {
+    const auto disk = open(DiskAccess::Snapshot);
+    ASSERT_TRUE(put(*disk, 70000, "far"));
+    saved = save(*disk);
+  }
+  std::filesystem::resize_file(path_, 20000);
+  EXPECT_FALSE(load(saved, *open(DiskAccess::Snapshot), true));
+  EXPECT_NE(error_.find("behind the end"), std::string::npos) << error_;
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
 // Helpers of the PCI device tests: configuration by ports, and guest RAM that notes who writes it.
-// Owns: nothing. Called by: tests/unit/devices only.
 #pragma once
 
 #include <algorithm>

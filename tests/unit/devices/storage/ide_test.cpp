@@ -426,9 +426,67 @@ TEST_F(Ide, EmptyDriveSaysThatThereIsNoMedium) {
   EXPECT_EQ(in(kSecond + 1) >> 4, 2);
   packet({0x1b, 0, 0, 0, 3});  // and back in
   packet({0x25});
+  EXPECT_EQ(in(kSecond + 1) >> 4, 6) << "once: it may be another medium";
+  packet({0x25});
   const std::vector<uint8_t> capacity = read_block(kSecond, 8);
   EXPECT_EQ(capacity[3], 39);
   EXPECT_EQ(capacity[6], 8);
+}
+
+TEST_F(Ide, ALockedTrayOpensForTheGuestOrByForceOnly) {
+  AtapiCdrom& drive = *ide_.cdrom(2);
+  std::vector<bool> moves;
+  drive.set_on_tray([&](bool is_open) { moves.push_back(is_open); });
+  packet({0x1e, 0, 0, 0, 1});  // PREVENT
+  EXPECT_TRUE(drive.is_locked());
+  packet({0x1b, 0, 0, 0, 2});
+  EXPECT_EQ(in(kSecond + 7) & kError, kError);
+  EXPECT_FALSE(drive.is_open());
+  drive.press_eject_button();
+  packet({0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8});
+  std::vector<uint8_t> event = read_block(kSecond, 8);
+  EXPECT_EQ(event[4], 1);  // somebody wants the medium
+  EXPECT_EQ(event[5], 2);  // it is there
+  packet({0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8});
+  EXPECT_EQ(read_block(kSecond, 8)[4], 0);  // told once
+  packet({0x1e, 0, 0, 0, 0});
+  packet({0x1b, 0, 0, 0, 2});
+  EXPECT_TRUE(drive.is_open());
+  drive.close_tray();
+  drive.open_tray();
+  EXPECT_EQ(moves, (std::vector<bool>{true, false, true}));
+}
+
+TEST_F(Ide, AnotherDiscIsToldOfOnceAndRead) {
+  AtapiCdrom& drive = *ide_.cdrom(2);
+  drive.open_tray();
+  packet({0x00});
+  EXPECT_EQ(in(kSecond + 1) >> 4, 2);  // nothing is in
+  drive.insert(nullptr);
+  packet({0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8});
+  std::vector<uint8_t> event = read_block(kSecond, 8);
+  EXPECT_EQ(event[4], 3);  // it is gone
+  EXPECT_EQ(event[5], 1);  // the tray is open
+  MemoryDisk other(3, 2048);
+  drive.insert(&other);
+  drive.close_tray();
+  packet({0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8});
+  EXPECT_EQ(read_block(kSecond, 8)[4], 2);  // another one
+  packet({0x25});
+  EXPECT_EQ(in(kSecond + 1) >> 4, 6);  // unit attention, once
+  packet({0x25});
+  EXPECT_EQ(read_block(kSecond, 8)[3], 2);  // the last sector
+  packet({0x28, 0, 0, 0, 0, 2, 0, 0, 1}, 2048);
+  EXPECT_EQ(read_block(kSecond, 2048)[0], 3);
+}
+
+TEST_F(Ide, ADiscTakenOutUnderATransferEndsItWithAnError) {
+  packet({0x28, 0, 0, 0, 0, 0, 0, 0, 40}, 2048);
+  (void)read_block(kSecond, 2048);
+  ide_.cdrom(2)->open_tray();
+  ide_.cdrom(2)->insert(nullptr);
+  for (int i = 0; i < 64 && (in(kSecond + 7) & kError) == 0; ++i) (void)read_block(kSecond, 2048);
+  EXPECT_EQ(in(kSecond + 1) >> 4, 3);  // medium error
 }
 
 TEST_F(Ide, AnswersAreCutToWhatTheGuestAllows) {

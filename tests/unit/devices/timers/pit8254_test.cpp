@@ -14,6 +14,9 @@ class LateClock final : public VirtualClock {
  public:
   Nanoseconds now() override { return time; }
   Nanoseconds time = 0;
+
+ protected:
+  void set_time(Nanoseconds to) override { time = to; }
 };
 
 class Pit : public ::testing::Test {

@@ -79,24 +79,6 @@ TEST(ParseAddress, RefusesWhatIsNoAddressOrHasMoreThan32Bits) {
   }
 }
 
-TEST(ModernSpelling, ALineThatBeginsWithAnOptionMeansRun) {
-  EXPECT_EQ(modern_spelling({"--kernel", "k"}), (Words{"run", "--kernel", "k"}));
-  EXPECT_EQ(modern_spelling({"-kernel", "k", "-append", "quiet", "-m", "64", "-no-reboot"}),
-            (Words{"run", "--kernel", "k", "--append", "quiet", "--memory", "64", "--no-reboot"}));
-}
-
-TEST(ModernSpelling, HelpAndVersionBelongToNoCommand) {
-  EXPECT_EQ(modern_spelling({"--help"}), (Words{"--help"}));
-  EXPECT_EQ(modern_spelling({"-h"}), (Words{"-h"}));
-  EXPECT_EQ(modern_spelling({"--version"}), (Words{"--version"}));
-}
-
-TEST(ModernSpelling, CommandsAndEmptyWordsAreLeftAlone) {
-  EXPECT_EQ(modern_spelling({"doctor", "--json"}), (Words{"doctor", "--json"}));
-  EXPECT_EQ(modern_spelling({""}), (Words{""}));
-  EXPECT_EQ(modern_spelling({}), Words{});
-}
-
 TEST(RunOptions, DefaultsAreAConsoleAndTheTranslator) {
   RunOptions options;
   ASSERT_EQ(parse_run({"--kernel", "k"}, &options), "");
@@ -172,9 +154,9 @@ TEST(RunOptions, TranslatorItemsSetLimitsAndTortures) {
             "");
   EXPECT_EQ(options.machine.translator.arena_bytes, 65536U);
   EXPECT_EQ(options.machine.translator.limits.max_instructions, 1U);
-  EXPECT_FALSE(options.machine.vcpu.make_links);
-  EXPECT_EQ(options.machine.vcpu.drop_randomly, 7U);
-  EXPECT_EQ(options.machine.vcpu.verify_every, 3U);
+  EXPECT_FALSE(options.machine.translator.make_links);
+  EXPECT_EQ(options.machine.vcpu.torture.drop_every, 7U);
+  EXPECT_EQ(options.machine.vcpu.torture.verify_every, 3U);
   EXPECT_EQ(options.machine.refuse_every, 2U);
 }
 
@@ -252,7 +234,7 @@ TEST(RunOptions, ADebuggerIsLetInWhereItIsSaid) {
             "--gdb: cannot use 'tcp=1234' (tcp=[HOST]:PORT, unix=PATH; ,wait)");
   RunOptions nobody;
   EXPECT_EQ(parse_run({"--kernel", "k", "-S", "--serial", "none"}, &nobody),
-            "--paused: nobody could let the guest go on (--gdb, or --serial console)");
+            "--paused: nobody could let the guest go on (--gdb, --qmp, or --serial console)");
 }
 
 TEST(RunOptions, SerialMayBeAFile) {

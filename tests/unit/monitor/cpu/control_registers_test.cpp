@@ -18,9 +18,9 @@ TEST_F(ControlRegisters, Cr0RefusesPagingWithoutProtectionAndNwWithoutCd) {
 
 TEST_F(ControlRegisters, Cr0PagingBitsAreAPagingModeChange) {
   ASSERT_EQ(write_cr0(cpu(), state.cr0 | kCr0Ts), kNoFault);
-  EXPECT_EQ(coherence_.mode_changes, 0);
+  EXPECT_EQ(paging_.mode_changes, 0);
   ASSERT_EQ(write_cr0(cpu(), state.cr0 | kCr0Wp), kNoFault);
-  EXPECT_EQ(coherence_.mode_changes, 1);
+  EXPECT_EQ(paging_.mode_changes, 1);
 }
 
 TEST_F(ControlRegisters, Cr4RefusesWhatTheModelLacks) {
@@ -28,7 +28,7 @@ TEST_F(ControlRegisters, Cr4RefusesWhatTheModelLacks) {
     EXPECT_EQ(write_cr4(cpu(), bit), gp()) << bit;
   }
   ASSERT_EQ(write_cr4(cpu(), kCr4Pae | kCr4Pge | kCr4Osfxsr), kNoFault);
-  EXPECT_EQ(coherence_.mode_changes, 1);
+  EXPECT_EQ(paging_.mode_changes, 1);
   model.pae = false;
   EXPECT_EQ(write_cr4(cpu(), kCr4Pae), gp());
 }
@@ -41,7 +41,7 @@ TEST_F(ControlRegisters, Cr3LoadsPdptesUnderPaeAndChecksReservedBits) {
   }
   ASSERT_EQ(write_cr3(cpu(), 0x7020), kNoFault);
   EXPECT_EQ(state.pdpte[3], 0xb001U);
-  EXPECT_EQ(coherence_.cr3_loads, 1);
+  EXPECT_EQ(paging_.cr3_loads, 1);
   set32(0x7020, 0x8003);
   EXPECT_EQ(write_cr3(cpu(), 0x7020), gp());
   EXPECT_EQ(state.pdpte[0], 0x8001U);
@@ -58,13 +58,13 @@ TEST_F(ControlRegisters, EnablingPaePagingLoadsPdptes) {
   set32(0x7008, 0x8001);
   ASSERT_EQ(write_cr0(cpu(), state.cr0 | kCr0Pg), kNoFault);
   EXPECT_EQ(state.pdpte[1], 0x8001U);
-  EXPECT_EQ(coherence_.mode_changes, 1);
+  EXPECT_EQ(paging_.mode_changes, 1);
 }
 
 TEST_F(ControlRegisters, InvlpgReportsThePage) {
   invalidate_page(cpu(), GuestVirtual(0x1234567));
-  ASSERT_EQ(coherence_.pages.size(), 1U);
-  EXPECT_EQ(coherence_.pages[0].value(), 0x1234567U);
+  ASSERT_EQ(paging_.pages.size(), 1U);
+  EXPECT_EQ(paging_.pages[0].value(), 0x1234567U);
 }
 
 TEST_F(ControlRegisters, DebugRegistersAliasAndGuard) {

@@ -13,7 +13,7 @@ class EventDelivery : public CpuFixture {
     Event event;
     event.kind = EventKind::HardwareInterrupt;
     event.vector = vector;
-    event.return_eip = eip;
+    event.return_eip = Eip(eip);
     return event;
   }
   [[nodiscard]] static Event software(uint8_t vector, uint32_t next) {
@@ -22,7 +22,7 @@ class EventDelivery : public CpuFixture {
     return event;
   }
   DeliveryResult raise(const GuestFault& fault) {
-    return deliver(cpu(), Event::from_fault(fault, state.eip), state.eip);
+    return deliver(cpu(), Event::from_fault(fault, state.pointer()), state.pointer());
   }
   // Expects that the handler of `vector` is running with this error code on top of the stack.
   void expect_handler(uint8_t vector, uint32_t error_code) {
@@ -35,7 +35,7 @@ TEST_F(EventDelivery, InterruptAtTheSameRingPushesThreeWordsAndClearsIf) {
   state.eflags |= kFlagIf | kFlagTf | kFlagNt | kFlagRf | kFlagDf;
   state.activity = ActivityState::Halted;
   state.interrupt_shadow = 1;
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x30001), 0x30001), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x30001), Eip(0x30001)), DeliveryResult::Delivered);
   EXPECT_EQ(state.eip, handler(0x20));
   EXPECT_EQ(esp(), kStackTop - 12);
   EXPECT_EQ(get32(esp()), 0x30001U);
@@ -48,19 +48,19 @@ TEST_F(EventDelivery, InterruptAtTheSameRingPushesThreeWordsAndClearsIf) {
 
 TEST_F(EventDelivery, AnNmiBlocksNmisUntilAnInterruptReturns) {
   Event nmi = interrupt(2, 0x30001);
-  ASSERT_EQ(deliver(cpu(), nmi, 0x30001), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), nmi, Eip(0x30001)), DeliveryResult::Delivered);
   EXPECT_EQ(state.nmi_blocked, 0);  // vector 2 alone is no NMI
   nmi.kind = EventKind::Nmi;
-  ASSERT_EQ(deliver(cpu(), nmi, 0x30001), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), nmi, Eip(0x30001)), DeliveryResult::Delivered);
   EXPECT_EQ(state.nmi_blocked, 1);
-  ASSERT_FALSE(interrupt_return(cpu(), OperandSize::Bits32, 0));
+  ASSERT_FALSE(interrupt_return(cpu(), OperandSize::Bits32, Eip(0)));
   EXPECT_EQ(state.nmi_blocked, 0);
 }
 
 TEST_F(EventDelivery, TrapGateKeepsIf) {
   set_idt(0x20, kCode0, 0x8f);
   state.eflags |= kFlagIf;
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), 0), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), Eip(0)), DeliveryResult::Delivered);
   EXPECT_EQ(state.eflags & kFlagIf, kFlagIf);
 }
 
@@ -82,12 +82,12 @@ TEST_F(EventDelivery, PageFaultFromRingThreeSwitchesStackAndSetsCr2AndRf) {
 
 TEST_F(EventDelivery, SoftwareInterruptChecksGatePrivilege) {
   enter_ring(3);
-  ASSERT_EQ(deliver(cpu(), software(0x20, 0x30002), 0x30000), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), software(0x20, 0x30002), Eip(0x30000)), DeliveryResult::Delivered);
   expect_handler(13, 0x20 * 8 + 2);
   EXPECT_EQ(get32(esp() + 4), 0x30000U) << "the fault is that of the INT instruction";
   enter_ring(3);
   set_idt(0x20, kCode0, 0xef);
-  ASSERT_EQ(deliver(cpu(), software(0x20, 0x30002), 0x30000), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), software(0x20, 0x30002), Eip(0x30000)), DeliveryResult::Delivered);
   EXPECT_EQ(state.eip, handler(0x20));
   EXPECT_EQ(get32(esp()), 0x30002U);
   EXPECT_EQ(get32(esp() + 8) & kFlagRf, 0U);
@@ -95,20 +95,20 @@ TEST_F(EventDelivery, SoftwareInterruptChecksGatePrivilege) {
 
 TEST_F(EventDelivery, IdtFaultsOfExternalEventsCarryTheExtBit) {
   set_idt(0x20, kCode0, 0x0e);
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), 0), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), Eip(0)), DeliveryResult::Delivered);
   expect_handler(11, 0x20 * 8 + 3);
   set_idt(0x21, kData0, 0x8e);
-  ASSERT_EQ(deliver(cpu(), interrupt(0x21, 0), 0), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x21, 0), Eip(0)), DeliveryResult::Delivered);
   expect_handler(13, kData0 | 1);
   state.idtr.limit = 0x20 * 8 - 1;
-  ASSERT_EQ(deliver(cpu(), interrupt(0x21, 0), 0), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x21, 0), Eip(0)), DeliveryResult::Delivered);
   expect_handler(13, 0x21 * 8 + 3);
 }
 
 TEST_F(EventDelivery, SixteenBitGatePushesWords) {
   set_idt(0x20, kCode16, 0x86);
   state.eip = 0x4321;
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x4321), 0x4321), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x4321), Eip(0x4321)), DeliveryResult::Delivered);
   EXPECT_EQ(esp(), kStackTop - 6);
   EXPECT_EQ(get16(esp()), 0x4321);
   EXPECT_EQ(state.eip, handler(0x20) & 0xffffU);
@@ -117,7 +117,7 @@ TEST_F(EventDelivery, SixteenBitGatePushesWords) {
 TEST_F(EventDelivery, ConformingHandlerStaysInItsRing) {
   set_idt(0x20, kConforming0, 0x8e);
   enter_ring(3);
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x30000), 0x30000), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x30000), Eip(0x30000)), DeliveryResult::Delivered);
   EXPECT_EQ(state.cpl, 3);
   EXPECT_EQ(state.seg(SegmentRegister::Cs).selector, kConforming0 | 3);
   EXPECT_EQ(esp(), kStackTop - 12);
@@ -127,7 +127,7 @@ TEST_F(EventDelivery, BadInnerStackRaisesInvalidTssWithExt) {
   set_idt(10, kConforming0, 0x8e);  // reachable without the stack that is bad
   set16(kTss + tss32::kSs0, kData3);
   enter_ring(3);
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), 0), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), Eip(0)), DeliveryResult::Delivered);
   expect_handler(10, (kData3 & ~3U) | 1);
 }
 
@@ -160,10 +160,10 @@ TEST_F(EventDelivery, SecondPageFaultIsDoubleFaultAndThirdShutsDown) {
 
 TEST_F(EventDelivery, BenignEventThenFaultIsServedSerially) {
   set_idt(0x20, kData0, 0x8e);
-  ASSERT_EQ(deliver(cpu(), software(0x20, 2), 0x30000), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), software(0x20, 2), Eip(0x30000)), DeliveryResult::Delivered);
   expect_handler(13, kData0);
   set_idt(8, kData0, 0x8e);  // a hardware interrupt on vector 8 is no double fault
-  ASSERT_EQ(deliver(cpu(), interrupt(8, 0), 0), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(8, 0), Eip(0)), DeliveryResult::Delivered);
   expect_handler(13, kData0 | 1);
 }
 
@@ -181,7 +181,7 @@ TEST_F(EventDelivery, Virtual8086InterruptPushesAndNullsDataSegments) {
   enter_v86(0);
   state.seg(SegmentRegister::Gs).selector = 0x1111;
   state.seg(SegmentRegister::Es).selector = 0x4444;
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x100), 0x100), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x100), Eip(0x100)), DeliveryResult::Delivered);
   EXPECT_EQ(state.cpl, 0);
   EXPECT_FALSE(state.v86_mode());
   EXPECT_EQ(esp(), kStack0 - 36);
@@ -199,18 +199,18 @@ TEST_F(EventDelivery, Virtual8086InterruptPushesAndNullsDataSegments) {
 TEST_F(EventDelivery, Virtual8086SoftwareInterruptBelowIoplThreeFaults) {
   set_idt(0x21, kCode0, 0xee);
   enter_v86(0);
-  ASSERT_EQ(deliver(cpu(), software(0x21, 0x102), 0x100), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), software(0x21, 0x102), Eip(0x100)), DeliveryResult::Delivered);
   expect_handler(13, 0);
   EXPECT_EQ(get32(esp() + 4), 0x100U);
   enter_v86(3);
-  ASSERT_EQ(deliver(cpu(), software(0x21, 0x102), 0x100), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), software(0x21, 0x102), Eip(0x100)), DeliveryResult::Delivered);
   EXPECT_EQ(state.eip, handler(0x21));
 }
 
 TEST_F(EventDelivery, Virtual8086HandlerMustBeRingZeroNonconforming) {
   set_idt(0x20, kConforming0, 0x8e);
   enter_v86(3);
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x100), 0x100), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x100), Eip(0x100)), DeliveryResult::Delivered);
   expect_handler(13, kConforming0 | 1);
 }
 
@@ -232,7 +232,7 @@ TEST_F(EventDelivery, RealModeUsesTheVectorTableWithoutErrorCode) {
 TEST_F(EventDelivery, RealModeWithoutVectorTableShutsDown) {
   enter_real_mode();
   state.idtr = {0, 0};
-  EXPECT_EQ(deliver(cpu(), interrupt(8, 0), 0), DeliveryResult::Shutdown);
+  EXPECT_EQ(deliver(cpu(), interrupt(8, 0), Eip(0)), DeliveryResult::Shutdown);
 }
 
 TEST_F(EventDelivery, NoRoomOnTheSameRingStackIsStackFaultWithExt) {
@@ -245,7 +245,7 @@ TEST_F(EventDelivery, NoRoomOnTheSameRingStackIsStackFaultWithExt) {
   }
   set16(kOtherTss + tss32::kCs, kCode0);
   state.seg(SegmentRegister::Ss).limit = 0xfff;
-  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x30000), 0x30000), DeliveryResult::Delivered);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0x30000), Eip(0x30000)), DeliveryResult::Delivered);
   EXPECT_EQ(state.eip, 0x40000U);
   EXPECT_EQ(esp(), 0xd000U - 4);
   EXPECT_EQ(get32(esp()), 1U);

@@ -23,7 +23,7 @@ class InterruptReturn : public CpuFixture {
 
 TEST_F(InterruptReturn, SameRingRestoresAllFlagsInRingZero) {
   put_frame({0x1234, kCode0, kFlagIf | kFlagIopl | kFlagRf | kFlagAc | kFlagId | kFlagCf});
-  ASSERT_EQ(interrupt_return(cpu(), k32, 0), kNoFault);
+  ASSERT_EQ(interrupt_return(cpu(), k32, Eip(0)), kNoFault);
   EXPECT_EQ(state.eip, 0x1234U);
   EXPECT_EQ(state.eflags,
             kFlagReservedOne | kFlagIf | kFlagIopl | kFlagRf | kFlagAc | kFlagId | kFlagCf);
@@ -33,7 +33,7 @@ TEST_F(InterruptReturn, SameRingRestoresAllFlagsInRingZero) {
 TEST_F(InterruptReturn, OuterRingLoadsStackAndNullsPrivilegedSegments) {
   state.seg(SegmentRegister::Es) = {0, 0xffffffffU, kData3, 0xc0f3};
   put_frame({0x1234, kCode3, kFlagIf, 0xabcde0, kData3});
-  ASSERT_EQ(interrupt_return(cpu(), k32, 0), kNoFault);
+  ASSERT_EQ(interrupt_return(cpu(), k32, Eip(0)), kNoFault);
   EXPECT_EQ(state.cpl, 3);
   EXPECT_EQ(state.reg(Gpr::Esp), 0xabcde0U);
   EXPECT_EQ(state.seg(SegmentRegister::Ss).selector, kData3);
@@ -47,7 +47,7 @@ TEST_F(InterruptReturn, RingThreeChangesNeitherIfNorIopl) {
   enter_ring(3);
   state.eflags = kFlagReservedOne | kFlagIf;
   put_frame({0x1234, kCode3, kFlagIopl | kFlagZf | kFlagVm});
-  ASSERT_EQ(interrupt_return(cpu(), k32, 0), kNoFault);
+  ASSERT_EQ(interrupt_return(cpu(), k32, Eip(0)), kNoFault);
   EXPECT_EQ(state.eflags, kFlagReservedOne | kFlagIf | kFlagZf);
 }
 
@@ -55,19 +55,19 @@ TEST_F(InterruptReturn, SixteenBitOuterStackKeepsTheUpperHalfOfEsp) {
   set_gdt(kFree, 0, 0xffff, 0xf3);
   state.reg(Gpr::Esp) = 0x8c000;
   put_frame({0x1234, kCode3, kFlagIf, 0x11112222, kFree | 3});
-  ASSERT_EQ(interrupt_return(cpu(), k32, 0), kNoFault);
+  ASSERT_EQ(interrupt_return(cpu(), k32, Eip(0)), kNoFault);
   EXPECT_EQ(state.reg(Gpr::Esp), 0x00082222U);
 }
 
 TEST_F(InterruptReturn, BadTargetsFaultWithTheirSelectorAndChangeNothing) {
   put_frame({0x1234, 0, 2});
-  EXPECT_EQ(interrupt_return(cpu(), k32, 0), gp(0));
+  EXPECT_EQ(interrupt_return(cpu(), k32, Eip(0)), gp(0));
   put_frame({0x1234, kData0, 2});
-  EXPECT_EQ(interrupt_return(cpu(), k32, 0), gp(kData0));
+  EXPECT_EQ(interrupt_return(cpu(), k32, Eip(0)), gp(kData0));
   put_frame({0x1234, kCode3, 2, 0, 0});
-  EXPECT_EQ(interrupt_return(cpu(), k32, 0), gp(0));
+  EXPECT_EQ(interrupt_return(cpu(), k32, Eip(0)), gp(0));
   put_frame({0x1234, kCode3, 2, 0, kData0});
-  EXPECT_EQ(interrupt_return(cpu(), k32, 0), gp(kData0));
+  EXPECT_EQ(interrupt_return(cpu(), k32, Eip(0)), gp(kData0));
   EXPECT_EQ(state.cpl, 0);
   EXPECT_EQ(state.reg(Gpr::Esp), kStackTop);
   EXPECT_EQ(state.eip, 0x30000U);
@@ -75,7 +75,7 @@ TEST_F(InterruptReturn, BadTargetsFaultWithTheirSelectorAndChangeNothing) {
 
 TEST_F(InterruptReturn, RingZeroEntersVirtual8086Mode) {
   put_frame({0x100, 0x1000, kFlagVm | kFlagIf, 0x8000, 0x2000, 0x3000, 0x4000, 0x5000, 0x6000});
-  ASSERT_EQ(interrupt_return(cpu(), k32, 0), kNoFault);
+  ASSERT_EQ(interrupt_return(cpu(), k32, Eip(0)), kNoFault);
   EXPECT_TRUE(state.v86_mode());
   EXPECT_EQ(state.cpl, 3);
   EXPECT_EQ(state.seg(SegmentRegister::Cs).base, 0x10000U);
@@ -89,12 +89,12 @@ TEST_F(InterruptReturn, RingZeroEntersVirtual8086Mode) {
 
 TEST_F(InterruptReturn, InVirtual8086ModeNeedsIoplThreeAndKeepsIt) {
   enter_v86(0);
-  EXPECT_EQ(interrupt_return(cpu(), k16, 0), gp(0));
+  EXPECT_EQ(interrupt_return(cpu(), k16, Eip(0)), gp(0));
   enter_v86(3);
   set16(0x18000, 0x222);
   set16(0x18002, 0x1800);
   set16(0x18004, kFlagCf);
-  ASSERT_EQ(interrupt_return(cpu(), k16, 0), kNoFault);
+  ASSERT_EQ(interrupt_return(cpu(), k16, Eip(0)), kNoFault);
   EXPECT_EQ(state.eip, 0x222U);
   EXPECT_EQ(state.seg(SegmentRegister::Cs).base, 0x18000U);
   EXPECT_EQ(state.eflags, kFlagReservedOne | kFlagVm | kFlagIopl | kFlagCf);
@@ -106,7 +106,7 @@ TEST_F(InterruptReturn, RealModePopsThreeWords) {
   set16(0x18000, 0x222);
   set16(0x18002, 0x1800);
   set16(0x18004, static_cast<uint16_t>(kFlagIf | kFlagIopl | kFlagNt));
-  ASSERT_EQ(interrupt_return(cpu(), k16, 0), kNoFault);
+  ASSERT_EQ(interrupt_return(cpu(), k16, Eip(0)), kNoFault);
   EXPECT_EQ(state.eflags, kFlagReservedOne | kFlagIf | kFlagIopl | kFlagNt);
   EXPECT_EQ(state.seg(SegmentRegister::Cs).selector, 0x1800);
 }

@@ -75,7 +75,7 @@ TEST_F(ModelSpecificRegisters, SysenterRegistersRoundTrip) {
 TEST_F(ModelSpecificRegisters, EferHoldsOnlyNxe) {
   ASSERT_EQ(write_msr(cpu(), 0xc0000080, 1U << 11), kNoFault);
   EXPECT_EQ(state.efer, 1U << 11);
-  EXPECT_EQ(coherence_.mode_changes, 1);
+  EXPECT_EQ(paging_.mode_changes, 1);
   EXPECT_EQ(write_msr(cpu(), 0xc0000080, 1), gp());
   EXPECT_EQ(write_msr(cpu(), 0xc0000080, 1U << 8), gp());
   model.nx = false;
@@ -127,7 +127,7 @@ TEST_F(ModelSpecificRegisters, ExecuteDisableOffTakesNxeAlong) {
   ASSERT_EQ(write_msr(cpu(), 0xc0000080, 1U << 11), kNoFault);
   ASSERT_EQ(write_msr(cpu(), kMiscEnable, kNoExecuteOff), kNoFault);
   EXPECT_EQ(state.efer, 0U);
-  EXPECT_EQ(coherence_.mode_changes, 2);
+  EXPECT_EQ(paging_.mode_changes, 2);
   EXPECT_EQ(write_msr(cpu(), 0xc0000080, 1U << 11), gp());
   EXPECT_EQ(write_msr(cpu(), 0xc0000080, 0), kNoFault);
   ASSERT_EQ(write_msr(cpu(), kMiscEnable, 1), kNoFault);

@@ -31,7 +31,7 @@ class Socket : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
   void listen() {
-    socket_ = DebugSocket::create(address_, &error_);
+    socket_ = DebugSocket::create(address_, "--gdb", &error_);
     ASSERT_NE(socket_, nullptr) << error_;
     socket_->start([this] { ++notified_; });
   }
@@ -97,6 +97,54 @@ TEST_F(Socket, AfterOnePeerComesTheNext) {
   EXPECT_TRUE(eventually([&] { return socket_->receive().bytes.size() == 1; }));
 }
 
+TEST_F(Socket, APeerThatHasSaidAllStillGetsItsAnswers) {
+  listen();
+  first_ = connect_to_it();
+  ASSERT_EQ(write(first_, "all", 3), 3);
+  ASSERT_EQ(shutdown(first_, SHUT_WR), 0);
+  ASSERT_TRUE(eventually([&] { return socket_->receive().ended; }));
+  const std::string answer(100'000, 'x');
+  socket_->send(answer);
+  socket_->close();
+  std::string got;
+  char part[4096];
+  for (ssize_t count = 0; (count = read(first_, part, sizeof(part))) > 0;) {
+    got.append(part, static_cast<size_t>(count));
+  }
+  EXPECT_EQ(got, answer);
+}
+
+TEST_F(Socket, WhatWaitsForAPeerThatHasGoneIsGone) {
+  listen();
+  first_ = connect_to_it();
+  ASSERT_TRUE(eventually([&] { return socket_->is_connected(); }));
+  socket_->send(std::string(250 * 1024, 'x'));
+  socket_->send(std::string(200 * 1024, 'x'));
+  (void)eventually([&] { return !socket_->has_room(); });
+  close(first_);
+  first_ = -1;
+  EXPECT_TRUE(eventually([&] { return socket_->has_room(); }));
+  EXPECT_TRUE(eventually([&] { return socket_->receive().ended; }));
+}
+
+TEST_F(Socket, ConnectsToWhoeverListensAlready) {
+  const int listening = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  std::strncpy(at.sun_path, address_.path.c_str(), sizeof(at.sun_path) - 1);
+  ASSERT_EQ(bind(listening, reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
+  address_.connects = true;
+  EXPECT_EQ(DebugSocket::create(address_, "--qmp", &error_), nullptr);
+  EXPECT_EQ(error_, "--qmp: cannot connect to " + address_.path + ": Connection refused");
+  ASSERT_EQ(::listen(listening, 1), 0);
+  listen();
+  first_ = accept(listening, nullptr, nullptr);
+  close(listening);
+  EXPECT_TRUE(socket_->is_connected());
+  ASSERT_EQ(write(first_, "x", 1), 1);
+  EXPECT_TRUE(eventually([&] { return socket_->receive().bytes.size() == 1; }));
+}
+
 TEST_F(Socket, WhatNobodyTakesOutIsBounded) {
   listen();
   first_ = connect_to_it();
@@ -153,7 +201,7 @@ TEST_F(Socket, ASocketThatNobodyListensAtIsReplaced) {
 
 TEST_F(Socket, AFileOrAnotherListenerIsLeftAlone) {
   listen();
-  EXPECT_EQ(DebugSocket::create(address_, &error_), nullptr);
+  EXPECT_EQ(DebugSocket::create(address_, "--gdb", &error_), nullptr);
   EXPECT_NE(error_.find("cannot listen at"), std::string::npos);
   first_ = connect_to_it();
   EXPECT_TRUE(eventually([&] { return socket_->is_connected(); }));

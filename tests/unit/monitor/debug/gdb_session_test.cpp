@@ -114,7 +114,7 @@ TEST_F(Session, PointsAreInsertedOnceAndRemoved) {
   EXPECT_EQ(ask("Z0,1000,1"), "OK");
   EXPECT_EQ(ask("Z1,1004,1"), "OK");
   EXPECT_EQ(ask("Z2,1008,4"), "OK");
-  EXPECT_TRUE(target.execution.kept_out().contains(0x1000));
+  EXPECT_TRUE(target.execution.kept_out().contains(GuestVirtual(0x1000)));
   EXPECT_EQ(target.execution.watches().size(), 1U);
   EXPECT_EQ(ask("z0,1000,1"), "OK");
   EXPECT_EQ(ask("z0,1000,1"), "OK");
@@ -162,15 +162,15 @@ TEST_F(Session, TheByteThreeStopsTheGuest) {
 TEST_F(Session, AStepMayBeginElsewhere) {
   EXPECT_EQ(ask("s4711"), "(none)");
   EXPECT_EQ(target.guest.eip, 0x4711U);
-  EXPECT_TRUE(target.execution.holds_interrupts(0x4711));
+  EXPECT_TRUE(target.execution.holds_interrupts(GuestVirtual(0x4711)));
   EXPECT_FALSE(target.execution.is_paused());
 }
 
 TEST_F(Session, AWatchSaysWhatWasTouched) {
   EXPECT_EQ(ask("Z4,2000,4"), "OK");
   EXPECT_EQ(ask("vCont;c:1"), "(none)");
-  target.execution.on_data_access(GuestVirtual(0x2003), 1, AccessKind::Read);
-  target.execution.after_instruction(false);
+  target.execution.watcher()->on_data_access(GuestVirtual(0x2003), 1, AccessKind::Read);
+  target.execution.after(ExecutionControl::Progress::Executed);
   ASSERT_TRUE(target.execution.stop_if_touched());
   session.report_stop();
   EXPECT_EQ(replies.back(), "T05thread:1;awatch:2000;");

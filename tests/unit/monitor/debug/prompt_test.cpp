@@ -56,16 +56,19 @@ TEST_F(PromptTest, KeysAfterTheLineThatLetsTheGuestGoAreNotTaken) {
   EXPECT_FALSE(target_.execution.is_paused());
   target_.execution.pause(StopCause::Asked);
   EXPECT_EQ(type("step\r"), Prompt::Wish::Step);
-  EXPECT_TRUE(target_.execution.holds_interrupts(0));
+  EXPECT_TRUE(target_.execution.holds_interrupts(GuestVirtual(0)));
 }
 
 TEST_F(PromptTest, SetsAndForgetsPoints) {
   using Kind = ExecutionControl::BreakpointKind;
   EXPECT_EQ(type("break c0100000\rb 0x10\rwatch 1000 8\r"), Prompt::Wish::Stay);
-  EXPECT_EQ(target_.execution.breakpoints(Kind::Software), (std::set<uint32_t>{0x10, 0xc0100000}));
-  EXPECT_EQ(*target_.execution.watches().begin(), (WatchedData{0x1000, 8, WatchKind::Write}));
+  EXPECT_EQ(target_.execution.breakpoints(Kind::Software),
+            (std::set<GuestVirtual>{GuestVirtual(0x10), GuestVirtual(0xc0100000)}));
+  EXPECT_EQ(*target_.execution.watches().begin(),
+            (WatchedData{GuestVirtual(0x1000), 8, WatchKind::Write}));
   EXPECT_EQ(type("delete 10\rdelete 1000\r"), Prompt::Wish::Stay);
-  EXPECT_EQ(target_.execution.breakpoints(Kind::Software), std::set<uint32_t>{0xc0100000});
+  EXPECT_EQ(target_.execution.breakpoints(Kind::Software),
+            std::set<GuestVirtual>{GuestVirtual(0xc0100000)});
   EXPECT_TRUE(target_.execution.watches().empty());
   EXPECT_EQ(type("delete\r"), Prompt::Wish::Stay);
   EXPECT_FALSE(target_.execution.has_points());

@@ -150,7 +150,7 @@ TEST_F(DirectProcessTest, AccessWithoutMappingIsAPageFaultAtItsAddress) {
   // mov eax, [0x00300010]
   const DirectStop stop = run({0x90, 0xa1, 0x10, 0, 0x30, 0});
   EXPECT_EQ(static_cast<int>(stop.kind), static_cast<int>(Kind::PageFault));
-  EXPECT_EQ(stop.address, 0x300010U);
+  EXPECT_EQ(stop.address, GuestVirtual(0x300010U));
   EXPECT_EQ(state_.eip, kCode + 1);
 }
 
@@ -158,11 +158,11 @@ TEST_F(DirectProcessTest, RightsOfMappingsHold) {
   state_.reg(Gpr::Eax) = kCode;
   DirectStop stop = run({0x88, 0x00});  // mov [eax], al: code is not writable
   EXPECT_EQ(static_cast<int>(stop.kind), static_cast<int>(Kind::PageFault));
-  EXPECT_EQ(stop.address, kCode);
+  EXPECT_EQ(stop.address, GuestVirtual(kCode));
   state_.reg(Gpr::Eax) = kData;
   stop = run({0xff, 0xe0});  // jmp eax: data is not executable
   EXPECT_EQ(static_cast<int>(stop.kind), static_cast<int>(Kind::PageFault));
-  EXPECT_EQ(stop.address, kData);
+  EXPECT_EQ(stop.address, GuestVirtual(kData));
   EXPECT_EQ(state_.eip, kData);
 }
 
@@ -502,7 +502,7 @@ TEST_F(DirectProcessTest, ProcessesDoNotSeeEachOthersMappings) {
   state_.eip = kCode;
   const DirectStop stop = other->run(&state_);
   EXPECT_EQ(static_cast<int>(stop.kind), static_cast<int>(Kind::PageFault));
-  EXPECT_EQ(stop.address, kCode);
+  EXPECT_EQ(stop.address, GuestVirtual(kCode));
 }
 
 TEST_F(DirectProcessTest, DestroyedHostLeavesNoProcess) {

@@ -1,6 +1,5 @@
 #include "monitor/direct/direct_space.h"
 
-#include "monitor/vcpu/direct_engine.h"
 #include "tests/support/direct_fixture.h"
 
 namespace ringshift {
@@ -36,23 +35,22 @@ class DirectSpaceTest : public DirectFixture {
     return run;
   }
 
-  Exit run() {
+  DirectStop run() {
     std::string error;
     EXPECT_TRUE(space_->bring_up_to_date(TimeStampTrap::Off, &error)) << error;
     state_.eip = kCode;
-    const Exit exit = run_directly(*space_, &state_);
+    const DirectStop stop = space_->process().run(&state_);
     space_->shadow().verify_invariants();
-    return exit;
+    return stop;
   }
   void expect_fault(uint32_t address) {
-    const Exit exit = run();
-    EXPECT_EQ(static_cast<int>(exit.reason), static_cast<int>(ExitReason::DirectFault));
-    EXPECT_EQ(exit.address, address);
+    const DirectStop stop = run();
+    EXPECT_EQ(stop.kind, DirectStop::Kind::PageFault);
+    EXPECT_EQ(stop.address, GuestVirtual(address));
   }
   void expect_run_to_halt() {
-    const Exit exit = run();
-    EXPECT_EQ(static_cast<int>(exit.reason), static_cast<int>(ExitReason::Interpret));
-    EXPECT_EQ(exit.eip, kCode + 5);
+    EXPECT_EQ(run().kind, DirectStop::Kind::Instruction);
+    EXPECT_EQ(state_.eip, kCode + 5);
   }
 
   ReverseMap reverse_{kRamBytes};
@@ -160,59 +158,13 @@ TEST_F(DirectSpaceTest, KilledProcessCannotBeBroughtUpToDate) {
   EXPECT_FALSE(space_->bring_up_to_date(TimeStampTrap::Off, &error));
   EXPECT_EQ(error, "the process that runs user code is gone");
   state_.eip = kCode;
-  EXPECT_EQ(static_cast<int>(run_directly(*space_, &state_).reason),
-            static_cast<int>(ExitReason::DirectLost));
+  EXPECT_EQ(space_->process().run(&state_).kind, DirectStop::Kind::Gone);
 }
 
 TEST_F(DirectSpaceTest, DestructionLeavesNoProcess) {
   const pid_t id = space_->process().id();
   space_.reset();
   EXPECT_FALSE(exists(id));
-}
-
-GuestState user_state() {
-  GuestState state;
-  state.cpl = 3;
-  state.eflags = kFlagReservedOne | kFlagIf;
-  state.cr0 = kCr0Pe | kCr0Ne;
-  state.cr4 = kCr4Osfxsr | kCr4Osxmmexcpt;
-  return state;
-}
-
-TEST(DirectObstacles, OrdinaryUserCodeHasNone) {
-  EXPECT_EQ(direct_obstacle(user_state()), DirectObstacle::None);
-}
-
-TEST(DirectObstacles, WhatTheProcessCannotBeGivenIsNamed) {
-  struct Case {
-    DirectObstacle obstacle;
-    void (*change)(GuestState*);
-  };
-  const std::vector<Case> cases = {
-      {DirectObstacle::NotUser, [](GuestState* s) { s->cpl = 0; }},
-      {DirectObstacle::InterruptsOff, [](GuestState* s) { s->eflags &= ~kFlagIf; }},
-      {DirectObstacle::InterruptsOff, [](GuestState* s) { s->eflags |= kFlagIopl; }},
-      {DirectObstacle::SegmentsNotFlat,
-       [](GuestState* s) {
-         s->seg(SegmentRegister::Gs) = {0x1000, 0xffff, 0x33, 0xc0f3};
-       }},
-      {DirectObstacle::SegmentsNotFlat,  // read-only data
-       [](GuestState* s) {
-         s->seg(SegmentRegister::Fs) = {0, 0xffffffffU, 0x33, 0xc0f1};
-       }},
-      {DirectObstacle::FpuUnavailable, [](GuestState* s) { s->cr0 |= kCr0Ts; }},
-      {DirectObstacle::FpuUnavailable, [](GuestState* s) { s->cr4 = 0; }},
-      {DirectObstacle::AlignmentMask, [](GuestState* s) { s->eflags |= kFlagAc; }},
-  };
-  for (const Case& each : cases) {
-    GuestState state = user_state();
-    each.change(&state);
-    EXPECT_EQ(direct_obstacle(state), each.obstacle) << direct_obstacle_name(each.obstacle);
-  }
-  GuestState checked = user_state();
-  checked.eflags |= kFlagAc;
-  checked.cr0 |= kCr0Am;
-  EXPECT_EQ(direct_obstacle(checked), DirectObstacle::None);
 }
 
 }  // namespace

@@ -123,6 +123,29 @@ TEST_F(FileBrokerTest, RefusesWhatIsNotNamedOrNotForThatUse) {
   EXPECT_EQ(content("other"), "secret");
 }
 
+TEST_F(FileBrokerTest, OfAFolderOpensFilesOfPlainNames) {
+  std::filesystem::create_directory(path("open"));
+  std::filesystem::create_directory(path("open/deeper"));
+  std::filesystem::create_symlink(path("other"), path("open/link"));
+  std::string error;
+  const auto broker = FileBroker::start({{path("open"), FileUse::Folder}}, &error);
+  ASSERT_NE(broker, nullptr) << error;
+  const int made = broker->open(path("open/new.part"), FileUse::Replace);
+  ASSERT_GE(made, 0);
+  ASSERT_EQ(::write(made, "kept", 4), 4);
+  close(made);
+  EXPECT_EQ(broker->open(path("open/new"), FileUse::TakePlace), 0);
+  EXPECT_EQ(read_all(broker->open(path("open/new"), FileUse::Read)), "kept");
+  expect_refused(*broker, path("open/link"), FileUse::Read, ELOOP);
+  expect_refused(*broker, path("open/link"), FileUse::Replace, ELOOP);
+  for (const std::string name :
+       {"open/../other", "open/deeper/x", "open/.hidden", "open/", "open", "other", "opened"}) {
+    expect_refused(*broker, path(name), FileUse::Replace, EACCES);
+  }
+  expect_refused(*broker, path("open/" + std::string(101, 'x')), FileUse::Replace, EACCES);
+  EXPECT_EQ(content("other"), "secret");
+}
+
 // Whatever a monitor that is not ours any more sends: the broker ends, and nothing is opened.
 TEST_F(FileBrokerTest, NonsenseOnTheSocketEndsIt) {
   const std::vector<std::string> nonsense = {
@@ -144,9 +167,14 @@ TEST_F(FileBrokerTest, DescriptorsSentToItAreDropped) {
   const auto inherited =
       std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}) - 1;
   const auto broker = start();
-  const uint32_t index = 0;
+  // A whole request, of the first file of the list.
+  struct {
+    uint32_t index = 0;
+    FileUse use = FileUse::Read;
+    std::array<char, kLongestPlainName + 1> name{};
+  } request;
   int given = open(path("other").c_str(), O_RDONLY | O_CLOEXEC);
-  iovec part{const_cast<uint32_t*>(&index), sizeof(index)};
+  iovec part{&request, sizeof(request)};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
@@ -169,7 +197,7 @@ TEST_F(FileBrokerTest, DescriptorsSentToItAreDropped) {
   };
   const ptrdiff_t before = static_cast<ptrdiff_t>(inherited) + kItsOwn;
   EXPECT_TRUE(settles_at(before));
-  ASSERT_EQ(sendmsg(broker->socket(), &message, MSG_NOSIGNAL), 4);
+  ASSERT_EQ(sendmsg(broker->socket(), &message, MSG_NOSIGNAL), ssize_t{sizeof(request)});
   close(given);
   int32_t answer = -1;
   ASSERT_EQ(recv(broker->socket(), &answer, sizeof(answer), 0), 4);

@@ -133,7 +133,8 @@ class Unsupplied : public ::testing::TestWithParam<Engine> {
     const uint32_t header[] = {
         0x1badb002, 0x10003, 0 - (0x1badb002U + 0x10003U), 0x100000, 0x100000, 0, 0, 0x100020};
     const uint8_t code[] = {0xa3, 0, 0, 0x20, 0, 0xeb, 0xf9};
-    std::string path = ::testing::TempDir() + "unsupplied.bin";
+    std::string path = ::testing::TempDir() + "unsupplied_" +
+                       std::to_string(static_cast<int>(GetParam())) + ".bin";
     std::ofstream file(path, std::ios::binary);
     file.write(reinterpret_cast<const char*>(header), sizeof(header));
     file.write(reinterpret_cast<const char*>(code), sizeof(code));

@@ -46,7 +46,7 @@ TEST_F(InterpreterControl, SoftwareInterruptIsAnEventWithEipAtTheInstruction) {
   EXPECT_EQ(result.kind, StepKind::SoftwareEvent);
   EXPECT_EQ(result.vector, 0x80);
   EXPECT_FALSE(result.is_software_exception);
-  EXPECT_EQ(result.return_eip, kCode + 2);
+  EXPECT_EQ(result.return_eip, Eip(kCode + 2));
   EXPECT_EQ(state.eip, kCode);
 }
 

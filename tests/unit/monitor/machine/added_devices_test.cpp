@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -24,6 +26,7 @@ DebugExitRequest exit_port(const std::string& text) {
 
 TEST(AddedDevices, NamesAndItemsAreUnderstood) {
   EXPECT_EQ(problem_with("pc-testdev"), "");
+  EXPECT_EQ(problem_with("virtio-rng-pci"), "");
   EXPECT_EQ(exit_port("isa-debug-exit").first_port, 0x501U);
   EXPECT_EQ(exit_port("isa-debug-exit").ports, 2U);
   EXPECT_EQ(exit_port("isa-debug-exit,iobase=0xf4,iosize=0x4").first_port, 0xf4U);
@@ -34,7 +37,8 @@ TEST(AddedDevices, NamesAndItemsAreUnderstood) {
 
 TEST(AddedDevices, WhatMakesNoSenseIsNamed) {
   for (const char* text :
-       {"", "nope", "pc-testdev,", "pc-testdev,x=1", "isa-debug-exit,", "isa-debug-exit,iobase",
+       {"", "nope", "pc-testdev,", "virtio-rng-pci,", "virtio-rng-pci,x=1", "pc-testdev,x=1",
+        "isa-debug-exit,", "isa-debug-exit,iobase",
         "isa-debug-exit,iobase=", "isa-debug-exit,iobase=0x", "isa-debug-exit,iobase=f4",
         "isa-debug-exit,iobase=-1", "isa-debug-exit,iobase=0x10000", "isa-debug-exit,iosize=0",
         "isa-debug-exit,iobase=0xffff", "isa-debug-exit,iobase=0xf4,iosize=4,",
@@ -84,6 +88,7 @@ TEST_F(AddedToABoard, TwoInOnePlaceAreRefused) {
   EXPECT_EQ(add({"pc-testdev", "isa-debug-exit,iobase=0xe3"}), nullptr);
   EXPECT_NE(problem_, "");
   EXPECT_EQ(add({"pc-testdev", "pc-testdev"}), nullptr);
+  EXPECT_EQ(add({"virtio-rng-pci", "virtio-rng-pci"}), nullptr);
 }
 
 TEST_F(AddedToABoard, LinesOfTheBoardAreRaisedAndThoseOfNobodyAreNot) {
@@ -95,6 +100,43 @@ TEST_F(AddedToABoard, LinesOfTheBoardAreRaisedAndThoseOfNobodyAreNot) {
     ports_.write(static_cast<uint16_t>(0x2000 + line), AccessWidth::Byte, 1);
   }
   EXPECT_EQ(seen.size(), 15U);  // all but the cascade, and no I/O APIC for the others
+}
+
+// A board with the added devices of a command line.
+struct AddedBoard {
+  explicit AddedBoard(const std::vector<AddedDevice>& wanted) {
+    std::string error;
+    added = AddedDevices::create(wanted,
+                                 {.ports = ports,
+                                  .memory = memory,
+                                  .interrupts = interrupts,
+                                  .on_exit = [](uint8_t) {},
+                                  .on_flush = [] {}},
+                                 &error);
+    EXPECT_NE(added, nullptr) << error;
+  }
+  void visit_state(StateArchive& archive) { archive.part("added", *added); }
+  PortBus ports;
+  MemoryBus memory;
+  InterruptControllerPair interrupts;
+  std::unique_ptr<AddedDevices> added;
+};
+
+TEST(AddedDevices, WhatTheyHoldIsSavedAndLoaded) {
+  const std::vector<AddedDevice> wanted = {TestDeviceRequest(), DebugExitRequest()};
+  AddedBoard first(wanted), second(wanted), without({DebugExitRequest()});
+  first.ports.write(0xe0, AccessWidth::Dword, 0x12345678);
+  first.memory.write(GuestPhysical(0xff008000), AccessWidth::Word, 0xabcd);
+  std::vector<uint8_t> saved;
+  std::string error;
+  ASSERT_TRUE(StateArchive::save([&](StateArchive& a) { first.visit_state(a); }, &saved, &error));
+  ASSERT_TRUE(StateArchive::load(
+      saved, [&](StateArchive& a) { second.visit_state(a); }, &error));
+  EXPECT_EQ(second.ports.read(0xe0, AccessWidth::Dword), 0x12345678U);
+  EXPECT_EQ(second.memory.read(GuestPhysical(0xff008000), AccessWidth::Word), 0xabcdU);
+  EXPECT_FALSE(StateArchive::load(
+      saved, [&](StateArchive& a) { without.visit_state(a); }, &error));
+  EXPECT_EQ(error, "saved state: added/test devices: it was 1 where it was saved, and is 0 here");
 }
 
 }  // namespace

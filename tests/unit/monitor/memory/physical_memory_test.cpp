@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <numeric>
 
 #include "tests/support/memory_fixture.h"
+#include "tests/support/shared_base.h"
 
 namespace ringshift {
 namespace {
@@ -135,6 +137,91 @@ TEST_F(PhysicalMemoryTest, EntryBitsAreAddedToThoseThatAreThere) {
   set_ram32(0x3004, 0x80000000);
   physical_->set_entry_bits(GuestPhysical(0x3000), 0x60);
   EXPECT_EQ(physical_->read_entry64(GuestPhysical(0x3000)), 0x8000000080000067U);
+}
+
+// Remembers what has moved.
+class MovesObserver final : public WriteObserver {
+ public:
+  [[nodiscard]] bool watches(GuestPhysicalPage) const override { return false; }
+  void on_write(GuestPhysical, uint32_t) override {}
+  void on_moved(const PageRange& pages, Backing now) override {
+    moved.push_back({pages.first.number(), now});
+  }
+  struct Move {
+    uint64_t first;
+    Backing now;
+    bool operator==(const Move&) const = default;
+  };
+  std::vector<Move> moved;
+};
+
+class SharedPhysicalMemoryTest : public MemoryFixture {
+ protected:
+  SharedPhysicalMemoryTest() {
+    for (uint32_t page = 0; page < 32; ++page) set_ram32(page * kPageSize, 0x100 + page);
+    base_.put_under(*ram_);
+    physical_->set_observer(&observer_);
+  }
+  // `write` makes one copy, of the grain that the page is in, and reaches it.
+  void expect_copy(uint32_t page, const std::function<void(GuestPhysical)>& write) {
+    observer_.moved.clear();
+    ASSERT_TRUE(ram_->is_shared(GuestPhysicalPage(page)));
+    const GuestPhysical address = GuestPhysicalPage(page).address();
+    write(address);
+    const uint64_t first = page / SharedBase::kGrainPages * SharedBase::kGrainPages;
+    EXPECT_EQ(observer_.moved, (std::vector<MovesObserver::Move>{{first, Backing::Own}}));
+    EXPECT_NE(ram32(static_cast<uint32_t>(address.value())), 0x100 + page);
+    EXPECT_EQ(base_.byte_at(address.value()), static_cast<uint8_t>(page));
+    EXPECT_EQ(ram32((page ^ 1U) * kPageSize), 0x100 + (page ^ 1U)) << "the rest is as it was";
+  }
+  MovesObserver observer_;
+  SharedBase base_;
+};
+
+TEST_F(SharedPhysicalMemoryTest, EveryWayToWriteMakesACopyFirst) {
+  const uint32_t value = 0x99999999;
+  expect_copy(1, [&](GuestPhysical at) { physical_->write(at, &value, sizeof(value)); });
+  expect_copy(5, [&](GuestPhysical at) {
+    physical_->write_ram(at.value(), {reinterpret_cast<const uint8_t*>(&value), sizeof(value)});
+  });
+  expect_copy(9, [&](GuestPhysical at) { physical_->set_entry_bits(at, 0x60); });
+  expect_copy(
+      13, [&](GuestPhysical at) { *physical_->writable_page(GuestPhysicalPage::of(at)) = 0x99; });
+  expect_copy(17, [&](GuestPhysical at) {
+    EXPECT_FALSE(physical_->may_write_unseen(GuestPhysicalPage::of(at)));
+    EXPECT_TRUE(physical_->will_write(GuestPhysicalPage::of(at)));
+    EXPECT_FALSE(physical_->will_write(GuestPhysicalPage::of(at)));
+    EXPECT_TRUE(physical_->may_write_unseen(GuestPhysicalPage::of(at)));
+    *ram_->at(at) = 0x99;
+  });
+}
+
+TEST_F(SharedPhysicalMemoryTest, ReadsCopyNothing) {
+  uint32_t value = 0;
+  physical_->read(GuestPhysical(0x3000), &value, sizeof(value));
+  EXPECT_EQ(value, 0x103U);
+  EXPECT_EQ(physical_->read_entry32(GuestPhysical(0x4000)), 0x104U);
+  EXPECT_EQ(*physical_->readable_page(GuestPhysicalPage(5)), 5);
+  EXPECT_TRUE(observer_.moved.empty());
+}
+
+TEST_F(SharedPhysicalMemoryTest, AWriteOverTwoGrainsCopiesBoth) {
+  const std::vector<uint8_t> bytes(2 * kPageSize, 0x99);
+  physical_->write_ram(0x3800, bytes);
+  EXPECT_EQ(observer_.moved,
+            (std::vector<MovesObserver::Move>{{0, Backing::Own}, {4, Backing::Own}}));
+}
+
+TEST_F(SharedPhysicalMemoryTest, WhatIsFlippedTwiceIsSharedAgainUnlessItWasWritten) {
+  physical_->flip_backing(GuestPhysicalPage(2));
+  physical_->flip_backing(GuestPhysicalPage(1));
+  EXPECT_EQ(observer_.moved,
+            (std::vector<MovesObserver::Move>{{0, Backing::Own}, {0, Backing::Base}}));
+  const uint8_t value = 1;
+  physical_->write(GuestPhysical(0), &value, 1);
+  observer_.moved.clear();
+  physical_->flip_backing(GuestPhysicalPage(2));
+  EXPECT_TRUE(observer_.moved.empty());
 }
 
 }  // namespace

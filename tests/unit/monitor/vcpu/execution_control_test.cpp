@@ -7,14 +7,17 @@ namespace ringshift {
 namespace {
 
 using Kind = ExecutionControl::BreakpointKind;
-constexpr uint32_t kHere = 0xc0100000;
-constexpr uint32_t kThere = 0xc0100010;
+constexpr GuestVirtual kHere(0xc0100000);
+constexpr GuestVirtual kThere(0xc0100010);
 
 class Control : public ::testing::Test {
  protected:
-  void executes(bool faulted = false) { control_.after_instruction(faulted); }
+  void executes(bool faulted = false) {
+    using Progress = ExecutionControl::Progress;
+    control_.after(faulted ? Progress::Faulted : Progress::Executed);
+  }
   // The guest has been let go at this address.
-  void go_on_at(uint32_t linear) {
+  void go_on_at(GuestVirtual linear) {
     control_.pause(StopCause::Asked);
     control_.note_paused_at(linear);
     control_.resume();
@@ -51,6 +54,24 @@ TEST_F(Control, TheInstructionItWasStoppedAtIsExecutedOnce) {
   EXPECT_EQ(control_.last_stop().cause, StopCause::HardwareBreakpoint);
 }
 
+TEST_F(Control, AHoldOutlastsADebuggersPauses) {
+  control_.hold();
+  EXPECT_TRUE(control_.is_engaged());
+  EXPECT_TRUE(control_.is_standing());
+  EXPECT_FALSE(control_.is_paused());
+  control_.pause(StopCause::Asked);
+  control_.resume();
+  EXPECT_TRUE(control_.is_standing());
+  control_.step();  // which is executed all the same
+  EXPECT_FALSE(control_.is_standing());
+  executes();
+  EXPECT_TRUE(control_.is_paused());
+  control_.release();
+  EXPECT_TRUE(control_.is_standing());
+  control_.resume();
+  EXPECT_FALSE(control_.is_standing());
+}
+
 TEST_F(Control, WhoMovesTheGuestToABreakpointIsStoppedThere) {
   ASSERT_TRUE(control_.insert_breakpoint(kThere, Kind::Software));
   go_on_at(kHere);
@@ -64,59 +85,59 @@ TEST_F(Control, AStepEndsAfterOneInstructionOrOneEvent) {
   EXPECT_TRUE(control_.is_paused());
   EXPECT_EQ(control_.last_stop().cause, StopCause::Step);
   control_.step();
-  control_.after_event();
+  control_.after(ExecutionControl::Progress::Event);
   EXPECT_TRUE(control_.is_paused());
 }
 
 TEST_F(Control, WatchedDataStopsAfterTheInstructionThatTouchesIt) {
-  ASSERT_TRUE(control_.insert_watch({0x1000, 4, WatchKind::Write}));
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x1000), 4, WatchKind::Write}));
   ASSERT_EQ(control_.watcher(), &control_);
-  control_.on_data_access(GuestVirtual(0x1000), 4, AccessKind::Read);
-  control_.on_data_access(GuestVirtual(0x1004), 4, AccessKind::Write);
-  control_.on_data_access(GuestVirtual(0xffe), 2, AccessKind::Write);
+  control_.watcher()->on_data_access(GuestVirtual(0x1000), 4, AccessKind::Read);
+  control_.watcher()->on_data_access(GuestVirtual(0x1004), 4, AccessKind::Write);
+  control_.watcher()->on_data_access(GuestVirtual(0xffe), 2, AccessKind::Write);
   executes();
   EXPECT_FALSE(control_.stop_if_touched());
-  control_.on_data_access(GuestVirtual(0xffe), 3, AccessKind::Write);
+  control_.watcher()->on_data_access(GuestVirtual(0xffe), 3, AccessKind::Write);
   EXPECT_TRUE(control_.is_touched());
   EXPECT_FALSE(control_.is_paused());
   executes();
   EXPECT_TRUE(control_.stop_if_touched());
   EXPECT_TRUE(control_.is_paused());
   EXPECT_EQ(control_.last_stop().cause, StopCause::Watch);
-  EXPECT_EQ(control_.last_stop().watched.address, 0x1000U);
+  EXPECT_EQ(control_.last_stop().watched.address, GuestVirtual(0x1000U));
   EXPECT_FALSE(control_.stop_if_touched());
 }
 
 TEST_F(Control, AStepThatTouchesWatchedDataIsReportedAsThat) {
-  ASSERT_TRUE(control_.insert_watch({0x1000, 4, WatchKind::Write}));
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x1000), 4, WatchKind::Write}));
   control_.step();
-  control_.on_data_access(GuestVirtual(0x1000), 4, AccessKind::Write);
+  control_.watcher()->on_data_access(GuestVirtual(0x1000), 4, AccessKind::Write);
   executes();
   EXPECT_TRUE(control_.stop_if_touched());
   EXPECT_EQ(control_.last_stop().cause, StopCause::Watch);
 }
 
 TEST_F(Control, AnAccessOfAnInstructionThatFaultedIsNone) {
-  ASSERT_TRUE(control_.insert_watch({0x1000, 4, WatchKind::Access}));
-  control_.on_data_access(GuestVirtual(0x1000), 4, AccessKind::Write);
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x1000), 4, WatchKind::Access}));
+  control_.watcher()->on_data_access(GuestVirtual(0x1000), 4, AccessKind::Write);
   executes(true);
   EXPECT_FALSE(control_.stop_if_touched());
 }
 
 TEST_F(Control, AWatchAtTheEndOfTheAddressSpaceIsNoWatchAtItsBeginning) {
-  ASSERT_TRUE(control_.insert_watch({0xfffffffc, 8, WatchKind::Write}));
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0xfffffffc), 8, WatchKind::Write}));
   EXPECT_EQ(control_.watched_pages(), LinearPages{GuestVirtualPage(0xfffff)});
   control_.remove_all();
-  ASSERT_TRUE(control_.insert_watch({0xfffffffc, 4, WatchKind::Write}));
-  control_.on_data_access(GuestVirtual(0), 4, AccessKind::Write);
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0xfffffffc), 4, WatchKind::Write}));
+  control_.watcher()->on_data_access(GuestVirtual(0), 4, AccessKind::Write);
   EXPECT_FALSE(control_.is_touched());
 }
 
 TEST_F(Control, WatchedPagesAreThoseOfAllWatchedData) {
-  ASSERT_TRUE(control_.insert_watch({0x1ffe, 4, WatchKind::Read}));
-  ASSERT_TRUE(control_.insert_watch({0x2000, 4, WatchKind::Write}));
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x1ffe), 4, WatchKind::Read}));
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x2000), 4, WatchKind::Write}));
   EXPECT_EQ(control_.watched_pages(), (LinearPages{GuestVirtualPage(1), GuestVirtualPage(2)}));
-  control_.remove_watch({0x1ffe, 4, WatchKind::Read});
+  control_.remove_watch({GuestVirtual(0x1ffe), 4, WatchKind::Read});
   EXPECT_EQ(control_.watched_pages(), LinearPages{GuestVirtualPage(2)});
   EXPECT_TRUE(control_.take_change());
   EXPECT_FALSE(control_.take_change());
@@ -124,26 +145,26 @@ TEST_F(Control, WatchedPagesAreThoseOfAllWatchedData) {
 
 TEST_F(Control, CodeIsDroppedOnceHoweverOftenADebuggerTakesItsBreakpointsOut) {
   ASSERT_TRUE(control_.insert_breakpoint(kHere, Kind::Software));
-  EXPECT_EQ(control_.take_newly_kept_out(), std::vector<uint32_t>{kHere});
+  EXPECT_EQ(control_.take_change(), std::vector<GuestVirtual>{kHere});
   control_.remove_breakpoint(kHere, Kind::Software);
   EXPECT_FALSE(control_.stops_at(kHere));
   EXPECT_TRUE(control_.is_interpreted(kHere));
   ASSERT_TRUE(control_.insert_breakpoint(kHere, Kind::Software));
-  EXPECT_TRUE(control_.take_newly_kept_out().empty());
+  EXPECT_TRUE(control_.take_change().value_or(std::vector<GuestVirtual>{}).empty());
 }
 
 TEST_F(Control, WhatIsKeptOutIsBounded) {
   for (uint32_t i = 0; i < 20000; ++i) {
-    ASSERT_TRUE(control_.insert_breakpoint(i, Kind::Software));
-    control_.remove_breakpoint(i, Kind::Software);
-    (void)control_.take_newly_kept_out();
+    ASSERT_TRUE(control_.insert_breakpoint(GuestVirtual(i), Kind::Software));
+    control_.remove_breakpoint(GuestVirtual(i), Kind::Software);
+    (void)control_.take_change();
   }
   EXPECT_LT(control_.kept_out().size(), 5000U);
 }
 
 TEST_F(Control, WithEverythingRemovedNobodyIsAsked) {
   ASSERT_TRUE(control_.insert_breakpoint(kHere, Kind::Software));
-  ASSERT_TRUE(control_.insert_watch({0x1000, 4, WatchKind::Read}));
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x1000), 4, WatchKind::Read}));
   control_.remove_all();
   EXPECT_TRUE(control_.is_engaged());  // to undo what was done for them
   EXPECT_TRUE(control_.take_change());

@@ -88,7 +88,7 @@ class QuickTransfersTest : public CpuFixture {
   Event random_event() {
     Event event;
     event.vector = kVector;
-    event.return_eip = state.eip;
+    event.return_eip = state.pointer();
     switch (random(4)) {
       case 0:
         event.kind = EventKind::HardwareInterrupt;
@@ -166,7 +166,7 @@ TEST_F(QuickTransfersTest, ReturnsAsInterruptReturnDoesOrNotAtAll) {
     }
     ++returned;
     put_back(before);
-    ASSERT_EQ(interrupt_return(cpu(), OperandSize::Bits32, 0), kNoFault) << i;
+    ASSERT_EQ(interrupt_return(cpu(), OperandSize::Bits32, Eip(0)), kNoFault) << i;
     expect_same(take(), after, i);
   }
   EXPECT_GT(returned, kCases / 8);

@@ -52,7 +52,7 @@ TEST(Census, TheGuestThatComesWithTheProgramIsOneThatAnImageCensusReads) {
   census_reached(*image, census_linear(*image, &census), &census);
   EXPECT_EQ(census.rows["STR"].reached, 1U);
   EXPECT_EQ(census.rows["LSL"].reached, 1U);
-  EXPECT_EQ(census.rows["PUSHFD"].reached, 2U);
+  EXPECT_EQ(census.rows["PUSHFD"].reached, 3U);
   EXPECT_EQ(census.rows["POPFD"].treatment, Treatment::Inline);
 }
 

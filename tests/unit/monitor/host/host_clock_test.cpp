@@ -1,0 +1,81 @@
+#include "monitor/host/host_clock.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "monitor/host/host_signals.h"
+#include "shadowmmu/base/state_archive.h"
+
+namespace ringshift {
+namespace {
+
+constexpr Nanoseconds kSecond = 1'000'000'000, kYear = 365 * 86'400 * kSecond;
+
+// A clock that is saved when another one has shown `time`; and what it shows when it is loaded.
+std::vector<uint8_t> saved_at(Nanoseconds time) {
+  ManualClock clock;
+  clock.advance(time);
+  std::vector<uint8_t> saved;
+  std::string error;
+  EXPECT_TRUE(StateArchive::save(
+      [&](StateArchive& a) { a.part("clock", static_cast<VirtualClock&>(clock)); }, &saved,
+      &error));
+  return saved;
+}
+
+std::unique_ptr<HostClock> loaded(Nanoseconds time) {
+  std::string error;
+  auto clock = HostClock::create(&error);
+  EXPECT_NE(clock, nullptr) << error;
+  clock->stop();
+  EXPECT_TRUE(StateArchive::load(
+      saved_at(time), [&](StateArchive& a) { a.part("clock", static_cast<VirtualClock&>(*clock)); },
+      &error))
+      << error;
+  return clock;
+}
+
+// Nobody here takes the clocks' signals.
+class HostClockTest : public ::testing::Test {
+ protected:
+  HostClockTest() {
+    sigemptyset(&attention_);
+    sigaddset(&attention_, HostSignals::attention_signal());
+    pthread_sigmask(SIG_BLOCK, &attention_, &before_);
+  }
+  ~HostClockTest() override {
+    const timespec at_once{};
+    while (sigtimedwait(&attention_, nullptr, &at_once) > 0) continue;
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t attention_{}, before_{};
+};
+
+TEST_F(HostClockTest, ALoadedClockGoesOnWhereItWasSaved) {
+  const auto clock = loaded(50 * kYear);
+  EXPECT_EQ(clock->now(), 50 * kYear);
+  clock->go_on();
+  const Nanoseconds now = clock->now();
+  EXPECT_GE(now, 50 * kYear);
+  EXPECT_LT(now, 50 * kYear + 3600 * kSecond);
+}
+
+// A guest may be older than its host: deadlines of long ago lie before the host's clock began.
+TEST_F(HostClockTest, ADeadlineFromBeforeTheHostsTimeIsAGoodTimeForTheHost) {
+  const auto clock = loaded(50 * kYear);
+  clock->go_on();
+  bool has_run = false;
+  ClockTimer timer(*clock, [&](Nanoseconds) { has_run = true; });
+  timer.arm(0);
+  const timespec time = clock->host_time_of(0);
+  EXPECT_GE(time.tv_sec, 0);
+  EXPECT_GE(time.tv_nsec, 0);
+  EXPECT_GT(time.tv_sec * kSecond + time.tv_nsec, 0);
+  clock->run_due();
+  EXPECT_TRUE(has_run);
+}
+
+}  // namespace
+}  // namespace ringshift

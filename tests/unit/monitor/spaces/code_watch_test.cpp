@@ -1,0 +1,117 @@
+// CodeWatch: which writes are noted, what they drop at the next safe point, and when a page is no
+// longer traced.
+#include "monitor/spaces/code_watch.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "tests/support/translator_fixture.h"
+
+namespace ringshift {
+namespace {
+
+constexpr uint64_t kRamBytes = 1U << 20;
+constexpr GuestPhysicalPage kPage(5);
+constexpr GuestPhysical at(uint32_t offset) { return kPage.address() + offset; }
+
+// A processor with code in the first 64 bytes of some pages.
+class Holder final : public CodeHolder {
+ public:
+  [[nodiscard]] bool has_code(GuestPhysicalPage page) const override { return code.contains(page); }
+  [[nodiscard]] bool may_hold_code(GuestPhysical address, uint32_t) const override {
+    return has_code(GuestPhysicalPage::of(address)) && address.offset_in_page() < 64;
+  }
+  void drop_code(GuestPhysical address, uint32_t length, const SafePoint&) override {
+    dropped.emplace_back(address, length);
+    if (address.offset_in_page() < 64) code.erase(GuestPhysicalPage::of(address));
+  }
+  void forget_write_paths(GuestPhysicalPage page) override { forgotten.push_back(page); }
+
+  std::set<GuestPhysicalPage> code;
+  std::vector<std::pair<GuestPhysical, uint32_t>> dropped;
+  std::vector<GuestPhysicalPage> forgotten;
+};
+
+class CodeWatchTest : public ::testing::Test {
+ protected:
+  CodeWatchTest() {
+    watch_.attach(&holder_);
+    holder_.code.insert(kPage);
+    watch_.ensure_code_trace(kPage);
+  }
+  void apply() { watch_.apply(SafePointForTest::get()); }
+  Holder holder_;
+  CodeWatch watch_{kRamBytes};
+};
+
+TEST_F(CodeWatchTest, TracingForgetsTheWritePathsOnce) {
+  watch_.ensure_code_trace(kPage);
+  watch_.trace(kPage, TraceReason::DirectCode);  // traced already: writes are seen
+  EXPECT_EQ(holder_.forgotten, std::vector<GuestPhysicalPage>{kPage});
+  EXPECT_TRUE(watch_.watches(kPage));
+}
+
+TEST_F(CodeWatchTest, AWriteToCodeWaitsForASafePoint) {
+  watch_.on_write(at(8), 4);
+  EXPECT_TRUE(watch_.has_pending_work());
+  EXPECT_TRUE(holder_.dropped.empty());
+  apply();
+  ASSERT_EQ(holder_.dropped.size(), 1U);
+  EXPECT_EQ(holder_.dropped[0].first, at(8));
+  EXPECT_FALSE(watch_.has_pending_work());
+  EXPECT_FALSE(watch_.watches(kPage)) << "nothing of the page is held any more";
+}
+
+TEST_F(CodeWatchTest, WritesThatContinueEachOtherAreOne) {
+  for (uint32_t i = 0; i < 16; ++i) watch_.on_write(at(i * 4), 4);
+  apply();
+  ASSERT_EQ(holder_.dropped.size(), 1U);
+  EXPECT_EQ(holder_.dropped[0].second, 64U);
+}
+
+TEST_F(CodeWatchTest, DataBesideCodeIsNotNoted) {
+  watch_.on_write(at(512), 4);
+  EXPECT_FALSE(watch_.has_pending_work());
+}
+
+TEST_F(CodeWatchTest, DataBesideCodeThatRunsDirectlyIsNoted) {
+  watch_.trace(kPage, TraceReason::DirectCode);
+  watch_.on_write(at(512), 4);
+  EXPECT_TRUE(watch_.has_pending_work());
+  apply();
+  EXPECT_TRUE(watch_.watches(kPage)) << "its translated code is still there";
+  EXPECT_FALSE(watch_.traces().is_traced_for(kPage, TraceReason::DirectCode));
+}
+
+TEST_F(CodeWatchTest, AWriteToAPageWithoutCodeEndsItsTrace) {
+  holder_.code.clear();
+  watch_.on_write(at(512), 4);
+  apply();
+  EXPECT_FALSE(watch_.watches(kPage));
+}
+
+TEST_F(CodeWatchTest, WritesElsewhereAreNotNoted) {
+  watch_.on_write(GuestPhysical(0x9000), 4);
+  EXPECT_FALSE(watch_.has_pending_work());
+}
+
+TEST_F(CodeWatchTest, ManyWritesBeforeASafePointAreMergedToPages) {
+  for (uint32_t i = 0; i < 100000; ++i) watch_.on_write(at((i * 7 % 8) * 8), 1);
+  apply();
+  EXPECT_LE(holder_.dropped.size(), 4096U);
+  EXPECT_FALSE(holder_.dropped.empty());
+}
+
+TEST(CodeWatchAlone, NeedsNoProcessor) {
+  CodeWatch watch(kRamBytes);
+  watch.ensure_code_trace(kPage);
+  watch.on_write(at(0), 4);
+  watch.apply(SafePointForTest::get());
+  EXPECT_FALSE(watch.watches(kPage));
+}
+
+}  // namespace
+}  // namespace ringshift

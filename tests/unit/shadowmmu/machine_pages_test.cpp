@@ -1,0 +1,50 @@
+// MachinePages: which pages the base has, and which change together.
+#include "shadowmmu/machine_pages.h"
+
+#include <gtest/gtest.h>
+
+namespace ringshift {
+namespace {
+
+// Four grains of four pages, the last one cut short; the base has the second and the fourth.
+class MachinePagesTest : public ::testing::Test {
+ protected:
+  MachinePages pages_{{.descriptor = -1,
+                       .offset = 3 * kPageSize,
+                       .grain_pages = 4,
+                       .present = {false, true, false, true}},
+                      14 * kPageSize};
+};
+
+TEST_F(MachinePagesTest, TheBaseHasWhatIsPresentInIt) {
+  for (uint32_t page = 0; page < 14; ++page) {
+    const bool is_base = page / 4 == 1 || page / 4 == 3;
+    EXPECT_EQ(pages_.backing(GuestPhysicalPage(page)), is_base ? Backing::Base : Backing::Own);
+    EXPECT_EQ(pages_.is_in_base(GuestPhysicalPage(page)), is_base);
+    EXPECT_EQ(pages_.offset_of(GuestPhysicalPage(page)), (3 + page) * kPageSize);
+  }
+}
+
+TEST_F(MachinePagesTest, AGrainChangesAsAWhole) {
+  pages_.set(GuestPhysicalPage(6), Backing::Own);
+  for (uint32_t page = 4; page < 8; ++page) {
+    EXPECT_EQ(pages_.backing(GuestPhysicalPage(page)), Backing::Own);
+    EXPECT_TRUE(pages_.is_in_base(GuestPhysicalPage(page)));
+  }
+  const PageRange grain = pages_.grain_around(GuestPhysicalPage(6));
+  EXPECT_EQ(grain.first, GuestPhysicalPage(4));
+  EXPECT_EQ(grain.pages, 4U);
+  EXPECT_EQ(pages_.grain_around(GuestPhysicalPage(13)).pages, 2U) << "cut short by RAM's end";
+}
+
+TEST_F(MachinePagesTest, ARunEndsWhereTheBackingChanges) {
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(0), 100), 4U);
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(5), 100), 3U);
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(5), 2), 2U);
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(12), 100), 2U);
+  pages_.set(GuestPhysicalPage(4), Backing::Own);
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(1), 100), 11U);
+}
+
+}  // namespace
+}  // namespace ringshift
