@@ -17,7 +17,7 @@ class FullCache {
   FullCache() : stream_(AccessStyle::Window) {
     stream_.blocks.resize(std::min(stream_.blocks.size(), kBlocks));
     for (const TranslationKey& key : stream_.blocks) {
-      static_cast<void>(stream_.machine.translator->ensure(key, SafePointForTest::get()));
+      static_cast<void>(stream_.machine.translator->find_or_make(key, SafePointForTest::get()));
     }
   }
   [[nodiscard]] TranslationCache& cache() { return stream_.machine.translator->cache(); }
@@ -29,8 +29,8 @@ class FullCache {
     cache().for_each([&](const Fragment& from) {
       for (uint32_t i = 0; i < from.link_count; ++i) {
         const uint32_t number = from.first_link + i;
-        const uint32_t eip = cache().link_view(number).destination_eip;
-        if (Fragment* to = cache().find(stream_.machine.key_at(eip)))
+        const Eip eip = cache().link_view(number).destination_eip;
+        if (Fragment* to = cache().find(stream_.machine.key_at(eip.value())))
           found.emplace_back(number, to);
       }
     });

@@ -1,6 +1,6 @@
 // CodeStream: a real program's instructions in a TranslatorMachine, cut into blocks, for timing
-// translation. Owns: the machine. Called by: benchmarks of translation and of the cache.
-// The program is the cached guests' busybox; without it, bundled bytes again and again.
+// translation. Owns: the machine. The program is the cached guests' busybox; without it, bundled
+// bytes again and again.
 #pragma once
 
 #include <cstdint>

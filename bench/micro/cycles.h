@@ -1,7 +1,7 @@
 // Cycles: processor time of the timed part of a benchmark, in cycles, divided by what was done in
-// it. Owns: a start and a sum. Called by: the benchmarks.
-// Processor time and not RDTSC, which would count what other processes do meanwhile. A cycle is one
-// of the TSC, whatever the core's clock. start and stop together cost some half a microsecond.
+// it. Owns: a start and a sum. Processor time and not RDTSC, which would count what other processes
+// do meanwhile. A cycle is one of the TSC, whatever the core's clock. start and stop together cost
+// some half a microsecond.
 #pragma once
 
 #include <benchmark/benchmark.h>

@@ -1,19 +1,11 @@
 // The miss path: a guest address that generated code could not reach, from the guest's tables to a
 // window's mapping or a soft TLB's entry, and its flush.
 #include <cstring>
-#include <memory>
-#include <string>
 
 #include "bench/micro/cycles.h"
 #include "monitor/cpu/control_registers.h"
-#include "monitor/memory/linear_memory.h"
-#include "monitor/memory/physical_memory.h"
-#include "monitor/spaces/coherence.h"
-#include "shadowmmu/base/check.h"
-#include "shadowmmu/guest_memory.h"
+#include "tests/support/processor_machine.h"
 #include "tests/support/translator_fixture.h"
-#include "translator/gate.h"
-#include "translator/translator.h"
 
 namespace ringshift {
 namespace {
@@ -29,53 +21,22 @@ constexpr GuestVirtual kAddress(0xc0200010);
 class MissMachine {
  public:
   MissMachine() {
-    std::string error;
-    ram_ = GuestMemory::create(kRamBytes, &error);
-    CHECK(ram_ != nullptr);
-    std::memset(ram_->at(GuestPhysical(0)), 0, kRamBytes);
-    auto storage = FrameStorage::create(&error);
-    CHECK(storage != nullptr);
-    frame_ = &storage->frame();
-    physical_ = std::make_unique<PhysicalMemory>(*ram_, bus_);
-    linear_ = std::make_unique<LinearMemory>(*physical_, frame_->state);
-    coherence = Coherence::create(*physical_, *linear_, frame_->state, &error);
-    CHECK(coherence != nullptr);
-    translator_ = Translator::create({.arena_bytes = 1U << 20, .limits = {}, .features = {}},
-                                     *coherence, *coherence, *coherence, *coherence, &error);
-    CHECK(translator_ != nullptr);
-    gate_ = Gate::create(translator_->stubs(), translator_->arena(), &error, std::move(storage));
-    CHECK(gate_ != nullptr);
-    coherence->attach(gate_.get(), &translator_->cache(), &translator_->arena());
-    physical_->set_observer(coherence.get());
-    turn_paging_on();
+    std::memset(machine_.ram->at(GuestPhysical(0)), 0, kRamBytes);
+    machine_.set32(kPageDirectory + (kKernelBase >> 22) * 4, kPageTable | kFlags);
+    for (uint32_t page = 0; page < kRamBytes / kPageSize; ++page) {
+      machine_.set32(kPageTable + page * 4, (page << 12) | kFlags);
+    }
+    machine_.state().cr0 |= kCr0Pe | kCr0Pg | kCr0Wp;
+    machine_.state().cr3 = kPageDirectory;
+    machine_.processor->note_state_changed();
+    spaces().apply(SafePointForTest::get());
+    spaces().select(Privilege::Supervisor);
   }
-  std::unique_ptr<Coherence> coherence;
+  [[nodiscard]] AddressSpaces& spaces() { return machine_.processor->spaces(); }
+  [[nodiscard]] DataPaths& data() { return machine_.processor->data(); }
 
  private:
-  void turn_paging_on() {
-    store(kPageDirectory + (kKernelBase >> 22) * 4, kPageTable | kFlags);
-    for (uint32_t page = 0; page < kRamBytes / kPageSize; ++page) {
-      store(kPageTable + page * 4, (page << 12) | kFlags);
-    }
-    reset(frame_->state);
-    frame_->state.cr0 |= kCr0Pe | kCr0Pg | kCr0Wp;
-    frame_->state.cr3 = kPageDirectory;
-    linear_->flush();
-    coherence->on_paging_mode_changed();
-    coherence->apply(SafePointForTest::get());
-    coherence->select_view(Privilege::Supervisor);
-  }
-  void store(uint32_t at, uint32_t value) {
-    std::memcpy(ram_->at(GuestPhysical(at)), &value, sizeof(value));
-  }
-
-  std::unique_ptr<GuestMemory> ram_;
-  MemoryBus bus_;
-  Frame* frame_ = nullptr;
-  std::unique_ptr<PhysicalMemory> physical_;
-  std::unique_ptr<LinearMemory> linear_;
-  std::unique_ptr<Translator> translator_;
-  std::unique_ptr<Gate> gate_;
+  ProcessorMachine machine_{kRamBytes};
 };
 
 // Two pages that want the same entry, in turn.
@@ -87,8 +48,8 @@ void MissSoft(benchmark::State& state) {
   Cycles cycles;
   cycles.start();
   for (auto _ : state) {
-    const auto answer = machine.coherence->fill_soft(address, true, Privilege::Supervisor);
-    if (answer != Coherence::Miss::Filled) return state.SkipWithError("not filled");
+    const auto answer = machine.data().fill_soft(address, true, Privilege::Supervisor);
+    if (answer != Miss::Filled) return state.SkipWithError("not filled");
     address = address == kAddress ? kRival : kAddress;
   }
   cycles.stop();
@@ -102,10 +63,10 @@ void MissWindowAfterInvalidation(benchmark::State& state) {
   Cycles cycles;
   cycles.start();
   for (auto _ : state) {
-    machine.coherence->on_page_invalidated(kAddress);
-    machine.coherence->apply(SafePointForTest::get());
-    const auto answer = machine.coherence->fill_window(kAddress, true, Privilege::Supervisor);
-    if (answer != Coherence::Miss::Filled) return state.SkipWithError("not filled");
+    machine.spaces().on_page_invalidated(kAddress);
+    machine.spaces().apply(SafePointForTest::get());
+    const auto answer = machine.data().fill_window(kAddress, true, Privilege::Supervisor);
+    if (answer != Miss::Filled) return state.SkipWithError("not filled");
   }
   cycles.stop();
   cycles.report(state, "cycles/miss", static_cast<uint64_t>(state.iterations()));

@@ -19,7 +19,7 @@ void GateRoundTrip(benchmark::State& state) {
   for (auto _ : state) {
     machine.state().eip = TranslatorMachine::kCode;
     const Exit exit = machine.gate->run(body, machine.translator->cache());
-    if (exit.reason != ExitReason::Interpret || exit.eip != TranslatorMachine::kCode) {
+    if (exit.reason != ExitReason::Interpret || exit.eip != Eip(TranslatorMachine::kCode)) {
       return state.SkipWithError("left for another reason, or at another instruction");
     }
   }

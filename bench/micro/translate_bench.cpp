@@ -115,7 +115,8 @@ void Ensure(benchmark::State& state) {
     state.ResumeTiming();
     cycles.start();
     for (const TranslationKey& key : stream.blocks) {
-      benchmark::DoNotOptimize(&stream.machine.translator->ensure(key, SafePointForTest::get()));
+      benchmark::DoNotOptimize(
+          &stream.machine.translator->find_or_make(key, SafePointForTest::get()));
     }
     cycles.stop();
     instructions += stream.instructions;

@@ -47,8 +47,8 @@ SEVEN = ("syscall", "in", "cr0wr", "cr2wr", "callret", "pgfault", "divzero", "pt
 
 
 def assemble(source, target, *words):
-    subprocess.run(["nasm", "-f", "bin", "-Werror", "-I", f"{INCLUDE}/", "-o", str(target),
-                    *words, str(source)], check=True)
+    subprocess.run(["nasm", "-f", "bin", "-Werror", "-I", f"{INCLUDE}/", "-I", f"{SOURCE.parent}/",
+                    "-o", str(target), *words, str(source)], check=True)
     target.chmod(0o644)
 
 

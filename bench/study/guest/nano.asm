@@ -3,13 +3,10 @@
 ; boot_sector.asm. Prints, in hexadecimal, one line a repetition: `nano NAME OPERATIONS CYCLES`.
 ; Each repetition is long enough that loops, entering ring 3 and the counter itself do not matter.
 %include "guest.inc"
+%define RESULT "nano"
+%include "rows.inc"
 
-REPETITIONS equ 5
-%ifndef ENOUGH_CYCLES             ; what a repetition lasts at least
-  %define ENOUGH_CYCLES 4000000
-%endif
 ENTRY_TIMER equ 0x20
-USER_EXIT equ 0x81
 
 ; Pages with a meaning of their own; the tables for them exist (paging_on).
 MISSING equ VIRTUAL + 0x10000     ; never present; for ring 3
@@ -21,27 +18,8 @@ TEXT_PAGE equ 0xb8000
 PIT_COUNT equ 2000
 WAKE_UPS equ 64
 
-%macro gate 3                     ; vector, handler, attributes
-  mov edi, IDT_AREA + (%1) * 8
-  mov eax, %2
-  mov edx, %3
-  call set_gate
-%endmacro
-
-; One row of the table: name, function before or 0, body, operations in one turn of the body's loop.
-; A body takes the number of turns in EBX. Bodies IN_USER run in ring 3 and end by INT USER_EXIT.
-%macro row 5
-%%row:
-  db %1, 0
-  times 12 - ($ - %%row) db 0
-  dd %2, %3, %4, %5
-%endmacro
-
-IN_KERNEL equ 0
-IN_USER equ 1
-
 main:
-  call set_up_serial
+  call set_up_rows
   call paging_on
   user_page addr(user_code)
   user_page USER_STACK - 0x1000
@@ -50,8 +28,6 @@ main:
   gate 0x80, bare_return, 0xee00
   gate 0, after_divide, 0x8e00
   gate 14, after_page_fault, 0x8e00
-  mov byte [IDT_AREA + USER_EXIT * 8 + 5], 0xee
-  hook USER_EXIT, leave_user
   mov esi, rows
 .next:
   call measure
@@ -59,127 +35,7 @@ main:
   cmp esi, rows_end
   jb .next
   call measure_wake_up
-  say "nano done"
-  mov edx, 0x3fd
-.sending:
-  in al, dx
-  test al, 0x40                   ; the last byte is out
-  jz .sending
-  mov al, 0
-  out 0xf4, al                    ; ends ringshift, and QEMU with its debug-exit device
-  mov ecx, 8
-  mov esi, bochs_end
-  mov edx, 0x8900                 ; ends Bochs
-  rep outsb
-  finish 0
-bochs_end: db "Shutdown"
-
-set_up_serial:                    ; 115200 bits a second, eight data bits; some machines begin with five
-  mov edx, 0x3fb
-  mov al, 0x80
-  out dx, al
-  mov edx, 0x3f8
-  mov al, 1
-  out dx, al
-  inc edx
-  mov al, 0
-  out dx, al
-  mov edx, 0x3fb
-  mov al, 3
-  out dx, al
-  ret
-
-; EAX handler, EDX attributes, EDI entry
-set_gate:
-  mov [edi], ax
-  mov word [edi + 2], CODE0
-  shr eax, 16
-  mov [edi + 4], dx
-  mov [edi + 6], ax
-  ret
-
-; ---- one row ----
-
-struc row_fields
-  .name: resb 12
-  .before: resd 1
-  .body: resd 1
-  .operations: resd 1
-  .where: resd 1
-endstruc
-ROW_BYTES equ row_fields_size
-
-; ESI -> row. Doubles the turns until a run takes long enough, then prints the repetitions.
-measure:
-  cmp dword [esi + row_fields.before], 0
-  je .ready
-  push esi
-  call [esi + row_fields.before]
-  pop esi
-  jc .skipped
-.ready:
-  mov dword [turns], 8
-.longer:
-  shl dword [turns], 1
-  call run_once
-  cmp eax, ENOUGH_CYCLES
-  jb .longer
-  mov dword [left], REPETITIONS
-.repeat:
-  call run_once
-  mov ebx, [turns]
-  imul ebx, [esi + row_fields.operations]
-  call print_result
-  dec dword [left]
-  jnz .repeat
-  ret
-.skipped:
-  print "skip "
-  push esi
-  call print_string
-  pop esi
-  say ""
-  ret
-
-; ESI -> row; returns the cycles in EAX.
-run_once:
-  push esi
-  rdtsc
-  mov [began], eax
-  mov ebx, [turns]
-  cmp dword [esi + row_fields.where], IN_USER
-  je .user
-  call [esi + row_fields.body]
-  jmp .over
-.user:
-  mov eax, [esi + row_fields.body]
-  mov edx, USER_STACK
-  call run_user
-.over:
-  rdtsc
-  sub eax, [began]
-  pop esi
-  ret
-
-; ESI -> row, EBX operations, EAX cycles
-print_result:
-  push esi
-  push eax
-  print "nano "
-  call print_string
-  print " "
-  mov eax, ebx
-  call print_hex
-  print " "
-  pop eax
-  call print_hex
-  say ""
-  pop esi
-  ret
-
-leave_user:
-  mov esp, [user_esp]
-  jmp [user_resume]
+  jmp end_rows
 
 ; ---- handlers, as short as they can be ----
 
@@ -254,11 +110,6 @@ prepare_remapped:
   ret
 
 ; ---- bodies in ring 0 ----
-
-%macro turns_of 1                 ; label of the loop
-  dec ebx
-  jnz %1
-%endmacro
 
 align 16
 empty_loop:
@@ -561,9 +412,6 @@ calibrate:
   ret
 
 align 4
-turns: dd 0
-left: dd 0
-began: dd 0
 late: dd 0
 calibration_cycles: dd 0
 calibration_ticks: dd 0
