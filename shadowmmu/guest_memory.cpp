@@ -1,6 +1,8 @@
 #include "shadowmmu/guest_memory.h"
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "shadowmmu/base/check.h"
@@ -71,11 +73,8 @@ HostResult GuestMemory::map_again(PageRange pages) {
   const GuestPhysical first = pages.first.address();
   const HostAddress at(static_cast<uint64_t>(reinterpret_cast<uintptr_t>(base_)) + first.value());
   const size_t bytes = size_t{pages.pages} * kPageSize;
-  if (!is_shared(pages.first)) {
-    return map_fixed(at, descriptor_, first.value(), bytes, HostAccess::ReadWrite);
-  }
-  return map_fixed(at, machine_->descriptor(), machine_->offset_of(pages.first), bytes,
-                   HostAccess::Read);
+  const HostAccess access = is_shared(pages.first) ? HostAccess::Read : HostAccess::ReadWrite;
+  return map_fixed(at, descriptor_of(pages.first), offset_of(pages.first), bytes, access);
 }
 
 // Pages of zeros stay holes of the memfd. The base is read by a call, not through the mapping: what
@@ -83,6 +82,10 @@ HostResult GuestMemory::map_again(PageRange pages) {
 HostResult GuestMemory::make_own(GuestPhysicalPage page, PageRange* moved) {
   CHECK(is_shared(page));
   *moved = machine_->grain_around(page);
+  if (!is_from_base(page)) {
+    machine_->set(page, Backing::Own);
+    return map_again(*moved);
+  }
   std::vector<uint8_t> bytes(size_t{moved->pages} * kPageSize);
   HostResult result =
       read_contents(machine_->descriptor(), machine_->offset_of(moved->first), bytes);
@@ -106,6 +109,35 @@ HostResult GuestMemory::make_shared(GuestPhysicalPage page, PageRange* moved) {
                           uint64_t{moved->pages} * kPageSize);
 }
 
+void GuestMemory::track_writes(uint32_t grain_pages) {
+  if (machine_ == nullptr) {
+    const uint64_t grain = uint64_t{grain_pages} * kPageSize;
+    RamBase none{.descriptor = -1,
+                 .offset = 0,
+                 .grain_pages = grain_pages,
+                 .present = std::vector<bool>((size_ + grain - 1) / grain)};
+    machine_ = std::make_unique<MachinePages>(std::move(none), size_);
+  }
+  machine_->track();
+}
+
+// What is Clean stays so until it is written: making all of it Own would take long.
+void GuestMemory::end_tracking() { machine_->end_tracking(); }
+
+HostResult GuestMemory::make_clean(size_t first, size_t count, PageRange* moved) {
+  const uint32_t grain_pages = machine_->grain_pages();
+  const GuestPhysicalPage page(static_cast<uint32_t>(first * grain_pages));
+  const auto end = std::min<uint64_t>((first + count) * grain_pages, machine_->pages());
+  *moved = {page, 0};
+  for (size_t i = first; i < first + count; ++i) machine_->set_clean(i);
+  if (is_shared(page)) return HostResult();
+  moved->pages = static_cast<uint32_t>(end - page.number());
+  for (size_t i = first; i < first + count; ++i) {
+    machine_->set(GuestPhysicalPage(static_cast<uint32_t>(i * grain_pages)), Backing::Clean);
+  }
+  return map_again(*moved);
+}
+
 bool GuestMemory::is_as_base(GuestPhysicalPage page) const {
   if (machine_ == nullptr || is_shared(page) || !machine_->is_in_base(page)) return false;
   const PageRange grain = machine_->grain_around(page);
@@ -126,7 +158,7 @@ std::vector<bool> GuestMemory::parts_in_use(uint64_t bytes) const {
   }
   if (machine_ == nullptr) return used;
   for (uint64_t page = 0; page < size_ / kPageSize; ++page) {
-    if (is_shared(GuestPhysicalPage(page))) used[page * kPageSize / bytes] = true;
+    if (is_from_base(GuestPhysicalPage(page))) used[page * kPageSize / bytes] = true;
   }
   return used;
 }

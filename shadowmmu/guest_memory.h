@@ -32,13 +32,22 @@ class GuestMemory {
   // RAM is what the base has, until it is written. Pre: it is all zeros, has no base, and is mapped
   // nowhere but here. Not ok: the host refuses, and RAM is of no use.
   [[nodiscard]] HostResult take_base(RamBase base);
-  // Must the page be made the machine's own before it is written? Pre, here and below: it is RAM.
+  // Must whoever writes the page make_own() it first? It is mapped for reading only. Pre, here and
+  // below: it is RAM.
   [[nodiscard]] bool is_shared(GuestPhysicalPage page) const {
-    return machine_ != nullptr && machine_->backing(page) == Backing::Base;
+    return machine_ != nullptr && machine_->backing(page) != Backing::Own;
   }
-  // Copies the page and those around it that change with it, which are in *moved. Where their bytes
-  // are in our address space stays; whoever maps them elsewhere is to follow. Pre: is_shared(page).
-  // Not ok: the host has no memory, or the base cannot be read any more.
+  // Where the host has the bytes of the page: a descriptor, and an offset in it.
+  [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const {
+    return is_from_base(page) ? machine_->descriptor() : descriptor_;
+  }
+  [[nodiscard]] uint64_t offset_of(GuestPhysicalPage page) const {
+    return is_from_base(page) ? machine_->offset_of(page) : page.address().value();
+  }
+  // The page, and those around it that change with it, which are in *moved, may be written: those
+  // of a base are copied. Where their bytes are in our address space stays; whoever maps them
+  // elsewhere is to follow. Pre: is_shared(page). Not ok: the host has no memory, or the base
+  // cannot be read any more.
   [[nodiscard]] HostResult make_own(GuestPhysicalPage page, PageRange* moved);
   // The other way, for pages that is_as_base(): what they take of the host is given back.
   [[nodiscard]] HostResult make_shared(GuestPhysicalPage page, PageRange* moved);
@@ -46,6 +55,14 @@ class GuestMemory {
   // Of each part of `bytes` bytes, a multiple of the page size: can anything in it be other than
   // zero? Touches none of them, which would take memory of the host's.
   [[nodiscard]] std::vector<bool> parts_in_use(uint64_t bytes) const;
+  // From now on it is known which grains are written; all count as written at first. Grains are of
+  // `grain_pages` unless there is a base, which has its own. Pre: it is not known yet.
+  void track_writes(uint32_t grain_pages);
+  void end_tracking();
+  // These grains, `count` from `first` on, count as not written from here on: the next write is
+  // seen (Backing::Clean). *moved: the pages whose mappings have to follow; of a base none do.
+  // Pre: track_writes(); they have one backing. Not ok: as for make_own().
+  [[nodiscard]] HostResult make_clean(size_t first, size_t count, PageRange* moved);
   // Null: all pages are the machine's own.
   [[nodiscard]] const MachinePages* machine_pages() const { return machine_.get(); }
 
@@ -64,6 +81,9 @@ class GuestMemory {
  private:
   GuestMemory() = default;
   [[nodiscard]] HostResult map_again(PageRange pages);
+  [[nodiscard]] bool is_from_base(GuestPhysicalPage page) const {
+    return machine_ != nullptr && machine_->backing(page) == Backing::Base;
+  }
 
   uint8_t* base_ = nullptr;
   uint64_t size_ = 0;

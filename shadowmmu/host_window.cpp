@@ -40,10 +40,8 @@ bool HostWindow::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages
   while (pages != 0) {
     const uint32_t run = machine == nullptr ? pages : machine->run(from, pages);
     const bool is_shared = ram_.is_shared(from);
-    const int descriptor = is_shared ? machine->descriptor() : ram_.descriptor();
-    const uint64_t offset = is_shared ? machine->offset_of(from) : from.address().value();
-    if (!map_fixed(host_of(at), descriptor, offset, uint64_t{run} * kPageSize,
-                   is_shared ? HostAccess::Read : access, population)
+    if (!map_fixed(host_of(at), ram_.descriptor_of(from), ram_.offset_of(from),
+                   uint64_t{run} * kPageSize, is_shared ? HostAccess::Read : access, population)
              .ok()) {
       return false;
     }

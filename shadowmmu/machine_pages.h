@@ -1,7 +1,8 @@
 // MachinePages: where the bytes of each guest page are on the host: in memory of the machine's own,
-// or in a base, a file that is shared with others and that nobody writes to. It changes by grains,
-// some pages that lie together. Owns: the base's descriptor. Does not own: any mapping. See
-// docs/decisions/0017-machine-memory.md.
+// or in a base, a file that is shared with others and that nobody writes to; and which pages have
+// been written since somebody asked. It changes by grains, some pages that lie together. Owns: the
+// base's descriptor. Does not own: any mapping. See docs/decisions/0017-machine-memory.md and
+// 0020-live-migration.md.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,11 @@
 
 namespace ringshift {
 
-enum class Backing : uint8_t { Own, Base };
+enum class Backing : uint8_t {
+  Own,
+  Base,
+  Clean,  // the machine's own, and its next write is to be seen: it is Own from then on
+};
 
 // Part of a file that RAM begins as.
 struct RamBase {
@@ -38,21 +43,32 @@ class MachinePages {
   MachinePages& operator=(const MachinePages&) = delete;
 
   // Pre, here and below: the page is in RAM.
-  [[nodiscard]] Backing backing(GuestPhysicalPage page) const {
-    return is_base_[grain_of(page)] ? Backing::Base : Backing::Own;
-  }
+  [[nodiscard]] Backing backing(GuestPhysicalPage page) const { return backing_[grain_of(page)]; }
   // Whether the base has the page's grain, be it used or not.
   [[nodiscard]] bool is_in_base(GuestPhysicalPage page) const {
     return base_.present[grain_of(page)];
   }
   // Pre: Backing::Base only for a page that is_in_base().
   void set(GuestPhysicalPage page, Backing backing) {
-    is_base_[grain_of(page)] = backing == Backing::Base;
+    backing_[grain_of(page)] = backing;
+    if (backing == Backing::Own && !dirty_.empty()) dirty_[grain_of(page)] = true;
   }
   // The pages that change their backing together with this one.
   [[nodiscard]] PageRange grain_around(GuestPhysicalPage page) const;
   // How many pages from `first` on, `most` at the most, are backed as it is.
   [[nodiscard]] uint32_t run(GuestPhysicalPage first, uint32_t most) const;
+
+  // ---- what is written ----
+
+  // From now on grains that become Own are dirty; all are at first.
+  void track() { dirty_.assign(backing_.size(), true); }
+  void end_tracking() { dirty_.clear(); }
+  [[nodiscard]] bool is_tracking() const { return !dirty_.empty(); }
+  // Pre, of both: is_tracking(), and a number less than grains().
+  [[nodiscard]] bool is_dirty(size_t grain) const { return dirty_[grain]; }
+  void set_clean(size_t grain) { dirty_[grain] = false; }
+  [[nodiscard]] size_t grains() const { return backing_.size(); }
+  [[nodiscard]] uint32_t grain_pages() const { return base_.grain_pages; }
 
   [[nodiscard]] int descriptor() const { return base_.descriptor; }
   [[nodiscard]] uint64_t offset_of(GuestPhysicalPage page) const {
@@ -68,7 +84,8 @@ class MachinePages {
 
   RamBase base_;
   uint32_t pages_;
-  std::vector<bool> is_base_;  // by grain
+  std::vector<Backing> backing_;  // by grain
+  std::vector<bool> dirty_;       // by grain; empty: nobody asks
 };
 
 }  // namespace ringshift

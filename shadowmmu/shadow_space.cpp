@@ -237,7 +237,7 @@ bool ShadowSpace::follow(const ShadowMapping& mapping, uint32_t most, Backing no
     for (uint32_t number = first; number < first + pages; ++number) {
       boundaries_ -= boundaries_around(number);
       slots_[number]->is_writable = write;
-      slots_[number]->is_shared = now == Backing::Base;
+      slots_[number]->is_shared = now != Backing::Own;
       boundaries_ += boundaries_around(number);
     }
     return true;
@@ -248,7 +248,7 @@ bool ShadowSpace::follow(const ShadowMapping& mapping, uint32_t most, Backing no
 }
 
 void ShadowSpace::follow_all(ReverseMap& reverse, const PageRange& pages, Backing now) {
-  const bool is_shared = now == Backing::Base;
+  const bool is_shared = now != Backing::Own;
   for (uint32_t i = 0; i < pages.pages; ++i) {
     ShadowMappings& mappings = reverse.of(pages.first + i);
     for (auto next = mappings.begin(); next != mappings.end();) {

@@ -116,6 +116,12 @@ void PhysicalMemory::make_own(GuestPhysicalPage page) {
   if (observer_ != nullptr) observer_->on_moved(moved, Backing::Own);
 }
 
+void PhysicalMemory::make_clean(size_t first_grain, size_t grains) {
+  PageRange moved;
+  if (!ram_.make_clean(first_grain, grains, &moved).ok()) end_without_memory();
+  if (observer_ != nullptr && moved.pages != 0) observer_->on_moved(moved, Backing::Clean);
+}
+
 void PhysicalMemory::flip_backing(GuestPhysicalPage page) {
   if (will_write(page) || !ram_.is_as_base(page)) return;
   PageRange moved;

@@ -53,6 +53,9 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
     make_own(page);
     return true;
   }
+  // RAM's make_clean(), and all who map these pages follow: the next write to each is seen, by
+  // whatever path. Ends the process as will_write() does.
+  void make_clean(size_t first_grain, size_t grains);
   // For tests: a page that is shared becomes own; one that is own and as the base has it, shared.
   void flip_backing(GuestPhysicalPage page);
 
