@@ -59,15 +59,24 @@ uint64_t rights_for(FileUse use) {
     case FileUse::Folder:
       return kLandlockReadFile | kLandlockWriteFile | kLandlockTruncate | kLandlockMakeRegular |
              kLandlockRemoveFile;
+    case FileUse::Connect:
+      break;
   }
   return 0;
+}
+
+// Does the command line name anybody whom a machine may be moved to?
+bool connects(const std::vector<NamedFile>& files) {
+  return std::any_of(files.begin(), files.end(),
+                     [](const NamedFile& file) { return file.use == FileUse::Connect; });
 }
 
 // Of each file itself, wherever links lead to it, and of its folder: it may be replaced by another
 // of its name, as who builds a kernel does, or made anew.
 void restrict_to(const std::vector<NamedFile>& files) {
-  Landlock rules;
+  Landlock rules(connects(files) ? Landlock::Tcp::Left : Landlock::Tcp::Forbidden);
   for (const NamedFile& file : files) {
+    if (file.use == FileUse::Connect) continue;
     if (file.use == FileUse::Folder) {
       rules.allow(file.path, rights_for(file.use));
       continue;
@@ -80,14 +89,17 @@ void restrict_to(const std::vector<NamedFile>& files) {
 }
 
 // Opening in two ways, removing a name, talking: everything else ends the process. Without seccomp
-// it does no more than this either.
-void install_filter() {
+// it does no more than this either. Sockets are made where somebody is named to connect to.
+void install_filter(bool with_sockets) {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
   if (filter == nullptr) return;
   for (const int number :
        {SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(close), SCMP_SYS(unlink), SCMP_SYS(rename),
         SCMP_SYS(exit_group), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall)}) {
     (void)seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
+  }
+  for (const int number : {SCMP_SYS(socket), SCMP_SYS(connect)}) {
+    if (with_sockets) (void)seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0);
   }
   for (const int flags : {kReadFlags, kReplaceFlags, kStrangeReadFlags, kStrangeReplaceFlags}) {
     const scmp_arg_cmp these_flags{2, SCMP_CMP_EQ, static_cast<scmp_datum_t>(flags), 0};
@@ -159,7 +171,7 @@ int open_as_asked(const NamedFile& file, const Request& request) {
   setrlimit(RLIMIT_CORE, &none);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) == 0) {
     restrict_to(files);
-    install_filter();
+    install_filter(connects(files));
   }
   serve(files, socket);
 }

@@ -9,6 +9,8 @@
 #include <climits>
 #include <cstring>
 
+#include "shadowmmu/base/host_connection.h"
+
 namespace ringshift {
 namespace {
 
@@ -47,6 +49,8 @@ int open_file_here(const char* path, FileUse use) {
       return ::unlink(path);
     case FileUse::TakePlace:
       return rename_part(path);
+    case FileUse::Connect:
+      return begin_connection(path);
     case FileUse::Folder:
       break;
   }

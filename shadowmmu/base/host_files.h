@@ -18,6 +18,7 @@ enum class FileUse : uint8_t {
   Remove,     // its name goes
   TakePlace,  // NAME.part, made by Replace, gets NAME in place of what had it
   Folder,     // nothing is opened: files of plain names in it may be, in the four ways above
+  Connect,    // no file: a connection to it, as begin_connection() says (host_connection.h)
 };
 
 class FileOpener {

@@ -24,7 +24,7 @@ ALLOWED = {
 # The rooms of a folder, top floor first: a room includes itself and those below it. What lies in the
 # folder itself is above them all.
 ROOMS = {
-    "monitor": ("lab", "command", "control", "debug", "machine", "vcpu", "trap", "interpreter", "spaces",
+    "monitor": ("lab", "command", "control", "debug", "machine", "migration", "vcpu", "trap", "interpreter", "spaces",
                 "direct", "cpu", "memory", "boot", "network", "host"),
     "monitor/lab": ("explorer", "census", "matrix", "lockstep", "parts"),
     "devices": ("board", "host", "screen", "network", "virtio", "storage", "pci", "input", "chips", "timers",
@@ -42,7 +42,7 @@ INCLUDE_HOMES = (
       "monitor/lab/matrix/silicon.cpp", "monitor/trap/tracee.cpp")),
     ("network block devices", r"libnbd\.h$", ("devices/host/nbd_disk.cpp",)),
     ("terminals", r"termios\.h$", ("devices/host/host_console.cpp",)),
-    ("sockets", r"sys/socket\.h$", ("devices/host/deserted_socket.cpp", "devices/host/rfb_server.cpp", "monitor/debug/debug_socket.cpp", "monitor/host/file_broker.cpp",
+    ("sockets", r"sys/socket\.h$", ("shadowmmu/base/host_connection.cpp", "devices/host/deserted_socket.cpp", "devices/host/rfb_server.cpp", "monitor/debug/debug_socket.cpp", "monitor/host/file_broker.cpp",
                                     "monitor/host/image_server.cpp", "monitor/network/*")),
     ("WebSockets", r"libwebsockets\.h$", ("devices/host/web_server.cpp",)),
     ("address translation", r"slirp/", ("monitor/network/slirp_server.cpp",)),
