@@ -41,9 +41,9 @@ bool write_at(int descriptor, uint64_t offset, std::span<const uint8_t> from) {
 }
 
 // Locks of the open file description: they end with the descriptor, whoever else closes the file.
-bool lock_image(int descriptor, bool exclusive) {
+bool lock_image(int descriptor, short type) {
   struct flock lock {};
-  lock.l_type = exclusive ? F_WRLCK : F_RDLCK;
+  lock.l_type = type;
   lock.l_whence = SEEK_SET;
   return fcntl(descriptor, F_OFD_SETLK, &lock) == 0;
 }
@@ -69,10 +69,10 @@ uint64_t change_time_of(int descriptor) {
 }  // namespace
 
 std::unique_ptr<HostDisk> HostDisk::open(const std::string& path, DiskAccess access, uint32_t unit,
-                                         std::string* error) {
+                                         std::string* error, Lock lock) {
   std::unique_ptr<HostDisk> disk(new HostDisk);
   disk->access_ = access;
-  if (!disk->open_image(path, error)) return nullptr;
+  if (!disk->open_image(path, lock, error)) return nullptr;
   disk->bytes_ = size_of(disk->image_) / unit * unit;
   if (disk->bytes_ == 0) {
     *error = path + ": is no disk image (not a file, or empty)";
@@ -82,7 +82,7 @@ std::unique_ptr<HostDisk> HostDisk::open(const std::string& path, DiskAccess acc
   return disk;
 }
 
-bool HostDisk::open_image(const std::string& path, std::string* error) {
+bool HostDisk::open_image(const std::string& path, Lock lock, std::string* error) {
   const bool write = access_ == DiskAccess::Write;
   // O_NONBLOCK: a FIFO given by mistake would hang here before it can be refused.
   image_ = write ? ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK)
@@ -91,7 +91,8 @@ bool HostDisk::open_image(const std::string& path, std::string* error) {
     *error = path + ": cannot be opened" + (write ? " for writing: " : ": ") + reason();
     return false;
   }
-  if (!lock_image(image_, write)) {
+  if (write && lock == Lock::Later) return true;
+  if (!lock_image(image_, write ? F_WRLCK : F_RDLCK)) {
     const bool taken = errno == EAGAIN || errno == EACCES;
     *error = path + (taken ? ": is in use by another machine" : ": cannot be locked: " + reason());
     return false;
@@ -246,6 +247,10 @@ bool HostDisk::read_whole_cluster(uint64_t cluster, std::span<uint8_t> to) {
   const uint64_t begin = cluster * kCluster;
   return read_at(overlay_, begin,
                  to.first(static_cast<size_t>(std::min(kCluster, bytes_ - begin))));
+}
+
+bool HostDisk::set_in_use(bool in_use) {
+  return access_ != DiskAccess::Write || lock_image(image_, in_use ? F_WRLCK : F_UNLCK);
 }
 
 bool HostDisk::flush() {

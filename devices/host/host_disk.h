@@ -22,9 +22,10 @@ class HostDisk final : public DiskBackend {
  public:
   // Null with one line in *error: not there, too small, not ours to write, or in use by another
   // machine: any number may read an image, or one may write it. unit: the size is cut to a
-  // multiple.
+  // multiple. Lock::Later: of one that is to be written, when set_in_use() says so.
+  enum class Lock : uint8_t { AtOnce, Later };
   static std::unique_ptr<HostDisk> open(const std::string& path, DiskAccess access, uint32_t unit,
-                                        std::string* error);
+                                        std::string* error, Lock lock = Lock::AtOnce);
   ~HostDisk() override;
   HostDisk(const HostDisk&) = delete;
   HostDisk& operator=(const HostDisk&) = delete;
@@ -34,6 +35,7 @@ class HostDisk final : public DiskBackend {
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;
+  [[nodiscard]] bool set_in_use(bool in_use) override;
   // The image's time of change, which must be the same where the machine goes on, unless
   // may_have_changed; and the overlay, at most kMostSavedOverlay bytes of it.
   void visit_medium(StateArchive& archive, bool may_have_changed) override;
@@ -47,7 +49,7 @@ class HostDisk final : public DiskBackend {
   HostDisk() = default;
   // The overlay holds whole clusters.
   static constexpr uint64_t kCluster = 4096;
-  [[nodiscard]] bool open_image(const std::string& path, std::string* error);
+  [[nodiscard]] bool open_image(const std::string& path, Lock lock, std::string* error);
   [[nodiscard]] bool make_overlay(std::string* error);
   void visit_overlay(StateArchive& archive);
   [[nodiscard]] bool read_whole_cluster(uint64_t cluster, std::span<uint8_t> to);

@@ -25,6 +25,9 @@ class DiskBackend {
   // All that has been written is on the medium for good when it returns true.
   [[nodiscard]] virtual bool flush() = 0;
 
+  // Another machine may take the medium, or it is ours again. False: somebody else has it.
+  [[nodiscard]] virtual bool set_in_use(bool /*in_use*/) { return true; }
+
   // What a saved machine keeps of the medium: what tells it from one that has been written to
   // since, and writes that are in no file of the host's. See docs/saved-state.md.
   virtual void visit_medium(StateArchive& /*archive*/, bool /*may_have_changed*/) {}

@@ -19,7 +19,8 @@ struct ImageName {
   bool snapshot = false;
   bool read_only = false;
   bool is_disc = false;
-  std::string format;  // empty: as the image's first bytes say
+  std::string format;       // empty: as the image's first bytes say
+  bool is_awaited = false;  // MediaRequest::is_awaited
 };
 
 // False: it is no item, but a part of the path.
@@ -40,8 +41,8 @@ bool take_item(const std::string& item, ImageName* name) {
 }
 
 // Takes known items off the end; what is left is the path, which may have commas of its own.
-ImageName parse(const std::string& text, bool snapshot, bool is_disc) {
-  ImageName name{text, snapshot, false, is_disc, ""};
+ImageName parse(const std::string& text, const MediaRequest& request, bool is_disc) {
+  ImageName name{text, request.snapshot, false, is_disc, "", request.is_awaited};
   while (true) {
     const size_t comma = name.path.rfind(',');
     if (comma == std::string::npos || !take_item(name.path.substr(comma + 1), &name)) return name;
@@ -101,7 +102,10 @@ std::unique_ptr<DiskBackend> open_one(const ImageName& name, uint32_t unit, std:
   if (NbdDisk::is_uri(name.path)) return open_server(name, access, unit, error);
   std::string format = name.format;
   if (format.empty() && !find_image_format(name.path, &format, error)) return nullptr;
-  if (format == kRawFormat) return HostDisk::open(name.path, access, unit, error);
+  if (format == kRawFormat) {
+    const auto lock = name.is_awaited ? HostDisk::Lock::Later : HostDisk::Lock::AtOnce;
+    return HostDisk::open(name.path, access, unit, error, lock);
+  }
   return ServedDisk::open({.path = name.path,
                            .format = format,
                            .read_only = access == DiskAccess::ReadOnly,
@@ -114,6 +118,21 @@ std::unique_ptr<DiskBackend> open_one(const ImageName& name, uint32_t unit, std:
 bool Media::any() const {
   return !virtio.empty() || std::any_of(slot.begin(), slot.end(),
                                         [](const auto& medium) { return medium != nullptr; });
+}
+
+bool Media::set_in_use(bool in_use, std::string* error) const {
+  const auto set = [&](DiskBackend* medium, const std::string& file) {
+    if (medium == nullptr || medium->set_in_use(in_use)) return true;
+    *error = file + ": is in use by another machine";
+    return false;
+  };
+  for (size_t i = 0; i < kMediaSlots; ++i) {
+    if (!set(slot[i].get(), name[i])) return false;
+  }
+  for (size_t i = 0; i < virtio.size(); ++i) {
+    if (!set(virtio[i].get(), virtio_name[i])) return false;
+  }
+  return true;
 }
 
 bool Media::flush() const {
@@ -160,7 +179,7 @@ bool open_media(const MediaRequest& request, Media* media, std::string* error) {
   for (size_t i = 0; i < kMediaSlots; ++i) {
     if (request.text[i].empty()) continue;
     const bool cdrom = i == static_cast<size_t>(MediaSlot::Cdrom);
-    const ImageName name = parse(request.text[i], request.snapshot, cdrom);
+    const ImageName name = parse(request.text[i], request, cdrom);
     const bool floppy = i == static_cast<size_t>(MediaSlot::Floppy);
     media->is_disc[i] = name.is_disc && !floppy;
     media->name[i] = name.path;
@@ -172,7 +191,7 @@ bool open_media(const MediaRequest& request, Media* media, std::string* error) {
     return false;
   }
   for (const std::string& text : request.virtio) {
-    const ImageName name = parse(text, request.snapshot, false);
+    const ImageName name = parse(text, request, false);
     media->virtio_name.push_back(name.path);
     media->virtio.push_back(open_one(name, kDiskSector, error));
     if (media->virtio.back() == nullptr) return false;

@@ -32,6 +32,9 @@ struct Media {
   }
   bool may_have_changed = false;  // since the machine was saved that goes on with them
   [[nodiscard]] bool any() const;
+  // Images that may be written to are locked against other machines, or are not. False with one
+  // line in *error: another one has one of them.
+  [[nodiscard]] bool set_in_use(bool in_use, std::string* error) const;
   // Everything that has been written is on the media for good. False: the host failed.
   [[nodiscard]] bool flush() const;
   static constexpr unsigned kStateVersion = 2;
@@ -47,6 +50,7 @@ struct MediaRequest {
   std::vector<std::string> virtio;  // at most kMostVirtioMedia
   bool snapshot = false;            // of all of them, unless one says otherwise
   bool may_have_changed = false;    // Media::may_have_changed
+  bool is_awaited = false;          // another machine writes to them until this one takes over
   [[nodiscard]] bool any() const;
 };
 
