@@ -13,6 +13,7 @@ void fuzz_gdb(std::span<const uint8_t> input);
 void fuzz_guest(std::span<const uint8_t> input);
 void fuzz_images(std::span<const uint8_t> input);
 void fuzz_interpreter(std::span<const uint8_t> input);
+void fuzz_migration(std::span<const uint8_t> input);
 void fuzz_nbd(std::span<const uint8_t> input);
 void fuzz_network(std::span<const uint8_t> input);
 void fuzz_options(std::span<const uint8_t> input);
@@ -28,12 +29,13 @@ struct FuzzTarget {
   void (*fuzz_one)(std::span<const uint8_t> input);
 };
 
-inline constexpr std::array<FuzzTarget, 14> kFuzzTargets{{
+inline constexpr std::array<FuzzTarget, 15> kFuzzTargets{{
     {"board", fuzz_board},
     {"gdb", fuzz_gdb},
     {"guest", fuzz_guest},
     {"images", fuzz_images},
     {"interpreter", fuzz_interpreter},
+    {"migration", fuzz_migration},
     {"nbd", fuzz_nbd},
     {"network", fuzz_network},
     {"options", fuzz_options},

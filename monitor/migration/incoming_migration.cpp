@@ -1,0 +1,186 @@
+#include "monitor/migration/incoming_migration.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "monitor/migration/migration_key.h"
+#include "shadowmmu/base/hash.h"
+
+namespace ringshift {
+namespace {
+
+constexpr uint64_t kLargestGrain = uint64_t{1} << 20;
+constexpr size_t kGrainHead = 8, kBeginBytes = 16, kEndBytes = 16;
+
+bool is_zero(std::span<const uint8_t> bytes) {
+  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+// Pages of zeros stay holes where nothing was.
+void put_into(std::span<uint8_t> ram, std::span<const uint8_t> bytes, bool was_zero) {
+  for (size_t at = 0; at < bytes.size(); at += kPageSize) {
+    const auto page = bytes.subspan(at, kPageSize);
+    if (was_zero && is_zero(page)) continue;
+    std::memcpy(&ram[at], page.data(), page.size());
+  }
+}
+
+}  // namespace
+
+IncomingMigration::IncomingMigration(MigrationStream& stream, ArrivingMachine& machine,
+                                     std::string key, std::span<const uint8_t> nonce)
+    : messages_(stream),
+      machine_(machine),
+      key_(std::move(key)),
+      nonce_(nonce.begin(), nonce.end()) {}
+
+bool IncomingMigration::refuse(std::string problem) {
+  problem_ = std::move(problem);
+  const auto* text = reinterpret_cast<const uint8_t*>(problem_.data());
+  (void)messages_.send(MessageKind::Refuse, {text, problem_.size()});
+  return false;
+}
+
+bool IncomingMigration::fail_by_messages() {
+  problem_ = messages_.problem();
+  return false;
+}
+
+IncomingMigration::Outcome IncomingMigration::receive() {
+  if (!greet()) return Outcome::TurnedAway;
+  return take_description() && take_all() && take_over() ? Outcome::Arrived : Outcome::Failed;
+}
+
+bool IncomingMigration::greet() {
+  MigrationMessage message;
+  MigrationHello hello;
+  std::string problem;
+  if (!messages_.expect(MessageKind::Hello, &message)) return fail_by_messages();
+  if (!read_hello(message.bytes, !key_.empty(), &hello, &problem)) {
+    // It hears from our own words what is the matter, if it is one of us.
+    (void)messages_.send(MessageKind::Hello,
+                         bytes_of_hello({.has_key = !key_.empty(), .nonce = nonce_}));
+    problem_ = std::move(problem);
+    return false;
+  }
+  MigrationNonce other{}, own{};
+  std::copy(hello.nonce.begin(), hello.nonce.end(), other.begin());
+  std::copy(nonce_.begin(), nonce_.end(), own.begin());
+  if (!messages_.send(MessageKind::Hello,
+                      bytes_of_hello({.has_key = !key_.empty(), .nonce = nonce_}))) {
+    return fail_by_messages();
+  }
+  if (key_.empty()) return true;
+  if (!messages_.expect(MessageKind::Proof, &message)) return fail_by_messages();
+  if (!is_same_proof(message.bytes, prove(key_, MigrationSide::Source, other, own))) {
+    return refuse("the other side has another key");
+  }
+  return messages_.send(MessageKind::Proof, prove(key_, MigrationSide::Target, other, own)) ||
+         fail_by_messages();
+}
+
+bool IncomingMigration::take_description() {
+  MigrationMessage message;
+  if (!messages_.expect(MessageKind::Begin, &message)) return fail_by_messages();
+  if (message.bytes.size() != kBeginBytes) return refuse("the machine's description is none");
+  const uint64_t ram_bytes = get_u64(message.bytes, 0);
+  grain_bytes_ = get_u32(message.bytes, sizeof(uint64_t));
+  const uint64_t own = machine_.arriving_memory().size();
+  if (ram_bytes != own) {
+    return refuse("the machine has " + std::to_string(ram_bytes >> 20) +
+                  " MiB of memory, and here " + std::to_string(own >> 20) + " (--memory)");
+  }
+  const bool is_power = grain_bytes_ != 0 && (grain_bytes_ & (grain_bytes_ - 1)) == 0;
+  if (!is_power || grain_bytes_ < kPageSize || grain_bytes_ > kLargestGrain) {
+    return refuse("the machine's memory comes in impossible pieces");
+  }
+  hashes_.resize((own + grain_bytes_ - 1) / grain_bytes_);
+  while (true) {
+    if (!messages_.receive(&message)) return fail_by_messages();
+    if (message.kind == MessageKind::Rehearse) break;
+    if (message.kind != MessageKind::State) return refuse("something is said out of turn");
+    if (!take_state(message)) return false;
+  }
+  std::string error;
+  const std::vector<uint8_t> state = std::exchange(state_, {});
+  if (!machine_.load_state(state, false, &error)) {
+    return refuse("the machine is made otherwise: " + error);
+  }
+  return messages_.send(MessageKind::Accept) || fail_by_messages();
+}
+
+bool IncomingMigration::take_all() {
+  MigrationMessage message;
+  while (true) {
+    if (!messages_.receive(&message)) return fail_by_messages();
+    switch (message.kind) {
+      case MessageKind::Grain:
+        if (!take_grain(message)) return false;
+        break;
+      case MessageKind::State:
+        if (!take_state(message)) return false;
+        break;
+      case MessageKind::End:
+        return take_end(message);
+      default:
+        return refuse("something is said out of turn");
+    }
+  }
+}
+
+bool IncomingMigration::take_state(const MigrationMessage& message) {
+  if (state_.size() + message.bytes.size() > kMostMigratedState) {
+    return refuse("the machine's state is too large");
+  }
+  state_.insert(state_.end(), message.bytes.begin(), message.bytes.end());
+  return true;
+}
+
+bool IncomingMigration::take_grain(const MigrationMessage& message) {
+  if (message.bytes.size() < kGrainHead) return refuse("a piece of memory is none");
+  const uint32_t number = get_u32(message.bytes, 0);
+  if (number >= hashes_.size()) return refuse("a piece of memory lies behind its end");
+  GuestMemory& memory = machine_.arriving_memory();
+  const uint64_t start = number * grain_bytes_;
+  const uint64_t length = std::min(grain_bytes_, memory.size() - start);
+  const auto bytes = std::span(message.bytes).subspan(kGrainHead);
+  if (bytes.empty()) {
+    hashes_[number] = 0;
+    return discard_contents(memory.descriptor(), start, length).ok() ||
+           refuse("the host does not take memory back");
+  }
+  if (bytes.size() != length) return refuse("a piece of memory has another size");
+  put_into(memory.span(GuestPhysical(start), length), bytes, hashes_[number] == 0);
+  hashes_[number] = hash_bytes(bytes, number);
+  return true;
+}
+
+bool IncomingMigration::take_end(const MigrationMessage& message) {
+  if (message.bytes.size() != kEndBytes) return refuse("the end of the stream is none");
+  stands_ = (get_u32(message.bytes, 0) & kMigratedStands) != 0;
+  const uint64_t hash = hash_of_grains(hashes_);
+  if (get_u64(message.bytes, sizeof(uint64_t)) != hash) {
+    return refuse("memory has come otherwise than it was sent");
+  }
+  std::string error;
+  if (!machine_.load_state(state_, true, &error)) return refuse(error);
+  state_ = {};
+  std::vector<uint8_t> answer;
+  put_u64(&answer, hash);
+  return messages_.send(MessageKind::Ready, answer) || fail_by_messages();
+}
+
+// With this word the machine is ours, and with our answer on its way it may run. Whoever cannot be
+// told any more is gone: he has said that he does not run it.
+bool IncomingMigration::take_over() {
+  MigrationMessage message;
+  if (!messages_.receive(&message)) return fail_by_messages();
+  if (message.kind != MessageKind::Commit) return refuse("something is said out of turn");
+  std::string error;
+  if (!machine_.retake_media(&error)) return refuse(error);
+  (void)messages_.send(MessageKind::Running);
+  return true;
+}
+
+}  // namespace ringshift

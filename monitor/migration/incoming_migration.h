@@ -1,0 +1,72 @@
+// IncomingMigration: the side of a migration that gets the machine: one conversation with whoever
+// has come, from his first word to the one that makes the machine ours. What he says is hostile
+// input: sizes are bounded, RAM is written only where a message whose hash is right says, and the
+// machine runs only after all of it has been compared. Does not own: the machine, the stream. See
+// docs/migration.md.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "monitor/migration/migration_messages.h"
+#include "shadowmmu/guest_memory.h"
+
+namespace ringshift {
+
+// The machine that waits for its state. Implemented by Machine, and by a fake in tests.
+class ArrivingMachine {
+ public:
+  virtual ~ArrivingMachine() = default;
+  // All zeros, and nobody else looks at it yet.
+  [[nodiscard]] virtual GuestMemory& arriving_memory() = 0;
+  // False with one line in *error: it is made otherwise. The state may come again. with_media: the
+  // last one, which has the state of the disks.
+  [[nodiscard]] virtual bool load_state(std::span<const uint8_t> state, bool with_media,
+                                        std::string* error) = 0;
+  // The images that it writes to are its own from now on. False with one line in *error.
+  [[nodiscard]] virtual bool retake_media(std::string* error) = 0;
+};
+
+class IncomingMigration {
+ public:
+  enum class Outcome : uint8_t {
+    TurnedAway,  // a stranger: nothing has been touched, and another one may come
+    Failed,      // the machine is half there, and of no use
+    Arrived,     // it is ours
+  };
+  // key: empty: none. nonce: fresh random bytes.
+  IncomingMigration(MigrationStream& stream, ArrivingMachine& machine, std::string key,
+                    std::span<const uint8_t> nonce);
+
+  [[nodiscard]] Outcome receive();
+  // One line; of Arrived, empty.
+  [[nodiscard]] const std::string& problem() const { return problem_; }
+  // Somebody has stopped the guest: it is not to run before somebody lets it go.
+  [[nodiscard]] bool stands() const { return stands_; }
+
+ private:
+  [[nodiscard]] bool greet();
+  [[nodiscard]] bool take_description();
+  [[nodiscard]] bool take_all();
+  [[nodiscard]] bool take_state(const MigrationMessage& message);
+  [[nodiscard]] bool take_grain(const MigrationMessage& message);
+  [[nodiscard]] bool take_end(const MigrationMessage& message);
+  [[nodiscard]] bool take_over();
+  // What was wrong, and the other side is told.
+  bool refuse(std::string problem);
+  bool fail_by_messages();
+
+  MigrationMessages messages_;
+  ArrivingMachine& machine_;
+  std::string key_;
+  std::vector<uint8_t> nonce_;
+  std::string problem_;
+  uint64_t grain_bytes_ = 0;
+  std::vector<uint64_t> hashes_;  // by grain; 0: zeros
+  std::vector<uint8_t> state_;    // as much of it as has come
+  bool stands_ = false;
+};
+
+}  // namespace ringshift
