@@ -33,6 +33,7 @@
 #include "monitor/host/host_signals.h"
 #include "monitor/lab/lab_command.h"
 #include "monitor/machine/machine.h"
+#include "monitor/migration/migration_listener.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
@@ -147,6 +148,7 @@ struct RunSurroundings {
   RunSandbox sandbox;
   PidFile pid_file;
   std::unique_ptr<NetworkLink> network;
+  std::unique_ptr<MigrationListener> incoming;
 };
 
 bool open_network(RunOptions* options, RunSurroundings* around, std::string* problem) {
@@ -157,6 +159,13 @@ bool open_network(RunOptions* options, RunSurroundings* around, std::string* pro
       machine.network, is_confined ? SlirpProcess::Walls::Up : SlirpProcess::Walls::Down, problem);
   machine.network_link = around->network.get();
   return around->network != nullptr;
+}
+
+bool open_incoming(RunOptions* options, RunSurroundings* around, std::string* problem) {
+  if (options->migration.incoming.empty()) return true;
+  around->incoming = MigrationListener::create(options->migration.incoming, problem);
+  options->machine.incoming = around->incoming.get();
+  return around->incoming != nullptr;
 }
 
 int run_machine(const RunOptions& options, RunSurroundings* around, const CommandLineHooks& hooks) {
@@ -206,6 +215,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
         !screens->attach(*machine, &error)) {
       return fail(error);
     }
+    if (machine->stands_on_arrival()) debugger->hold();
     note_guest_runs();
     around->daemon.note_ready();
     if (is_first) meter.guest_began = HostClock::monotonic();
@@ -220,6 +230,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
     if (outcome.reason == StopReason::Reset && !options.no_reboot) {
       config.keys.clear();  // typed once
       config.resume_path.clear();
+      config.incoming = nullptr;
       config.media = machine->config().media;  // a CD-ROM that has been put in stays there
       continue;
     }
@@ -244,6 +255,7 @@ int run_command(RunOptions* options, const CommandLineHooks& hooks) {
     if (side == Daemon::Side::Failed) return fail(problem);
   }
   if (!around.sandbox.prepare(*options, &problem) || !open_network(options, &around, &problem) ||
+      !open_incoming(options, &around, &problem) ||
       !open_media(options->media, &options->machine.media, &problem) ||
       !around.pid_file.write(options->pid_file, &problem)) {
     return fail(problem);

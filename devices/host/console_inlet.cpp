@@ -25,6 +25,7 @@ void ConsoleInlet::put(const HostInput& input) {
     case HostInput::Kind::Keys:
     case HostInput::Kind::Motion:
     case HostInput::Kind::Control:
+    case HostInput::Kind::Migration:
     case HostInput::Kind::NetworkRoom:
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:

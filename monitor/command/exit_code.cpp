@@ -12,6 +12,7 @@ int exit_code_of(const MachineOutcome& outcome) {
     case StopReason::Running:
     case StopReason::Halted:
     case StopReason::Saved:
+    case StopReason::Migrated:
       return kExitPowerOff;
     case StopReason::Reset:
       return kExitReset;

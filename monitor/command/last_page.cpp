@@ -9,7 +9,8 @@ namespace ringshift {
 
 bool leaves_last_page(const RunOptions& options, const MachineOutcome& outcome) {
   return options.display.empty() && !options.dump_screen && options.screendump.empty() &&
-         outcome.reason != StopReason::Saved && isatty(STDERR_FILENO) != 0;
+         outcome.reason != StopReason::Saved && outcome.reason != StopReason::Migrated &&
+         isatty(STDERR_FILENO) != 0;
 }
 
 void leave_last_page(Machine& machine) {

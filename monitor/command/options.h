@@ -9,6 +9,7 @@
 
 #include "monitor/command/control_options.h"
 #include "monitor/command/display_options.h"
+#include "monitor/command/migration_options.h"
 #include "monitor/debug/debug_address.h"
 #include "monitor/host/confinement.h"
 #include "monitor/machine/machine.h"
@@ -54,6 +55,7 @@ struct RunOptions {
   std::string gdb;
   debug::DebugRequest debug;
   ControlOptions control;
+  MigrationOptions migration;
   bool default_gdb = false;  // -s
 };
 

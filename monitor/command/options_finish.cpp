@@ -326,7 +326,11 @@ bool finish_run_options(RunOptions* options, std::string* problem) {
   if (!options->save.empty() && !parse_save(options->save, &options->machine.save, problem)) {
     return false;
   }
-  if (!apply_verify_ram(options->verify_ram, &options->machine, problem)) return false;
+  if (!apply_verify_ram(options->verify_ram, &options->machine, problem) ||
+      !finish_migration_options(options->migration, &options->machine, problem)) {
+    return false;
+  }
+  options->media.is_awaited = !options->migration.incoming.empty();
   return finish_guest_options(options, problem);
 }
 

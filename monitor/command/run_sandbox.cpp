@@ -42,6 +42,8 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
     if (!request.where.connects) files.push_back({request.where.path, FileUse::Remove});
   }
   files.push_back({options.control.folder, FileUse::Folder});
+  for (const std::string& where : options.migration.to) files.push_back({where, FileUse::Connect});
+  files.push_back({incoming_socket_path(options.migration), FileUse::Remove});
   files.push_back({machine.resume_path, FileUse::Read});
   if (machine.translator.perf_map) {
     files.push_back({PerfMap::path_of_this_process(), FileUse::Replace});

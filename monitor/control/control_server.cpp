@@ -32,6 +32,7 @@ const char* shutdown_reason(StopReason reason, bool was_asked) {
       return was_asked ? "host-qmp-system-reset" : "guest-reset";
     case StopReason::Quit:
     case StopReason::Saved:
+    case StopReason::Migrated:
       return was_asked ? "host-qmp-quit" : "host-signal";
     default:
       return "host-error";
@@ -186,6 +187,9 @@ void ControlServer::tell_news() {
         break;
       case MachineControl::News::Kind::EndAsked:
         end_was_asked_ = true;
+        break;
+      case MachineControl::News::Kind::Migration:
+        tell("MIGRATION", {{"status", news.device}});
         break;
     }
   }

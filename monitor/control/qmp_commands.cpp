@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "monitor/control/qmp_input.h"
+#include "monitor/control/qmp_migration.h"
 #include "monitor/control/qmp_queries.h"
 #include "monitor/debug/monitor_commands.h"
 
@@ -183,6 +184,11 @@ constexpr Command kCommands[] = {
     {"blockdev-close-tray", "device id ", close_tray},
     {"blockdev-remove-medium", "device id ", remove_medium},
     {"x-ringshift-save", "filename ", save},
+    {"migrate", "uri detach ", migrate},
+    {"migrate_cancel", "", cancel_migration},
+    {"migrate-set-parameters", "max-bandwidth downtime-limit ", set_migration_parameters},
+    {"query-migrate", "", query<query_migration>},
+    {"query-migrate-parameters", "", query<query_migration_parameters>},
 };
 
 QmpReply query_commands(QmpArguments&, ControlTarget&) {

@@ -11,6 +11,7 @@
 
 #include "devices/bus/virtual_clock.h"
 #include "devices/input/key_codes.h"
+#include "monitor/migration/migration_control.h"
 
 namespace ringshift::debug {
 
@@ -74,6 +75,9 @@ class ControlTarget {
   [[nodiscard]] virtual bool write_screen(const std::string& file, Picture format,
                                           std::string* error) = 0;
   [[nodiscard]] virtual bool save(const std::string& file, std::string* error) = 0;
+
+  // How it moves to another process. Null: it cannot.
+  [[nodiscard]] virtual MigrationControl* migration() { return nullptr; }
 
   [[nodiscard]] virtual std::vector<DriveInfo> drives() = 0;
   [[nodiscard]] virtual bool move_tray(const std::string& device, Tray move,

@@ -67,7 +67,32 @@ void MachineControl::note(News news) {
   news_.push_back(std::move(news));
 }
 
+std::vector<MachineControl::News> MachineControl::take_news() {
+  if (machine_.migration() != nullptr) {
+    for (const MigrationStatus status : machine_.migration()->take_news()) {
+      note({News::Kind::Migration, migration_status_name(status), false});
+    }
+  }
+  return std::exchange(news_, {});
+}
+
+// It is on its way to another process, which has its state: nothing may change here.
+bool MachineControl::is_leaving() const {
+  return machine_.migration() != nullptr && machine_.migration()->is_handing_over();
+}
+
+void MachineControl::stop() {
+  if (!is_leaving()) around_.stop();
+}
+
+bool MachineControl::go_on(std::string* error) {
+  if (is_leaving()) return fail("the machine is on its way to another process", error);
+  return around_.go_on(error);
+}
+
 void MachineControl::reset() {
+  // Only if it stays.
+  if (is_leaving()) return machine_.inbox().put({HostInput::Kind::Reset, 0, {}});
   note({News::Kind::ResetAsked, "", false});
   machine_.request_stop(StopReason::Reset);
 }

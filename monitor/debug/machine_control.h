@@ -30,8 +30,8 @@ class MachineControl final : public ControlTarget {
 
   [[nodiscard]] RunState run_state() const override { return around_.run_state(); }
   [[nodiscard]] const MachineFacts& facts() const override { return around_.facts; }
-  void stop() override { around_.stop(); }
-  [[nodiscard]] bool go_on(std::string* error) override { return around_.go_on(error); }
+  void stop() override;
+  [[nodiscard]] bool go_on(std::string* error) override;
   void reset() override;
   [[nodiscard]] bool press_power_button(std::string* error) override;
   void quit() override;
@@ -41,6 +41,7 @@ class MachineControl final : public ControlTarget {
   [[nodiscard]] bool write_screen(const std::string& file, Picture format,
                                   std::string* error) override;
   [[nodiscard]] bool save(const std::string& file, std::string* error) override;
+  [[nodiscard]] MigrationControl* migration() override { return machine_.migration(); }
   [[nodiscard]] std::vector<DriveInfo> drives() override;
   [[nodiscard]] bool move_tray(const std::string& device, Tray move, std::string* error) override;
   [[nodiscard]] bool insert_medium(const std::string& device, const std::string& file,
@@ -53,12 +54,12 @@ class MachineControl final : public ControlTarget {
 
   // What has happened since the last call; the oldest are forgotten if nobody asks.
   struct News {
-    enum class Kind : uint8_t { Tray, PowerButton, ResetAsked, EndAsked };
+    enum class Kind : uint8_t { Tray, PowerButton, ResetAsked, EndAsked, Migration };
     Kind kind = Kind::Tray;
-    std::string device;    // Tray, whoever moved it
+    std::string device;    // Tray, whoever moved it; Migration: its status
     bool is_open = false;  // Tray
   };
-  [[nodiscard]] std::vector<News> take_news() { return std::exchange(news_, {}); }
+  [[nodiscard]] std::vector<News> take_news();
 
  private:
   // What the client calls a file, as it may be opened; empty with a line in *error: it may not be.
@@ -68,6 +69,7 @@ class MachineControl final : public ControlTarget {
   [[nodiscard]] AtapiCdrom* find_cdrom(const std::string& device, unsigned* place,
                                        std::string* error);
   void note(News news);
+  [[nodiscard]] bool is_leaving() const;
   void put_one(const InputEvent& event);
 
   Machine& machine_;

@@ -10,6 +10,7 @@
 
 #include "monitor/debug/commands.h"
 #include "monitor/debug/memory_dump.h"
+#include "monitor/debug/migration_commands.h"
 #include "monitor/debug/monitor_info.h"
 
 namespace ringshift::debug {
@@ -178,6 +179,27 @@ std::string change(const Asked& asked) {
   return told(change_medium(asked.target, words[1], words[2], force, &error), error);
 }
 
+// ---- moving ----
+
+std::string migrate(const Asked& asked) {
+  // It never waits, with -d or without.
+  const bool has_flag = asked.words.size() > 1 && asked.words[1] == "-d";
+  if (asked.words.size() != (has_flag ? 3U : 2U)) return no_arguments(asked);
+  std::string error;
+  return told(begin_migration(asked.target, asked.words.back(), &error), error);
+}
+
+std::string cancel(const Asked& asked) {
+  std::string error;
+  return told(cancel_migration(asked.target, &error), error);
+}
+
+std::string set_migration(const Asked& asked) {
+  if (asked.words.size() != 3) return no_arguments(asked);
+  std::string error;
+  return told(set_migration_limit(asked.target, asked.words[1], asked.words[2], &error), error);
+}
+
 // ---- looking ----
 
 std::string info(const Asked& asked) {
@@ -218,6 +240,10 @@ constexpr Command kCommands[] = {
     {"eject", nullptr, "[-f] DEVICE", "take the CD-ROM out of ide1-cd0", eject_medium},
     {"change", nullptr, "[-f] DEVICE FILE", "put another one in", change},
     {"ringshift-save", "savevm", "FILE", "write the machine to a file; it goes on", save},
+    {"migrate", nullptr, "[-d] WHERE", "move the machine to another process (--incoming)", migrate},
+    {"migrate_cancel", nullptr, "", "it stays", cancel},
+    {"migrate_set_parameter", nullptr, "NAME VALUE", "max-bandwidth (bytes/s), downtime-limit (ms)",
+     set_migration},
     {"x", nullptr, "/FMT ADDRESS", "memory at a linear address: x/4xw $esp, x/8i is not there",
      dump},
     {"xp", nullptr, "/FMT ADDRESS", "memory at a physical address", dump},

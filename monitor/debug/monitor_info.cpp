@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "monitor/debug/migration_commands.h"
+
 namespace ringshift::debug {
 namespace {
 
@@ -50,6 +52,10 @@ std::string show_mice(ControlTarget&) { return "* Mouse #0: PS/2 mouse\n"; }
 
 std::string show_usb(ControlTarget&) { return "there is no USB\n"; }
 
+std::string show_migration(ControlTarget& target) { return migration_text(target); }
+
+std::string show_migration_limits(ControlTarget& target) { return migration_limits_text(target); }
+
 constexpr struct {
   const char* name;
   const char* what;
@@ -66,6 +72,8 @@ constexpr struct {
     {"mtree", "who has which ports and memory", show_devices},
     {"mice", "the mouse", show_mice},
     {"usb", "none", show_usb},
+    {"migrate", "how far the machine is on its way to another process", show_migration},
+    {"migrate_parameters", "how fast it goes, and how still it stands", show_migration_limits},
 };
 
 }  // namespace

@@ -64,7 +64,7 @@ bool Machine::build(std::string* error) {
   // The guest's TSC is the host's until somebody sets it, so that RDTSC of user code that runs
   // directly need not be made to fault (DirectProcess::set_time_stamp_trap).
   state().tsc_offset = 0;
-  if (!(config_.resume_path.empty() ? boot(error) : resume(error))) return false;
+  if (!begin_guest(error)) return false;
   processor_->note_state_changed();
   LoopSurroundings loop{.interrupts = interrupts(),
                         .clock = *clock_,
@@ -76,7 +76,15 @@ bool Machine::build(std::string* error) {
                             }};
   processor_->make_loop(loop, config_.vcpu);
   prepare_saving();
+  if (config_.control != nullptr) {
+    migration_ = std::make_unique<OutgoingMigration>(*this, *clock_, config_.migration);
+  }
   return true;
+}
+
+bool Machine::begin_guest(std::string* error) {
+  if (config_.incoming != nullptr) return arrive(error);
+  return config_.resume_path.empty() ? boot(error) : resume(error);
 }
 
 bool Machine::boot(std::string* error) {
@@ -305,6 +313,7 @@ void Machine::print_state() const {
 }
 
 Machine::~Machine() {
+  migration_.reset();  // its thread puts words into the inbox
   if (base_guard_ != nullptr) note_ram_file(-1, 0);
   base_guard_.reset();
   // The console gives the terminal back while signals still find us; then nobody may.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,12 +37,15 @@
 #include "monitor/machine/serial_tee.h"
 #include "monitor/machine/serial_watch.h"
 #include "monitor/memory/physical_memory.h"
+#include "monitor/migration/incoming_migration.h"
+#include "monitor/migration/outgoing_migration.h"
 #include "monitor/network/network_port.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
 
 class Machine;
+class MigrationListener;
 class StateArchive;
 
 enum class SerialTarget : uint8_t { Console, None, File };
@@ -98,6 +102,10 @@ struct MachineConfig {
   // A saved machine to go on with, in place of booting; empty: none. All else must be as it was.
   std::string resume_path;
   VerifyRam verify_ram = VerifyRam::Later;  // of the saved machine
+  // Where a machine of another process is waited for in place of booting, which outlives this one;
+  // null: none is. All else must be as it was there.
+  MigrationListener* incoming = nullptr;
+  MigrationPeers migration;  // whom it may be moved to
   // The parts that outlive this machine; null: it makes its own.
   MachineFoundation* foundation = nullptr;
 };
@@ -111,7 +119,7 @@ struct MachineOutcome {
   bool lost_output = false;
 };
 
-class Machine {
+class Machine final : public MigratedMachine, public ArrivingMachine {
  public:
   // Null with one line in *error if the host refuses something or the image is bad.
   static std::unique_ptr<Machine> create(const MachineConfig& config, std::string* error);
@@ -120,7 +128,7 @@ class Machine {
   // Makes the foundation that create() uses (config.foundation). False with one line in *error.
   [[nodiscard]] static bool lay_foundation(const MachineConfig& config,
                                            MachineFoundation* foundation, std::string* error);
-  ~Machine();
+  ~Machine() override;
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
@@ -129,6 +137,10 @@ class Machine {
   // False with one line in *error; the machine can go on either way. On the thread that runs it,
   // outside of guest code.
   [[nodiscard]] bool save(const std::string& path, std::string* error);
+  // Moves it to another process. Null: nobody could stop the guest for that.
+  [[nodiscard]] OutgoingMigration* migration() { return migration_.get(); }
+  // It has come from another process, where somebody has stopped its guest.
+  [[nodiscard]] bool stands_on_arrival() const { return stands_on_arrival_; }
   // From any thread: run() returns before the next guest instruction, from its sleep too.
   void request_stop(StopReason reason) {
     processor_->loop().request_stop(reason);
@@ -185,15 +197,38 @@ class Machine {
   [[nodiscard]] std::string text_page() const;
   [[nodiscard]] bool build_pci(std::string* error);
   [[nodiscard]] bool add_devices(std::string* error);
+  [[nodiscard]] bool begin_guest(std::string* error);
   [[nodiscard]] bool boot(std::string* error);
   [[nodiscard]] bool resume(std::string* error);
   [[nodiscard]] bool begin_from(const SavedRam& ram, int descriptor, std::string* error);
   void finish_base(MachineOutcome* outcome);
-  void visit_state(StateArchive& archive, uint64_t host_time_stamp);
+  // Once more, of disks: their content may be changing still.
+  enum class Visited : uint8_t { All, AllButMedia };
+  void visit_state(StateArchive& archive, uint64_t host_time_stamp, Visited what = Visited::All);
   [[nodiscard]] bool write_to(const std::string& path, uint64_t host_time_stamp,
                               std::string* error);
   void prepare_saving();
   void save_as_asked();
+  // MigratedMachine
+  [[nodiscard]] PhysicalMemory& physical_memory() override { return *physical_; }
+  [[nodiscard]] bool save_state(bool with_media, std::vector<uint8_t>* state,
+                                std::string* error) override;
+  [[nodiscard]] bool hold_guest() override;
+  [[nodiscard]] bool is_guest_held() const override { return was_held_; }
+  [[nodiscard]] bool does_clock_stand() const override { return clock_->is_stopped(); }
+  void let_go() override;
+  [[nodiscard]] bool release_media(std::string* error) override;
+  [[nodiscard]] bool retake_media(std::string* error) override;  // ArrivingMachine's, too
+  void stand_still(Nanoseconds time) override;
+  void end_migrated() override;
+  void wake_for_migration() override;
+  // ArrivingMachine
+  [[nodiscard]] GuestMemory& arriving_memory() override { return *memory_; }
+  [[nodiscard]] bool load_state(std::span<const uint8_t> state, bool with_media,
+                                std::string* error) override;
+  [[nodiscard]] bool arrive(std::string* error);
+  [[nodiscard]] bool defer(const HostInput& input);
+  void take_in_deferred();
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
   [[nodiscard]] bool has_pci() const {
     return has_firmware() || config_.acpi || config_.media.any() ||
@@ -251,9 +286,13 @@ class Machine {
   std::unique_ptr<KeyboardScript> keys_;
   std::unique_ptr<HostConsole> display_console_;
   std::unique_ptr<TextDisplay> text_display_;
-  std::unique_ptr<RemoteInput> remote_input_;  // null: there is no remote screen
-  std::unique_ptr<ClockTimer> save_timer_;     // null: it is not saved by itself
-  std::unique_ptr<BaseGuard> base_guard_;      // null: RAM has no base
+  std::unique_ptr<RemoteInput> remote_input_;     // null: there is no remote screen
+  std::unique_ptr<ClockTimer> save_timer_;        // null: it is not saved by itself
+  std::unique_ptr<BaseGuard> base_guard_;         // null: RAM has no base
+  std::unique_ptr<OutgoingMigration> migration_;  // null: there is no ExecutionControl
+  std::vector<HostInput> deferred_;               // until the guest goes on here, if it does
+  bool was_held_ = false;                         // by somebody else, before a migration's end
+  bool stands_on_arrival_ = false;
   uint8_t debug_exit_value_ = 0;
 };
 

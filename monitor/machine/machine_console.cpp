@@ -106,6 +106,7 @@ void Machine::put_in_signals() {
 }
 
 void Machine::take_in(const HostInput& input) {
+  if (defer(input)) return;
   switch (input.kind) {
     case HostInput::Kind::Quit:
       return processor_->loop().request_stop(StopReason::Quit);
@@ -121,6 +122,8 @@ void Machine::take_in(const HostInput& input) {
       return service_debugger();
     case HostInput::Kind::Control:
       return;  // served below, whoever has come
+    case HostInput::Kind::Migration:
+      return migration_->service();
     case HostInput::Kind::NetworkRoom:
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:
@@ -161,7 +164,10 @@ void Machine::show_to_remote_screens() {
 void Machine::empty_inbox() {
   put_in_signals();
   for (const HostInput& input : inbox_.take()) take_in(input);
-  service_debugger();
+  const bool is_leaving = migration_ != nullptr && migration_->is_handing_over();
+  if (is_leaving) migration_->service();  // the guest may just have come to stand
+  if (!is_leaving) service_debugger();
+  if (!is_leaving && !deferred_.empty()) take_in_deferred();
   if (config_.service_control) config_.service_control(*this);
 }
 

@@ -39,7 +39,7 @@ class OpenFile {
 }  // namespace
 
 // Clock first: timers are armed again relative to its time.
-void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp) {
+void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp, Visited what) {
   VirtualClock& clock = *clock_;
   ProcessorState processor{.registers = state(),
                            .memory_types = processor_->cpu().memory_types,
@@ -51,7 +51,7 @@ void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp) {
   archive.part("firmware configuration", *fw_cfg_);
   if (pci_ != nullptr) archive.part("pci", *pci_);
   archive.part("added devices", *added_devices_);
-  archive.part("media", config_.media);
+  if (what == Visited::All) archive.part("media", config_.media);
   archive.part("keys", *keys_);
   archive.part("processor", processor);
 }

@@ -18,6 +18,7 @@ enum class StopReason : uint8_t {
   DebugExit,      // port 0xf4
   Quit,           // the user asked for it
   Saved,          // it has been written to a file, and is to end here
+  Migrated,       // another process has it
   Unimplemented,  // an instruction or feature we do not have: message
   HostFailure,    // the host took something away that cannot be done without: message
 };

@@ -116,6 +116,7 @@ const char* end_name(StopReason reason) {
       return "the guest ended the run";
     case StopReason::Quit:
     case StopReason::Saved:
+    case StopReason::Migrated:
       return "time was up";
     case StopReason::HostFailure:
       return "the host failed";

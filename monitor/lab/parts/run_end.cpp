@@ -12,6 +12,7 @@ std::string end_of(const MachineOutcome& outcome) {
       return "ended the run with " + std::to_string(outcome.debug_exit_value);
     case StopReason::Quit:
     case StopReason::Saved:
+    case StopReason::Migrated:
       return "was stopped: time was up";
     case StopReason::HostFailure:
     case StopReason::Unimplemented:

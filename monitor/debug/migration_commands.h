@@ -1,0 +1,22 @@
+// MigrationCommands: the monitor's words about moving the machine to another process, as QEMU's
+// monitor has them. See docs/migration.md.
+#pragma once
+
+#include <string>
+
+#include "monitor/debug/control_target.h"
+
+namespace ringshift::debug {
+
+// False, here and below, with one line in *error.
+[[nodiscard]] bool begin_migration(ControlTarget& target, const std::string& where,
+                                   std::string* error);
+[[nodiscard]] bool cancel_migration(ControlTarget& target, std::string* error);
+// "max-bandwidth": bytes a second, or with K, M or G behind the number, 0: no limit.
+// "downtime-limit": milliseconds.
+[[nodiscard]] bool set_migration_limit(ControlTarget& target, const std::string& name,
+                                       const std::string& value, std::string* error);
+[[nodiscard]] std::string migration_text(ControlTarget& target);
+[[nodiscard]] std::string migration_limits_text(ControlTarget& target);
+
+}  // namespace ringshift::debug
