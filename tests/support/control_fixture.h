@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "monitor/debug/control_target.h"
+#include "tests/support/migration_control_fixture.h"
 
 namespace ringshift::debug {
 
@@ -52,6 +53,7 @@ class FakeControl final : public ControlTarget {
     asked.push_back("save " + file);
     return true;
   }
+  [[nodiscard]] MigrationControl* migration() override { return can_move ? &moving : nullptr; }
   [[nodiscard]] std::vector<DriveInfo> drives() override { return {drive}; }
   [[nodiscard]] bool move_tray(const std::string& device, Tray move, std::string* error) override {
     if (device != drive.device) {
@@ -93,6 +95,8 @@ class FakeControl final : public ControlTarget {
     return "inspected " + line + "\n";
   }
 
+  FakeMigration moving;
+  bool can_move = true;
   MachineFacts known{"box", "1.2.3"};
   bool runs = true;
   bool is_debugged = false;
