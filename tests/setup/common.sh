@@ -37,9 +37,11 @@ step() {
   return $status
 }
 
-# build PRESET: configures and builds build/PRESET, through ccache where there is one.
+# build PRESET [OPTION...]: configures and builds build/PRESET, through ccache where there is one. The
+# options go to `cmake --build`.
 build() {
-  local launcher=()
+  local preset=$1 launcher=()
+  shift
   if command -v ccache >/dev/null; then
     export CCACHE_DIR=${CCACHE_DIR:-$RINGSHIFT_CACHE/ccache}
     # A checkout in another folder finds what this one has compiled.
@@ -49,5 +51,5 @@ build() {
     mkdir -p "$CCACHE_DIR"
     launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   fi
-  cmake --preset "$1" "${launcher[@]}" && cmake --build --preset "$1" -j "$(nproc)"
+  cmake --preset "$preset" "${launcher[@]}" && cmake --build --preset "$preset" -j "$(nproc)" "$@"
 }
