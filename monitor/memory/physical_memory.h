@@ -78,6 +78,9 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   [[nodiscard]] const uint8_t* readable_page(GuestPhysicalPage page) const;
   [[nodiscard]] uint8_t* writable_page(GuestPhysicalPage page);
 
+  // How often read() and write() have reached something other than RAM.
+  [[nodiscard]] uint64_t device_accesses() const { return device_accesses_; }
+
   // DmaMemory: RAM as bus masters reach it, under whatever devices claim there and past A20.
   void read_ram(uint64_t address, std::span<uint8_t> bytes) override;
   void write_ram(uint64_t address, std::span<const uint8_t> bytes) override;
@@ -104,6 +107,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   MemoryBus& bus_;
   WriteObserver* observer_ = nullptr;
   uint64_t a20_mask_ = ~uint64_t{0};
+  uint64_t device_accesses_ = 0;
 };
 
 }  // namespace ringshift

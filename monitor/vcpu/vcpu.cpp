@@ -90,7 +90,7 @@ void Vcpu::execute() {
 
 void Vcpu::interpret() {
   boundary_.continuation().forget();
-  boundary_.interpret();
+  boundary_.interpret_on();
 }
 
 void Vcpu::service_attention() {
