@@ -46,7 +46,7 @@ TEST_F(ManPage, LeavesNothingToBeTakenForARequest) {
 }
 
 TEST_F(ManPage, SaysNothingOfHiddenCommands) {
-  EXPECT_EQ(man_page(read_commands(app_), "1").find("FORM"), std::string::npos);
+  EXPECT_EQ(man_page(read_commands(app_), "1").find("describe"), std::string::npos);
 }
 
 TEST_F(ManPage, OptionsOfQemusAreCompletedAsOurs) {
