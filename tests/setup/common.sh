@@ -45,7 +45,7 @@ watch_build() {
   local log=$1 begin=$SECONDS said=$SECONDS count total elapsed left
   while kill -0 $$ 2>/dev/null; do
     sleep 1
-    count=$(grep -o '^\[[0-9]*/[0-9]*\]' "$log" 2>/dev/null | tail -n 1 | tr -d '[]')
+    count=$(grep -o '^\[[0-9]*/[0-9]*\]' "$log" 2>/dev/null | tail -n 1 | tr -d '[]') || true
     [ -n "$count" ] || continue
     total=${count#*/} count=${count%/*} elapsed=$((SECONDS - begin))
     left='a while'
@@ -71,7 +71,7 @@ step_of_build() {
   watcher=$!
   step "$@" || status=$?
   kill $watcher 2>/dev/null
-  wait $watcher 2>/dev/null
+  wait $watcher 2>/dev/null || true
   return $status
 }
 
