@@ -15,6 +15,7 @@
 #include "monitor/command/doctor.h"
 #include "monitor/command/exit_code.h"
 #include "monitor/command/last_page.h"
+#include "monitor/command/manual/describe_command.h"
 #include "monitor/command/options.h"
 #include "monitor/command/pid_file.h"
 #include "monitor/command/qemu/spelling.h"
@@ -44,7 +45,8 @@ struct Arguments {
   TranslateOptions translate;
   bool doctor_json = false;
   lab::LabCommand lab;
-  TestOptions test;  // for its help; its words are taken before
+  TestOptions test;       // for its help; its words are taken before
+  std::string described;  // the form of describe
 };
 
 int fail(std::string message) {
@@ -159,7 +161,13 @@ bool open_network(RunOptions* options, RunSurroundings* around, std::string* pro
   return around->network != nullptr;
 }
 
-int run_machine(const RunOptions& options, RunSurroundings* around, const CommandLineHooks& hooks) {
+// What a run is given besides its options.
+struct RunContext {
+  const ProgramVersion& version;
+  const CommandLineHooks& hooks;
+};
+
+int run_machine(const RunOptions& options, RunSurroundings* around, const RunContext& context) {
   RunMeter meter;
   if (!options.machine.save.path.empty()) HostSignals::expect_save_requests();
   const ReportFile report = open_report(options);
@@ -168,14 +176,14 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
   }
   std::string problem;
   debug::DebugRequest request = options.debug;
-  request.version = kVersion;
+  request.version = context.version.number;
   const std::unique_ptr<debug::Debugger> debugger = debug::Debugger::create(request, &problem);
   if (debugger == nullptr) return fail(problem);
   const std::unique_ptr<RemoteScreens> screens =
       RemoteScreens::create(options.display_request, !options.machine.save.path.empty(), &problem);
   if (screens == nullptr) return fail(problem);
-  const std::unique_ptr<control::ControlServer> server =
-      control::ControlServer::create(options.control.requests, kVersion, *debugger, &problem);
+  const std::unique_ptr<control::ControlServer> server = control::ControlServer::create(
+      options.control.requests, context.version.number, *debugger, &problem);
   if (server == nullptr) return fail(problem);
   MachineConfig config = options.machine;
   debugger->put_into(&config);
@@ -201,7 +209,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
     if (!is_first && !foundation.memory->clear()) return fail("guest RAM cannot be emptied");
     const std::unique_ptr<Machine> machine = Machine::create(config, &error);
     if (machine == nullptr) return fail_to_start(error);
-    if (hooks.on_machine) hooks.on_machine(*machine);
+    if (context.hooks.on_machine) context.hooks.on_machine(*machine);
     if (!debugger->attach(*machine, &error) || !server->attach(*machine, &error) ||
         !screens->attach(*machine, &error)) {
       return fail(error);
@@ -233,7 +241,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
   }
 }
 
-int run_command(RunOptions* options, const CommandLineHooks& hooks) {
+int run_command(RunOptions* options, const RunContext& context) {
   std::string problem;
   RunSurroundings around;
   if (!finish_run_options(options, &problem)) return fail(problem);
@@ -248,7 +256,7 @@ int run_command(RunOptions* options, const CommandLineHooks& hooks) {
       !around.pid_file.write(options->pid_file, &problem)) {
     return fail(problem);
   }
-  return run_machine(*options, &around, hooks);
+  return run_machine(*options, &around, context);
 }
 
 int translate_command(TranslateOptions* options) {
@@ -276,8 +284,9 @@ constexpr char kTranslateExamples[] =
     "  ringshift translate --kernel vmlinuz --blocks 20\n"
     "  ringshift translate --raw loop.bin --base 0x8048000 --ring 3\n";
 
-void describe(CLI::App* app, Arguments* arguments) {
-  app->set_version_flag("--version", std::string("ringshift ") + kVersion);
+void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version) {
+  app->set_version_flag(
+      "--version", std::string("ringshift ") + version.number + " (commit " + version.commit + ")");
   app->require_subcommand(0, 1);  // we say it better
   app->get_formatter()->column_width(34);
   app->footer(std::string("A command line that begins with an option means run.\n") + kExitCodes);
@@ -295,6 +304,7 @@ void describe(CLI::App* app, Arguments* arguments) {
   doctor->footer("Exit codes: 0 everything needed is there, 2 something needed is missing.\n");
   describe_test(*app, &arguments->test);
   arguments->lab.describe(*app);
+  manual::add_describe_command(*app, &arguments->described);
 }
 
 // What a saved machine was started with comes before what it is resumed with.
@@ -306,13 +316,14 @@ void let_later_words_win(CLI::App* run) {
 
 }  // namespace
 
-int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
+int run_command_line(int argc, char** argv, const ProgramVersion& version,
+                     const CommandLineHooks& hooks) {
   (void)program_began();
   prepare_for_limits();
   CLI::App app{"Ringshift: unprivileged binary-translating virtual machine monitor for IA-32",
                "ringshift"};
   Arguments arguments;
-  describe(&app, &arguments);
+  describe(&app, &arguments, version);
   const CLI::App* run = app.get_subcommand("run");
   const auto takes_value = [run](const std::string& name) -> std::optional<bool> {
     const CLI::Option* option = run->get_option_no_throw(name);
@@ -327,7 +338,8 @@ int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
   std::vector<std::string> words = std::move(line.words);
   std::string problem;
   MachineConfig& machine = arguments.run.machine;
-  if (!words.empty() && words[0] == "resume" &&
+  const bool asks_for_help = words.size() > 1 && (words[1] == "--help" || words[1] == "-h");
+  if (!words.empty() && words[0] == "resume" && !asks_for_help &&
       !resumed_words(&words, &machine.resume_path, &problem)) {
     return fail(problem);
   }
@@ -348,7 +360,10 @@ int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
   if (app.got_subcommand("lab")) return arguments.lab.run();
   if (app.got_subcommand("doctor")) return doctor_command(arguments.doctor_json);
-  return run_command(&arguments.run, hooks);
+  if (app.got_subcommand("describe")) {
+    return print(manual::description(app, arguments.described, version.number));
+  }
+  return run_command(&arguments.run, {version, hooks});
 }
 
 }  // namespace ringshift

@@ -2,7 +2,6 @@
 // key=value sub-options; the usual short spellings are translated first. See docs/usage.md.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +11,10 @@
 #include "monitor/debug/debug_address.h"
 #include "monitor/host/confinement.h"
 #include "monitor/machine/machine.h"
+
+namespace CLI {
+class App;
+}
 
 namespace ringshift {
 
