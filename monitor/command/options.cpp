@@ -128,6 +128,15 @@ void add_debug_options(CLI::App& command, RunOptions* options) {
       ->group("Debugging");
 }
 
+void add_host_options(CLI::App& command, RunOptions* options) {
+  command
+      .add_option("--paravirt", options->paravirt,
+                  "a hypervisor that the guest may know of: none (default), kvm (its clock,\n"
+                  "steal time) or vmware (clock rates, steal time)")
+      ->type_name("NAME")
+      ->group("Processor");
+}
+
 void add_report_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--stats", options->stats_text,
@@ -221,6 +230,7 @@ void add_run_options(CLI::App& command, RunOptions* options) {
                   "from answering for the host")
       ->type_name("HOW")
       ->group("Processor");
+  add_host_options(command, options);
   add_device_options(command, options);
   command
       .add_option("--sandbox", options->sandbox_text,

@@ -6,6 +6,7 @@
 #include "monitor/command/network_options.h"
 #include "monitor/command/option_items.h"
 #include "monitor/command/options.h"
+#include "monitor/command/paravirt_options.h"
 #include "monitor/command/save_options.h"
 #include "shadowmmu/base/number_text.h"
 
@@ -308,6 +309,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_rtc(options->rtc, &options->machine.rtc_offset, problem) &&
          apply_parts(options->parts, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
+         apply_paravirt(options->paravirt, &options->machine.cpu, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
          apply_stats(options->stats_text, options, problem) && apply_debug(options, problem) &&
          apply_sandbox(options, problem) && apply_modules(options->modules, &options->machine.boot);
