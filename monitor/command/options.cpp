@@ -135,6 +135,11 @@ void add_host_options(CLI::App& command, RunOptions* options) {
                   "steal time) or vmware (clock rates, steal time)")
       ->type_name("NAME")
       ->group("Processor");
+  command
+      .add_option("--limit", options->limit,
+                  "of a host CPU's time the guest gets at most so much: cpu=25%")
+      ->type_name("cpu=PERCENT")
+      ->group("Guest");
 }
 
 void add_report_options(CLI::App& command, RunOptions* options) {

@@ -9,7 +9,7 @@ void Machine::choose_paravirt() {
   CpuModel& cpu = config_.cpu;
   if (cpu.paravirt == Paravirt::None) return;
   cpu.tsc_hz = HostClock::time_stamp_rate();
-  cpu.steal_time = config_.foundation->run_delay != nullptr;
+  cpu.steal_time = config_.foundation->run_delay != nullptr || config_.vcpu.cpu_percent != 0;
   cpu.tsc_is_stable = host_time_stamp_is_stable();
 }
 
@@ -45,7 +45,8 @@ bool Machine::build_paravirt(std::string* error) {
 // In which the virtual CPU wanted to run and did not: of this process, since it began.
 Nanoseconds Machine::stolen_time() {
   RunDelay* delay = config_.foundation->run_delay.get();
-  return delay != nullptr ? delay->read() : 0;
+  const Nanoseconds held = processor_->has_loop() ? processor_->loop().held() : 0;
+  return held + (delay != nullptr ? delay->read() : 0);
 }
 
 // As often as a guest's tick comes, and no more often: reading it is a system call or two.
