@@ -183,7 +183,7 @@ TEST_F(KvmInterfaceTest, WithoutASourceThereIsNoStealTime) {
 }
 
 TEST_F(KvmInterfaceTest, ReservedBitsAreGeneralProtection) {
-  for (const uint64_t bit : {1, 2}) {
+  for (const uint64_t bit : {1U, 2U}) {
     EXPECT_EQ(write_msr(cpu(), 0x4b564d00, kPage | bit), gp()) << bit;
   }
   EXPECT_EQ(write_msr(cpu(), 0x4b564d01, kPage | 3), gp());
