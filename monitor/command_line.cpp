@@ -93,6 +93,7 @@ ProcessFigures measure(Machine& machine, const RunMeter& meter) {
   const double wall = static_cast<double>(HostClock::monotonic() - meter.started) / 1e9;
   ProcessFigures figures = measure_process(wall, machine.memory().descriptor(), meter.memory);
   figures.start_seconds = static_cast<double>(meter.guest_began - program_began()) / 1e9;
+  figures.held_seconds = static_cast<double>(machine.processor().loop().held()) / 1e9;
   figures.sandbox_filter = meter.confinement.system_calls ? 1 : 0;
   figures.sandbox_landlock = meter.confinement.landlock;
   return figures;

@@ -128,6 +128,20 @@ void add_debug_options(CLI::App& command, RunOptions* options) {
       ->group("Debugging");
 }
 
+void add_host_options(CLI::App& command, RunOptions* options) {
+  command
+      .add_option("--paravirt", options->paravirt,
+                  "a hypervisor that the guest may know of: none (default), kvm (its clock,\n"
+                  "steal time) or vmware (clock rates, steal time)")
+      ->type_name("NAME")
+      ->group("Processor");
+  command
+      .add_option("--limit", options->limit,
+                  "of a host CPU's time the guest gets at most so much: cpu=25%")
+      ->type_name("cpu=PERCENT")
+      ->group("Guest");
+}
+
 void add_report_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--stats", options->stats_text,
@@ -221,6 +235,7 @@ void add_run_options(CLI::App& command, RunOptions* options) {
                   "from answering for the host")
       ->type_name("HOW")
       ->group("Processor");
+  add_host_options(command, options);
   add_device_options(command, options);
   command
       .add_option("--sandbox", options->sandbox_text,

@@ -31,6 +31,8 @@ struct RunOptions {
   std::string memory = "128M";
   std::string engine = "translate";
   std::string user = "auto";
+  std::string paravirt = "none";
+  std::string limit;   // empty: none
   std::string serial;  // empty: the console, or nowhere in the background
   std::string second_serial = "none";
   std::string debugcon;  // empty: with the serial port

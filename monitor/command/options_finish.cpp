@@ -3,9 +3,11 @@
 #include <map>
 #include <set>
 
+#include "monitor/command/limit_options.h"
 #include "monitor/command/network_options.h"
 #include "monitor/command/option_items.h"
 #include "monitor/command/options.h"
+#include "monitor/command/paravirt_options.h"
 #include "monitor/command/save_options.h"
 #include "shadowmmu/base/number_text.h"
 
@@ -308,6 +310,8 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_rtc(options->rtc, &options->machine.rtc_offset, problem) &&
          apply_parts(options->parts, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
+         apply_paravirt(options->paravirt, &options->machine.cpu, problem) &&
+         apply_limit(options->limit, &options->machine.vcpu, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
          apply_stats(options->stats_text, options, problem) && apply_debug(options, problem) &&
          apply_sandbox(options, problem) && apply_modules(options->modules, &options->machine.boot);

@@ -64,6 +64,7 @@ bool Machine::build(std::string* error) {
   // The guest's TSC is the host's until somebody sets it, so that RDTSC of user code that runs
   // directly need not be made to fault (DirectProcess::set_time_stamp_trap).
   state().tsc_offset = 0;
+  if (!build_paravirt(error)) return false;
   if (!(config_.resume_path.empty() ? boot(error) : resume(error))) return false;
   processor_->note_state_changed();
   LoopSurroundings loop{.interrupts = interrupts(),
@@ -114,6 +115,7 @@ bool Machine::lay_foundation(const MachineConfig& config, MachineFoundation* fou
                              std::string* error) {
   foundation->memory = GuestMemory::create(config.memory_bytes, error);
   if (foundation->memory == nullptr || !prepare_direct(config, foundation, error)) return false;
+  foundation->run_delay = RunDelay::of_this_thread();
   if (config.vcpu.engine != Engine::Trap) return true;
   for (std::shared_ptr<lab::Tracee>& tracee : foundation->tracees) {
     tracee = lab::Tracee::create(foundation->memory->descriptor(), error);
@@ -136,6 +138,7 @@ bool Machine::build_processor(std::string* error) {
   watch_ = std::make_unique<CodeWatch>(memory_->size());
   physical_->set_observer(watch_.get());
   config_.cpu.apic = config_.apic;
+  choose_paravirt();
   if (config_.tells_clock) config_.cpu.tsc_hz = HostClock::time_stamp_rate();
   processor_ = Processor::create({.physical = *physical_,
                                   .watch = *watch_,

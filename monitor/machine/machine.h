@@ -37,6 +37,8 @@
 #include "monitor/machine/serial_watch.h"
 #include "monitor/memory/physical_memory.h"
 #include "monitor/network/network_port.h"
+#include "monitor/paravirt/kvm_interface.h"
+#include "monitor/paravirt/vmware_interface.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
@@ -205,6 +207,11 @@ class Machine {
   [[nodiscard]] bool stand_on_foundation(std::string* error);
   void end_by_debug_exit(uint8_t code);
   [[nodiscard]] bool make_serial_file(std::string* error);
+  void choose_paravirt();
+  [[nodiscard]] bool build_paravirt(std::string* error);
+  [[nodiscard]] Nanoseconds stolen_time();
+  void tell_paravirt();
+  void visit_paravirt(StateArchive& archive, uint64_t host_time_stamp);
   [[nodiscard]] SerialBackend* serial_port();
   void service_host();
   void empty_inbox();
@@ -254,6 +261,9 @@ class Machine {
   std::unique_ptr<RemoteInput> remote_input_;  // null: there is no remote screen
   std::unique_ptr<ClockTimer> save_timer_;     // null: it is not saved by itself
   std::unique_ptr<BaseGuard> base_guard_;      // null: RAM has no base
+  std::unique_ptr<KvmInterface> kvm_;          // null: Paravirt::Kvm is not shown
+  std::unique_ptr<VmwareInterface> vmware_;    // null: Paravirt::Vmware is not shown
+  Nanoseconds paravirt_told_at_ = 0;           // of the host's clock
   uint8_t debug_exit_value_ = 0;
 };
 

@@ -172,6 +172,7 @@ void Machine::service_debugger() {
 
 void Machine::service_host() {
   empty_inbox();
+  tell_paravirt();
   if (console_ != nullptr) stand_still_while_unread();
   Uart16550& port = board_->serial(0);
   const auto receive = [&port](std::span<const uint8_t> bytes) { return port.receive(bytes); };

@@ -54,6 +54,7 @@ void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp) {
   archive.part("media", config_.media);
   archive.part("keys", *keys_);
   archive.part("processor", processor);
+  visit_paravirt(archive, host_time_stamp);
 }
 
 bool Machine::save(const std::string& path, std::string* error) {

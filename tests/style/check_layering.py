@@ -25,7 +25,7 @@ ALLOWED = {
 # folder itself is above them all.
 ROOMS = {
     "monitor": ("lab", "command", "control", "debug", "machine", "vcpu", "trap", "interpreter", "spaces",
-                "direct", "cpu", "memory", "boot", "network", "host"),
+                "direct", "paravirt", "cpu", "memory", "boot", "network", "host"),
     "monitor/lab": ("explorer", "census", "matrix", "lockstep", "parts"),
     "devices": ("board", "host", "screen", "network", "virtio", "storage", "pci", "input", "chips", "timers",
                 "interrupts", "bus"),
