@@ -13,7 +13,7 @@ packages=(
   zlib1g-dev libbz2-dev liblzma-dev liblz4-dev libzstd-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   seabios
-  nasm cpio python3 ca-certificates util-linux gdb qemu-utils syslinux dosfstools mtools chromium
+  nasm cpio python3 ca-certificates util-linux gdb qemu-utils diod syslinux dosfstools mtools chromium
   openssl xvfb xdotool tigervnc-viewer vncsnapshot
   mmdebstrap arch-test fakeroot fdisk e2fsprogs dpkg-dev grub-pc-bin grub-common
   qemu-system-x86 bochs bochs-term bochsbios vgabios gcc-multilib
