@@ -192,8 +192,9 @@ void Virtio9p::visit_state(StateArchive& archive) {
     pending_.clear();
     for (const uint16_t tag : tags) pending_[tag];
   }
-  for (auto& [tag, request] : pending_) {
-    archive.section("request " + std::to_string(tag), kStateVersion, [&] {
+  for (auto& one : pending_) {
+    Request& request = one.second;
+    archive.section("request " + std::to_string(one.first), kStateVersion, [&] {
       archive.field("head", request.head);
       archive.field("guest tag", request.guest_tag);
       archive.field("flushes", request.flushes);
