@@ -150,6 +150,7 @@ struct RunSurroundings {
   RunSandbox sandbox;
   PidFile pid_file;
   std::unique_ptr<NetworkLink> network;
+  std::unique_ptr<ShareLink> share;
 };
 
 bool open_network(RunOptions* options, RunSurroundings* around, std::string* problem) {
@@ -160,6 +161,16 @@ bool open_network(RunOptions* options, RunSurroundings* around, std::string* pro
       machine.network, is_confined ? SlirpProcess::Walls::Up : SlirpProcess::Walls::Down, problem);
   machine.network_link = around->network.get();
   return around->network != nullptr;
+}
+
+bool open_share(RunOptions* options, RunSurroundings* around, std::string* problem) {
+  if (options->share_request.folder.empty()) return true;
+  around->share = ShareLink::open(
+      options->share_request,
+      options->sandbox != Sandbox::Off ? ShareServer::Walls::Up : ShareServer::Walls::Down,
+      problem);
+  options->machine.share_link = around->share.get();
+  return around->share != nullptr;
 }
 
 // What a run is given besides its options.
@@ -229,6 +240,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const RunCon
     if (outcome.reason == StopReason::Reset && !options.no_reboot) {
       config.keys.clear();  // typed once
       config.resume_path.clear();
+      config.watchdog_has_fired = machine->config().watchdog_has_fired;
       config.media = machine->config().media;  // a CD-ROM that has been put in stays there
       continue;
     }
@@ -253,6 +265,7 @@ int run_command(RunOptions* options, const RunContext& context) {
     if (side == Daemon::Side::Failed) return fail(problem);
   }
   if (!around.sandbox.prepare(*options, &problem) || !open_network(options, &around, &problem) ||
+      !open_share(options, &around, &problem) ||
       !open_media(options->media, &options->machine.media, &problem) ||
       !around.pid_file.write(options->pid_file, &problem)) {
     return fail(problem);

@@ -11,6 +11,7 @@
 #include "monitor/debug/debug_address.h"
 #include "monitor/host/confinement.h"
 #include "monitor/machine/machine.h"
+#include "monitor/share/share_request.h"
 
 namespace CLI {
 class App;
@@ -52,7 +53,11 @@ struct RunOptions {
   std::vector<std::string> parts;
   std::vector<std::string> translator;
   std::vector<std::string> devices;
+  std::vector<std::string> actions;
+  std::string virtio_console = "none";
   std::string network = "none";
+  std::vector<std::string> share;
+  ShareRequest share_request;
   bool nographic = false;
   std::string save;
   std::string verify_ram;  // empty: not given

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -74,6 +75,11 @@ class ControlTarget {
   [[nodiscard]] virtual bool write_screen(const std::string& file, Picture format,
                                           std::string* error) = 0;
   [[nodiscard]] virtual bool save(const std::string& file, std::string* error) = 0;
+
+  // What a guest with a balloon is to keep of its RAM, and what it has kept, in bytes. Nothing:
+  // there is no balloon.
+  [[nodiscard]] virtual bool set_balloon(uint64_t bytes, std::string* error) = 0;
+  [[nodiscard]] virtual std::optional<uint64_t> balloon() = 0;
 
   [[nodiscard]] virtual std::vector<DriveInfo> drives() = 0;
   [[nodiscard]] virtual bool move_tray(const std::string& device, Tray move,

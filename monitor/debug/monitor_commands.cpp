@@ -178,6 +178,15 @@ std::string change(const Asked& asked) {
   return told(change_medium(asked.target, words[1], words[2], force, &error), error);
 }
 
+std::string set_balloon(const Asked& asked) {
+  constexpr int kMostMiB = 1 << 20;
+  const std::optional<int> size =
+      asked.words.size() == 2 ? number_of(asked.words[1]) : std::nullopt;
+  if (!size || *size < 1 || *size > kMostMiB) return no_arguments(asked);
+  std::string error;
+  return told(asked.target.set_balloon(static_cast<uint64_t>(*size) << 20, &error), error);
+}
+
 // ---- looking ----
 
 std::string info(const Asked& asked) {
@@ -218,6 +227,7 @@ constexpr Command kCommands[] = {
     {"eject", nullptr, "[-f] DEVICE", "take the CD-ROM out of ide1-cd0", eject_medium},
     {"change", nullptr, "[-f] DEVICE FILE", "put another one in", change},
     {"ringshift-save", "savevm", "FILE", "write the machine to a file; it goes on", save},
+    {"balloon", nullptr, "MIB", "what the guest is to keep of its RAM", set_balloon},
     {"x", nullptr, "/FMT ADDRESS", "memory at a linear address: x/4xw $esp, x/8i is not there",
      dump},
     {"xp", nullptr, "/FMT ADDRESS", "memory at a physical address", dump},

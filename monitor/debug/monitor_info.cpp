@@ -50,6 +50,12 @@ std::string show_mice(ControlTarget&) { return "* Mouse #0: PS/2 mouse\n"; }
 
 std::string show_usb(ControlTarget&) { return "there is no USB\n"; }
 
+std::string show_balloon(ControlTarget& target) {
+  const std::optional<uint64_t> bytes = target.balloon();
+  if (!bytes) return "Error: there is no balloon (--device virtio-balloon-pci)\n";
+  return fmt::format("balloon: actual={}\n", *bytes >> 20);
+}
+
 constexpr struct {
   const char* name;
   const char* what;
@@ -65,6 +71,7 @@ constexpr struct {
     {"registers", "the processor's", show_registers},
     {"mtree", "who has which ports and memory", show_devices},
     {"mice", "the mouse", show_mice},
+    {"balloon", "MiB that the guest has kept", show_balloon},
     {"usb", "none", show_usb},
 };
 

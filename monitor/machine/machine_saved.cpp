@@ -80,6 +80,12 @@ bool Machine::write_to(const std::string& path, uint64_t host_time_stamp, std::s
     *error = "cannot save: the drive has another CD-ROM than the command line says";
     return false;
   }
+  if (share_ != nullptr && share_->is_mounted()) {
+    *error =
+        "cannot save: the guest has the shared folder mounted, and what it has open there is "
+        "the server's; unmount it in the guest first";
+    return false;
+  }
   if (!config_.media.flush()) {
     *error = "cannot save: a disk image cannot be written";
     return false;

@@ -85,6 +85,10 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   void read_ram(uint64_t address, std::span<uint8_t> bytes) override;
   void write_ram(uint64_t address, std::span<const uint8_t> bytes) override;
 
+  // Whole pages of RAM are zeros from here on, written as write_ram() would, and their memory is
+  // the host's. Pre: they are RAM, A20 applied. A host that refuses leaves zeros that take memory.
+  void give_back(uint64_t address, uint64_t bytes);
+
   // For the walker: page tables are looked for in RAM only; anywhere else reads all ones.
   [[nodiscard]] uint32_t read_entry32(GuestPhysical address) override;
   [[nodiscard]] uint64_t read_entry64(GuestPhysical address) override;

@@ -20,6 +20,7 @@ enum class StopReason : uint8_t {
   Saved,          // it has been written to a file, and is to end here
   Unimplemented,  // an instruction or feature we do not have: message
   HostFailure,    // the host took something away that cannot be done without: message
+  Panicked,       // the guest's kernel says that it has panicked
 };
 
 class StopRequest {

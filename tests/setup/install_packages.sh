@@ -19,7 +19,7 @@ packages=(
 checked_with=(
   ccache libgtest-dev libbenchmark-dev
   clang clang-format clang-tidy libclang-rt-14-dev
-  nasm gdb qemu-utils syslinux dosfstools mtools chromium
+  nasm gdb qemu-utils diod syslinux dosfstools mtools chromium
   openssl xvfb xdotool tigervnc-viewer vncsnapshot
   mmdebstrap arch-test fakeroot fdisk e2fsprogs dpkg-dev grub-pc-bin grub-common
   man-db groff-base bash-completion zsh

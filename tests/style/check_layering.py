@@ -25,7 +25,7 @@ ALLOWED = {
 # folder itself is above them all.
 ROOMS = {
     "monitor": ("lab", "command", "control", "debug", "machine", "vcpu", "trap", "interpreter", "spaces",
-                "direct", "paravirt", "cpu", "memory", "boot", "network", "host"),
+                "direct", "paravirt", "cpu", "memory", "boot", "network", "share", "host"),
     "monitor/lab": ("explorer", "census", "matrix", "lockstep", "parts"),
     "devices": ("board", "host", "screen", "network", "virtio", "storage", "pci", "input", "chips", "timers",
                 "interrupts", "bus"),
@@ -43,12 +43,12 @@ INCLUDE_HOMES = (
     ("network block devices", r"libnbd\.h$", ("devices/host/nbd_disk.cpp",)),
     ("terminals", r"termios\.h$", ("devices/host/host_console.cpp",)),
     ("sockets", r"sys/socket\.h$", ("devices/host/deserted_socket.cpp", "devices/host/rfb_server.cpp", "monitor/debug/debug_socket.cpp", "monitor/host/file_broker.cpp",
-                                    "monitor/host/image_server.cpp", "monitor/network/*")),
+                                    "monitor/host/image_server.cpp", "monitor/network/*", "monitor/share/*")),
     ("WebSockets", r"libwebsockets\.h$", ("devices/host/web_server.cpp",)),
     ("address translation", r"slirp/", ("monitor/network/slirp_server.cpp",)),
     ("filters of system calls", r"seccomp\.h$",
      ("monitor/host/confinement.cpp", "monitor/host/file_broker.cpp", "monitor/direct/direct_sandbox.cpp",
-      "monitor/network/slirp_sandbox.cpp", "monitor/trap/tracee.cpp")),
+      "monitor/network/slirp_sandbox.cpp", "monitor/share/share_walls.cpp", "monitor/trap/tracee.cpp")),
     ("host mappings", r"sys/mman\.h$",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
       "shadowmmu/guest_memory.cpp", "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
