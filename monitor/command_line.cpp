@@ -15,6 +15,7 @@
 #include "monitor/command/doctor.h"
 #include "monitor/command/exit_code.h"
 #include "monitor/command/last_page.h"
+#include "monitor/command/manual/describe_command.h"
 #include "monitor/command/options.h"
 #include "monitor/command/pid_file.h"
 #include "monitor/command/qemu/spelling.h"
@@ -45,7 +46,8 @@ struct Arguments {
   TranslateOptions translate;
   bool doctor_json = false;
   lab::LabCommand lab;
-  TestOptions test;  // for its help; its words are taken before
+  TestOptions test;       // for its help; its words are taken before
+  std::string described;  // the form of describe
 };
 
 int fail(std::string message) {
@@ -92,6 +94,7 @@ ProcessFigures measure(Machine& machine, const RunMeter& meter) {
   const double wall = static_cast<double>(HostClock::monotonic() - meter.started) / 1e9;
   ProcessFigures figures = measure_process(wall, machine.memory().descriptor(), meter.memory);
   figures.start_seconds = static_cast<double>(meter.guest_began - program_began()) / 1e9;
+  figures.held_seconds = static_cast<double>(machine.processor().loop().held()) / 1e9;
   figures.sandbox_filter = meter.confinement.system_calls ? 1 : 0;
   figures.sandbox_landlock = meter.confinement.landlock;
   return figures;
@@ -149,6 +152,7 @@ struct RunSurroundings {
   PidFile pid_file;
   std::unique_ptr<NetworkLink> network;
   std::unique_ptr<MigrationListener> incoming;
+  std::unique_ptr<ShareLink> share;
 };
 
 bool open_network(RunOptions* options, RunSurroundings* around, std::string* problem) {
@@ -168,7 +172,23 @@ bool open_incoming(RunOptions* options, RunSurroundings* around, std::string* pr
   return around->incoming != nullptr;
 }
 
-int run_machine(const RunOptions& options, RunSurroundings* around, const CommandLineHooks& hooks) {
+bool open_share(RunOptions* options, RunSurroundings* around, std::string* problem) {
+  if (options->share_request.folder.empty()) return true;
+  around->share = ShareLink::open(
+      options->share_request,
+      options->sandbox != Sandbox::Off ? ShareServer::Walls::Up : ShareServer::Walls::Down,
+      problem);
+  options->machine.share_link = around->share.get();
+  return around->share != nullptr;
+}
+
+// What a run is given besides its options.
+struct RunContext {
+  const ProgramVersion& version;
+  const CommandLineHooks& hooks;
+};
+
+int run_machine(const RunOptions& options, RunSurroundings* around, const RunContext& context) {
   RunMeter meter;
   if (!options.machine.save.path.empty()) HostSignals::expect_save_requests();
   const ReportFile report = open_report(options);
@@ -177,14 +197,14 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
   }
   std::string problem;
   debug::DebugRequest request = options.debug;
-  request.version = kVersion;
+  request.version = context.version.number;
   const std::unique_ptr<debug::Debugger> debugger = debug::Debugger::create(request, &problem);
   if (debugger == nullptr) return fail(problem);
   const std::unique_ptr<RemoteScreens> screens =
       RemoteScreens::create(options.display_request, !options.machine.save.path.empty(), &problem);
   if (screens == nullptr) return fail(problem);
-  const std::unique_ptr<control::ControlServer> server =
-      control::ControlServer::create(options.control.requests, kVersion, *debugger, &problem);
+  const std::unique_ptr<control::ControlServer> server = control::ControlServer::create(
+      options.control.requests, context.version.number, *debugger, &problem);
   if (server == nullptr) return fail(problem);
   MachineConfig config = options.machine;
   debugger->put_into(&config);
@@ -210,7 +230,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
     if (!is_first && !foundation.memory->clear()) return fail("guest RAM cannot be emptied");
     const std::unique_ptr<Machine> machine = Machine::create(config, &error);
     if (machine == nullptr) return fail_to_start(error);
-    if (hooks.on_machine) hooks.on_machine(*machine);
+    if (context.hooks.on_machine) context.hooks.on_machine(*machine);
     if (!debugger->attach(*machine, &error) || !server->attach(*machine, &error) ||
         !screens->attach(*machine, &error)) {
       return fail(error);
@@ -231,6 +251,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
       config.keys.clear();  // typed once
       config.resume_path.clear();
       config.incoming = nullptr;
+      config.watchdog_has_fired = machine->config().watchdog_has_fired;
       config.media = machine->config().media;  // a CD-ROM that has been put in stays there
       continue;
     }
@@ -244,7 +265,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const Comman
   }
 }
 
-int run_command(RunOptions* options, const CommandLineHooks& hooks) {
+int run_command(RunOptions* options, const RunContext& context) {
   std::string problem;
   RunSurroundings around;
   if (!finish_run_options(options, &problem)) return fail(problem);
@@ -255,12 +276,12 @@ int run_command(RunOptions* options, const CommandLineHooks& hooks) {
     if (side == Daemon::Side::Failed) return fail(problem);
   }
   if (!around.sandbox.prepare(*options, &problem) || !open_network(options, &around, &problem) ||
-      !open_incoming(options, &around, &problem) ||
+      !open_incoming(options, &around, &problem) || !open_share(options, &around, &problem) ||
       !open_media(options->media, &options->machine.media, &problem) ||
       !around.pid_file.write(options->pid_file, &problem)) {
     return fail(problem);
   }
-  return run_machine(*options, &around, hooks);
+  return run_machine(*options, &around, context);
 }
 
 int translate_command(TranslateOptions* options) {
@@ -288,8 +309,9 @@ constexpr char kTranslateExamples[] =
     "  ringshift translate --kernel vmlinuz --blocks 20\n"
     "  ringshift translate --raw loop.bin --base 0x8048000 --ring 3\n";
 
-void describe(CLI::App* app, Arguments* arguments) {
-  app->set_version_flag("--version", std::string("ringshift ") + kVersion);
+void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version) {
+  app->set_version_flag(
+      "--version", std::string("ringshift ") + version.number + " (commit " + version.commit + ")");
   app->require_subcommand(0, 1);  // we say it better
   app->get_formatter()->column_width(34);
   app->footer(std::string("A command line that begins with an option means run.\n") + kExitCodes);
@@ -307,6 +329,7 @@ void describe(CLI::App* app, Arguments* arguments) {
   doctor->footer("Exit codes: 0 everything needed is there, 2 something needed is missing.\n");
   describe_test(*app, &arguments->test);
   arguments->lab.describe(*app);
+  manual::add_describe_command(*app, &arguments->described);
 }
 
 // What a saved machine was started with comes before what it is resumed with.
@@ -318,13 +341,14 @@ void let_later_words_win(CLI::App* run) {
 
 }  // namespace
 
-int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
+int run_command_line(int argc, char** argv, const ProgramVersion& version,
+                     const CommandLineHooks& hooks) {
   (void)program_began();
   prepare_for_limits();
   CLI::App app{"Ringshift: unprivileged binary-translating virtual machine monitor for IA-32",
                "ringshift"};
   Arguments arguments;
-  describe(&app, &arguments);
+  describe(&app, &arguments, version);
   const CLI::App* run = app.get_subcommand("run");
   const auto takes_value = [run](const std::string& name) -> std::optional<bool> {
     const CLI::Option* option = run->get_option_no_throw(name);
@@ -339,7 +363,8 @@ int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
   std::vector<std::string> words = std::move(line.words);
   std::string problem;
   MachineConfig& machine = arguments.run.machine;
-  if (!words.empty() && words[0] == "resume" &&
+  const bool asks_for_help = words.size() > 1 && (words[1] == "--help" || words[1] == "-h");
+  if (!words.empty() && words[0] == "resume" && !asks_for_help &&
       !resumed_words(&words, &machine.resume_path, &problem)) {
     return fail(problem);
   }
@@ -360,7 +385,10 @@ int run_command_line(int argc, char** argv, const CommandLineHooks& hooks) {
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
   if (app.got_subcommand("lab")) return arguments.lab.run();
   if (app.got_subcommand("doctor")) return doctor_command(arguments.doctor_json);
-  return run_command(&arguments.run, hooks);
+  if (app.got_subcommand("describe")) {
+    return print(manual::description(app, arguments.described, version.number));
+  }
+  return run_command(&arguments.run, {version, hooks});
 }
 
 }  // namespace ringshift

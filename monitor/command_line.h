@@ -1,21 +1,21 @@
-// Command line: options -> MachineConfig, outcome -> exit code. Sub-commands run, translate,
-// doctor. Owns: the spelling of every command. See
-// docs/usage.md.
+// Command line: options -> MachineConfig, outcome -> exit code. Owns: the spelling of every
+// command. See docs/usage.md.
 #pragma once
 
 #include <functional>
 
+#include "monitor/program_version.h"
+
 namespace ringshift {
 
 class Machine;
-
-inline constexpr char kVersion[] = "0.1.0";
 
 // For test programs that are this program with something added. The product adds nothing.
 struct CommandLineHooks {
   std::function<void(Machine&)> on_machine;  // each one that is made, before it runs
 };
 
-int run_command_line(int argc, char** argv, const CommandLineHooks& hooks = {});
+int run_command_line(int argc, char** argv, const ProgramVersion& version,
+                     const CommandLineHooks& hooks = {});
 
 }  // namespace ringshift

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The comparison study: ringshift's engines, other virtual machines and the host, side by side.
 
-usage: python3 bench/study [--quick] [--json FILE] [--page FILE.html]
+usage: python3 bench/study [--quick] [--json FILE] [--html FILE]
 """
 
 import argparse
@@ -34,27 +34,35 @@ QUICK_SECONDS, FULL_SECONDS = 0.2, 0.8  # processor time of one run of a workloa
 def arguments():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0], prog="bench/study")
     options.add_argument("--ringshift", type=pathlib.Path, default=ROOT / "build/release/ringshift")
-    options.add_argument("--quick", action="store_true", help="two minutes: one round")
+    options.add_argument("--quick", action="store_true",
+                         help="one round, short runs: most of the time is the guests' starts; says at the end what it took")
     options.add_argument("--rounds", type=int, help="instead of 5, or 1 with --quick")
     options.add_argument("--guests", type=int, default=1,
                          help="so often all guests are booted anew, with all rounds in each: the memory they get "
                          "is chance, and a chase through it shows that")
     options.add_argument("--part", action="append", choices=PARTS, help="default: all")
-    options.add_argument("--workload", action="append", metavar="NAME", help="default: all",
-                         choices=[workload.name for workload in workloads.ALL])
+    names = [workload.name for workload in workloads.ALL]
+    options.add_argument("--workload", action="append", metavar="NAME", choices=names,
+                         help=f"may be repeated; default: all of {', '.join(names)}")
     options.add_argument("--no-fetch", dest="fetch", action="store_false",
                          help="use what is in the cache, touch no network")
-    options.add_argument("--only", action="append", metavar="COLUMN", help="default: all")
+    options.add_argument("--only", action="append", metavar="COLUMN", choices=columns.NAMES,
+                         help=f"may be repeated; default: all of {', '.join(columns.NAMES)}")
     options.add_argument("--kernel", default="linux-686", help="linux-686 or linux-686-pae")
     options.add_argument("--memory", default="256M")
     options.add_argument("--tcg-cpu", default="max", help="the processor QEMU is to imitate")
     options.add_argument("--timeout", type=float, default=600, help="seconds for one guest")
     options.add_argument("--json", type=pathlib.Path, help="every value goes there")
-    options.add_argument("--page", type=pathlib.Path, help="tables and plots as one HTML page")
+    options.add_argument("--html", "--page", type=pathlib.Path, help="charts and tables as one self-contained page")
     options.add_argument("--from-json", type=pathlib.Path, help="measure nothing, show that again")
+    options.add_argument("--over", type=pathlib.Path, metavar="JSON",
+                         help="another study, laid over this one in the page: another host, another commit")
     result = options.parse_args()
     result.rounds = result.rounds or (1 if result.quick else 5)
-    if not result.ringshift.is_file():
+    for path in (result.from_json, result.over):
+        if path and not path.is_file():
+            options.error(f"no study at {path}")
+    if not result.from_json and not result.ringshift.is_file():
         options.error(f"no program at {result.ringshift}: build it, or say --ringshift")
     return result
 
@@ -135,20 +143,26 @@ def measure_guests(options, parts, context, engines, results):
         scale.measure_memory(context, engines, results, *staged, options.quick, progress)
 
 
+def read(path):
+    return Results.from_json(json.loads(path.read_text()))
+
+
 def show(options, results):
     print(table.text_of(results))
     if options.json:
         options.json.write_text(json.dumps(results.to_json(), indent=1) + "\n")
-    if options.page:
-        options.page.write_text(page.page_of(results))
+    if options.html:
+        second = read(options.over) if options.over else None
+        options.html.write_text(page.page_of(results, second))
 
 
 def main():
     options = arguments()
     if options.from_json:
-        show(options, Results.from_json(json.loads(options.from_json.read_text())))
+        show(options, read(options.from_json))
         return 0
     parts = options.part or PARTS
+    began = time.monotonic()
     with Stage(options.ringshift) as stage:
         context = columns.Context(stage, options.kernel, options.memory, options.timeout,
                                   options.tcg_cpu)
@@ -163,6 +177,7 @@ def main():
         if set(parts) != {"nano"}:
             measure_guests(options, parts, context, engines, results)
     show(options, results)
+    progress(f"the study took {time.monotonic() - began:.0f} s")
     return 0
 
 

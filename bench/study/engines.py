@@ -17,7 +17,7 @@ import time
 
 import nano
 from console import Session
-from places import guests_folder, without_privilege
+from places import guests_folder, offers_direct, without_privilege
 
 QEMU = "qemu-system-i386"
 BOCHS = "bochs-bin"
@@ -77,6 +77,8 @@ class Ringshift(Engine):
             return "this build has no --user"
         if "interpret" in self.words:
             self.runs_linux = False
+        if "--user" in self.words and not offers_direct(self.program):
+            return "user code cannot run directly on this host: it would be another name for ringshift or translate"
         return None
 
     def _help(self):
@@ -233,6 +235,9 @@ class UserModeLinux(Engine):
                  "con0=fd:0,fd:1", "quiet", "panic=-1", f"uml_dir={folder}"]
         return Session([*without_privilege(), self.program, *words], folder, self.context.timeout,
                        {"HOME": folder, "TMPDIR": folder, "PATH": os.environ["PATH"]})
+
+
+NAMES = ("ringshift", "direct", "translate", "interpret", "tcg", "uml", "bochs", "native")
 
 
 def all_engines(context, bochs=True):

@@ -12,11 +12,19 @@ def median(values):
     return statistics.median(values) if values else None
 
 
+def quartiles(values):
+    """The first and the third; nothing where there are less than two values."""
+    if len(values) < 2:
+        return ()
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
+
+
 def spread(values):
     """Half of the distance between the quartiles, as a share of the median."""
     if len(values) < 2 or not median(values):
         return None
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    low, high = quartiles(values)
     return (high - low) / 2 / abs(median(values))
 
 
@@ -78,4 +86,6 @@ def number(value):
 
 def times(value):
     """A ratio as text."""
-    return "-" if value is None else f"{value:.2f}x" if value < 10 else f"{value:.1f}x"
+    if value is None:
+        return "-"
+    return f"{value:.3f}x" if value < 0.095 else f"{value:.2f}x" if value < 10 else f"{value:.1f}x"

@@ -6,4 +6,4 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/guests"))
 
-from harness import Stage, guests_folder, without_privilege  # noqa: E402, F401
+from harness import Stage, guests_folder, offers_direct, without_privilege  # noqa: E402, F401

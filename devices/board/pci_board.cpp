@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "devices/virtio/virtio_9p.h"
 #include "devices/virtio/virtio_blk.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_rng.h"
@@ -57,9 +58,36 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
   if (config.random != nullptr) {
     add_virtio(on, kRandomSlot, std::make_unique<VirtioRng>(*config.random));
   }
+  add_others(on, config);
   board.rtc().set_byte(kCmosFloppyTypes, static_cast<uint8_t>(floppy_.drive_type() << 4));
   claim_ports(on.ports);
   if (config.firmware_log != nullptr) CHECK(on.ports.claim(0x402, 1, log_port_, "firmware log"));
+}
+
+void PciBoard::add_others(const BoardSurroundings& on, PciBoardConfig& config) {
+  if (config.folder != nullptr) {
+    add_virtio(on, kFolderSlot, std::make_unique<Virtio9p>(*config.folder, config.folder_tag));
+  }
+  if (config.balloon.give_back) {
+    config.balloon.ram_bytes = on.ram.size();
+    auto balloon = std::make_unique<VirtioBalloon>(std::move(config.balloon));
+    balloon_ = balloon.get();
+    add_virtio(on, kBalloonSlot, std::move(balloon));
+  }
+  if (config.console != nullptr) {
+    auto console = std::make_unique<VirtioConsole>(*config.console);
+    console_ = console.get();
+    add_virtio(on, kConsoleSlot, std::move(console));
+  }
+  if (config.on_panic) {
+    panic_ = std::make_unique<PciPanic>(buses_, std::move(config.on_panic));
+    host_.attach(kPanicSlot, 0, *panic_);
+  }
+  if (config.on_watchdog) {
+    watchdog_ = std::make_unique<I6300esb>(buses_, on.clock, std::move(config.on_watchdog),
+                                           config.watchdog_has_fired);
+    host_.attach(kWatchdogSlot, 0, *watchdog_);
+  }
 }
 
 void PciBoard::add_network(const BoardSurroundings& on, const PciBoardConfig& config) {
@@ -133,6 +161,8 @@ void PciBoard::visit_state(StateArchive& archive) {
   archive.part("floppy", floppy_);
   archive.part("display", display_);
   if (e1000_ != nullptr) archive.part("e1000", *e1000_);
+  if (panic_ != nullptr) archive.part("pvpanic", *panic_);
+  if (watchdog_ != nullptr) archive.part("watchdog", *watchdog_);
   for (VirtioSlot& one : virtio_) {
     archive.part("virtio " + std::to_string(one.slot), *one.function);
   }

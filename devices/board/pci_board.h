@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "devices/board/pc_board.h"
@@ -17,14 +18,19 @@
 #include "devices/network/e1000.h"
 #include "devices/network/network_card.h"
 #include "devices/pci/firmware_memory.h"
+#include "devices/pci/i6300esb.h"
 #include "devices/pci/pci_chipset.h"
 #include "devices/pci/pci_host.h"
+#include "devices/pci/pci_panic.h"
 #include "devices/screen/bochs_display.h"
 #include "devices/storage/disk_backend.h"
 #include "devices/storage/floppy.h"
 #include "devices/storage/ide_controller.h"
+#include "devices/virtio/file_port.h"
 #include "devices/virtio/packet_port.h"
 #include "devices/virtio/random_source.h"
+#include "devices/virtio/virtio_balloon.h"
+#include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_device.h"
 #include "devices/virtio/virtio_pci.h"
 #include "shadowmmu/guest_memory.h"
@@ -50,8 +56,16 @@ struct PciBoardConfig {
   std::vector<DiskBackend*> virtio_disks;  // at most kMostVirtioDisks
   PacketPort* network = nullptr;           // null: no network card
   NetworkCard network_card = NetworkCard::Virtio;
-  MacAddress network_address{};           // the card's
-  RandomSource* random = nullptr;         // null: no entropy device
+  MacAddress network_address{};       // the card's
+  RandomSource* random = nullptr;     // null: no entropy device
+  PanicRegister::OnEvent on_panic;    // empty: no such function
+  std::function<void()> on_watchdog;  // empty: no watchdog
+  bool watchdog_has_fired = false;    // in an earlier life
+  SerialBackend* console = nullptr;   // null: no virtio console
+  // Without give_back there is no balloon; the size of RAM is the board's to say.
+  BalloonConfig balloon;
+  FilePort* folder = nullptr;             // null: no shared folder
+  std::string folder_tag;                 // what a guest mounts it by
   SerialBackend* firmware_log = nullptr;  // what firmware prints for its developers, port 0x402
   std::function<void()> on_memory_map_changed;  // the three run inside a port write: take note only
   std::function<void()> on_power_off;
@@ -76,6 +90,9 @@ class PciBoard {
   [[nodiscard]] PciHost& host() { return host_; }
   [[nodiscard]] BochsDisplay& display() { return display_; }
   [[nodiscard]] IdeController& ide() { return ide_; }
+  // Null: there is none, of both.
+  [[nodiscard]] VirtioBalloon* balloon() { return balloon_; }
+  [[nodiscard]] VirtioConsole* console() { return console_; }
   void press_power_button() { power_.press_power_button(); }
   // Every device of this board. The PC board must have been visited.
   static constexpr unsigned kStateVersion = 1;
@@ -90,15 +107,20 @@ class PciBoard {
 
  private:
   void claim_ports(PortBus& ports);
-  // Slots: the network card, disks, the entropy device.
+  // Slots: the network card, disks, the entropy device, the shared folder, the balloon, the
+  // console, the panic register, the watchdog.
   static constexpr unsigned kNetworkSlot = 3, kVirtioDiskSlot = 4;
   static constexpr unsigned kRandomSlot = kVirtioDiskSlot + kMostVirtioDisks;
+  static constexpr unsigned kFolderSlot = kRandomSlot + 1, kBalloonSlot = kFolderSlot + 1;
+  static constexpr unsigned kConsoleSlot = kBalloonSlot + 1, kPanicSlot = kConsoleSlot + 1;
+  static constexpr unsigned kWatchdogSlot = kPanicSlot + 1;
   struct VirtioSlot {
     unsigned slot;
     std::unique_ptr<VirtioDevice> device;
     std::unique_ptr<VirtioPci> function;
   };
   void add_network(const BoardSurroundings& on, const PciBoardConfig& config);
+  void add_others(const BoardSurroundings& on, PciBoardConfig& config);
   void add_virtio(const BoardSurroundings& on, unsigned slot, std::unique_ptr<VirtioDevice> device);
 
   // Not state: buses_: only where the functions are attached.
@@ -114,6 +136,11 @@ class PciBoard {
   PortWindow log_port_;
   std::unique_ptr<E1000> e1000_;  // null: none
   std::vector<VirtioSlot> virtio_;
+  // Two of them.
+  VirtioBalloon* balloon_ = nullptr;
+  VirtioConsole* console_ = nullptr;
+  std::unique_ptr<PciPanic> panic_;     // null: none
+  std::unique_ptr<I6300esb> watchdog_;  // null: none
 };
 
 }  // namespace ringshift

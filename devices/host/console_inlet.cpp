@@ -29,6 +29,8 @@ void ConsoleInlet::put(const HostInput& input) {
     case HostInput::Kind::NetworkRoom:
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:
+    case HostInput::Kind::ShareChange:
+    case HostInput::Kind::ShareMessages:
       break;
   }
   UNREACHABLE();

@@ -27,6 +27,7 @@ struct HostInput {
     Migration,    // the thread that moves the machine to another process has news
     NetworkRoom,  // the network takes frames again
     NetworkLink,  // there is somebody at its other end now, or nobody any more
+    ShareChange,  // the server of the shared folder takes requests again, or has gone
     // From a console; `source` says which.
     ConsoleBytes,
     PromptKey,   // Ctrl-A c
@@ -35,10 +36,11 @@ struct HostInput {
     Keys,           // what one key does, scan code set 2
     Motion,         // of the mouse: bytes_of_motion
     NetworkFrames,  // each with its length in front (monitor/network/frame_stream.h)
+    ShareMessages,  // answers of the shared folder's server, each whole (9P)
   };
   Kind kind = Kind::Quit;
   uint8_t source = 0;
-  std::vector<uint8_t> bytes;  // ConsoleBytes, Keys, Motion, NetworkFrames
+  std::vector<uint8_t> bytes;  // ConsoleBytes, Keys, Motion, NetworkFrames, ShareMessages
 };
 
 class Inbox {

@@ -47,6 +47,14 @@ void GuestBuffer::put(DmaMemory& memory, std::span<const uint8_t> from) {
   });
 }
 
+GuestBuffer::Range GuestBuffer::skip(uint64_t most) {
+  CHECK(bytes_ != 0 && most != 0);
+  const auto count = static_cast<uint32_t>(std::min<uint64_t>(pieces_[next_].bytes, most));
+  Range range;
+  advance(count, [&](uint64_t address, size_t, uint32_t bytes) { range = {address, bytes}; });
+  return range;
+}
+
 uint64_t GuestBuffer::split_last_byte() {
   CHECK(bytes_ != 0);
   Piece& last = pieces_.back();

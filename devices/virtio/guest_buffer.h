@@ -27,6 +27,13 @@ class GuestBuffer {
   // The next bytes, out of guest RAM or into it, are used up. Pre: there are so many.
   void take(DmaMemory& memory, std::span<uint8_t> to);
   void put(DmaMemory& memory, std::span<const uint8_t> from);
+  // The next bytes, at most so many and in one piece, are used up untouched. Pre: bytes() != 0, and
+  // most != 0.
+  struct Range {
+    uint64_t address = 0;
+    uint32_t bytes = 0;
+  };
+  [[nodiscard]] Range skip(uint64_t most);
   // Where the last byte is, which is no longer part of the buffer. Pre: bytes() != 0.
   [[nodiscard]] uint64_t split_last_byte();
 

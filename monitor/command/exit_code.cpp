@@ -18,6 +18,9 @@ int exit_code_of(const MachineOutcome& outcome) {
       return kExitReset;
     case StopReason::DebugExit:
       return (outcome.debug_exit_value << 1) | 1;
+    case StopReason::Panicked:
+      std::fprintf(stderr, "ringshift: the guest's kernel has panicked\n");
+      return kExitPanic;
     case StopReason::Quit:
       return kExitQuit;
     case StopReason::HostFailure:

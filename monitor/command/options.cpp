@@ -128,6 +128,20 @@ void add_debug_options(CLI::App& command, RunOptions* options) {
       ->group("Debugging");
 }
 
+void add_host_options(CLI::App& command, RunOptions* options) {
+  command
+      .add_option("--paravirt", options->paravirt,
+                  "a hypervisor that the guest may know of: none (default), kvm (its clock,\n"
+                  "steal time) or vmware (clock rates, steal time)")
+      ->type_name("NAME")
+      ->group("Processor");
+  command
+      .add_option("--limit", options->limit,
+                  "of a host CPU's time the guest gets at most so much: cpu=25%")
+      ->type_name("cpu=PERCENT")
+      ->group("Guest");
+}
+
 void add_report_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--stats", options->stats_text,
@@ -160,10 +174,26 @@ void add_report_options(CLI::App& command, RunOptions* options) {
 void add_device_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--device", options->devices,
-                  "one more device: pc-testdev, virtio-rng-pci, or\n"
+                  "one more device: pc-testdev, virtio-rng-pci, virtio-balloon-pci,\n"
+                  "pvpanic, pvpanic-pci, i6300esb (a watchdog), or\n"
                   "isa-debug-exit,iobase=0x501,iosize=2; may be repeated")
       ->type_name("NAME[,KEY=VALUE,...]")
       ->allow_extra_args(false)
+      ->group("Devices");
+  command
+      .add_option("--action", options->actions,
+                  "what is done when the guest's kernel panics (pvpanic):\n"
+                  "panic=shutdown (default; exit code 12), pause or none; when its watchdog\n"
+                  "runs out: watchdog=reset (default), shutdown, poweroff, pause, debug, none")
+      ->type_name("KEY=VALUE,...")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group("Devices");
+  command
+      .add_option("--virtio-console", options->virtio_console,
+                  "a virtio console (hvc0 of Linux): none (default), console (this terminal,\n"
+                  "in place of the serial port), file=FILE")
+      ->type_name("WHERE")
       ->group("Devices");
   command
       .add_option("--net", options->network,
@@ -178,6 +208,14 @@ void add_device_options(CLI::App& command, RunOptions* options) {
                   "write all frames of the network there, for tcpdump and wireshark")
       ->type_name("FILE")
       ->group("Reports");
+  command
+      .add_option("--share", options->share,
+                  "a folder of the host's for the guest (9p), by Debian's diod; the guest\n"
+                  "mounts it by its tag (default share): mount -t 9p -o trans=virtio,\n"
+                  "version=9p2000.L share /mnt")
+      ->type_name("FOLDER[,tag=NAME][,readonly]")
+      ->allow_extra_args(false)
+      ->group("Devices");
   command
       .add_option("--serial", options->serial,
                   "the guest's serial port: console (default), none, file=FILE")
@@ -221,6 +259,7 @@ void add_run_options(CLI::App& command, RunOptions* options) {
                   "from answering for the host")
       ->type_name("HOW")
       ->group("Processor");
+  add_host_options(command, options);
   add_device_options(command, options);
   command
       .add_option("--sandbox", options->sandbox_text,

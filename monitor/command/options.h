@@ -2,7 +2,6 @@
 // key=value sub-options; the usual short spellings are translated first. See docs/usage.md.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +12,11 @@
 #include "monitor/debug/debug_address.h"
 #include "monitor/host/confinement.h"
 #include "monitor/machine/machine.h"
+#include "monitor/share/share_request.h"
+
+namespace CLI {
+class App;
+}
 
 namespace ringshift {
 
@@ -29,6 +33,8 @@ struct RunOptions {
   std::string memory = "128M";
   std::string engine = "translate";
   std::string user = "auto";
+  std::string paravirt = "none";
+  std::string limit;   // empty: none
   std::string serial;  // empty: the console, or nowhere in the background
   std::string second_serial = "none";
   std::string debugcon;  // empty: with the serial port
@@ -48,7 +54,11 @@ struct RunOptions {
   std::vector<std::string> parts;
   std::vector<std::string> translator;
   std::vector<std::string> devices;
+  std::vector<std::string> actions;
+  std::string virtio_console = "none";
   std::string network = "none";
+  std::vector<std::string> share;
+  ShareRequest share_request;
   bool nographic = false;
   std::string save;
   std::string verify_ram;  // empty: not given

@@ -3,10 +3,15 @@
 #include <map>
 #include <set>
 
+#include "monitor/command/event_options.h"
+#include "monitor/command/limit_options.h"
 #include "monitor/command/network_options.h"
 #include "monitor/command/option_items.h"
 #include "monitor/command/options.h"
+#include "monitor/command/paravirt_options.h"
+#include "monitor/command/port_options.h"
 #include "monitor/command/save_options.h"
+#include "monitor/command/share_options.h"
 #include "shadowmmu/base/number_text.h"
 
 namespace ringshift {
@@ -16,50 +21,6 @@ constexpr uint64_t kMiB = 1U << 20;
 constexpr uint64_t kSmallestMemory = 4 * kMiB;
 // Guest-physical space below the ROM and device area of a 32-bit PC.
 constexpr uint64_t kLargestMemory = 3584 * kMiB;
-
-// The path of "file=PATH"; empty: it is nothing of the kind.
-std::string path_in(const std::string& text) {
-  return text.rfind("file=", 0) == 0 || text.rfind("file:", 0) == 0 ? text.substr(5) : "";
-}
-
-bool apply_serial(const std::string& text, MachineConfig* machine, std::string* problem) {
-  if (text.empty() || text == "console" || text == "stdio" || text == "mon:stdio") {
-    machine->serial = SerialTarget::Console;
-  } else if (text == "none" || text == "null") {
-    machine->serial = SerialTarget::None;
-  } else if (text.rfind("file=", 0) == 0 || text.rfind("file:", 0) == 0) {
-    machine->serial = SerialTarget::File;
-    machine->serial_path = text.substr(5);
-  } else {
-    *problem = "--serial: '" + text + "' is none of console, none, file=PATH";
-    return false;
-  }
-  return true;
-}
-
-bool apply_other_ports(RunOptions* options, std::string* problem) {
-  MachineConfig& machine = options->machine;
-  machine.second_serial_path = path_in(options->second_serial);
-  if (machine.second_serial_path.empty() && options->second_serial != "none") {
-    *problem = "--serial2: '" + options->second_serial + "' is none of none, file=PATH";
-    return false;
-  }
-  const std::string& debugcon = options->debugcon;
-  machine.debug_console_path = path_in(debugcon);
-  if (debugcon.empty()) {
-    machine.debug_console = DebugConsoleTarget::WithSerial;
-  } else if (debugcon == "console") {
-    machine.debug_console = DebugConsoleTarget::Console;
-  } else if (debugcon == "none") {
-    machine.debug_console = DebugConsoleTarget::None;
-  } else if (!machine.debug_console_path.empty()) {
-    machine.debug_console = DebugConsoleTarget::File;
-  } else {
-    *problem = "--debugcon: '" + debugcon + "' is none of console, none, file=PATH";
-    return false;
-  }
-  return true;
-}
 
 // A run in the background has no terminal.
 bool apply_daemonize(RunOptions* options, std::string* problem) {
@@ -303,11 +264,14 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
   return apply_user(options->user, &options->machine, problem) &&
          apply_memory(options->memory, &options->machine, problem) &&
          apply_serial(options->serial, &options->machine, problem) &&
-         apply_other_ports(options, problem) && apply_display(options, problem) &&
-         apply_daemonize(options, problem) &&
+         apply_other_ports(options, problem) &&
+         apply_virtio_console(*options, &options->machine, problem) &&
+         apply_display(options, problem) && apply_daemonize(options, problem) &&
          apply_rtc(options->rtc, &options->machine.rtc_offset, problem) &&
          apply_parts(options->parts, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
+         apply_paravirt(options->paravirt, &options->machine.cpu, problem) &&
+         apply_limit(options->limit, &options->machine.vcpu, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
          apply_stats(options->stats_text, options, problem) && apply_debug(options, problem) &&
          apply_sandbox(options, problem) && apply_modules(options->modules, &options->machine.boot);
@@ -322,7 +286,11 @@ bool finish_run_options(RunOptions* options, std::string* problem) {
   for (const std::string& device : options->devices) {
     if (!parse_device(device, &options->machine.devices, problem)) return false;
   }
-  if (!parse_network(options->network, &options->machine.network, problem)) return false;
+  if (!parse_network(options->network, &options->machine.network, problem) ||
+      !parse_shares(options->share, &options->share_request, problem) ||
+      !parse_actions(options->actions, &options->machine.actions, problem)) {
+    return false;
+  }
   if (!options->save.empty() && !parse_save(options->save, &options->machine.save, problem)) {
     return false;
   }

@@ -19,6 +19,7 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
                                   {options.debug.gdb.path, FileUse::Remove},
                                   {machine.second_serial_path, FileUse::Replace},
                                   {machine.debug_console_path, FileUse::Replace},
+                                  {machine.virtio_console_path, FileUse::Replace},
                                   {options.pid_file, FileUse::Remove},
                                   {options.display_request.vnc.unix_path, FileUse::Remove},
                                   {options.display_request.password_file, FileUse::Read},

@@ -57,6 +57,7 @@ void for_each_figure(const Counters& c, const ProcessFigures& process,
   visit({"time.user_s", process.user_seconds, 3, "s"});
   visit({"time.system_s", process.system_seconds, 3, "s"});
   visit({"time.children_s", process.children_seconds, 3, "s"});
+  visit({"time.held_s", process.held_seconds, 3, "s"});
   visit(
       {"time.halted_s", static_cast<double>(c.halted_nanoseconds) / kNanosecondsPerSecond, 3, "s"});
   if (process.guest_ram_resident_bytes) {

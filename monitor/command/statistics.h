@@ -19,6 +19,7 @@ struct ProcessFigures {
   double children_seconds = 0;  // processes that ran user code directly, once they have ended
   // Nothing when the host does not say.
   std::optional<uint64_t> guest_ram_resident_bytes;
+  double held_seconds = 0;   // the guest stood still because of its --limit
   int sandbox_filter = 0;    // 1: the monitor has the system calls it needs, and no others
   int sandbox_landlock = 0;  // the version in force for it; 0: none
   std::optional<uint64_t> monitor_bytes;  // resident memory that is not guest RAM

@@ -10,6 +10,7 @@
 #include <optional>
 #include <regex>
 
+#include "monitor/command/panic_watch.h"
 #include "monitor/command/test_report.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/host/host_clock.h"
@@ -31,15 +32,6 @@ constexpr char kEndOfScript[] = "RINGSHIFT_END_OF_SCRIPT";
 int fail(const std::string& message) {
   std::fprintf(stderr, "ringshift: test: %s\n", message.c_str());
   return kExitUsage;
-}
-
-// Without the carriage returns of a terminal.
-std::string plain(const std::string& text) {
-  std::string lines;
-  for (const char c : text) {
-    if (c != '\r') lines.push_back(c);
-  }
-  return lines;
 }
 
 // One test in one machine.
@@ -77,8 +69,13 @@ class TestRun {
     }
     std::string more;
     if (child_.read(deadline_, &more)) {
-      console_ += plain(more);
-      return true;
+      std::erase(more, '\r');  // as a terminal has them
+      console_ += more;
+      if (!panic_.add(more)) return true;
+      child_.end();  // nothing will happen in it any more
+      problem_ = "the guest's kernel has panicked: " + panic_.why();
+      exit_code_ = kExitNoResult;
+      return false;
     }
     const int code = child_.wait(deadline_);
     problem_ =
@@ -190,7 +187,7 @@ class TestRun {
     }
     result.duration = HostClock::monotonic() - begin;
     const int code = child_.wait(deadline_);
-    if (exit_code_ == kExitTimeout) {
+    if (exit_code_ == kExitTimeout || panic_.has_panicked()) {
       complain();
       result.failure = problem_;
     } else if (code == kExitPowerOff || code % 2 == 1) {
@@ -212,6 +209,7 @@ class TestRun {
   std::string token_;
   std::string console_;  // what has come and is not printed yet
   std::string problem_;
+  PanicWatch panic_;
   int exit_code_ = 0;
   std::vector<TestResult> results_;
 };

@@ -28,6 +28,8 @@ const char* shutdown_reason(StopReason reason, bool was_asked) {
     case StopReason::Halted:
     case StopReason::DebugExit:
       return "guest-shutdown";
+    case StopReason::Panicked:
+      return "guest-panic";
     case StopReason::Reset:
       return was_asked ? "host-qmp-system-reset" : "guest-reset";
     case StopReason::Quit:
@@ -110,6 +112,7 @@ void ControlServer::detach_machine() {
 void ControlServer::report_end(const MachineOutcome& outcome) {
   const bool by_guest = outcome.reason == StopReason::Halted ||
                         outcome.reason == StopReason::DebugExit ||
+                        outcome.reason == StopReason::Panicked ||
                         (outcome.reason == StopReason::Reset && !reset_was_asked_);
   const bool was_asked = outcome.reason == StopReason::Reset ? reset_was_asked_ : end_was_asked_;
   tell("SHUTDOWN", {{"guest", by_guest}, {"reason", shutdown_reason(outcome.reason, was_asked)}});
@@ -181,6 +184,18 @@ void ControlServer::tell_news() {
         break;
       case MachineControl::News::Kind::PowerButton:
         tell("POWERDOWN", {});
+        break;
+      case MachineControl::News::Kind::Panicked:
+        tell("GUEST_PANICKED", {{"action", news.device}});
+        break;
+      case MachineControl::News::Kind::CrashLoaded:
+        tell("GUEST_CRASHLOADED", {{"action", news.device}});
+        break;
+      case MachineControl::News::Kind::Watchdog:
+        tell("WATCHDOG", {{"action", news.device}});
+        break;
+      case MachineControl::News::Kind::Balloon:
+        tell("BALLOON_CHANGE", {{"actual", static_cast<int64_t>(target.balloon().value_or(0))}});
         break;
       case MachineControl::News::Kind::ResetAsked:
         reset_was_asked_ = true;

@@ -101,6 +101,24 @@ QmpReply remove_medium(QmpArguments& arguments, ControlTarget& target) {
   return QmpReply::done(target.remove_medium(device, &error), error);
 }
 
+// ---- the balloon ----
+
+QmpReply set_balloon(QmpArguments& arguments, ControlTarget& target) {
+  const std::optional<int64_t> value = arguments.integer("value");
+  if (!arguments.good()) return QmpReply::error(arguments.problem());
+  if (!value || *value <= 0) {
+    return QmpReply::error("Parameter 'value' expects a size in bytes, more than 0");
+  }
+  std::string error;
+  return QmpReply::done(target.set_balloon(static_cast<uint64_t>(*value), &error), error);
+}
+
+QmpReply query_balloon(QmpArguments&, ControlTarget& target) {
+  const std::optional<uint64_t> bytes = target.balloon();
+  if (!bytes) return QmpReply::error("there is no balloon: --device virtio-balloon-pci brings one");
+  return QmpReply::of(JsonValue::Object{{"actual", static_cast<int64_t>(*bytes)}});
+}
+
 // ---- files and lines ----
 
 QmpReply dump_screen(QmpArguments& arguments, ControlTarget& target) {
@@ -168,6 +186,8 @@ constexpr Command kCommands[] = {
     {"query-uuid", "", query<query_uuid>},
     {"query-kvm", "", query<query_kvm>},
     {"query-mice", "", query<query_mice>},
+    {"query-balloon", "", query_balloon},
+    {"balloon", "value ", set_balloon},
     {"stop", "", stop},
     {"cont", "", go_on},
     {"system_reset", "", reset},

@@ -7,6 +7,7 @@
 #include "devices/bus/bus.h"
 #include "devices/interrupts/local_apic.h"
 #include "monitor/cpu/cpu_model.h"
+#include "monitor/cpu/hypervisor_interface.h"
 #include "monitor/cpu/memory_types.h"
 #include "monitor/memory/linear_memory.h"
 #include "monitor/memory/paging_observer.h"
@@ -30,6 +31,7 @@ struct CpuContext {
   const CpuModel& model;
   LocalApic* apic = nullptr;  // null: there is none
   MemoryTypes memory_types{};
+  HypervisorInterface* hypervisor = nullptr;  // null: it has no registers
 };
 
 }  // namespace ringshift

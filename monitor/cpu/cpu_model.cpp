@@ -152,9 +152,42 @@ CpuidResult structured_feature_leaf(const CpuModel& model, uint32_t subleaf) {
   return {0, model.bmi1 ? kBmi1 : 0, 0, model.meltdown ? 0 : kArchCapabilities};
 }
 
-CpuidResult hypervisor_leaf() {
-  constexpr std::string_view kSignature = "RingshiftVMM";
-  return {kHypervisorLeaf, four(kSignature, 0), four(kSignature, 4), four(kSignature, 8)};
+// Which hypervisor it is, and the highest of its leaves.
+CpuidResult hypervisor_leaf(std::string_view signature, uint32_t highest) {
+  return {highest, four(signature, 0), four(signature, 4), four(signature, 8)};
+}
+
+// Linux, Documentation/virt/kvm/x86/cpuid.rst. Nothing is offered that is not there: no hypercall,
+// for which each of the others would ask.
+uint32_t kvm_features(const CpuModel& model) {
+  constexpr uint32_t kClockSource = 1U << 0, kNoIoDelay = 1U << 1, kClockSource2 = 1U << 3,
+                     kStealTime = 1U << 5, kClockIsStable = 1U << 24;
+  return kClockSource | kNoIoDelay | kClockSource2 | (model.steal_time ? kStealTime : 0) |
+         (model.tsc_is_stable ? kClockIsStable : 0);
+}
+
+// Leaves from 0x40000000 on.
+CpuidResult hypervisor_leaves(const CpuModel& model, uint32_t leaf) {
+  constexpr uint32_t kKvmFeatures = 0x40000001U, kVmwareClocks = 0x40000010U;
+  switch (model.paravirt) {
+    case Paravirt::None:
+      break;
+    case Paravirt::Kvm:
+      if (leaf == kHypervisorLeaf) return hypervisor_leaf("KVMKVMKVM", kKvmFeatures);
+      return leaf == kKvmFeatures ? CpuidResult{kvm_features(model), 0, 0, 0} : CpuidResult{};
+    case Paravirt::Vmware:
+      if (leaf == kHypervisorLeaf) return hypervisor_leaf("VMwareVMware", kVmwareClocks);
+      if (leaf != kVmwareClocks) return {};
+      return {static_cast<uint32_t>(model.tsc_hz / 1000), kLocalApicHertz / 1000, 0, 0};
+  }
+  return hypervisor_leaf("RingshiftVMM", kHypervisorLeaf);
+}
+
+// Those that the hypervisor shown has, and those it would have before its highest one.
+bool is_hypervisor_leaf(const CpuModel& model, uint32_t leaf) {
+  constexpr uint32_t kBeyond = 0x40000100U;
+  return leaf == kHypervisorLeaf ||
+         (model.paravirt != Paravirt::None && leaf > kHypervisorLeaf && leaf < kBeyond);
 }
 
 CpuidResult brand_leaf(uint32_t leaf) {
@@ -190,9 +223,7 @@ CpuidResult extended_leaf(const CpuModel& model, uint32_t leaf) {
 }  // namespace
 
 CpuidResult CpuModel::cpuid(uint32_t leaf, uint32_t subleaf) const {
-  if (leaf == kHypervisorLeaf) {
-    return hypervisor_leaf();
-  }
+  if (is_hypervisor_leaf(*this, leaf)) return hypervisor_leaves(*this, leaf);
   if (leaf >= 0x80000000U && leaf <= kMaxExtended) {
     return extended_leaf(*this, leaf);
   }

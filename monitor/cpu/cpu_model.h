@@ -19,6 +19,9 @@ struct CpuidResult {
 // one more than Intel's.
 [[nodiscard]] uint32_t host_mxcsr_mask();
 
+// Whose hypervisor interface the guest is shown (docs/paravirt.md).
+enum class Paravirt : uint8_t { None, Kvm, Vmware };
+
 struct CpuModel {
   bool pae = true;
   bool nx = true;
@@ -28,6 +31,9 @@ struct CpuModel {
   bool apic = false;            // there is a local APIC on the board
   bool bmi1 = host_has_bmi1();  // TZCNT, ANDN, BEXTR, BLSI, BLSMSK, BLSR; never on without the host
   uint64_t tsc_hz = 0;          // 0: unknown; not reported
+  Paravirt paravirt = Paravirt::None;  // others know tsc_hz
+  bool steal_time = false;             // the machine can tell how much of it others have had
+  bool tsc_is_stable = false;          // the host's time-stamp counter never changes its rate
 
   // The bits of MXCSR it has. DAZ came with SSE2 (SDM 1 11.6.6).
   [[nodiscard]] uint32_t mxcsr_mask() const { return sse42 ? 0xffffU : 0xffbfU; }

@@ -123,8 +123,21 @@ MaybeFault write_apic_base(CpuContext& cpu, uint64_t value) {
   return kNoFault;
 }
 
-MaybeFault read_memory_type(CpuContext& cpu, uint32_t index, uint64_t* value) {
-  const std::optional<uint64_t> found = cpu.memory_types.read(index);
+void write_time_stamp(CpuContext& cpu, uint64_t value) {
+  const uint64_t before = cpu.tsc.read();
+  cpu.state.tsc_offset += value - before;
+  if (cpu.hypervisor != nullptr) cpu.hypervisor->on_time_stamp_set(before, value);
+}
+
+MaybeFault write_other(CpuContext& cpu, uint32_t index, uint64_t value) {
+  if (cpu.memory_types.write(index, value)) return kNoFault;
+  const bool is_taken = cpu.hypervisor != nullptr && cpu.hypervisor->write_msr(index, value);
+  return is_taken ? kNoFault : MaybeFault(unknown());
+}
+
+MaybeFault read_other(CpuContext& cpu, uint32_t index, uint64_t* value) {
+  std::optional<uint64_t> found = cpu.memory_types.read(index);
+  if (!found && cpu.hypervisor != nullptr) found = cpu.hypervisor->read_msr(index);
   if (!found) return unknown();
   *value = *found;
   return kNoFault;
@@ -179,14 +192,14 @@ MaybeFault read_msr(CpuContext& cpu, uint32_t index, uint64_t* value) {
       *value = cpu.state.efer;
       return kNoFault;
     default:
-      return read_memory_type(cpu, index, value);
+      return read_other(cpu, index, value);
   }
 }
 
 MaybeFault write_msr(CpuContext& cpu, uint32_t index, uint64_t value) {
   switch (index) {
     case kMsrTsc:
-      cpu.state.tsc_offset += value - cpu.tsc.read();
+      write_time_stamp(cpu, value);
       return kNoFault;
     case kMsrApicBase:
       return write_apic_base(cpu, value);
@@ -210,7 +223,7 @@ MaybeFault write_msr(CpuContext& cpu, uint32_t index, uint64_t value) {
     case kMsrEfer:
       return write_efer(cpu, value);
     default:
-      return cpu.memory_types.write(index, value) ? kNoFault : MaybeFault(unknown());
+      return write_other(cpu, index, value);
   }
 }
 

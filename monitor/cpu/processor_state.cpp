@@ -18,8 +18,15 @@ constexpr const char* kNoGuest = "no guest could have brought it to this value";
 
 // What the guest has been told that its processor can do.
 uint64_t features_of(const CpuModel& model) {
-  const bool features[] = {model.pae,      model.nx,   model.sse42, model.meltdown,
-                           model.sysenter, model.apic, model.bmi1};
+  const bool features[] = {model.paravirt == Paravirt::Kvm,
+                           model.paravirt == Paravirt::Vmware,
+                           model.pae,
+                           model.nx,
+                           model.sse42,
+                           model.meltdown,
+                           model.sysenter,
+                           model.apic,
+                           model.bmi1};
   uint64_t bits = 0;
   for (const bool feature : features) bits = bits << 1 | (feature ? 1 : 0);
   return bits;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -78,6 +79,10 @@ class ControlTarget {
 
   // How it moves to another process. Null: it cannot.
   [[nodiscard]] virtual MigrationControl* migration() { return nullptr; }
+  // What a guest with a balloon is to keep of its RAM, and what it has kept, in bytes. Nothing:
+  // there is no balloon.
+  [[nodiscard]] virtual bool set_balloon(uint64_t bytes, std::string* error) = 0;
+  [[nodiscard]] virtual std::optional<uint64_t> balloon() = 0;
 
   [[nodiscard]] virtual std::vector<DriveInfo> drives() = 0;
   [[nodiscard]] virtual bool move_tray(const std::string& device, Tray move,

@@ -60,6 +60,38 @@ MachineControl::MachineControl(Machine& machine, ExecutionControl& control,
       machine_.inbox().wake();
     });
   }
+  machine.set_on_event([this](const GuestEvent& event) {
+    constexpr News::Kind kKinds[] = {News::Kind::Panicked, News::Kind::CrashLoaded,
+                                     News::Kind::Watchdog};
+    note({kKinds[static_cast<unsigned>(event.kind)], event.action, false});
+    machine_.inbox().wake();
+  });
+  if (find_balloon() == nullptr) return;
+  find_balloon()->set_on_change([this] {
+    note({News::Kind::Balloon, "", false});
+    machine_.inbox().wake();
+  });
+}
+
+VirtioBalloon* MachineControl::find_balloon() const {
+  return machine_.pci() != nullptr ? machine_.pci()->balloon() : nullptr;
+}
+
+bool MachineControl::set_balloon(uint64_t bytes, std::string* error) {
+  VirtioBalloon* const balloon = find_balloon();
+  if (balloon == nullptr) {
+    return fail("there is no balloon: --device virtio-balloon-pci brings one", error);
+  }
+  if (bytes == 0) return fail("a guest keeps something of its RAM", error);
+  balloon->set_target(bytes);
+  machine_.attention().raise();
+  return true;
+}
+
+std::optional<uint64_t> MachineControl::balloon() {
+  VirtioBalloon* const balloon = find_balloon();
+  if (balloon == nullptr) return std::nullopt;
+  return balloon->kept_bytes();
 }
 
 void MachineControl::note(News news) {

@@ -42,6 +42,8 @@ class MachineControl final : public ControlTarget {
                                   std::string* error) override;
   [[nodiscard]] bool save(const std::string& file, std::string* error) override;
   [[nodiscard]] MigrationControl* migration() override { return machine_.migration(); }
+  [[nodiscard]] bool set_balloon(uint64_t bytes, std::string* error) override;
+  [[nodiscard]] std::optional<uint64_t> balloon() override;
   [[nodiscard]] std::vector<DriveInfo> drives() override;
   [[nodiscard]] bool move_tray(const std::string& device, Tray move, std::string* error) override;
   [[nodiscard]] bool insert_medium(const std::string& device, const std::string& file,
@@ -54,9 +56,20 @@ class MachineControl final : public ControlTarget {
 
   // What has happened since the last call; the oldest are forgotten if nobody asks.
   struct News {
-    enum class Kind : uint8_t { Tray, PowerButton, ResetAsked, EndAsked, Migration };
+    enum class Kind : uint8_t {
+      Tray,
+      PowerButton,
+      ResetAsked,
+      EndAsked,
+      Balloon,
+      Panicked,
+      CrashLoaded,
+      Watchdog,
+      Migration,
+    };
     Kind kind = Kind::Tray;
-    std::string device;    // Tray, whoever moved it; Migration: its status
+    std::string device;    // Tray, whoever moved it; Panicked to Watchdog: what is done; Migration:
+                           // its status
     bool is_open = false;  // Tray
   };
   [[nodiscard]] std::vector<News> take_news();
@@ -68,6 +81,7 @@ class MachineControl final : public ControlTarget {
   // Null with a line in *error. *place: on the IDE cables.
   [[nodiscard]] AtapiCdrom* find_cdrom(const std::string& device, unsigned* place,
                                        std::string* error);
+  [[nodiscard]] VirtioBalloon* find_balloon() const;
   void note(News news);
   [[nodiscard]] bool is_leaving() const;
   void put_one(const InputEvent& event);

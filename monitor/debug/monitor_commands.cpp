@@ -200,6 +200,15 @@ std::string set_migration(const Asked& asked) {
   return told(set_migration_limit(asked.target, asked.words[1], asked.words[2], &error), error);
 }
 
+std::string set_balloon(const Asked& asked) {
+  constexpr int kMostMiB = 1 << 20;
+  const std::optional<int> size =
+      asked.words.size() == 2 ? number_of(asked.words[1]) : std::nullopt;
+  if (!size || *size < 1 || *size > kMostMiB) return no_arguments(asked);
+  std::string error;
+  return told(asked.target.set_balloon(static_cast<uint64_t>(*size) << 20, &error), error);
+}
+
 // ---- looking ----
 
 std::string info(const Asked& asked) {
@@ -244,6 +253,7 @@ constexpr Command kCommands[] = {
     {"migrate_cancel", nullptr, "", "it stays", cancel},
     {"migrate_set_parameter", nullptr, "NAME VALUE", "max-bandwidth (bytes/s), downtime-limit (ms)",
      set_migration},
+    {"balloon", nullptr, "MIB", "what the guest is to keep of its RAM", set_balloon},
     {"x", nullptr, "/FMT ADDRESS", "memory at a linear address: x/4xw $esp, x/8i is not there",
      dump},
     {"xp", nullptr, "/FMT ADDRESS", "memory at a physical address", dump},

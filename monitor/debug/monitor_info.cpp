@@ -56,6 +56,12 @@ std::string show_migration(ControlTarget& target) { return migration_text(target
 
 std::string show_migration_limits(ControlTarget& target) { return migration_limits_text(target); }
 
+std::string show_balloon(ControlTarget& target) {
+  const std::optional<uint64_t> bytes = target.balloon();
+  if (!bytes) return "Error: there is no balloon (--device virtio-balloon-pci)\n";
+  return fmt::format("balloon: actual={}\n", *bytes >> 20);
+}
+
 constexpr struct {
   const char* name;
   const char* what;
@@ -71,6 +77,7 @@ constexpr struct {
     {"registers", "the processor's", show_registers},
     {"mtree", "who has which ports and memory", show_devices},
     {"mice", "the mouse", show_mice},
+    {"balloon", "MiB that the guest has kept", show_balloon},
     {"usb", "none", show_usb},
     {"migrate", "how far the machine is on its way to another process", show_migration},
     {"migrate_parameters", "how fast it goes, and how still it stands", show_migration_limits},

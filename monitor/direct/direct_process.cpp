@@ -17,6 +17,7 @@
 #include "monitor/direct/direct_sandbox.h"
 #include "monitor/direct/traced.h"
 #include "monitor/host/cpuid_faulting.h"
+#include "monitor/host/host_clock.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 
@@ -128,6 +129,13 @@ bool DirectProcess::set_time_stamp_trap(TimeStampTrap trap, std::string* error) 
   command.arguments = {PR_SET_TSC, static_cast<uint64_t>(mode)};
   time_stamp_trap_ = trap;
   return carry_out({&command, 1}, error);
+}
+
+Nanoseconds DirectProcess::take_processor_time() {
+  const Nanoseconds now = is_reaped_ ? 0 : HostClock::process_time(id_);
+  const Nanoseconds since = std::max<Nanoseconds>(now - time_taken_, 0);
+  time_taken_ = std::max(time_taken_, now);
+  return since;
 }
 
 bool DirectProcess::accepts(const GuestState& state) const {

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 
+#include "devices/bus/virtual_clock.h"
 #include "monitor/host/shared_cpu.h"
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/host_mapping.h"
@@ -76,6 +77,8 @@ class DirectProcess {
 
   [[nodiscard]] pid_t id() const { return id_; }
   [[nodiscard]] CpuPlacement& placement() { return placement_; }
+  // The processor time it has used since this was asked last, in nanoseconds. 0: it is gone.
+  [[nodiscard]] Nanoseconds take_processor_time();
 
  private:
   friend class DirectHost;
@@ -104,6 +107,7 @@ class DirectProcess {
   bool fpu_known_ = false;
   TimeStampTrap time_stamp_trap_ = TimeStampTrap::Off;
   CpuPlacement placement_;
+  Nanoseconds time_taken_ = 0;
 };
 
 // How CPUID of guest code in a process is kept from answering for the host.

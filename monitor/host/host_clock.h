@@ -19,6 +19,9 @@ class HostClock final : public VirtualClock {
   [[nodiscard]] static Nanoseconds monotonic();
   // The host's time of day: since the beginning of 1970, UTC.
   [[nodiscard]] static Nanoseconds wall_time();
+  // The processor time of this thread, and of a process that is there: nanoseconds. 0: it is not.
+  [[nodiscard]] static Nanoseconds thread_time();
+  [[nodiscard]] static Nanoseconds process_time(int id);
   // The rate of the host's time-stamp counter, in Hz; measured once, which takes 3 ms.
   [[nodiscard]] static uint64_t time_stamp_rate();
   [[nodiscard]] Nanoseconds now() override;

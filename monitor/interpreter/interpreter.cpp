@@ -7,6 +7,7 @@
 
 #include "monitor/interpreter/debug.h"
 #include "monitor/interpreter/operation.h"
+#include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
@@ -18,6 +19,7 @@ namespace {
 
 constexpr size_t kCacheEntries = 1U << 15;
 constexpr uint32_t kDr6SingleStep = 1U << 14;
+constexpr uint32_t kCompared = 16;  // bytes that same_bytes() reads
 constexpr uint8_t kShadowMovSs = 2;
 
 DecodeMode mode_of(const GuestState& state) {
@@ -47,6 +49,11 @@ struct Interpreter::Impl {
   Impl(CpuContext& cpu, FpuUnitRunner& fpu)
       : x(cpu, fpu), cache(kCacheEntries), count(counters()) {}
 
+  // Where the instruction at this address is kept, if it is.
+  [[nodiscard]] Operation& entry_of(GuestVirtual linear) {
+    const uint32_t mixed = linear.value() ^ (linear.value() >> 15);
+    return cache[mixed & (kCacheEntries - 1)];
+  }
   [[nodiscard]] MaybeFault fetch(CodeBytes* code);
   [[nodiscard]] MaybeFault fetch_rest(GuestVirtual linear, CodeBytes* code);
   [[nodiscard]] MaybeFault find_operation(const Operation** found);
@@ -56,6 +63,8 @@ struct Interpreter::Impl {
                                        Operation* entry);
   [[nodiscard]] StepResult finish(bool single_step);
   [[nodiscard]] MaybeFault execute(bool* single_step);
+  [[nodiscard]] bool may_run_plain() const;
+  [[nodiscard]] const Operation* known_plain(DecodeMode mode);
 
   Execution x;
   std::vector<Operation> cache;
@@ -114,12 +123,10 @@ MaybeFault Interpreter::Impl::find_operation(const Operation** found) {
   const SegmentCache& cs = x.state.seg(SegmentRegister::Cs);
   const GuestVirtual linear(cs.base + x.state.eip);
   const DecodeMode mode = mode_of(x.state);
-  const uint32_t mixed = linear.value() ^ (linear.value() >> 15);
-  Operation& entry = cache[mixed & (kCacheEntries - 1)];
+  Operation& entry = entry_of(linear);
   *found = &entry;
   const bool known = entry.linear == linear.value() && entry.mode == mode && entry.length != 0;
   // The usual case, without copying: all of it within its page and its segment.
-  constexpr uint32_t kCompared = 16;
   if (known && x.state.eip <= cs.limit && cs.limit - x.state.eip >= kCompared) [[likely]] {
     const uint8_t* code = x.memory.cached_code(linear, kCompared, x.privilege());
     if (code != nullptr && same_bytes(entry.bytes, code, entry.length)) return kNoFault;
@@ -219,6 +226,51 @@ StepResult Interpreter::step() {
     return result;
   }
   return impl_->finish(single_step);
+}
+
+bool Interpreter::Impl::may_run_plain() const {
+  const GuestState& state = x.state;
+  return (state.eflags & (kFlagTf | kFlagRf)) == 0 && (state.dr[7] & 0xffU) == 0 &&
+         state.interrupt_shadow == 0 && state.held_debug == 0 && x.watcher == nullptr &&
+         !x.single_iterations;
+}
+
+// The instruction at CS:EIP, if it is plain and still has the bytes that were decoded.
+const Operation* Interpreter::Impl::known_plain(DecodeMode mode) {
+  const SegmentCache& cs = x.state.seg(SegmentRegister::Cs);
+  const uint32_t eip = x.state.eip;
+  const GuestVirtual linear(cs.base + eip);
+  const Operation& entry = entry_of(linear);
+  if (entry.linear != linear.value() || entry.mode != mode || !entry.is_plain) return nullptr;
+  if (eip > cs.limit || cs.limit - eip < kCompared) return nullptr;
+  const uint8_t* code = x.memory.cached_code(linear, kCompared, x.privilege());
+  if (code == nullptr || !same_bytes(entry.bytes, code, entry.length)) return nullptr;
+  return &entry;
+}
+
+Interpreter::PlainRun Interpreter::run_plain(uint32_t most) {
+  Impl& impl = *impl_;
+  Execution& x = impl.x;
+  PlainRun run;
+  if (!impl.may_run_plain()) return run;
+  x.kind = StepKind::Done;
+  x.debug_trap = x.keep_resume_flag = x.watching = x.stepping = false;
+  x.debug_hits = 0;
+  const DecodeMode mode = mode_of(x.state);
+  const uint64_t device_accesses = x.memory.physical().device_accesses();
+  while (run.instructions < most && device_accesses == x.memory.physical().device_accesses()) {
+    const Operation* op = impl.known_plain(mode);
+    if (op == nullptr) break;
+    x.next_eip = x.state.pointer() + op->length;
+    run.fault = op->handler(x, *op);
+    if (run.fault) [[unlikely]]
+      break;
+    x.state.eip = x.next_eip.value();
+    ++run.instructions;
+  }
+  DCHECK(x.kind == StepKind::Done && !x.debug_trap);
+  impl.count.interpreted_instructions += run.instructions + (run.fault ? 1U : 0U);
+  return run;
 }
 
 Event event_of(const StepResult& step, Eip eip) {

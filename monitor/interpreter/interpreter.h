@@ -55,6 +55,16 @@ class Interpreter {
   // 3A 17.3.1.4).
   [[nodiscard]] StepResult step();
 
+  struct PlainRun {
+    uint32_t instructions = 0;  // that have completed
+    MaybeFault fault;           // of the one after them: to be delivered with eip unchanged
+  };
+  // Executes instructions from CS:EIP on for as long as nobody needs to look between them: none of
+  // them changes what is asked before an instruction (mode, interrupt flag, interrupt shadow,
+  // traps), none has reached a device, and all are known already. Stops after `most`; {0, no
+  // fault}: step() is to do it.
+  [[nodiscard]] PlainRun run_plain(uint32_t most);
+
   // From now on one iteration of a REP string instruction a step: for who compares boundaries.
   void iterate_singly(bool singly = true);
   // Null: nobody watches.

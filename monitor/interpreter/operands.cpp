@@ -135,15 +135,53 @@ void prepare_operands(const ZydisDecodedInstruction& facts, Operation* op) {
   }
 }
 
+// ---- Operation::is_plain, by family ----
+
+bool always(const Encoding&) { return true; }
+bool never(const Encoding&) { return false; }
+
+// Jumps, calls and returns within the segment.
+bool stays_in_segment(const Encoding& e) {
+  if (e.map == ZYDIS_OPCODE_MAP_0F || (e.opcode & 0xf0U) == 0x70) return true;  // conditional jumps
+  switch (e.opcode) {
+    case 0xc2:
+    case 0xc3:
+    case 0xe0:
+    case 0xe1:
+    case 0xe2:
+    case 0xe3:
+    case 0xe8:
+    case 0xe9:
+    case 0xeb:
+      return true;
+    case 0xff:
+      return e.reg == 2 || e.reg == 4;
+    default:
+      return false;
+  }
+}
+
+bool loads_no_flags(const Encoding& e) { return e.opcode != 0x9d; }
+
+// INS and OUTS are port accesses, and repeated ones take as many steps as it pleases them.
+bool is_one_move(const Encoding& e) { return e.repeat == Repeat::None && e.opcode > 0x6f; }
+
 Handler select_handler(const Encoding& encoding, Operation* operation) {
-  using Select = Handler (*)(const Encoding&);
-  constexpr Select kFamilies[] = {select_arithmetic, select_move,     select_control,
-                                  select_stack,      select_shift,    select_string,
-                                  select_bits,       select_multiply, select_decimal,
-                                  select_segment,    select_system};
+  struct HandlerFamily {
+    Handler (*select)(const Encoding&);
+    bool (*is_plain)(const Encoding&);
+  };
+  constexpr HandlerFamily kFamilies[] = {
+      {select_arithmetic, always},    {select_move, always},     {select_control, stays_in_segment},
+      {select_stack, loads_no_flags}, {select_shift, always},    {select_string, is_one_move},
+      {select_bits, always},          {select_multiply, always}, {select_decimal, always},
+      {select_segment, never},        {select_system, never}};
   // MMX and SSE share opcodes with nobody, but for 0F AE and 0F C7, which the others refuse first.
-  for (const Select select : kFamilies) {
-    if (const Handler handler = select(encoding)) return handler;
+  for (const HandlerFamily& family : kFamilies) {
+    const Handler handler = family.select(encoding);
+    if (handler == nullptr) continue;
+    operation->is_plain = family.is_plain(encoding);
+    return handler;
   }
   return select_fpu(encoding, operation);
 }

@@ -48,6 +48,9 @@ struct alignas(64) Operation {
   Repeat repeat = Repeat::None;
   bool is_memory = false;  // ModRM names memory
   bool address_16 = false;
+  // Leaves the mode, the interrupt flag, the segments and the ports alone, and is one step: the
+  // next instruction may follow without a look at the world outside.
+  bool is_plain = false;
 };
 static_assert(sizeof(Operation) == 64, "a decode-cache entry is one cache line");
 

@@ -2,8 +2,11 @@
 // as parsed. Every part is a function of its options. See docs/lab.md.
 #pragma once
 
-#include <CLI/App.hpp>
 #include <memory>
+
+namespace CLI {
+class App;
+}
 
 namespace ringshift::lab {
 

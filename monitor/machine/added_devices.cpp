@@ -14,6 +14,21 @@ constexpr uint32_t kPorts = 0x10000;
 constexpr const char* kTestDevice = "pc-testdev";
 constexpr const char* kDebugExit = "isa-debug-exit";
 constexpr const char* kVirtioRng = "virtio-rng-pci";
+constexpr const char* kVirtioBalloon = "virtio-balloon-pci";
+constexpr const char* kPanic = "pvpanic";
+constexpr const char* kPciPanic = "pvpanic-pci";
+constexpr const char* kWatchdog = "i6300esb";
+
+bool parse_on_off(std::string_view text, bool* value) {
+  *value = text == "on";
+  return text == "on" || text == "off";
+}
+
+bool take_balloon_item(std::string_view key, std::string_view value,
+                       VirtioBalloonRequest* request) {
+  if (key == "deflate-on-oom") return parse_on_off(value, &request->deflates_on_oom);
+  return key == "free-page-reporting" && parse_on_off(value, &request->reports_free);
+}
 
 // "0xf4" or "244".
 bool parse_port_number(std::string_view text, uint32_t* value) {
@@ -51,6 +66,19 @@ const DeviceKind kKinds[] = {
        return take_exit_item(key, value, &std::get<DebugExitRequest>(*device));
      }},
     {kVirtioRng, VirtioRngRequest(), "it has no items",
+     [](std::string_view, std::string_view, AddedDevice*) { return false; }},
+    {kVirtioBalloon, VirtioBalloonRequest(), "deflate-on-oom=on|off, free-page-reporting=on|off",
+     [](std::string_view key, std::string_view value, AddedDevice* device) {
+       return take_balloon_item(key, value, &std::get<VirtioBalloonRequest>(*device));
+     }},
+    {kPanic, PanicRequest(), "ioport=PORT",
+     [](std::string_view key, std::string_view value, AddedDevice* device) {
+       auto& port = std::get<PanicRequest>(*device).port;
+       return key == "ioport" && parse_port_number(value, &port) && port < kPorts;
+     }},
+    {kPciPanic, PciPanicRequest(), "it has no items",
+     [](std::string_view, std::string_view, AddedDevice*) { return false; }},
+    {kWatchdog, WatchdogRequest(), "it has no items",
      [](std::string_view, std::string_view, AddedDevice*) { return false; }},
 };
 
@@ -92,15 +120,23 @@ bool parse_device(const std::string& text, std::vector<AddedDevice>* devices,
     devices->push_back(device);
     return true;
   }
-  *problem = "--device: there is no device '" + name + "'; there are " + kTestDevice + ", " +
-             kDebugExit + ", " + kVirtioRng;
+  *problem = "--device: there is no device '" + name + "'; there are ";
+  for (const DeviceKind& kind : kKinds) {
+    *problem += std::string(&kind == kKinds ? "" : ", ") + kind.name;
+  }
   return false;
 }
 
-bool wants_entropy(const std::vector<AddedDevice>& devices) {
-  return std::any_of(devices.begin(), devices.end(), [](const AddedDevice& device) {
-    return std::holds_alternative<VirtioRngRequest>(device);
-  });
+bool want_pci(const std::vector<AddedDevice>& devices) {
+  return wants<VirtioRngRequest>(devices) || wants<VirtioBalloonRequest>(devices) ||
+         wants<PciPanicRequest>(devices) || wants<WatchdogRequest>(devices);
+}
+
+const VirtioBalloonRequest* wanted_balloon(const std::vector<AddedDevice>& devices) {
+  for (const AddedDevice& device : devices) {
+    if (const auto* found = std::get_if<VirtioBalloonRequest>(&device)) return found;
+  }
+  return nullptr;
 }
 
 std::unique_ptr<AddedDevices> AddedDevices::create(const std::vector<AddedDevice>& wanted,
@@ -127,7 +163,12 @@ bool AddedDevices::add(const DebugExitRequest& request) {
                          *exit_ports_.back(), "added debug exit", DecodeRank::Added);
 }
 
-bool AddedDevices::add(const VirtioRngRequest&) { return !std::exchange(has_entropy_, true); }
+bool AddedDevices::add(const PanicRequest& request) {
+  if (panic_ != nullptr || request.port >= kPorts) return false;
+  panic_ = std::make_unique<PanicRegister>(on_.on_panic);
+  return on_.ports.claim(static_cast<uint16_t>(request.port), 1, *panic_, "pvpanic",
+                         DecodeRank::Added);
+}
 
 // The first sixteen are wires of the board, which both kinds of controller see; the others are the
 // I/O APIC's alone.

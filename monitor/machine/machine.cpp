@@ -64,7 +64,7 @@ bool Machine::build(std::string* error) {
   // The guest's TSC is the host's until somebody sets it, so that RDTSC of user code that runs
   // directly need not be made to fault (DirectProcess::set_time_stamp_trap).
   state().tsc_offset = 0;
-  if (!begin_guest(error)) return false;
+  if (!build_paravirt(error) || !begin_guest(error)) return false;
   processor_->note_state_changed();
   LoopSurroundings loop{.interrupts = interrupts(),
                         .clock = *clock_,
@@ -122,6 +122,7 @@ bool Machine::lay_foundation(const MachineConfig& config, MachineFoundation* fou
                              std::string* error) {
   foundation->memory = GuestMemory::create(config.memory_bytes, error);
   if (foundation->memory == nullptr || !prepare_direct(config, foundation, error)) return false;
+  foundation->run_delay = RunDelay::of_this_thread();
   if (config.vcpu.engine != Engine::Trap) return true;
   for (std::shared_ptr<lab::Tracee>& tracee : foundation->tracees) {
     tracee = lab::Tracee::create(foundation->memory->descriptor(), error);
@@ -144,6 +145,7 @@ bool Machine::build_processor(std::string* error) {
   watch_ = std::make_unique<CodeWatch>(memory_->size());
   physical_->set_observer(watch_.get());
   config_.cpu.apic = config_.apic;
+  choose_paravirt();
   if (config_.tells_clock) config_.cpu.tsc_hz = HostClock::time_stamp_rate();
   processor_ = Processor::create({.physical = *physical_,
                                   .watch = *watch_,
@@ -189,12 +191,32 @@ bool Machine::build_pci(std::string* error) {
   }
   pci.floppy = config_.media.at(MediaSlot::Floppy);
   for (const auto& medium : config_.media.virtio) pci.virtio_disks.push_back(medium.get());
-  if (wants_entropy(config_.devices)) pci.random = &random_;
+  if (wants<VirtioRngRequest>(config_.devices)) pci.random = &random_;
   if (config_.network_link != nullptr) {
     network_ = std::make_unique<NetworkPort>(*config_.network_link, inbox_);
     pci.network = network_.get();
     pci.network_card = config_.network.card;
     pci.network_address = config_.network.address;
+  }
+  if (wants<PciPanicRequest>(config_.devices)) {
+    pci.on_panic = [this](PanicEvent event) { on_panic(event); };
+  }
+  if (wants<WatchdogRequest>(config_.devices)) {
+    pci.on_watchdog = [this] { on_watchdog(); };
+    pci.watchdog_has_fired = config_.watchdog_has_fired;
+  }
+  pci.console = virtio_console();
+  if (const VirtioBalloonRequest* balloon = wanted_balloon(config_.devices)) {
+    pci.balloon = {.deflates_on_oom = balloon->deflates_on_oom,
+                   .reports_free = balloon->reports_free,
+                   .give_back = [this](uint64_t address, uint64_t bytes) {
+                     physical_->give_back(address, bytes);
+                   }};
+  }
+  if (config_.share_link != nullptr) {
+    share_ = std::make_unique<SharePort>(*config_.share_link, inbox_);
+    pci.folder = share_.get();
+    pci.folder_tag = config_.share_link->request().tag;
   }
   if (!config_.firmware_log.empty()) {
     firmware_log_ = FileSerial::create(config_.firmware_log, error);
@@ -206,13 +228,8 @@ bool Machine::build_pci(std::string* error) {
   pci.on_reset = [this] { processor_->loop().request_stop(StopReason::Reset); };
   const BoardSurroundings on{*clock_, ports_, memory_bus_, *memory_, *physical_};
   pci_ = std::make_unique<PciBoard>(on, *board_, std::move(pci));
+  if (pci_->console() != nullptr) pci_->console()->set_on_room([this] { attention().raise(); });
   return true;
-}
-
-// The port hands over twice what was written, plus one.
-void Machine::end_by_debug_exit(uint8_t code) {
-  debug_exit_value_ = code >> 1;
-  processor_->loop().request_stop(StopReason::DebugExit);
 }
 
 bool Machine::build_board(std::string* error) {
@@ -265,7 +282,8 @@ bool Machine::add_devices(std::string* error) {
                              .interrupts = board_->interrupts(),
                              .io_apic = apic_ ? &apic_->io() : nullptr,
                              .on_exit = [this](uint8_t code) { end_by_debug_exit(code); },
-                             .on_flush = [this] { on_memory_map_changed(); }};
+                             .on_flush = [this] { on_memory_map_changed(); },
+                             .on_panic = [this](PanicEvent event) { on_panic(event); }};
   added_devices_ = AddedDevices::create(config_.devices, std::move(on), error);
   return added_devices_ != nullptr;
 }
@@ -290,8 +308,8 @@ MachineOutcome Machine::run() {
     console->drain();
     outcome.lost_output |= console->lost_output();
   }
-  for (FileSerial* file :
-       {serial_file_, second_serial_.get(), debug_file_.get(), firmware_log_.get()}) {
+  for (FileSerial* file : {serial_file_, second_serial_.get(), debug_file_.get(),
+                           firmware_log_.get(), virtio_file_.get()}) {
     if (file != nullptr) outcome.lost_output |= !file->finish();
   }
   outcome.lost_output |= !processor_->translator().finish_perf_map();
@@ -326,10 +344,12 @@ Machine::~Machine() {
   added_devices_.reset();
   pci_.reset();
   network_.reset();
+  share_.reset();
   apic_.reset();
   board_.reset();
   serial_.reset();
   debug_terminal_.reset();
+  virtio_terminal_.reset();
   HostSignals::uninstall();
   processor_.reset();  // its loop has a timer on the clock
 }

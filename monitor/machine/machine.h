@@ -31,6 +31,7 @@
 #include "monitor/machine/added_devices.h"
 #include "monitor/machine/base_guard.h"
 #include "monitor/machine/file_serial.h"
+#include "monitor/machine/guest_events.h"
 #include "monitor/machine/machine_foundation.h"
 #include "monitor/machine/media.h"
 #include "monitor/machine/processor.h"
@@ -40,6 +41,9 @@
 #include "monitor/migration/incoming_migration.h"
 #include "monitor/migration/outgoing_migration.h"
 #include "monitor/network/network_port.h"
+#include "monitor/paravirt/kvm_interface.h"
+#include "monitor/paravirt/vmware_interface.h"
+#include "monitor/share/share_port.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
@@ -51,6 +55,9 @@ class StateArchive;
 enum class SerialTarget : uint8_t { Console, None, File };
 // Where the debug console, port 0xe9, prints.
 enum class DebugConsoleTarget : uint8_t { WithSerial, Console, None, File };
+
+// Where the virtio console prints; there is none without. Console: what is typed is its, too.
+enum class VirtioConsoleTarget : uint8_t { None, Console, File };
 
 // How a machine saves itself when it is asked to.
 struct SaveRequest {
@@ -66,8 +73,11 @@ struct MachineConfig {
   FirmwareRequest firmware;
   Media media;
   std::vector<AddedDevice> devices;  // --device
+  EventActions actions;
+  bool watchdog_has_fired = false;  // in an earlier life of the guest
   NetworkRequest network;
   NetworkLink* network_link = nullptr;  // what it comes to; outlives the machine; null: no card
+  ShareLink* share_link = nullptr;      // a folder of the host's; outlives the machine; null: none
   bool apic = false;                    // local APIC, I/O APIC
   bool hpet = false;                    // with an APIC
   bool acpi = false;          // without firmware: ACPI and MP tables, and the PCI board they name
@@ -90,7 +100,9 @@ struct MachineConfig {
   std::string serial_path;         // SerialTarget::File: what the guest prints goes there
   std::string second_serial_path;  // the same of the second port; empty: nowhere
   DebugConsoleTarget debug_console = DebugConsoleTarget::WithSerial;
-  std::string debug_console_path;           // DebugConsoleTarget::File
+  std::string debug_console_path;  // DebugConsoleTarget::File
+  VirtioConsoleTarget virtio_console = VirtioConsoleTarget::None;
+  std::string virtio_console_path;          // VirtioConsoleTarget::File
   int64_t rtc_offset = 0;                   // seconds: the guest's clock against the host's UTC
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
   // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
@@ -157,6 +169,10 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   [[nodiscard]] const MemoryBus& memory_bus() const { return memory_bus_; }
 
   [[nodiscard]] PcBoard& board() { return *board_; }
+  // Hears of what the guest says of itself, from inside a device: it must only take note.
+  void set_on_event(std::function<void(const GuestEvent&)> on_event) {
+    on_event_ = std::move(on_event);
+  }
   // Null: there is no PCI bus.
   [[nodiscard]] PciBoard* pci() { return pci_.get(); }
   // Puts another CD-ROM into the drive at this place on the IDE cables, null: none. It is in a
@@ -231,15 +247,26 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   void take_in_deferred();
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
   [[nodiscard]] bool has_pci() const {
-    return has_firmware() || config_.acpi || config_.media.any() ||
-           wants_entropy(config_.devices) || config_.network_link != nullptr;
+    return has_firmware() || config_.acpi || config_.media.any() || want_pci(config_.devices) ||
+           config_.network_link != nullptr || config_.share_link != nullptr ||
+           config_.virtio_console != VirtioConsoleTarget::None;
   }
   void on_memory_map_changed();
   [[nodiscard]] static bool prepare_direct(const MachineConfig& config,
                                            MachineFoundation* foundation, std::string* error);
   [[nodiscard]] bool stand_on_foundation(std::string* error);
   void end_by_debug_exit(uint8_t code);
+  void on_panic(PanicEvent event);
+  void on_watchdog();
+  void tell_event(const GuestEvent& event);
+  void pause_by_event();
+  [[nodiscard]] SerialBackend* virtio_console() const;
   [[nodiscard]] bool make_serial_file(std::string* error);
+  void choose_paravirt();
+  [[nodiscard]] bool build_paravirt(std::string* error);
+  [[nodiscard]] Nanoseconds stolen_time();
+  void tell_paravirt();
+  void visit_paravirt(StateArchive& archive, uint64_t host_time_stamp);
   [[nodiscard]] SerialBackend* serial_port();
   void service_host();
   void empty_inbox();
@@ -275,12 +302,17 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   // DebugConsoleTarget::Console where the serial port goes somewhere else; console_ then.
   std::unique_ptr<HostConsole> debug_terminal_;
   std::unique_ptr<FileSerial> firmware_log_;
+  // What VirtioConsoleTarget says; the terminal is console_ then.
+  std::unique_ptr<HostConsole> virtio_terminal_;
+  std::unique_ptr<FileSerial> virtio_file_;
+  std::function<void(const GuestEvent&)> on_event_;
   std::unique_ptr<PcBoard> board_;
   std::string refused_;              // why the run has to end, where its loop does not say
   std::unique_ptr<ApicBoard> apic_;  // null: the 8259 pair alone
   std::unique_ptr<FwCfg> fw_cfg_;
   HostRandom random_;
   std::unique_ptr<NetworkPort> network_;  // null: no network
+  std::unique_ptr<SharePort> share_;      // null: no shared folder
   std::unique_ptr<PciBoard> pci_;         // null: no PCI bus
   std::unique_ptr<AddedDevices> added_devices_;
   std::unique_ptr<KeyboardScript> keys_;
@@ -289,6 +321,9 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   std::unique_ptr<RemoteInput> remote_input_;     // null: there is no remote screen
   std::unique_ptr<ClockTimer> save_timer_;        // null: it is not saved by itself
   std::unique_ptr<BaseGuard> base_guard_;         // null: RAM has no base
+  std::unique_ptr<KvmInterface> kvm_;             // null: Paravirt::Kvm is not shown
+  std::unique_ptr<VmwareInterface> vmware_;       // null: Paravirt::Vmware is not shown
+  Nanoseconds paravirt_told_at_ = 0;              // of the host's clock
   std::unique_ptr<OutgoingMigration> migration_;  // null: there is no ExecutionControl
   std::vector<HostInput> deferred_;               // until the guest goes on here, if it does
   bool was_held_ = false;                         // by somebody else, before a migration's end

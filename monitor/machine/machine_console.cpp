@@ -17,7 +17,9 @@ class NullSerial final : public SerialBackend {
 std::unique_ptr<HostConsole> Machine::make_console(uint8_t source) {
   HostConsoleConfig console;
   console.input = config_.raw_console ? 0 : -1;
-  console.offers_prompt = config_.control != nullptr && config_.serial == SerialTarget::Console;
+  console.offers_prompt =
+      config_.control != nullptr && (config_.serial == SerialTarget::Console ||
+                                     config_.virtio_console == VirtioConsoleTarget::Console);
   console.inbox = &inbox_;
   console.source = source;
   console.on_quit = HostSignals::request_termination;  // whoever waits for the host is interrupted
@@ -128,6 +130,9 @@ void Machine::take_in(const HostInput& input) {
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:
       return network_->take_in(input);
+    case HostInput::Kind::ShareChange:
+    case HostInput::Kind::ShareMessages:
+      return share_->take_in(input);
     case HostInput::Kind::PromptKey:
       service_debugger();  // the prompt has what was typed before the key that ends it
       break;
@@ -178,10 +183,16 @@ void Machine::service_debugger() {
 
 void Machine::service_host() {
   empty_inbox();
+  tell_paravirt();
   if (console_ != nullptr) stand_still_while_unread();
   Uart16550& port = board_->serial(0);
   const auto receive = [&port](std::span<const uint8_t> bytes) { return port.receive(bytes); };
-  if (console_ != nullptr && port.is_listening()) console_inlet_.deliver(receive);
+  if (virtio_terminal_ != nullptr) {
+    console_inlet_.deliver(
+        [this](std::span<const uint8_t> bytes) { return pci_->console()->receive(bytes); });
+  } else if (console_ != nullptr && port.is_listening()) {
+    console_inlet_.deliver(receive);
+  }
   if (page_inlet_.has_input() && port.is_listening()) page_inlet_.deliver(receive);
 }
 

@@ -1,12 +1,14 @@
 // MachineFoundation: what stays when a guest resets, because a confined process could not make it
-// again: guest RAM, and the processes that were forked with it. Owns: these. Does not own: what a
-// life of the guest has in them. See docs/security.md, "The monitor itself".
+// again: guest RAM, the processes that were forked with it, a file of the host's scheduler. Owns:
+// these. Does not own: what a life of the guest has in them. See docs/security.md, "The monitor
+// itself".
 #pragma once
 
 #include <array>
 #include <memory>
 
 #include "monitor/direct/direct_process.h"
+#include "monitor/host/run_delay.h"
 #include "monitor/trap/tracee.h"
 #include "shadowmmu/guest_memory.h"
 
@@ -16,6 +18,7 @@ struct MachineFoundation {
   std::unique_ptr<GuestMemory> memory;
   std::unique_ptr<DirectHost> direct_host;              // null: user code is translated
   std::array<std::shared_ptr<lab::Tracee>, 2> tracees;  // Engine::Trap only
+  std::unique_ptr<RunDelay> run_delay;                  // of the vCPU thread; null: not known
 };
 
 }  // namespace ringshift

@@ -17,6 +17,11 @@ bool Machine::build_other_ports(std::string* error) {
       !make_file(config_.debug_console_path, &debug_file_, error)) {
     return false;
   }
+  if (!make_file(config_.virtio_console_path, &virtio_file_, error)) return false;
+  if (config_.virtio_console == VirtioConsoleTarget::Console) {
+    virtio_terminal_ = make_console(kSerialConsole);
+    use_console(virtio_terminal_.get());
+  }
   if (config_.debug_console != DebugConsoleTarget::Console || console_ != nullptr) return true;
   debug_terminal_ = make_console(kSerialConsole);
   use_console(debug_terminal_.get());
@@ -35,6 +40,11 @@ SerialBackend* Machine::debug_console() const {
       return nullptr;
   }
   return nullptr;
+}
+
+SerialBackend* Machine::virtio_console() const {
+  if (virtio_terminal_ != nullptr) return virtio_terminal_.get();
+  return virtio_file_.get();
 }
 
 bool Machine::shows_text() const {

@@ -54,6 +54,7 @@ void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp, Visit
   if (what == Visited::All) archive.part("media", config_.media);
   archive.part("keys", *keys_);
   archive.part("processor", processor);
+  visit_paravirt(archive, host_time_stamp);
 }
 
 bool Machine::save(const std::string& path, std::string* error) {
@@ -77,6 +78,12 @@ bool Machine::write_to(const std::string& path, uint64_t host_time_stamp, std::s
   };
   if (config_.media.was_changed) {
     *error = "cannot save: the drive has another CD-ROM than the command line says";
+    return false;
+  }
+  if (share_ != nullptr && share_->is_mounted()) {
+    *error =
+        "cannot save: the guest has the shared folder mounted, and what it has open there is "
+        "the server's; unmount it in the guest first";
     return false;
   }
   if (!config_.media.flush()) {

@@ -77,6 +77,7 @@ class Processor {
 
   // Makes the loop, in place of the one there was.
   Vcpu& make_loop(const LoopSurroundings& in, const VcpuConfig& config);
+  [[nodiscard]] bool has_loop() const { return loop_ != nullptr; }
   // Pre: make_loop().
   [[nodiscard]] Vcpu& loop() { return *loop_; }
 

@@ -1,6 +1,7 @@
 #include "monitor/memory/physical_memory.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "monitor/host/lost_memory.h"
@@ -74,6 +75,7 @@ void PhysicalMemory::write_within_page(GuestPhysical address, const uint8_t* byt
 }
 
 void PhysicalMemory::read_device(GuestPhysical address, uint8_t* bytes, uint32_t length) {
+  ++device_accesses_;
   while (length != 0) {
     AccessWidth width = widest_access(address, length);
     uint32_t part = static_cast<uint32_t>(width);
@@ -86,6 +88,7 @@ void PhysicalMemory::read_device(GuestPhysical address, uint8_t* bytes, uint32_t
 }
 
 void PhysicalMemory::write_device(GuestPhysical address, const uint8_t* bytes, uint32_t length) {
+  ++device_accesses_;
   while (length != 0) {
     AccessWidth width = widest_access(address, length);
     uint32_t part = static_cast<uint32_t>(width);
@@ -147,6 +150,19 @@ void PhysicalMemory::write_ram(uint64_t address, std::span<const uint8_t> bytes)
     address += length;
     bytes = bytes.subspan(length);
   }
+}
+
+// Who watches a page is told of zeros that are there already: to discard them changes nothing.
+void PhysicalMemory::give_back(uint64_t address, uint64_t bytes) {
+  static constexpr std::array<uint8_t, kPageSize> kZeros{};
+  CHECK(ram_.contains(GuestPhysical(address), bytes) && (address | bytes) % kPageSize == 0);
+  for (uint64_t at = address; at < address + bytes; at += kPageSize) {
+    const auto page = GuestPhysicalPage::of(GuestPhysical(at));
+    will_write(page);
+    if (is_watched(page)) write_ram(at, kZeros);
+  }
+  if (discard_contents(ram_.descriptor(), address, bytes).ok()) return;
+  for (uint64_t at = address; at < address + bytes; at += kPageSize) write_ram(at, kZeros);
 }
 
 uint8_t* PhysicalMemory::entry_in_ram(GuestPhysical address) const {

@@ -81,9 +81,16 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   [[nodiscard]] const uint8_t* readable_page(GuestPhysicalPage page) const;
   [[nodiscard]] uint8_t* writable_page(GuestPhysicalPage page);
 
+  // How often read() and write() have reached something other than RAM.
+  [[nodiscard]] uint64_t device_accesses() const { return device_accesses_; }
+
   // DmaMemory: RAM as bus masters reach it, under whatever devices claim there and past A20.
   void read_ram(uint64_t address, std::span<uint8_t> bytes) override;
   void write_ram(uint64_t address, std::span<const uint8_t> bytes) override;
+
+  // Whole pages of RAM are zeros from here on, written as write_ram() would, and their memory is
+  // the host's. Pre: they are RAM, A20 applied. A host that refuses leaves zeros that take memory.
+  void give_back(uint64_t address, uint64_t bytes);
 
   // For the walker: page tables are looked for in RAM only; anywhere else reads all ones.
   [[nodiscard]] uint32_t read_entry32(GuestPhysical address) override;
@@ -107,6 +114,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   MemoryBus& bus_;
   WriteObserver* observer_ = nullptr;
   uint64_t a20_mask_ = ~uint64_t{0};
+  uint64_t device_accesses_ = 0;
 };
 
 }  // namespace ringshift

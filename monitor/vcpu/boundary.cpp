@@ -22,6 +22,22 @@ void Boundary::interpret() {
   if (parts_.observer != nullptr) parts_.observer->after_interpreted(guest);
 }
 
+void Boundary::interpret_on() {
+  constexpr uint32_t kMostAtOnce = 128;
+  const bool is_watched =
+      parts_.observer != nullptr || (parts_.control != nullptr && parts_.control->is_engaged());
+  if (is_watched) return interpret();
+  const Interpreter::PlainRun run = parts_.interpreter.run_plain(kMostAtOnce);
+  if (run.fault) {
+    StepResult step;
+    step.kind = StepKind::Fault;
+    step.fault = *run.fault;
+    finish(step, state().pointer());
+  } else if (run.instructions == 0) {
+    interpret();
+  }
+}
+
 // What the instruction at `eip` asks of the loop.
 void Boundary::finish(const StepResult& step, Eip eip) {
   switch (step.kind) {

@@ -63,6 +63,9 @@ class Boundary {
 
   // Executes the instruction at EIP, and does what it asks: an event, a halt, a stop.
   void interpret();
+  // The same, and those after it for as long as nobody needs to look between them; at most some
+  // microseconds.
+  void interpret_on();
   // Delivers an event raised by the instruction at `instruction_eip` (deliver of
   // monitor/cpu/event_delivery.h).
   void deliver(const Event& event, Eip instruction_eip);

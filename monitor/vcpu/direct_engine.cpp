@@ -88,6 +88,7 @@ DirectStop DirectEngine::run_in(DirectSpace& space) {
   const DirectStop stop = space.process().run(&state());
   const uint64_t cycles = __rdtsc() - before;
   parts_.attention.leave();
+  if (config_.is_metered) processor_time_ += space.process().take_processor_time();
   counters().direct_slices++;
   counters().direct_cycles += cycles;
   count(stop.kind);

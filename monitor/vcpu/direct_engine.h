@@ -16,6 +16,7 @@ namespace ringshift {
 struct DirectConfig {
   UserEngine user = UserEngine::Auto;
   bool trace_exits = false;
+  bool is_metered = false;  // processor_time() is asked for
 };
 
 class DirectEngine final : public ExecutionEngine {
@@ -36,6 +37,8 @@ class DirectEngine final : public ExecutionEngine {
   // The vCPU thread is at work by itself (`now`: the host's TSC), about to sleep, or done.
   void while_alone(uint64_t now);
   void before_sleep() { look_.cancel(); }
+  // Of the processes that have run guest code: nanoseconds, up to their last stops.
+  [[nodiscard]] Nanoseconds processor_time() const { return processor_time_; }
   void end() { cpuid_faulting_.end(); }
 
  private:
@@ -57,6 +60,7 @@ class DirectEngine final : public ExecutionEngine {
   HostClock& clock_;
   Privilege last_privilege_ = Privilege::Supervisor;
   uint32_t sensitive_steps_ = 0;
+  Nanoseconds processor_time_ = 0;
 };
 
 }  // namespace ringshift

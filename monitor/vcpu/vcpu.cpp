@@ -25,6 +25,9 @@ Vcpu::Vcpu(const VcpuParts& parts, const VcpuConfig& config)
                  .observer = config.observer}),
       torture_(config.torture) {
   make_engines(config);
+  if (config.cpu_percent == 0) return;
+  limit_ = std::make_unique<CpuLimit>(config.cpu_percent);
+  limit_timer_ = std::make_unique<ClockTimer>(parts.clock, [](Nanoseconds) {});
 }
 
 void Vcpu::make_engines(const VcpuConfig& config) {
@@ -47,9 +50,10 @@ void Vcpu::make_engines(const VcpuConfig& config) {
                                .gate = with.gate,
                                .attention = parts_.attention,
                                .torture = torture_};
-      direct_ = std::make_unique<DirectEngine>(
-          shared, parts_.clock,
-          DirectConfig{.user = config.user, .trace_exits = config.trace_exits});
+      direct_ = std::make_unique<DirectEngine>(shared, parts_.clock,
+                                               DirectConfig{.user = config.user,
+                                                            .trace_exits = config.trace_exits,
+                                                            .is_metered = config.cpu_percent != 0});
       translate_ =
           std::make_unique<TranslateEngine>(shared, *direct_,
                                             TranslateConfig{.make_callouts = config.make_callouts,
@@ -90,7 +94,7 @@ void Vcpu::execute() {
 
 void Vcpu::interpret() {
   boundary_.continuation().forget();
-  boundary_.interpret();
+  boundary_.interpret_on();
 }
 
 void Vcpu::service_attention() {
@@ -101,12 +105,14 @@ void Vcpu::service_attention() {
   parts_.clock.run_due();
   parts_.clock.rearm();
   parts_.service_host();
+  keep_to_limit();
 }
 
 void Vcpu::wait_halted() {
   if ((state().eflags & kFlagIf) == 0) return request_stop(StopReason::Halted);
   counters().halts++;
   if (direct_ != nullptr) direct_->before_sleep();
+  if (limit_timer_ != nullptr) limit_timer_->cancel();
   parts_.before_sleep();
   const Nanoseconds asleep_at = parts_.clock.now();
   const std::optional<Nanoseconds> deadline = parts_.clock.next_deadline();

@@ -14,6 +14,7 @@
 #include "monitor/host/attention.h"
 #include "monitor/host/host_clock.h"
 #include "monitor/vcpu/boundary.h"
+#include "monitor/vcpu/cpu_limit.h"
 #include "monitor/vcpu/direct_engine.h"
 #include "monitor/vcpu/execution_mode.h"
 #include "monitor/vcpu/torture.h"
@@ -28,6 +29,7 @@ struct VcpuConfig {
   bool trace_exits = false;
   bool make_callouts = true;
   TortureConfig torture{};
+  unsigned cpu_percent = 0;  // of a host CPU that it may use at most; 0: all it gets
   ExecutionObserver* observer = nullptr;
 };
 
@@ -68,6 +70,8 @@ class Vcpu {
   void request_stop(StopReason reason) { boundary_.stop().request(reason); }
   [[nodiscard]] bool is_stopping() { return boundary_.stop().is_wanted(); }
   [[nodiscard]] const std::string& message() { return boundary_.stop().message(); }
+  // How long it has stood still because of its limit, in nanoseconds of the host's time.
+  [[nodiscard]] Nanoseconds held() const { return limit_ != nullptr ? limit_->held() : 0; }
 
  private:
   [[nodiscard]] GuestState& state() const { return parts_.cpu.state; }
@@ -76,6 +80,10 @@ class Vcpu {
   void interpret();
   void service_attention();
   void wait_halted();
+  // vcpu_limit.cpp
+  [[nodiscard]] Nanoseconds processor_time() const;
+  void keep_to_limit();
+  void stand_still_until(Nanoseconds end);
   // vcpu_debug.cpp: for a debugger.
   [[nodiscard]] bool run_controlled();
   void execute_controlled();
@@ -86,7 +94,9 @@ class Vcpu {
   Engine engine_;
   Boundary boundary_;
   Torture torture_;
-  std::unique_ptr<DirectEngine> direct_;  // null unless Engine::Translate
+  std::unique_ptr<CpuLimit> limit_;          // null: there is none
+  std::unique_ptr<ClockTimer> limit_timer_;  // for the next look at it: it only raises attention
+  std::unique_ptr<DirectEngine> direct_;     // null unless Engine::Translate
   std::unique_ptr<TranslateEngine> translate_;
   std::unique_ptr<TrapEngine> trap_;  // null unless Engine::Trap
   // Those that are asked to run the guest, in this order; null: no more.

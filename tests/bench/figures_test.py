@@ -17,13 +17,15 @@ import figures  # noqa: E402
 import guests  # noqa: E402
 import nano  # noqa: E402
 import page  # noqa: E402
+import pictures  # noqa: E402
+import summary  # noqa: E402
 import table  # noqa: E402
 import workloads  # noqa: E402
 from console import Line, Moment  # noqa: E402
 from results import Results  # noqa: E402
 
 
-RECTANGLE = "{http://www.w3.org/2000/svg}rect"
+CIRCLE = "circle"
 
 
 def line(text, began=0.0, ended=0.0):
@@ -124,7 +126,8 @@ class PageReader(html.parser.HTMLParser):
         self.open, self.loads = [], []
 
     def handle_starttag(self, tag, attrs):
-        self.loads += [value for name, value in attrs if name in ("src", "href")]
+        self.loads += [value for name, value in attrs
+                       if name in ("src", "href") and not value.startswith(("#", "data:"))]
         self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -156,12 +159,37 @@ class Pages(unittest.TestCase):
         self.assertEqual(reader.open, [])
         self.assertEqual(reader.loads, [])
 
-    def test_plots_are_well_formed_and_have_a_bar_for_each_column(self):
+    def test_charts_are_well_formed_and_have_a_dot_for_each_column(self):
         plots = re.findall(r"<svg.*?</svg>", self.text, re.DOTALL)
-        self.assertGreaterEqual(len(plots), 6)
-        bars = [sum(1 for _ in xml.etree.ElementTree.fromstring(plot).iter(RECTANGLE))
-                for plot in plots]
-        self.assertEqual(bars[:3], [3, 2, 1])  # cycles, times native, times TCG
+        self.assertGreaterEqual(len(plots), 4)
+        dots = [sum(1 for _ in xml.etree.ElementTree.fromstring(plot).iter(CIRCLE)) for plot in plots]
+        self.assertEqual(dots[0], 3)  # cycles
+        self.assertIn(2, dots)        # times native
+
+    def test_means_are_geometric_and_of_workloads_first(self):
+        found = summary.of_peer(self.results, "native")
+        self.assertEqual(list(found), ["macro", "processes", "nano"])
+        self.assertEqual([ratio for ratio, _ in found["macro"]], [4.5])
+        self.assertAlmostEqual(summary.geometric_mean([2, 8]), 4)
+        self.assertIn('<p class="big">4.50x</p>', self.text)
+
+    def test_a_loaded_machine_is_told(self):
+        self.assertEqual(summary.load_of("X; 2 CPUs; load 0.6 0.1 0.1"), (0.6, 2))
+        self.assertTrue(summary.warning("X; 2 CPUs; load 0.6 0.1 0.1"))
+        self.assertFalse(summary.warning("X; 2 CPUs; load 0.5 0.9 0.9"))
+        self.assertFalse(summary.warning("a machine"))
+
+    def test_a_second_study_is_laid_over(self):
+        second = Results("another machine")
+        second.columns = ["ringshift", "native"]
+        row = second.row("macro", "pipe", "pipe <b>", "us")
+        second.add(row, "ringshift", [9.0])
+        second.add(row, "native", [1.0])
+        text = page.page_of(self.results, second)
+        self.assertIn("another machine", text)
+        self.assertIn("in the other study 9.00x", text)
+        self.assertEqual(text.count('class="mark second"'), 1)
+        self.assertIn("<td class=n>0.50x</td>", text)  # 4.5 of 9
 
     def test_text_of_guests_is_escaped(self):
         self.assertNotIn("pipe <b>", self.text)
@@ -171,11 +199,11 @@ class Pages(unittest.TestCase):
         found = re.search(r'<script type="application/json" id="results">(.*?)</script>', self.text)
         self.assertEqual(json.loads(found.group(1)), self.results.to_json())
 
-    def test_a_ratio_plot_without_its_base_is_left_out(self):
-        self.assertEqual(page.ratio_plot(self.results.part("nano"), ["ringshift"], "bochs"), "")
+    def test_a_chart_without_its_base_is_left_out(self):
+        self.assertEqual(pictures.dot_plot(self.results.part("nano"), ["ringshift"], "", "bochs"), "")
 
     def test_ticks_are_round_numbers(self):
-        self.assertEqual(page.ticks_between(0.9, 25), [1, 2, 5, 10, 20])
+        self.assertEqual(pictures.ticks_between(0.9, 25), [1, 2, 5, 10, 20])
 
 
 class Comparison(unittest.TestCase):

@@ -19,7 +19,7 @@ from places import guests_folder  # noqa: E402
 def run_study(ringshift, folder, *words):
     result, page = folder / "result.json", folder / "page.html"
     subprocess.run([sys.executable, str(ROOT / "bench/study"), "--ringshift", ringshift, "--quick",
-                    "--json", str(result), "--page", str(page), *words], check=True)
+                    "--json", str(result), "--html", str(page), *words], check=True)
     assert "<svg" in page.read_text(), "no plots"
     return json.loads(result.read_text())
 

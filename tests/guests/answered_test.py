@@ -273,6 +273,12 @@ def prompt_that_nobody_reads(stage):
             prepare=lambda attempt: (time.sleep(1), attempt.type(b"\x01c"), time.sleep(0.3)))
 
 
+def held_by_a_limit(stage):
+    for user in ("translate", "auto"):
+        answers(stage, [*kernel(stage, "spin"), "--limit", "cpu=1%", "--user", user], terminal=True,
+                prepare=lambda attempt: (attempt.wait_for_output(), time.sleep(0.5)))
+
+
 def pasted_input(stage):
     for count in (3_000, 100_000, 2_000_000):
         def paste(attempt, count=count):
@@ -391,7 +397,7 @@ def main():
     options = parser(__doc__)
     options.add_argument("case", nargs="*")
     options = options.parse_args()
-    cases = (spinning, all_timers, resetting, clearing_displays, big_dma,
+    cases = (spinning, all_timers, held_by_a_limit, resetting, clearing_displays, big_dma,
              stdout_that_nobody_reads, screen_that_nobody_reads, help_that_nobody_reads,
              prompt_that_nobody_reads, pasted_input, trace_that_nobody_reads, fifos, disk_servers,
              stopped_disk_server, debuggers)

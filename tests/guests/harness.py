@@ -163,7 +163,9 @@ class Run:
         """Waits for console output; False when there will be none any more."""
         left = self.deadline - time.monotonic()
         if left <= 0 or not select.select([self.source], [], [], left)[0]:
-            raise Failure("no answer in time")
+            state = "lives" if self.process.poll() is None else f"has ended ({self.process.poll()})"
+            raise Failure(f"no answer in time; the process {state}, its last words: "
+                          f"{self.text()[-1000:]!r} {self.errors()[-1000:]!r}")
         try:
             data = os.read(self.source, 65536)
         except OSError:  # the last user of a terminal has gone

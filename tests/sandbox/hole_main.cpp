@@ -50,5 +50,5 @@ int main(int argc, char** argv) {
     hole = std::make_unique<Hole>(machine.memory());
     if (!machine.processor().cpu().ports.claim(kHolePort, 4, *hole, "hole")) std::abort();
   };
-  return run_command_line(argc, argv, hooks);
+  return run_command_line(argc, argv, {}, hooks);
 }

@@ -27,6 +27,7 @@ step() {
   begin=$(date +%s%N)
   "$@" >"$log" 2>&1 </dev/null || status=$?
   end=$(date +%s%N)
+  [ ! -t 1 ] || printf '\r\033[K'
   if [ $status -eq 0 ]; then
     printf '%-28s ok      %6.1f s\n' "$name" "$(((end - begin) / 100000000))e-1"
   else
@@ -37,10 +38,50 @@ step() {
   return $status
 }
 
-# build PRESET: configures and builds build/PRESET, through ccache where there is one.
+# watch_build LOG: until it is killed, says how far the build that writes LOG is, and how long the rest
+# will take if its parts are as long as those before: over and over in one line of a terminal, otherwise
+# in a line each half minute.
+watch_build() {
+  local log=$1 begin=$SECONDS said=$SECONDS count total elapsed left
+  while kill -0 $$ 2>/dev/null; do
+    sleep 1
+    count=$(grep -o '^\[[0-9]*/[0-9]*\]' "$log" 2>/dev/null | tail -n 1 | tr -d '[]') || true
+    [ -n "$count" ] || continue
+    total=${count#*/} count=${count%/*} elapsed=$((SECONDS - begin))
+    left='a while'
+    if [ "$count" -ge 10 ] && [ $elapsed -ge 5 ]; then
+      left=$((elapsed * (total - count) / count))
+      if [ $left -ge 90 ]; then left="$(((left + 30) / 60)) min"; else left="$left s"; fi
+    fi
+    if [ -t 1 ]; then
+      printf '\r%-28s %3d of %3d, about %s left   ' build "$count" "$total" "$left"
+    elif [ $((SECONDS - said)) -ge 30 ]; then
+      said=$SECONDS
+      printf '%-28s %3d of %3d, about %s left\n' build "$count" "$total" "$left"
+    fi
+  done
+}
+
+# step_of_build NAME COMMAND...: a step that shows how far it is.
+step_of_build() {
+  local status=0 watcher
+  mkdir -p build/logs
+  : >"$(log_of "$1")"
+  watch_build "$(log_of "$1")" &
+  watcher=$!
+  step "$@" || status=$?
+  kill $watcher 2>/dev/null
+  wait $watcher 2>/dev/null || true
+  return $status
+}
+
+# build PRESET [OPTION...]: configures and builds build/PRESET, through ccache where there is one. The
+# options go to `cmake --build`.
 build() {
-  local launcher=()
-  if command -v ccache >/dev/null; then
+  local preset=$1 launcher=()
+  shift
+  # What is precompiled is in no cache of compilations.
+  if [ "$preset" != program ] && command -v ccache >/dev/null; then
     export CCACHE_DIR=${CCACHE_DIR:-$RINGSHIFT_CACHE/ccache}
     # A checkout in another folder finds what this one has compiled.
     export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
@@ -49,5 +90,5 @@ build() {
     mkdir -p "$CCACHE_DIR"
     launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   fi
-  cmake --preset "$1" "${launcher[@]}" && cmake --build --preset "$1" -j "$(nproc)"
+  cmake --preset "$preset" "${launcher[@]}" && cmake --build --preset "$preset" -j "$(nproc)" "$@"
 }

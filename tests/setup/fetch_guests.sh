@@ -5,7 +5,15 @@
 #   $RINGSHIFT_CACHE/guests/linux-686/vmlinuz, linux-686-pae/vmlinuz, busybox,
 #   and where the archive has them invaders-image and gnumach-image (Multiboot), and boot media:
 #   media/grub-rescue-cdrom.iso, media/grub-rescue-floppy.img, media/memtest86+.iso, media/ipxe.iso.
+# usage: fetch_guests.sh [--kernel FLAVOUR]
+#   --kernel 686 | 686-pae  that kernel and busybox only, which ./demo runs
 set -euo pipefail
+flavour=
+case ${1-} in
+  '') ;;
+  --kernel) flavour=${2:?a flavour} ;;
+  *) echo "unknown argument $1" >&2 && exit 1 ;;
+esac
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./common.sh
 . ./archive.sh
@@ -93,6 +101,18 @@ fetch_medium() {
 
 if complete; then
   say "guests: all in $guests"
+  exit 0
+fi
+if [ -n "$flavour" ]; then
+  if [ -s "$guests/linux-$flavour/vmlinuz" ] && [ -s "$guests/busybox" ]; then
+    say "guests: linux-$flavour and busybox are in $guests"
+    exit 0
+  fi
+  read_index
+  fetch_kernel "$flavour"
+  fetch_busybox
+  rm -f "$stamp.new"
+  say "guests: linux-$flavour and busybox unpacked in $guests"
   exit 0
 fi
 

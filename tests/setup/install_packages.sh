@@ -1,23 +1,35 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing need, if any of them is missing.
 # Touches nothing (no root, no network) when all are there.
+# usage: install_packages.sh [--program]
+#   --program  only what ./demo needs: to build the program, and to make its guests
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ./common.sh
 
-# build: compilers, tools and libraries; check: style, sanitizers, tests; qemu is for comparison only.
+# To build the program and the guests of ./demo.
 packages=(
-  g++ cmake ninja-build ccache
+  g++ cmake ninja-build git python3
   libzydis-dev libasmjit-dev libboost-dev libfmt-dev libcli11-dev nlohmann-json3-dev
-  libseccomp-dev libpng-dev libnbd-dev libslirp-dev libxxhash-dev nettle-dev libwebsockets-dev libgtest-dev libbenchmark-dev
+  libseccomp-dev libpng-dev libnbd-dev libslirp-dev libxxhash-dev nettle-dev libwebsockets-dev
   zlib1g-dev libbz2-dev liblzma-dev liblz4-dev libzstd-dev
+  cpio ca-certificates util-linux seabios
+)
+# To check it: style, sanitizers, tests. The last line is for comparison only.
+checked_with=(
+  ccache libgtest-dev libbenchmark-dev
   clang clang-format clang-tidy libclang-rt-14-dev
-  seabios
-  nasm cpio python3 ca-certificates util-linux gdb qemu-utils syslinux dosfstools mtools chromium
+  nasm gdb qemu-utils diod syslinux dosfstools mtools chromium
   openssl xvfb xdotool tigervnc-viewer vncsnapshot
   mmdebstrap arch-test fakeroot fdisk e2fsprogs dpkg-dev grub-pc-bin grub-common
+  man-db groff-base bash-completion zsh
   qemu-system-x86 bochs bochs-term bochsbios vgabios gcc-multilib
 )
+case ${1-} in
+  --program) ;;
+  '') packages+=("${checked_with[@]}") ;;
+  *) die "unknown argument $1" ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do

@@ -22,7 +22,7 @@ FOREIGN_COMMANDS = re.compile(
     r"|clang-format|clang-tidy|g\+\+|clang\+\+|nasm|objdump|setpriv|taskset|docker|python3 -m|compare\.py"
     r"|ccache|dpkg-deb|podman|unshare)\b")
 # What a build or a run makes; not in the tree.
-MADE = ("build/",)
+MADE = ("build/", "ringshift_")
 SCRIPTS = ("demo", "check", ".ci/run")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")

@@ -32,6 +32,13 @@ class FakeControl final : public ControlTarget {
     return true;
   }
   void quit() override { asked.emplace_back("quit"); }
+  [[nodiscard]] bool set_balloon(uint64_t bytes, std::string* error) override {
+    asked.emplace_back("balloon " + std::to_string(bytes));
+    if (!balloon_bytes) *error = "none";
+    return balloon_bytes.has_value();
+  }
+  [[nodiscard]] std::optional<uint64_t> balloon() override { return balloon_bytes; }
+  std::optional<uint64_t> balloon_bytes;
   [[nodiscard]] bool press_keys(std::span<const KeyCode> keys, Nanoseconds hold,
                                 std::string*) override {
     std::string all = "keys";

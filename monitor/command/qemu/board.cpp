@@ -245,9 +245,10 @@ bool read_action(QemuLine* line, const std::string& value) {
       line->add("--no-reboot");
     } else if (key == "shutdown" && what == "pause") {
       (void)line->ignore("-action shutdown=pause", "the run ends");
-    } else if ((key == "reboot" && what == "reset") || (key == "shutdown" && what == "poweroff") ||
-               key == "watchdog" || key == "panic") {
-      continue;  // as it is, or of a device that there is not
+    } else if (key == "watchdog" || key == "panic") {
+      line->add("--action", key + "=" + what);
+    } else if ((key == "reboot" && what == "reset") || (key == "shutdown" && what == "poweroff")) {
+      continue;  // as it is
     } else {
       return line->refuse(fmt::format(
           "-action: cannot use '{}={}' (reboot=reset|shutdown, shutdown=poweroff|pause)", key,

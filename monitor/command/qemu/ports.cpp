@@ -133,6 +133,13 @@ bool put_floppy(QemuLine* line, const std::vector<Item>& items) {
   return true;
 }
 
+// The device that a virtconsole is a port of.
+bool put_nothing(QemuLine*, const std::vector<Item>&) { return true; }
+bool put_balloon(QemuLine* line, const std::vector<Item>&) {
+  line->add("--device", "virtio-balloon-pci");
+  return true;
+}
+
 // Devices that every machine here has, or that only change where the host's pointer is.
 bool is_there_anyway(QemuLine* line, const std::string& name) {
   constexpr const char* kOnTheBoard[] = {"VGA", "piix3-ide", "isa-fdc", "i8042", "mc146818rtc"};
@@ -153,7 +160,9 @@ struct DeviceRow {
 };
 constexpr const char* kNoCard = "there is no such network card; use virtio-net-pci or e1000";
 constexpr const char* kNoVirtio =
-    "of virtio there are disks, a network card and a source of random numbers";
+    "of virtio there are disks, a network card, a console, a shared folder, a balloon and a source "
+    "of random numbers";
+constexpr const char* kNoPorts = "of virtio's serial ports there is the console (virtconsole)";
 constexpr const char* kNoUsb = "there is no USB";
 constexpr const char* kNoSound = "there is no sound card";
 constexpr const char* kOneScreen = "the screen is a standard VGA";
@@ -177,12 +186,12 @@ constexpr DeviceRow kDevices[] = {
     {"virtio-blk-pci", put_virtio_disk, nullptr},
     {"virtio-blk", put_virtio_disk, nullptr},
     {"virtio-scsi-pci", nullptr, kNoVirtio},
-    {"virtio-serial-pci", nullptr, kNoVirtio},
-    {"virtio-serial", nullptr, kNoVirtio},
-    {"virtio-balloon-pci", nullptr, kNoVirtio},
-    {"virtio-9p-pci", nullptr, kNoVirtio},
-    {"virtconsole", nullptr, kNoVirtio},
-    {"virtserialport", nullptr, kNoVirtio},
+    {"virtio-serial-pci", put_nothing, nullptr},
+    {"virtio-serial", put_nothing, nullptr},
+    {"virtio-balloon", put_balloon, nullptr},
+    {"virtio-9p-pci", put_folder, nullptr},
+    {"virtconsole", put_virtio_console, nullptr},
+    {"virtserialport", nullptr, kNoPorts},
     {"virtio-vga", nullptr, kOneScreen},
     {"virtio-gpu-pci", nullptr, kOneScreen},
     {"cirrus-vga", nullptr, kOneScreen},
@@ -205,18 +214,17 @@ constexpr DeviceRow kDevices[] = {
     {"edu", nullptr, "there is no such teaching device"},
     {"ivshmem-plain", nullptr, "there is no shared memory device"},
     {"vfio-pci", nullptr, "no device of the host's is handed to a guest"},
-    {"pvpanic", nullptr, "there is none"},
-    {"i6300esb", nullptr, "there is no watchdog"},
-    {"ib700", nullptr, "there is no watchdog"},
+    {"ib700", nullptr, "of watchdogs there is the i6300esb"},
     {"loader", nullptr, "nothing is put into memory but kernels and their modules"},
 };
 
 // Of the devices that are put together here. Which form of virtio a guest uses is its own choice.
 bool has_known_items(QemuLine* line, const std::vector<Item>& items) {
   constexpr std::string_view kKnown[] = {
-      "driver", "id",     "drive",     "bus",  "unit",           "chardev",        "iobase",
-      "irq",    "serial", "bootindex", "addr", "disable-legacy", "disable-modern", "index",
-      "ver",    "scsi",   "netdev",    "mac",  "romfile"};
+      "driver",         "id",    "drive",     "bus",       "unit",   "chardev",
+      "iobase",         "irq",   "serial",    "bootindex", "addr",   "disable-legacy",
+      "disable-modern", "index", "ver",       "scsi",      "netdev", "mac",
+      "romfile",        "fsdev", "mount_tag", "name",      "nr",     "max_ports"};
   for (const Item& item : items) {
     if (std::find(std::begin(kKnown), std::end(kKnown), item.key) != std::end(kKnown)) continue;
     return line->refuse("-device " + items[0].value + ": cannot use '" + item.key + "'");

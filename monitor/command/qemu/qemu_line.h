@@ -77,7 +77,8 @@ class QemuLine {
   std::vector<Drive> virtio_disks;
   std::map<std::string, std::string> networks;  // by id: the text of --net
   std::vector<Card> cards;
-  std::vector<Drive> unplaced;  // IDE, in the first place that is free at the end
+  std::map<std::string, std::string> folders;  // by id: the text of --share, without its tag
+  std::vector<Drive> unplaced;                 // IDE, in the first place that is free at the end
 
  private:
   [[nodiscard]] bool finish_ports();
@@ -89,8 +90,10 @@ class QemuLine {
 [[nodiscard]] bool read_target(QemuLine* line, const std::string& option, const std::string& text,
                                Target* target);
 
-// A card of -device.
+// A card of -device, a shared folder, a port of a virtio console.
 bool put_network_card(QemuLine* line, const std::vector<Item>& items);
+bool put_folder(QemuLine* line, const std::vector<Item>& items);
+bool put_virtio_console(QemuLine* line, const std::vector<Item>& items);
 
 // Readers of words whose value has a language of its own. False: refused.
 using Reader = bool (*)(QemuLine*, const std::string& value);
@@ -125,6 +128,9 @@ bool read_vnc(QemuLine* line, const std::string& value);
 bool read_netdev(QemuLine* line, const std::string& value);
 bool read_nic(QemuLine* line, const std::string& value);
 bool read_net(QemuLine* line, const std::string& value);
+bool read_virtfs(QemuLine* line, const std::string& value);
+bool read_fsdev(QemuLine* line, const std::string& value);
+bool read_watchdog(QemuLine* line, const std::string& value);
 bool read_object(QemuLine* line, const std::string& value);
 bool read_rtc(QemuLine* line, const std::string& value);
 bool read_action(QemuLine* line, const std::string& value);

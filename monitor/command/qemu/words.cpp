@@ -22,7 +22,6 @@ constexpr Word read(const char* name, Reader reader) {
   return {name, true, Meaning::Read, nullptr, reader};
 }
 
-constexpr char kNoShare[] = "no folder of the host's is shared";
 constexpr char kNoNuma[] = "there is one processor, and one memory";
 constexpr char kHostMemory[] = "guest memory is the host's to place";
 constexpr char kNotATable[] = "the machine's tables are as they are";
@@ -67,8 +66,11 @@ constexpr Word kWords[] = {
     idle_with_value("-overcommit", kHostMemory),
     refused("-icount", "time is the host's"),
     refused("-tpmdev", "there is no TPM"),
-    refused("-watchdog", "there is no watchdog"),
-    idle_with_value("-watchdog-action", "there is no watchdog"),
+    read("-watchdog", read_watchdog),
+    {"-watchdog-action", true, Meaning::Read, nullptr,
+     [](QemuLine* line, const std::string& value) {
+       return read_action(line, "watchdog=" + value);
+     }},
     // Drives.
     read("-drive", read_drive),
     read("-hda", read_hda),
@@ -84,8 +86,8 @@ constexpr Word kWords[] = {
     refused("-sd", "a PC has no SD card reader; use -hda"),
     refused("-mtdblock", "a PC has no such flash memory; use -hda"),
     refused("-iscsi", "there is no iSCSI; use -hda with an NBD server"),
-    refused("-virtfs", kNoShare),
-    refused("-fsdev", kNoShare),
+    read("-virtfs", read_virtfs),
+    read("-fsdev", read_fsdev),
     // Ports, screen, sound, network.
     our_flag("-nographic", "--nographic"),
     read("-serial", read_serial),

@@ -114,6 +114,8 @@ const char* end_name(StopReason reason) {
       return "the guest reset the machine";
     case StopReason::DebugExit:
       return "the guest ended the run";
+    case StopReason::Panicked:
+      return "the guest's kernel panicked";
     case StopReason::Quit:
     case StopReason::Saved:
     case StopReason::Migrated:

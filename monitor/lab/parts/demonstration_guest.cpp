@@ -75,9 +75,6 @@ lab_flat:
   mov ds, eax
   mov es, eax
   mov ss, eax
-  xor eax, eax
-  mov fs, eax
-  mov gs, eax
   mov eax, 0x28
   ltr ax
   mov eax, 0x38

@@ -10,6 +10,8 @@ std::string end_of(const MachineOutcome& outcome) {
       return "reset (triple fault or request)";
     case StopReason::DebugExit:
       return "ended the run with " + std::to_string(outcome.debug_exit_value);
+    case StopReason::Panicked:
+      return "panicked";
     case StopReason::Quit:
     case StopReason::Saved:
     case StopReason::Migrated:

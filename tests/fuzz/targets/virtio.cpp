@@ -4,12 +4,16 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "devices/bus/bus.h"
 #include "devices/pci/pci_function.h"
+#include "devices/virtio/virtio_9p.h"
+#include "devices/virtio/virtio_balloon.h"
 #include "devices/virtio/virtio_blk.h"
+#include "devices/virtio/virtio_console.h"
 #include "devices/virtio/virtio_net.h"
 #include "devices/virtio/virtio_pci.h"
 #include "devices/virtio/virtio_rng.h"
@@ -26,7 +30,8 @@ namespace {
 constexpr int kMostActions = 300;
 constexpr size_t kRam = 0x10000;
 constexpr uint64_t kMostPerAction = uint64_t{6} << 20;
-constexpr unsigned kFunctions = 3;
+constexpr unsigned kFunctions = 6, kMostQueues = 3;
+constexpr std::array<unsigned, kFunctions> kQueues = {1, 1, 2, 1, 3, 2};
 constexpr std::array<AccessWidth, 4> kWidths = {AccessWidth::Byte, AccessWidth::Word,
                                                 AccessWidth::Dword, AccessWidth::Dword};
 
@@ -39,10 +44,13 @@ struct Rings {
 
 // All that is around the devices, and what the driver knows.
 struct Surroundings {
-  std::array<std::array<Rings, 2>, kFunctions> rings{};
+  std::array<std::array<Rings, kMostQueues>, kFunctions> rings{};
   std::vector<uint8_t> ram = std::vector<uint8_t>(kRam);
   std::vector<uint8_t> disk;
   std::deque<std::vector<uint8_t>> frames;
+  std::deque<std::vector<uint8_t>> answers;  // of the file server
+  std::set<uint16_t> asked, in_use;          // tags
+  bool serves = true;
   unsigned room = 4;
   uint8_t random = 0;
   bool broken = false;
@@ -100,6 +108,64 @@ class Port final : public PacketPort {
   void take_received() override { around_.frames.pop_front(); }
   void set_on_change(std::function<void()> on_change) override { change = std::move(on_change); }
   std::function<void()> change;
+
+ private:
+  Surroundings& around_;
+};
+
+class Files final : public FilePort {
+ public:
+  explicit Files(Surroundings& around) : around_(around) {}
+  [[nodiscard]] bool is_up() const override { return around_.serves; }
+  [[nodiscard]] bool has_room() const override { return around_.in_use.size() < 200; }
+  [[nodiscard]] uint16_t free_tag() const override {
+    uint16_t tag = 0;
+    while (around_.in_use.count(tag) != 0) ++tag;
+    return tag;
+  }
+  void send(std::span<const uint8_t> message) override {
+    CHECK(has_room() && message.size() >= kFileHeader && message.size() <= kMostFileMessage);
+    const auto tag = static_cast<uint16_t>(message[kFileTagAt] | message[kFileTagAt + 1] << 8);
+    CHECK(around_.in_use.insert(tag).second);
+    around_.asked.insert(tag);
+    for (const uint8_t byte : message) around_.note(byte);
+  }
+  [[nodiscard]] std::span<const uint8_t> received() const override {
+    return around_.answers.empty() ? std::span<const uint8_t>() : around_.answers.front();
+  }
+  void take_received() override {
+    const std::vector<uint8_t>& message = around_.answers.front();
+    give_up(static_cast<uint16_t>(message[kFileTagAt] | message[kFileTagAt + 1] << 8));
+    around_.answers.pop_front();
+  }
+  void give_up(uint16_t tag) override {
+    around_.in_use.erase(tag);
+    around_.asked.erase(tag);
+  }
+  void set_on_change(std::function<void()> on_change) override { change = std::move(on_change); }
+  // The request with the lowest tag is answered, in so many bytes.
+  void answer(uint8_t type, size_t bytes) {
+    if (around_.asked.empty()) return;
+    std::vector<uint8_t> message(kFileHeader + bytes, type);
+    const uint16_t tag = *around_.asked.begin();
+    for (unsigned i = 0; i < 4; ++i) {
+      message[i] = static_cast<uint8_t>(message.size() >> (8 * i));
+    }
+    message[kFileTagAt] = static_cast<uint8_t>(tag);
+    message[kFileTagAt + 1] = static_cast<uint8_t>(tag >> 8);
+    around_.asked.erase(tag);
+    around_.answers.push_back(std::move(message));
+  }
+  std::function<void()> change;
+
+ private:
+  Surroundings& around_;
+};
+
+class Printer final : public SerialBackend {
+ public:
+  explicit Printer(Surroundings& around) : around_(around) {}
+  void transmit(uint8_t byte) override { around_.note(byte); }
 
  private:
   Surroundings& around_;
@@ -170,6 +236,12 @@ class World {
   [[nodiscard]] uint16_t word(uint64_t at) const {
     return static_cast<uint16_t>(around_.ram[at % kRam] | around_.ram[(at + 1) % kRam] << 8);
   }
+  void give_back(uint64_t address, uint64_t count) {
+    CHECK(count != 0 && (address | count) % 4096 == 0);
+    CHECK(address <= kRam && count <= kRam - address && count <= VirtioBalloon::kMostAtOnce);
+    std::fill_n(around_.ram.begin() + static_cast<ptrdiff_t>(address), count, uint8_t{0});
+    around_.note(address);
+  }
   [[nodiscard]] static uint64_t choose_address(FuzzBytes& bytes);
   [[nodiscard]] static uint32_t choose_length(FuzzBytes& bytes);
   void access_registers(FuzzBytes& bytes);
@@ -181,6 +253,8 @@ class World {
   void write_ram(FuzzBytes& bytes);
   void offer(FuzzBytes& bytes);
   void come_from_outside(FuzzBytes& bytes);
+  void come_for_others(FuzzBytes& bytes, uint8_t what);
+  void write_message(FuzzBytes& bytes);
 
   ManualClock clock_;
   Surroundings around_;
@@ -191,14 +265,25 @@ class World {
   PortBus ports_;
   MemoryBus page_;
   PciBuses buses_{ports_, page_, {}};
-  std::array<Line, kFunctions> lines_{Line(around_, 0), Line(around_, 1), Line(around_, 2)};
+  std::array<Line, kFunctions> lines_{Line(around_, 0), Line(around_, 1), Line(around_, 2),
+                                      Line(around_, 3), Line(around_, 4), Line(around_, 5)};
   VirtioBlk disk_{medium_, "RS1"};
   VirtioRng rng_{source_};
   VirtioNet net_{packets_, {2, 0, 0, 0, 0, 1}};
+  Files files_{around_};
+  Virtio9p folder_{files_, "fuzz"};
+  VirtioBalloon balloon_{
+      {.ram_bytes = kRam,
+       .deflates_on_oom = true,
+       .reports_free = true,
+       .give_back = [this](uint64_t address, uint64_t count) { give_back(address, count); }}};
+  Printer printer_{around_};
+  VirtioConsole console_{printer_};
   VirtioSurroundings at(unsigned index) { return {buses_, clock_, memory_, kRam, lines_[index]}; }
   std::array<std::unique_ptr<VirtioPci>, kFunctions> functions_{
-      std::make_unique<VirtioPci>(at(0), disk_), std::make_unique<VirtioPci>(at(1), rng_),
-      std::make_unique<VirtioPci>(at(2), net_)};
+      std::make_unique<VirtioPci>(at(0), disk_),    std::make_unique<VirtioPci>(at(1), rng_),
+      std::make_unique<VirtioPci>(at(2), net_),     std::make_unique<VirtioPci>(at(3), folder_),
+      std::make_unique<VirtioPci>(at(4), balloon_), std::make_unique<VirtioPci>(at(5), console_)};
   unsigned chosen_ = 0;
   unsigned queue_ = 0;
 };
@@ -285,7 +370,7 @@ void World::start_driver(FuzzBytes& bytes) {
     store(0x0c, AccessWidth::Dword, 1);
     store(0x14, AccessWidth::Byte, 11);
   }
-  for (unsigned queue = 0; queue < (chosen_ == 2 ? 2U : 1U); ++queue) {
+  for (unsigned queue = 0; queue < kQueues[chosen_]; ++queue) {
     start_queue(bytes, queue, legacy);
     if ((how & 4) == 0) put(around_.rings[chosen_][queue].available, 0, 4);
   }
@@ -350,6 +435,7 @@ void World::write_ram(FuzzBytes& bytes) {
 
 void World::come_from_outside(FuzzBytes& bytes) {
   const uint8_t what = bytes.u8();
+  if (chosen_ >= 3) return come_for_others(bytes, what);
   switch (what & 3) {
     case 0:
       around_.broken = medium_.broken = !medium_.broken;
@@ -367,11 +453,54 @@ void World::come_from_outside(FuzzBytes& bytes) {
   }
 }
 
+void World::come_for_others(FuzzBytes& bytes, uint8_t what) {
+  static constexpr std::array<uint8_t, 4> kTypes = {7, 109, 117, 105};
+  const std::array<uint8_t, 4> typed = {what, 2, 3, 4};
+  switch (what & 3) {
+    case 0:
+      files_.answer(bytes.pick(kTypes), what >> 2);
+      files_.change();
+      return clock_.run_due();
+    case 1:
+      balloon_.set_target(uint64_t{what} << 10);
+      around_.note(balloon_.kept_bytes());
+      return;
+    case 2:
+      around_.note(console_.receive(typed));
+      return clock_.run_due();
+    default:
+      if (what > 250) around_.serves = false;
+      clock_.advance(1 + (what >> 2));
+  }
+}
+
+// A 9P request of some type, in the ring of the folder; of the others it is no request.
+void World::write_message(FuzzBytes& bytes) {
+  static constexpr std::array<uint8_t, 8> kTypes = {100, 104, 108, 110, 116, 118, 120, 200};
+  const Rings& rings = around_.rings[chosen_][queue_];
+  const uint8_t how = bytes.u8();
+  const uint64_t at = 0xd000 + 64 * uint64_t{how & 15U};
+  put(at, (how & 64) != 0 ? bytes.u8() : 9, 4);
+  put(at + 4, bytes.pick(kTypes), 1);
+  put(at + 5, bytes.u8() & 31, 2);
+  put(at + 7, bytes.u8() & 31, 2);
+  const unsigned head = (how & 15U) * 2;
+  put(rings.descriptors + 16 * uint64_t{head}, at, 8);
+  put(rings.descriptors + 16 * uint64_t{head} + 8,
+      9U | uint64_t{1} << 32 | uint64_t{head + 1} << 48, 8);
+  put(rings.descriptors + 16 * uint64_t{head + 1}, at + 32, 8);
+  put(rings.descriptors + 16 * uint64_t{head + 1} + 8,
+      uint64_t{(how & 128) != 0 ? 11U : 32U} | uint64_t{2} << 32, 8);
+  const uint16_t next = word(rings.available + 2);
+  put(rings.available + 4 + 2 * uint64_t{next % rings.size}, head, 2);
+  put(rings.available + 2, next + 1U, 2);
+}
+
 void World::act(FuzzBytes& bytes) {
   memory_.moved = 0;
   const uint8_t what = bytes.u8();
   chosen_ = (what >> 4) % kFunctions;
-  queue_ = chosen_ == 2 ? what >> 7 : 0;
+  queue_ = chosen_ < 3 ? (chosen_ == 2 ? what >> 7 : 0) : bytes.below(kQueues[chosen_]);
   switch (what & 15) {
     case 0:
       return start_driver(bytes);
@@ -388,7 +517,7 @@ void World::act(FuzzBytes& bytes) {
       return offer(bytes);
     case 8:
     case 9:
-      return write_request(bytes);
+      return chosen_ < 3 ? write_request(bytes) : write_message(bytes);
     case 10:
       return write_ram(bytes);
     case 11:

@@ -133,6 +133,30 @@ TEST(RunOptions, MachineItemsSayWhatIsOnTheBoard) {
             "--machine: cannot use 'acip=on' (apic=, hpet=, acpi=on|off)");
 }
 
+TEST(RunOptions, TheHypervisorThatIsShownIsOneOfThree) {
+  for (const auto& [word, shown] :
+       {std::pair{"none", Paravirt::None}, {"kvm", Paravirt::Kvm}, {"vmware", Paravirt::Vmware}}) {
+    RunOptions options;
+    ASSERT_EQ(parse_run({"--kernel", "k", "--paravirt", word}, &options), "");
+    EXPECT_EQ(options.machine.cpu.paravirt, shown) << word;
+  }
+  EXPECT_EQ(problem_with({"--paravirt", "xen"}), "--paravirt: 'xen' is none of none, kvm, vmware");
+}
+
+TEST(RunOptions, ALimitIsAPercentageOfAHostCpu) {
+  for (const auto& [word, percent] :
+       {std::pair{"cpu=25%", 25U}, {"cpu=1", 1U}, {"cpu=100%", 100U}, {"cpu=9,cpu=8", 8U}}) {
+    RunOptions options;
+    ASSERT_EQ(parse_run({"--kernel", "k", "--limit", word}, &options), "") << word;
+    EXPECT_EQ(options.machine.vcpu.cpu_percent, percent) << word;
+  }
+  for (const char* word :
+       {"cpu", "cpu=", "cpu=0", "cpu=101%", "cpu=%", "cpu=2%%", "cpu=-1", "cpu=1e1", "memory=1M"}) {
+    EXPECT_EQ(problem_with({"--limit", word}),
+              "--limit: cannot use '" + std::string(word) + "' (cpu=1% to cpu=100%)");
+  }
+}
+
 TEST(RunOptions, Bmi1IsTheHostsAndCanBeTakenAway) {
   RunOptions usual, off, older;
   ASSERT_EQ(parse_run({"--kernel", "k"}, &usual), "");

@@ -110,9 +110,29 @@ TEST(Spelling, TwoDashesAreAsGoodAsOneWhereWeHaveNoOptionOfThatName) {
   EXPECT_EQ(words_of({"--device", "toaster"}), (Words{"--device", "toaster"}));
 }
 
+TEST(Spelling, FoldersPanicsWatchdogsAndConsoles) {
+  EXPECT_EQ(words_of({"-virtfs", "local,path=/a,,b,mount_tag=t,security_model=none,readonly=on"}),
+            (Words{"--share", "/a,,b,readonly,tag=t"}));
+  EXPECT_EQ(words_of({"-fsdev", "local,id=f,path=/d,security_model=passthrough", "-device",
+                      "virtio-9p-pci,fsdev=f,mount_tag=t"}),
+            (Words{"--share", "/d,tag=t"}));
+  EXPECT_EQ(problem_of({"-device", "virtio-9p-pci,fsdev=f,mount_tag=t"}),
+            "-device virtio-9p-pci: needs fsdev=ID of a -fsdev with that id before it");
+  EXPECT_EQ(problem_of({"-virtfs", "proxy,path=/d,mount_tag=t"}),
+            "-virtfs proxy: a folder of this host is shared (local)");
+  EXPECT_EQ(words_of({"-watchdog", "i6300esb", "-watchdog-action", "pause"}),
+            (Words{"--device", "i6300esb", "--action", "watchdog=pause"}));
+  EXPECT_EQ(words_of({"-device", "pvpanic", "-action", "panic=none"}),
+            (Words{"--device", "pvpanic", "--action", "panic=none"}));
+  EXPECT_EQ(words_of({"-chardev", "file,id=c,path=log", "-device", "virtio-serial-pci", "-device",
+                      "virtconsole,chardev=c"}),
+            (Words{"--virtio-console", "file=log"}));
+  EXPECT_EQ(words_of({"-device", "virtio-balloon-pci,deflate-on-oom=on"}),
+            (Words{"--device", "virtio-balloon-pci,deflate-on-oom=on"}));
+}
+
 TEST(Spelling, WhatIsNotSupportedSaysWhy) {
-  EXPECT_EQ(problem_of({"-virtfs", "local,path=."}),
-            "QEMU's -virtfs is not supported: no folder of the host's is shared");
+  EXPECT_EQ(problem_of({"-virtfs", "local,path=."}), "-virtfs: needs mount_tag=");
   EXPECT_EQ(problem_of({"-smp", "2", "-m", "512"}),
             "-smp 2: there is one processor (docs/limitations.md, L7); use -smp 1");
   EXPECT_EQ(problem_of({"-machine", "q35"}),

@@ -49,6 +49,33 @@ TEST(CpuModel, ClaimsWhatLinuxNeedsAndNothingThatIsMissing) {
   EXPECT_TRUE((CpuModel().cpuid(0x80000007U, 0).edx >> 8) & 1U);
 }
 
+TEST(CpuModel, ShowsTheHypervisorThatWasChosen) {
+  CpuModel model;
+  model.tsc_hz = 2'445'427'000;
+  EXPECT_EQ(model.cpuid(0x40000000, 0).eax, 0x40000000U);
+  EXPECT_EQ(model.cpuid(0x40000001, 0).eax, model.cpuid(0x16, 0).eax) << "no leaf of its own";
+
+  model.paravirt = Paravirt::Kvm;
+  CpuidResult shown = model.cpuid(0x40000000, 0);
+  EXPECT_EQ(text({shown.ebx, shown.ecx, shown.edx}), std::string("KVMKVMKVM\0\0\0", 12));
+  EXPECT_EQ(shown.eax, 0x40000001U);
+  EXPECT_EQ(model.cpuid(0x40000001, 0).eax, 0x0bU);
+  model.steal_time = model.tsc_is_stable = true;
+  EXPECT_EQ(model.cpuid(0x40000001, 0).eax, 0x0100002bU);
+  EXPECT_EQ(model.cpuid(0x40000001, 0).edx, 0U);
+  EXPECT_EQ(model.cpuid(0x40000010, 0).eax, 0U);
+
+  model.paravirt = Paravirt::Vmware;
+  shown = model.cpuid(0x40000000, 0);
+  EXPECT_EQ(text({shown.ebx, shown.ecx, shown.edx}), "VMwareVMware");
+  EXPECT_EQ(shown.eax, 0x40000010U);
+  shown = model.cpuid(0x40000010, 0);
+  EXPECT_EQ(shown.eax, 2'445'427U);
+  EXPECT_EQ(shown.ebx, kLocalApicHertz / 1000);
+  EXPECT_EQ(shown.ecx | shown.edx, 0U);
+  EXPECT_EQ(model.cpuid(0x40000001, 0).eax, 0U);
+}
+
 TEST(CpuModel, OffersTheApicOfTheBoard) {
   CpuModel model;
   model.apic = true;

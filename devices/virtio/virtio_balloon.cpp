@@ -1,0 +1,153 @@
+#include "devices/virtio/virtio_balloon.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "devices/virtio/virtio_number.h"
+#include "shadowmmu/base/state_archive.h"
+
+namespace ringshift {
+namespace {
+
+// Features (5.5.3). Statistics, hints and poison are not offered.
+constexpr uint64_t kDeflateOnOom = 1U << 2, kReporting = 1U << 5;
+// Configuration (5.5.4): pages the host wants, pages the guest has given.
+constexpr unsigned kActualAt = 4, kConfigBytes = 8;
+constexpr uint64_t kPage = 4096;    // whatever the guest's pages are
+constexpr size_t kNumberBytes = 4;  // of a page, in a list
+constexpr size_t kListCost = 1;
+
+}  // namespace
+
+VirtioKind VirtioBalloon::kind() const {
+  return {.name = "virtio-balloon",
+          .id = 5,
+          .pci_device = 0x1002,
+          .class_code = 0x00ff00,
+          .features = (config_.deflates_on_oom ? kDeflateOnOom : 0) |
+                      (config_.reports_free ? kReporting : 0),
+          .queues = config_.reports_free ? 3U : 2U,
+          .queue_entries = 128,
+          .config_bytes = kConfigBytes};
+}
+
+uint8_t VirtioBalloon::config_byte(unsigned offset) const {
+  const uint32_t value = offset < kActualAt ? target_pages_ : actual_pages_;
+  return static_cast<uint8_t>(value >> (8 * (offset % kActualAt)));
+}
+
+// The number is written as a whole, its last byte last.
+void VirtioBalloon::write_config_byte(unsigned offset, uint8_t value) {
+  if (offset < kActualAt) return;
+  const unsigned shift = 8 * (offset - kActualAt);
+  actual_pages_ = (actual_pages_ & ~(0xffU << shift)) | uint32_t{value} << shift;
+  if (offset + 1 == kConfigBytes && on_change_) on_change_();
+}
+
+// What is wanted stays so: a driver that comes finds it.
+void VirtioBalloon::reset() {
+  actual_pages_ = 0;
+  forget(kReport);
+}
+
+void VirtioBalloon::forget(unsigned queue) {
+  if (queue != kReport) return;
+  is_reporting_ = false;
+  report_.clear();
+}
+
+void VirtioBalloon::set_target(uint64_t bytes) {
+  const uint64_t kept = std::min(bytes, config_.ram_bytes);
+  target_pages_ = static_cast<uint32_t>((config_.ram_bytes - kept) / kPage);
+  transport().note_config_change();
+}
+
+uint64_t VirtioBalloon::kept_bytes() const {
+  return config_.ram_bytes - std::min(config_.ram_bytes, actual_pages_ * kPage);
+}
+
+VirtioDevice::Served VirtioBalloon::serve(unsigned queue) {
+  if (queue == kReport) return take_reports(queue);
+  return take_lists(queue, queue == kInflate);
+}
+
+// What a list takes out of the balloon needs nothing: the host has memory for it when it is used.
+VirtioDevice::Served VirtioBalloon::take_lists(unsigned index, bool gives_back) {
+  Virtqueue& queue = transport().queue(index);
+  for (size_t pages = 0; pages < kMostListed;) {
+    const Virtqueue::Taken taken = queue.take(&chain_);
+    if (taken == Virtqueue::Taken::None) return Served::All;
+    const uint64_t bytes = chain_.readable.bytes();
+    if (taken == Virtqueue::Taken::Broken || bytes > kMostListed * kNumberBytes) {
+      return Served::Broken;
+    }
+    pages += static_cast<size_t>(bytes / kNumberBytes) + kListCost;
+    if (!take_list(gives_back)) return Served::Broken;
+    queue.give_back(chain_.head, 0);
+  }
+  return Served::More;
+}
+
+// Pages that follow each other are given back together.
+bool VirtioBalloon::take_list(bool gives_back) {
+  std::array<uint8_t, kMostListed * kNumberBytes> bytes;
+  const auto list = std::span(bytes).first(static_cast<size_t>(chain_.readable.bytes()));
+  chain_.readable.take(transport().memory(), list);
+  uint64_t first = 0, count = 0;
+  const auto give = [&] {
+    if (count != 0 && gives_back) config_.give_back(first * kPage, count * kPage);
+  };
+  for (size_t at = 0; at + kNumberBytes <= list.size(); at += kNumberBytes) {
+    const uint64_t page = number_at(list, at, kNumberBytes);
+    if (page >= config_.ram_bytes / kPage) return false;
+    if (count != 0 && page == first + count) {
+      ++count;
+      continue;
+    }
+    give();
+    first = page;
+    count = 1;
+  }
+  give();
+  return true;
+}
+
+// A report's buffers are the free memory itself (5.5.6.7), and may be all of RAM many times over.
+VirtioDevice::Served VirtioBalloon::take_reports(unsigned index) {
+  Virtqueue& queue = transport().queue(index);
+  for (uint64_t left = kMostAtOnce; left != 0;) {
+    if (!is_reporting_) {
+      const Virtqueue::Taken taken = queue.take(&chain_);
+      if (taken == Virtqueue::Taken::None) return Served::All;
+      if (taken == Virtqueue::Taken::Broken || chain_.readable.bytes() != 0) return Served::Broken;
+      is_reporting_ = true;
+      report_head_ = chain_.head;
+      std::swap(report_, chain_.writable);
+    }
+    while (report_.bytes() != 0 && left != 0) {
+      const GuestBuffer::Range range = report_.skip(left);
+      // The parts of pages at its ends keep what is in them.
+      const uint64_t begin = (range.address + kPage - 1) / kPage * kPage;
+      const uint64_t end = (range.address + range.bytes) / kPage * kPage;
+      if (begin < end) config_.give_back(begin, end - begin);
+      left -= std::max<uint64_t>(range.bytes, std::min(left, kPage));
+    }
+    if (report_.bytes() != 0) break;
+    is_reporting_ = false;
+    queue.give_back(report_head_, 0);
+    left -= std::min(left, kPage);
+  }
+  return Served::More;
+}
+
+void VirtioBalloon::visit_state(StateArchive& archive) {
+  archive.same("ram", config_.ram_bytes);
+  archive.field("target", target_pages_, 0, static_cast<uint32_t>(config_.ram_bytes / kPage));
+  archive.field("actual", actual_pages_);
+  archive.field("is reporting", is_reporting_);
+  archive.field("report head", report_head_);
+  archive.part("report", report_);
+}
+
+}  // namespace ringshift

@@ -1,0 +1,14 @@
+// Limit options: --limit of `run`: what of the host a machine may use at most. See
+// docs/machines.md, "Limits".
+#pragma once
+
+#include <string>
+
+#include "monitor/vcpu/vcpu.h"
+
+namespace ringshift {
+
+// "cpu=25%", "cpu=25"; empty: no limit. False with one line in *problem.
+[[nodiscard]] bool apply_limit(const std::string& text, VcpuConfig* vcpu, std::string* problem);
+
+}  // namespace ringshift

@@ -1,0 +1,14 @@
+// Value words: the words that an option's value can begin with, for completion. A word that goes on
+// ends with "=". tests/unit/monitor/command/manual holds them against what the options say when
+// they refuse a value. See docs/packaging.md.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace ringshift::manual {
+
+// By the long name, with its dashes. Empty: the option has no such words.
+[[nodiscard]] std::vector<std::string> words_of_value(const std::string& option);
+
+}  // namespace ringshift::manual

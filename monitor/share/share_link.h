@@ -1,0 +1,89 @@
+// ShareLink: a machine's connection to the server of its shared folder. It outlives a reset of the
+// guest, messages that are half on their way and answers that nobody waits for any more included.
+// Owns: the socket, the server. Does not own: the thread that moves bytes (share_port.h). See
+// docs/sharing.md.
+#pragma once
+
+#include <poll.h>
+
+#include <atomic>
+#include <bitset>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "devices/virtio/file_port.h"
+#include "monitor/share/share_request.h"
+#include "monitor/share/share_server.h"
+
+namespace ringshift {
+
+class ShareLink {
+ public:
+  // Before the process is confined and has threads. Null with one line in *error.
+  [[nodiscard]] static std::unique_ptr<ShareLink> open(const ShareRequest& request,
+                                                       ShareServer::Walls walls,
+                                                       std::string* error);
+  // Around a stream that somebody else serves, `folder` to them: for tests. server may be null.
+  ShareLink(int socket, std::string folder, std::unique_ptr<ShareServer> server);
+  ~ShareLink();
+  ShareLink(const ShareLink&) = delete;
+  ShareLink& operator=(const ShareLink&) = delete;
+
+  // Any thread: the server is there.
+  [[nodiscard]] bool is_up() const { return up_.load(); }
+  // As a command line calls it.
+  [[nodiscard]] const ShareRequest& request() const { return request_; }
+
+  // ---- for the vCPU thread ----
+  // Requests on their way at a time, at most.
+  static constexpr size_t kMostRequests = 512;
+  // A new driver: nothing is mounted, whatever the one before it has left.
+  void begin_life() { mounted_.clear(); }
+  [[nodiscard]] bool has_free_tag() const { return !tags_.all(); }
+  // Pre: has_free_tag().
+  [[nodiscard]] uint16_t free_tag() const;
+  // Of a request that is sent: its tag is in use from here on. What is to be sent is appended to
+  // *to: which folder, and who asks, is not for the guest to say.
+  void note_request(std::span<const uint8_t> message, std::vector<uint8_t>* to);
+  void note_answer(std::span<const uint8_t> message);
+  void give_up(uint16_t tag);
+  // The guest has the folder mounted.
+  [[nodiscard]] bool is_mounted() const { return !mounted_.empty(); }
+
+  // ---- for one thread at a time ----
+  // reads: there is room for what may come.
+  [[nodiscard]] pollfd waiting_for(bool reads) const;
+  // After the wait: answers that have come, each whole, are appended to *messages.
+  void serve(int events, std::vector<uint8_t>* messages);
+  // Nothing waits that was given to send().
+  [[nodiscard]] bool is_idle() const { return sent_ == outgoing_.size(); }
+  // Whole messages. Pre: is_idle().
+  void send(std::vector<uint8_t> messages);
+
+ private:
+  // Roots that a guest has at a time; a guest that wants more of them is not saved.
+  static constexpr size_t kMostMounts = 1024;
+
+  void read(std::vector<uint8_t>* messages);
+  void write();
+  void hang_up(const char* why);
+
+  ShareRequest request_;
+  std::string folder_;
+  std::unique_ptr<ShareServer> server_;
+  int socket_;
+  std::atomic<bool> up_{true};
+  std::vector<uint8_t> incoming_;  // a message that has not come in full
+  std::vector<uint8_t> outgoing_;
+  size_t sent_ = 0;  // of outgoing_
+  std::bitset<kMostRequests> tags_;
+  std::map<uint16_t, uint32_t> attaching_;  // which root a request on its way asks for, by tag
+  std::set<uint32_t> mounted_;              // roots: numbers of the guest's choice
+};
+
+}  // namespace ringshift

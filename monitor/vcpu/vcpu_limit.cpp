@@ -1,0 +1,39 @@
+// Vcpu: the limit of its processor time, kept at safe points. See docs/machines.md, "Limits".
+#include "monitor/vcpu/vcpu.h"
+
+namespace ringshift {
+
+// This thread's, and that of the processes it runs user code in.
+Nanoseconds Vcpu::processor_time() const {
+  return HostClock::thread_time() + (direct_ != nullptr ? direct_->processor_time() : 0);
+}
+
+void Vcpu::keep_to_limit() {
+  if (limit_ == nullptr || parts_.clock.is_stopped()) return;
+  const Nanoseconds now = HostClock::monotonic();
+  if (const Nanoseconds hold = limit_->due(now, processor_time()); hold != 0) {
+    stand_still_until(now + hold);
+    (void)limit_->due(HostClock::monotonic(), processor_time());
+  }
+  limit_timer_->arm(parts_.clock.now() + limit_->until_next_look());
+}
+
+// Whoever is outside is answered; the guest's timers wait, and its time goes on.
+void Vcpu::stand_still_until(Nanoseconds end) {
+  const Nanoseconds began = HostClock::monotonic();
+  parts_.clock.disarm();
+  while (!boundary_.stop().is_wanted()) {
+    const Nanoseconds left = end - HostClock::monotonic();
+    if (left <= 0) break;
+    const timespec deadline = parts_.clock.host_time_of(parts_.clock.now() + left);
+    parts_.attention.sleep_until(&deadline);
+    parts_.attention.take();
+    parts_.attention.drain_wakeups();
+    parts_.service_host();
+  }
+  limit_->note_held(HostClock::monotonic() - began);
+  parts_.clock.run_due();
+  parts_.clock.rearm();
+}
+
+}  // namespace ringshift

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""A limit of the processor's time is kept by guests that spin, call their kernel, start programs or sleep, and
+a guest that is held is told of what it did not get. (answered_test.py: it answers SIGTERM and Ctrl-A x.)
+
+Processor time is the host's own count of the process and its children; wall time says only how long.
+usage: limit_test.py --ringshift PROGRAM [--seconds SECONDS] [--percent PERCENT]
+"""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+from harness import EXIT_QUIT, Run, Stage, expect, guest_file, parser, run_cases
+from paravirt_test import Shell
+
+TIMEOUT = 200
+# The host is noisy, and a short measurement has a window's worth of leeway.
+MOST_ABOVE = 3.0
+MOST_BELOW = 8.0
+
+
+def processor_time(process):
+    """Seconds, of the process with all of its threads, and of its children that live."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    total = 0
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, fields = stat.read_text().rsplit(")", 1)
+        except OSError:
+            continue
+        fields = fields.split()
+        if int(stat.parent.name) == process or int(fields[1]) == process:
+            total += int(fields[11]) + int(fields[12])
+    return total / ticks
+
+
+def waited(process):
+    schedstat = pathlib.Path(f"/proc/{process}/schedstat")
+    return int(schedstat.read_text().split()[1]) / 1e9 if schedstat.exists() else 0
+
+
+def command(stage, percent, *more):
+    return ["run", *stage.linux("linux-686"), "--append", "console=ttyS0 panic=-1 quiet", "--memory", "96M",
+            "--no-reboot", "--limit", f"cpu={percent}%", *more]
+
+
+def share(run, seconds):
+    """Of one host CPU that the run has used meanwhile, and that it has waited for, in per cent."""
+    begin, used, late = time.monotonic(), processor_time(run.process.pid), waited(run.process.pid)
+    time.sleep(seconds)
+    passed = time.monotonic() - begin
+    return (100 * (processor_time(run.process.pid) - used) / passed,
+            100 * (waited(run.process.pid) - late) / passed)
+
+
+def check_share(run, what, options, is_translated=True):
+    """What processes of user code wait for the host is not known, and may be all that is missing."""
+    used, late = share(run, options.seconds)
+    limit = options.percent
+    print(f"  {what}: {used:.1f} %, waited for the host {late:.1f} %")
+    expect(used <= limit + MOST_ABOVE, f"{what}: {used:.1f} % of a CPU, the limit is {limit} %")
+    expect(not is_translated or used >= limit - MOST_BELOW - late,
+           f"{what}: only {used:.1f} % of a CPU, {limit} % are free")
+    return used, late
+
+
+WORK = {
+    "spinning in ring 3": "while :; do :; done",
+    "calling the kernel": "dd if=/dev/zero of=/dev/null bs=1 count=1000000000",
+    "starting programs": "while :; do /bin/busybox true; done",
+}
+
+
+def limited(options):
+    with Stage(options.ringshift) as stage:
+        arguments = command(stage, options.percent, "--paravirt", "kvm", "--stats-file", "/dev/stdout", "--user", "translate")
+        with Run(stage, arguments, TIMEOUT, keyboard=True) as run:
+            shell = Shell(run)
+            shell.do("set +m; exec 2>/dev/null")
+            held_at_least = 0
+            for what, work in WORK.items():
+                shell.do(f"({work}) >/dev/null & job=$!")
+                stolen = shell.steal()
+                used, late = check_share(run, what, options)
+                missing = (1 - used / 100) * options.seconds
+                held_at_least += (1 - used / 100 - late / 100) * options.seconds
+                stolen = (shell.steal() - stolen) / 100
+                expect(stolen >= 0.6 * missing, f"{what}: told of {stolen:.2f} s, {missing:.2f} s are missing")
+                shell.do("kill -9 $job; wait")
+            time.sleep(0.3)
+            used, _ = share(run, 2)
+            expect(used <= 10, f"sleeping: {used:.1f} % of a CPU")
+            run.terminate()
+            expect(run.finish() == EXIT_QUIT, "no quit")
+            held = json.loads(run.text()[run.text().rindex("\n{"):])["time.held_s"]
+            expect(held >= 0.5 * held_at_least, f"--stats says {held} s, {held_at_least:.2f} s are missing")
+
+
+def limited_direct(options):
+    """The processes of user code count, too."""
+    with Stage(options.ringshift) as stage, Run(stage, command(stage, options.percent), TIMEOUT, keyboard=True) as run:
+        shell = Shell(run)
+        shell.do("set +m; exec 2>/dev/null")
+        shell.do(f"({WORK['spinning in ring 3']}) >/dev/null &")
+        check_share(run, "spinning, as it comes", options, is_translated=False)
+        run.terminate()
+        expect(run.finish() == EXIT_QUIT, "no quit")
+
+
+def main():
+    options = parser(__doc__)
+    options.add_argument("--seconds", type=float, default=4)
+    options.add_argument("--percent", type=int, default=30)
+    options = options.parse_args()
+    guest_file("linux-686/vmlinuz")
+    guest_file("initramfs.cpio.gz")
+    return run_cases([(case.__name__, lambda case=case: case(options))
+                      for case in (limited, limited_direct)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
