@@ -17,24 +17,21 @@
 #include "monitor/command/last_page.h"
 #include "monitor/command/manual/describe_command.h"
 #include "monitor/command/options.h"
-#include "monitor/command/pid_file.h"
 #include "monitor/command/qemu/spelling.h"
 #include "monitor/command/remote_screens.h"
-#include "monitor/command/run_sandbox.h"
+#include "monitor/command/run_surroundings.h"
 #include "monitor/command/save_options.h"
 #include "monitor/command/statistics.h"
 #include "monitor/command/test_command.h"
 #include "monitor/command/translate_command.h"
 #include "monitor/control/control_server.h"
 #include "monitor/debug/debugger.h"
-#include "monitor/host/daemon.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/host/host_clock.h"
 #include "monitor/host/host_limits.h"
 #include "monitor/host/host_signals.h"
 #include "monitor/lab/lab_command.h"
 #include "monitor/machine/machine.h"
-#include "monitor/migration/migration_listener.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
@@ -145,43 +142,6 @@ int fail_to_start(const std::string& problem) {
   return HostSignals::termination_requested() ? kExitQuit : fail(problem);
 }
 
-// What a run has beside its machine: made before it, given up after it.
-struct RunSurroundings {
-  Daemon daemon;
-  RunSandbox sandbox;
-  PidFile pid_file;
-  std::unique_ptr<NetworkLink> network;
-  std::unique_ptr<MigrationListener> incoming;
-  std::unique_ptr<ShareLink> share;
-};
-
-bool open_network(RunOptions* options, RunSurroundings* around, std::string* problem) {
-  MachineConfig& machine = options->machine;
-  if (machine.network.kind == NetworkRequest::Kind::None) return true;
-  const bool is_confined = options->sandbox != Sandbox::Off && can_be_confined();
-  around->network = NetworkLink::open(
-      machine.network, is_confined ? SlirpProcess::Walls::Up : SlirpProcess::Walls::Down, problem);
-  machine.network_link = around->network.get();
-  return around->network != nullptr;
-}
-
-bool open_incoming(RunOptions* options, RunSurroundings* around, std::string* problem) {
-  if (options->migration.incoming.empty()) return true;
-  around->incoming = MigrationListener::create(options->migration.incoming, problem);
-  options->machine.incoming = around->incoming.get();
-  return around->incoming != nullptr;
-}
-
-bool open_share(RunOptions* options, RunSurroundings* around, std::string* problem) {
-  if (options->share_request.folder.empty()) return true;
-  around->share = ShareLink::open(
-      options->share_request,
-      options->sandbox != Sandbox::Off ? ShareServer::Walls::Up : ShareServer::Walls::Down,
-      problem);
-  options->machine.share_link = around->share.get();
-  return around->share != nullptr;
-}
-
 // What a run is given besides its options.
 struct RunContext {
   const ProgramVersion& version;
@@ -275,12 +235,7 @@ int run_command(RunOptions* options, const RunContext& context) {
     if (side == Daemon::Side::Parent) return exit_code;
     if (side == Daemon::Side::Failed) return fail(problem);
   }
-  if (!around.sandbox.prepare(*options, &problem) || !open_network(options, &around, &problem) ||
-      !open_incoming(options, &around, &problem) || !open_share(options, &around, &problem) ||
-      !open_media(options->media, &options->machine.media, &problem) ||
-      !around.pid_file.write(options->pid_file, &problem)) {
-    return fail(problem);
-  }
+  if (!around.open(options, &problem)) return fail(problem);
   return run_machine(*options, &around, context);
 }
 

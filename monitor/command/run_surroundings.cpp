@@ -1,0 +1,43 @@
+#include "monitor/command/run_surroundings.h"
+
+#include "monitor/host/confinement.h"
+
+namespace ringshift {
+namespace {
+
+bool open_network(RunOptions* options, RunSurroundings* around, std::string* error) {
+  MachineConfig& machine = options->machine;
+  if (machine.network.kind == NetworkRequest::Kind::None) return true;
+  const bool is_confined = options->sandbox != Sandbox::Off && can_be_confined();
+  around->network = NetworkLink::open(
+      machine.network, is_confined ? SlirpProcess::Walls::Up : SlirpProcess::Walls::Down, error);
+  machine.network_link = around->network.get();
+  return around->network != nullptr;
+}
+
+bool open_incoming(RunOptions* options, RunSurroundings* around, std::string* error) {
+  if (options->migration.incoming.empty()) return true;
+  around->incoming = MigrationListener::create(options->migration.incoming, error);
+  options->machine.incoming = around->incoming.get();
+  return around->incoming != nullptr;
+}
+
+bool open_share(RunOptions* options, RunSurroundings* around, std::string* error) {
+  if (options->share_request.folder.empty()) return true;
+  around->share = ShareLink::open(
+      options->share_request,
+      options->sandbox != Sandbox::Off ? ShareServer::Walls::Up : ShareServer::Walls::Down, error);
+  options->machine.share_link = around->share.get();
+  return around->share != nullptr;
+}
+
+}  // namespace
+
+bool RunSurroundings::open(RunOptions* options, std::string* error) {
+  return sandbox.prepare(*options, error) && open_network(options, this, error) &&
+         open_incoming(options, this, error) && open_share(options, this, error) &&
+         open_media(options->media, &options->machine.media, error) &&
+         pid_file.write(options->pid_file, error);
+}
+
+}  // namespace ringshift
