@@ -70,7 +70,7 @@ struct AddedDeviceSurroundings {
   IoApic* io_apic = nullptr;  // null: none
   std::function<void(uint8_t)> on_exit;
   std::function<void()> on_flush;
-  PanicRegister::OnEvent on_panic;
+  PanicRegister::OnEvent on_panic = nullptr;  // null: no panic register is wanted
 };
 
 class AddedDevices {

@@ -9,6 +9,7 @@ usage: migration_test.py --ringshift PROGRAM [--seed N] [--kills N] [CASE...]
 
 import json
 import os
+import pathlib
 import random
 import signal
 import socket
@@ -285,7 +286,7 @@ def refused(program):
             targets = [word for word in words if not (more[0] == "--memory" and word in ("--memory", "16M"))]
             with Pair(stage, targets, "unix") as pair:
                 pair.source.__exit__()
-                os.unlink(pair.qmp_path)
+                pathlib.Path(pair.qmp_path).unlink(missing_ok=True)
                 pair.target.__exit__()
                 pair.source = Run(stage, [*words, "--qmp", f"unix:{pair.qmp_path}", "--migrate-to",
                                           pair.where], TIMEOUT)
