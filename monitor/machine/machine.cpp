@@ -122,7 +122,7 @@ bool Machine::lay_foundation(const MachineConfig& config, MachineFoundation* fou
                              std::string* error) {
   foundation->memory = GuestMemory::create(config.memory_bytes, error);
   if (foundation->memory == nullptr || !prepare_direct(config, foundation, error)) return false;
-  foundation->run_delay = RunDelay::of_this_thread();
+  if (config.cpu.paravirt != Paravirt::None) foundation->run_delay = RunDelay::of_this_thread();
   if (config.vcpu.engine != Engine::Trap) return true;
   for (std::shared_ptr<lab::Tracee>& tracee : foundation->tracees) {
     tracee = lab::Tracee::create(foundation->memory->descriptor(), error);

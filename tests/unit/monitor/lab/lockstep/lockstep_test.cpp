@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <functional>
+#include <span>
 
 #include "monitor/lab/lockstep/replay.h"
 #include "monitor/lab/parts/demonstration_guest.h"
@@ -67,7 +68,8 @@ Followed run_with(const LockstepOptions& options, const std::function<void(Machi
 
 // A machine that does not run, and its follower at the first instruction.
 struct Standing {
-  Standing() : file(ImageFile::create(sensitive_guest(), &error)) {
+  explicit Standing(std::span<const uint8_t> image = sensitive_guest())
+      : file(ImageFile::create(image, &error)) {
     MachineConfig config;
     config.boot.kernel_path = file->path();
     config.serial = SerialTarget::None;
@@ -110,17 +112,33 @@ TEST(Replay, GoesBackToTheMarkWithMemoryAndRegisters) {
   EXPECT_EQ(follower.state().gpr, begin.gpr);
 }
 
+// A Multiboot image that does nothing else than this: the replay has no devices.
+constexpr uint32_t kPushesCs[] = {
+    0x1badb002,  // the header, with addresses
+    0x10003,     //
+    0U - 0x1badb005U - 0x10000U,
+    0x100000,
+    0x100000,
+    0,
+    0,
+    0x100020,
+    0x000032b9,
+    0xbcfee200,  // mov ecx, 50; loop to itself; mov esp, 0x180000
+    0x00180000,
+    0xfeeb580e,  // push cs; pop eax; jmp to itself
+};
+
 TEST(Replay, NamesTheFirstInstructionThatTheProcessorDoesOtherwise) {
-  Standing standing;
+  Standing standing({reinterpret_cast<const uint8_t*>(kPushesCs), sizeof kPushesCs});
   std::string error;
   if (Tracee::create(standing.machine->memory().descriptor(), &error) == nullptr) {
     GTEST_SKIP() << error;
   }
   const auto wrong = find_wrong(standing.lockstep.follower(), 10'000, 30);
   ASSERT_TRUE(wrong);
-  EXPECT_FALSE(wrong->name.empty());
+  EXPECT_EQ(wrong->name, "PUSH Sreg");
   EXPECT_FALSE(wrong->what.empty());
-  EXPECT_GT(wrong->steps, 0U);
+  EXPECT_EQ(wrong->steps, 52U);  // MOV, fifty times LOOP, MOV
   // Not one step further: up to there the processor is right.
   EXPECT_FALSE(find_wrong(standing.lockstep.follower(), wrong->steps, 30));
 }
