@@ -77,6 +77,11 @@ class Attention {
     } else if (!already_raised && gate_ != nullptr) {
       poll_raised_.store(true);
       gate_->raise_poll();
+      // If take() has come between, it has lowered the page before it was raised, and nobody would
+      // lower it again: each poll would fault, for no reason that anybody finds. So it is wanted
+      // anew.
+      poll_raised_.store(true);
+      raised_.store(true);
     }
   }
 

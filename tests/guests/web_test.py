@@ -111,7 +111,7 @@ class Browser:
         # The page may be on its way.
         while not self.value(f"(() => {{ try {{ return {expression}; }} catch {{ return false; }} }})()"):
             expect(time.monotonic() < self.end, f"the page does not show {what}: "
-                   f"{self.value('document.body.innerText')}")
+                   f"{self.value('document.body?.innerText')}")
             time.sleep(0.1)
 
     def type(self, keys):

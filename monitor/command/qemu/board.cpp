@@ -246,7 +246,7 @@ bool read_action(QemuLine* line, const std::string& value) {
     } else if (key == "shutdown" && what == "pause") {
       (void)line->ignore("-action shutdown=pause", "the run ends");
     } else if (key == "watchdog" || key == "panic") {
-      line->add("--action", key + "=" + what);
+      line->add("--action", fmt::format("{}={}", key, what));
     } else if ((key == "reboot" && what == "reset") || (key == "shutdown" && what == "poweroff")) {
       continue;  // as it is
     } else {
