@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,6 +14,7 @@
 
 #include "devices/host/deserted_socket.h"
 #include "monitor/host/host_signals.h"
+#include "shadowmmu/base/host_connection.h"
 
 namespace ringshift {
 namespace {
@@ -54,20 +54,13 @@ std::string text_of(const PeerAddress& address) {
          std::to_string(address.port);
 }
 
-void send_at_once(int socket) {
-  const int on = 1;
-  (void)setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // of TCP only
-}
-
 // 0, or an errno.
 int wait_until_connected(int socket) {
   constexpr int kLook = 20, kLooks = 500;
   for (int i = 0; i < kLooks && !HostSignals::termination_requested(); ++i) {
     pollfd waiting{socket, POLLOUT, 0};
     if (poll(&waiting, 1, kLook) <= 0) continue;
-    int error = 0;
-    socklen_t length = sizeof(error);
-    return getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+    return connection_error(socket);
   }
   return ETIMEDOUT;
 }
@@ -108,7 +101,7 @@ int open_peer_socket(const PeerAddress& address, std::string* error) {
 }
 
 int accept_peer(int listener) {
-  const int made = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  const int made = accept_connection(listener);
   if (made >= 0) send_at_once(made);
   return made;
 }
