@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "monitor/command/doctor.h"
+#include "monitor/command/end_state.h"
 #include "monitor/command/exit_code.h"
-#include "monitor/command/last_page.h"
 #include "monitor/command/manual/describe_command.h"
 #include "monitor/command/options.h"
 #include "monitor/command/qemu/spelling.h"
@@ -122,21 +122,6 @@ void begin_report_again(const RunOptions& options, std::FILE* file) {
   (void)!ftruncate(fileno(file), 0);
 }
 
-// False, with a line: the picture cannot be written.
-bool show_screen(const RunOptions& options, const MachineOutcome& outcome, Machine& machine) {
-  std::string error;
-  if (options.dump_screen) {
-    std::fprintf(stderr, "%s", machine.board().vga().dump_text().c_str());
-  } else if (leaves_last_page(options, outcome)) {
-    leave_last_page(machine);
-  }
-  if (options.screendump.empty() || write_png(machine.screen(), options.screendump, &error)) {
-    return true;
-  }
-  std::fprintf(stderr, "ringshift: %s\n", error.c_str());
-  return false;
-}
-
 // Why there is no machine: the host or the image, unless somebody has asked for the end meanwhile.
 int fail_to_start(const std::string& problem) {
   return HostSignals::termination_requested() ? kExitQuit : fail(problem);
@@ -215,7 +200,7 @@ int run_machine(const RunOptions& options, RunSurroundings* around, const RunCon
       config.media = machine->config().media;  // a CD-ROM that has been put in stays there
       continue;
     }
-    all_written = show_screen(options, outcome, *machine) && all_written;
+    all_written = leave_end_state(options, outcome, *machine) && all_written;
     begin_report_again(options, report.get());
     all_written = print_stats(options, *machine, meter, report.get()) && all_written;
     server->report_end(outcome);
@@ -236,7 +221,8 @@ int run_command(RunOptions* options, const RunContext& context) {
     if (side == Daemon::Side::Failed) return fail(problem);
   }
   if (!around.open(options, &problem)) return fail(problem);
-  return run_machine(*options, &around, context);
+  const int exit_code = run_machine(*options, &around, context);
+  return around.tape.finish(exit_code);
 }
 
 int translate_command(TranslateOptions* options) {
@@ -273,6 +259,8 @@ void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version
   CLI::App* run = app->add_subcommand("run", "boot a guest");
   add_run_options(*run, &arguments->run);
   run->footer(std::string(kRunExamples) + kExitCodes);
+  app->add_subcommand("replay", "run again what --record has kept: replay FOLDER [--until EVENT]\n"
+                                "[--verify] [OPTION OF RUN...]");
   app->add_subcommand("resume", "go on with a saved machine: resume FILE [OPTION OF RUN...]");
   CLI::App* translate =
       app->add_subcommand("translate", "show what code of a guest is translated to; run nothing");
@@ -307,6 +295,7 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
   const CLI::App* run = app.get_subcommand("run");
   const auto takes_value = [run](const std::string& name) -> std::optional<bool> {
     const CLI::Option* option = run->get_option_no_throw(name);
+    if (name == "--until") return true;  // of `replay`
     if (option == nullptr) return std::nullopt;
     return option->get_items_expected_max() > 0;
   };
@@ -323,7 +312,11 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
       !resumed_words(&words, &machine.resume_path, &problem)) {
     return fail(problem);
   }
-  if (!machine.resume_path.empty()) let_later_words_win(app.get_subcommand("run"));
+  if (!words.empty() && words[0] == "replay" && !asks_for_help &&
+      !replayed_words(&words, &arguments.run.replay, &problem)) {
+    return fail(problem);
+  }
+  if (!machine.resume_path.empty() || !arguments.run.replay.folder.empty()) let_later_words_win(app.get_subcommand("run"));
   machine.save.words = words_to_keep(words);
   std::reverse(words.begin(), words.end());  // CLI11 takes them last first
   try {
@@ -335,7 +328,7 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
   }
   if (app.get_subcommands().empty()) {
     return fail(
-        "needs a command: run, resume, test, translate, doctor or lab (see ringshift --help)");
+        "needs a command: run, resume, replay, test, translate, doctor or lab (see ringshift --help)");
   }
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
   if (app.got_subcommand("lab")) return arguments.lab.run();

@@ -361,6 +361,11 @@ Classification classify(const GuestInstruction& instruction, Privilege privilege
   Classification judged = classify_as_run(instruction, privilege, features);
   if (features.interpret_inline && judged.treatment == Treatment::Inline) judged = kInterpret;
   if (features.interpret_time && judged.family == Family::ReadTime) judged = kInterpret;
+  // An interrupt comes at an event, and not in the shadow of an STI that has opened it: the
+  // interpreter knows of the shadow, whether an interrupt is waiting or not.
+  if (features.counts_events && instruction.facts.mnemonic == ZYDIS_MNEMONIC_STI) {
+    judged = kInterpret;
+  }
   if (judged.family == Family::Interpret && goes_on_behind(instruction)) {
     return {Treatment::Callout, Family::Callout};
   }

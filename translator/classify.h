@@ -23,6 +23,10 @@ struct TranslatorFeatures {
   bool tzcnt = false;
   // The guest's TSC is the host's plus GuestState::tsc_offset.
   bool host_time_stamp = false;
+  // Events are counted (translator/event_rule.h). What depends on more than the instruction and its
+  // address is then left out: inlined calls, units that go on in other pages, STI without a step
+  // for what stands in its shadow.
+  bool counts_events = false;
 };
 
 [[nodiscard]] Classification classify(const GuestInstruction& instruction, Privilege privilege,

@@ -24,6 +24,8 @@ std::string recovery_text(const RecoveryPoint& point) {
   switch (point.kind) {
     case RecoveryKind::Boundary:
       return fmt::format("at {:#x}", point.guest_eip.value());
+    case RecoveryKind::Counted:
+      return fmt::format("at {:#x}, counted", point.guest_eip.value());
     case RecoveryKind::EipInAddress:
       return "eip in r8d";
     case RecoveryKind::SwappedHighA:

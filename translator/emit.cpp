@@ -60,7 +60,11 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
   for (const UnitInstruction& instruction : unit.instructions) {
     out_.starts.push_back({offset(), static_cast<uint32_t>(out_.starts.size())});
     mark(instruction.eip);
-    if (polls_first(instruction)) emit_poll();
+    if (stubs_.counts_events) {
+      if (is_counted(instruction)) emit_event(instruction);
+    } else if (polls_first(instruction)) {
+      emit_poll();
+    }
     ensure_fpu(instruction);
     emit_instruction(instruction);
   }

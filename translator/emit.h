@@ -66,6 +66,7 @@ class Emitter {
   Mem stack_slot_for_push(AccessStyle style);
   Mem stack_slot_for_pop(AccessStyle style);
   bool load_operand(const UnitInstruction& instruction, Gp destination);
+  [[nodiscard]] static bool can_load(const ZydisDecodedOperand& operand);
 
   // emit_privileged.cpp: sensitive instructions as inline code.
   void emit_push_flags(const UnitInstruction& instruction);
@@ -87,7 +88,9 @@ class Emitter {
 
   // emit_control.cpp: branches.
   void emit_poll();
+  void emit_event(const UnitInstruction& instruction);
   [[nodiscard]] static bool polls_first(const UnitInstruction& instruction);
+  [[nodiscard]] static bool is_counted(const UnitInstruction& instruction);
   // Whether a branch to this EIP goes through the jump table, whatever is there.
   [[nodiscard]] bool goes_through_table(Eip destination_eip) const;
   void emit_link(unsigned opcode_bytes, unsigned opcode_length, Eip destination_eip);

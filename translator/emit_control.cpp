@@ -1,6 +1,8 @@
 // Branches: links, polls, calls paired with returns.
 #include "translator/classify.h"
+#include "shadowmmu/base/check.h"
 #include "translator/emit.h"
+#include "translator/event_rule.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
 
@@ -14,14 +16,33 @@ void Emitter::emit_poll() {
   a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
 }
 
-namespace {
+// The same for attention, and one event less that the guest may pass. What faults behind it has the
+// event taken back, as the instruction will be done again (Gate::recover_at).
+void Emitter::emit_event(const UnitInstruction& instruction) {
+  a_.movzx(host::scratch.r32(), x86::byte_ptr(host::event_walk));
+  a_.lea(host::event_walk, x86::ptr(host::event_walk, -1));
+  mark(instruction.eip, RecoveryKind::Counted);
+}
 
-// Whether a step of the guest goes up within one page of linear space. Addresses are a ring, so a
-// loop need not hold a branch downwards: it may run on over the end of linear space. But steps like
-// this alone come to the end of their page.
-bool goes_up_in_page(Eip from, Eip to) { return to > from && from.page_base() == to.page_base(); }
-
-}  // namespace
+// By event_rule, of instructions that are done here. Those that the interpreter does are counted
+// there, and so is what the emitters of branches leave to it.
+bool Emitter::is_counted(const UnitInstruction& instruction) {
+  const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
+  switch (instruction.treatment) {
+    case Treatment::DirectBranch:
+      if (operand.type != ZYDIS_OPERAND_TYPE_IMMEDIATE) return can_load(operand);
+      return !goes_up_in_page(instruction.eip, branch_destination(instruction));
+    case Treatment::IndirectBranch:
+      return instruction.family == Family::Return || can_load(operand);
+    case Treatment::Identical:
+    case Treatment::Memory:
+    case Treatment::Inline:
+    case Treatment::Callout:
+    case Treatment::Interpret:
+      return false;
+  }
+  UNREACHABLE();
+}
 
 // The rule that every loop passes a poll rests on (T8): an instruction polls, before anything of it
 // is committed, unless each step from it that needs no dispatcher goes up within its page. That

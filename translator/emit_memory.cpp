@@ -234,13 +234,18 @@ void Emitter::push_eip(const UnitInstruction& instruction, Eip eip) {
 }
 
 // destination := the 32-bit register or memory operand 0. False: cannot (the caller interprets).
+bool Emitter::can_load(const ZydisDecodedOperand& operand) {
+  return operand.type == ZYDIS_OPERAND_TYPE_REGISTER ||
+         (operand.type == ZYDIS_OPERAND_TYPE_MEMORY && operand.size == 32);
+}
+
 bool Emitter::load_operand(const UnitInstruction& instruction, Gp destination) {
   const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
+  if (!can_load(operand)) return false;
   if (operand.type == ZYDIS_OPERAND_TYPE_REGISTER) {
     a_.mov(destination.r32(), host::guest32[gpr_number(operand.reg.value)]);
     return true;
   }
-  if (operand.type != ZYDIS_OPERAND_TYPE_MEMORY || operand.size != 32) return false;
   const HostMemory memory = prepare_memory(instruction, operand, false);
   a_.mov(destination.r32(), dword_at(memory));
   return true;

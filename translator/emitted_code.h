@@ -13,6 +13,7 @@ namespace ringshift {
 enum class RecoveryKind : uint8_t {
   Boundary,      // restart the instruction at guest_eip
   EipInAddress,  // guest EIP is in R8D (an indirect branch under way)
+  Counted,       // as Boundary, but the instruction has been counted as an event already
   SwappedHighA,  // AL and AH are exchanged (an instruction with AH beside a REX prefix)
   SwappedHighC,
   SwappedHighD,

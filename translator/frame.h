@@ -112,6 +112,8 @@ struct Slots {
   CalloutKind callout_kind = CalloutKind::Any;
   uint32_t time_stamp_denied = 0;  // CR4.TSD: RDTSC is not for user code
   uint32_t repeats_held_back = 0;  // of ECX, while a repeated string instruction does a part
+  // Where events are counted: the host address that the next one loads from (EventCounter).
+  uint64_t event_walk = 0;
 };
 
 // The answers of a callout that are not the host address at which to go on.

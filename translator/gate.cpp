@@ -82,13 +82,32 @@ std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::st
     *error = std::string("cannot map the return stacks: ") + std::strerror(errno);
     return nullptr;
   }
+  if (stubs.counts_events && !gate->map_event_walk()) {
+    *error = std::string("cannot map what events are counted by: ") + std::strerror(errno);
+    return nullptr;
+  }
   gate->reset_return_stack(Privilege::User);
   gate->reset_return_stack(Privilege::Supervisor);
   gate->frame_->slots.callout = leave_instead;
   return gate;
 }
 
+// The guard is a mapping of another kind than what is above it, as the poll page is one by itself: so
+// attention never takes a mapping more.
+bool Gate::map_event_walk() {
+  void* const guard = mmap(nullptr, kPageSize + kEventRoom, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (guard == MAP_FAILED) return false;
+  event_floor_ = reinterpret_cast<uint64_t>(guard) + kPageSize;
+  constexpr int kFlags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED;
+  return mmap(reinterpret_cast<void*>(event_floor_), kEventRoom, PROT_READ, kFlags, -1, 0) !=
+         MAP_FAILED;
+}
+
 Gate::~Gate() {
+  if (event_floor_ != 0) {
+    munmap(reinterpret_cast<void*>(event_floor_ - kPageSize), kPageSize + kEventRoom);
+  }
   for (uint64_t stack : return_stacks_) {
     if (stack != 0) munmap(reinterpret_cast<void*>(stack), kReturnStackBytes);
   }
@@ -116,12 +135,21 @@ bool Gate::is_return_stack_guard(uint64_t host_address) const {
   return false;
 }
 
-void Gate::raise_poll() { mprotect(frame_->poll_page.data(), kPageSize, PROT_NONE); }
+void Gate::raise_poll() { protect_polls(PROT_NONE); }
 
-void Gate::lower_poll() { mprotect(frame_->poll_page.data(), kPageSize, PROT_READ); }
+void Gate::lower_poll() { protect_polls(PROT_READ); }
 
-bool Gate::is_poll_page(uint64_t host_address) const {
-  return host_address - reinterpret_cast<uint64_t>(frame_->poll_page.data()) < kPageSize;
+void Gate::protect_polls(int protection) {
+  mprotect(frame_->poll_page.data(), kPageSize, protection);
+  if (event_floor_ != 0) {
+    mprotect(reinterpret_cast<void*>(event_floor_), kEventRoom, protection);
+  }
+}
+
+bool Gate::is_poll(uint64_t host_address) const {
+  if (host_address - reinterpret_cast<uint64_t>(frame_->poll_page.data()) < kPageSize) return true;
+  const uint64_t guard = event_floor_ - kPageSize;
+  return event_floor_ != 0 && host_address - guard < kPageSize + kEventRoom;
 }
 
 void Gate::load_flags() {
@@ -167,7 +195,9 @@ void Gate::recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t 
     return;
   }
   const auto offset = static_cast<uint32_t>(host_pc - fragment->code.address);
-  recover(recovery_point(*fragment, offset), address_register, frame_->slots, &frame_->state);
+  const RecoveryPoint point = recovery_point(*fragment, offset);
+  if (point.kind == RecoveryKind::Counted) ++frame_->slots.event_walk;  // and again when it is done
+  recover(point, address_register, frame_->slots, &frame_->state);
 }
 
 Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {

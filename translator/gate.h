@@ -63,12 +63,20 @@ class Gate {
   // Makes the next poll fault / stop faulting. async-signal-safe, callable from any thread.
   void raise_poll();
   void lower_poll();
-  [[nodiscard]] bool is_poll_page(uint64_t host_address) const;
+  // A poll that faulted because attention is wanted, or at an event with the budget used up.
+  [[nodiscard]] bool is_poll(uint64_t host_address) const;
+
+  // Where events are counted: the bytes that the walk of EventCounter may load from. They become
+  // unreadable with the poll page; below them nothing is readable ever. 0: events are not counted.
+  [[nodiscard]] uint64_t event_floor() const { return event_floor_; }
+  static constexpr uint64_t kEventRoom = 256 * 1024;
 
  private:
   Gate(const Stubs& stubs, CodeArena& arena) : stubs_(stubs), arena_(arena) {}
   void load_flags();
   void store_flags();
+  [[nodiscard]] bool map_event_walk();
+  void protect_polls(int protection);
   void recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t address_register);
 
   static constexpr uint64_t kReturnStackBytes = 256 * 1024;
@@ -79,6 +87,7 @@ class Gate {
   std::array<uint64_t, 2> return_stacks_{};  // lowest addresses; the first page of each is a guard
   std::array<uint64_t, 2> return_stack_tops_{};  // RSP of the one not selected
   Privilege selected_ = Privilege::Supervisor;
+  uint64_t event_floor_ = 0;
   HostFault fault_;
 };
 

@@ -129,7 +129,12 @@ class Planner {
   }
 
   // Code that address spaces share is the same in all of them within one linear page only (T1).
-  [[nodiscard]] bool may_hold(Eip eip) const { return key_.may_reach(eip); }
+  // Where events are counted, a page is looked at when the guest comes to it and not before: that
+  // sets its table entry's accessed bit.
+  [[nodiscard]] bool may_hold(Eip eip) const {
+    if (features_.counts_events && eip.page_base() != key_.eip.page_base()) return false;
+    return key_.may_reach(eip);
+  }
 
   // Not into what the unit holds already: that would unroll loops.
   bool follow_jump(Eip destination) {
@@ -151,6 +156,7 @@ class Planner {
   // A call that comes back after one instruction: both of the callee's stand in the unit, and the
   // address it returns to is known.
   void inline_callee() {
+    if (features_.counts_events) return;  // its call and its return are events
     const Eip destination = branch_destination(unit_.instructions.back());
     if (unit_.crosses_page || is_full(2) || !may_hold(destination)) return;
     if (is_kept_out(destination) || is_kept_out(destination + kPcThunkMove)) return;

@@ -51,6 +51,7 @@ void recover(const RecoveryPoint& point, uint32_t address_register, const Slots&
   if (point.kind >= RecoveryKind::RepeatSource) state->reg(Gpr::Ecx) += slots.repeats_held_back;
   switch (point.kind) {
     case RecoveryKind::Boundary:
+    case RecoveryKind::Counted:
       break;
     case RecoveryKind::EipInAddress:
       state->eip = address_register;

@@ -18,7 +18,7 @@ using x86::qword_ptr;
 
 class StubEmitter {
  public:
-  explicit StubEmitter(CodeArena& arena) : arena_(arena) {
+  StubEmitter(CodeArena& arena, bool counts_events) : arena_(arena), counts_events_(counts_events) {
     CHECK(code_.init(Environment::host(), arena.base()) == kErrorOk);
     CHECK(code_.attach(&a_) == kErrorOk);
     has_bmi2_ = CpuInfo::host().features().x86().hasBMI2();
@@ -30,6 +30,7 @@ class StubEmitter {
 
   Stubs emit() {
     Stubs stubs;
+    stubs.counts_events = counts_events_;
     // First of all, at arena offset 0: what an empty jump-table entry leads to.
     stubs.indirect_miss = here();
     a_.mov(slot32(RINGSHIFT_SLOT(exit_eip)), host::address.r32());
@@ -92,13 +93,20 @@ class StubEmitter {
     a_.push(host::scratch);
     a_.bind(dispatch_);
     stubs->dispatch = here();
-    a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
+    if (!counts_events_) {
+      a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
+    }
     // jump_table_index, without flags: EIP plus eight times its upper half with bytes swapped.
     a_.mov(host::scratch.r32(), host::address.r32());
     a_.bswap(host::scratch.r32());
     a_.lea(host::scratch.r32(), x86::ptr(host::address, host::scratch, 3));
     a_.movzx(host::scratch.r32(), host::scratch.r16());
-    a_.mov(host::scratch.r32(), dword_ptr(host::jump_table, host::scratch, 2));
+    if (counts_events_) {
+      a_.mov(host::scratch2, slot64(RINGSHIFT_SLOT(jump_table)));
+      a_.mov(host::scratch.r32(), dword_ptr(host::scratch2, host::scratch, 2));
+    } else {
+      a_.mov(host::scratch.r32(), dword_ptr(host::jump_table, host::scratch, 2));
+    }
     a_.lea(host::scratch2, x86::ptr(x86::rip, -static_cast<int32_t>(a_.offset()) - 7));
     a_.lea(host::scratch2, x86::ptr(host::scratch2, host::scratch));
     a_.jmp(host::scratch2);
@@ -119,12 +127,17 @@ class StubEmitter {
     a_.bind(enter_registers_);
     load_fpu();
     a_.mov(host::window, slot64(RINGSHIFT_SLOT(window_base)));
-    a_.mov(host::jump_table, slot64(RINGSHIFT_SLOT(jump_table)));
+    if (!counts_events_) a_.mov(host::jump_table, slot64(RINGSHIFT_SLOT(jump_table)));
+    load_event_walk();
     load_guest_flags();
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack)));
     for (size_t i = 0; i < host::guest32.size(); ++i) a_.mov(host::guest32[i], state_gpr(i));
     a_.mov(host::address.r32(), slot32(RINGSHIFT_SLOT(exit_eip)));
     a_.jmp(slot64(RINGSHIFT_SLOT(enter_at)));
+  }
+
+  void load_event_walk() {
+    if (counts_events_) a_.mov(host::event_walk, slot64(RINGSHIFT_SLOT(event_walk)));
   }
 
   void load_fpu() {
@@ -138,6 +151,7 @@ class StubEmitter {
   // The guest's registers to the state, the monitor's stack and control words in force.
   void store_guest() {
     for (size_t i = 0; i < host::guest32.size(); ++i) a_.mov(state_gpr(i), host::guest32[i]);
+    if (counts_events_) a_.mov(slot64(RINGSHIFT_SLOT(event_walk)), host::event_walk);
     a_.mov(slot64(RINGSHIFT_SLOT(return_stack)), x86::rsp);
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(host_rsp)));
     a_.pushfq();
@@ -275,6 +289,7 @@ class StubEmitter {
     a_.jb(leave_registers_);
     a_.ja(elsewhere);
     load_fpu();
+    load_event_walk();
     load_guest_flags();
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack)));
     for (size_t i = 0; i < host::guest32.size(); ++i) a_.mov(host::guest32[i], state_gpr(i));
@@ -400,6 +415,7 @@ class StubEmitter {
   x86::Assembler a_;
   Label leave_, dispatch_, enter_registers_, leave_registers_;
   bool has_bmi2_ = false;
+  bool counts_events_;
 };
 
 }  // namespace
@@ -413,6 +429,8 @@ uint64_t Stubs::soft_for(Privilege privilege, bool is_write, uint32_t size) cons
   return 0;
 }
 
-Stubs emit_stubs(CodeArena& arena) { return StubEmitter(arena).emit(); }
+Stubs emit_stubs(CodeArena& arena, bool counts_events) {
+  return StubEmitter(arena, counts_events).emit();
+}
 
 }  // namespace ringshift

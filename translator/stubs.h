@@ -35,11 +35,14 @@ struct Stubs {
   // [privilege][is_write][index into kSoftSizes]: R8D linear -> R8 host address; clobbers R9-R11.
   std::array<std::array<std::array<uint64_t, kSoftSizes.size()>, 2>, 2> soft{};
   uint64_t end = 0;  // stubs occupy [arena base, end)
+  // Events are counted: the register of the jump table is event_walk, and the dispatcher does not
+  // poll, as all that leads to it is an event.
+  bool counts_events = false;
 
   [[nodiscard]] uint64_t soft_for(Privilege privilege, bool is_write, uint32_t size) const;
 };
 
 // Emits everything into an empty arena and tells the arena to keep it.
-[[nodiscard]] Stubs emit_stubs(CodeArena& arena);
+[[nodiscard]] Stubs emit_stubs(CodeArena& arena, bool counts_events = false);
 
 }  // namespace ringshift

@@ -32,7 +32,7 @@ Translator::Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena
                        FragmentObserver& observer)
     : config_(config),
       arena_(std::move(arena)),
-      stubs_(emit_stubs(*arena_)),
+      stubs_(emit_stubs(*arena_, config.features.counts_events)),
       cache_(*arena_, observer),
       emitter_(std::make_unique<Emitter>(stubs_)),
       source_(source),

@@ -1,6 +1,5 @@
 #include "monitor/command/option_items.h"
 
-#include <ctime>
 #include <functional>
 
 #include "shadowmmu/base/number_text.h"
@@ -125,28 +124,6 @@ bool apply_translator(const std::vector<std::string>& items, MachineConfig* mach
     return key == "verify-every" && parse_number(value, &vcpu.torture.verify_every);
   };
   return apply_items("--translator", items, kKnown, take, problem);
-}
-
-bool apply_rtc(const std::string& text, int64_t* offset, std::string* problem) {
-  const std::time_t now = std::time(nullptr);
-  std::tm time{};
-  if (text == "utc") {
-    *offset = 0;
-    return true;
-  }
-  if (text == "localtime") {
-    *offset = localtime_r(&now, &time) != nullptr ? time.tm_gmtoff : 0;
-    return true;
-  }
-  for (const char* form : {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"}) {
-    time = {};
-    const char* end = strptime(text.c_str(), form, &time);
-    if (end == nullptr || *end != '\0') continue;
-    *offset = timegm(&time) - now;
-    return true;
-  }
-  *problem = "--rtc: '" + text + "' is none of utc, localtime, 2000-01-31, 2000-01-31T23:59:59";
-  return false;
 }
 
 }  // namespace ringshift

@@ -30,8 +30,4 @@ struct KeyValue {
 [[nodiscard]] bool apply_translator(const std::vector<std::string>& items, MachineConfig* machine,
                                     std::string* problem);
 
-// --rtc: "utc", "localtime", a date with or without a time of day. *offset: seconds from the host's
-// UTC. False with one line in *problem.
-[[nodiscard]] bool apply_rtc(const std::string& text, int64_t* offset, std::string* problem);
-
 }  // namespace ringshift

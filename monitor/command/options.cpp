@@ -238,6 +238,23 @@ void add_device_options(CLI::App& command, RunOptions* options) {
                   "2000-01-31 or 2000-01-31T23:59:59")
       ->type_name("TIME")
       ->group("Devices");
+  command
+      .add_option("--digest", options->digest,
+                  "write the number of events, and hashes of registers and RAM, at the end")
+      ->type_name("FILE")
+      ->group("Debugging");
+  command
+      .add_option("--clock", options->clock,
+                  "what the guest's time is: host (default), or the number of events it has\n"
+                  "come to, so that runs repeat to the bit; idle time is skipped or waited for")
+      ->type_name("host|events[,ns=N][,idle=skip|wait]")
+      ->group("Devices");
+  command
+      .add_option("--record", options->record,
+                  "keep what comes to the guest, and when, in this folder, for\n"
+                  "`ringshift replay FOLDER`; --clock events,idle=wait, unless it says otherwise")
+      ->type_name("FOLDER")
+      ->group("Devices");
   command.add_flag("--nographic", options->nographic, "accepted: there is no other way")
       ->group("Devices");
 }

@@ -9,6 +9,7 @@
 #include "monitor/command/control_options.h"
 #include "monitor/command/display_options.h"
 #include "monitor/command/migration_options.h"
+#include "monitor/command/tape_options.h"
 #include "monitor/debug/debug_address.h"
 #include "monitor/host/confinement.h"
 #include "monitor/machine/machine.h"
@@ -39,6 +40,9 @@ struct RunOptions {
   std::string second_serial = "none";
   std::string debugcon;  // empty: with the serial port
   std::string rtc = "utc";
+  std::string clock = "host";
+  std::string record;  // a folder; empty: nothing is recorded
+  ReplayRequest replay;
   std::string pid_file;  // empty: none
   bool daemonize = false;
   std::string boot;
@@ -47,6 +51,7 @@ struct RunOptions {
   std::string display;  // empty: none, but the text screen's last page is shown at the end
   DisplayRequest display_request;
   std::string screendump;  // a file for a picture of the screen at the end; empty: none
+  std::string digest;  // a file for a line about the end; empty: none
   std::string stats_text;
   std::string stats_path;  // empty: standard error
   std::vector<std::string> modules;

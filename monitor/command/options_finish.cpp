@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "monitor/command/clock_options.h"
 #include "monitor/command/event_options.h"
 #include "monitor/command/limit_options.h"
 #include "monitor/command/network_options.h"
@@ -267,7 +268,6 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_other_ports(options, problem) &&
          apply_virtio_console(*options, &options->machine, problem) &&
          apply_display(options, problem) && apply_daemonize(options, problem) &&
-         apply_rtc(options->rtc, &options->machine.rtc_offset, problem) &&
          apply_parts(options->parts, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
          apply_paravirt(options->paravirt, &options->machine.cpu, problem) &&
@@ -299,7 +299,8 @@ bool finish_run_options(RunOptions* options, std::string* problem) {
     return false;
   }
   options->media.is_awaited = !options->migration.incoming.empty();
-  return finish_guest_options(options, problem);
+  return finish_guest_options(options, problem) && apply_tape(options, problem) &&
+         apply_clock(options, problem);
 }
 
 bool finish_translate_options(TranslateOptions* options, std::string* problem) {

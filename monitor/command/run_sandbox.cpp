@@ -16,6 +16,7 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
                                   {machine.serial_path, FileUse::Replace},
                                   {machine.firmware_log, FileUse::Replace},
                                   {options.screendump, FileUse::Replace},
+                                  {options.digest, FileUse::Replace},
                                   {options.debug.gdb.path, FileUse::Remove},
                                   {machine.second_serial_path, FileUse::Replace},
                                   {machine.debug_console_path, FileUse::Replace},

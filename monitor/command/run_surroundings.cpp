@@ -37,6 +37,7 @@ bool RunSurroundings::open(RunOptions* options, std::string* error) {
   return sandbox.prepare(*options, error) && open_network(options, this, error) &&
          open_incoming(options, this, error) && open_share(options, this, error) &&
          open_media(options->media, &options->machine.media, error) &&
+         tape.open(options, error) &&
          pid_file.write(options->pid_file, error);
 }
 

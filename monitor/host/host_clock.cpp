@@ -17,7 +17,9 @@ namespace {
 
 constexpr Nanoseconds kSecond = 1'000'000'000;
 
-timespec to_timespec(Nanoseconds time) {
+}  // namespace
+
+timespec HostClock::to_timespec(Nanoseconds time) {
   // Before the host's clock began: a deadline that has passed, of a guest that is older than the
   // host. Zero would be no time at all to the timer.
   time = std::max<Nanoseconds>(time, 1);
@@ -27,7 +29,7 @@ timespec to_timespec(Nanoseconds time) {
   return result;
 }
 
-}  // namespace
+uint64_t HostClock::time_stamp() const { return __rdtsc(); }
 
 Nanoseconds HostClock::monotonic() {
   timespec time{};
@@ -126,7 +128,7 @@ void HostClock::go_on() {
   leave_out(stood_still);
 }
 
-timespec HostClock::host_time_of(Nanoseconds deadline) const {
+timespec HostClock::host_time_of(Nanoseconds deadline) {
   return to_timespec(deadline + origin_);
 }
 

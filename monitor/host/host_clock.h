@@ -1,4 +1,4 @@
-// HostClock: VirtualClock over CLOCK_MONOTONIC, with a host timer that raises attention when due.
+// HostClock: RunClock over CLOCK_MONOTONIC, with a host timer that raises attention when due.
 // Owns: one POSIX timer that signals the vCPU thread. See docs/devices.md.
 #pragma once
 
@@ -6,11 +6,11 @@
 #include <memory>
 #include <string>
 
-#include "devices/bus/virtual_clock.h"
+#include "monitor/host/run_clock.h"
 
 namespace ringshift {
 
-class HostClock final : public VirtualClock {
+class HostClock final : public RunClock {
  public:
   // Signals go to the calling thread (the vCPU's).
   static std::unique_ptr<HostClock> create(std::string* error);
@@ -24,26 +24,20 @@ class HostClock final : public VirtualClock {
   [[nodiscard]] static Nanoseconds process_time(int id);
   // The rate of the host's time-stamp counter, in Hz; measured once, which takes 3 ms.
   [[nodiscard]] static uint64_t time_stamp_rate();
+  // A time of the host's clock, for a system call.
+  [[nodiscard]] static timespec to_timespec(Nanoseconds time);
+
   [[nodiscard]] Nanoseconds now() override;
-  // A virtual deadline as an absolute CLOCK_MONOTONIC time.
-  [[nodiscard]] timespec host_time_of(Nanoseconds deadline) const;
-
-  // This much of the host's time has not passed for the guest: it was not running.
-  void leave_out(Nanoseconds time);
-
-  // Aims the host timer at the next deadline; after run_due, because a cancelled deadline leaves
-  // the timer aimed too early.
-  void rearm();
-  // No signal until the next rearm(): the caller sleeps until the deadline by itself.
-  void disarm();
-
-  // Between the two time stands still.
-  void stop();
-  void go_on();
-  [[nodiscard]] bool is_stopped() const { return stopped_at_ >= 0; }
+  [[nodiscard]] timespec host_time_of(Nanoseconds deadline) override;
+  void leave_out(Nanoseconds time) override;
+  void rearm() override;
+  void disarm() override;
+  void stop() override;
+  void go_on() override;
+  [[nodiscard]] bool is_stopped() const override { return stopped_at_ >= 0; }
+  [[nodiscard]] uint64_t time_stamp() const override;
 
  protected:
-  void on_deadline_changed() override { rearm(); }
   void set_time(Nanoseconds time) override;
 
  private:

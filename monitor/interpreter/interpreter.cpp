@@ -9,6 +9,7 @@
 #include "monitor/interpreter/operation.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "translator/event_counter.h"
 
 namespace ringshift {
 
@@ -65,12 +66,43 @@ struct Interpreter::Impl {
   [[nodiscard]] MaybeFault execute(bool* single_step);
   [[nodiscard]] bool may_run_plain() const;
   [[nodiscard]] const Operation* known_plain(DecodeMode mode);
+  [[nodiscard]] uint64_t events_of(const Operation& op) const;
+  [[nodiscard]] bool pass_event(const Operation& op);
 
   Execution x;
   std::vector<Operation> cache;
   GuestInstruction decoded;
   Counters& count;
+  EventCounter* events = nullptr;
 };
+
+uint64_t Interpreter::Impl::events_of(const Operation& op) const {
+  switch (op.event) {
+    case EventRule::None:
+      return 0;
+    case EventRule::Always:
+      return 1;
+    case EventRule::Port:
+      return kEventsOfPortAccess;
+    case EventRule::Branch: {
+      const Eip eip = x.state.pointer();
+      const uint32_t target = eip.value() + op.length + op.immediate;
+      const Eip destination(op.operand_bytes == 2 ? target & 0xffffU : target);
+      return goes_up_in_page(eip, destination) ? 0 : 1;
+    }
+  }
+  UNREACHABLE();
+}
+
+// The guest is about to execute it. False: not before somebody has looked.
+bool Interpreter::Impl::pass_event(const Operation& op) {
+  if (events == nullptr) return true;
+  const uint64_t passed = events_of(op);
+  if (passed == 0) return true;
+  if (events->is_due()) return false;
+  events->add(passed);
+  return true;
+}
 
 // Reads as far as the end of the page: most instructions end before it, and the next page must not
 // be touched for those that do.
@@ -164,6 +196,10 @@ MaybeFault Interpreter::Impl::execute(bool* single_step) {
   x.stepping = *single_step || x.watching || x.single_iterations;
   const Operation* op = nullptr;
   RETURN_IF_FAULT(find_operation(&op));
+  if (!pass_event(*op)) {
+    x.kind = StepKind::EventDue;
+    return kNoFault;
+  }
   ++count.interpreted_instructions;
   state.interrupt_shadow = 0;
   x.next_eip = state.pointer() + op->length;
@@ -178,6 +214,7 @@ StepResult Interpreter::Impl::finish(bool single_step) {
     result.message = std::move(x.message);
     return result;
   }
+  if (x.kind == StepKind::EventDue) return result;
   if (x.kind == StepKind::SoftwareEvent) [[unlikely]] {
     state.eflags &= ~kFlagRf;  // traps push RF clear (SDM 3B 17.3.1.1)
     result.vector = x.vector;
@@ -209,6 +246,8 @@ Interpreter::Interpreter(CpuContext& cpu, FpuUnitRunner& fpu)
 Interpreter::~Interpreter() = default;
 
 void Interpreter::iterate_singly(bool singly) { impl_->x.single_iterations = singly; }
+
+void Interpreter::set_event_counter(EventCounter* events) { impl_->events = events; }
 
 void Interpreter::set_data_watcher(DataWatcher* watcher) { impl_->x.watcher = watcher; }
 
@@ -260,7 +299,7 @@ Interpreter::PlainRun Interpreter::run_plain(uint32_t most) {
   const uint64_t device_accesses = x.memory.physical().device_accesses();
   while (run.instructions < most && device_accesses == x.memory.physical().device_accesses()) {
     const Operation* op = impl.known_plain(mode);
-    if (op == nullptr) break;
+    if (op == nullptr || !impl.pass_event(*op)) break;
     x.next_eip = x.state.pointer() + op->length;
     run.fault = op->handler(x, *op);
     if (run.fault) [[unlikely]]

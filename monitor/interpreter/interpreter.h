@@ -20,6 +20,7 @@ enum class StepKind : uint8_t {
   SoftwareEvent,  // INT n/INT3/INTO/INT1: deliver `vector` (eip still at the instruction; what
                   // follows it is at return_eip)
   Halted,         // HLT executed with success; eip is the next instruction
+  EventDue,       // nothing has been done: the instruction is an event, and the budget is used up
   Unimplemented,  // stops the machine loudly: `message` names instruction, bytes, where (V3)
 };
 
@@ -43,6 +44,8 @@ class DataWatcher {
   virtual ~DataWatcher() = default;
   virtual void on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) = 0;
 };
+
+class EventCounter;
 
 class Interpreter {
  public:
@@ -69,6 +72,9 @@ class Interpreter {
   void iterate_singly(bool singly = true);
   // Null: nobody watches.
   void set_data_watcher(DataWatcher* watcher);
+
+  // From now on events are counted (translator/event_rule.h). Null: they are not.
+  void set_event_counter(EventCounter* events);
 
   static constexpr uint32_t kRepBatch = 4096;
   // The same for INS and OUTS: one access to a port may have a device move or clear a megabyte or

@@ -202,6 +202,7 @@ void prepare_operation(const GuestInstruction& instruction, DecodeMode mode, con
   operation->operand_bytes = (mode == DecodeMode::Bits32) != prefixes.operand_size ? 4 : 2;
   operation->address_16 = facts.address_width == 16;
   operation->repeat = prefixes.repeat;
+  operation->event = event_rule(instruction);
   prepare_operands(facts, operation);
   operation->segment = prefixes.has_segment ? prefixes.segment : default_segment(*operation);
   operation->handler = undefined_opcode;

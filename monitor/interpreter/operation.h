@@ -12,6 +12,7 @@
 #include "monitor/interpreter/interpreter.h"
 #include "shadowmmu/base/guest_fault.h"
 #include "translator/decode.h"
+#include "translator/event_rule.h"
 #include "translator/fpu_unit_runner.h"
 
 namespace ringshift::interp {
@@ -51,6 +52,7 @@ struct alignas(64) Operation {
   // Leaves the mode, the interrupt flag, the segments and the ports alone, and is one step: the
   // next instruction may follow without a look at the world outside.
   bool is_plain = false;
+  EventRule event = EventRule::None;
 };
 static_assert(sizeof(Operation) == 64, "a decode-cache entry is one cache line");
 

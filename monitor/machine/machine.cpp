@@ -34,15 +34,8 @@ void print_running_machine() {
 void Machine::set_tap(BusTap* ports, BusTap* memory, BusTap* clock) {
   ports_.set_tap(ports);
   memory_bus_.set_tap(memory);
+  CHECK(processor_->host_time_stamp() != nullptr);
   processor_->host_time_stamp()->set_tap(clock);
-}
-
-void Machine::outside_time(const std::function<void()>& action) {
-  const Nanoseconds time = HostClock::monotonic();
-  const uint64_t ticks = __rdtsc();
-  action();
-  state().tsc_offset -= __rdtsc() - ticks;
-  clock_->leave_out(HostClock::monotonic() - time);
 }
 
 std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::string* error) {
@@ -68,14 +61,17 @@ bool Machine::build(std::string* error) {
   processor_->note_state_changed();
   LoopSurroundings loop{.interrupts = interrupts(),
                         .clock = *clock_,
+                        .event_clock = event_clock_,
                         .deprivileged = deprivileged_.get(),
                         .service_host = [this] { service_host(); },
+                        .feed_guest = [this] { feed_guest(); },
                         .before_sleep =
                             [this] {
                               if (console_ != nullptr) console_->flush();
                             }};
   processor_->make_loop(loop, config_.vcpu);
   prepare_saving();
+  if (config_.tape != nullptr) begin_tape();
   if (config_.control != nullptr) {
     migration_ = std::make_unique<OutgoingMigration>(*this, *clock_, config_.migration);
   }
@@ -146,7 +142,11 @@ bool Machine::build_processor(std::string* error) {
   physical_->set_observer(watch_.get());
   config_.cpu.apic = config_.apic;
   choose_paravirt();
-  if (config_.tells_clock) config_.cpu.tsc_hz = HostClock::time_stamp_rate();
+  const bool counts_events = config_.event_clock.is_used();
+  if (config_.tells_clock) {
+    config_.cpu.tsc_hz =
+        counts_events ? EventTimeStampCounter::kRate : HostClock::time_stamp_rate();
+  }
   processor_ = Processor::create({.physical = *physical_,
                                   .watch = *watch_,
                                   .ports = ports_,
@@ -154,7 +154,8 @@ bool Machine::build_processor(std::string* error) {
                                  {.cpu = config_.cpu,
                                   .translator = config_.translator,
                                   .refuse_every = config_.refuse_every,
-                                  .control = config_.control},
+                                  .control = config_.control,
+                                  .event_clock = config_.event_clock},
                                  error);
   if (processor_ == nullptr) return false;
   if (config_.vcpu.engine != Engine::Trap) return true;
@@ -228,16 +229,16 @@ bool Machine::build_pci(std::string* error) {
   pci.on_reset = [this] { processor_->loop().request_stop(StopReason::Reset); };
   const BoardSurroundings on{*clock_, ports_, memory_bus_, *memory_, *physical_};
   pci_ = std::make_unique<PciBoard>(on, *board_, std::move(pci));
-  if (pci_->console() != nullptr) pci_->console()->set_on_room([this] { attention().raise(); });
+  if (pci_->console() != nullptr) pci_->console()->set_on_room([this] { on_room(); });
   return true;
 }
 
 bool Machine::build_board(std::string* error) {
-  clock_ = HostClock::create(error);
-  if (clock_ == nullptr || !build_console(error) || !build_other_ports(error)) return false;
+  if (!make_clock(error) || !build_console(error) || !build_other_ports(error)) return false;
   PcBoardConfig board;
   board.ram_bytes = config_.memory_bytes;
-  board.epoch_seconds = std::time(nullptr) + config_.rtc_offset;
+  board.epoch_seconds = config_.event_clock.is_used() ? config_.event_clock.epoch_seconds
+                                                      : std::time(nullptr) + config_.rtc_offset;
   board.serial0 = serial_port();
   board.serial1 = second_serial_.get();
   board.debug_console = debug_console();
@@ -249,10 +250,10 @@ bool Machine::build_board(std::string* error) {
     on_memory_map_changed();
   };
   board_ = std::make_unique<PcBoard>(*clock_, ports_, memory_bus_, board);
-  board_->interrupts().set_on_output([this] { attention().raise(); });
+  board_->interrupts().set_on_output([this] { on_interrupt_line(); });
   if (config_.apic) {
     apic_ = std::make_unique<ApicBoard>(*clock_, memory_bus_, board_->interrupts(), config_.hpet);
-    apic_->local().set_on_output([this] { attention().raise(); });
+    apic_->local().set_on_output([this] { on_interrupt_line(); });
     apic_->local().set_on_refusal([this](const char* message) {
       refused_ =
           std::string("the guest sends its processor ") + message + ", which is not implemented";
@@ -260,15 +261,16 @@ bool Machine::build_board(std::string* error) {
     });
     processor_->cpu().apic = &apic_->local();
   }
-  board_->serial(0).set_on_room([this] { attention().raise(); });
+  board_->serial(0).set_on_room([this] { on_room(); });
   keys_ = std::make_unique<KeyboardScript>(
       *clock_, board_->keyboard_controller(), [this] { return board_->vga().dump_text(); },
       config_.keys);
   if (config_.text_display) build_text_display();
-  if (!config_.screens.empty()) {
+  if (!config_.screens.empty() || config_.tape != nullptr) {
     remote_input_ = std::make_unique<RemoteInput>(
-        *clock_, board_->keyboard_controller(),
-        [this](uint8_t source) { config_.screens[source]->note_input_taken(); });
+        *clock_, board_->keyboard_controller(), [this](uint8_t source) {
+          if (source < config_.screens.size()) config_.screens[source]->note_input_taken();
+        });
   }
   fw_cfg_ = std::make_unique<FwCfg>(*clock_, *physical_);
   fw_cfg_->attach(ports_);
@@ -293,6 +295,7 @@ MachineOutcome Machine::run() {
   t_running = this;
   set_check_hook(print_running_machine);
   outcome.reason = processor_->loop().run();
+  if (config_.tape != nullptr) end_tape(outcome.reason);
   processor_->direct().end_all();  // their processor time is ours from here on
   set_check_hook(nullptr);
   t_running = nullptr;

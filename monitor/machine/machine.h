@@ -48,6 +48,7 @@
 
 namespace ringshift {
 
+class InputTape;
 class Machine;
 class MigrationListener;
 class StateArchive;
@@ -104,6 +105,8 @@ struct MachineConfig {
   VirtioConsoleTarget virtio_console = VirtioConsoleTarget::None;
   std::string virtio_console_path;          // VirtioConsoleTarget::File
   int64_t rtc_offset = 0;                   // seconds: the guest's clock against the host's UTC
+  EventClockConfig event_clock;             // --clock events, in place of the host's clock
+  InputTape* tape = nullptr;  // with an event clock; outlives the machine; null: none is made or played
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
   // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
   ExecutionControl* control = nullptr;
@@ -161,7 +164,7 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   // Takes out of the guest's time, clock and time-stamp counter alike, what passes while `action`
   // runs. Outside of guest code only.
   void outside_time(const std::function<void()>& action);
-  [[nodiscard]] HostClock& clock() { return *clock_; }
+  [[nodiscard]] RunClock& clock() { return *clock_; }
   // Told of all that comes from outside of processor and RAM: ports, device memory, the clock.
   void set_tap(BusTap* ports, BusTap* memory, BusTap* clock);
   [[nodiscard]] Processor& processor() { return *processor_; }
@@ -251,6 +254,17 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
            config_.network_link != nullptr || config_.share_link != nullptr ||
            config_.virtio_console != VirtioConsoleTarget::None;
   }
+  [[nodiscard]] bool make_clock(std::string* error);
+  void on_interrupt_line();
+  void on_room();
+  // machine_tape.cpp
+  void begin_tape();
+  void end_tape(StopReason reason);
+  void mark_tape();
+  void feed_guest();
+  void feed_from_tape();
+  void deliver_input();
+  [[nodiscard]] bool keep_for_event(const HostInput& input);
   void on_memory_map_changed();
   [[nodiscard]] static bool prepare_direct(const MachineConfig& config,
                                            MachineFoundation* foundation, std::string* error);
@@ -271,7 +285,11 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   void service_host();
   void empty_inbox();
   void put_in_signals();
+  // Null, or of a replay: what the guest has taken did not come from there.
+  void note_taken(HostConsole* console, size_t count);
+  void note_taken(ControlPort* page, size_t count);
   void take_in(const HostInput& input);
+  void give_to_guest(const HostInput& input);
   [[nodiscard]] ConsoleInlet& inlet_of(uint8_t source);
   void show_to_remote_screens();
   void service_debugger();
@@ -286,11 +304,14 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   std::unique_ptr<CodeWatch> watch_;
   std::unique_ptr<Processor> processor_;
   std::unique_ptr<DeprivilegedRunner> deprivileged_;  // Engine::Trap only
-  std::unique_ptr<HostClock> clock_;
+  std::unique_ptr<RunClock> clock_;
+  EventClock* event_clock_ = nullptr;       // clock_, if it is one
+  std::vector<HostInput> waiting_for_event_;  // with an event clock: the guest gets it at the next
+  std::unique_ptr<ClockTimer> tape_timer_;    // for marks; null: there is no tape
   Inbox inbox_{[this] { attention().raise(); }};
-  ConsoleInlet console_inlet_{[this](size_t count) { console_->input_taken(count); }};
-  ConsoleInlet display_inlet_{[this](size_t count) { display_console_->input_taken(count); }};
-  ConsoleInlet page_inlet_{[this](size_t count) { config_.control_page->note_input_taken(count); }};
+  ConsoleInlet console_inlet_{[this](size_t count) { note_taken(console_, count); }};
+  ConsoleInlet display_inlet_{[this](size_t count) { note_taken(display_console_.get(), count); }};
+  ConsoleInlet page_inlet_{[this](size_t count) { note_taken(config_.control_page, count); }};
   std::unique_ptr<SerialBackend> serial_;
   std::unique_ptr<SerialTee> serial_tee_;      // before serial_; null: no page shows it
   std::unique_ptr<SerialWatch> serial_watch_;  // before serial_; null: nothing is waited for

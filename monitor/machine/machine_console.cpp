@@ -3,6 +3,7 @@
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/file_serial.h"
 #include "monitor/machine/machine.h"
+#include "monitor/replay/input_tape.h"
 
 namespace ringshift {
 namespace {
@@ -18,7 +19,7 @@ std::unique_ptr<HostConsole> Machine::make_console(uint8_t source) {
   HostConsoleConfig console;
   console.input = config_.raw_console ? 0 : -1;
   console.offers_prompt =
-      config_.control != nullptr && (config_.serial == SerialTarget::Console ||
+      config_.control != nullptr && config_.tape == nullptr && (config_.serial == SerialTarget::Console ||
                                      config_.virtio_console == VirtioConsoleTarget::Console);
   console.inbox = &inbox_;
   console.source = source;
@@ -108,7 +109,11 @@ void Machine::put_in_signals() {
 }
 
 void Machine::take_in(const HostInput& input) {
-  if (defer(input)) return;
+  if (!defer(input) && !keep_for_event(input)) give_to_guest(input);
+}
+
+// The guest's, or whoever's it is.
+void Machine::give_to_guest(const HostInput& input) {
   switch (input.kind) {
     case HostInput::Kind::Quit:
       return processor_->loop().request_stop(StopReason::Quit);
@@ -154,6 +159,15 @@ void Machine::take_in(const HostInput& input) {
   if (input.kind == HostInput::Kind::PromptKey) service_debugger();
 }
 
+void Machine::note_taken(HostConsole* console, size_t count) {
+  const bool is_replay = config_.tape != nullptr && config_.tape->is_replay();
+  if (console != nullptr && !is_replay) console->input_taken(count);
+}
+
+void Machine::note_taken(ControlPort* page, size_t count) {
+  if (page != nullptr) page->note_input_taken(count);
+}
+
 ConsoleInlet& Machine::inlet_of(uint8_t source) {
   if (source == kPageConsole) return page_inlet_;
   return source == kDisplayConsole ? display_inlet_ : console_inlet_;
@@ -185,6 +199,11 @@ void Machine::service_host() {
   empty_inbox();
   tell_paravirt();
   if (console_ != nullptr) stand_still_while_unread();
+  if (event_clock_ == nullptr) deliver_input();
+}
+
+// What has been typed, to the ports that take it now.
+void Machine::deliver_input() {
   Uart16550& port = board_->serial(0);
   const auto receive = [&port](std::span<const uint8_t> bytes) { return port.receive(bytes); };
   if (virtio_terminal_ != nullptr) {

@@ -34,12 +34,12 @@ bool Machine::save_state(bool with_media, std::vector<uint8_t>* state, std::stri
     };
     return StateArchive::save(visit, state, error);
   };
-  if (clock_->is_stopped()) return save_at(__rdtsc());
-  const uint64_t stopped_at = __rdtsc();
+  if (clock_->is_stopped()) return save_at(clock_->time_stamp());
+  const uint64_t stopped_at = clock_->time_stamp();
   clock_->stop();
   const bool is_saved = save_at(stopped_at);
   clock_->go_on();
-  this->state().tsc_offset -= __rdtsc() - stopped_at;
+  this->state().tsc_offset -= clock_->time_stamp() - stopped_at;
   return is_saved;
 }
 
@@ -92,7 +92,7 @@ bool Machine::defer(const HostInput& input) {
 // ---- one that arrives ----
 
 bool Machine::load_state(std::span<const uint8_t> state, bool with_media, std::string* error) {
-  const uint64_t now = __rdtsc();
+  const uint64_t now = clock_->time_stamp();
   const auto visit = [&](StateArchive& archive) {
     visit_state(archive, now, with_media ? Visited::All : Visited::AllButMedia);
   };

@@ -12,31 +12,10 @@
 #include "monitor/host/lost_memory.h"
 #include "monitor/machine/machine.h"
 #include "monitor/machine/snapshot.h"
-#include "shadowmmu/base/host_files.h"
+#include "shadowmmu/base/open_file.h"
 #include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
-namespace {
-
-// A descriptor that closes itself.
-class OpenFile {
- public:
-  OpenFile(const std::string& path, FileUse use) : descriptor_(open_host_file(path, use)) {}
-  ~OpenFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  [[nodiscard]] bool is_open() const { return descriptor_ >= 0; }
-  [[nodiscard]] int descriptor() const { return descriptor_; }
-  // It is the caller's now.
-  [[nodiscard]] int give() { return std::exchange(descriptor_, -1); }
-
- private:
-  int descriptor_;
-};
-
-}  // namespace
 
 // Clock first: timers are armed again relative to its time.
 void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp, Visited what) {
@@ -61,13 +40,13 @@ bool Machine::save(const std::string& path, std::string* error) {
   // Damage is not to be given a hash that is right.
   if (base_guard_ != nullptr && !base_guard_->finish(error)) return false;
   // A guest that stands anyway: both do so already.
-  if (clock_->is_stopped()) return write_to(path, __rdtsc(), error);
+  if (clock_->is_stopped()) return write_to(path, clock_->time_stamp(), error);
   // The guest's clock and its time-stamp counter stand still for the same time.
-  const uint64_t stopped_at = __rdtsc();
+  const uint64_t stopped_at = clock_->time_stamp();
   clock_->stop();
   const bool saved = write_to(path, stopped_at, error);
   clock_->go_on();
-  state().tsc_offset -= __rdtsc() - stopped_at;
+  state().tsc_offset -= clock_->time_stamp() - stopped_at;
   return saved;
 }
 
@@ -113,7 +92,7 @@ bool Machine::resume(std::string* error) {
       !begin_from(snapshot.ram, file.give(), error)) {
     return false;
   }
-  const uint64_t now = __rdtsc();
+  const uint64_t now = clock_->time_stamp();
   const auto visit = [this, now](StateArchive& archive) { visit_state(archive, now); };
   return StateArchive::load(snapshot.state, visit, error);
 }

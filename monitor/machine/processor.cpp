@@ -28,16 +28,23 @@ bool Processor::build(std::string* error) {
   reset(state());
   linear_ = std::make_unique<LinearMemory>(in_.physical, state());
   if (!build_translator(error)) return false;
-  TimeStampCounter* time_stamp = in_.time_stamp;
-  if (time_stamp == nullptr) {
-    tsc_ = std::make_unique<HostTimeStampCounter>(state());
-    time_stamp = tsc_.get();
-  }
   cpu_ = std::make_unique<CpuContext>(
-      CpuContext{state(), *linear_, in_.ports, *time_stamp, *spaces_, config_.cpu});
+      CpuContext{state(), *linear_, in_.ports, make_time_stamp(), *spaces_, config_.cpu});
   interpreter_ = std::make_unique<Interpreter>(*cpu_, *fpu_);
+  if (events_ != nullptr) interpreter_->set_event_counter(&events_->counter());
   attention_.set_gate(gate_.get());
   return true;
+}
+
+TimeStampCounter& Processor::make_time_stamp() {
+  if (in_.time_stamp != nullptr) return *in_.time_stamp;
+  if (events_ == nullptr) {
+    tsc_ = std::make_unique<HostTimeStampCounter>(state());
+    return *tsc_;
+  }
+  event_tsc_ = std::make_unique<EventTimeStampCounter>(state(), events_->counter(),
+                                                       config_.event_clock.nanoseconds);
+  return *event_tsc_;
 }
 
 bool Processor::build_translator(std::string* error) {
@@ -55,11 +62,17 @@ bool Processor::build_translator(std::string* error) {
   features.sse2_and_later = config_.cpu.sse42;
   features.tzcnt = config_.cpu.bmi1;
   features.host_time_stamp |= in_.time_stamp == nullptr;
+  features.counts_events = config_.event_clock.is_used();
+  features.interpret_time |= features.counts_events;
   translator_ = Translator::create(config_.translator, *code_, in_.watch, sites_, *spaces_, error);
   if (translator_ == nullptr) return false;
   gate_ =
       Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
   if (gate_ == nullptr) return false;
+  if (features.counts_events) {
+    events_ = std::make_unique<EventPositions>(EventCounter(
+        &gate_->frame().slots.event_walk, gate_->event_floor(), Gate::kEventRoom));
+  }
   spaces_->attach(*gate_, translator_->cache(), translator_->arena());
   DirectRules rules;
   rules.features = features;
@@ -84,7 +97,10 @@ Vcpu& Processor::make_loop(const LoopSurroundings& in, const VcpuConfig& config)
                                                         .gate = *gate_},
                         .deprivileged = in.deprivileged,
                         .control = config_.control,
+                        .event_clock = in.event_clock,
+                        .events = events_.get(),
                         .service_host = in.service_host,
+                        .feed_guest = in.feed_guest,
                         .before_sleep = in.before_sleep};
   loop_ = std::make_unique<Vcpu>(parts, config);
   return *loop_;

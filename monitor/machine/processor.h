@@ -40,12 +40,29 @@ class HostTimeStampCounter final : public TimeStampCounter {
   BusTap* tap_ = nullptr;
 };
 
+// The count of events as time, in nanoseconds, plus the guest's offset.
+class EventTimeStampCounter final : public TimeStampCounter {
+ public:
+  EventTimeStampCounter(const GuestState& state, EventCounter& counter, uint32_t nanoseconds)
+      : state_(state), counter_(counter), nanoseconds_(nanoseconds) {}
+  [[nodiscard]] uint64_t read() override {
+    return counter_.count() * nanoseconds_ + state_.tsc_offset;
+  }
+  static constexpr uint64_t kRate = 1'000'000'000;  // in Hz
+
+ private:
+  const GuestState& state_;
+  EventCounter& counter_;
+  uint32_t nanoseconds_;  // of an event
+};
+
 struct ProcessorConfig {
   CpuModel cpu;
   // Features that the CPU model decides are set by the processor, whatever stands here.
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
   ExecutionControl* control = nullptr;  // a debugger's, which outlives the processor; null: none
+  EventClockConfig event_clock;         // its loop's clock is an EventClock, if that is used
 };
 
 // The machine around a processor.
@@ -60,9 +77,11 @@ struct ProcessorSurroundings {
 // The machine around its loop, which outlives the loop.
 struct LoopSurroundings {
   ProcessorInterrupts interrupts;
-  HostClock& clock;
+  RunClock& clock;
+  EventClock* event_clock = nullptr;  // `clock`, if it is one
   DeprivilegedRunner* deprivileged = nullptr;  // Engine::Trap only
   std::function<void()> service_host = [] {};
+  std::function<void()> feed_guest = [] {};  // where events are counted
   std::function<void()> before_sleep = [] {};
 };
 
@@ -101,7 +120,9 @@ class Processor {
   [[nodiscard]] DirectSpaces& direct() { return *direct_; }
   [[nodiscard]] HotSites& sites() { return sites_; }
   [[nodiscard]] SpaceResources& resources() { return *resources_; }
-  // Null if it was given another time-stamp counter.
+  // Null if events are not counted.
+  [[nodiscard]] EventPositions* events() { return events_.get(); }
+  // Null if it has another time-stamp counter.
   [[nodiscard]] HostTimeStampCounter* host_time_stamp() { return tsc_.get(); }
 
  private:
@@ -109,6 +130,7 @@ class Processor {
       : in_(in), config_(config) {}
   [[nodiscard]] bool build(std::string* error);
   [[nodiscard]] bool build_translator(std::string* error);
+  [[nodiscard]] TimeStampCounter& make_time_stamp();
 
   ProcessorSurroundings in_;
   ProcessorConfig config_;
@@ -124,7 +146,9 @@ class Processor {
   std::unique_ptr<DirectSpaces> direct_;
   std::unique_ptr<Translator> translator_;
   std::unique_ptr<Gate> gate_;
+  std::unique_ptr<EventPositions> events_;
   std::unique_ptr<HostTimeStampCounter> tsc_;
+  std::unique_ptr<EventTimeStampCounter> event_tsc_;
   std::unique_ptr<CpuContext> cpu_;
   std::unique_ptr<FpuUnit> fpu_;
   std::unique_ptr<Interpreter> interpreter_;

@@ -12,6 +12,7 @@ void Boundary::interpret() {
   const Eip eip = guest.pointer();
   if (parts_.observer != nullptr) parts_.observer->before_interpreted(guest);
   const StepResult step = parts_.interpreter.step();
+  if (step.kind == StepKind::EventDue) return parts_.events->arrive();
   finish(step, eip);
   if (parts_.control != nullptr && parts_.control->is_engaged()) {
     // A debug trap comes after its instruction, so that one has been executed.
@@ -53,7 +54,10 @@ void Boundary::finish(const StepResult& step, Eip eip) {
       return deliver_held_debug();
     case StepKind::Halted:
       state().activity = ActivityState::Halted;
+      if (parts_.events != nullptr) parts_.events->note_halt();
       return;
+    case StepKind::EventDue:
+      break;  // not executed: interpret() has seen to it
     case StepKind::Unimplemented:
       return stop_.request(StopReason::Unimplemented, step.message);
   }

@@ -12,6 +12,7 @@
 #include "monitor/cpu/cpu_context.h"
 #include "monitor/cpu/event_delivery.h"
 #include "monitor/interpreter/interpreter.h"
+#include "monitor/vcpu/event_positions.h"
 #include "monitor/vcpu/execution_control.h"
 #include "monitor/vcpu/execution_observer.h"
 #include "monitor/vcpu/quick_transfers.h"
@@ -46,6 +47,7 @@ struct BoundaryParts {
   Frame* frame = nullptr;                 // null: nothing is translated
   bool delivers_quickly = false;          // by way of QuickTransfers where it can
   ExecutionControl* control = nullptr;    // null: no debugger
+  EventPositions* events = nullptr;       // null: events are not counted
   ExecutionObserver* observer = nullptr;  // null: nobody watches
 };
 
@@ -57,9 +59,14 @@ class Boundary {
   [[nodiscard]] GuestState& state() const { return state_; }
   [[nodiscard]] CpuContext& cpu() const { return parts_.cpu; }
   [[nodiscard]] Interpreter& interpreter() const { return parts_.interpreter; }
+  [[nodiscard]] EventPositions* events() const { return parts_.events; }
   [[nodiscard]] ExecutionControl* control() const { return parts_.control; }
   [[nodiscard]] ExecutionObserver* observer() const { return parts_.observer; }
   [[nodiscard]] bool interrupt_is_pending() const { return parts_.interrupts.pending(); }
+  // The guest stands before an event that somebody has to look at first.
+  [[nodiscard]] bool event_is_due() const {
+    return parts_.events != nullptr && parts_.events->has_arrived();
+  }
 
   // Executes the instruction at EIP, and does what it asks: an event, a halt, a stop.
   void interpret();

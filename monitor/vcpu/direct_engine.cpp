@@ -36,7 +36,7 @@ const char* stop_name(DirectStop::Kind kind) {
 
 }  // namespace
 
-DirectEngine::DirectEngine(const EngineParts& parts, HostClock& clock, const DirectConfig& config)
+DirectEngine::DirectEngine(const EngineParts& parts, RunClock& clock, const DirectConfig& config)
     : parts_(parts),
       state_(parts.boundary.state()),
       config_(config),

@@ -21,7 +21,7 @@ struct DirectConfig {
 
 class DirectEngine final : public ExecutionEngine {
  public:
-  DirectEngine(const EngineParts& parts, HostClock& clock, const DirectConfig& config);
+  DirectEngine(const EngineParts& parts, RunClock& clock, const DirectConfig& config);
 
   [[nodiscard]] Turn run() override;
   // Should the guest at EIP run untranslated now?
@@ -57,7 +57,7 @@ class DirectEngine final : public ExecutionEngine {
   SharedCpu shared_cpu_;
   CpuidFaulting cpuid_faulting_;
   ClockTimer look_;  // at a program that is new: it only raises attention
-  HostClock& clock_;
+  RunClock& clock_;
   Privilege last_privilege_ = Privilege::Supervisor;
   uint32_t sensitive_steps_ = 0;
   Nanoseconds processor_time_ = 0;

@@ -52,6 +52,17 @@ void TranslateEngine::execute_callout(CalloutKind kind) {
     parts_.boundary.interpret();
     // A REP string instruction comes in batches.
   } while (guest.eip == eip && guest.cpl == cpl && may_go_on_inside());
+  finish_shadow();
+}
+
+// Where events are counted each STI is a callout. The instruction in its shadow is done here, too,
+// which saves an exit.
+void TranslateEngine::finish_shadow() {
+  const Boundary& boundary = parts_.boundary;
+  if (boundary.events() == nullptr || state().interrupt_shadow == 0) return;
+  if (parts_.boundary.stop().is_wanted() || boundary.event_is_due()) return;
+  const ExecutionControl* control = boundary.control();
+  if (control == nullptr || !control->is_engaged()) parts_.boundary.interpret();
 }
 
 // Changes of ring that need no decoding and, if their tables are what they were last time, no
@@ -91,7 +102,7 @@ bool TranslateEngine::transfer_quickly(CalloutKind kind) {
 bool TranslateEngine::may_go_on_inside() {
   const GuestState& guest = state();
   if (parts_.attention.is_raised() || parts_.torture.is_due_inside()) return false;
-  if (parts_.boundary.stop().is_wanted()) return false;
+  if (parts_.boundary.stop().is_wanted() || parts_.boundary.event_is_due()) return false;
   if (guest.activity != ActivityState::Running) return false;
   const ExecutionControl* control = parts_.boundary.control();
   if (control != nullptr && control->is_touched()) return false;

@@ -115,6 +115,8 @@ void TranslateEngine::map_user_fault() {
   UserFault& fault = parts_.boundary.user_fault();
   if (!fault.is_known) return;
   fault.is_known = false;
+  // An access that may not come would leave its mark in the guest's tables.
+  if (parts_.boundary.events() != nullptr) return;
   if (!parts_.data.has_window(Privilege::User)) return;
   counters().shadow_prefaults++;
   (void)parts_.data.fill_window(fault.address, fault.is_write, Privilege::User);
@@ -232,7 +234,13 @@ void TranslateEngine::handle_ensure_fpu() {
 }
 
 void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privilege) {
-  if (parts_.gate.is_poll_page(fault.address)) {
+  if (parts_.gate.is_poll(fault.address)) {
+    if (EventPositions* events = parts_.boundary.events(); events != nullptr) {
+      // Below what can be read, or it has been made unreadable: both may be.
+      if (events->counter().is_due() && fault.address < parts_.gate.event_floor()) {
+        return events->arrive();
+      }
+    }
     // Attention; nothing was committed. A raise() on another thread that we overtook may have
     // protected the page after its word was taken: set it again, so that take() sees to the page.
     parts_.attention.raise();

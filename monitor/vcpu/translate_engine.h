@@ -43,6 +43,7 @@ class TranslateEngine final : public ExecutionEngine {
   // translate_callouts.cpp: from inside Gate::run.
   [[nodiscard]] uint64_t answer_callout();
   void execute_callout(CalloutKind kind);
+  void finish_shadow();
   [[nodiscard]] bool may_go_on_inside();
   [[nodiscard]] bool transfer_quickly(CalloutKind kind);
 

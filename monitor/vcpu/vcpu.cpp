@@ -2,6 +2,8 @@
 
 #include <x86intrin.h>
 
+#include <algorithm>
+
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
@@ -22,6 +24,7 @@ Vcpu::Vcpu(const VcpuParts& parts, const VcpuConfig& config)
                  .frame = frame_of(parts),
                  .delivers_quickly = config.engine == Engine::Translate,
                  .control = parts.control,
+                 .events = parts.events,
                  .observer = config.observer}),
       torture_(config.torture) {
   make_engines(config);
@@ -67,6 +70,7 @@ void Vcpu::make_engines(const VcpuConfig& config) {
 StopReason Vcpu::run() {
   while (true) {
     if (parts_.attention.is_raised()) service_attention();
+    if (parts_.events != nullptr && parts_.events->take_arrival()) service_event();
     if (const StopReason stop = boundary_.stop().reason(); stop != StopReason::Running) {
       if (direct_ != nullptr) direct_->end();
       return stop;
@@ -102,10 +106,23 @@ void Vcpu::service_attention() {
   if (direct_ != nullptr) direct_->while_alone(__rdtsc());
   parts_.attention.take();
   parts_.attention.drain_wakeups();
-  parts_.clock.run_due();
-  parts_.clock.rearm();
+  if (parts_.events == nullptr) run_timers();
   parts_.service_host();
   keep_to_limit();
+}
+
+void Vcpu::run_timers() {
+  parts_.clock.run_due();
+  parts_.clock.rearm();
+}
+
+// The guest is where its timers are looked at, if events are counted.
+void Vcpu::service_event() {
+  counters().event_stops++;
+  parts_.feed_guest();
+  run_timers();
+  parts_.feed_guest();  // a mark of a replay may have been before it
+  parts_.events->go_on();
 }
 
 void Vcpu::wait_halted() {
@@ -115,16 +132,31 @@ void Vcpu::wait_halted() {
   if (limit_timer_ != nullptr) limit_timer_->cancel();
   parts_.before_sleep();
   const Nanoseconds asleep_at = parts_.clock.now();
-  const std::optional<Nanoseconds> deadline = parts_.clock.next_deadline();
-  if (deadline) {
-    const timespec host = parts_.clock.host_time_of(*deadline);
-    parts_.clock.disarm();
-    parts_.attention.sleep_until(&host);
-  } else {
-    parts_.attention.sleep_until(nullptr);
-  }
+  sleep(parts_.clock.next_deadline());
   counters().halted_nanoseconds += static_cast<uint64_t>(parts_.clock.now() - asleep_at);
   service_attention();
+  if (parts_.events != nullptr) service_event();
+}
+
+// Until then (nothing: without an end), or until attention is wanted.
+void Vcpu::sleep(std::optional<Nanoseconds> deadline) {
+  if (parts_.events != nullptr) {
+    if (parts_.events->is_look_wanted()) return;
+    const bool skips = parts_.event_clock->idle() == IdleTime::Skip;
+    const bool is_told = parts_.events->input_count().has_value();
+    if (is_told || (deadline && skips)) return parts_.event_clock->sleep_until(deadline);
+  }
+  if (!deadline) return parts_.attention.sleep_until(nullptr);
+  const timespec host = parts_.clock.host_time_of(*deadline);
+  const Nanoseconds asleep_at = HostClock::monotonic();
+  parts_.clock.disarm();
+  parts_.attention.sleep_until(&host);
+  if (parts_.event_clock == nullptr) return;
+  // Woken from outside, it has slept for as long as the host says; else until the deadline exactly.
+  const Nanoseconds slept = HostClock::monotonic() - asleep_at;
+  const bool was_woken = parts_.attention.is_raised();
+  const Nanoseconds end = parts_.clock.now() + slept;
+  parts_.event_clock->sleep_until(was_woken ? std::min(*deadline, end) : *deadline);
 }
 
 }  // namespace ringshift

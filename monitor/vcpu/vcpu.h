@@ -16,6 +16,7 @@
 #include "monitor/vcpu/boundary.h"
 #include "monitor/vcpu/cpu_limit.h"
 #include "monitor/vcpu/direct_engine.h"
+#include "monitor/vcpu/event_clock.h"
 #include "monitor/vcpu/execution_mode.h"
 #include "monitor/vcpu/torture.h"
 #include "monitor/vcpu/translate_engine.h"
@@ -48,12 +49,15 @@ struct VcpuParts {
   CpuContext& cpu;
   Interpreter& interpreter;
   ProcessorInterrupts interrupts;
-  HostClock& clock;
+  RunClock& clock;
   Attention& attention;
   std::optional<TranslatingParts> translating;  // nothing when only interpreting
   DeprivilegedRunner* deprivileged = nullptr;   // Engine::Trap only
   ExecutionControl* control = nullptr;          // null: nobody can stop it
+  EventClock* event_clock = nullptr;            // `clock`, if it is one; null: it is the host's
+  EventPositions* events = nullptr;             // with an event clock
   std::function<void()> service_host;           // what has come from the host, at a safe point
+  std::function<void()> feed_guest;             // what it gets from outside, at an event
   std::function<void()> before_sleep;           // show what the guest has printed
 };
 
@@ -79,7 +83,10 @@ class Vcpu {
   void execute();
   void interpret();
   void service_attention();
+  void service_event();
+  void run_timers();
   void wait_halted();
+  void sleep(std::optional<Nanoseconds> deadline);
   // vcpu_limit.cpp
   [[nodiscard]] Nanoseconds processor_time() const;
   void keep_to_limit();

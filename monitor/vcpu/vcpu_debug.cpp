@@ -43,10 +43,10 @@ void Vcpu::wait_paused() {
   control.note_paused_at(state().code_address());
   parts_.before_sleep();
   parts_.clock.stop();
-  uint64_t stopped_at = __rdtsc();
+  uint64_t stopped_at = parts_.clock.time_stamp();
   // Up to now: who looks at the guest meanwhile, or saves it, finds the counter where it stopped.
   const auto leave_out = [&] {
-    const uint64_t now = __rdtsc();
+    const uint64_t now = parts_.clock.time_stamp();
     state().tsc_offset -= now - stopped_at;
     stopped_at = now;
   };

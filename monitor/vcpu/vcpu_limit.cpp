@@ -32,8 +32,7 @@ void Vcpu::stand_still_until(Nanoseconds end) {
     parts_.service_host();
   }
   limit_->note_held(HostClock::monotonic() - began);
-  parts_.clock.run_due();
-  parts_.clock.rearm();
+  if (parts_.events == nullptr) run_timers();
 }
 
 }  // namespace ringshift

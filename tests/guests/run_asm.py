@@ -40,6 +40,7 @@ VARIANTS = {
     "verify-every=1": ["--translator", "verify-every=1"],
     "refuse-every=1": ["--translator", "refuse-every=1"],
     "refuse-every=3": ["--translator", "refuse-every=3,verify-every=7"],
+    "events": ["--clock", "events"],
     "all": ["--translator", "arena=64K,unit-max=2,links=off,drop-every=3,verify-every=5"],
 }
 

@@ -14,7 +14,7 @@ using qemu::Meaning;
 using qemu::QemuLine;
 using qemu::Word;
 
-constexpr std::array kCommands{"run", "resume", "test", "translate", "doctor", "lab", "describe"};
+constexpr std::array kCommands{"run", "resume", "replay", "test", "translate", "doctor", "lab", "describe"};
 constexpr std::array kOfNoCommand{"--help", "-help", "-h", "--version", "-version"};
 // What the other commands understand besides two dashes.
 constexpr std::array kOfEveryCommand{"-kernel", "-initrd", "-append", "-m",
@@ -74,11 +74,11 @@ class Speller {
   SpelledLine spell() {
     SpelledLine line;
     line.words = begin();
-    const bool is_run =
-        !line.words.empty() && (line.words[0] == "run" || line.words[0] == "resume");
-    if (!line.words.empty() && line.words[0] == "resume" && at_ < typed_.size()) {
-      line.words.push_back(typed_[at_++]);  // the saved machine
-    }
+    const std::string command = line.words.empty() ? "" : line.words[0];
+    const bool goes_on = command == "resume" || command == "replay";
+    const bool is_run = command == "run" || goes_on;
+    // The saved machine, or the recording.
+    if (goes_on && at_ < typed_.size()) line.words.push_back(typed_[at_++]);
     while (line_.problem.empty() && at_ < typed_.size()) is_run ? take_of_run() : take_of_other();
     if (line_.finish()) {
       line.words.insert(line.words.end(), line_.words.begin(), line_.words.end());
@@ -103,7 +103,7 @@ class Speller {
     std::error_code ignored;
     if (!first.empty() && std::filesystem::exists(first, ignored)) return {"run"};
     line_.refuse("'" + first +
-                 "' is neither a command (run, resume, translate, doctor, lab) nor a file");
+                 "' is neither a command (run, resume, replay, translate, doctor, lab) nor a file");
     return {};
   }
 

@@ -317,6 +317,8 @@ bool Follower::step(const FollowedInstruction* next) {
   switch (step.kind) {
     case StepKind::Done:
       return problem_.empty();
+    case StepKind::EventDue:  // nobody counts events here
+      UNREACHABLE();
     case StepKind::Halted:
       state().activity = ActivityState::Halted;
       return problem_.empty();

@@ -180,6 +180,8 @@ void SmallMachine::interpret(VirtualOutcome* out) {
   switch (step.kind) {
     case StepKind::Done:
       return look(out);
+    case StepKind::EventDue:  // nobody counts events here
+      UNREACHABLE();
     case StepKind::Halted:
       state().activity = ActivityState::Halted;
       return look(out);

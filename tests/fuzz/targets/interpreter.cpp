@@ -113,6 +113,7 @@ class Processor : public InterpreterFixture {
     switch (result.kind) {
       case StepKind::Done:
         return true;
+      case StepKind::EventDue:
       case StepKind::Halted:
         return false;
       case StepKind::Unimplemented:

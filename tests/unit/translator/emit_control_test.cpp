@@ -355,7 +355,7 @@ TEST_P(Control, ASelfLoopNoticesAttentionWithExactState) {
   const Exit exit = machine_.run_once();
   machine_.gate->lower_poll();
   ASSERT_EQ(exit.reason, ExitReason::HostFault);
-  EXPECT_TRUE(machine_.gate->is_poll_page(exit.fault.address));
+  EXPECT_TRUE(machine_.gate->is_poll(exit.fault.address));
   EXPECT_EQ(exit.eip, Eip(Machine::kCode));
   EXPECT_EQ(machine_.reg(Gpr::Eax), 0x1234U);
   EXPECT_EQ(machine_.state().eflags, kFlagReservedOne | kFlagCf | kFlagZf);
@@ -374,7 +374,7 @@ TEST_P(Control, EveryBackwardBranchNoticesAttention) {
     const Exit exit = machine_.run();
     machine_.gate->lower_poll();
     EXPECT_EQ(exit.reason, ExitReason::HostFault) << loop;
-    EXPECT_TRUE(machine_.gate->is_poll_page(exit.fault.address)) << loop;
+    EXPECT_TRUE(machine_.gate->is_poll(exit.fault.address)) << loop;
   }
 }
 

@@ -321,7 +321,7 @@ TEST_P(Polls, ALoopRoundTheRingNoticesAttention) {
     const Exit exit = machine_.run();
     machine_.gate->lower_poll();
     EXPECT_EQ(exit.reason, ExitReason::HostFault);
-    EXPECT_TRUE(machine_.gate->is_poll_page(exit.fault.address));
+    EXPECT_TRUE(machine_.gate->is_poll(exit.fault.address));
     expect_no_cycle(loop.name);
   }
 }
@@ -337,7 +337,7 @@ TEST_P(Polls, AReturnPollsThoughItsCallHasDone) {
   const Exit exit = machine_.run();
   machine_.gate->lower_poll();
   ASSERT_EQ(exit.reason, ExitReason::HostFault);
-  EXPECT_TRUE(machine_.gate->is_poll_page(exit.fault.address));
+  EXPECT_TRUE(machine_.gate->is_poll(exit.fault.address));
   EXPECT_EQ(exit.eip, Eip(TranslatorMachine::kCode + 6));
 }
 
@@ -350,7 +350,7 @@ class Repeats : public ::testing::Test {
   static constexpr uint32_t kCount = 0x28005;  // two and a half parts
   void expect_poll(const Exit& exit) {
     ASSERT_EQ(exit.reason, ExitReason::HostFault);
-    EXPECT_TRUE(machine_.gate->is_poll_page(exit.fault.address));
+    EXPECT_TRUE(machine_.gate->is_poll(exit.fault.address));
   }
   TranslatorMachine machine_;
 };
@@ -496,7 +496,7 @@ TEST(PollPage, IsRaisedWithoutAMappingLeft) {
   const Exit exit = machine.run();
   machine.gate->lower_poll();
   EXPECT_EQ(exit.reason, ExitReason::HostFault);
-  EXPECT_TRUE(machine.gate->is_poll_page(exit.fault.address));
+  EXPECT_TRUE(machine.gate->is_poll(exit.fault.address));
 }
 
 }  // namespace

@@ -1,0 +1,16 @@
+// Clock options: --clock and --rtc. See docs/exact-execution.md and docs/usage.md.
+#pragma once
+
+#include <string>
+
+#include "monitor/command/options.h"
+
+namespace ringshift {
+
+// --clock: "host", or "events" with ns=N, the virtual nanoseconds of an event, and idle=skip|wait;
+// --rtc: "utc", "localtime", a date with or without a time of day. After the other options of the
+// machine: one that brings the host's time or its random numbers into the guest cannot stand beside
+// --clock events. False with one line in *problem.
+[[nodiscard]] bool apply_clock(RunOptions* options, std::string* problem);
+
+}  // namespace ringshift

@@ -1,0 +1,57 @@
+// Tape options: --record of `run`, and the command line of `replay`, which is that of the recorded
+// run with words of its own. Owns (RunTape): the tape while a machine runs. See
+// docs/exact-execution.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "monitor/replay/input_tape.h"
+
+namespace ringshift {
+
+struct RunOptions;
+class TapePlayer;
+class TapeRecorder;
+
+// What `replay FOLDER` asks for; no folder: it is not a replay.
+struct ReplayRequest {
+  std::string folder;
+  std::optional<uint64_t> until;  // a count of events
+  bool hashes_memory = false;     // --verify
+  int64_t epoch_seconds = 0;      // of the recorded machine's clock
+};
+
+// From {"replay", FOLDER, WORD...}: the words of the recorded run with these after them, but for
+// --until and --verify. False with one line in *problem: there is no such recording, or a file that
+// it began with is another now.
+[[nodiscard]] bool replayed_words(std::vector<std::string>* words, ReplayRequest* request,
+                                  std::string* problem);
+
+// Before --clock is looked at: a recording counts events, and waits while the guest is idle; a
+// replay does not. False with one line in *problem: something cannot be recorded.
+[[nodiscard]] bool apply_tape(RunOptions* options, std::string* problem);
+
+class RunTape {
+ public:
+  RunTape();
+  ~RunTape();
+  RunTape(const RunTape&) = delete;
+  RunTape& operator=(const RunTape&) = delete;
+  // Before files are out of reach. False with one line in *error.
+  [[nodiscard]] bool open(RunOptions* options, std::string* error);
+  // After the run, which would end with `exit_code`: says what has been compared, and how it ends.
+  [[nodiscard]] int finish(int exit_code);
+
+ private:
+  [[nodiscard]] bool open_recorder(RunOptions* options, std::string* error);
+  [[nodiscard]] bool open_player(RunOptions* options, std::string* error);
+
+  std::unique_ptr<TapeRecorder> recorder_;  // null: nothing is recorded
+  std::unique_ptr<TapePlayer> player_;      // null: nothing is replayed
+};
+
+}  // namespace ringshift

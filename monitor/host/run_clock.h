@@ -1,0 +1,39 @@
+// RunClock: the clock that a machine runs by. Its loop keeps timers by it, sleeps by it while the guest
+// is halted, and stops it with the guest. HostClock is the host's time; EventClock is the guest's own
+// progress. See docs/devices.md.
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+
+#include "devices/bus/virtual_clock.h"
+
+namespace ringshift {
+
+class RunClock : public VirtualClock {
+ public:
+  // A virtual deadline as an absolute CLOCK_MONOTONIC time.
+  [[nodiscard]] virtual timespec host_time_of(Nanoseconds deadline) = 0;
+
+  // This much of the host's time has not passed for the guest: it was not running.
+  virtual void leave_out(Nanoseconds time) = 0;
+
+  // Aims at the next deadline; after run_due, because a cancelled deadline leaves the aim too early.
+  virtual void rearm() = 0;
+  // No signal until the next rearm(): the caller sleeps until the deadline by itself.
+  virtual void disarm() = 0;
+
+  // Between the two time stands still.
+  virtual void stop() = 0;
+  virtual void go_on() = 0;
+  [[nodiscard]] virtual bool is_stopped() const = 0;
+
+  // What the guest's time-stamp counter is measured against (GuestState::tsc_offset): differences
+  // are what has passed for the guest meanwhile, unless it was not running.
+  [[nodiscard]] virtual uint64_t time_stamp() const = 0;
+
+ protected:
+  void on_deadline_changed() override { rearm(); }
+};
+
+}  // namespace ringshift

@@ -1,0 +1,63 @@
+// InputTape: what comes to a guest from outside, with the positions at which it came. A recorder writes
+// it while the guest runs; a replay reads it in place of the outside. Both hear of marks, where two
+// runs of one tape must be alike. vCPU thread only. See docs/exact-execution.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "devices/host/inbox.h"
+
+namespace ringshift {
+
+// Where a guest is that counts events. Between two events instructions only go up within a page, so
+// with the number of HLTs this is one boundary between two instructions.
+struct TapePosition {
+  uint32_t life = 0;  // how often the guest has begun again
+  uint64_t events = 0;
+  uint64_t halts = 0;      // HLT instructions it has executed
+  bool is_halted = false;  // and it stands in the last of them
+  bool operator==(const TapePosition&) const = default;
+
+  [[nodiscard]] std::string text() const;
+};
+
+// A machine there, as hashes (StateDigest).
+struct TapeMark {
+  uint64_t registers = 0;
+  uint64_t memory = 0;  // 0: it has not been hashed
+  bool operator==(const TapeMark&) const = default;
+};
+
+class InputTape {
+ public:
+  virtual ~InputTape() = default;
+  // The guest begins, or begins again; its events are counted from 0.
+  virtual void begin_life() = 0;
+  [[nodiscard]] virtual uint32_t life() const = 0;
+
+  // A recorder's: the guest gets this here. Of a replay the outside is not asked.
+  virtual void note(const TapePosition& at, const HostInput& input) = 0;
+  [[nodiscard]] virtual bool is_replay() const = 0;
+  // A replay's: what the guest gets here, one after the other; nothing: no more here.
+  [[nodiscard]] virtual std::optional<HostInput> next_at(const TapePosition& at) = 0;
+  // The count of events, in this life, at which it wants to be asked again; nothing: not before the
+  // next mark.
+  [[nodiscard]] virtual std::optional<uint64_t> next_count() = 0;
+
+  // Does a mark need the hash of RAM?
+  [[nodiscard]] virtual bool hashes_memory() const = 0;
+  virtual void mark(const TapePosition& at, const TapeMark& here) = 0;
+  // The guest's life is over, by what it did itself or by somebody outside.
+  enum class EndedBy : uint8_t { Guest, Outside };
+  virtual void end(const TapePosition& at, const TapeMark& here, EndedBy who) = 0;
+
+  // A replay is to stop here: the tape ends, or the run is not the recorded one.
+  [[nodiscard]] virtual bool wants_stop(const TapePosition& at) = 0;
+  // One line, once something is wrong: the host cannot write the tape (a recorder goes on without
+  // it), the tape is damaged, or the run is another.
+  [[nodiscard]] virtual const std::string& problem() const = 0;
+};
+
+}  // namespace ringshift

@@ -1,0 +1,45 @@
+// EventCounter: how many events (translator/event_rule.h) the guest has come to, and how many it may
+// still pass before somebody looks. The count is an address that walks down by one byte an event:
+// translated code loads through it, and the load that finds the budget used up faults, as a poll
+// does (docs/decisions/0025-events-are-counted-by-the-poll.md). Owns: the count. Keeps: T9.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace ringshift {
+
+class EventCounter {
+ public:
+  // `walk`: Slots::event_walk, the address that the next event loads from. `floor`: the lowest
+  // address that may be loaded from; `most` bytes are readable from there.
+  EventCounter(uint64_t* walk, uint64_t floor, uint64_t most)
+      : walk_(walk), floor_(floor), most_(most) {
+    allow(0);
+  }
+
+  [[nodiscard]] uint64_t count() const { return base_ + (start_ - *walk_); }
+  // The next event waits until somebody has looked.
+  [[nodiscard]] bool is_due() const { return *walk_ < floor_; }
+  // Pre: not due; a page is unreadable below the floor, so that many at most.
+  void add(uint64_t events) { *walk_ -= events; }
+  // So many more, or fewer if that is more than there is room for. 0: the next one waits.
+  void allow(uint64_t events) {
+    base_ = count();
+    *walk_ = start_ = floor_ + std::min(events, most_) - 1;
+  }
+  // The guest is at another count from now on: it has slept, or has been loaded.
+  void set_count(uint64_t count) {
+    base_ = count;
+    start_ = *walk_;
+  }
+
+ private:
+  uint64_t* walk_;
+  uint64_t floor_;
+  uint64_t most_;
+  uint64_t base_ = 0;   // the count at `start_`
+  uint64_t start_ = 0;  // where the walk began
+};
+
+}  // namespace ringshift
