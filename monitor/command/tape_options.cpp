@@ -33,15 +33,20 @@ std::string tape_path(const std::string& folder) { return folder + "/tape"; }
 bool read_file(const std::string& path, size_t most, std::vector<uint8_t>* bytes) {
   const OpenFile file(path, FileUse::Read);
   if (!file.is_open()) return false;
-  struct stat facts{};
+  struct stat facts {};
   if (fstat(file.descriptor(), &facts) != 0) return false;
   if (facts.st_size < 0 || static_cast<uint64_t>(facts.st_size) > most) {
     errno = EFBIG;
     return false;
   }
   bytes->resize(static_cast<size_t>(facts.st_size));
-  const ssize_t count = pread(file.descriptor(), bytes->data(), bytes->size(), 0);
-  return count == static_cast<ssize_t>(bytes->size());
+  size_t done = 0;
+  while (done < bytes->size()) {
+    const ssize_t now = read(file.descriptor(), bytes->data() + done, bytes->size() - done);
+    if (now <= 0) return false;
+    done += static_cast<size_t>(now);
+  }
+  return true;
 }
 
 // The files that the guest begins with. Disks are not read for it.
@@ -173,8 +178,7 @@ bool take_own_word(const std::vector<std::string>& words, size_t* at, ReplayRequ
 
 }  // namespace
 
-bool replayed_words(std::vector<std::string>* words, ReplayRequest* request,
-                    std::string* problem) {
+bool replayed_words(std::vector<std::string>* words, ReplayRequest* request, std::string* problem) {
   if (words->size() < 2 || (*words)[1].empty() || (*words)[1][0] == '-') {
     *problem = "replay: needs the folder of a recording (ringshift replay FOLDER [OPTION...])";
     return false;

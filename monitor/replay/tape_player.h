@@ -1,5 +1,5 @@
-// TapePlayer: an InputTape that is read from a file, in place of the outside. It says where the run is
-// not the one that was recorded. Owns: the descriptor, the entries of one chunk. See
+// TapePlayer: an InputTape that is read from a file, in place of the outside. It says where the run
+// is not the one that was recorded. Owns: the descriptor, the entries of one chunk. See
 // docs/exact-execution.md.
 #pragma once
 
@@ -13,8 +13,8 @@
 namespace ringshift {
 
 struct PlayRequest {
-  std::optional<uint64_t> until;  // stop at this count of events of the first life
-  bool hashes_memory = false;     // compare RAM at each mark, too
+  std::optional<uint64_t> until = std::nullopt;  // stop at this count of events of the first life
+  bool hashes_memory = false;                    // compare RAM at each mark, too
 };
 
 class TapePlayer final : public InputTape {
