@@ -18,9 +18,9 @@ class NullSerial final : public SerialBackend {
 std::unique_ptr<HostConsole> Machine::make_console(uint8_t source) {
   HostConsoleConfig console;
   console.input = config_.raw_console ? 0 : -1;
-  console.offers_prompt =
-      config_.control != nullptr && config_.tape == nullptr && (config_.serial == SerialTarget::Console ||
-                                     config_.virtio_console == VirtioConsoleTarget::Console);
+  console.offers_prompt = config_.control != nullptr && config_.tape == nullptr &&
+                          (config_.serial == SerialTarget::Console ||
+                           config_.virtio_console == VirtioConsoleTarget::Console);
   console.inbox = &inbox_;
   console.source = source;
   console.on_quit = HostSignals::request_termination;  // whoever waits for the host is interrupted
@@ -130,7 +130,8 @@ void Machine::give_to_guest(const HostInput& input) {
     case HostInput::Kind::Control:
       return;  // served below, whoever has come
     case HostInput::Kind::Migration:
-      return migration_->service();
+      if (migration_ != nullptr) migration_->service();
+      return clone_->service();
     case HostInput::Kind::NetworkRoom:
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:
