@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "monitor/command/clone_command.h"
 #include "monitor/command/doctor.h"
 #include "monitor/command/end_state.h"
 #include "monitor/command/exit_code.h"
@@ -263,6 +264,9 @@ void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version
                       "run again what --record has kept: replay FOLDER [--until EVENT]\n"
                       "[--verify] [OPTION OF RUN...]");
   app->add_subcommand("resume", "go on with a saved machine: resume FILE [OPTION OF RUN...]");
+  app->add_subcommand("clone",
+                      "a second machine as one that runs is now: clone QMP-SOCKET [--freeze-disks] "
+                      "[OPTION OF RUN...]");
   CLI::App* translate =
       app->add_subcommand("translate", "show what code of a guest is translated to; run nothing");
   add_translate_options(*translate, &arguments->translate);
@@ -309,9 +313,14 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
   std::string problem;
   MachineConfig& machine = arguments.run.machine;
   const bool asks_for_help = words.size() > 1 && (words[1] == "--help" || words[1] == "-h");
-  if (!words.empty() && words[0] == "resume" && !asks_for_help &&
-      !resumed_words(&words, &machine.resume_path, &problem)) {
+  if (!words.empty() && words[0] == "clone" && !asks_for_help && !cloned_words(&words, &problem)) {
     return fail(problem);
+  }
+  if (!words.empty() && words[0] == "resume" && !asks_for_help) {
+    ResumedFiles files;
+    if (!resumed_words(&words, &files, &problem)) return fail(problem);
+    machine.resume_path = files.path;
+    machine.resume_descriptors = files.descriptors;
   }
   if (!words.empty() && words[0] == "replay" && !asks_for_help &&
       !replayed_words(&words, &arguments.run.replay, &problem)) {
@@ -330,8 +339,8 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
   }
   if (app.get_subcommands().empty()) {
     return fail(
-        "needs a command: run, resume, replay, test, translate, doctor or lab (see ringshift "
-        "--help)");
+        "needs a command: run, resume, clone, replay, test, translate, doctor or lab (see "
+        "ringshift --help)");
   }
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
   if (app.got_subcommand("lab")) return arguments.lab.run();

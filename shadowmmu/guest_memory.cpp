@@ -54,8 +54,15 @@ bool GuestMemory::clear() {
   return discard_contents(descriptor_, 0, size_).ok();
 }
 
-HostResult GuestMemory::take_base(RamBase base) {
+HostResult GuestMemory::take_base(RamBase base, std::vector<RamBase> others) {
   machine_ = std::make_unique<MachinePages>(std::move(base), size_);
+  for (RamBase& other : others) {
+    const std::vector<bool> present = other.present;
+    machine_->add_base(std::move(other));
+    for (size_t i = 0; i < present.size(); ++i) {
+      if (present[i]) machine_->set(first_page_of(i), Backing::Base);
+    }
+  }
   const uint64_t end = size_ / kPageSize;
   for (GuestPhysicalPage next(0); next.number() < end;) {
     const auto left = static_cast<uint32_t>(end - next.number());
@@ -83,12 +90,12 @@ HostResult GuestMemory::make_own(GuestPhysicalPage page, PageRange* moved) {
   CHECK(is_shared(page));
   *moved = machine_->grain_around(page);
   if (!is_from_base(page)) {
+    if (frozen_ != nullptr) frozen_->before_write(page.number() / machine_->grain_pages());
     machine_->set(page, Backing::Own);
     return map_again(*moved);
   }
   std::vector<uint8_t> bytes(size_t{moved->pages} * kPageSize);
-  HostResult result =
-      read_contents(machine_->descriptor(), machine_->offset_of(moved->first), bytes);
+  HostResult result = read_contents(descriptor_of(moved->first), offset_of(moved->first), bytes);
   const std::span<const uint8_t> all(bytes);
   for (size_t at = 0; at < all.size() && result.ok(); at += kPageSize) {
     const std::span<const uint8_t> one = all.subspan(at, kPageSize);
@@ -110,31 +117,51 @@ HostResult GuestMemory::make_shared(GuestPhysicalPage page, PageRange* moved) {
 }
 
 void GuestMemory::track_writes(uint32_t grain_pages) {
-  if (machine_ == nullptr) {
-    const uint64_t grain = uint64_t{grain_pages} * kPageSize;
-    RamBase none{.descriptor = -1,
-                 .offset = 0,
-                 .grain_pages = grain_pages,
-                 .present = std::vector<bool>((size_ + grain - 1) / grain)};
-    machine_ = std::make_unique<MachinePages>(std::move(none), size_);
-  }
+  use_grains(grain_pages);
   machine_->track();
+}
+
+void GuestMemory::use_grains(uint32_t grain_pages) {
+  if (machine_ != nullptr) return;
+  const uint64_t grain = uint64_t{grain_pages} * kPageSize;
+  RamBase none{.descriptor = -1,
+               .offset = 0,
+               .grain_pages = grain_pages,
+               .present = std::vector<bool>((size_ + grain - 1) / grain)};
+  machine_ = std::make_unique<MachinePages>(std::move(none), size_);
+}
+
+GuestPhysicalPage GuestMemory::first_page_of(size_t grain) const {
+  return GuestPhysicalPage(static_cast<uint32_t>(grain * machine_->grain_pages()));
+}
+
+PageRange GuestMemory::pages_of(size_t first, size_t count) const {
+  const GuestPhysicalPage page = first_page_of(first);
+  const auto end = std::min<uint64_t>((first + count) * machine_->grain_pages(), machine_->pages());
+  return {page, static_cast<uint32_t>(end - page.number())};
+}
+
+HostResult GuestMemory::move_to_base(size_t first, size_t count, PageRange* moved) {
+  *moved = pages_of(first, count);
+  for (size_t i = first; i < first + count; ++i) machine_->set(first_page_of(i), Backing::Base);
+  if (const HostResult result = map_again(*moved); !result.ok()) return result;
+  return discard_contents(descriptor_, moved->first.address().value(),
+                          uint64_t{moved->pages} * kPageSize);
 }
 
 // What is Clean stays so until it is written: making all of it Own would take long.
 void GuestMemory::end_tracking() { machine_->end_tracking(); }
 
 HostResult GuestMemory::make_clean(size_t first, size_t count, PageRange* moved) {
-  const uint32_t grain_pages = machine_->grain_pages();
-  const GuestPhysicalPage page(static_cast<uint32_t>(first * grain_pages));
-  const auto end = std::min<uint64_t>((first + count) * grain_pages, machine_->pages());
-  *moved = {page, 0};
   for (size_t i = first; i < first + count; ++i) machine_->set_clean(i);
-  if (is_shared(page)) return HostResult();
-  moved->pages = static_cast<uint32_t>(end - page.number());
-  for (size_t i = first; i < first + count; ++i) {
-    machine_->set(GuestPhysicalPage(static_cast<uint32_t>(i * grain_pages)), Backing::Clean);
-  }
+  return freeze(first, count, moved);
+}
+
+HostResult GuestMemory::freeze(size_t first, size_t count, PageRange* moved) {
+  *moved = {first_page_of(first), 0};
+  if (is_shared(moved->first)) return HostResult();
+  *moved = pages_of(first, count);
+  for (size_t i = first; i < first + count; ++i) machine_->set(first_page_of(i), Backing::Clean);
   return map_again(*moved);
 }
 
@@ -142,7 +169,7 @@ bool GuestMemory::is_as_base(GuestPhysicalPage page) const {
   if (machine_ == nullptr || is_shared(page) || !machine_->is_in_base(page)) return false;
   const PageRange grain = machine_->grain_around(page);
   std::vector<uint8_t> bytes(size_t{grain.pages} * kPageSize);
-  if (!read_contents(machine_->descriptor(), machine_->offset_of(grain.first), bytes).ok()) {
+  if (!read_contents(machine_->descriptor_of(page), machine_->offset_of(grain.first), bytes).ok()) {
     return false;
   }
   return std::memcmp(bytes.data(), at(grain.first.address()), bytes.size()) == 0;

@@ -16,6 +16,14 @@
 
 namespace ringshift {
 
+// Told of grains that are Clean, so that their bytes can be kept as they are.
+class FrozenGrains {
+ public:
+  virtual ~FrozenGrains() = default;
+  // It may be written once this has returned.
+  virtual void before_write(size_t grain) = 0;
+};
+
 class GuestMemory {
  public:
   // bytes: size of RAM, a multiple of 4 KiB, starting at guest-physical 0. On failure returns null
@@ -29,17 +37,21 @@ class GuestMemory {
   // in use on the host. Pre: nobody is left who would have to be told. False: the host refuses.
   [[nodiscard]] bool clear();
 
-  // RAM is what the base has, until it is written. Pre: it is all zeros, has no base, and is mapped
-  // nowhere but here. Not ok: the host refuses, and RAM is of no use.
-  [[nodiscard]] HostResult take_base(RamBase base);
+  // RAM is what the base has, until it is written, or what the base and others have, which have the
+  // same grains: each grain is of one. Pre: it is all zeros, has no base, and is mapped nowhere but
+  // here. Not ok: the host refuses, and RAM is of no use.
+  [[nodiscard]] HostResult take_base(RamBase base, std::vector<RamBase> others = {});
   // Must whoever writes the page make_own() it first? It is mapped for reading only. Pre, here and
   // below: it is RAM.
   [[nodiscard]] bool is_shared(GuestPhysicalPage page) const {
     return machine_ != nullptr && machine_->backing(page) != Backing::Own;
   }
+  [[nodiscard]] Backing backing(GuestPhysicalPage page) const {
+    return machine_ != nullptr ? machine_->backing(page) : Backing::Own;
+  }
   // Where the host has the bytes of the page: a descriptor, and an offset in it.
   [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const {
-    return is_from_base(page) ? machine_->descriptor() : descriptor_;
+    return is_from_base(page) ? machine_->descriptor_of(page) : descriptor_;
   }
   [[nodiscard]] uint64_t offset_of(GuestPhysicalPage page) const {
     return is_from_base(page) ? machine_->offset_of(page) : page.address().value();
@@ -59,10 +71,22 @@ class GuestMemory {
   // `grain_pages` unless there is a base, which has its own. Pre: it is not known yet.
   void track_writes(uint32_t grain_pages);
   void end_tracking();
+  // There are grains from now on: of `grain_pages`, unless there are some already.
+  void use_grains(uint32_t grain_pages);
   // These grains, `count` from `first` on, count as not written from here on: the next write is
   // seen (Backing::Clean). *moved: the pages whose mappings have to follow; of a base none do.
   // Pre: track_writes(); they have one backing. Not ok: as for make_own().
   [[nodiscard]] HostResult make_clean(size_t first, size_t count, PageRange* moved);
+  // The same, and nothing is said of what is written.
+  [[nodiscard]] HostResult freeze(size_t first, size_t count, PageRange* moved);
+  // Whoever is told before a Clean grain may be written; null: nobody.
+  void set_frozen(FrozenGrains* frozen) { frozen_ = frozen; }
+  // One more base, which takes the descriptor: what it has may be make_shared(). Pre: use_grains().
+  void add_base(RamBase base) { machine_->add_base(std::move(base)); }
+  void drop_unused_bases() { machine_->drop_unused_bases(); }
+  // These grains, which are Clean and as the base has them, are the base's from here on; what they
+  // took of the host is given back. *moved: as for make_clean().
+  [[nodiscard]] HostResult move_to_base(size_t first, size_t count, PageRange* moved);
   // Null: all pages are the machine's own.
   [[nodiscard]] const MachinePages* machine_pages() const { return machine_.get(); }
 
@@ -81,6 +105,8 @@ class GuestMemory {
  private:
   GuestMemory() = default;
   [[nodiscard]] HostResult map_again(PageRange pages);
+  [[nodiscard]] GuestPhysicalPage first_page_of(size_t grain) const;
+  [[nodiscard]] PageRange pages_of(size_t first, size_t count) const;
   [[nodiscard]] bool is_from_base(GuestPhysicalPage page) const {
     return machine_ != nullptr && machine_->backing(page) == Backing::Base;
   }
@@ -88,6 +114,7 @@ class GuestMemory {
   uint8_t* base_ = nullptr;
   uint64_t size_ = 0;
   int descriptor_ = -1;
+  FrozenGrains* frozen_ = nullptr;
   std::unique_ptr<MachinePages> machine_;
 };
 

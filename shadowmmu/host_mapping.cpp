@@ -51,18 +51,47 @@ constexpr int kReservationFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 std::string HostResult::text() const { return std::generic_category().message(error_); }
 
-HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor) {
+namespace {
+
+constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
+// Mappings for writing that there are already would still write; of what is sealed here there are
+// none. F_SEAL_WRITE, which looks for them, refuses shared mappings for reading, too, where the
+// descriptor could write (before Linux 6.7).
+constexpr int kContentSeals = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
+
+HostResult make_memfd(const char* name, uint64_t bytes, int seals, int* descriptor) {
   *descriptor = -1;
   int made = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (made < 0) return HostResult(errno);
-  if (ftruncate(made, static_cast<off_t>(bytes)) != 0 ||
-      fcntl(made, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+  if (ftruncate(made, static_cast<off_t>(bytes)) != 0 || fcntl(made, F_ADD_SEALS, seals) != 0) {
     HostResult result(errno);
     close(made);
     return result;
   }
   *descriptor = made;
   return HostResult();
+}
+
+}  // namespace
+
+HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor) {
+  return make_memfd(name, bytes, kSizeSeals | F_SEAL_SEAL, descriptor);
+}
+
+HostResult create_sealable_memfd(const char* name, uint64_t bytes, int* descriptor) {
+  return make_memfd(name, bytes, kSizeSeals, descriptor);
+}
+
+HostResult seal_contents(int descriptor) {
+  return fcntl(descriptor, F_ADD_SEALS, kContentSeals) == 0 ? HostResult() : HostResult(errno);
+}
+
+bool is_sealed(int descriptor, uint64_t bytes) {
+  constexpr int kWanted = F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE;
+  const int seals = fcntl(descriptor, F_GET_SEALS);
+  const off_t end = lseek(descriptor, 0, SEEK_END);
+  return seals >= 0 && (seals & kWanted) == kWanted && end >= 0 &&
+         static_cast<uint64_t>(end) >= bytes;
 }
 
 HostResult discard_contents(int descriptor, uint64_t offset, uint64_t bytes) {

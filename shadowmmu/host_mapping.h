@@ -36,6 +36,12 @@ class [[nodiscard]] HostResult {
 // A new memfd of `bytes` zero bytes, closed on exec. Its size is sealed: a mapping of it can never
 // raise SIGBUS because somebody shortened it. *descriptor is -1 on failure.
 HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor);
+// The same, but seal_contents() may follow: from then on nobody writes to it, whoever has it.
+HostResult create_sealable_memfd(const char* name, uint64_t bytes, int* descriptor);
+[[nodiscard]] HostResult seal_contents(int descriptor);
+// Is it such a memfd, sealed, of at least so many bytes? Then a mapping of it never changes, nor
+// raises SIGBUS.
+[[nodiscard]] bool is_sealed(int descriptor, uint64_t bytes);
 // Bytes [offset, offset+bytes) are zeros again, and their memory is the host's; the size stays.
 [[nodiscard]] HostResult discard_contents(int descriptor, uint64_t offset, uint64_t bytes);
 // Writes all of the bytes to a memfd or a file at `offset`, or reads all of them; if it ends

@@ -1,8 +1,9 @@
 // MachinePages: where the bytes of each guest page are on the host: in memory of the machine's own,
 // or in a base, a file that is shared with others and that nobody writes to; and which pages have
-// been written since somebody asked. It changes by grains, some pages that lie together. Owns: the
-// base's descriptor. Does not own: any mapping. See docs/decisions/0017-machine-memory.md and
-// 0020-live-migration.md.
+// been written since somebody asked. There may be several bases: a machine that is cloned gets one
+// more each time. It changes by grains, some pages that lie together. Owns: the bases' descriptors.
+// Does not own: any mapping. See docs/decisions/0017-machine-memory.md, 0020-live-migration.md and
+// 0023-clones.md.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +27,8 @@ struct RamBase {
   uint32_t grain_pages = 1;  // a power of two
   // By grain: its bytes are in the file. Others are zeros, whatever the file has there.
   std::vector<bool> present;
+  // Not 0: a memfd that nobody can write to or shorten, and what is at its beginning.
+  uint64_t seal = 0;
 };
 
 struct PageRange {
@@ -44,11 +47,11 @@ class MachinePages {
 
   // Pre, here and below: the page is in RAM.
   [[nodiscard]] Backing backing(GuestPhysicalPage page) const { return backing_[grain_of(page)]; }
-  // Whether the base has the page's grain, be it used or not.
+  // Whether a base has the page's grain, be it used or not.
   [[nodiscard]] bool is_in_base(GuestPhysicalPage page) const {
-    return base_.present[grain_of(page)];
+    return base_of_[grain_of(page)] != kNoBase;
   }
-  // Pre: Backing::Base only for a page that is_in_base().
+  // Pre: Backing::Base only for a page that is_in_base(), and then as the base has it.
   void set(GuestPhysicalPage page, Backing backing) {
     backing_[grain_of(page)] = backing;
     if (backing == Backing::Own && !dirty_.empty()) dirty_[grain_of(page)] = true;
@@ -68,22 +71,45 @@ class MachinePages {
   [[nodiscard]] bool is_dirty(size_t grain) const { return dirty_[grain]; }
   void set_clean(size_t grain) { dirty_[grain] = false; }
   [[nodiscard]] size_t grains() const { return backing_.size(); }
-  [[nodiscard]] uint32_t grain_pages() const { return base_.grain_pages; }
+  [[nodiscard]] uint32_t grain_pages() const { return grain_pages_; }
 
-  [[nodiscard]] int descriptor() const { return base_.descriptor; }
+  // ---- bases ----
+
+  static constexpr size_t kMostBases = 16;
+  // Another one, with the same grains. It takes the descriptor. What it has and no base backs
+  // is_in_base() from here on, with this one. Pre: has_room_for_base().
+  void add_base(RamBase base);
+  [[nodiscard]] bool has_room_for_base() const;
+  // Sealed ones that back nothing are closed.
+  void drop_unused_bases();
+  // Where a base has the page. Pre: is_in_base(page).
+  [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const { return base_at(page).descriptor; }
   [[nodiscard]] uint64_t offset_of(GuestPhysicalPage page) const {
-    return base_.offset + page.address().value();
+    return base_at(page).offset + page.address().value();
   }
+  [[nodiscard]] uint64_t seal_of(GuestPhysicalPage page) const { return base_at(page).seal; }
   // For whoever maps them all.
   [[nodiscard]] uint32_t pages() const { return pages_; }
 
  private:
   [[nodiscard]] size_t grain_of(GuestPhysicalPage page) const {
-    return static_cast<size_t>(page.number() / base_.grain_pages);
+    return static_cast<size_t>(page.number() / grain_pages_);
+  }
+  struct Base {
+    int descriptor = -1;
+    uint64_t offset = 0;
+    uint64_t seal = 0;
+    bool is_there = false;
+  };
+  [[nodiscard]] const Base& base_at(GuestPhysicalPage page) const {
+    return bases_[base_of_[grain_of(page)]];
   }
 
-  RamBase base_;
+  static constexpr uint8_t kNoBase = 0xff;
+  uint32_t grain_pages_;
   uint32_t pages_;
+  std::vector<Base> bases_;
+  std::vector<uint8_t> base_of_;  // by grain
   std::vector<Backing> backing_;  // by grain
   std::vector<bool> dirty_;       // by grain; empty: nobody asks
 };

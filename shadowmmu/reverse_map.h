@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "shadowmmu/base/address.h"
+#include "shadowmmu/machine_pages.h"
 
 namespace ringshift {
 
@@ -19,9 +20,10 @@ struct ShadowMapping
   ShadowSpace* space = nullptr;
   GuestVirtualPage virtual_page;
   GuestPhysicalPage physical_page;
-  bool may_write = false;      // the guest's tables allow writing and D is set (M3)
-  bool is_writable = false;    // the host mapping is writable now: may_write, not traced (M1), own
-  bool is_shared = false;      // its page is to become the machine's own before it is written
+  bool may_write = false;    // the guest's tables allow writing and D is set (M3)
+  bool is_writable = false;  // the host mapping is writable now: may_write, not traced (M1), own
+  // What its page is backed by; unless Own, it is to become that before it is written.
+  Backing backing = Backing::Own;
   bool is_executable = false;  // only in a sandboxed process; its bytes were looked through (M5)
   bool is_large = false;       // cut out of a 2 MiB or 4 MiB guest page (or paging is off)
   bool is_global = false;

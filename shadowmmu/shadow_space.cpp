@@ -71,7 +71,7 @@ bool ShadowSpace::joins_the_page_before(uint32_t page) const {
   if (before == nullptr || here == nullptr) return before == here;
   return before->physical_page + 1 == here->physical_page &&
          before->is_writable == here->is_writable && before->is_executable == here->is_executable &&
-         before->is_shared == here->is_shared;
+         before->backing == here->backing;
 }
 
 uint32_t ShadowSpace::boundaries_around(uint32_t page) const {
@@ -83,7 +83,7 @@ uint32_t ShadowSpace::boundaries_around(uint32_t page) const {
 uint32_t ShadowSpace::mappings_for(const ShadowRun& run) const {
   uint32_t mappings = run.is_large ? 4 : 2;
   for (uint32_t i = 1; i < run.pages && has_base(); ++i) {
-    if (is_shared(run.physical_page + i) != is_shared(run.physical_page + (i - 1))) ++mappings;
+    if (backing_of(run.physical_page + i) != backing_of(run.physical_page + (i - 1))) ++mappings;
   }
   if (!run.may_write || run.may_execute) return mappings;
   for (uint32_t i = 0; i < run.pages; ++i) {
@@ -134,8 +134,8 @@ void ShadowSpace::insert_record(const ShadowRun& run, uint32_t index) {
   mapping->virtual_page = run.virtual_page + index;
   mapping->physical_page = run.physical_page + index;
   mapping->may_write = run.may_write;
-  mapping->is_shared = is_shared(mapping->physical_page);
-  mapping->is_writable = run.may_write && !run.may_execute && !mapping->is_shared;
+  mapping->backing = backing_of(mapping->physical_page);
+  mapping->is_writable = run.may_write && !run.may_execute && mapping->backing == Backing::Own;
   mapping->is_executable = run.may_execute;
   mapping->is_large = run.is_large;
   mapping->is_global = run.is_global;
@@ -229,7 +229,7 @@ bool ShadowSpace::follow(const ShadowMapping& mapping, uint32_t most, Backing no
   for (; pages < most && first + pages < kPagesInSpace; ++pages) {
     const ShadowMapping* next = slots_[first + pages];
     const bool goes_on = next != nullptr && next->physical_page == physical + pages &&
-                         next->is_shared == mapping.is_shared && should_write(*next, now) == write;
+                         next->backing == mapping.backing && should_write(*next, now) == write;
     if (!goes_on) break;
   }
   const HostAccess access = write ? HostAccess::ReadWrite : HostAccess::Read;
@@ -237,7 +237,7 @@ bool ShadowSpace::follow(const ShadowMapping& mapping, uint32_t most, Backing no
     for (uint32_t number = first; number < first + pages; ++number) {
       boundaries_ -= boundaries_around(number);
       slots_[number]->is_writable = write;
-      slots_[number]->is_shared = now != Backing::Own;
+      slots_[number]->backing = now;
       boundaries_ += boundaries_around(number);
     }
     return true;
@@ -248,12 +248,11 @@ bool ShadowSpace::follow(const ShadowMapping& mapping, uint32_t most, Backing no
 }
 
 void ShadowSpace::follow_all(ReverseMap& reverse, const PageRange& pages, Backing now) {
-  const bool is_shared = now != Backing::Own;
   for (uint32_t i = 0; i < pages.pages; ++i) {
     ShadowMappings& mappings = reverse.of(pages.first + i);
     for (auto next = mappings.begin(); next != mappings.end();) {
       ShadowMapping& mapping = *next++;
-      if (mapping.is_shared == is_shared) continue;
+      if (mapping.backing == now) continue;
       ShadowSpace& space = *mapping.space;
       if (space.ram_ == nullptr) {
         space.drop(mapping.virtual_page);  // it cannot show the base
@@ -363,8 +362,8 @@ void ShadowSpace::verify_invariants() const {
     CHECK(!mapping->is_writable || mapping->may_write);
     CHECK(!mapping->is_writable || !traces_.is_traced(mapping->physical_page));
     CHECK(!mapping->is_executable || traces_.is_traced(mapping->physical_page));
-    CHECK(mapping->is_shared == is_shared(mapping->physical_page));
-    CHECK(!mapping->is_writable || !mapping->is_shared);
+    CHECK(mapping->backing == backing_of(mapping->physical_page));
+    CHECK(!mapping->is_writable || mapping->backing == Backing::Own);
     CHECK(mapping->is_linked());
   }
   CHECK(found == mapped_pages_ && local == local_pages_);

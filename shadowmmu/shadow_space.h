@@ -133,8 +133,8 @@ class ShadowSpace {
   [[nodiscard]] bool has_base() const {
     return ram_ != nullptr && ram_->machine_pages() != nullptr;
   }
-  [[nodiscard]] bool is_shared(GuestPhysicalPage page) const {
-    return ram_ != nullptr && ram_->is_shared(page);
+  [[nodiscard]] Backing backing_of(GuestPhysicalPage page) const {
+    return ram_ != nullptr ? ram_->backing(page) : Backing::Own;
   }
   [[nodiscard]] bool should_write(const ShadowMapping& mapping, Backing backing) const;
   [[nodiscard]] bool follow(const ShadowMapping& mapping, uint32_t most, Backing now);

@@ -94,11 +94,13 @@ void PciBoard::add_network(const BoardSurroundings& on, const PciBoardConfig& co
   if (config.network == nullptr) return;
   if (config.network_card == NetworkCard::Virtio) {
     add_virtio(on, kNetworkSlot,
-               std::make_unique<VirtioNet>(*config.network, config.network_address));
+               std::make_unique<VirtioNet>(*config.network, config.network_address,
+                                           config.takes_any_address));
     return;
   }
   const E1000Surroundings around{buses_, on.clock, on.dma, host_.wire(kNetworkSlot, 1)};
-  e1000_ = std::make_unique<E1000>(around, *config.network, config.network_address);
+  e1000_ = std::make_unique<E1000>(around, *config.network, config.network_address,
+                                   config.takes_any_address);
   host_.attach(kNetworkSlot, 0, *e1000_);
 }
 

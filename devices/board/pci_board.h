@@ -57,6 +57,7 @@ struct PciBoardConfig {
   PacketPort* network = nullptr;           // null: no network card
   NetworkCard network_card = NetworkCard::Virtio;
   MacAddress network_address{};       // the card's
+  bool takes_any_address = false;     // VirtioNet, E1000
   RandomSource* random = nullptr;     // null: no entropy device
   PanicRegister::OnEvent on_panic;    // empty: no such function
   std::function<void()> on_watchdog;  // empty: no watchdog

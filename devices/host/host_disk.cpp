@@ -12,6 +12,7 @@
 
 #include "shadowmmu/base/host_files.h"
 #include "shadowmmu/base/state_archive.h"
+#include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
 namespace {
@@ -72,6 +73,7 @@ std::unique_ptr<HostDisk> HostDisk::open(const std::string& path, DiskAccess acc
                                          std::string* error, Lock lock) {
   std::unique_ptr<HostDisk> disk(new HostDisk);
   disk->access_ = access;
+  disk->can_discard_ = access == DiskAccess::Write;
   if (!disk->open_image(path, lock, error)) return nullptr;
   disk->bytes_ = size_of(disk->image_) / unit * unit;
   if (disk->bytes_ == 0) {
@@ -188,6 +190,7 @@ bool HostDisk::write(uint64_t offset, std::span<const uint8_t> from) {
 
 // Good advice and no more: a file system without holes keeps what it has.
 bool HostDisk::discard(uint64_t offset, uint64_t count) {
+  if (overlay_ >= 0) return true;  // frozen: what is there may stay
   return fallocate(image_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                    static_cast<off_t>(count)) == 0 ||
          errno == EOPNOTSUPP;
@@ -199,6 +202,17 @@ bool HostDisk::write_zeroes(uint64_t offset, uint64_t count, Zeroing how) {
                        fallocate(image_, mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                                  static_cast<off_t>(count)) == 0;
   return is_done || DiskBackend::write_zeroes(offset, count, how);
+}
+
+// A confined monitor makes no file: the overlay is memory. Others may read the image from now on.
+bool HostDisk::freeze() {
+  if (access_ != DiskAccess::Write) return true;
+  if (!lock_image(image_, F_RDLCK) || !create_memfd("ringshift-overlay", bytes_, &overlay_).ok()) {
+    return false;
+  }
+  in_overlay_.assign((bytes_ + kCluster - 1) / kCluster, false);
+  access_ = DiskAccess::Snapshot;
+  return true;
 }
 
 void HostDisk::visit_medium(StateArchive& archive, bool may_have_changed) {

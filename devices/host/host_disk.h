@@ -1,6 +1,6 @@
 // HostDisk: a raw image file or block device as a medium, read-only, writable, or below an overlay
-// that is gone when we end. Owns: the descriptors, the lock on the image, the overlay. The only
-// home of these calls. See docs/usage.md.
+// that is gone when we end; a writable one can be frozen, and has such an overlay then. Owns: the
+// descriptors, the lock on the image, the overlay. The only home of these calls. See docs/usage.md.
 #pragma once
 
 #include <cstdint>
@@ -36,12 +36,15 @@ class HostDisk final : public DiskBackend {
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;
   [[nodiscard]] bool set_in_use(bool in_use) override;
+  [[nodiscard]] bool is_written_through() const override { return access_ == DiskAccess::Write; }
+  [[nodiscard]] bool can_freeze() const override { return true; }
+  [[nodiscard]] bool freeze() override;
   // The image's time of change, which must be the same where the machine goes on, unless
   // may_have_changed; and the overlay, at most kMostSavedOverlay bytes of it.
   void visit_medium(StateArchive& archive, bool may_have_changed) override;
   static constexpr uint64_t kMostSavedOverlay = uint64_t{256} << 20;
   // In the image itself: holes, where its file system has them.
-  [[nodiscard]] bool can_discard() const override { return access_ == DiskAccess::Write; }
+  [[nodiscard]] bool can_discard() const override { return can_discard_; }
   [[nodiscard]] bool discard(uint64_t offset, uint64_t count) override;
   [[nodiscard]] bool write_zeroes(uint64_t offset, uint64_t count, Zeroing how) override;
 
@@ -57,6 +60,7 @@ class HostDisk final : public DiskBackend {
   [[nodiscard]] bool write_cluster_part(uint64_t offset, std::span<const uint8_t> from);
 
   DiskAccess access_ = DiskAccess::ReadOnly;
+  bool can_discard_ = false;
   int image_ = -1;
   int overlay_ = -1;
   uint64_t bytes_ = 0;

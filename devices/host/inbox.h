@@ -24,7 +24,7 @@ struct HostInput {
     Figures,      // how it does, for a page that shows it
     Screen,       // a picture of the screen, for whoever looks at it
     Control,      // a control program's socket has
-    Migration,    // the thread that moves the machine to another process has news
+    Migration,    // the thread that moves or clones the machine has news
     NetworkRoom,  // the network takes frames again
     NetworkLink,  // there is somebody at its other end now, or nobody any more
     ShareChange,  // the server of the shared folder takes requests again, or has gone

@@ -30,7 +30,9 @@ struct E1000Surroundings {
 
 class E1000 final : public PciFunction {
  public:
-  E1000(const E1000Surroundings& on, PacketPort& port, const MacAddress& address);
+  // takes_any_address: as for VirtioNet.
+  E1000(const E1000Surroundings& on, PacketPort& port, const MacAddress& address,
+        bool takes_any_address = false);
 
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive) override;
@@ -107,6 +109,7 @@ class E1000 final : public PciFunction {
 
   // Not state: received_: where a frame is put together; kept for its room.
   // Not state: budget_: of one call.
+  // Not state: takes_any_address_: what it is made with.
   // Not state: register_page_, window_: ways to the registers.
   DmaMemory& memory_;
   InterruptLine& line_;
@@ -120,6 +123,7 @@ class E1000 final : public PciFunction {
   uint32_t causes_ = 0;  // ICR
   uint32_t mask_ = 0;    // IMS
   uint32_t window_address_ = 0;
+  bool takes_any_address_;
   bool told_up_ = false;  // the link as it was when its last change was told
   bool line_is_up_ = false;
   Nanoseconds quiet_until_ = 0;  // ITR

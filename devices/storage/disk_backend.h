@@ -28,6 +28,13 @@ class DiskBackend {
   // Another machine may take the medium, or it is ours again. False: somebody else has it.
   [[nodiscard]] virtual bool set_in_use(bool /*in_use*/) { return true; }
 
+  // Does what is written reach the medium that others see? From freeze() on that stays as it is:
+  // what is written is kept beside it, in memory, and is gone with the run. Pre of freeze():
+  // can_freeze(). False: the host refuses.
+  [[nodiscard]] virtual bool is_written_through() const { return !read_only(); }
+  [[nodiscard]] virtual bool can_freeze() const { return read_only(); }
+  [[nodiscard]] virtual bool freeze() { return true; }
+
   // What a saved machine keeps of the medium: what tells it from one that has been written to
   // since, and writes that are in no file of the host's. See docs/saved-state.md.
   virtual void visit_medium(StateArchive& /*archive*/, bool /*may_have_changed*/) {}

@@ -20,7 +20,8 @@ constexpr size_t kMostAtOnce = size_t{1} << 20, kLeastCost = 4096;
 
 }  // namespace
 
-VirtioNet::VirtioNet(PacketPort& port, const MacAddress& address) : port_(port), address_(address) {
+VirtioNet::VirtioNet(PacketPort& port, const MacAddress& address, bool takes_any_address)
+    : port_(port), address_(address), takes_any_address_(takes_any_address) {
   port_.set_on_change([this] { on_port_change(); });
 }
 
@@ -109,7 +110,11 @@ VirtioDevice::Served VirtioNet::transmit() {
 void VirtioNet::visit_state(StateArchive& archive) {
   uint64_t address = 0;
   for (const uint8_t byte : address_) address = address << 8 | byte;
-  archive.same("address", address);
+  if (archive.is_loading() && takes_any_address_) {
+    archive.dropped("address");
+  } else {
+    archive.same("address", address);
+  }
   if (archive.version() >= 2) archive.field("link", told_up_);
 }
 

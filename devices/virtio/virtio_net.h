@@ -15,7 +15,9 @@ class StateArchive;
 
 class VirtioNet final : public VirtioDevice {
  public:
-  VirtioNet(PacketPort& port, const MacAddress& address);
+  // takes_any_address: a state may have been saved by a card with another one, which its guest
+  // knows until it asks again.
+  VirtioNet(PacketPort& port, const MacAddress& address, bool takes_any_address = false);
 
   [[nodiscard]] VirtioKind kind() const override;
   [[nodiscard]] uint8_t config_byte(unsigned offset) const override;
@@ -37,10 +39,11 @@ class VirtioNet final : public VirtioDevice {
 
   void on_port_change();
 
-  // Not state: address_: what it is made with.
+  // Not state: address_, takes_any_address_: what it is made with.
   // Not state: chain_: where chains pass through; kept for its room.
   PacketPort& port_;
   MacAddress address_;
+  bool takes_any_address_;
   bool told_up_ = true;  // what the driver has last heard of the link
   DescriptorChain chain_;
 };

@@ -33,6 +33,20 @@ bool take_item(const std::string& item, SaveRequest* save) {
   return seconds != 0;
 }
 
+enum class Dropped : uint8_t { Nothing, Word, WithNext };
+
+// The words, but for those of which `what` says so; it is given a word and the one behind it.
+template <typename What>
+std::vector<std::string> without(const std::vector<std::string>& words, const What& what) {
+  std::vector<std::string> kept;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const Dropped dropped = what(words[i], i + 1 < words.size() ? words[i + 1] : "");
+    if (dropped == Dropped::Nothing) kept.push_back(words[i]);
+    if (dropped == Dropped::WithNext) ++i;
+  }
+  return kept;
+}
+
 // It would listen where the saved machine does, and may have a password in it.
 bool is_display_with_server(const std::string& word) {
   constexpr std::string_view kOption = "--display=";
@@ -78,41 +92,70 @@ std::vector<std::string> words_to_keep(const std::vector<std::string>& words) {
   constexpr std::array<std::string_view, 9> kOfThisRun = {
       "--save",     "--verify-ram", "--qmp",           "--qmp-pretty", "--monitor",
       "--incoming", "--migrate-to", "--migration-key", "--record"};
-  std::vector<std::string> kept;
-  for (size_t i = 0; i < words.size(); ++i) {
-    const std::string name = words[i].substr(0, words[i].find('='));
-    const bool has_more = i + 1 < words.size();
+  return without(words, [&](const std::string& word, const std::string& next) {
+    const std::string name = word.substr(0, word.find('='));
     const bool is_dropped =
         std::find(kOfThisRun.begin(), kOfThisRun.end(), name) != kOfThisRun.end() ||
-        is_display_with_server(words[i]) ||
-        (words[i] == "--display" && has_more && is_remote_display(words[i + 1]));
-    if (!is_dropped) {
-      kept.push_back(words[i]);
-    } else if (name == words[i]) {
-      ++i;  // and what it is given
-    }
-  }
-  return kept;
+        is_display_with_server(word) || (word == "--display" && is_remote_display(next));
+    if (!is_dropped) return Dropped::Nothing;
+    return name == word ? Dropped::WithNext : Dropped::Word;
+  });
 }
 
-bool resumed_words(std::vector<std::string>* words, std::string* path, std::string* problem) {
+std::vector<std::string> words_for_clone(const std::vector<std::string>& words) {
+  constexpr std::array<std::string_view, 8> kOfOneMachine = {
+      "--pidfile",  "--screendump", "--stats-file", "--firmware-log",
+      "--net-dump", "--gdb",        "--name",       "--control-folder"};
+  constexpr std::array<std::string_view, 4> kPorts = {"--serial", "--serial2", "--debugcon",
+                                                      "--virtio-console"};
+  const auto names_file = [](const std::string& value) {
+    return value.starts_with("file:") || value.starts_with("file=");
+  };
+  return without(words, [&](const std::string& word, const std::string& next) {
+    const size_t equal = word.find('=');
+    const std::string name = word.substr(0, equal);
+    const bool is_alone = equal == std::string::npos;
+    const std::string value = is_alone ? next : word.substr(equal + 1);
+    const auto among = [&](const auto& names) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    if (word == "--daemonize") return Dropped::Word;
+    if (!among(kOfOneMachine) && !(among(kPorts) && names_file(value))) return Dropped::Nothing;
+    return is_alone ? Dropped::WithNext : Dropped::Word;
+  });
+}
+
+bool resumed_words(std::vector<std::string>* words, ResumedFiles* files, std::string* problem) {
   if (words->size() < 2 || (*words)[1].empty() || (*words)[1][0] == '-') {
     *problem = "resume: needs the file of a saved machine (ringshift resume FILE [OPTION...])";
     return false;
   }
-  *path = (*words)[1];
-  const int descriptor = open_host_file(*path, FileUse::Read);
+  files->path = (*words)[1];
+  const int descriptor = open_host_file(files->path, FileUse::Read);
   if (descriptor < 0) {
-    *problem = "resume: cannot read " + *path + ": " + std::strerror(errno);
+    *problem = "resume: cannot read " + files->path + ": " + std::strerror(errno);
     return false;
   }
   Snapshot snapshot;
-  const bool known = read_snapshot(descriptor, &snapshot, problem);
-  ::close(descriptor);
-  if (!known) return false;
+  if (!read_snapshot(descriptor, &snapshot, problem)) {
+    ::close(descriptor);
+    return false;
+  }
+  const bool is_clone = !snapshot.ram.elsewhere.empty();
+  if (is_clone) {
+    files->descriptors.push_back(descriptor);
+  } else {
+    ::close(descriptor);
+  }
   if (snapshot.words.empty() || snapshot.words[0] != "run") {
     *problem = "saved machine: it does not say how it was started";
     return false;
+  }
+  if (is_clone) snapshot.words = words_for_clone(snapshot.words);
+  for (const SavedRam::Elsewhere& file : snapshot.ram.elsewhere) {
+    // One that is gone is found to be none.
+    const std::string path = path_of_cloned_ram(files->path, file);
+    files->descriptors.push_back(open_host_file(path, FileUse::Read));
   }
   snapshot.words.insert(snapshot.words.end(), words->begin() + 2, words->end());
   *words = snapshot.words;

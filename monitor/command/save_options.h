@@ -21,9 +21,18 @@ namespace ringshift {
 // The words of a command line that make the same machine again: without --save and --verify-ram.
 [[nodiscard]] std::vector<std::string> words_to_keep(const std::vector<std::string>& words);
 
-// From {"resume", FILE, WORD...}: the kept words of the saved machine with these after them. False
-// with one line in *problem.
-[[nodiscard]] bool resumed_words(std::vector<std::string>* words, std::string* path,
+// Of these what a clone takes over: nothing that says where the machine's output goes, or who may
+// reach it, which are the other machine's.
+[[nodiscard]] std::vector<std::string> words_for_clone(const std::vector<std::string>& words);
+
+struct ResumedFiles {
+  std::string path;              // FILE
+  std::vector<int> descriptors;  // of a clone: MachineConfig::resume_descriptors
+};
+
+// From {"resume", FILE, WORD...}: the kept words of the saved machine with these after them, of a
+// clone words_for_clone(). False with one line in *problem.
+[[nodiscard]] bool resumed_words(std::vector<std::string>* words, ResumedFiles* files,
                                  std::string* problem);
 
 }  // namespace ringshift

@@ -204,6 +204,8 @@ constexpr Command kCommands[] = {
     {"blockdev-close-tray", "device id ", close_tray},
     {"blockdev-remove-medium", "device id ", remove_medium},
     {"x-ringshift-save", "filename ", save},
+    {"x-ringshift-clone", "disks ", clone},
+    {"x-ringshift-query-clone", "", query<query_clone>},
     {"migrate", "uri detach ", migrate},
     {"migrate_cancel", "", cancel_migration},
     {"migrate-set-parameters", "max-bandwidth downtime-limit ", set_migration_parameters},

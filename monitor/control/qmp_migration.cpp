@@ -55,6 +55,32 @@ QmpReply set_migration_parameters(QmpArguments& arguments, ControlTarget& target
   return QmpReply::done(is_done, error);
 }
 
+QmpReply clone(QmpArguments& arguments, ControlTarget& target) {
+  const std::string disks = arguments.text("disks");
+  if (!arguments.good()) return QmpReply::error(arguments.problem());
+  if (!disks.empty() && disks != "freeze") {
+    return QmpReply::error("Parameter 'disks' does not accept value '" + shown(disks) + "'");
+  }
+  std::string error;
+  return QmpReply::done(debug::begin_clone(target, !disks.empty(), &error), error);
+}
+
+JsonValue query_clone(ControlTarget& target) {
+  if (target.clone() == nullptr) return Object{};
+  const CloneProgress now = target.clone()->progress();
+  if (now.status == CloneStatus::None) return Object{};
+  Object all{{"status", clone_status_name(now.status)},
+             {"pause-us", now.pause_microseconds},
+             {"total-time", now.total_milliseconds},
+             {"copied-bytes", number(now.copied)},
+             {"earlier-bytes", number(now.referred)},
+             {"shared-bytes", number(now.shared)},
+             {"grains-by-writes", number(now.grains_by_writes)}};
+  if (!now.file.empty()) all.push_back({"file", now.file});
+  if (!now.problem.empty()) all.push_back({"error-desc", now.problem});
+  return all;
+}
+
 JsonValue query_migration(ControlTarget& target) {
   if (target.migration() == nullptr) return Object{};
   const MigrationProgress now = target.migration()->progress();

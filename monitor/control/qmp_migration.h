@@ -1,5 +1,5 @@
-// QmpMigration: QMP's words about moving the machine to another process. See docs/control.md; QEMU,
-// qapi/migration.json.
+// QmpMigration: QMP's words about moving the machine to another process, and cloning it. See
+// docs/control.md; QEMU, qapi/migration.json.
 #pragma once
 
 #include "monitor/control/json_value.h"
@@ -12,6 +12,8 @@ namespace ringshift::control {
 [[nodiscard]] QmpReply cancel_migration(QmpArguments& arguments, debug::ControlTarget& target);
 [[nodiscard]] QmpReply set_migration_parameters(QmpArguments& arguments,
                                                 debug::ControlTarget& target);
+[[nodiscard]] QmpReply clone(QmpArguments& arguments, debug::ControlTarget& target);
+[[nodiscard]] JsonValue query_clone(debug::ControlTarget& target);
 [[nodiscard]] JsonValue query_migration(debug::ControlTarget& target);
 [[nodiscard]] JsonValue query_migration_parameters(debug::ControlTarget& target);
 

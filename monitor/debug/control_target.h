@@ -12,6 +12,7 @@
 
 #include "devices/bus/virtual_clock.h"
 #include "devices/input/key_codes.h"
+#include "monitor/migration/clone_control.h"
 #include "monitor/migration/migration_control.h"
 
 namespace ringshift::debug {
@@ -79,6 +80,8 @@ class ControlTarget {
 
   // How it moves to another process. Null: it cannot.
   [[nodiscard]] virtual MigrationControl* migration() { return nullptr; }
+  // How it is cloned while it runs. Null: it cannot be.
+  [[nodiscard]] virtual CloneControl* clone() { return nullptr; }
   // What a guest with a balloon is to keep of its RAM, and what it has kept, in bytes. Nothing:
   // there is no balloon.
   [[nodiscard]] virtual bool set_balloon(uint64_t bytes, std::string* error) = 0;

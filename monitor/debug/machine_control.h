@@ -42,6 +42,7 @@ class MachineControl final : public ControlTarget {
                                   std::string* error) override;
   [[nodiscard]] bool save(const std::string& file, std::string* error) override;
   [[nodiscard]] MigrationControl* migration() override { return machine_.migration(); }
+  [[nodiscard]] CloneControl* clone() override { return &machine_.clone(); }
   [[nodiscard]] bool set_balloon(uint64_t bytes, std::string* error) override;
   [[nodiscard]] std::optional<uint64_t> balloon() override;
   [[nodiscard]] std::vector<DriveInfo> drives() override;

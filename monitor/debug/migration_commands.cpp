@@ -80,6 +80,27 @@ std::string migration_text(ControlTarget& target) {
   return text;
 }
 
+bool begin_clone(ControlTarget& target, bool freezes_disks, std::string* error) {
+  *error = "this machine cannot be cloned";
+  return target.clone() != nullptr && target.clone()->begin(freezes_disks, error);
+}
+
+std::string clone_text(ControlTarget& target) {
+  if (target.clone() == nullptr) return "";
+  const CloneProgress now = target.clone()->progress();
+  if (now.status == CloneStatus::None) return "";
+  std::string text = fmt::format("Status: {}\n", clone_status_name(now.status));
+  if (!now.problem.empty()) text += fmt::format("Problem: {}\n", now.problem);
+  if (!now.file.empty()) text += fmt::format("A clone: ringshift resume {}\n", now.file);
+  text += fmt::format("The guest has stood {} us; ready after {} ms\n", now.pause_microseconds,
+                      now.total_milliseconds);
+  text += fmt::format("RAM: {} KiB copied, {} KiB an earlier clone's, {} KiB shared by now\n",
+                      now.copied / kKilobyte, now.referred / kKilobyte, now.shared / kKilobyte);
+  text += fmt::format("Parts copied because the guest was about to write them: {}\n",
+                      now.grains_by_writes);
+  return text;
+}
+
 std::string migration_limits_text(ControlTarget& target) {
   if (target.migration() == nullptr) return "";
   const MigrationLimits& limits = target.migration()->limits();

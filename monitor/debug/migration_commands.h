@@ -1,5 +1,5 @@
 // MigrationCommands: the monitor's words about moving the machine to another process, as QEMU's
-// monitor has them. See docs/migration.md.
+// monitor has them, and about cloning it. See docs/migration.md.
 #pragma once
 
 #include <string>
@@ -16,6 +16,8 @@ namespace ringshift::debug {
 // "downtime-limit": milliseconds.
 [[nodiscard]] bool set_migration_limit(ControlTarget& target, const std::string& name,
                                        const std::string& value, std::string* error);
+[[nodiscard]] bool begin_clone(ControlTarget& target, bool freezes_disks, std::string* error);
+[[nodiscard]] std::string clone_text(ControlTarget& target);
 [[nodiscard]] std::string migration_text(ControlTarget& target);
 [[nodiscard]] std::string migration_limits_text(ControlTarget& target);
 

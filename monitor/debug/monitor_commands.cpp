@@ -200,6 +200,13 @@ std::string set_migration(const Asked& asked) {
   return told(set_migration_limit(asked.target, asked.words[1], asked.words[2], &error), error);
 }
 
+std::string clone(const Asked& asked) {
+  const bool freezes = asked.words.size() == 2 && asked.words[1] == "disks=freeze";
+  if (asked.words.size() != (freezes ? 2U : 1U)) return no_arguments(asked);
+  std::string error;
+  return told(begin_clone(asked.target, freezes, &error), error);
+}
+
 std::string set_balloon(const Asked& asked) {
   constexpr int kMostMiB = 1 << 20;
   const std::optional<int> size =
@@ -249,6 +256,8 @@ constexpr Command kCommands[] = {
     {"eject", nullptr, "[-f] DEVICE", "take the CD-ROM out of ide1-cd0", eject_medium},
     {"change", nullptr, "[-f] DEVICE FILE", "put another one in", change},
     {"ringshift-save", "savevm", "FILE", "write the machine to a file; it goes on", save},
+    {"ringshift-clone", "clone", "[disks=freeze]",
+     "make ready for clones as it is now; info clone says how to begin one", clone},
     {"migrate", nullptr, "[-d] WHERE", "move the machine to another process (--incoming)", migrate},
     {"migrate_cancel", nullptr, "", "it stays", cancel},
     {"migrate_set_parameter", nullptr, "NAME VALUE", "max-bandwidth (bytes/s), downtime-limit (ms)",

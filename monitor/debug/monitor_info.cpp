@@ -56,6 +56,8 @@ std::string show_migration(ControlTarget& target) { return migration_text(target
 
 std::string show_migration_limits(ControlTarget& target) { return migration_limits_text(target); }
 
+std::string show_clone(ControlTarget& target) { return clone_text(target); }
+
 std::string show_balloon(ControlTarget& target) {
   const std::optional<uint64_t> bytes = target.balloon();
   if (!bytes) return "Error: there is no balloon (--device virtio-balloon-pci)\n";
@@ -79,6 +81,7 @@ constexpr struct {
     {"mice", "the mouse", show_mice},
     {"balloon", "MiB that the guest has kept", show_balloon},
     {"usb", "none", show_usb},
+    {"clone", "how far a clone is, and how to begin it", show_clone},
     {"migrate", "how far the machine is on its way to another process", show_migration},
     {"migrate_parameters", "how fast it goes, and how still it stands", show_migration_limits},
 };

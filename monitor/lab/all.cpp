@@ -11,6 +11,7 @@
 
 #include "monitor/lab/census/census.h"
 #include "monitor/lab/explorer/explorer.h"
+#include "monitor/lab/machine_memory.h"
 #include "monitor/lab/matrix/matrix_report.h"
 #include "monitor/lab/paging.h"
 #include "monitor/lab/parts/html.h"
@@ -82,6 +83,15 @@ bool paging_chapter(const AllRequest& request, Chapter* out, std::string* error)
   return true;
 }
 
+bool memory_chapter(const AllRequest& request, Chapter* out, std::string* error) {
+  MemoryReport report;
+  report.image = kOwnGuest;
+  if (!watch_memory(request.memory, request.seconds, &report, error)) return false;
+  *out = {"memory", "Whose memory is behind a physical page?", memory_finding(report),
+          memory_as_html(report, Company::Folder), memory_pictures(report)};
+  return true;
+}
+
 bool translate_chapter(const AllRequest& request, Chapter* out, std::string* error) {
   Exploration exploration;
   exploration.image = request.image_name;
@@ -95,12 +105,13 @@ bool translate_chapter(const AllRequest& request, Chapter* out, std::string* err
 }
 
 using MakeChapter = bool (*)(const AllRequest&, Chapter*, std::string*);
-constexpr std::array<std::pair<const char*, MakeChapter>, 6> kChapters = {{
+constexpr std::array<std::pair<const char*, MakeChapter>, 7> kChapters = {{
     {"matrix", matrix_chapter},
     {"trap", trap_chapter},
     {"census", census_chapter},
     {"three", three_chapter},
     {"paging", paging_chapter},
+    {"memory", memory_chapter},
     {"translate", translate_chapter},
 }};
 

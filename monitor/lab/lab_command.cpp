@@ -9,6 +9,7 @@
 #include "monitor/lab/all.h"
 #include "monitor/lab/census/census.h"
 #include "monitor/lab/explorer/explorer.h"
+#include "monitor/lab/machine_memory.h"
 #include "monitor/lab/matrix/matrix_report.h"
 #include "monitor/lab/paging.h"
 #include "monitor/lab/parts/demonstration_guest.h"
@@ -27,6 +28,7 @@ struct LabArguments {
   CLI::App* three = nullptr;
   CLI::App* trap = nullptr;
   CLI::App* paging = nullptr;
+  CLI::App* memory = nullptr;
   CLI::App* translate = nullptr;
   RunOptions guest;
   double run_seconds = 0;
@@ -131,6 +133,25 @@ int run_paging(LabArguments& arguments) {
                         paging_as_html(report, Company::Alone));
 }
 
+// RAM of the guest that comes with the program: it needs no more, and all of it is seen.
+MachineConfig with_small_memory(MachineConfig machine) {
+  machine.memory_bytes = 16U << 20;
+  return machine;
+}
+
+int run_memory(LabArguments& arguments) {
+  std::string problem;
+  MemoryReport report;
+  LabGuest guest;
+  if (!guest.choose(working_guest(), arguments.guest, &problem)) return fail(problem);
+  report.image = guest.name();
+  const bool is_ours = arguments.guest.machine.boot.kernel_path.empty();
+  const MachineConfig machine = is_ours ? with_small_memory(guest.machine()) : guest.machine();
+  if (!watch_memory(machine, arguments.seconds, &report, &problem)) return fail(problem);
+  return deliver_report(arguments, memory_as_text(report), memory_as_json(report),
+                        memory_as_html(report, Company::Alone));
+}
+
 int run_translate(LabArguments& arguments) {
   std::string problem;
   Exploration exploration;
@@ -161,9 +182,10 @@ int run_all(LabArguments& arguments) {
       !image.choose(working_guest(), arguments.guest, &problem)) {
     return fail(problem);
   }
-  const AllRequest request{arguments.html_path, arguments.seconds, sensitive.machine(),
-                           working.machine(),   paging.machine(),  image.machine(),
-                           image.name()};
+  const AllRequest request{arguments.html_path, arguments.seconds,
+                           sensitive.machine(), working.machine(),
+                           paging.machine(),    with_small_memory(working.machine()),
+                           image.machine(),     image.name()};
   if (!write_all(request, &problem)) return fail(problem);
   std::printf("%s/index.html\n", request.folder.c_str());
   return kExitPowerOff;
@@ -253,6 +275,8 @@ void LabCommand::describe(CLI::App& app) {
   add_guest(*arguments.all, &arguments);
   arguments.trap = add_run("trap", "one guest interpreted, trapped and emulated, and translated");
   arguments.paging = add_run("paging", "the shadow page tables of a small guest, fault by fault");
+  arguments.memory =
+      add_run("memory", "whose memory is behind the pages of a guest whose machine was cloned");
 }
 
 int LabCommand::run() {
@@ -263,9 +287,10 @@ int LabCommand::run() {
   if (arguments_->trap->parsed()) return run_trap(*arguments_);
   if (arguments_->translate->parsed()) return run_translate(*arguments_);
   if (arguments_->paging->parsed()) return run_paging(*arguments_);
+  if (arguments_->memory->parsed()) return run_memory(*arguments_);
   return fail(
-      "lab needs a part: all, matrix, trap, census, three, paging or translate (see ringshift lab "
-      "--help)");
+      "lab needs a part: all, matrix, trap, census, three, paging, memory or translate (see "
+      "ringshift lab --help)");
 }
 
 }  // namespace ringshift::lab

@@ -48,27 +48,6 @@ bool continues(const PageRun& run, uint64_t linear, const Translation& found) {
          run.writable == found.writable && run.dirty == found.dirty && run.user == found.user;
 }
 
-std::vector<PageRun> guest_tables(Machine& machine) {
-  std::vector<PageRun> runs;
-  LinearMemory& memory = machine.processor().cpu().memory;
-  const PagingMode mode = memory.paging_mode();
-  if (!mode.paging) return runs;
-  for (uint64_t linear = 0; linear < uint64_t{1} << 32; linear += kPageSize) {
-    const WalkResult walked =
-        probe(mode, memory.physical(), GuestVirtual(static_cast<uint32_t>(linear)),
-              AccessKind::Read, Privilege::Supervisor);
-    if (walked.fault) continue;
-    const Translation& found = walked.translation;
-    if (!runs.empty() && continues(runs.back(), linear, found)) {
-      ++runs.back().pages;
-    } else {
-      runs.push_back({static_cast<uint32_t>(linear), 1, found.physical.value(), found.writable,
-                      found.dirty, found.user});
-    }
-  }
-  return runs;
-}
-
 class PagingWatch final : public ExecutionObserver {
  public:
   PagingWatch(PagingReport* report, double seconds)
@@ -153,6 +132,27 @@ class PagingWatch final : public ExecutionObserver {
 };
 
 }  // namespace
+
+std::vector<PageRun> guest_tables(Machine& machine) {
+  std::vector<PageRun> runs;
+  LinearMemory& memory = machine.processor().cpu().memory;
+  const PagingMode mode = memory.paging_mode();
+  if (!mode.paging) return runs;
+  for (uint64_t linear = 0; linear < uint64_t{1} << 32; linear += kPageSize) {
+    const WalkResult walked =
+        probe(mode, memory.physical(), GuestVirtual(static_cast<uint32_t>(linear)),
+              AccessKind::Read, Privilege::Supervisor);
+    if (walked.fault) continue;
+    const Translation& found = walked.translation;
+    if (!runs.empty() && continues(runs.back(), linear, found)) {
+      ++runs.back().pages;
+    } else {
+      runs.push_back({static_cast<uint32_t>(linear), 1, found.physical.value(), found.writable,
+                      found.dirty, found.user});
+    }
+  }
+  return runs;
+}
 
 const char* paging_event_name(PagingEventKind kind) {
   switch (kind) {

@@ -72,6 +72,7 @@ bool Machine::build(std::string* error) {
   processor_->make_loop(loop, config_.vcpu);
   prepare_saving();
   if (config_.tape != nullptr) begin_tape();
+  clone_ = std::make_unique<OutgoingClone>(*this);
   if (config_.control != nullptr) {
     migration_ = std::make_unique<OutgoingMigration>(*this, *clock_, config_.migration);
   }
@@ -198,6 +199,7 @@ bool Machine::build_pci(std::string* error) {
     pci.network = network_.get();
     pci.network_card = config_.network.card;
     pci.network_address = config_.network.address;
+    pci.takes_any_address = !config_.resume_descriptors.empty();  // of a clone
   }
   if (wants<PciPanicRequest>(config_.devices)) {
     pci.on_panic = [this](PanicEvent event) { on_panic(event); };
@@ -336,6 +338,7 @@ void Machine::print_state() const {
 
 Machine::~Machine() {
   migration_.reset();  // its thread puts words into the inbox
+  clone_.reset();
   if (base_guard_ != nullptr) note_ram_file(-1, 0);
   base_guard_.reset();
   // The console gives the terminal back while signals still find us; then nobody may.

@@ -39,6 +39,7 @@
 #include "monitor/machine/serial_watch.h"
 #include "monitor/memory/physical_memory.h"
 #include "monitor/migration/incoming_migration.h"
+#include "monitor/migration/outgoing_clone.h"
 #include "monitor/migration/outgoing_migration.h"
 #include "monitor/network/network_port.h"
 #include "monitor/paravirt/kvm_interface.h"
@@ -117,6 +118,9 @@ struct MachineConfig {
   SaveRequest save;         // SIGUSR2; no path: nobody wants it
   // A saved machine to go on with, in place of booting; empty: none. All else must be as it was.
   std::string resume_path;
+  // Of a clone: that file and those of its RAM, open. Another process's are out of the broker's
+  // reach.
+  std::vector<int> resume_descriptors;
   VerifyRam verify_ram = VerifyRam::Later;  // of the saved machine
   // Where a machine of another process is waited for in place of booting, which outlives this one;
   // null: none is. All else must be as it was there.
@@ -135,7 +139,7 @@ struct MachineOutcome {
   bool lost_output = false;
 };
 
-class Machine final : public MigratedMachine, public ArrivingMachine {
+class Machine final : public MigratedMachine, public ArrivingMachine, public ClonedMachine {
  public:
   // Null with one line in *error if the host refuses something or the image is bad.
   static std::unique_ptr<Machine> create(const MachineConfig& config, std::string* error);
@@ -155,6 +159,8 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   [[nodiscard]] bool save(const std::string& path, std::string* error);
   // Moves it to another process. Null: nobody could stop the guest for that.
   [[nodiscard]] OutgoingMigration* migration() { return migration_.get(); }
+  // Clones it while it runs.
+  [[nodiscard]] OutgoingClone& clone() { return *clone_; }
   // It has come from another process, where somebody has stopped its guest.
   [[nodiscard]] bool stands_on_arrival() const { return stands_on_arrival_; }
   // From any thread: run() returns before the next guest instruction, from its sleep too.
@@ -221,6 +227,7 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   [[nodiscard]] bool boot(std::string* error);
   [[nodiscard]] bool resume(std::string* error);
   [[nodiscard]] bool begin_from(const SavedRam& ram, int descriptor, std::string* error);
+  [[nodiscard]] bool begin_from_clone(const SavedRam& ram, std::string* error);
   void finish_base(MachineOutcome* outcome);
   // Once more, of disks: their content may be changing still.
   enum class Visited : uint8_t { All, AllButMedia };
@@ -242,6 +249,12 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   void stand_still(Nanoseconds time) override;
   void end_migrated() override;
   void wake_for_migration() override;
+  // ClonedMachine
+  [[nodiscard]] bool can_be_cloned(bool freezes_disks, std::string* error) override;
+  [[nodiscard]] bool take_state(const std::function<bool()>& with_ram, std::vector<uint8_t>* state,
+                                std::string* error) override;
+  [[nodiscard]] int describe_clone(std::vector<uint8_t> state, const ClonedRam& ram,
+                                   std::string* error) override;
   // ArrivingMachine
   [[nodiscard]] GuestMemory& arriving_memory() override { return *memory_; }
   [[nodiscard]] bool load_state(std::span<const uint8_t> state, bool with_media,
@@ -347,8 +360,9 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   std::unique_ptr<VmwareInterface> vmware_;       // null: Paravirt::Vmware is not shown
   Nanoseconds paravirt_told_at_ = 0;              // of the host's clock
   std::unique_ptr<OutgoingMigration> migration_;  // null: there is no ExecutionControl
-  std::vector<HostInput> deferred_;               // until the guest goes on here, if it does
-  bool was_held_ = false;                         // by somebody else, before a migration's end
+  std::unique_ptr<OutgoingClone> clone_;
+  std::vector<HostInput> deferred_;  // until the guest goes on here, if it does
+  bool was_held_ = false;            // by somebody else, before a migration's end
   bool stands_on_arrival_ = false;
   uint8_t debug_exit_value_ = 0;
 };

@@ -130,7 +130,8 @@ void Machine::give_to_guest(const HostInput& input) {
     case HostInput::Kind::Control:
       return;  // served below, whoever has come
     case HostInput::Kind::Migration:
-      return migration_->service();
+      if (migration_ != nullptr) migration_->service();
+      return clone_->service();
     case HostInput::Kind::NetworkRoom:
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:

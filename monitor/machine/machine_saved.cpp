@@ -16,7 +16,6 @@
 #include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
-
 // Clock first: timers are armed again relative to its time.
 void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp, Visited what) {
   VirtualClock& clock = *clock_;
@@ -82,16 +81,18 @@ bool Machine::write_to(const std::string& path, uint64_t host_time_stamp, std::s
 }
 
 bool Machine::resume(std::string* error) {
-  OpenFile file(config_.resume_path, FileUse::Read);
+  std::vector<int>& open = config_.resume_descriptors;
+  OpenFile file = open.empty() ? OpenFile(config_.resume_path, FileUse::Read) : OpenFile(open[0]);
   if (!file.is_open()) {
     *error = "cannot read " + config_.resume_path + ": " + std::strerror(errno);
     return false;
   }
   Snapshot snapshot;
-  if (!read_snapshot(file.descriptor(), &snapshot, error) ||
-      !begin_from(snapshot.ram, file.give(), error)) {
-    return false;
-  }
+  if (!read_snapshot(file.descriptor(), &snapshot, error)) return false;
+  const bool has_begun = snapshot.ram.elsewhere.empty()
+                             ? begin_from(snapshot.ram, file.give(), error)
+                             : begin_from_clone(snapshot.ram, error);
+  if (!has_begun) return false;
   const uint64_t now = clock_->time_stamp();
   const auto visit = [this, now](StateArchive& archive) { visit_state(archive, now); };
   return StateArchive::load(snapshot.state, visit, error);

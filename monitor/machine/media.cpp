@@ -76,6 +76,7 @@ class ServedDisk final : public DiskBackend {
     return disk_->write(offset, from);
   }
   [[nodiscard]] bool flush() override { return disk_->flush(); }
+  [[nodiscard]] bool can_freeze() const override { return disk_->can_freeze(); }
   void visit_medium(StateArchive& archive, bool may_have_changed) override {
     disk_->visit_medium(archive, may_have_changed);
   }
@@ -113,6 +114,18 @@ std::unique_ptr<DiskBackend> open_one(const ImageName& name, uint32_t unit, std:
                           unit, error);
 }
 
+// Of each medium: `what`, until it is false.
+template <typename What>
+bool each_of(const Media& media, const What& what) {
+  for (size_t i = 0; i < kMediaSlots; ++i) {
+    if (media.slot[i] != nullptr && !what(*media.slot[i], media.name[i])) return false;
+  }
+  for (size_t i = 0; i < media.virtio.size(); ++i) {
+    if (!what(*media.virtio[i], media.virtio_name[i])) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 bool Media::any() const {
@@ -133,6 +146,31 @@ bool Media::set_in_use(bool in_use, std::string* error) const {
     if (!set(virtio[i].get(), virtio_name[i])) return false;
   }
   return true;
+}
+
+bool Media::can_freeze(bool may, std::string* error) const {
+  return each_of(*this, [&](const DiskBackend& medium, const std::string& file) {
+    if (!medium.can_freeze()) {
+      *error = file + ": is written to by a server; a raw image, or readonly=on, can be cloned";
+      return false;
+    }
+    if (may || !medium.is_written_through()) return true;
+    *error = file +
+             ": is written to: a clone needs it frozen, and what both sides write from then on is "
+             "in memory and goes with them (disks=freeze)";
+    return false;
+  });
+}
+
+bool Media::freeze(bool* frozen, std::string* error) const {
+  *frozen = false;
+  return each_of(*this, [&](DiskBackend& medium, const std::string& file) {
+    if (!medium.is_written_through()) return true;
+    *frozen = true;
+    if (medium.freeze()) return true;
+    *error = file + ": cannot be frozen";
+    return false;
+  });
 }
 
 bool Media::flush() const {

@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::array<char, 8> kMagic = {'R', 'S', 'M', 'A', 'C', 'H', 'N', '\n'};
 constexpr uint32_t kFormat = 2;
+constexpr uint32_t kCloneFormat = 3;                       // RAM is elsewhere
 constexpr uint64_t kMostStateBytes = uint64_t{256} << 20;  // devices have memories of tens of MiB
 // Grains: small ones copy less when they are written, and take more of the host's mappings.
 constexpr uint32_t kSmallestGrain = 64 * 1024;
@@ -39,23 +40,30 @@ struct Header {
 };
 static_assert(sizeof(Header) == 56);
 static_assert(sizeof(SavedRam::Grain) == 16);
+static_assert(sizeof(SavedRam::Elsewhere) == 16);
 
 template <typename T>
 std::span<const uint8_t> bytes_of(const T& value) {
   return {reinterpret_cast<const uint8_t*>(&value), sizeof(value)};
 }
-std::span<const uint8_t> bytes_of(const std::vector<SavedRam::Grain>& table) {
-  return {reinterpret_cast<const uint8_t*>(table.data()), table.size() * sizeof(SavedRam::Grain)};
+template <typename T>
+std::span<const uint8_t> bytes_of(const std::vector<T>& table) {
+  return {reinterpret_cast<const uint8_t*>(table.data()), table.size() * sizeof(T)};
 }
 
 uint64_t hash_of(const Header& header) {
-  return hash_bytes(bytes_of(header).first(offsetof(Header, own_hash)), kFormat);
+  return hash_bytes(bytes_of(header).first(offsetof(Header, own_hash)), header.format);
 }
 
 uint64_t page_aligned(uint64_t bytes) { return (bytes + kPageSize - 1) & ~uint64_t{kPageSize - 1}; }
 
+// Always so many, so that nothing says how many there are: those that are none have no seal.
+constexpr uint64_t kElsewhereBytes = MachinePages::kMostBases * sizeof(SavedRam::Elsewhere);
+
 uint64_t body_bytes(const Header& header) {
-  return header.word_bytes + header.state_bytes + uint64_t{header.grains} * sizeof(SavedRam::Grain);
+  const uint64_t elsewhere = header.format == kCloneFormat ? kElsewhereBytes : 0;
+  return elsewhere + header.word_bytes + header.state_bytes +
+         uint64_t{header.grains} * sizeof(SavedRam::Grain);
 }
 uint64_t ram_offset(const Header& header) {
   return page_aligned(sizeof(Header) + body_bytes(header));
@@ -99,7 +107,10 @@ uint64_t length_of(const SavedRam& ram, uint64_t grain) {
 }
 
 SavedRam layout_of(const GuestMemory& memory) {
-  SavedRam ram{.bytes = memory.size(), .grain_bytes = grain_for(memory.size()), .grains = {}};
+  SavedRam ram{.bytes = memory.size(),
+               .grain_bytes = grain_for(memory.size()),
+               .grains = {},
+               .elsewhere = {}};
   const std::vector<bool> used = memory.parts_in_use(ram.grain_bytes);
   for (uint64_t i = 0; i < used.size(); ++i) {
     if (!used[i]) continue;
@@ -174,7 +185,7 @@ bool read_header(int descriptor, Header* header, std::string* error) {
   std::memcpy(header, bytes.data(), sizeof(Header));
   if (header->magic != kMagic) return fail("the file is none", error);
   if (header->own_hash != hash_of(*header)) return fail("its header is damaged", error);
-  if (header->format != kFormat) {
+  if (header->format != kFormat && header->format != kCloneFormat) {
     return fail(
         "it has format " + std::to_string(header->format) + ", which this program does not know",
         error);
@@ -205,7 +216,39 @@ bool read_table(std::span<const uint8_t> bytes, SavedRam* ram, std::string* erro
   return true;
 }
 
+// Of a clone: where its grains are.
+bool read_elsewhere(std::span<const uint8_t> bytes, SavedRam* ram, std::string* error) {
+  ram->elsewhere.resize(MachinePages::kMostBases);
+  std::memcpy(ram->elsewhere.data(), bytes.data(), bytes.size());
+  while (ram->elsewhere.size() > 1 && ram->elsewhere.back().seal == 0) ram->elsewhere.pop_back();
+  for (const SavedRam::Grain& grain : ram->grains) {
+    if (grain.hash >= ram->elsewhere.size()) return fail("its table of RAM is wrong", error);
+  }
+  return true;
+}
+
 }  // namespace
+
+std::vector<uint8_t> bytes_of_clone(const Snapshot& snapshot) {
+  std::vector<SavedRam::Elsewhere> elsewhere = snapshot.ram.elsewhere;
+  elsewhere.resize(MachinePages::kMostBases);
+  std::vector<uint8_t> body = body_of(snapshot, snapshot.ram);
+  const std::span<const uint8_t> places = bytes_of(elsewhere);
+  body.insert(body.end(), places.begin(), places.end());
+  Header header;
+  header.format = kCloneFormat;
+  header.word_bytes = static_cast<uint32_t>(joined(snapshot.words).size());
+  header.state_bytes = snapshot.state.size();
+  header.ram_bytes = snapshot.ram.bytes;
+  header.grain_bytes = snapshot.ram.grain_bytes;
+  header.grains = static_cast<uint32_t>(snapshot.ram.grains.size());
+  header.body_hash = hash_bytes(body, kCloneFormat);
+  header.own_hash = hash_of(header);
+  std::vector<uint8_t> all(sizeof(header) + body.size());
+  std::memcpy(all.data(), &header, sizeof(header));
+  std::memcpy(all.data() + sizeof(header), body.data(), body.size());
+  return all;
+}
 
 bool write_snapshot(int descriptor, const Snapshot& snapshot, const GuestMemory& memory,
                     std::string* error) {
@@ -241,7 +284,8 @@ bool read_snapshot(int descriptor, Snapshot* snapshot, std::string* error) {
   if (!read_header(descriptor, &header, error)) return false;
   std::vector<uint8_t> body(body_bytes(header));
   if (!read_at(descriptor, sizeof(Header), body, error)) return false;
-  if (hash_bytes(body, kFormat) != header.body_hash) return fail("its state is damaged", error);
+  if (hash_bytes(body, header.format) != header.body_hash)
+    return fail("its state is damaged", error);
   const std::span<const uint8_t> all(body);
   snapshot->words = split(all.first(header.word_bytes));
   const auto state = all.subspan(header.word_bytes, header.state_bytes);
@@ -249,9 +293,13 @@ bool read_snapshot(int descriptor, Snapshot* snapshot, std::string* error) {
   snapshot->ram = {.offset = ram_offset(header),
                    .bytes = header.ram_bytes,
                    .grain_bytes = header.grain_bytes,
-                   .grains = {}};
-  return read_table(all.subspan(header.word_bytes + header.state_bytes), &snapshot->ram, error) &&
-         has_ram(descriptor, snapshot->ram, error);
+                   .grains = {},
+                   .elsewhere = {}};
+  const auto table =
+      all.subspan(header.word_bytes + header.state_bytes, header.grains * sizeof(SavedRam::Grain));
+  if (!read_table(table, &snapshot->ram, error)) return false;
+  if (header.format == kFormat) return has_ram(descriptor, snapshot->ram, error);
+  return read_elsewhere(all.last(kElsewhereBytes), &snapshot->ram, error);
 }
 
 bool verify_grain(int descriptor, const SavedRam& ram, size_t index, std::string* error) {

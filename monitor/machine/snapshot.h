@@ -1,7 +1,7 @@
 // Snapshot: a saved machine as a file: the words of the command line that made it, the state of its
 // parts (docs/saved-state.md), and its RAM, with each page at its own place so that it can be
-// mapped, and holes where it is zero. What is read is never trusted: a damaged file is one line of
-// text. See docs/saved-state.md, "The file".
+// mapped, and holes where it is zero. A clone's has no RAM: others have it. What is read is never
+// trusted: a damaged file is one line of text. See docs/saved-state.md, "The file".
 #pragma once
 
 #include <cstddef>
@@ -24,6 +24,13 @@ struct SavedRam {
   uint64_t bytes = 0;
   uint32_t grain_bytes = 0;
   std::vector<Grain> grains;  // by number; what is not among them is zero
+  // Of a clone: memfds of the process that has the file, in which the grains are, each at its own
+  // place behind one page. Grain::hash is the place of its memfd here.
+  struct Elsewhere {
+    uint64_t descriptor = 0;  // there
+    uint64_t seal = 0;        // FrozenCopy::is_one()
+  };
+  std::vector<Elsewhere> elsewhere;
 
   [[nodiscard]] uint64_t end() const { return offset + bytes; }
 };
@@ -40,13 +47,20 @@ inline constexpr size_t kMostWordBytes = 256 * 1024;
 [[nodiscard]] bool write_snapshot(int descriptor, const Snapshot& snapshot,
                                   const GuestMemory& memory, std::string* error);
 
-// Reads what write_snapshot() has written, but for the bytes of RAM, which are all there. False
-// with one line in *error.
+// All of a machine but its RAM, which is elsewhere (snapshot.ram), as one file.
+[[nodiscard]] std::vector<uint8_t> bytes_of_clone(const Snapshot& snapshot);
+
+// Reads what write_snapshot() has written, or bytes_of_clone(), but for the bytes of RAM, which are
+// all there. False with one line in *error.
 [[nodiscard]] bool read_snapshot(int descriptor, Snapshot* snapshot, std::string* error);
 
 // Compares a part of RAM, grains[index], with its hash. False with one line in *error.
 [[nodiscard]] bool verify_grain(int descriptor, const SavedRam& ram, size_t index,
                                 std::string* error);
+
+// Where a clone, whose file is at `clone`, finds one of its memfds.
+[[nodiscard]] std::string path_of_cloned_ram(const std::string& clone,
+                                             const SavedRam::Elsewhere& file);
 
 // RAM of the file as what a machine's RAM begins as. Takes the descriptor.
 [[nodiscard]] RamBase base_of(const SavedRam& ram, int descriptor);

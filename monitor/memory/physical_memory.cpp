@@ -125,6 +125,18 @@ void PhysicalMemory::make_clean(size_t first_grain, size_t grains) {
   if (observer_ != nullptr && moved.pages != 0) observer_->on_moved(moved, Backing::Clean);
 }
 
+void PhysicalMemory::freeze(size_t first_grain, size_t grains) {
+  PageRange moved;
+  if (!ram_.freeze(first_grain, grains, &moved).ok()) end_without_memory();
+  if (observer_ != nullptr && moved.pages != 0) observer_->on_moved(moved, Backing::Clean);
+}
+
+void PhysicalMemory::move_to_base(size_t first_grain, size_t grains) {
+  PageRange moved;
+  if (!ram_.move_to_base(first_grain, grains, &moved).ok()) end_without_memory();
+  if (observer_ != nullptr) observer_->on_moved(moved, Backing::Base);
+}
+
 void PhysicalMemory::flip_backing(GuestPhysicalPage page) {
   if (will_write(page) || !ram_.is_as_base(page)) return;
   PageRange moved;

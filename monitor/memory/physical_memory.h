@@ -56,6 +56,9 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   // RAM's make_clean(), and all who map these pages follow: the next write to each is seen, by
   // whatever path. Ends the process as will_write() does.
   void make_clean(size_t first_grain, size_t grains);
+  // The same without a word to whoever asks what is written; and RAM's move_to_base().
+  void freeze(size_t first_grain, size_t grains);
+  void move_to_base(size_t first_grain, size_t grains);
   // For tests: a page that is shared becomes own; one that is own and as the base has it, shared.
   void flip_backing(GuestPhysicalPage page);
 

@@ -13,6 +13,8 @@ namespace ringshift {
 class OpenFile {
  public:
   OpenFile(const std::string& path, FileUse use) : descriptor_(open_host_file(path, use)) {}
+  // One that is open already.
+  explicit OpenFile(int descriptor) : descriptor_(descriptor) {}
   ~OpenFile() {
     if (descriptor_ >= 0) ::close(descriptor_);
   }

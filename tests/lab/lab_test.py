@@ -425,6 +425,33 @@ def test_paging(lab):
         expect(word in text and word in page.text, f"{word} is missing")
 
 
+def test_memory(lab):
+    text, page = lab.page("memory")
+    report = json.loads(lab.run("memory", "--json").stdout)
+    expect(report["end"] == "ended the run with 0", report["end"])
+    pages, grain_pages = report["pages"], report["grain_bytes"] // 4096
+    expect(sum(pages.values()) == report["ram_pages"] == 4096, f"not all of RAM: {pages}")
+    for kind, count in pages.items():
+        expect(report["grains"].count(kind) * grain_pages == count, f"{kind}: {count}")
+        expect(f"{count} pages {kind}" in " ".join(text.split()), f"{kind} is not in the text")
+    expect(all(pages[kind] > 0 for kind in ("shared", "copied", "fresh", "zero")), f"{pages}")
+    # The host's own figures.
+    host = report["host"]
+    expect(host["mapped_shared"] == pages["shared"], f"{host}")
+    expect(host["mapped_own"] == report["ram_pages"] - pages["shared"], f"{host}")
+    expect(0 < host["own_bytes"] <= (pages["copied"] + pages["fresh"]) * 4096, f"{host}")
+    expect(host["shared_bytes"] > 0 and host["first_bytes"] < host["shared_bytes"], f"{host}")
+    # Each way leads to the kind of its grain, and what was copied was written by an instruction.
+    for way in report["ways"]:
+        expect(report["grains"][way["physical"] // report["grain_bytes"]] == way["machine"], f"{way}")
+    copied = {index * report["grain_bytes"] for index, kind in enumerate(report["grains"]) if kind == "copied"}
+    seen = {copy["grain"] for copy in report["copies"]}
+    expect(seen == copied or report["copies_left_out"], f"{copied} are copied, {seen} were seen to be")
+    expect(report["ballooned_bytes"] is None and "no balloon" in text, "a balloon")
+    for word in ("shared", "copied", "fresh", "zero"):
+        expect(word in page.text, f"{word} is missing")
+
+
 def test_paging_pae(lab):
     """Entries of eight bytes, a large page among them, and their A and D bits."""
     report = json.loads(lab.run("paging", lab.assemble("pae"), "--json").stdout)
@@ -494,14 +521,14 @@ def test_all(lab):
     folder = lab.folder / "pages"
     done = lab.run("all", lab.assemble("counted"), "--html", folder, "--seconds", 10)
     expect(done.stdout == f"{folder}/index.html\n", done.stdout)
-    names = ["index", "matrix", "trap", "census", "three", "paging", "translate"]
+    names = ["index", "matrix", "trap", "census", "three", "paging", "memory", "translate"]
     expect(all(f"lab {name}" in done.stderr for name in names[1:]), f"no sign of life: {done.stderr}")
     files = {path.name for path in folder.iterdir()}
     expect({f"{name}.html" for name in names} <= files, f"{files}")
     pages = {name: Page((folder / f"{name}.html").read_text(), files) for name in names}
     counted = {row["name"]: row for row in pages["census"].data["instructions"]}
     expect(counted["PUSHFD"]["executed"] == 1000, f"the image is counted: {counted['PUSHFD']}")
-    places = [pages["index"].text.index(f"{number}. ") for number in range(1, 7)]
+    places = [pages["index"].text.index(f"{number}. ") for number in range(1, 8)]
     expect(places == sorted(places), "the story is not in order")
     for finding in pages["index"].data:
         expect(finding["finding"] in pages["index"].text and

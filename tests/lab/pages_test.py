@@ -19,7 +19,7 @@ import tempfile
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LIGHT, DARK = 1, 0  # Chromium's preferred colour schemes
-PAGES = ("index", "matrix", "trap", "census", "three", "paging", "translate")
+PAGES = ("index", "matrix", "trap", "census", "three", "paging", "memory", "translate")
 
 # Before everything else on the page: no error goes unseen.
 WATCH = """<script>
@@ -40,7 +40,7 @@ const shown = element => element.getClientRects().length > 0;
 """
 USE = {
     "index": """
-      expect(document.querySelectorAll('.story > li').length === 6, 'six chapters');
+      expect(document.querySelectorAll('.story > li').length === 7, 'seven chapters');
       for (const {finding} of lab.data) expect(document.body.innerText.includes(finding), finding);
     """,
     "matrix": """
@@ -138,6 +138,18 @@ USE = {
       expect(Number(at('step').value) === events.length - 1, 'the button');
       click(document.querySelector('svg a[data-id="0"]'));
       expect(Number(at('step').value) === 0, 'the picture');
+    """,
+    "memory": """
+      const {pages, grains, ways, copies} = lab.data, text = document.body.innerText;
+      for (const [kind, count] of Object.entries(pages)) {
+        expect([...document.querySelectorAll('.card')].some(card =>
+            card.textContent === `${count}pages ${kind}`), `no card: ${count} ${kind}`);
+        const drawn = [...document.querySelectorAll('svg title')].filter(title =>
+            title.textContent.endsWith(`: ${kind}`)).length;
+        expect(drawn === grains.filter(grain => grain === kind).length, `${drawn} squares are ${kind}`);
+      }
+      for (const copy of copies) expect(text.includes(copy.instruction), copy.instruction);
+      expect(document.querySelector('pre').textContent.trim().split('\\n').length === ways.length, 'ways');
     """,
     "translate": """
       const sections = [...document.querySelectorAll('section.block')];

@@ -93,7 +93,7 @@ struct Tables {
 void add_command(const CommandText& command, const std::vector<OptionText>& more, Tables* tables) {
   std::vector<std::string> words;
   for (const CommandText& part : command.commands) words.push_back(part.name);
-  bool takes_file = command.path == "resume" || command.path == "run";
+  bool takes_file = command.path == "resume" || command.path == "clone" || command.path == "run";
   std::vector<OptionText> options = command.options;
   options.insert(options.end(), more.begin(), more.end());
   for (const OptionText& option : options) {

@@ -54,7 +54,8 @@ CommandText read_command(const CLI::App& app, const std::string& path) {
   read.path = path;
   read.text = one_line(app.get_description());
   read.footer = app.get_footer();
-  read.takes_options_of_run = path == "test" || path == "resume" || path == "replay";
+  read.takes_options_of_run =
+      path == "test" || path == "resume" || path == "clone" || path == "replay";
   for (const CLI::Option* option : app.get_options()) {
     if (!option->get_group().empty()) read.options.push_back(read_option(*option));
   }

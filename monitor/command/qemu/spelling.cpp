@@ -14,8 +14,8 @@ using qemu::Meaning;
 using qemu::QemuLine;
 using qemu::Word;
 
-constexpr std::array kCommands{"run",       "resume", "replay", "test",
-                               "translate", "doctor", "lab",    "describe"};
+constexpr std::array kCommands{"run",       "resume", "clone", "replay",  "test",
+                               "translate", "doctor", "lab",   "describe"};
 constexpr std::array kOfNoCommand{"--help", "-help", "-h", "--version", "-version"};
 // What the other commands understand besides two dashes.
 constexpr std::array kOfEveryCommand{"-kernel", "-initrd", "-append", "-m",
@@ -27,6 +27,11 @@ bool among(const Names& names, const std::string& word) {
 }
 
 bool begins_with_dash(const std::string& word) { return word.size() > 1 && word[0] == '-'; }
+
+// The word behind it is no option, whatever it looks like.
+bool takes_file(const std::string& command) {
+  return command == "resume" || command == "clone" || command == "replay";
+}
 
 const Word* find_word(const std::string& name) {
   const auto words = qemu::all_words();
@@ -76,7 +81,7 @@ class Speller {
     SpelledLine line;
     line.words = begin();
     const std::string command = line.words.empty() ? "" : line.words[0];
-    const bool goes_on = command == "resume" || command == "replay";
+    const bool goes_on = takes_file(command);
     const bool is_run = command == "run" || goes_on;
     // The saved machine, or the recording.
     if (goes_on && at_ < typed_.size()) line.words.push_back(typed_[at_++]);

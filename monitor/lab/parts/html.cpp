@@ -12,12 +12,13 @@
 namespace ringshift::lab {
 namespace {
 
-constexpr std::array<PageName, 7> kPages = {{{"index", "The story"},
+constexpr std::array<PageName, 8> kPages = {{{"index", "The story"},
                                              {"matrix", "The condition"},
                                              {"trap", "Trap and emulate"},
                                              {"census", "How many there are"},
                                              {"three", "Three properties"},
                                              {"paging", "Shadow page tables"},
+                                             {"memory", "Machine memory"},
                                              {"translate", "What the translator makes"}}};
 
 // JSON in a script element: nothing in it may end the element.

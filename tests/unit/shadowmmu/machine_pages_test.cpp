@@ -21,6 +21,7 @@ TEST_F(MachinePagesTest, TheBaseHasWhatIsPresentInIt) {
     const bool is_base = page / 4 == 1 || page / 4 == 3;
     EXPECT_EQ(pages_.backing(GuestPhysicalPage(page)), is_base ? Backing::Base : Backing::Own);
     EXPECT_EQ(pages_.is_in_base(GuestPhysicalPage(page)), is_base);
+    if (!is_base) continue;
     EXPECT_EQ(pages_.offset_of(GuestPhysicalPage(page)), (3 + page) * kPageSize);
   }
 }
@@ -44,6 +45,43 @@ TEST_F(MachinePagesTest, ARunEndsWhereTheBackingChanges) {
   EXPECT_EQ(pages_.run(GuestPhysicalPage(12), 100), 2U);
   pages_.set(GuestPhysicalPage(4), Backing::Own);
   EXPECT_EQ(pages_.run(GuestPhysicalPage(1), 100), 11U);
+}
+
+// Another base has what no base backs; what the first one backs stays its.
+TEST_F(MachinePagesTest, TheNewestBaseHasWhatIsNotBacked) {
+  pages_.set(GuestPhysicalPage(4), Backing::Own);
+  pages_.add_base({.descriptor = -1,
+                   .offset = kPageSize,
+                   .grain_pages = 4,
+                   .present = {true, true, false, true},
+                   .seal = 7});
+  EXPECT_EQ(pages_.backing(GuestPhysicalPage(0)), Backing::Own);
+  EXPECT_TRUE(pages_.is_in_base(GuestPhysicalPage(0)));
+  EXPECT_EQ(pages_.seal_of(GuestPhysicalPage(0)), 7U);
+  EXPECT_EQ(pages_.seal_of(GuestPhysicalPage(4)), 7U);
+  EXPECT_EQ(pages_.offset_of(GuestPhysicalPage(4)), 5 * kPageSize);
+  EXPECT_EQ(pages_.seal_of(GuestPhysicalPage(12)), 0U) << "the first one backs it";
+  pages_.set(GuestPhysicalPage(0), Backing::Base);
+  pages_.set(GuestPhysicalPage(4), Backing::Base);
+  pages_.set(GuestPhysicalPage(8), Backing::Base);
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(0), 100), 8U) << "a run has one base";
+}
+
+TEST_F(MachinePagesTest, WhatBacksNothingMakesRoom) {
+  for (size_t i = 1; i < MachinePages::kMostBases; ++i) {
+    ASSERT_TRUE(pages_.has_room_for_base());
+    pages_.add_base({.descriptor = -1,
+                     .offset = 0,
+                     .grain_pages = 4,
+                     .present = {i == 3, false, false, false},
+                     .seal = i});
+  }
+  EXPECT_FALSE(pages_.has_room_for_base());
+  pages_.set(GuestPhysicalPage(0), Backing::Base);
+  pages_.drop_unused_bases();
+  EXPECT_TRUE(pages_.has_room_for_base());
+  EXPECT_EQ(pages_.seal_of(GuestPhysicalPage(0)), 3U);
+  EXPECT_EQ(pages_.seal_of(GuestPhysicalPage(4)), 0U) << "a file of the user's stays";
 }
 
 }  // namespace

@@ -407,7 +407,7 @@ TEST_F(SharedSpaceTest, TracedPagesOfACopyStayReadOnly) {
   make_own(5);
   EXPECT_TRUE(space_->find(kFirst + 5)->is_writable);
   EXPECT_FALSE(space_->find(kFirst + 6)->is_writable);
-  EXPECT_FALSE(space_->find(kFirst + 6)->is_shared);
+  EXPECT_EQ(space_->find(kFirst + 6)->backing, Backing::Own);
 }
 
 TEST_F(SharedSpaceTest, SharedAgainItIsOneMappingAgain) {

@@ -189,6 +189,29 @@ TEST_F(SavedDiskTest, OneThatHasIsRefusedUnlessItMay) {
   EXPECT_TRUE(load(saved, *open(DiskAccess::Write), true)) << error_;
 }
 
+TEST_F(SavedDiskTest, AFrozenImageStaysAndOthersMayReadIt) {
+  const auto disk = open(DiskAccess::Write);
+  ASSERT_TRUE(put(*disk, 100, "before"));
+  const std::string before = content();
+  EXPECT_EQ(HostDisk::open(path_, DiskAccess::ReadOnly, 512, &error_), nullptr);
+  EXPECT_TRUE(disk->is_written_through());
+  ASSERT_TRUE(disk->can_freeze());
+  ASSERT_TRUE(disk->freeze());
+  EXPECT_FALSE(disk->is_written_through());
+  ASSERT_TRUE(put(*disk, 5000, "after"));
+  EXPECT_TRUE(disk->discard(0, 4096));
+  EXPECT_TRUE(disk->flush());
+  EXPECT_EQ(content(), before);
+  const auto other = open(DiskAccess::Snapshot);
+  const std::vector<uint8_t> saved = save(*disk);
+  ASSERT_TRUE(load(saved, *other)) << error_;
+  std::vector<uint8_t> bytes(5);
+  ASSERT_TRUE(other->read(5000, bytes));
+  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), "after");
+  ASSERT_TRUE(other->read(100, bytes));
+  EXPECT_EQ(std::string(bytes.begin(), bytes.end()), "befor");
+}
+
 TEST_F(SavedDiskTest, WhatIsInTheOverlayIsKept) {
   std::vector<uint8_t> saved;
   {

@@ -41,14 +41,21 @@ TEST(SaveOptions, TheWordsThatAreKeptDoNotSaveAgain) {
             (Words{"run", "-s"}));
 }
 
+TEST(SaveOptions, ACloneLeavesWhatIsTheOtherMachines) {
+  EXPECT_EQ(words_for_clone({"run", "--serial", "file:a", "--serial2=file:b", "--debugcon", "none",
+                             "--daemonize", "--pidfile", "p", "--gdb=tcp:1", "-s"}),
+            (Words{"run", "--debugcon", "none", "-s"}));
+}
+
 TEST(SaveOptions, ResumeNeedsAFileThatIsOne) {
-  std::string path, problem;
+  ResumedFiles files;
+  std::string problem;
   for (Words words : {Words{"resume"}, Words{"resume", ""}, Words{"resume", "-m"}}) {
-    EXPECT_FALSE(resumed_words(&words, &path, &problem));
+    EXPECT_FALSE(resumed_words(&words, &files, &problem));
     EXPECT_EQ(problem.rfind("resume: ", 0), 0U) << problem;
   }
   Words none{"resume", "/dev/null"};
-  EXPECT_FALSE(resumed_words(&none, &path, &problem));
+  EXPECT_FALSE(resumed_words(&none, &files, &problem));
   EXPECT_EQ(problem, "saved machine: the file ends too early");
 }
 

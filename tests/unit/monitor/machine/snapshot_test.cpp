@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace ringshift {
 namespace {
@@ -149,6 +150,57 @@ TEST_F(SnapshotTest, WhatTheFileHasWhereZerosBelongIsNotSeen) {
   const auto other = make();
   ASSERT_TRUE(other->take_base(base_of(read_.ram, dup(descriptor()))).ok());
   EXPECT_EQ(*other->at(GuestPhysical(0x80000)), 0);
+}
+
+// ---- a clone's: RAM is elsewhere ----
+
+class ClonedSnapshotTest : public SnapshotTest {
+ protected:
+  ClonedSnapshotTest() {
+    written_.ram = {.offset = 0,
+                    .bytes = kRamBytes,
+                    .grain_bytes = 65536,
+                    .grains = {{0, 1}, {3, 0}, {15, 1}},
+                    .elsewhere = {{17, 0x1111}, {23, 0x2222}}};
+    bytes_ = bytes_of_clone(written_);
+    EXPECT_TRUE(write_contents(descriptor(), 0, bytes_).ok());
+  }
+  std::vector<uint8_t> bytes_;
+};
+
+TEST_F(ClonedSnapshotTest, SaysWhereRamIs) {
+  ASSERT_TRUE(read()) << error_;
+  EXPECT_EQ(read_.words, written_.words);
+  EXPECT_EQ(read_.state, written_.state);
+  ASSERT_EQ(read_.ram.elsewhere.size(), 2U);
+  EXPECT_EQ(read_.ram.elsewhere[1].descriptor, 23U);
+  EXPECT_EQ(read_.ram.elsewhere[1].seal, 0x2222U);
+  ASSERT_EQ(read_.ram.grains.size(), 3U);
+  EXPECT_EQ(read_.ram.grains[2].number, 15U);
+  EXPECT_EQ(read_.ram.grains[2].hash, 1U);
+  EXPECT_EQ(path_of_cloned_ram("/proc/5/fd/9", read_.ram.elsewhere[0]), "/proc/5/fd/17");
+}
+
+TEST_F(ClonedSnapshotTest, DamageIsOneLine) {
+  for (size_t at = 0; at < bytes_.size(); ++at) {
+    flip(static_cast<off_t>(at));
+    ASSERT_FALSE(read()) << at;
+    expect_one_line();
+    flip(static_cast<off_t>(at));
+  }
+  for (const size_t length : {bytes_.size() - 1, bytes_.size() - 300, size_t{60}, size_t{0}}) {
+    ASSERT_EQ(ftruncate(descriptor(), static_cast<off_t>(length)), 0);
+    ASSERT_FALSE(read()) << length;
+    expect_one_line();
+  }
+}
+
+TEST_F(ClonedSnapshotTest, AGrainIsInAFileThatThereIs) {
+  written_.ram.grains[1].hash = 2;
+  bytes_ = bytes_of_clone(written_);
+  ASSERT_TRUE(write_contents(descriptor(), 0, bytes_).ok());
+  ASSERT_FALSE(read());
+  expect_one_line();
 }
 
 TEST_F(SnapshotTest, WhatCannotBeWrittenSaysSo) {

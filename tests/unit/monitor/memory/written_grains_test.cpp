@@ -120,7 +120,7 @@ TEST_F(WrittenGrainsTest, ABaseIsReadAndNotWritten) {
   ram_->track_writes(1);
   EXPECT_EQ(dirty().size(), 8U);
   EXPECT_EQ(ram_->descriptor_of(GuestPhysicalPage(2 * kGrainPages)),
-            ram_->machine_pages()->descriptor());
+            ram_->machine_pages()->descriptor_of(GuestPhysicalPage(2 * kGrainPages)));
   EXPECT_EQ(ram_->descriptor_of(GuestPhysicalPage(0)), ram_->descriptor());
   moves_.moved.clear();
   memory_->make_clean(2, 1);
