@@ -1,5 +1,5 @@
 // Sensitive instructions as inline code: what Popek and Goldberg's theorem would have trap.
-#include "shadowmmu/base/check.h"
+#include "translator/classify.h"
 #include "translator/emit.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
@@ -28,24 +28,6 @@ CalloutKind callout_kind(const GuestInstruction& instruction) {
       return CalloutKind::SystemExit;
     default:
       return CalloutKind::Any;
-  }
-}
-
-SegmentRegister segment_of(ZydisRegister reg) {
-  switch (reg) {
-    case ZYDIS_REGISTER_ES:
-      return SegmentRegister::Es;
-    case ZYDIS_REGISTER_CS:
-      return SegmentRegister::Cs;
-    case ZYDIS_REGISTER_SS:
-      return SegmentRegister::Ss;
-    case ZYDIS_REGISTER_DS:
-      return SegmentRegister::Ds;
-    case ZYDIS_REGISTER_FS:
-      return SegmentRegister::Fs;
-    default:
-      CHECK(reg == ZYDIS_REGISTER_GS);
-      return SegmentRegister::Gs;
   }
 }
 
@@ -314,7 +296,9 @@ void Emitter::call_as_callout(const UnitInstruction& instruction, uint64_t stub)
 // The monitor does the instruction, and the guest goes on wherever that leads.
 void Emitter::emit_interpret(const UnitInstruction& instruction) {
   store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
-  const CalloutKind kind = callout_kind(instruction.instruction);
+  // What those kinds leave out is asked in other modes: IOPL in virtual-8086 mode, for one.
+  const CalloutKind kind = unit_->key.mode.is_flat() ? callout_kind(instruction.instruction)
+                                                     : CalloutKind::Any;
   if (kind != CalloutKind::Any) {
     a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(kind));
   }

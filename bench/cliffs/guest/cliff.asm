@@ -222,6 +222,11 @@ bits 16
 sixteen:
 %define there(label) (label - sixteen + REAL_CODE)
 %if MODE == 1
+  %define CODE16 FREE0
+%else
+  %define CODE16 0
+%endif
+%if MODE == 1
   mov ax, FREE1
   mov ds, ax
   mov ss, ax
@@ -237,6 +242,7 @@ sixteen:
 %endif
   mov sp, 0x7000
 .turn:
+%ifndef KIND
   mov cx, 16
 .next:
   add ax, [0x6000]
@@ -244,6 +250,52 @@ sixteen:
   xor ax, cx
   dec cx
   jnz .next
+%elif KIND == 1                   ; calls, returns, the stack
+  mov cx, 8
+.next:
+  push ax
+  push cx
+  call .callee
+  pop cx
+  pop ax
+  loop .next
+%elif KIND == 2                   ; string instructions, one by one
+  mov si, 0x6000
+  mov di, 0x6800
+  mov cx, 13
+.next:
+  lodsb
+  xor al, cl
+  stosb
+  scasb
+  loop .next
+%elif KIND == 3                   ; repeated ones
+  %rep 16
+  mov si, 0x6000
+  mov di, 0x6800
+  mov cx, 64
+  rep movsw
+  %endrep
+%elif KIND == 4                   ; 32-bit operands, as compilers make for 16-bit code
+  mov ecx, 13
+.next:
+  mov eax, [0x6000]
+  lea eax, [eax + ecx * 4]
+  mov [0x6004], eax
+  dec ecx
+  jnz .next
+%elif KIND == 5                   ; far calls
+  %rep 16
+  call CODE16:there(.far_callee)
+  %endrep
+%elif KIND == 6                   ; a segment register loaded
+  %rep 16
+  mov ax, ds
+  mov es, ax
+  mov ax, [es:0x6000]
+  add [es:0x6002], ax
+  %endrep
+%endif
   dec ebx
   jnz .turn
 %if MODE == 3
@@ -256,6 +308,11 @@ sixteen:
   %endif
   jmp dword CODE0:back
 %endif
+.callee:
+  inc ax
+  ret
+.far_callee:
+  retf
 sixteen_end:
 bits 32
 %endif
