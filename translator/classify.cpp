@@ -309,6 +309,14 @@ bool goes_on_behind(const GuestInstruction& instruction) {
   return isa_group(instruction.facts.meta.isa_set) != IsaGroup::Unknown;
 }
 
+// May a load of this segment register be done in generated code as in the usual mode? It leaves DS
+// and ES flat, and so the mode what it is.
+bool loads_flat_only(const CodeMode& mode, ZydisRegister reg) {
+  return !mode.has_narrow_code() && !mode.has_real_selectors() &&
+         (reg == ZYDIS_REGISTER_DS || reg == ZYDIS_REGISTER_ES) &&
+         mode.kind(segment_of(reg)) == SegmentKind::Flat;
+}
+
 // The same where the mode is not the usual one.
 Classification classify_run_in_mode(const GuestInstruction& instruction, Privilege privilege,
                                     const TranslatorFeatures& features, const CodeMode& mode) {
@@ -318,12 +326,22 @@ Classification classify_run_in_mode(const GuestInstruction& instruction, Privile
   if (!is_system_mov(instruction)) {
     const Classification listed = by_table(instruction.facts.mnemonic);
     if (listed.family == Family::ReadTime && !features.host_time_stamp) return kInterpret;
+    const bool pops_segment = listed.family == Family::Pop && mode.has_plain_stack() &&
+                              instruction.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                              loads_flat_only(mode, instruction.operands[0].reg.value);
+    if (pops_segment) return classify_segment_load(instruction, privilege);
     return classify_in_mode(instruction, listed, privilege, mode);
   }
   const ZydisDecodedOperand& destination = instruction.operands[0];
   const bool loads = destination.type == ZYDIS_OPERAND_TYPE_REGISTER &&
                      ZydisRegisterGetClass(destination.reg.value) == ZYDIS_REGCLASS_SEGMENT;
   if (!loads) return classify_system_mov(instruction, privilege);
+  if (loads_flat_only(mode, destination.reg.value)) {
+    const ZydisDecodedOperand& source = instruction.operands[1];
+    const bool may_read = source.type == ZYDIS_OPERAND_TYPE_REGISTER ||
+                          mode.may_access(segment_of(source.mem.segment), false);
+    return may_read ? classify_segment_load(instruction, privilege) : kInterpret;
+  }
   const bool is_inline = loads_by_selector(mode, destination.reg.value) &&
                          instruction.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
   return is_inline ? Classification{Treatment::Inline, Family::LoadSegment} : kInterpret;

@@ -79,6 +79,11 @@ Classification string(const GuestInstruction& instruction, const CodeMode& mode)
   return {Treatment::Memory, Family::String};
 }
 
+bool is_push_or_pop_of_flags(ZydisMnemonic mnemonic) {
+  return mnemonic == ZYDIS_MNEMONIC_PUSHF || mnemonic == ZYDIS_MNEMONIC_PUSHFD ||
+         mnemonic == ZYDIS_MNEMONIC_POPF || mnemonic == ZYDIS_MNEMONIC_POPFD;
+}
+
 // PUSH, POP, CALL, JMP: an operand in memory is reached like any other.
 bool may_access_operand(const GuestInstruction& instruction, const CodeMode& mode, bool is_write) {
   const ZydisDecodedOperand& operand = instruction.operands[0];
@@ -152,11 +157,18 @@ Classification classify_in_mode(const GuestInstruction& instruction, Classificat
     return string(instruction, mode);
   }
   if (facts.mnemonic == ZYDIS_MNEMONIC_JCXZ) return {Treatment::DirectBranch, Family::LoopBranch};
+  const bool has_stack = mode.may_access(SegmentRegister::Ss, true);
+  if (is_push_or_pop_of_flags(facts.mnemonic)) {
+    // In virtual-8086 mode IOPL is asked first.
+    if (!has_stack || mode.is_virtual_8086()) return kInterpret;
+    const bool pushes =
+        facts.mnemonic == ZYDIS_MNEMONIC_PUSHF || facts.mnemonic == ZYDIS_MNEMONIC_PUSHFD;
+    return {Treatment::Inline, pushes ? Family::PushFlags : Family::PopFlags};
+  }
   if (listed.family == Family::Interpret || listed.family == Family::Callout ||
       facts.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) {
     return kInterpret;
   }
-  const bool has_stack = mode.may_access(SegmentRegister::Ss, true);
   switch (listed.family) {
     case Family::Push:
     case Family::Pop:
@@ -164,9 +176,6 @@ Classification classify_in_mode(const GuestInstruction& instruction, Classificat
     case Family::Leave:
     case Family::Return:
       return has_stack ? listed : kInterpret;
-    case Family::PushFlags:
-    case Family::PopFlags:
-      return mode.has_plain_stack() ? listed : kInterpret;
     case Family::InterruptFlag:
       return privilege == Privilege::Supervisor ? listed : kInterpret;
     case Family::Call:

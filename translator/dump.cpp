@@ -43,7 +43,7 @@ const char* kind_name(SegmentKind kind) {
 std::string mode_suffix(const CodeMode& mode) {
   if (mode.is_flat()) return "";
   constexpr std::array<const char*, kSegmentCount> kNames = {"es", "cs", "ss", "ds", "fs", "gs"};
-  std::string text = mode.is_virtual_8086()        ? "; virtual-8086 mode, "
+  std::string text = mode.is_virtual_8086()      ? "; virtual-8086 mode, "
                      : mode.has_real_selectors() ? "; real mode, "
                                                  : "; ";
   text += fmt::format("{}-bit code at {:#x} up to {:#x}, {}-bit stack;",

@@ -96,6 +96,11 @@ class Emitter {
   Mem reach(const UnitInstruction& instruction, bool is_write, uint32_t size);
   Mem stack_slot_in_mode(const UnitInstruction& instruction, bool is_push, uint32_t size);
   void move_stack_pointer(int32_t by);
+  struct StackSlot {
+    Mem memory;
+    uint32_t bytes;
+  };
+  StackSlot stack_slot(const UnitInstruction& instruction, bool is_push);
   void emit_push_in_mode(const UnitInstruction& instruction);
   void push_scratch(const UnitInstruction& instruction, uint32_t size);
   void push_eip_in_mode(const UnitInstruction& instruction);

@@ -117,9 +117,8 @@ HostMemory Emitter::prepare_memory(const UnitInstruction& instruction,
   const HostMemory form = effective_address_form(operand);
   const bool narrow = instruction.instruction.facts.address_width == 16;
   const CodeMode& mode = unit_->key.mode;
-  const bool is_usual =
-      mode.is_flat() ||
-      (!narrow && mode.kind(segment_of(operand.mem.segment)) == SegmentKind::Flat);
+  const bool is_usual = mode.is_flat() || (!narrow && mode.kind(segment_of(operand.mem.segment)) ==
+                                                          SegmentKind::Flat);
   if (!is_usual) {
     load_address_in_mode(operand, narrow);
     to_linear(segment_of(operand.mem.segment), operand.size / 8U, narrow);

@@ -68,11 +68,13 @@ bool Emitter::is_as_usual(const UnitInstruction& instruction) const {
     case Family::Call:
     case Family::Return:
     case Family::PushSelector:
+    case Family::PushFlags:
+    case Family::PopFlags:
       return is_wide && mode.has_plain_stack();
     case Family::Jump:
       return is_wide || is_immediate(instruction);
     case Family::LoadSegment:
-      return false;
+      return !mode.has_real_selectors();
     case Family::Lea:
       return !has_narrow_address(instruction) || instruction.has_narrow_operands;
     case Family::LoopBranch:
@@ -92,6 +94,10 @@ void Emitter::emit_instruction_in_mode(const UnitInstruction& instruction) {
       return emit_push_in_mode(instruction);
     case Family::Pop:
       return emit_pop_in_mode(instruction);
+    case Family::PushFlags:
+      return emit_push_flags(instruction);
+    case Family::PopFlags:
+      return emit_pop_flags(instruction);
     case Family::Leave:
       return emit_leave_in_mode(instruction);
     case Family::LoadSegment:
@@ -223,9 +229,9 @@ void Emitter::emit_push_in_mode(const UnitInstruction& instruction) {
   if (operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
     a_.mov(slot, static_cast<int32_t>(operand.imm.value.s));
   } else if (instruction.family == Family::PushSelector) {
-    a_.movzx(host::scratch.r32(), x86::word_ptr(host::frame,
-                                                field_of(segment_of(operand.reg.value),
-                                                         offsetof(SegmentCache, selector))));
+    a_.movzx(host::scratch.r32(),
+             x86::word_ptr(host::frame, field_of(segment_of(operand.reg.value),
+                                                 offsetof(SegmentCache, selector))));
     a_.mov(slot, sized(host::scratch.id(), size));
   } else {
     a_.mov(slot, sized(host_number(operand.reg.value), size));
@@ -244,9 +250,9 @@ void Emitter::push_scratch(const UnitInstruction& instruction, uint32_t size) {
 void Emitter::push_eip_in_mode(const UnitInstruction& instruction) {
   const uint32_t size = operand_bytes(instruction);
   const uint32_t eip = instruction.next_eip().value();
-  a_.mov(stack_slot_in_mode(instruction, true, size),
-         size == kWord ? static_cast<int32_t>(static_cast<int16_t>(eip))
-                       : static_cast<int32_t>(eip));
+  a_.mov(
+      stack_slot_in_mode(instruction, true, size),
+      size == kWord ? static_cast<int32_t>(static_cast<int16_t>(eip)) : static_cast<int32_t>(eip));
   move_stack_pointer(-static_cast<int32_t>(size));
 }
 
@@ -267,6 +273,16 @@ void Emitter::emit_pop_in_mode(const UnitInstruction& instruction) {
   a_.mov(host::scratch.r32(), slot32(RINGSHIFT_SLOT(scratch)));
   a_.mov(destination, sized(host::scratch.id(), size));
   move_stack_pointer(static_cast<int32_t>(size));
+}
+
+// The slot of an instruction that may be the usual mode's or not, and how many bytes it is.
+Emitter::StackSlot Emitter::stack_slot(const UnitInstruction& instruction, bool is_push) {
+  if (!unit_->key.mode.is_flat() && !is_as_usual(instruction)) {
+    const uint32_t size = operand_bytes(instruction);
+    return {stack_slot_in_mode(instruction, is_push, size), size};
+  }
+  return {is_push ? stack_slot_for_push(instruction.style) : stack_slot_for_pop(instruction.style),
+          kDoubleWord};
 }
 
 void Emitter::emit_leave_in_mode(const UnitInstruction& instruction) {

@@ -160,8 +160,7 @@ constexpr int32_t state_displacement(size_t offset_in_state) {
 }
 // From here a check that fails reaches limit_guard, 8 bytes a step, in 255 steps or 256; one that
 // holds takes none.
-inline constexpr int32_t kLimitCheck =
-    frame_displacement(offsetof(Frame, limit_guard)) - 255 * 8;
+inline constexpr int32_t kLimitCheck = frame_displacement(offsetof(Frame, limit_guard)) - 255 * 8;
 
 #define RINGSHIFT_SLOT(field) ::ringshift::slot_displacement(offsetof(::ringshift::Slots, field))
 #define RINGSHIFT_STATE(field) \

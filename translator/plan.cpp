@@ -90,8 +90,7 @@ class Planner {
   }
 
   void classify_added(UnitInstruction* added) const {
-    const Classification what =
-        classify(added->instruction, key_.privilege, features_, key_.mode);
+    const Classification what = classify(added->instruction, key_.privilege, features_, key_.mode);
     added->treatment = what.treatment;
     added->family = what.family;
     if (!key_.mode.is_flat()) classify_in_mode(added);
@@ -106,8 +105,8 @@ class Planner {
     const ZydisDecodedInstruction& facts = added->instruction.facts;
     added->has_narrow_operands = has_narrow_operands(facts, key_.mode.has_narrow_code());
     added->inverts_operand_size = key_.mode.has_narrow_code() && has_operand_size(facts);
-    if (!is_direct_branch(*added) || (key_.mode.holds(branch_destination(*added)) &&
-                                      key_.mode.holds(added->next_eip()))) {
+    if (!is_direct_branch(*added) ||
+        (key_.mode.holds(branch_destination(*added)) && key_.mode.holds(added->next_eip()))) {
       return;
     }
     added->treatment = Treatment::Interpret;

@@ -131,8 +131,7 @@ uint32_t TranslationCache::link_within_page(Fragment& fragment, const SafePoint&
     key.eip = links_[number].emitted.destination_eip;
     if (!fragment.key.may_reach(key.eip) || links_[number].dispatch != 0) continue;
     if (links_[number].to != nullptr) continue;  // it came joined
-    key.physical =
-        fragment.key.physical.page_base() + key.mode.linear(key.eip).offset_in_page();
+    key.physical = fragment.key.physical.page_base() + key.mode.linear(key.eip).offset_in_page();
     Fragment* to = find(key);
     if (to == nullptr || to->crosses_page || to->is_incomplete) continue;
     link(number, *to, safe);

@@ -74,8 +74,8 @@ struct TranslationKey {
   // May code of this key go to this EIP by itself? Shared code is good within one linear page: what
   // lies beyond is another space's to say.
   [[nodiscard]] bool may_reach(Eip destination) const {
-    return !is_shared() || GuestVirtualPage::of(mode.linear(destination)) ==
-                               GuestVirtualPage::of(mode.linear(eip));
+    return !is_shared() ||
+           GuestVirtualPage::of(mode.linear(destination)) == GuestVirtualPage::of(mode.linear(eip));
   }
 };
 
@@ -88,8 +88,8 @@ struct UnitInstruction {
   AccessStyle style = AccessStyle::Window;
   // A call whose callee is the next instruction of the unit; that callee's return.
   bool is_inlined = false;
-  bool ignores_repeat = false;  // F2 and F3 say nothing here, but might to the host
-  bool has_narrow_operands = false;      // operand size 16, of what has one
+  bool ignores_repeat = false;        // F2 and F3 say nothing here, but might to the host
+  bool has_narrow_operands = false;   // operand size 16, of what has one
   bool inverts_operand_size = false;  // 16-bit code: 66 says what its absence says to the host
 
   [[nodiscard]] Eip next_eip() const { return eip + instruction.length; }

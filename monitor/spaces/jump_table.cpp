@@ -63,9 +63,9 @@ JumpTable::OfMode& JumpTable::table_to_use() {
   if (others_.size() < kMostOthers && map_private(kBytes, &mapped).ok()) {
     return others_.emplace_back(OfMode{{}, reinterpret_cast<uint32_t*>(mapped.value()), 0});
   }
-  OfMode& oldest = *std::min_element(
-      others_.begin(), others_.end(),
-      [](const OfMode& a, const OfMode& b) { return a.last_used < b.last_used; });
+  OfMode& oldest =
+      *std::min_element(others_.begin(), others_.end(),
+                        [](const OfMode& a, const OfMode& b) { return a.last_used < b.last_used; });
   empty(oldest.entries);
   return oldest;
 }

@@ -54,8 +54,8 @@ class JumpTable {
   [[nodiscard]] OfMode& table_to_use();
   void clear_others();
 
-  uint32_t* entries_ = nullptr;   // the usual mode's; the first other's memory follows it
-  std::vector<OfMode> others_;    // those in use
+  uint32_t* entries_ = nullptr;  // the usual mode's; the first other's memory follows it
+  std::vector<OfMode> others_;   // those in use
   uint64_t use_clock_ = 0;
 };
 

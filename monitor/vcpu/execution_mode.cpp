@@ -11,7 +11,9 @@ bool is_flat(const GuestState& state) {
   const SegmentCache& ss = state.seg(SegmentRegister::Ss);
   return state.seg(SegmentRegister::Cs).is_flat_code() && ss.is_flat_data() && ss.default_32() &&
          state.seg(SegmentRegister::Ds).is_flat_data() &&
-         state.seg(SegmentRegister::Es).is_flat_data();
+         state.seg(SegmentRegister::Es).is_flat_data() &&
+         !needs_own_mode(state.seg(SegmentRegister::Fs)) &&
+         !needs_own_mode(state.seg(SegmentRegister::Gs));
 }
 
 // Whether segments are what loads in virtual-8086 mode make of them. They are, unless somebody has
@@ -52,6 +54,11 @@ std::optional<CodeMode> translated_mode(const GuestState& state) {
   if (has_descriptors && is_flat(state)) return CodeMode{};
   if (state.v86_mode() && !has_segments_of_virtual_8086(state)) return std::nullopt;
   return code_mode_of(state);
+}
+
+bool needs_own_mode(const SegmentCache& fs_or_gs) {
+  return fs_or_gs.usable() && fs_or_gs.is_writable_data() && !fs_or_gs.is_expand_down() &&
+         !fs_or_gs.is_unlimited_data();
 }
 
 const char* mode_reason_name(ModeReason reason) {

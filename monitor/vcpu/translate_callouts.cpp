@@ -41,7 +41,7 @@ uint64_t TranslateEngine::answer_callout() {
     return gate.return_from_callout();
   }
   counters().callouts_dispatched++;
-  if (!mode_.is_flat()) return enter_from_callout();
+  if (!mode_.is_flat() && mode_ != mode) return enter_from_callout();
   return gate.dispatch_from_callout();
 }
 

@@ -135,7 +135,8 @@ void TranslateEngine::map_user_fault() {
 uint64_t TranslateEngine::entry_point(Privilege privilege) {
   const Continuation from = continuation();
   if (from.resume_pc != 0) return from.resume_pc;
-  const std::optional<TranslationKey> key = parts_.code.key_for(state().pointer(), privilege, mode_);
+  const std::optional<TranslationKey> key =
+      parts_.code.key_for(state().pointer(), privilege, mode_);
   if (!key) return 0;
   const SafePoint safe = Boundary::safe_point();
   Fragment* fragment = parts_.translator.ensure(*key, safe);

@@ -1,6 +1,6 @@
 // Code in other modes than flat 32-bit code, on the processor itself, in the interpreter and in the
-// vCPU loop: the random code of the other tests through segments with limits, with a base and with a
-// null ES; and random 16-bit code in a 16-bit segment, on a 16-bit stack.
+// vCPU loop: the random code of the other tests through segments with limits, with a base and with
+// a null ES; and random 16-bit code in a 16-bit segment, on a 16-bit stack.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -38,6 +38,8 @@ class NarrowEncoder {
         return {loop()};
       case 4:
         return {string()};
+      case 8:
+        return {pop_flags()};
       case 5:
       case 6:
       case 7:
@@ -237,19 +239,14 @@ class NarrowEncoder {
   // A conditional jump, LOOP, JCXZ or JMP over one instruction.
   Piece over() {
     const Bytes inner = plain();
-    const auto length = static_cast<uint8_t>(inner.size());
-    Bytes bytes;
     const uint32_t roll = random_.below(24);
-    if (random_.one_in(4)) bytes.push_back(0x66);
-    if (random_.one_in(4)) bytes.push_back(0x67);
-    if (roll < 16) {
-      bytes.insert(bytes.end(), {static_cast<uint8_t>(0x70 + roll), length});
-    } else if (roll < 22) {
-      bytes.insert(bytes.end(), {static_cast<uint8_t>(0xe0 + (roll & 3)), length});
-    } else {
-      bytes.insert(bytes.end(), {0xeb, length});
-    }
-    bytes.insert(bytes.end(), inner.begin(), inner.end());
+    const uint32_t opcode = roll < 16 ? 0x70 + roll : roll < 22 ? 0xe0 + (roll & 3) : 0xeb;
+    Bytes bytes;
+    if (random_.one_in(4)) put(&bytes, 0x66, 1);
+    if (random_.one_in(4)) put(&bytes, 0x67, 1);
+    put(&bytes, opcode, 1);
+    put(&bytes, static_cast<uint32_t>(inner.size()), 1);
+    for (const uint8_t byte : inner) put(&bytes, byte, 1);
     return {bytes};
   }
 
@@ -281,6 +278,12 @@ class NarrowEncoder {
     }
   }
 
+  // push flags; popf - with IF as it is everywhere, IOPL 0, no TF.
+  Bytes pop_flags() {
+    const uint32_t value = kFlagIf | (random_.word() & (kFlagsArithmetic | kFlagDf));
+    return {0x68, static_cast<uint8_t>(value), static_cast<uint8_t>(value >> 8), 0x9d};
+  }
+
   // mov cx, few; inc ax; loop back
   Bytes loop() {
     const auto count = static_cast<uint8_t>(1 + random_.below(20));
@@ -300,9 +303,9 @@ Start narrow_start(Random& random) {
     if (random.one_in(4)) value |= random.word() & 0xffff0000U;
   }
   if (random.one_in(2)) start.gpr[kEcx] = random.below(64);
-  start.gpr[kEsp] = (random.word() & 0xffff0000U) |
-                    (random.one_in(8) ? (random.below(24) - 12U) & 0xffffU
-                                      : 0x4000 + random.below(0x4000));
+  start.gpr[kEsp] =
+      (random.word() & 0xffff0000U) |
+      (random.one_in(8) ? (random.below(24) - 12U) & 0xffffU : 0x4000 + random.below(0x4000));
   start.eip = random.one_in(8) ? 0x1000 - random.below(48) : random.below(0x800);
   start.eflags = kFlagReservedOne | kFlagIf | (random.word() & kFlagsArithmetic) |
                  (random.one_in(3) ? kFlagDf : 0);
@@ -328,8 +331,7 @@ class Modes : public testing::Test {
     const Settings settings = Settings::read(kWideCases);
     for (uint64_t i = settings.first; i < settings.end && !HasFailure(); ++i) {
       SCOPED_TRACE("case " + std::to_string(i));
-      expect_agreement(
-          generate(case_seed(settings.seed, i), comparison_->oracle(), segments));
+      expect_agreement(generate(case_seed(settings.seed, i), comparison_->oracle(), segments));
     }
   }
 

@@ -91,8 +91,8 @@ CodeMode mode_of(const std::string& name) {
   GuestState state;
   state.cr0 = is_real ? 0 : kCr0Pe;
   for (SegmentCache& segment : state.segment) {
-    segment = is_narrow ? SegmentCache{0, 0xffff, 8, kNarrowData}
-                        : SegmentCache{0, 0xffffffff, 8, kData};
+    segment =
+        is_narrow ? SegmentCache{0, 0xffff, 8, kNarrowData} : SegmentCache{0, 0xffffffff, 8, kData};
   }
   SegmentCache& cs = state.seg(SegmentRegister::Cs);
   cs.attributes = is_narrow ? kNarrowCode : kCode;

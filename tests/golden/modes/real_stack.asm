@@ -12,3 +12,5 @@ leave
 jmp [bx]
 there:
 o32 ret
+pushf
+popf

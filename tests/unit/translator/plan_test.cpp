@@ -178,7 +178,7 @@ TEST_F(Plan, AUnitEndsBeforeWhatIsNoInstruction) {
 }
 
 TEST_F(Plan, AUnitEndsWithItsCodeSegment) {
-  machine_.load(Machine::kCode + 0xffc, "40 40 40 b8 01 00");  // inc ax three times; mov ax, 1
+  machine_.load(Machine::kCode + 0xffc, "40 40 40 b8 01 00");
   mode_.base = Machine::kCode;
   mode_.limit = 0xfff;
   mode_.bits = CodeMode::kNarrowCode;
@@ -202,7 +202,7 @@ TEST_F(Plan, ABranchOutOfTheCodeSegmentIsInterpreted) {
 }
 
 TEST_F(Plan, ABranchOfSixteenBitsWraps) {
-  machine_.load(Machine::kCode, "74 80");  // jz 0xff82
+  machine_.load(Machine::kCode, "74 80");
   mode_.base = Machine::kCode;
   mode_.bits = CodeMode::kNarrowCode;
   plan_at(0, 1);
