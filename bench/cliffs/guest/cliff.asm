@@ -10,6 +10,7 @@ GENERATED equ SPARE + 0x200000    ; where code is made
 REAL_CODE equ 0x8000
 FREE1 equ FREE0 + 8
 FREE2 equ FREE0 + 16
+FREE3 equ FREE0 + 24
 
 %ifndef PAGES
   %define PAGES 16
@@ -124,6 +125,7 @@ prepare:
   gdt_entry FREE0, 0x1000, 0xfffff, 0xc0f3  ; data of ring 3 that does not begin at 0
   gdt_entry FREE1, 0, 0xfffff, 0x40fb       ; code of ring 3 with a limit of 1 MiB less one
   gdt_entry FREE2, 0x1000, 0xfffff, 0xc093  ; data of ring 0 that does not begin at 0
+  gdt_entry FREE3, 0x1000, 0x3ff, 0xc0f3    ; data of ring 3 with a limit of 4 MiB less one
   ret
 body:
 %if SHAPE == 1                    ; ES null in ring 3
@@ -135,6 +137,9 @@ body:
 %elif SHAPE == 3                  ; accesses by FS
   mov eax, FREE0 | 3
   mov fs, ax
+%elif SHAPE == 7                  ; accesses by FS that has a limit
+  mov eax, FREE3 | 3
+  mov fs, ax
 %elif SHAPE == 4                  ; DS not flat in ring 0
   mov eax, FREE2
   mov ds, ax
@@ -144,7 +149,7 @@ body:
 %endif
 .turn:
 %rep 8
-  %if SHAPE == 3
+  %if SHAPE == 3 || SHAPE == 7
   add eax, [fs:USER_STACK - 0x3000]
   mov [fs:USER_STACK - 0x3000], eax
   %elif SHAPE == 5                ; a segment register loaded each time
