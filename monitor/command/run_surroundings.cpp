@@ -36,8 +36,7 @@ bool open_share(RunOptions* options, RunSurroundings* around, std::string* error
 bool RunSurroundings::open(RunOptions* options, std::string* error) {
   return sandbox.prepare(*options, error) && open_network(options, this, error) &&
          open_incoming(options, this, error) && open_share(options, this, error) &&
-         open_media(options->media, &options->machine.media, error) &&
-         tape.open(options, error) &&
+         open_media(options->media, &options->machine.media, error) && tape.open(options, error) &&
          pid_file.write(options->pid_file, error);
 }
 

@@ -119,7 +119,7 @@ bool TranslateEngine::may_go_on_inside() {
   const ExecutionControl* control = parts_.boundary.control();
   if (control != nullptr && control->is_touched()) return false;
   const std::optional<CodeMode> mode = translated_mode(guest);
-  if (!mode) return false;
+  if (!mode || !may_translate_in(*mode)) return false;
   mode_ = *mode;
   const Privilege privilege = guest.privilege();
   if (privilege == Privilege::Supervisor && parts_.spaces.supervisor_needs_verification()) {

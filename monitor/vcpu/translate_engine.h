@@ -32,6 +32,11 @@ class TranslateEngine final : public ExecutionEngine {
   [[nodiscard]] uint64_t entry_point(Privilege privilege);
   void prepare_slots(Privilege privilege);
   void prepare_mode();
+  // Where events are counted the usual mode is the only one: its instructions are those that the
+  // rule of events has been compared for.
+  [[nodiscard]] bool may_translate_in(const CodeMode& mode) const {
+    return mode.is_flat() || parts_.boundary.events() == nullptr;
+  }
   [[nodiscard]] uint64_t enter_from_callout();
   void handle(const Exit& exit, Privilege privilege);
   void handle_soft_miss(const Exit& exit, Privilege privilege);

@@ -102,7 +102,10 @@ bool Vcpu::engine_may_run() const {
     case Engine::Trap:
       return execution_mode(state()) == ModeReason::Translatable;
     case Engine::Translate:
-      return translated_mode(state()).has_value();
+      // Where events are counted the usual mode is the only one
+      // (TranslateEngine::may_translate_in).
+      return boundary_.events() == nullptr ? translated_mode(state()).has_value()
+                                           : execution_mode(state()) == ModeReason::Translatable;
   }
   return false;
 }
