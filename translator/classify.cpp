@@ -278,7 +278,12 @@ bool ignores_repeat(const ZydisDecodedInstruction& facts, const TranslatorFeatur
 
 Eip branch_destination(const UnitInstruction& instruction) {
   const int64_t relative = instruction.instruction.operands[0].imm.value.s;
-  return instruction.next_eip() + static_cast<uint32_t>(relative);
+  const Eip destination = instruction.next_eip() + static_cast<uint32_t>(relative);
+  return instruction.has_narrow_operands ? Eip(destination.value() & 0xffffU) : destination;
+}
+
+bool has_operand_size(const ZydisDecodedInstruction& facts) {
+  return isa_group(facts.meta.isa_set) == IsaGroup::Integer && facts.operand_width != 8;
 }
 
 bool ends_unit(const UnitInstruction& instruction) {
@@ -304,8 +309,46 @@ bool goes_on_behind(const GuestInstruction& instruction) {
   return isa_group(instruction.facts.meta.isa_set) != IsaGroup::Unknown;
 }
 
+// May a load of this segment register be done in generated code as in the usual mode? It leaves DS
+// and ES flat, and so the mode what it is.
+bool loads_flat_only(const CodeMode& mode, ZydisRegister reg) {
+  return !mode.has_narrow_code() && !mode.has_real_selectors() &&
+         (reg == ZYDIS_REGISTER_DS || reg == ZYDIS_REGISTER_ES) &&
+         mode.kind(segment_of(reg)) == SegmentKind::Flat;
+}
+
+// The same where the mode is not the usual one.
+Classification classify_run_in_mode(const GuestInstruction& instruction, Privilege privilege,
+                                    const TranslatorFeatures& features, const CodeMode& mode) {
+  const IsaGroup group = isa_group(instruction.facts.meta.isa_set);
+  const bool is_sse = group == IsaGroup::SseBase || group == IsaGroup::SseLater;
+  if (is_sse && mode.has_narrow_code()) return kInterpret;
+  if (!is_system_mov(instruction)) {
+    const Classification listed = by_table(instruction.facts.mnemonic);
+    if (listed.family == Family::ReadTime && !features.host_time_stamp) return kInterpret;
+    const bool pops_segment = listed.family == Family::Pop && mode.has_plain_stack() &&
+                              instruction.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                              loads_flat_only(mode, instruction.operands[0].reg.value);
+    if (pops_segment) return classify_segment_load(instruction, privilege);
+    return classify_in_mode(instruction, listed, privilege, mode);
+  }
+  const ZydisDecodedOperand& destination = instruction.operands[0];
+  const bool loads = destination.type == ZYDIS_OPERAND_TYPE_REGISTER &&
+                     ZydisRegisterGetClass(destination.reg.value) == ZYDIS_REGCLASS_SEGMENT;
+  if (!loads) return classify_system_mov(instruction, privilege);
+  if (loads_flat_only(mode, destination.reg.value)) {
+    const ZydisDecodedOperand& source = instruction.operands[1];
+    const bool may_read = source.type == ZYDIS_OPERAND_TYPE_REGISTER ||
+                          mode.may_access(segment_of(source.mem.segment), false);
+    return may_read ? classify_segment_load(instruction, privilege) : kInterpret;
+  }
+  const bool is_inline = loads_by_selector(mode, destination.reg.value) &&
+                         instruction.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+  return is_inline ? Classification{Treatment::Inline, Family::LoadSegment} : kInterpret;
+}
+
 Classification classify_as_run(const GuestInstruction& instruction, Privilege privilege,
-                               const TranslatorFeatures& features) {
+                               const TranslatorFeatures& features, const CodeMode& mode) {
   const ZydisDecodedInstruction& facts = instruction.facts;
   // 82 /n, an alias of 80 /n, does not exist in 64-bit code.
   if (facts.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && facts.opcode == 0x82) return kInterpret;
@@ -319,6 +362,7 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
     default:
       break;
   }
+  if (!mode.is_flat()) return classify_run_in_mode(instruction, privilege, features, mode);
   if (is_system_mov(instruction)) return classify_system_mov(instruction, privilege);
   if (facts.meta.category == ZYDIS_CATEGORY_STRINGOP ||
       facts.meta.category == ZYDIS_CATEGORY_IOSTRINGOP) {
@@ -357,8 +401,8 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
 }  // namespace
 
 Classification classify(const GuestInstruction& instruction, Privilege privilege,
-                        const TranslatorFeatures& features) {
-  Classification judged = classify_as_run(instruction, privilege, features);
+                        const TranslatorFeatures& features, const CodeMode& mode) {
+  Classification judged = classify_as_run(instruction, privilege, features, mode);
   if (features.interpret_inline && judged.treatment == Treatment::Inline) judged = kInterpret;
   if (features.interpret_time && judged.family == Family::ReadTime) judged = kInterpret;
   // An interrupt comes at an event, and not in the shadow of an STI that has opened it: the

@@ -30,12 +30,30 @@ struct TranslatorFeatures {
 };
 
 [[nodiscard]] Classification classify(const GuestInstruction& instruction, Privilege privilege,
-                                      const TranslatorFeatures& features);
+                                      const TranslatorFeatures& features,
+                                      const CodeMode& mode = {});
+
+// classify_modes.cpp: the same where the mode is not the usual one, of what the policy table lists
+// as `listed` and the guest's processor has.
+[[nodiscard]] Classification classify_in_mode(const GuestInstruction& instruction,
+                                              Classification listed, Privilege privilege,
+                                              const CodeMode& mode);
+// Is the operand size 16, going by code and prefix? (Of branches it says how wide EIP is.)
+[[nodiscard]] bool has_narrow_operands(const ZydisDecodedInstruction& facts, bool narrow_code);
+// Does prefix 66 choose between 16 and 32 bits, or do nothing? To MMX and SSE it is something else.
+[[nodiscard]] bool has_operand_size(const ZydisDecodedInstruction& facts);
+// Does a load of this segment register change its selector and base, and nothing else?
+[[nodiscard]] bool loads_by_selector(const CodeMode& mode, ZydisRegister reg);
+// DS for no segment register.
+[[nodiscard]] SegmentRegister segment_of(ZydisRegister reg);
 
 // Is it of an instruction set that the guest's processor has? (What traps to say otherwise, CPUID,
 // privileged and system instructions, counts as had.)
 [[nodiscard]] bool guest_processor_has(const ZydisDecodedInstruction& facts,
                                        const TranslatorFeatures& features);
+
+// Of a segment register, or of the one that an operand names.
+[[nodiscard]] SegmentRegister segment_of(ZydisRegister reg);
 
 // Does the instruction need the guest's x87/MMX or SSE state in the host's registers?
 enum class FpuUse : uint8_t { None, X87, Sse };

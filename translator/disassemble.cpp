@@ -50,6 +50,16 @@ constexpr auto kNamedSlots = std::to_array<NamedSlot>({
     {RINGSHIFT_STATE(cr4), "cr4"},
     {segment_displacement(SegmentRegister::Fs, offsetof(SegmentCache, base)), "fs.base"},
     {segment_displacement(SegmentRegister::Gs, offsetof(SegmentCache, base)), "gs.base"},
+    {segment_displacement(SegmentRegister::Es, offsetof(SegmentCache, base)), "es.base"},
+    {segment_displacement(SegmentRegister::Cs, offsetof(SegmentCache, base)), "cs.base"},
+    {segment_displacement(SegmentRegister::Ss, offsetof(SegmentCache, base)), "ss.base"},
+    {segment_displacement(SegmentRegister::Ds, offsetof(SegmentCache, base)), "ds.base"},
+    {RINGSHIFT_SLOT(segment_room), "es.room"},
+    {RINGSHIFT_SLOT(segment_room) + 8, "cs.room"},
+    {RINGSHIFT_SLOT(segment_room) + 16, "ss.room"},
+    {RINGSHIFT_SLOT(segment_room) + 24, "ds.room"},
+    {RINGSHIFT_SLOT(segment_room) + 32, "fs.room"},
+    {RINGSHIFT_SLOT(segment_room) + 40, "gs.room"},
     {segment_displacement(SegmentRegister::Es, offsetof(SegmentCache, selector)), "es.selector"},
     {segment_displacement(SegmentRegister::Cs, offsetof(SegmentCache, selector)), "cs.selector"},
     {segment_displacement(SegmentRegister::Ss, offsetof(SegmentCache, selector)), "ss.selector"},
@@ -57,6 +67,7 @@ constexpr auto kNamedSlots = std::to_array<NamedSlot>({
     {segment_displacement(SegmentRegister::Fs, offsetof(SegmentCache, selector)), "fs.selector"},
     {segment_displacement(SegmentRegister::Gs, offsetof(SegmentCache, selector)), "gs.selector"},
     {frame_displacement(offsetof(Frame, poll_page)), "poll_page"},
+    {kLimitCheck, "limit_check+r9*8"},
 });
 
 ZydisFormatter make_formatter() {
@@ -81,8 +92,7 @@ std::string format(const ZydisDecodedInstruction& facts, const ZydisDecodedOpera
 }
 
 bool is_frame_operand(const ZydisDecodedOperand& operand) {
-  return operand.type == ZYDIS_OPERAND_TYPE_MEMORY && operand.mem.base == ZYDIS_REGISTER_R13 &&
-         operand.mem.index == ZYDIS_REGISTER_NONE;
+  return operand.type == ZYDIS_OPERAND_TYPE_MEMORY && operand.mem.base == ZYDIS_REGISTER_R13;
 }
 
 void name_frame_operand(const ZydisDecodedOperand& operand, std::string* text) {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <map>
 #include <span>
 
@@ -18,6 +19,41 @@ const char* style_suffix(AccessStyle style) {
       return ", soft";
   }
   return "?";
+}
+
+const char* kind_name(SegmentKind kind) {
+  switch (kind) {
+    case SegmentKind::Flat:
+      return "flat";
+    case SegmentKind::Based:
+      return "based";
+    case SegmentKind::Large:
+      return "large";
+    case SegmentKind::Checked:
+      return "checked";
+    case SegmentKind::Readable:
+      return "readable";
+    case SegmentKind::Odd:
+      return "odd";
+  }
+  return "?";
+}
+
+// "; real mode, 16-bit code at 0x0 up to 0xffff, 16-bit stack; es large, cs large, ..."
+std::string mode_suffix(const CodeMode& mode) {
+  if (mode.is_flat()) return "";
+  constexpr std::array<const char*, kSegmentCount> kNames = {"es", "cs", "ss", "ds", "fs", "gs"};
+  std::string text = mode.is_virtual_8086()      ? "; virtual-8086 mode, "
+                     : mode.has_real_selectors() ? "; real mode, "
+                                                 : "; ";
+  text += fmt::format("{}-bit code at {:#x} up to {:#x}, {}-bit stack;",
+                      mode.has_narrow_code() ? 16 : 32, mode.base, mode.limit,
+                      mode.has_narrow_stack() ? 16 : 32);
+  for (size_t i = 0; i < kSegmentCount; ++i) {
+    text += fmt::format("{} {} {}", i == 0 ? "" : ",", kNames[i],
+                        kind_name(mode.kind(static_cast<SegmentRegister>(i))));
+  }
+  return text;
 }
 
 std::string recovery_text(const RecoveryPoint& point) {
@@ -190,10 +226,10 @@ std::string dump_text(const DumpedUnit& dumped) {
   }
   body += "\nexits:\n";
   add(dumped.exits);
-  return fmt::format("host: {} hot, {} cold; guest: {}\nunit: {:#x}, {}{}\n{}", dumped.hot,
+  return fmt::format("host: {} hot, {} cold; guest: {}\nunit: {:#x}, {}{}{}\n{}", dumped.hot,
                      dumped.cold, dumped.instructions.size(), dumped.key.eip.value(),
                      dumped.key.privilege == Privilege::User ? "user" : "supervisor",
-                     style_suffix(dumped.key.style), body);
+                     style_suffix(dumped.key.style), mode_suffix(dumped.key.mode), body);
 }
 
 std::string dump(const TranslationUnit& unit, const EmittedCode& code, const Stubs& stubs,

@@ -126,6 +126,9 @@ void Emitter::ensure_fpu(const UnitInstruction& instruction) {
 }
 
 void Emitter::emit_instruction(const UnitInstruction& instruction) {
+  if (!unit_->key.mode.is_flat() && !is_as_usual(instruction)) {
+    return emit_instruction_in_mode(instruction);
+  }
   switch (instruction.family) {
     case Family::Reencode:
       guard_divide(instruction);

@@ -86,6 +86,38 @@ class Emitter {
   void call_as_callout(const UnitInstruction& instruction, uint64_t stub);
   void exit_event_window_if_not_zero(const Mem& condition, Eip eip, bool shadow);
 
+  // emit_modes.cpp: code whose segments are not flat, and code of 16 bits.
+  void emit_instruction_in_mode(const UnitInstruction& instruction);
+  [[nodiscard]] bool is_as_usual(const UnitInstruction& instruction) const;
+  void load_address_in_mode(const ZydisDecodedOperand& operand, bool narrow);
+  void to_linear(SegmentRegister segment, uint32_t size, bool narrow);
+  void check_limit(uint32_t size);
+  void check_code_limit(bool narrow);
+  Mem reach(const UnitInstruction& instruction, bool is_write, uint32_t size);
+  Mem stack_slot_in_mode(const UnitInstruction& instruction, bool is_push, uint32_t size);
+  void move_stack_pointer(int32_t by);
+  struct StackSlot {
+    Mem memory;
+    uint32_t bytes;
+  };
+  StackSlot stack_slot(const UnitInstruction& instruction, bool is_push);
+  void emit_push_in_mode(const UnitInstruction& instruction);
+  void push_scratch(const UnitInstruction& instruction, uint32_t size);
+  void push_eip_in_mode(const UnitInstruction& instruction);
+  void emit_pop_in_mode(const UnitInstruction& instruction);
+  void emit_leave_in_mode(const UnitInstruction& instruction);
+  void load_selector_in_mode(const UnitInstruction& instruction);
+  void load_target(const UnitInstruction& instruction);
+  void emit_jump_in_mode(const UnitInstruction& instruction);
+  void emit_call_in_mode(const UnitInstruction& instruction);
+  void emit_return_in_mode(const UnitInstruction& instruction);
+  void emit_narrow_loop(const UnitInstruction& instruction);
+  void emit_narrow_lea(const UnitInstruction& instruction);
+  // emit_modes_string.cpp
+  void emit_string_in_mode(const UnitInstruction& instruction);
+  void load_string_address(const UnitInstruction& instruction, bool is_source, uint32_t size);
+  void advance_string_registers(const UnitInstruction& instruction, uint32_t size);
+
   // emit_control.cpp: branches.
   void emit_poll();
   void emit_event(const UnitInstruction& instruction);

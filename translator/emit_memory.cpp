@@ -20,9 +20,7 @@ namespace {
 // window or its guard zones. Kernel addresses as displacement (0xc...) must wrap, so they use LEA.
 constexpr int64_t kSmallestFoldedDisplacement = -(int64_t{1} << 24);
 
-unsigned gpr_number(ZydisRegister reg) {
-  return static_cast<unsigned>(reg) - static_cast<unsigned>(ZYDIS_REGISTER_EAX);
-}
+unsigned gpr_number(ZydisRegister reg) { return static_cast<unsigned>(ZydisRegisterGetId(reg)); }
 
 bool is_fs_or_gs(const ZydisDecodedOperand& operand) {
   return operand.mem.segment == ZYDIS_REGISTER_FS || operand.mem.segment == ZYDIS_REGISTER_GS;
@@ -116,8 +114,15 @@ void Emitter::call_soft(bool is_write, uint32_t size) {
 HostMemory Emitter::prepare_memory(const UnitInstruction& instruction,
                                    const ZydisDecodedOperand& operand,
                                    bool force_address_register) {
-  HostMemory form = effective_address_form(operand);
-  if (is_fs_or_gs(operand)) {
+  const HostMemory form = effective_address_form(operand);
+  const bool narrow = instruction.instruction.facts.address_width == 16;
+  const CodeMode& mode = unit_->key.mode;
+  const bool is_usual = mode.is_flat() || (!narrow && mode.kind(segment_of(operand.mem.segment)) ==
+                                                          SegmentKind::Flat);
+  if (!is_usual) {
+    load_address_in_mode(operand, narrow);
+    to_linear(segment_of(operand.mem.segment), operand.size / 8U, narrow);
+  } else if (is_fs_or_gs(operand) && mode.is_flat()) {
     const bool fs = operand.mem.segment == ZYDIS_REGISTER_FS;
     const auto index = static_cast<size_t>(fs ? SegmentRegister::Fs : SegmentRegister::Gs);
     // Faults when the segment's limits need a check (T5): the instruction is then interpreted.

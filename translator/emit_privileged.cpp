@@ -1,5 +1,5 @@
 // Sensitive instructions as inline code: what Popek and Goldberg's theorem would have trap.
-#include "shadowmmu/base/check.h"
+#include "translator/classify.h"
 #include "translator/emit.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
@@ -31,24 +31,6 @@ CalloutKind callout_kind(const GuestInstruction& instruction) {
   }
 }
 
-SegmentRegister segment_of(ZydisRegister reg) {
-  switch (reg) {
-    case ZYDIS_REGISTER_ES:
-      return SegmentRegister::Es;
-    case ZYDIS_REGISTER_CS:
-      return SegmentRegister::Cs;
-    case ZYDIS_REGISTER_SS:
-      return SegmentRegister::Ss;
-    case ZYDIS_REGISTER_DS:
-      return SegmentRegister::Ds;
-    case ZYDIS_REGISTER_FS:
-      return SegmentRegister::Fs;
-    default:
-      CHECK(reg == ZYDIS_REGISTER_GS);
-      return SegmentRegister::Gs;
-  }
-}
-
 x86::Mem selector_of(ZydisRegister reg) {
   const auto index = static_cast<int32_t>(segment_of(reg));
   return x86::word_ptr(host::frame, RINGSHIFT_STATE(segment) +
@@ -66,10 +48,7 @@ x86::Gp host_register_of(const ZydisDecodedOperand& operand) {
 
 // The image is a sum of disjoint bit fields, and LEA adds without touching a flag.
 void Emitter::emit_push_flags(const UnitInstruction& instruction) {
-  x86::Mem slot = x86::dword_ptr(host::window, host::guest_esp, 0, -4);
-  if (instruction.style == AccessStyle::Soft) {
-    slot = stack_slot_for_push(instruction.style);  // in R8: not touched below
-  }
+  const StackSlot slot = stack_slot(instruction, true);  // R8, if any, is not touched below
   a_.pushfq();
   a_.pop(host::scratch);
   a_.mov(host::scratch2.r32(), slot32(RINGSHIFT_SLOT(system_flags)));
@@ -77,8 +56,9 @@ void Emitter::emit_push_flags(const UnitInstruction& instruction) {
          x86::ptr(host::scratch, host::scratch2, 0, -static_cast<int32_t>(kHostFlagsConstant)));
   a_.mov(host::scratch2.r32(), slot32(RINGSHIFT_SLOT(interrupt_flag)));
   a_.lea(host::scratch.r32(), x86::ptr(host::scratch, host::scratch2));
-  a_.mov(slot, host::scratch.r32());
-  a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, -4));
+  a_.mov(slot.memory,
+         slot.bytes == 2 ? x86::Gp(host::scratch.r16()) : x86::Gp(host::scratch.r32()));
+  move_stack_pointer(-static_cast<int32_t>(slot.bytes));
 }
 
 // The arithmetic flags are about to be replaced, so the sequence may use them. The interpreter exit
@@ -88,10 +68,17 @@ void Emitter::emit_pop_flags(const UnitInstruction& instruction) {
   Label rare = a_.newLabel();
   Label usual = a_.newLabel();
   Label done = a_.newLabel();
-  a_.mov(host::scratch.r32(), stack_slot_for_pop(instruction.style));
+  const StackSlot slot = stack_slot(instruction, false);
+  uint32_t rare_flags = kRarePopFlags | (user ? 0U : kFlagIopl);
+  if (slot.bytes == 2) {
+    a_.movzx(host::scratch.r32(), slot.memory);
+    rare_flags &= 0xffffU;
+  } else {
+    a_.mov(host::scratch.r32(), slot.memory);
+  }
   a_.mov(host::scratch2.r32(), host::scratch.r32());
   a_.xor_(host::scratch2.r32(), slot32(RINGSHIFT_SLOT(system_flags)));
-  a_.test(host::scratch2.r32(), kRarePopFlags | (user ? 0U : kFlagIopl));
+  a_.test(host::scratch2.r32(), rare_flags);
   a_.jnz(rare);
   if (user) {
     // With IOPL 3 user code may change IF; otherwise IF and IOPL stay as they are, silently.
@@ -115,7 +102,7 @@ void Emitter::emit_pop_flags(const UnitInstruction& instruction) {
     a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::scratch2.r32());
   }
   a_.popfq();
-  a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));
+  move_stack_pointer(static_cast<int32_t>(slot.bytes));
   if (!user) {
     exit_event_window_if_not_zero(slot32(RINGSHIFT_SLOT(scratch)), instruction.next_eip(), false);
   }
@@ -314,7 +301,9 @@ void Emitter::call_as_callout(const UnitInstruction& instruction, uint64_t stub)
 // The monitor does the instruction, and the guest goes on wherever that leads.
 void Emitter::emit_interpret(const UnitInstruction& instruction) {
   store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
-  const CalloutKind kind = callout_kind(instruction.instruction);
+  // What those kinds leave out is asked in other modes: IOPL in virtual-8086 mode, for one.
+  const CalloutKind kind =
+      unit_->key.mode.is_flat() ? callout_kind(instruction.instruction) : CalloutKind::Any;
   if (kind != CalloutKind::Any) {
     a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(kind));
   }

@@ -114,6 +114,8 @@ struct Slots {
   uint32_t repeats_held_back = 0;  // of ECX, while a repeated string instruction does a part
   // Where events are counted: the host address that the next one loads from (EventCounter).
   uint64_t event_walk = 0;
+  // Of each segment register, limit plus one: what code in another mode than the usual checks by.
+  std::array<uint64_t, kSegmentCount> segment_room{};
 };
 
 // The answers of a callout that are not the host address at which to go on.
@@ -126,6 +128,8 @@ struct alignas(4096) Frame {
   alignas(64) SoftTlb supervisor_tlb;
   alignas(64) SoftTlb user_tlb;
   LoadedDescriptorTable descriptors;
+  // Never readable: an offset beyond a limit ends here, one within it before.
+  alignas(4096) std::array<uint8_t, kPageSize> limit_guard{};
   // Loaded from where the guest may go back, or anywhere; made unreadable when attention is wanted.
   alignas(4096) std::array<uint8_t, kPageSize> poll_page{};
 };
@@ -154,6 +158,10 @@ constexpr int32_t slot_displacement(size_t offset_in_slots) {
 constexpr int32_t state_displacement(size_t offset_in_state) {
   return frame_displacement(offsetof(Frame, state) + offset_in_state);
 }
+// From here a check that fails reaches limit_guard, 8 bytes a step, in 255 steps or 256; one that
+// holds takes none.
+inline constexpr int32_t kLimitCheck = frame_displacement(offsetof(Frame, limit_guard)) - 255 * 8;
+
 #define RINGSHIFT_SLOT(field) ::ringshift::slot_displacement(offsetof(::ringshift::Slots, field))
 #define RINGSHIFT_STATE(field) \
   ::ringshift::state_displacement(offsetof(::ringshift::GuestState, field))

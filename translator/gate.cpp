@@ -55,7 +55,11 @@ std::unique_ptr<FrameStorage> FrameStorage::create(std::string* error) {
     storage.reset(new FrameStorage(new (reinterpret_cast<void*>(mapped)) Frame()));
     void* const poll_page = storage->frame().poll_page.data();
     constexpr int kFlags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED;
-    if (mmap(poll_page, kPageSize, PROT_READ, kFlags, -1, 0) != MAP_FAILED) return storage;
+    const bool is_guarded =
+        mprotect(storage->frame().limit_guard.data(), kPageSize, PROT_NONE) == 0;
+    if (is_guarded && mmap(poll_page, kPageSize, PROT_READ, kFlags, -1, 0) != MAP_FAILED) {
+      return storage;
+    }
   }
   *error = std::string("cannot map the vCPU frame: ") + std::strerror(errno);
   return nullptr;
@@ -180,6 +184,11 @@ uint64_t Gate::dispatch_from_callout() {
   load_flags();
   frame_->slots.exit_eip = frame_->state.eip;
   return stubs_.dispatch;
+}
+
+uint64_t Gate::enter_from_callout(uint64_t body) {
+  load_flags();
+  return body;
 }
 
 uint64_t Gate::leave_from_callout() {

@@ -46,6 +46,8 @@ class Gate {
   void begin_callout();
   [[nodiscard]] uint64_t return_from_callout();
   [[nodiscard]] uint64_t dispatch_from_callout();
+  // The same, where it is known what the table would lead to.
+  [[nodiscard]] uint64_t enter_from_callout(uint64_t body);
   [[nodiscard]] uint64_t leave_from_callout();
 
   // Forgets every pending return: after code was dropped, after a view or privilege switch. A
@@ -70,6 +72,10 @@ class Gate {
   // unreadable with the poll page; below them nothing is readable ever. 0: events are not counted.
   [[nodiscard]] uint64_t event_floor() const { return event_floor_; }
   static constexpr uint64_t kEventRoom = 256 * 1024;
+  // An offset was beyond the limit of its segment.
+  [[nodiscard]] bool is_limit_guard(uint64_t host_address) const {
+    return host_address - reinterpret_cast<uint64_t>(frame_->limit_guard.data()) < kPageSize;
+  }
 
  private:
   Gate(const Stubs& stubs, CodeArena& arena) : stubs_(stubs), arena_(arena) {}

@@ -58,7 +58,7 @@ class BlockTranslator {
   }
   bool has_code(Eip eip) {
     GuestPhysical physical;
-    return !source_.code_at(flat_address(eip), request_.privilege, &physical).empty();
+    return !source_.code_at(request_.mode.linear(eip), request_.privilege, &physical).empty();
   }
 
  private:
@@ -74,7 +74,8 @@ class BlockTranslator {
     key.eip = eip;
     key.privilege = request_.privilege;
     key.style = request_.style;
-    (void)source_.code_at(flat_address(eip), request_.privilege, &key.physical);
+    key.mode = request_.mode;
+    (void)source_.code_at(key.mode.linear(eip), request_.privilege, &key.physical);
     PlanLimits limits = request_.limits;
     if (request_.max_instructions != 0) {
       limits.max_instructions =

@@ -16,6 +16,7 @@ struct TranslateRequest {
   Eip first_eip;
   Privilege privilege = Privilege::Supervisor;
   AccessStyle style = AccessStyle::Window;
+  CodeMode mode;
   uint32_t max_blocks = 0;
   uint32_t max_instructions = 0;  // over all blocks; 0: no limit
   PlanLimits limits;

@@ -36,7 +36,7 @@ class Planner {
     unit_.continues_at = key_.eip;
     unit_.pieces.assign(1, {key_.eip, key_.physical, 0});
     GuestPhysical physical;
-    bytes_ = source_.code_at(flat_address(key_.eip), key_.privilege, &physical);
+    bytes_ = bytes_at(key_.eip, &physical);
     while (room() > 0 && !bytes_.empty()) {  // empty: the page ends exactly here
       if (is_kept_out(unit_.continues_at)) break;
       if (!append_next() || !go_on()) break;
@@ -52,7 +52,15 @@ class Planner {
   }
   [[nodiscard]] CodePiece& piece() { return unit_.pieces[piece_]; }
   [[nodiscard]] bool is_kept_out(Eip eip) const {
-    return kept_out_ != nullptr && kept_out_->contains(flat_address(eip));
+    return kept_out_ != nullptr && kept_out_->contains(key_.mode.linear(eip));
+  }
+  // To the end of the page, or of the code segment.
+  [[nodiscard]] std::span<const uint8_t> bytes_at(Eip eip, GuestPhysical* physical) const {
+    if (!key_.mode.holds(eip)) return {};
+    const std::span<const uint8_t> bytes =
+        source_.code_at(key_.mode.linear(eip), key_.privilege, physical);
+    const uint64_t in_segment = uint64_t{key_.mode.limit} - eip.value() + 1;
+    return bytes.first(std::min<uint64_t>(bytes.size(), in_segment));
   }
 
   // Bytes that cannot be fetched or decoded: a unit by themselves, so that the interpreter raises
@@ -69,7 +77,7 @@ class Planner {
     UnitInstruction& added = unit_.instructions.emplace_back();
     added.eip = unit_.continues_at;
     added.physical = piece().physical + piece().length;
-    DecodeOutcome outcome = decode(bytes_, DecodeMode::Bits32, &added.instruction);
+    DecodeOutcome outcome = decode(bytes_, key_.mode.decode_mode(), &added.instruction);
     const bool alone = unit_.instructions.size() == 1;
     if (outcome == DecodeOutcome::NeedMoreBytes && alone) outcome = decode_crossing(&added);
     if (outcome != DecodeOutcome::Ok) {
@@ -82,13 +90,27 @@ class Planner {
   }
 
   void classify_added(UnitInstruction* added) const {
-    const Classification what = classify(added->instruction, key_.privilege, features_);
+    const Classification what = classify(added->instruction, key_.privilege, features_, key_.mode);
     added->treatment = what.treatment;
     added->family = what.family;
+    if (!key_.mode.is_flat()) classify_in_mode(added);
     added->ignores_repeat = ignores_repeat(added->instruction.facts, features_);
     added->style = key_.style == AccessStyle::Soft || soft_sites_.is_soft(added->physical)
                        ? AccessStyle::Soft
                        : AccessStyle::Window;
+  }
+
+  // What leads out of the code segment, or over its 64 KiB, faults or wraps in the interpreter.
+  void classify_in_mode(UnitInstruction* added) const {
+    const ZydisDecodedInstruction& facts = added->instruction.facts;
+    added->has_narrow_operands = has_narrow_operands(facts, key_.mode.has_narrow_code());
+    added->inverts_operand_size = key_.mode.has_narrow_code() && has_operand_size(facts);
+    if (!is_direct_branch(*added) ||
+        (key_.mode.holds(branch_destination(*added)) && key_.mode.holds(added->next_eip()))) {
+      return;
+    }
+    added->treatment = Treatment::Interpret;
+    added->family = Family::Interpret;
   }
 
   void take_bytes(uint32_t count) {
@@ -103,14 +125,13 @@ class Planner {
     GuestPhysical physical;
     const auto here = static_cast<uint32_t>(bytes_.size());
     const Eip next = added->eip + here;
-    const std::span<const uint8_t> more =
-        source_.code_at(flat_address(next), key_.privilege, &physical);
+    const std::span<const uint8_t> more = bytes_at(next, &physical);
     if (more.empty()) return DecodeOutcome::NeedMoreBytes;
     const size_t taken = std::min(more.size(), kMaxInstructionBytes);
     std::memcpy(bytes.data(), bytes_.data(), here);
     std::memcpy(bytes.data() + here, more.data(), taken);
     const DecodeOutcome outcome =
-        decode({bytes.data(), here + taken}, DecodeMode::Bits32, &added->instruction);
+        decode({bytes.data(), here + taken}, key_.mode.decode_mode(), &added->instruction);
     if (outcome != DecodeOutcome::Ok) return outcome;
     unit_.crosses_page = true;
     piece().length = here;
@@ -146,7 +167,7 @@ class Planner {
       if (known.holds(destination)) return false;
     }
     GuestPhysical physical;
-    bytes_ = source_.code_at(flat_address(destination), key_.privilege, &physical);
+    bytes_ = bytes_at(destination, &physical);
     if (bytes_.empty()) return false;
     piece_ = unit_.pieces.size();
     unit_.pieces.push_back({destination, physical, 0});
@@ -158,11 +179,10 @@ class Planner {
   void inline_callee() {
     if (features_.counts_events) return;  // its call and its return are events
     const Eip destination = branch_destination(unit_.instructions.back());
-    if (unit_.crosses_page || is_full(2) || !may_hold(destination)) return;
+    if (!key_.mode.is_flat() || unit_.crosses_page || is_full(2) || !may_hold(destination)) return;
     if (is_kept_out(destination) || is_kept_out(destination + kPcThunkMove)) return;
     GuestPhysical physical;
-    const std::span<const uint8_t> bytes =
-        source_.code_at(flat_address(destination), key_.privilege, &physical);
+    const std::span<const uint8_t> bytes = bytes_at(destination, &physical);
     if (!is_pc_thunk(bytes)) return;
     unit_.instructions.back().is_inlined = true;
     uint32_t done = 0;

@@ -130,11 +130,11 @@ unsigned map_rm_register(const GuestInstruction& instruction, Pieces* pieces) {
   return rm;
 }
 
-void push_prefixes(const ZydisDecodedInstruction& facts, bool ignores_repeat, HostBytes* out) {
-  const SignificantPrefixes prefixes = significant_prefixes(facts);
+void push_prefixes(const UnitInstruction& instruction, HostBytes* out) {
+  const SignificantPrefixes prefixes = significant_prefixes(instruction.instruction.facts);
   if (prefixes.lock) out->push(0xf0);
-  if (prefixes.repeat != 0 && !ignores_repeat) out->push(prefixes.repeat);
-  if (prefixes.operand_size) out->push(0x66);
+  if (prefixes.repeat != 0 && !instruction.ignores_repeat) out->push(prefixes.repeat);
+  if (prefixes.operand_size != instruction.inverts_operand_size) out->push(0x66);
 }
 
 void push_memory(const HostMemory& memory, unsigned reg, HostBytes* out) {
@@ -211,7 +211,7 @@ std::optional<HostBytes> reencode(const UnitInstruction& unit_instruction, const
   if (pieces.rex != 0 && pieces.forbids_rex) return std::nullopt;
 
   HostBytes out;
-  push_prefixes(facts, unit_instruction.ignores_repeat, &out);
+  push_prefixes(unit_instruction, &out);
   if (pieces.rex != 0) out.push(kRexBase | pieces.rex);
   for (unsigned i = 0; i < pieces.opcode_length; ++i) out.push(pieces.opcode[i]);
   if (memory != nullptr) {

@@ -58,8 +58,8 @@ Fragment* TranslationCache::publish(const TranslationUnit& unit, const EmittedCo
   const boost::intrusive_ptr<FragmentShape> shape(new FragmentShape);
   fragment.shape = shape;
   shape->recovery = emitted.recovery;
-  if (unit.key.is_shared() && !fragment.crosses_page && !fragment.is_incomplete &&
-      may_be_copied(unit.key.eip)) {
+  if (unit.key.is_shared() && unit.key.mode.is_flat() && !fragment.crosses_page &&
+      !fragment.is_incomplete && may_be_copied(unit.key.eip)) {
     shape->relocations = emitted.relocations;
   }
   fragment.first_link = next_link();
@@ -83,7 +83,7 @@ void TranslationCache::enter(Fragment& fragment) {
     member.fragment = &fragment;
     code.members[kind].push_back(member);
   }
-  if (fragment.key.is_shared()) note_place(fragment);
+  if (fragment.key.is_shared() && fragment.key.mode.is_flat()) note_place(fragment);
   const bool is_new = by_key_.insert(fragment).second;
   CHECK(is_new);
 }
@@ -131,7 +131,7 @@ uint32_t TranslationCache::link_within_page(Fragment& fragment, const SafePoint&
     key.eip = links_[number].emitted.destination_eip;
     if (!fragment.key.may_reach(key.eip) || links_[number].dispatch != 0) continue;
     if (links_[number].to != nullptr) continue;  // it came joined
-    key.physical = fragment.key.physical.page_base() + key.eip.offset_in_page();
+    key.physical = fragment.key.physical.page_base() + key.mode.linear(key.eip).offset_in_page();
     Fragment* to = find(key);
     if (to == nullptr || to->crosses_page || to->is_incomplete) continue;
     link(number, *to, safe);
@@ -216,14 +216,15 @@ uint32_t TranslationCache::drop_mapped_at(GuestPhysicalPage page, GuestVirtualPa
       page,
       [&](const PageMember& member) {
         return member.fragment->key.view == view &&
-               GuestVirtualPage::of(flat_address(member.piece.eip)) == linear;
+               GuestVirtualPage::of(member.fragment->key.mode.linear(member.piece.eip)) == linear;
       },
       safe);
 }
 
-void TranslationCache::drop_with_code_at(Eip eip, const SafePoint& safe) {
+void TranslationCache::drop_with_code_at(GuestVirtual linear, const SafePoint& safe) {
   std::vector<Fragment*> concerned;
   for (Fragment& fragment : by_key_) {
+    const Eip eip(linear.value() - fragment.key.mode.base);
     for (const PageMember& member : fragment.pieces) {
       if (!member.piece.holds(eip)) continue;
       concerned.push_back(&fragment);

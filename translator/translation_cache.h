@@ -85,7 +85,7 @@ class TranslationCache {
                           const SafePoint&);
   // Drops the fragments with code that lay at this linear address, in any view. Looks at all of
   // them.
-  void drop_with_code_at(Eip eip, const SafePoint&);
+  void drop_with_code_at(GuestVirtual linear, const SafePoint&);
   void drop(Fragment& fragment, const SafePoint&);
   void drop_copies(const SafePoint&);
   void drop_all(const SafePoint&);
@@ -105,7 +105,8 @@ class TranslationCache {
     size_t operator()(const TranslationKey& key) const {
       uint64_t mixed = (key.physical.value() << 24) ^ (uint64_t{key.eip.value()} << 2) ^
                        (uint64_t{key.view} << 40) ^ (static_cast<uint64_t>(key.privilege) << 1) ^
-                       static_cast<uint64_t>(key.style);
+                       static_cast<uint64_t>(key.style) ^ (uint64_t{key.mode.bits} << 32) ^
+                       key.mode.base;
       mixed *= 0x9e3779b97f4a7c15U;
       return mixed ^ (mixed >> 32);
     }

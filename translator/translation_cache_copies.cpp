@@ -40,7 +40,7 @@ void lead(uint8_t* code, const EmittedLink& link, uint32_t offset) {
 bool TranslationCache::may_be_copied(Eip eip) { return is_inner_page(eip); }
 
 const Fragment* TranslationCache::model_for(const TranslationKey& key) const {
-  if (!key.is_shared() || !is_inner_page(key.eip)) return nullptr;
+  if (!key.is_shared() || !key.mode.is_flat() || !is_inner_page(key.eip)) return nullptr;
   const auto found = models_.find(ModelKey{key.physical, key.style});
   return found == models_.end() ? nullptr : &*found;
 }
@@ -117,7 +117,7 @@ void TranslationCache::note_place(const Fragment& fragment) {
 
 const PageTemplate* TranslationCache::template_for(const TranslationKey& key) {
   constexpr uint32_t kLargestShare = 8;
-  if (!key.is_shared() || !is_inner_page(key.eip)) return nullptr;
+  if (!key.is_shared() || !key.mode.is_flat() || !is_inner_page(key.eip)) return nullptr;
   const auto found = pages_.find(GuestPhysicalPage::of(key.physical));
   if (found == pages_.end()) return nullptr;
   PageCode::Styled& styled = found->second.styled[static_cast<size_t>(key.style)];

@@ -7,6 +7,7 @@
 
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/paging_mode.h"
+#include "translator/code_mode.h"
 #include "translator/decode.h"
 
 namespace ringshift {
@@ -57,7 +58,7 @@ enum class AccessStyle : uint8_t {
 
 // The facts by which two translations of the same bytes differ (T1).
 struct TranslationKey {
-  Eip eip;                 // CS is flat in translated code: flat_address(eip) is where it lies
+  Eip eip;                 // mode.linear(eip) is where it lies
   GuestPhysical physical;  // of the first byte
   Privilege privilege = Privilege::Supervisor;
   AccessStyle style = AccessStyle::Window;
@@ -65,6 +66,7 @@ struct TranslationKey {
   // long enough to be worth it (its fragments may be linked across pages); 0: supervisor code, and
   // user code that spaces share.
   uint32_t view = 0;
+  CodeMode mode;
   bool operator==(const TranslationKey&) const = default;
 
   // Is it the code of any address space that has this page at this address?
@@ -72,7 +74,8 @@ struct TranslationKey {
   // May code of this key go to this EIP by itself? Shared code is good within one linear page: what
   // lies beyond is another space's to say.
   [[nodiscard]] bool may_reach(Eip destination) const {
-    return !is_shared() || destination.page_base() == eip.page_base();
+    return !is_shared() ||
+           GuestVirtualPage::of(mode.linear(destination)) == GuestVirtualPage::of(mode.linear(eip));
   }
 };
 
@@ -85,7 +88,9 @@ struct UnitInstruction {
   AccessStyle style = AccessStyle::Window;
   // A call whose callee is the next instruction of the unit; that callee's return.
   bool is_inlined = false;
-  bool ignores_repeat = false;  // F2 and F3 say nothing here, but might to the host
+  bool ignores_repeat = false;        // F2 and F3 say nothing here, but might to the host
+  bool has_narrow_operands = false;   // operand size 16, of what has one
+  bool inverts_operand_size = false;  // 16-bit code: 66 says what its absence says to the host
 
   [[nodiscard]] Eip next_eip() const { return eip + instruction.length; }
 };

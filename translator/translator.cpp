@@ -57,7 +57,7 @@ Fragment* Translator::ensure(const TranslationKey& key, const SafePoint& safe) {
 // Does the page that a page-crossing fragment ends on still lie where its bytes came from?
 bool Translator::second_page_holds(const Fragment& fragment) const {
   GuestPhysical physical;
-  const GuestVirtual end = flat_address(fragment.key.eip + kPageSize);
+  const GuestVirtual end = fragment.key.mode.linear(fragment.key.eip) + kPageSize;
   return !source_.code_at(end.page_base(), fragment.key.privilege, &physical).empty() &&
          GuestPhysicalPage::of(physical) == fragment.second_page();
 }
@@ -72,7 +72,7 @@ Translator::Connection Translator::connect(const PendingLink& pending, Fragment&
   if (link.from == nullptr || link.destination_eip != to.key.eip) return Connection::None;
   const TranslationKey& from = link.from->key;
   if (from.privilege != to.key.privilege || from.style != to.key.style ||
-      from.view != to.key.view) {
+      from.view != to.key.view || from.mode != to.key.mode) {
     return Connection::None;
   }
   const bool stays_in_reach =

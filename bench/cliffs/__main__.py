@@ -46,13 +46,18 @@ def page_points():
 
 
 def other_points():
-    shapes = {1: "ES null", 2: "DS not flat", 3: "accesses by FS", 5: "ES loaded each time"}
+    shapes = {1: "ES null", 2: "DS not flat", 3: "accesses by FS", 5: "ES loaded each time",
+              7: "accesses by FS with a limit"}
     for shape, what in shapes.items():
         yield f"user, {what}", 2, [f"SHAPE={shape}", "IN_RING=IN_USER"]
     for shape, what in {0: "plain accesses", 4: "DS not flat", 6: "ES null"}.items():
         yield f"kernel, {what}", 2, [f"SHAPE={shape}"]
     for mode, what in {1: "16-bit protected mode", 2: "real mode", 3: "virtual-8086 mode"}.items():
         yield f"loop in {what}", 3, [f"MODE={mode}"]
+    kinds = {1: "calls and the stack", 2: "string instructions", 3: "REP MOVSW of 64",
+             4: "32-bit operands", 5: "far calls", 6: "ES loaded"}
+    for (kind, words), (mode, what) in itertools.product(kinds.items(), {1: "16-bit protected", 2: "real"}.items()):
+        yield f"{what} mode, {words}", 3, [f"MODE={mode}", f"KIND={kind}"]
     for pages in (4, 64, 256):
         yield f"functions on {pages} pages called in turn", 4, ["HOW=1", f"PAGES={pages}"]
     written = {2: "store beside the code of a page", 3: "operand patched, code run",

@@ -62,7 +62,7 @@ bool translate_image(const TranslateOptions& options, std::string* text, std::st
   if (machine == nullptr) return false;
   const ModeReason mode = execution_mode(machine->state());
   if (!options.at_address && mode != ModeReason::Translatable) {
-    *error = std::string("the guest starts where code is interpreted: ") + mode_reason_name(mode);
+    *error = std::string("the guest does not start in flat 32-bit code: ") + mode_reason_name(mode);
     return false;
   }
   TranslateRequest request = request_of(options);

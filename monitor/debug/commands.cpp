@@ -45,7 +45,10 @@ std::string show_registers(const Asked& asked) {
                       s.cr3, s.cr4, s.efer);
   text += fmt::format("dr0 {:08x} dr1 {:08x} dr2 {:08x} dr3 {:08x} dr6 {:08x} dr7 {:08x}\n",
                       s.dr[0], s.dr[1], s.dr[2], s.dr[3], s.dr[6], s.dr[7]);
-  return text + fmt::format("code here: {}\n", mode_reason_name(execution_mode(s)));
+  const ModeReason reason = execution_mode(s);
+  const bool has_own_mode = reason != ModeReason::Translatable && translated_mode(s).has_value();
+  return text + fmt::format("code here: {}{}\n", has_own_mode ? "translatable, " : "",
+                            mode_reason_name(reason));
 }
 
 // ---- addresses ----
@@ -142,7 +145,7 @@ class QuietSource final : public CodeSource, public SoftSites {
 
 bool holds(const Fragment& fragment, GuestVirtual linear) {
   for (const PageMember& member : fragment.pieces) {
-    if (member.piece.holds(flat_eip(linear))) return true;
+    if (member.piece.holds(Eip(linear.value() - fragment.key.mode.base))) return true;
   }
   return false;
 }
@@ -162,6 +165,7 @@ std::string fragment_text(Machine& machine, const Fragment& fragment, std::strin
   request.first_eip = key.eip;
   request.privilege = key.privilege;
   request.style = key.style;
+  request.mode = key.mode;
   request.max_blocks = 1;
   request.limits = machine.config().translator.limits;
   request.features = machine.config().translator.features;

@@ -158,10 +158,10 @@ void AddressSpaces::note_user_tick() {
   user_returns_stale_ = true;
 }
 
-void AddressSpaces::select(Privilege privilege) {
+void AddressSpaces::select(Privilege privilege, const CodeMode& mode) {
   CodeView& view = enter(privilege);
   Slots& slots = gate_->frame().slots;
-  slots.jump_table = view.jumps->address();
+  slots.jump_table = view.jumps->address_for(mode);
   // Without a window the view's fragments are soft and never use the base.
   slots.window_base = 0;
   if (view.window != nullptr) {
@@ -173,6 +173,12 @@ void AddressSpaces::select(Privilege privilege) {
     gate_->reset_return_stack(Privilege::User);
     user_returns_stale_ = false;
   }
+  // A return point compares EIPs, which mean something else in another mode.
+  CodeMode& returns = return_modes_[static_cast<size_t>(privilege)];
+  if (returns != mode) {
+    returns = mode;
+    gate_->reset_return_stack(privilege);
+  }
   gate_->select_return_stack(privilege);
 }
 
@@ -180,7 +186,8 @@ void AddressSpaces::select(Privilege privilege) {
 
 void AddressSpaces::set_jump(const Fragment& fragment) {
   enter(fragment.key.privilege)
-      .jumps->set(fragment.key.eip, static_cast<uint32_t>(fragment.code.address - arena_->base()));
+      .jumps->set(fragment.key.eip, static_cast<uint32_t>(fragment.code.address - arena_->base()),
+                  fragment.key.mode);
 }
 
 void AddressSpaces::on_fragment_dropped(const Fragment& fragment) {

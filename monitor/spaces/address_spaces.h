@@ -5,6 +5,7 @@
 // Keeps: M3 M4. Notifications only take note; enter() and apply() act. See docs/shadow-mmu.md.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <memory>
@@ -45,7 +46,8 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   // The user view entered last, if CR3 has not been loaded since; otherwise null.
   [[nodiscard]] CodeView* user_view() const { return users_.current(); }
   // Points the gate's slots at the entered view of this privilege.
-  void select(Privilege privilege);
+  // mode: of the code that is to run in it.
+  void select(Privilege privilege, const CodeMode& mode = {});
   void set_jump(const Fragment& fragment);
   // Everything remembered of the guest's mappings goes; code stays, unlinked.
   void forget_all_mappings();
@@ -136,6 +138,7 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   bool pending_unlink_ = false;
   bool has_pending_work_ = false;
   bool user_returns_stale_ = false;
+  std::array<CodeMode, 2> return_modes_;  // of the code on each return stack
   bool supervisor_unverified_ = false;
   Flush unverified_flush_ = Flush::Local;  // the widest since the supervisor was last verified
   uint32_t deferrals_left_ = 0;

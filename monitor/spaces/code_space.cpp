@@ -35,9 +35,12 @@ std::span<const uint8_t> CodeSpace::code_at(GuestVirtual address, Privilege priv
   return resources_.physical.ram().span(*physical, kPageSize - address.offset_in_page());
 }
 
-std::optional<TranslationKey> CodeSpace::key_for(Eip eip, Privilege privilege) {
+std::optional<TranslationKey> CodeSpace::key_for(Eip eip, Privilege privilege,
+                                                 const CodeMode& mode) {
   GuestPhysical physical;
-  if (code_at(flat_address(eip), privilege, &physical).empty()) return std::nullopt;
+  if (!mode.holds(eip) || code_at(mode.linear(eip), privilege, &physical).empty()) {
+    return std::nullopt;
+  }
   const CodeView& view = spaces_.enter(privilege);
   TranslationKey key;
   key.eip = eip;
@@ -45,6 +48,7 @@ std::optional<TranslationKey> CodeSpace::key_for(Eip eip, Privilege privilege) {
   key.privilege = privilege;
   key.style = view.window != nullptr ? AccessStyle::Window : AccessStyle::Soft;
   key.view = view.id;
+  key.mode = mode;
   return key;
 }
 

@@ -29,7 +29,8 @@ class CodeSpace final : public CodeSource {
   void set_kept_out(const KeptOut* addresses) { kept_out_ = addresses; }
 
   // The key of the code at `eip`, or nothing if it cannot be fetched from RAM.
-  [[nodiscard]] std::optional<TranslationKey> key_for(Eip eip, Privilege privilege);
+  [[nodiscard]] std::optional<TranslationKey> key_for(Eip eip, Privilege privilege,
+                                                      const CodeMode& mode = {});
 
  private:
   [[nodiscard]] const CodePage* find_page(GuestVirtualPage page, Privilege privilege);

@@ -9,40 +9,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 #include <unordered_map>
 
 #include "monitor/direct/direct_space.h"
 #include "monitor/direct/user_policy.h"
+#include "monitor/spaces/jump_table.h"
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/shadow_space.h"
-#include "translator/frame.h"
 
 namespace ringshift {
-
-// uint32_t[65536] of arena offsets by jump_table_index(EIP); zero leads to the miss stub.
-class JumpTable {
- public:
-  static std::unique_ptr<JumpTable> create(std::string* error);
-  ~JumpTable();
-  JumpTable(const JumpTable&) = delete;
-  JumpTable& operator=(const JumpTable&) = delete;
-
-  static constexpr size_t kBytes = (size_t{1} << 16) * sizeof(uint32_t);
-  [[nodiscard]] uint64_t address() const { return reinterpret_cast<uint64_t>(entries_); }
-  void set(Eip eip, uint32_t arena_offset) { entries_[jump_table_index(eip)] = arena_offset; }
-  void clear_if(Eip eip, uint32_t arena_offset) {
-    uint32_t& entry = entries_[jump_table_index(eip)];
-    if (entry == arena_offset) entry = 0;
-  }
-  // Entries of the EIPs in this page, and of the last instruction before it (it may cross into it).
-  void clear_page(GuestVirtualPage page);
-  void clear();
-
- private:
-  JumpTable() = default;
-  uint32_t* entries_ = nullptr;
-};
 
 struct CodePage {
   GuestPhysicalPage physical;

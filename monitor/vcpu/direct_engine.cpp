@@ -6,6 +6,7 @@
 #include <string>
 
 #include "monitor/vcpu/direct_obstacle.h"
+#include "monitor/vcpu/execution_mode.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 
@@ -47,6 +48,7 @@ bool DirectEngine::wants_guest() const {
   if (!parts_.direct.offered() || config_.user == UserEngine::Translate) return false;
   const ExecutionControl* control = parts_.boundary.control();
   if (control != nullptr && control->has_points()) return false;
+  if (execution_mode(state()) != ModeReason::Translatable) return false;
   if (direct_obstacle(state()) != DirectObstacle::None) return false;
   const UserPolicy& policy = parts_.spaces.enter(Privilege::User).policy;
   if (policy.has_given_up()) return false;

@@ -39,7 +39,7 @@ enum class Turn : uint8_t {
 class ExecutionEngine {
  public:
   virtual ~ExecutionEngine() = default;
-  // Pre: execution_mode() says Translatable.
+  // Pre: translated_mode() has one, or, of Engine::Trap, execution_mode() says Translatable.
   [[nodiscard]] virtual Turn run() = 0;
 };
 

@@ -1,10 +1,12 @@
 // Execution mode: which engine may run the guest's next instruction, and why. Pure. What translated
-// code assumes and its key does not say is checked here: flat segments, 32-bit code, no
-// single-stepping. Keeps: T1. See docs/architecture.md.
+// code assumes and its key does not say is checked here: no single-stepping, CPL 0 or 3. Keeps: T1.
+// See docs/architecture.md.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "translator/code_mode.h"
 #include "translator/guest_state.h"
 
 namespace ringshift {
@@ -28,7 +30,14 @@ enum class ModeReason : uint8_t {
   AlignmentChecks,  // CPL 3 with CR0.AM and EFLAGS.AC
 };
 
+// Translatable: flat 32-bit code, in the usual mode. The first five are also modes that code may be
+// translated in; translated_mode says whether it is.
 [[nodiscard]] ModeReason execution_mode(const GuestState& state);
+// The mode in which code is translated that goes on from here; nothing: it is interpreted.
+[[nodiscard]] std::optional<CodeMode> translated_mode(const GuestState& state);
+// FS or GS with a limit to check. With anything else in them the usual mode's code finds out when
+// it uses them.
+[[nodiscard]] bool needs_own_mode(const SegmentCache& fs_or_gs);
 [[nodiscard]] const char* mode_reason_name(ModeReason reason);
 
 }  // namespace ringshift

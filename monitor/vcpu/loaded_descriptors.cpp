@@ -1,6 +1,7 @@
 #include "monitor/vcpu/loaded_descriptors.h"
 
 #include "monitor/cpu/descriptor_access.h"
+#include "monitor/vcpu/execution_mode.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
@@ -59,7 +60,7 @@ void LoadedDescriptors::note(SegmentRegister segment) {
     return;
   }
   entry.cache = loaded;
-  entry.negated_selector = 0U - selector;
+  if (!needs_own_mode(loaded)) entry.negated_selector = 0U - selector;
   if (loaded.is_flat_data()) entry.negated_flat_selector = 0U - selector;
   entry.probe = segment_probe(loaded);
   frame_.descriptors[selector & 0xffU] = entry;

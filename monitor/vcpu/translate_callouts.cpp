@@ -26,6 +26,7 @@ uint64_t TranslateEngine::answer_callout() {
   parts_.attention.leave();
   gate.begin_callout();
   const uint8_t cpl = guest.cpl;
+  const CodeMode mode = mode_;
   // A view that has just been given a window has other fragments from now on.
   const bool other_view = cpl == 3 && parts_.spaces.note_user_work(1);
   const CalloutKind kind = std::exchange(slots.callout_kind, CalloutKind::Any);
@@ -35,12 +36,23 @@ uint64_t TranslateEngine::answer_callout() {
   }
   if (!may_go_on_inside() || !parts_.attention.enter()) return gate.leave_from_callout();
   if (slots.callout_return != 0 && !other_view && guest.eip == slots.callout_next_eip &&
-      guest.cpl == cpl) {
+      guest.cpl == cpl && mode_ == mode) {
     counters().callouts_returned++;
     return gate.return_from_callout();
   }
   counters().callouts_dispatched++;
+  if (!mode_.is_flat() && mode_ != mode) return enter_from_callout();
   return gate.dispatch_from_callout();
+}
+
+// Modes share few jump tables, and far transfers change the mode: what there is at the guest's EIP
+// is asked of the cache, before the table.
+uint64_t TranslateEngine::enter_from_callout() {
+  const auto key = parts_.code.key_for(state().pointer(), state().privilege(), mode_);
+  const Fragment* fragment = key ? parts_.translator.cache().find(*key) : nullptr;
+  const bool is_known = fragment != nullptr && !fragment->crosses_page && !fragment->is_incomplete;
+  if (!is_known || parts_.spaces.has_pending_work()) return parts_.gate.dispatch_from_callout();
+  return parts_.gate.enter_from_callout(fragment->body());
 }
 
 void TranslateEngine::execute_callout(CalloutKind kind) {
@@ -106,7 +118,9 @@ bool TranslateEngine::may_go_on_inside() {
   if (guest.activity != ActivityState::Running) return false;
   const ExecutionControl* control = parts_.boundary.control();
   if (control != nullptr && control->is_touched()) return false;
-  if (execution_mode(guest) != ModeReason::Translatable) return false;
+  const std::optional<CodeMode> mode = translated_mode(guest);
+  if (!mode || !may_translate_in(*mode)) return false;
+  mode_ = *mode;
   const Privilege privilege = guest.privilege();
   if (privilege == Privilege::Supervisor && parts_.spaces.supervisor_needs_verification()) {
     return false;

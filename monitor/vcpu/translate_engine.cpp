@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "monitor/host/lost_memory.h"
+#include "monitor/vcpu/execution_mode.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 #include "translator/recovery.h"
@@ -63,6 +64,9 @@ TranslateEngine::TranslateEngine(const EngineParts& parts, DirectEngine& direct,
 
 Turn TranslateEngine::run() {
   const Privilege privilege = state().privilege();
+  const std::optional<CodeMode> mode = translated_mode(state());
+  if (!mode) return Turn::Declined;
+  mode_ = *mode;
   if (interpret_until_verified(privilege)) return Turn::Done;
   parts_.spaces.enter(privilege);
   if (parts_.spaces.has_pending_work()) {
@@ -74,7 +78,12 @@ Turn TranslateEngine::run() {
   prepare_slots(privilege);  // after translating, which may have replaced the view
   continuation().forget();
   if (entry == 0) {
-    parts_.boundary.interpret();
+    // Code that is not in RAM, as a BIOS's often is, goes on for a while.
+    if (mode_.is_flat()) {
+      parts_.boundary.interpret();
+    } else {
+      parts_.boundary.interpret_on();
+    }
     return Turn::Done;
   }
   if (!parts_.attention.enter()) return Turn::Done;  // looked up again afterwards
@@ -126,7 +135,8 @@ void TranslateEngine::map_user_fault() {
 uint64_t TranslateEngine::entry_point(Privilege privilege) {
   const Continuation from = continuation();
   if (from.resume_pc != 0) return from.resume_pc;
-  const std::optional<TranslationKey> key = parts_.code.key_for(state().pointer(), privilege);
+  const std::optional<TranslationKey> key =
+      parts_.code.key_for(state().pointer(), privilege, mode_);
   if (!key) return 0;
   const SafePoint safe = Boundary::safe_point();
   Fragment* fragment = parts_.translator.ensure(*key, safe);
@@ -141,13 +151,20 @@ uint64_t TranslateEngine::entry_point(Privilege privilege) {
 void TranslateEngine::prepare_slots(Privilege privilege) {
   const GuestState& guest = state();
   Slots& slots = slots_;
-  parts_.spaces.select(privilege);
+  parts_.spaces.select(privilege, mode_);
   slots.interrupt_waiting = parts_.boundary.interrupt_is_pending() ? kFlagIf : 0;
   if ((guest.cr0 & (kCr0Ts | kCr0Em)) != 0) slots.x87_live = slots.sse_live = 0;
   slots.time_stamp_denied = guest.cr4 & kCr4Tsd;
   descriptors_.check_table();
   slots.fs_probe = segment_probe(guest.seg(SegmentRegister::Fs));
   slots.gs_probe = segment_probe(guest.seg(SegmentRegister::Gs));
+  if (!mode_.is_flat()) prepare_mode();
+}
+
+void TranslateEngine::prepare_mode() {
+  for (size_t i = 0; i < kSegmentCount; ++i) {
+    slots_.segment_room[i] = uint64_t{state().segment[i].limit} + 1;
+  }
 }
 
 // ---- exits ----
@@ -216,7 +233,7 @@ void TranslateEngine::handle_soft_miss(const Exit& exit, Privilege privilege) {
 // accesses.
 void TranslateEngine::note_needless_miss(Eip eip, Privilege privilege) {
   if (!parts_.sites.note_needless_miss(eip)) return;
-  const auto key = parts_.code.key_for(eip, privilege);
+  const auto key = parts_.code.key_for(eip, privilege, mode_);
   if (!key || !parts_.sites.note_needless_misses(key->physical)) return;
   parts_.translator.cache().drop_overlapping(key->physical, 1, Boundary::safe_point());
   continuation().forget();
@@ -250,6 +267,7 @@ void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privil
   if (parts_.gate.is_return_stack_guard(fault.address)) {
     return parts_.gate.reset_return_stack(privilege);
   }
+  if (parts_.gate.is_limit_guard(fault.address)) return parts_.boundary.interpret();
   if (fault.signal == SIGBUS && fault.trap_number == kPageFaultTrap) {
     return parts_.boundary.stop().request(StopReason::HostFailure, lost_memory_text());
   }
@@ -277,7 +295,7 @@ bool TranslateEngine::fill_window(const HostFault& fault, Privilege privilege) {
 // soft accesses.
 void TranslateEngine::soften_site() {
   const Privilege privilege = state().privilege();
-  const auto key = parts_.code.key_for(state().pointer(), privilege);
+  const auto key = parts_.code.key_for(state().pointer(), privilege, mode_);
   if (!key || !parts_.sites.note_fault(key->physical, privilege)) return;
   parts_.translator.cache().drop_overlapping(key->physical, 1, Boundary::safe_point());
 }

@@ -87,13 +87,27 @@ StopReason Vcpu::run() {
 }
 
 void Vcpu::execute() {
-  if (engine_ == Engine::Interpret || execution_mode(state()) != ModeReason::Translatable) {
-    return interpret();
-  }
+  if (!engine_may_run()) return interpret();
   if (direct_ != nullptr) direct_->note_privilege(state().privilege());
   for (ExecutionEngine* engine : engines_) {
     if (engine != nullptr && engine->run() == Turn::Done) return;
   }
+}
+
+// The engine on the processor itself knows the usual mode only.
+bool Vcpu::engine_may_run() const {
+  switch (engine_) {
+    case Engine::Interpret:
+      return false;
+    case Engine::Trap:
+      return execution_mode(state()) == ModeReason::Translatable;
+    case Engine::Translate:
+      // Where events are counted the usual mode is the only one
+      // (TranslateEngine::may_translate_in).
+      return boundary_.events() == nullptr ? translated_mode(state()).has_value()
+                                           : execution_mode(state()) == ModeReason::Translatable;
+  }
+  return false;
 }
 
 void Vcpu::interpret() {

@@ -81,6 +81,7 @@ class Vcpu {
   [[nodiscard]] GuestState& state() const { return parts_.cpu.state; }
   void make_engines(const VcpuConfig& config);
   void execute();
+  [[nodiscard]] bool engine_may_run() const;
   void interpret();
   void service_attention();
   void service_event();

@@ -72,8 +72,7 @@ void Vcpu::apply_changed_points() {
   parts_.interpreter.set_data_watcher(control.watcher());
   if (!parts_.translating) return;
   for (const GuestVirtual linear : *newly_kept_out) {
-    parts_.translating->translator.cache().drop_with_code_at(flat_eip(linear),
-                                                             Boundary::safe_point());
+    parts_.translating->translator.cache().drop_with_code_at(linear, Boundary::safe_point());
   }
   parts_.translating->data.drop_watched();
 }

@@ -107,6 +107,10 @@ Start random_start(Random& random) {
   return start;
 }
 
+DecodeMode decode_mode(const Start& start) {
+  return start.segments == Segments::NarrowCode ? DecodeMode::Bits16 : DecodeMode::Bits32;
+}
+
 bool uses_mmx(const GuestInstruction& instruction) {
   const auto& operands = instruction.operands;
   return std::any_of(operands.begin(), operands.begin() + instruction.facts.operand_count,
@@ -183,13 +187,14 @@ void exempt_fault(const GuestInstruction& instruction, Expected* expected) {
 
 class Generator {
  public:
-  Generator(uint64_t seed, Guest& guest)
-      : random_(seed), guest_(guest), encoder_(random_, guest.state()) {
+  Generator(uint64_t seed, Segments segments, Guest& guest)
+      : random_(seed), segments_(segments), guest_(guest), encoder_(random_, guest.state()) {
     case_.seed = seed;
   }
 
   Case run() {
     case_.start = random_start(random_);
+    case_.start.segments = segments_;
     case_.data_offset = random_.below((kPoolBytes - kDataBytes) / 16) * 16;
     guest_.prepare(case_.start, Ring::User, {}, case_.data());
     const uint32_t count = 1 + random_.below(kMostPieces);
@@ -328,6 +333,7 @@ class Generator {
   }
 
   Random random_;
+  Segments segments_;
   Guest& guest_;
   Encoder encoder_;
   FlagTracker flags_;
@@ -356,7 +362,9 @@ std::span<const uint8_t> Case::data() const {
   return std::span<const uint8_t>(data_pool()).subspan(data_offset, kDataBytes);
 }
 
-Case generate(uint64_t seed, Guest& guest) { return Generator(seed, guest).run(); }
+Case generate(uint64_t seed, Guest& guest, Segments segments) {
+  return Generator(seed, segments, guest).run();
+}
 
 Expected run_oracle(const Case& test, Guest& guest, Ring ring) {
   const std::vector<uint8_t> code = test.code();
@@ -369,7 +377,7 @@ Expected run_oracle(const Case& test, Guest& guest, Ring ring) {
     const GuestState before = guest.state();
     GuestInstruction instruction;
     const bool decoded =
-        offset < code.size() && decode(std::span(code).subspan(offset), DecodeMode::Bits32,
+        offset < code.size() && decode(std::span(code).subspan(offset), decode_mode(test.start),
                                        &instruction) == DecodeOutcome::Ok;
     if (decoded && !flags.allows(instruction, before)) expected.depends_on_undefined = true;
     const StepResult result = guest.step();
@@ -404,7 +412,7 @@ std::string listing(const Case& test) {
     size_t length = 1;
     std::string words = "(bytes)";
     const uint32_t eip = test.start.eip + static_cast<uint32_t>(at);
-    if (decode(std::span(code).subspan(at), DecodeMode::Bits32, &instruction) ==
+    if (decode(std::span(code).subspan(at), decode_mode(test.start), &instruction) ==
         DecodeOutcome::Ok) {
       length = instruction.length;
       words = disassemble_guest(instruction, Eip(eip));

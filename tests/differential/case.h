@@ -42,7 +42,7 @@ struct Expected {
 };
 
 // Pre: guest is for interpreting.
-[[nodiscard]] Case generate(uint64_t seed, Guest& guest);
+[[nodiscard]] Case generate(uint64_t seed, Guest& guest, Segments segments = Segments::Flat);
 [[nodiscard]] Expected run_oracle(const Case& test, Guest& guest, Ring ring);
 [[nodiscard]] std::string listing(const Case& test);
 

@@ -145,6 +145,22 @@ void Guest::set_segments(Ring ring, Segments segments) {
     SegmentCache& es = state().seg(SegmentRegister::Es);
     es.attributes = static_cast<uint16_t>(es.attributes & ~kWritable);
   }
+  if (segments == Segments::Limited) {
+    for (SegmentCache& segment : state().segment) segment.limit = (kDataEndPage << 12) | 0xfffU;
+    state().seg(SegmentRegister::Cs).limit = (kCodeEndPage << 12) | 0xfffU;
+  }
+  if (segments == Segments::Based) {
+    state().seg(SegmentRegister::Ds).base = kDataShift;
+    state().seg(SegmentRegister::Es) = SegmentCache{};
+  }
+  if (segments == Segments::NarrowCode) {
+    for (SegmentCache& segment : state().segment) {
+      segment = {kDataBase, kDataBytes - 1, kData3, static_cast<uint16_t>(kSixteenBit | dpl)};
+    }
+    constexpr uint16_t kReadableCode = 0x9b;
+    state().seg(SegmentRegister::Cs) = {kCodeBase, kCodeBytes - 1, user ? kCode3 : kCode0,
+                                        static_cast<uint16_t>(kReadableCode | dpl)};
+  }
 }
 
 void Guest::prepare(const Start& start, Ring ring, std::span<const uint8_t> code,
@@ -166,8 +182,8 @@ void Guest::prepare(const Start& start, Ring ring, std::span<const uint8_t> code
   guest.ldtr = SegmentCache{};
   write_tasks(guest.cr3);
   std::memset(machine_.ram->at(GuestPhysical(kCodePhysical)), 0xf4, kCodeBytes);
-  std::memcpy(machine_.ram->at(GuestPhysical(kCodePhysical + start.eip - kCodeBase)), code.data(),
-              code.size());
+  const uint32_t in_area = code_base(start.segments) + start.eip - kCodeBase;
+  std::memcpy(machine_.ram->at(GuestPhysical(kCodePhysical + in_area)), code.data(), code.size());
   std::memcpy(machine_.ram->at(GuestPhysical(kDataPhysical)), data.data(), data.size());
   translator()->cache().drop_all(SafePointForTest::get());
   if (loaded_cr3_ != guest.cr3) {

@@ -42,7 +42,16 @@ enum class Segments : uint8_t {
   Flat,
   NarrowStack,  // SS is a 16-bit segment, its base and limit the data area's
   ReadOnlyEs,
+  Limited,     // all begin at 0 and end behind code and data
+  Based,       // DS is kDataShift off, without a limit; ES is null
+  NarrowCode,  // 16-bit code, data and stack, each in its area; EIP is an offset in the code's
 };
+inline constexpr uint32_t kDataShift = 0x1000;
+inline constexpr uint32_t kCodeEndPage = 0x1ffff;  // of Limited: the last in each segment
+inline constexpr uint32_t kDataEndPage = 0x2ffff;
+inline constexpr uint32_t code_base(Segments segments) {
+  return segments == Segments::NarrowCode ? kCodeBase : 0;
+}
 
 // Where a case starts. The code itself is in memory by then.
 struct Start {

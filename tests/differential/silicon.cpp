@@ -19,17 +19,20 @@ namespace {
 
 constexpr uint16_t kFlatSelector = 0x2b;  // Linux's user data segment
 // In the local descriptor table, RPL 3.
-constexpr uint16_t kNarrowStack = 0x7, kReadOnlyData = 0xf;
+constexpr uint16_t kNarrowStack = 0x7, kReadOnlyData = 0xf, kNarrowCode = 0x17, kLimitedCode = 0x1f,
+                   kLimitedData = 0x27, kBasedData = 0x2f;
+constexpr uint16_t kFlatCode = 0x23;  // Linux's 32-bit user code segment
 
 // What the way in and the signal handler share. Offsets are in the assembly below.
 struct alignas(64) Crossing {
   std::array<uint32_t, kGprCount> gpr{};            // 0
   uint64_t eflags = 0;                              // 32
   uint32_t target_eip = 0;                          // 40: far pointer, offset then selector
-  uint32_t target_selector = 0x23;                  // 44: Linux's 32-bit user code segment
+  uint32_t target_selector = kFlatCode;             // 44
   uint64_t host_rsp = 0;                            // 48
   uint16_t ss = kFlatSelector;                      // 56
   uint16_t es = kFlatSelector;                      // 58
+  uint16_t ds = kFlatSelector;                      // 60
   alignas(64) std::array<uint8_t, 512> fxsave{};    // 64: loaded on the way in
   alignas(64) std::array<uint8_t, 512> host_fpu{};  // 576
 };
@@ -59,8 +62,6 @@ ringshift_test_cross:
   mov %rdi, %r15
   mov %rsp, 48(%r15)
   fxsave 576(%r15)
-  mov $0x2b, %eax
-  mov %eax, %ds
   mov 58(%r15), %es
   fxrstor 64(%r15)
   push 32(%r15)
@@ -72,6 +73,7 @@ ringshift_test_cross:
   mov 20(%r15), %ebp
   mov 24(%r15), %esi
   mov 28(%r15), %edi
+  mov 60(%r15), %ds
   mov 56(%r15), %ss
   mov 16(%r15), %esp
   ljmp *40(%r15)
@@ -102,7 +104,8 @@ constexpr std::array<int, 5> kSignals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRA
 void on_fault(int signal, siginfo_t* info, void* context) {
   auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
   auto& regs = machine->gregs;
-  if ((regs[REG_CSGSFS] & 0xffff) != 0x23) {  // a fault of our own
+  const auto cs = static_cast<uint16_t>(regs[REG_CSGSFS]);
+  if (cs != kFlatCode && cs != kNarrowCode && cs != kLimitedCode) {  // a fault of our own
     struct sigaction action {};
     action.sa_handler = SIG_DFL;
     sigaction(signal, &action, nullptr);
@@ -135,7 +138,7 @@ bool map_at(uint32_t address, size_t bytes, std::string* error) {
   return false;
 }
 
-// The two segments of Segments that are not flat. False: the host has no modify_ldt.
+// The segments of Segments that are not flat. False: the host has no modify_ldt.
 bool set_descriptors() {
   user_desc stack{};
   stack.entry_number = kNarrowStack >> 3;
@@ -149,9 +152,30 @@ bool set_descriptors() {
   read_only.limit_in_pages = 1;
   read_only.read_exec_only = 1;
   read_only.useable = 1;
+  constexpr unsigned kCode = 2;
+  user_desc narrow_code = stack;
+  narrow_code.entry_number = kNarrowCode >> 3;
+  narrow_code.base_addr = kCodeBase;
+  narrow_code.limit = kCodeBytes - 1;
+  narrow_code.contents = kCode;
+  user_desc limited_data = read_only;
+  limited_data.entry_number = kLimitedData >> 3;
+  limited_data.limit = kDataEndPage;
+  limited_data.read_exec_only = 0;
+  user_desc limited_code = limited_data;
+  limited_code.entry_number = kLimitedCode >> 3;
+  limited_code.limit = kCodeEndPage;
+  limited_code.contents = kCode;
+  user_desc based_data = limited_data;
+  based_data.entry_number = kBasedData >> 3;
+  based_data.base_addr = kDataShift;
+  based_data.limit = 0xfffff;
   constexpr int kWrite = 1;
-  return syscall(SYS_modify_ldt, kWrite, &stack, sizeof(stack)) == 0 &&
-         syscall(SYS_modify_ldt, kWrite, &read_only, sizeof(read_only)) == 0;
+  for (const user_desc& each :
+       {stack, read_only, narrow_code, limited_data, limited_code, based_data}) {
+    if (syscall(SYS_modify_ldt, kWrite, &each, sizeof(each)) != 0) return false;
+  }
+  return true;
 }
 
 uint8_t* low(uint32_t address) {
@@ -216,8 +240,20 @@ Outcome Silicon::run(const Start& start, std::span<const uint8_t> code,
   crossing.fxsave = start.fxsave;
   if (start.segments == Segments::NarrowStack) crossing.ss = kNarrowStack;
   if (start.segments == Segments::ReadOnlyEs) crossing.es = kReadOnlyData;
+  if (start.segments == Segments::Limited) {
+    crossing.ds = crossing.es = crossing.ss = kLimitedData;
+    crossing.target_selector = kLimitedCode;
+  }
+  if (start.segments == Segments::Based) {
+    crossing.ds = kBasedData;
+    crossing.es = 0;
+  }
+  if (start.segments == Segments::NarrowCode) {
+    crossing.ds = crossing.es = crossing.ss = kNarrowStack;
+    crossing.target_selector = kNarrowCode;
+  }
   std::memset(low(kCodeBase), 0xf4, kCodeBytes);
-  std::memcpy(low(start.eip), code.data(), code.size());
+  std::memcpy(low(code_base(start.segments) + start.eip), code.data(), code.size());
   std::memcpy(low(kDataBase), data.data(), data.size());
   mprotect(low(kHole), 0x1000, PROT_NONE);
   mprotect(low(kReadOnly), 0x1000, PROT_READ);

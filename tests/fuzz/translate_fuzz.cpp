@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/support/native_check.h"
+#include "tests/support/random_modes.h"
 #include "tests/support/recovery_check.h"
 #include "translator/dump.h"
 #include "translator/emit.h"
@@ -66,7 +67,8 @@ class TranslateFuzz : public ::testing::Test {
     source_.base = kBases[source_.number(4)];
     TranslationKey key;
     const uint32_t offset = source_.number(kBytes);
-    key.eip = Eip(source_.base + offset);
+    if (source_.number(2) == 0) key.mode = mode_from(source_.number(1U << 30));
+    key.eip = Eip(source_.base + offset - key.mode.base);
     key.physical = GuestPhysical(offset);
     key.privilege = source_.number(4) == 0 ? Privilege::User : Privilege::Supervisor;
     key.style = source_.number(4) == 0 ? AccessStyle::Soft : AccessStyle::Window;

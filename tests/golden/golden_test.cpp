@@ -82,8 +82,31 @@ class CaseSource final : public CodeSource, public SoftSites {
   std::unordered_set<uint64_t> soft_;
 };
 
+// The mode by its name in "; mode: name". 16-bit code says `bits 16` by itself.
+CodeMode mode_of(const std::string& name) {
+  constexpr uint16_t kData = 0xc093, kCode = 0xc09b, kNarrowData = 0x93, kNarrowCode = 0x9b;
+  if (name.empty()) return {};
+  const bool is_real = name == "real";
+  const bool is_narrow = is_real || name == "protected 16-bit";
+  GuestState state;
+  state.cr0 = is_real ? 0 : kCr0Pe;
+  for (SegmentCache& segment : state.segment) {
+    segment =
+        is_narrow ? SegmentCache{0, 0xffff, 8, kNarrowData} : SegmentCache{0, 0xffffffff, 8, kData};
+  }
+  SegmentCache& cs = state.seg(SegmentRegister::Cs);
+  cs.attributes = is_narrow ? kNarrowCode : kCode;
+  if (name == "null es") state.seg(SegmentRegister::Es) = SegmentCache{};
+  if (name == "limits") {
+    for (SegmentCache& segment : state.segment) segment.limit = 0xfffff;
+    state.seg(SegmentRegister::Ds).base = 0x1000;
+  }
+  return code_mode_of(state);
+}
+
 // Translates the whole case: unit after unit until its bytes are used up.
-std::string translate_case(CaseSource& source, Privilege privilege, AccessStyle style) {
+std::string translate_case(CaseSource& source, Privilege privilege, AccessStyle style,
+                           const CodeMode& mode) {
   std::string error;
   const std::unique_ptr<CodeArena> arena = CodeArena::create(1U << 20, &error);
   const Stubs stubs = emit_stubs(*arena);
@@ -95,6 +118,7 @@ std::string translate_case(CaseSource& source, Privilege privilege, AccessStyle 
     key.physical = GuestPhysical(eip);
     key.privilege = privilege;
     key.style = style;
+    key.mode = mode;
     TranslationUnit unit;
     plan(key, source, source, {}, {}, &unit);
     const EmittedCode& code = emitter.emit(unit, arena->next(), 0);
@@ -146,7 +170,8 @@ TEST_P(Golden, TranslatesAsExpected) {
   }
   const std::string found = translate_case(
       source, setting(text, "privilege", "") == "user" ? Privilege::User : Privilege::Supervisor,
-      setting(text, "style", "") == "soft" ? AccessStyle::Soft : AccessStyle::Window);
+      setting(text, "style", "") == "soft" ? AccessStyle::Soft : AccessStyle::Window,
+      mode_of(setting(text, "mode", "")));
   const char* accept = std::getenv("RINGSHIFT_ACCEPT");
   if (accept != nullptr && std::string_view(accept) == "1") std::ofstream(expected) << found;
   EXPECT_TRUE(found == read_file(expected))

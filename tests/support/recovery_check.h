@@ -24,7 +24,7 @@ inline std::set<Eip> possible_boundaries(const TranslationUnit& unit) {
     const ZydisDecodedOperand& operand = guest.instruction.operands[0];
     if (guest.treatment == Treatment::DirectBranch &&
         operand.type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
-      eips.insert(guest.next_eip() + static_cast<uint32_t>(operand.imm.value.s));
+      eips.insert(branch_destination(guest));
     }
   }
   return eips;

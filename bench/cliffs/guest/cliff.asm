@@ -10,6 +10,7 @@ GENERATED equ SPARE + 0x200000    ; where code is made
 REAL_CODE equ 0x8000
 FREE1 equ FREE0 + 8
 FREE2 equ FREE0 + 16
+FREE3 equ FREE0 + 24
 
 %ifndef PAGES
   %define PAGES 16
@@ -124,6 +125,7 @@ prepare:
   gdt_entry FREE0, 0x1000, 0xfffff, 0xc0f3  ; data of ring 3 that does not begin at 0
   gdt_entry FREE1, 0, 0xfffff, 0x40fb       ; code of ring 3 with a limit of 1 MiB less one
   gdt_entry FREE2, 0x1000, 0xfffff, 0xc093  ; data of ring 0 that does not begin at 0
+  gdt_entry FREE3, 0x1000, 0x3ff, 0xc0f3    ; data of ring 3 with a limit of 4 MiB less one
   ret
 body:
 %if SHAPE == 1                    ; ES null in ring 3
@@ -135,6 +137,9 @@ body:
 %elif SHAPE == 3                  ; accesses by FS
   mov eax, FREE0 | 3
   mov fs, ax
+%elif SHAPE == 7                  ; accesses by FS that has a limit
+  mov eax, FREE3 | 3
+  mov fs, ax
 %elif SHAPE == 4                  ; DS not flat in ring 0
   mov eax, FREE2
   mov ds, ax
@@ -144,7 +149,7 @@ body:
 %endif
 .turn:
 %rep 8
-  %if SHAPE == 3
+  %if SHAPE == 3 || SHAPE == 7
   add eax, [fs:USER_STACK - 0x3000]
   mov [fs:USER_STACK - 0x3000], eax
   %elif SHAPE == 5                ; a segment register loaded each time
@@ -222,6 +227,11 @@ bits 16
 sixteen:
 %define there(label) (label - sixteen + REAL_CODE)
 %if MODE == 1
+  %define CODE16 FREE0
+%else
+  %define CODE16 0
+%endif
+%if MODE == 1
   mov ax, FREE1
   mov ds, ax
   mov ss, ax
@@ -237,6 +247,7 @@ sixteen:
 %endif
   mov sp, 0x7000
 .turn:
+%ifndef KIND
   mov cx, 16
 .next:
   add ax, [0x6000]
@@ -244,6 +255,52 @@ sixteen:
   xor ax, cx
   dec cx
   jnz .next
+%elif KIND == 1                   ; calls, returns, the stack
+  mov cx, 8
+.next:
+  push ax
+  push cx
+  call .callee
+  pop cx
+  pop ax
+  loop .next
+%elif KIND == 2                   ; string instructions, one by one
+  mov si, 0x6000
+  mov di, 0x6800
+  mov cx, 13
+.next:
+  lodsb
+  xor al, cl
+  stosb
+  scasb
+  loop .next
+%elif KIND == 3                   ; repeated ones
+  %rep 16
+  mov si, 0x6000
+  mov di, 0x6800
+  mov cx, 64
+  rep movsw
+  %endrep
+%elif KIND == 4                   ; 32-bit operands, as compilers make for 16-bit code
+  mov ecx, 13
+.next:
+  mov eax, [0x6000]
+  lea eax, [eax + ecx * 4]
+  mov [0x6004], eax
+  dec ecx
+  jnz .next
+%elif KIND == 5                   ; far calls
+  %rep 16
+  call CODE16:there(.far_callee)
+  %endrep
+%elif KIND == 6                   ; a segment register loaded
+  %rep 16
+  mov ax, ds
+  mov es, ax
+  mov ax, [es:0x6000]
+  add [es:0x6002], ax
+  %endrep
+%endif
   dec ebx
   jnz .turn
 %if MODE == 3
@@ -256,6 +313,11 @@ sixteen:
   %endif
   jmp dword CODE0:back
 %endif
+.callee:
+  inc ax
+  ret
+.far_callee:
+  retf
 sixteen_end:
 bits 32
 %endif

@@ -221,7 +221,7 @@ bool explore(const MachineConfig& config, const ExploreOptions& options, Explora
   if (machine == nullptr) return false;
   const ModeReason mode = execution_mode(machine->state());
   if (mode != ModeReason::Translatable) {
-    *error = std::string("the guest starts where code is interpreted: ") + mode_reason_name(mode);
+    *error = std::string("the guest does not start in flat 32-bit code: ") + mode_reason_name(mode);
     return false;
   }
   BlockTaker taker(*machine, config, counter, out);

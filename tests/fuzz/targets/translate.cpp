@@ -9,6 +9,7 @@
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/support/native_check.h"
+#include "tests/support/random_modes.h"
 #include "tests/support/recovery_check.h"
 #include "translator/dump.h"
 #include "translator/emit.h"
@@ -83,11 +84,12 @@ void fuzz_translate(std::span<const uint8_t> input) {
   const uint32_t near = bytes.pick(kOffsets);
   const uint32_t offset = near + bytes.below(16);
   TranslationKey key;
-  key.eip = Eip(base + offset);
   key.physical = GuestPhysical(offset);
   key.privilege = (shape & 2) != 0 ? Privilege::User : Privilege::Supervisor;
   key.style = (shape & 4) != 0 ? AccessStyle::Soft : AccessStyle::Window;
   key.view = (shape & 10) == 10 ? 1 : 0;
+  if ((shape & 128) != 0) key.mode = mode_from(bytes.u8() | uint32_t{bytes.u8()} << 8);
+  key.eip = Eip(base + offset - key.mode.base);
   TranslatorFeatures features;
   features.sse2_and_later = (shape & 16) != 0;
   features.tzcnt = (shape & 32) != 0;

@@ -13,8 +13,10 @@ using Machine = TranslatorMachine;
 class Plan : public ::testing::Test {
  protected:
   const TranslationUnit& plan_at(uint32_t eip, uint32_t max_instructions = 32) {
-    TranslationKey key = machine_.key_at(eip);
+    TranslationKey key = machine_.key_at(mode_.base + eip);
+    key.eip = Eip(eip);
     key.view = view_;
+    key.mode = mode_;
     PlanLimits limits;
     limits.max_instructions = max_instructions;
     plan(key, machine_, machine_, {}, limits, &unit_);
@@ -30,6 +32,7 @@ class Plan : public ::testing::Test {
   Machine machine_;
   TranslationUnit unit_;
   uint32_t view_ = 0;
+  CodeMode mode_;
 };
 
 using Eips = std::vector<uint32_t>;
@@ -172,6 +175,38 @@ TEST_F(Plan, AUnitEndsBeforeWhatIsNoInstruction) {
   plan_at(0x1005);
   ASSERT_EQ(unit_.instructions.size(), 1U);
   EXPECT_EQ(unit_.instructions[0].instruction.length, 0U);
+}
+
+TEST_F(Plan, AUnitEndsWithItsCodeSegment) {
+  machine_.load(Machine::kCode + 0xffc, "40 40 40 b8 01 00");
+  mode_.base = Machine::kCode;
+  mode_.limit = 0xfff;
+  mode_.bits = CodeMode::kNarrowCode;
+  plan_at(0xffc);
+  EXPECT_EQ(eips(), (Eips{0xffc, 0xffd, 0xffe}));
+  plan_at(0xfff);
+  ASSERT_EQ(unit_.instructions.size(), 1U);
+  EXPECT_EQ(unit_.instructions[0].family, Family::Interpret);
+  EXPECT_EQ(unit_.instructions[0].instruction.length, 0);
+}
+
+TEST_F(Plan, ABranchOutOfTheCodeSegmentIsInterpreted) {
+  machine_.load(Machine::kCode, "74 10 eb 20");  // jz 0x12; jmp 0x24
+  mode_.base = Machine::kCode;
+  mode_.limit = 0x12;
+  mode_.bits = CodeMode::kNarrowCode;
+  plan_at(0);
+  ASSERT_EQ(unit_.instructions.size(), 2U);
+  EXPECT_EQ(unit_.instructions[0].family, Family::JumpConditional);
+  EXPECT_EQ(unit_.instructions[1].family, Family::Interpret);
+}
+
+TEST_F(Plan, ABranchOfSixteenBitsWraps) {
+  machine_.load(Machine::kCode, "74 80");
+  mode_.base = Machine::kCode;
+  mode_.bits = CodeMode::kNarrowCode;
+  plan_at(0, 1);
+  EXPECT_EQ(branch_destination(unit_.instructions[0]), Eip(0xff82));
 }
 
 }  // namespace

@@ -60,10 +60,10 @@ TEST_F(Cache, ADroppedFragmentIsTranslatedAnew) {
 TEST_F(Cache, CodeGoesByItsLinearAddressInEachFragmentThatHasIt) {
   run_loop();
   const size_t before = cache().size();
-  cache().drop_with_code_at(Eip(Machine::kCode + 0x100), safe_);
-  cache().drop_with_code_at(Eip(Machine::kKernelBase + Machine::kCode + 5), safe_);
+  cache().drop_with_code_at(GuestVirtual(Machine::kCode + 0x100), safe_);
+  cache().drop_with_code_at(GuestVirtual(Machine::kKernelBase + Machine::kCode + 5), safe_);
   EXPECT_EQ(cache().size(), before);
-  cache().drop_with_code_at(Eip(Machine::kCode + 5), safe_);
+  cache().drop_with_code_at(GuestVirtual(Machine::kCode + 5), safe_);
   EXPECT_EQ(cache().size(), before - 2);
   cache().verify_invariants();
 }

@@ -1,0 +1,62 @@
+// JumpTable: from EIP to fragment, for the indirect branches of one view: uint32_t[65536] of arena
+// offsets by jump_table_index(EIP); zero leads to the miss stub. Entries are verified by EIP alone,
+// so each mode that the code runs in has a table of its own, of which few are kept beside the usual
+// mode's. Owns: their memory. See docs/translator.md, "The jump table".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "shadowmmu/base/address.h"
+#include "translator/code_mode.h"
+#include "translator/frame.h"
+
+namespace ringshift {
+
+class JumpTable {
+ public:
+  static std::unique_ptr<JumpTable> create(std::string* error);
+  ~JumpTable();
+  JumpTable(const JumpTable&) = delete;
+  JumpTable& operator=(const JumpTable&) = delete;
+
+  static constexpr size_t kBytes = (size_t{1} << 16) * sizeof(uint32_t);
+  // Where the table of this mode is. It may have been another mode's until now.
+  [[nodiscard]] uint64_t address_for(const CodeMode& mode) {
+    return reinterpret_cast<uint64_t>(entries_for(mode));
+  }
+  void set(Eip eip, uint32_t arena_offset, const CodeMode& mode = {}) {
+    entries_for(mode)[jump_table_index(eip)] = arena_offset;
+  }
+  void clear_if(Eip eip, uint32_t arena_offset);
+  // Entries of the EIPs in this page, and of the last instruction before it (it may cross into it).
+  // In modes whose EIPs are no linear addresses: all of them.
+  void clear_page(GuestVirtualPage page);
+  void clear();
+  // Host memory it takes, at most.
+  [[nodiscard]] size_t bytes() const { return kBytes * (1 + others_.size()); }
+
+ private:
+  struct OfMode {
+    CodeMode mode;
+    uint32_t* entries = nullptr;
+    uint64_t last_used = 0;
+  };
+
+  JumpTable() = default;
+  [[nodiscard]] uint32_t* entries_for(const CodeMode& mode) {
+    return mode.is_flat() ? entries_ : other_entries(mode);
+  }
+  [[nodiscard]] uint32_t* other_entries(const CodeMode& mode);
+  [[nodiscard]] OfMode& table_to_use();
+  void clear_others();
+
+  uint32_t* entries_ = nullptr;  // the usual mode's; the first other's memory follows it
+  std::vector<OfMode> others_;   // those in use
+  uint64_t use_clock_ = 0;
+};
+
+}  // namespace ringshift
