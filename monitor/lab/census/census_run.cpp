@@ -23,9 +23,8 @@ class Counter final : public ExecutionObserver {
     machine_ = machine;
     started_ = HostClock::monotonic();
     // Also of a guest that sleeps.
-    timer_ = std::make_unique<ClockTimer>(machine->clock(), [this](Nanoseconds) {
-      machine_->request_stop(StopReason::Quit);
-    });
+    timer_ = std::make_unique<ClockTimer>(
+        machine->clock(), [this](Nanoseconds) { machine_->request_stop(StopReason::Quit); });
     timer_->arm(machine->clock().now() + static_cast<Nanoseconds>(limit_ * 1e9));
   }
 

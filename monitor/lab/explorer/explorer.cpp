@@ -227,7 +227,8 @@ bool run_and_count(const MachineConfig& config, const ExploreOptions& options, C
   note_step("runs the guest, and follows it");
   *machine = make_followed(config, serial, &lockstep, error);
   if (*machine == nullptr) return false;
-  out->end = end_of((*machine)->run());
+  const MachineOutcome outcome = (*machine)->run();
+  out->end = end_of(outcome);
   taker.stop();
   lockstep.finish();
   out->instructions = counter->all();
@@ -235,7 +236,8 @@ bool run_and_count(const MachineConfig& config, const ExploreOptions& options, C
   out->time_was_up = lockstep.figures().time_was_up;
   if (lockstep.difference().found) out->difference = lockstep.difference().what;
   *error = problem;
-  if (!error->empty() || out->time_was_up || out->instructions == 0) return error->empty();
+  const bool was_stopped = out->time_was_up || outcome.reason == StopReason::Quit;
+  if (!error->empty() || was_stopped || out->instructions == 0) return error->empty();
   // What ends by itself does the same once more: then its cycles are those of a guest alone.
   note_step("runs the guest again, and looks where it is");
   out->samples = {};
