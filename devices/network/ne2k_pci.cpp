@@ -53,6 +53,7 @@ Ne2kPci::Ne2kPci(const Ne2kSurroundings& on, PacketPort& port, const MacAddress&
 void Ne2kPci::reset() {
   command_ = kStop;
   causes_ = kIsReset;
+  is_told_ = false;
   more_.cancel();
   update_line();
 }
@@ -217,6 +218,7 @@ void Ne2kPci::write_page_0(unsigned number, uint8_t value) {
       return;
     default:
       mask_ = value & kMaskable;
+      is_told_ = is_told_ || (mask_ & kReceived) != 0;
       return update_line();
   }
 }
@@ -352,9 +354,10 @@ void Ne2kPci::receive() {
       continue;
     }
     if (pages >= free_pages()) return;  // the driver makes room, and says so
-    // A driver that is interrupted for frames is told of each by itself: one that takes so many and
-    // no more before it acknowledges would leave others lying until the next comes.
-    if ((causes_ & mask_ & kReceived) != 0) return;
+    // A driver that is interrupted for frames is told of each by itself, also while it masks that
+    // for a moment: one that takes so many and no more before it acknowledges would leave others
+    // lying until the next comes.
+    if (is_told_ && (causes_ & kReceived) != 0) return;
     store(frame);
     port_.take_received();
     raise(kReceived);
@@ -436,6 +439,7 @@ void Ne2kPci::visit_state(StateArchive& archive) {
   archive.field("command", command_);
   archive.field("causes", causes_);
   archive.field("mask", mask_, 0, kMaskable);
+  archive.field("is told", is_told_);
   archive.field("data control", data_control_);
   archive.field("receive control", receive_control_);
   archive.field("transmit control", transmit_control_);

@@ -84,6 +84,7 @@ class Ne2kPci final : public PciFunction {
   std::array<uint8_t, 6> physical_{};   // PAR
   std::array<uint8_t, 8> multicast_{};  // MAR
   uint8_t command_ = 0, causes_ = 0, mask_ = 0;
+  bool is_told_ = false;  // the driver has wanted to be interrupted for frames since the reset
   uint8_t data_control_ = 0, receive_control_ = 0, transmit_control_ = 0;
   uint8_t start_page_ = 0, stop_page_ = 0, boundary_ = 0, current_ = 0, transmit_page_ = 0;
   uint8_t transmit_status_ = 0, receive_status_ = 0, missed_ = 0;
