@@ -98,6 +98,12 @@ void PciBoard::add_network(const BoardSurroundings& on, const PciBoardConfig& co
                                            config.takes_any_address));
     return;
   }
+  if (config.network_card == NetworkCard::Ne2k) {
+    const Ne2kSurroundings around{buses_, on.clock, host_.wire(kNetworkSlot, 1)};
+    ne2k_ = std::make_unique<Ne2kPci>(around, *config.network, config.network_address);
+    host_.attach(kNetworkSlot, 0, *ne2k_);
+    return;
+  }
   const E1000Surroundings around{buses_, on.clock, on.dma, host_.wire(kNetworkSlot, 1)};
   e1000_ = std::make_unique<E1000>(around, *config.network, config.network_address,
                                    config.takes_any_address);
@@ -127,6 +133,7 @@ void PciBoard::set_up() {
   };
   for (VirtioSlot& one : virtio_) set_line(*one.function, one.slot);
   if (e1000_ != nullptr) set_line(*e1000_, kNetworkSlot);
+  if (ne2k_ != nullptr) set_line(*ne2k_, kNetworkSlot);
 }
 
 bool PciBoard::show_mode(uint32_t width, uint32_t height, uint32_t bits) {
@@ -163,6 +170,7 @@ void PciBoard::visit_state(StateArchive& archive) {
   archive.part("floppy", floppy_);
   archive.part("display", display_);
   if (e1000_ != nullptr) archive.part("e1000", *e1000_);
+  if (ne2k_ != nullptr) archive.part("ne2k", *ne2k_);
   if (panic_ != nullptr) archive.part("pvpanic", *panic_);
   if (watchdog_ != nullptr) archive.part("watchdog", *watchdog_);
   for (VirtioSlot& one : virtio_) {

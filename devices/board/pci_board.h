@@ -16,6 +16,7 @@
 #include "devices/bus/dma_memory.h"
 #include "devices/chips/serial_backend.h"
 #include "devices/network/e1000.h"
+#include "devices/network/ne2k_pci.h"
 #include "devices/network/network_card.h"
 #include "devices/pci/firmware_memory.h"
 #include "devices/pci/i6300esb.h"
@@ -135,7 +136,8 @@ class PciBoard {
   FloppyController floppy_;
   BochsDisplay display_;
   PortWindow log_port_;
-  std::unique_ptr<E1000> e1000_;  // null: none
+  std::unique_ptr<E1000> e1000_;   // null: none
+  std::unique_ptr<Ne2kPci> ne2k_;  // null: none
   std::vector<VirtioSlot> virtio_;
   // Two of them.
   VirtioBalloon* balloon_ = nullptr;

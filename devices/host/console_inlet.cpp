@@ -20,6 +20,7 @@ void ConsoleInlet::put(const HostInput& input) {
     case HostInput::Kind::RamFile:
     case HostInput::Kind::Debugger:
     case HostInput::Kind::Reset:
+    case HostInput::Kind::PowerButton:
     case HostInput::Kind::Figures:
     case HostInput::Kind::Screen:
     case HostInput::Kind::Keys:

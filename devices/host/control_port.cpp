@@ -5,11 +5,17 @@
 
 namespace ringshift {
 
-void ControlPort::attach(Inbox& inbox) {
+void ControlPort::attach(Inbox& inbox, bool has_power_button) {
   const std::lock_guard lock(mutex_);
   inbox_ = &inbox;
+  has_power_button_ = has_power_button;
   input_on_its_way_ = 0;
   if (wants_figures_) inbox.put({HostInput::Kind::Figures, 0, {}});
+}
+
+bool ControlPort::has_power_button() {
+  const std::lock_guard lock(mutex_);
+  return inbox_ != nullptr && has_power_button_;
 }
 
 void ControlPort::detach() {

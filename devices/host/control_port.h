@@ -28,8 +28,8 @@ class ControlPort {
   ControlPort& operator=(const ControlPort&) = delete;
 
   // ---- the vCPU's thread ----
-  // Around the life of a machine.
-  void attach(Inbox& inbox);
+  // Around the life of a machine, which has a power button or none.
+  void attach(Inbox& inbox, bool has_power_button);
   void detach();
   void transmit(uint8_t byte);
   // So many bytes of the serial port's input have found the guest.
@@ -39,6 +39,7 @@ class ControlPort {
 
   // ---- the server's thread ----
   [[nodiscard]] bool has_machine();
+  [[nodiscard]] bool has_power_button();
   // A wish of HostInput's kinds that count once. False: there is no machine now.
   bool wish(HostInput::Kind kind);
   // What is too much is lost, as keys of a terminal are.
@@ -56,6 +57,7 @@ class ControlPort {
   std::deque<uint8_t> output_;
   uint64_t said_ = 0;  // bytes, in all
   size_t input_on_its_way_ = 0;
+  bool has_power_button_ = false;
   bool wants_figures_ = false;
   bool has_figures_ = false;
   std::string figures_;

@@ -21,6 +21,7 @@ struct HostInput {
     RamFile,      // the file that RAM is shared from is not as it should be
     Debugger,     // its socket has something
     Reset,        // the machine begins again
+    PowerButton,  // is pressed
     Figures,      // how it does, for a page that shows it
     Screen,       // a picture of the screen, for whoever looks at it
     Control,      // a control program's socket has

@@ -353,6 +353,8 @@ void WebServer::Parts::obey(std::string_view message) {
     control.type({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
   } else if (message == "reset") {
     (void)control.wish(HostInput::Kind::Reset);
+  } else if (message == "power" && control.has_power_button()) {
+    (void)control.wish(HostInput::Kind::PowerButton);
   } else if (message == "quit") {
     (void)control.wish(HostInput::Kind::Quit);
   } else if (message == "save" && config.can_save) {
@@ -367,6 +369,7 @@ void WebServer::Parts::tell(Controller& controller) {
   const char* state = control.has_machine() ? "running" : "between two lives";
   std::string message = std::string("{\"state\":\"") + state + "\"";
   message += std::string(",\"can_save\":") + (config.can_save ? "true" : "false");
+  message += std::string(",\"can_power\":") + (control.has_power_button() ? "true" : "false");
   if (!figures.empty()) message += ",\"figures\":" + figures;
   say(controller, message + "}");
 }

@@ -10,24 +10,41 @@
 namespace ringshift {
 namespace {
 
-// Features (5.5.3). Statistics, hints and poison are not offered.
-constexpr uint64_t kDeflateOnOom = 1U << 2, kReporting = 1U << 5;
+// Features (5.5.3). Hints and poison are not offered.
+constexpr uint64_t kStatistics = 1U << 1, kDeflateOnOom = 1U << 2, kReporting = 1U << 5;
 // Configuration (5.5.4): pages the host wants, pages the guest has given.
 constexpr unsigned kActualAt = 4, kConfigBytes = 8;
 constexpr uint64_t kPage = 4096;    // whatever the guest's pages are
 constexpr size_t kNumberBytes = 4;  // of a page, in a list
 constexpr size_t kListCost = 1;
+constexpr size_t kTagBytes = 2, kStatisticBytes = 10;
+constexpr size_t kMostStatistics = 64;  // of a buffer: Linux has 16 of them
 
 }  // namespace
+
+const char* BalloonStatistics::name_of(size_t tag) {
+  constexpr std::array<const char*, kTags> kNames = {
+      "mem_swapped_in",    "mem_swapped_out", "major_page_faults",
+      "minor_page_faults", "free_mem",        "total_mem",
+      "available_mem",     "disk_caches",     "hugetlb_allocations",
+      "hugetlb_failures"};
+  return kNames[tag];
+}
+
+bool BalloonStatistics::any() const {
+  return std::any_of(by_tag.begin(), by_tag.end(),
+                     [](const std::optional<uint64_t>& value) { return value.has_value(); });
+}
 
 VirtioKind VirtioBalloon::kind() const {
   return {.name = "virtio-balloon",
           .id = 5,
           .pci_device = 0x1002,
           .class_code = 0x00ff00,
-          .features = (config_.deflates_on_oom ? kDeflateOnOom : 0) |
+          .features = kStatistics | (config_.deflates_on_oom ? kDeflateOnOom : 0) |
                       (config_.reports_free ? kReporting : 0),
-          .queues = config_.reports_free ? 3U : 2U,
+          .queues = config_.reports_free ? 4U : 3U,
+          .queues_at_first = config_.reports_free ? 3U : 2U,
           .queue_entries = 128,
           .config_bytes = kConfigBytes};
 }
@@ -48,14 +65,21 @@ void VirtioBalloon::write_config_byte(unsigned offset, uint8_t value) {
 // What is wanted stays so: a driver that comes finds it.
 void VirtioBalloon::reset() {
   actual_pages_ = 0;
-  forget(kReport);
-}
-
-void VirtioBalloon::forget(unsigned queue) {
-  if (queue != kReport) return;
+  statistics_ = {};
+  wants_statistics_ = false;
+  forget(statistics_queue());
   is_reporting_ = false;
   report_.clear();
 }
+
+void VirtioBalloon::forget(unsigned queue) {
+  if (queue == statistics_queue()) has_statistics_buffer_ = false;
+  if (queue != report_queue()) return;
+  is_reporting_ = false;
+  report_.clear();
+}
+
+bool VirtioBalloon::tells_statistics() const { return transport().has_feature(kStatistics); }
 
 void VirtioBalloon::set_target(uint64_t bytes) {
   const uint64_t kept = std::min(bytes, config_.ram_bytes);
@@ -68,7 +92,9 @@ uint64_t VirtioBalloon::kept_bytes() const {
 }
 
 VirtioDevice::Served VirtioBalloon::serve(unsigned queue) {
-  if (queue == kReport) return take_reports(queue);
+  if (tells_statistics() && queue == statistics_queue()) return take_statistics(queue);
+  if (queue == report_queue() && config_.reports_free) return take_reports(queue);
+  if (queue > kDeflate) return Served::All;  // of nothing that has been agreed on
   return take_lists(queue, queue == kInflate);
 }
 
@@ -113,6 +139,47 @@ bool VirtioBalloon::take_list(bool gives_back) {
   return true;
 }
 
+BalloonStatistics VirtioBalloon::statistics() {
+  if (has_statistics_buffer_) {
+    wants_statistics_ = true;
+    transport().serve_soon(statistics_queue());
+  }
+  return statistics_;
+}
+
+// 5.5.6.3: one buffer goes to and fro; what it holds is what the driver told when it gave it.
+VirtioDevice::Served VirtioBalloon::take_statistics(unsigned index) {
+  Virtqueue& queue = transport().queue(index);
+  if (has_statistics_buffer_ && wants_statistics_) {
+    queue.give_back(statistics_head_, 0);
+    has_statistics_buffer_ = wants_statistics_ = false;
+  }
+  constexpr int kMost = 64;
+  for (int i = 0; i < kMost; ++i) {
+    const Virtqueue::Taken taken = queue.take(&chain_);
+    if (taken == Virtqueue::Taken::None) return Served::All;
+    if (taken == Virtqueue::Taken::Broken) return Served::Broken;
+    read_statistics();
+    if (has_statistics_buffer_) queue.give_back(statistics_head_, 0);  // no driver has two
+    has_statistics_buffer_ = true;
+    statistics_head_ = chain_.head;
+  }
+  return Served::More;
+}
+
+// Tags that are not known are of a newer driver.
+void VirtioBalloon::read_statistics() {
+  for (size_t i = 0; i < kMostStatistics && chain_.readable.bytes() >= kStatisticBytes; ++i) {
+    std::array<uint8_t, kStatisticBytes> bytes{};
+    chain_.readable.take(transport().memory(), bytes);
+    const uint64_t tag = number_at(bytes, 0, kTagBytes);
+    if (tag >= BalloonStatistics::kTags) continue;
+    // All ones: it does not know.
+    const uint64_t value = number_at(bytes, kTagBytes, kStatisticBytes - kTagBytes);
+    statistics_.by_tag[tag] = value == ~uint64_t{0} ? std::nullopt : std::optional(value);
+  }
+}
+
 // A report's buffers are the free memory itself (5.5.6.7), and may be all of RAM many times over.
 VirtioDevice::Served VirtioBalloon::take_reports(unsigned index) {
   Virtqueue& queue = transport().queue(index);
@@ -148,6 +215,14 @@ void VirtioBalloon::visit_state(StateArchive& archive) {
   archive.field("is reporting", is_reporting_);
   archive.field("report head", report_head_);
   archive.part("report", report_);
+  // Before, nobody was asked.
+  if (archive.version() < 2) return;
+  archive.field("has statistics buffer", has_statistics_buffer_);
+  archive.field("wants statistics", wants_statistics_);
+  archive.field("statistics head", statistics_head_);
+  for (size_t i = 0; i < BalloonStatistics::kTags; ++i) {
+    archive.optional(BalloonStatistics::name_of(i), statistics_.by_tag[i], 0, ~uint64_t{0});
+  }
 }
 
 }  // namespace ringshift

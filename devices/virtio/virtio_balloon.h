@@ -4,8 +4,10 @@
 // 1.2, 5.5.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "devices/virtio/virtio_device.h"
@@ -23,6 +25,16 @@ struct BalloonConfig {
   std::function<void(uint64_t address, uint64_t bytes)> give_back;
 };
 
+// What a driver tells of its memory (VIRTIO 1.2, 5.5.6.3), by its tag: bytes, or counts since it
+// booted. Nothing: it has not told.
+struct BalloonStatistics {
+  static constexpr size_t kTags = 10;
+  // Of each tag: "mem_free"...
+  [[nodiscard]] static const char* name_of(size_t tag);
+  std::array<std::optional<uint64_t>, kTags> by_tag;
+  [[nodiscard]] bool any() const;
+};
+
 class VirtioBalloon final : public VirtioDevice {
  public:
   explicit VirtioBalloon(BalloonConfig config) : config_(std::move(config)) {}
@@ -38,6 +50,8 @@ class VirtioBalloon final : public VirtioDevice {
   void set_target(uint64_t bytes);
   // What the guest says it has kept.
   [[nodiscard]] uint64_t kept_bytes() const;
+  // As the driver told last, and asks it to tell anew, which takes it a moment.
+  [[nodiscard]] BalloonStatistics statistics();
   // Called when kept_bytes() has changed, within a device access.
   void set_on_change(std::function<void()> on_change) { on_change_ = std::move(on_change); }
 
@@ -46,15 +60,20 @@ class VirtioBalloon final : public VirtioDevice {
   // Bytes given back before the processor goes on.
   static constexpr uint64_t kMostAtOnce = uint64_t{16} << 20;
 
-  static constexpr unsigned kStateVersion = 1;
+  static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive) override;
 
  private:
   [[nodiscard]] Served take_lists(unsigned queue, bool gives_back);
   [[nodiscard]] bool take_list(bool gives_back);
   [[nodiscard]] Served take_reports(unsigned queue);
-  // The queue of reports follows those of what else has been agreed on.
-  static constexpr unsigned kInflate = 0, kDeflate = 1, kReport = 2;
+  [[nodiscard]] Served take_statistics(unsigned queue);
+  void read_statistics();
+  // The others follow these two, as far as they have been agreed on.
+  static constexpr unsigned kInflate = 0, kDeflate = 1;
+  [[nodiscard]] bool tells_statistics() const;
+  [[nodiscard]] unsigned statistics_queue() const { return 2; }
+  [[nodiscard]] unsigned report_queue() const { return tells_statistics() ? 3 : 2; }
 
   // Not state: chain_: kept for its room.
   BalloonConfig config_;
@@ -64,6 +83,11 @@ class VirtioBalloon final : public VirtioDevice {
   bool is_reporting_ = false;  // a report is given back piece by piece
   uint16_t report_head_ = 0;
   GuestBuffer report_;
+  // The driver's one buffer, which it gets back when it is to tell anew.
+  bool has_statistics_buffer_ = false;
+  bool wants_statistics_ = false;
+  uint16_t statistics_head_ = 0;
+  BalloonStatistics statistics_;
   DescriptorChain chain_;
 };
 

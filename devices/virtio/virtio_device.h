@@ -26,6 +26,7 @@ struct VirtioKind {
   uint32_t class_code = 0;  // as PciIdentity has it
   uint64_t features = 0;    // the device's own
   unsigned queues = 1;
+  unsigned queues_at_first = 0;  // in states of version 1 of the function; 0: as many
   uint16_t queue_entries = Virtqueue::kMostDescriptors;
   unsigned config_bytes = 0;
 };

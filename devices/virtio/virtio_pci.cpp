@@ -510,10 +510,12 @@ void VirtioPci::visit_state(StateArchive& archive) {
   archive.field("device feature select", device_feature_select_);
   archive.field("driver feature select", driver_feature_select_);
   archive.field("queue select", queue_select_);
-  const auto all_queues = static_cast<uint32_t>((uint64_t{1} << queues_.size()) - 1);
+  const bool had_fewer = archive.version() < 2 && kind_.queues_at_first != 0;
+  const size_t queues = had_fewer ? kind_.queues_at_first : queues_.size();
+  const auto all_queues = static_cast<uint32_t>((uint64_t{1} << queues) - 1);
   archive.field("pending", pending_, 0, all_queues);
   archive.part("more", more_);
-  for (unsigned i = 0; i < queues_.size(); ++i) {
+  for (unsigned i = 0; i < queues; ++i) {
     archive.part("queue " + std::to_string(i), queues_[i]);
   }
   archive.part("device", device_);

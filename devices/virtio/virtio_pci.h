@@ -32,7 +32,7 @@ class VirtioPci final : public PciFunction, private VirtioTransport {
  public:
   VirtioPci(const VirtioSurroundings& on, VirtioDevice& device);
 
-  static constexpr unsigned kStateVersion = 1;
+  static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive) override;
 
   // The base address registers.

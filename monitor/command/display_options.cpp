@@ -1,5 +1,6 @@
 #include "monitor/command/display_options.h"
 
+#include <utility>
 #include <vector>
 
 #include "monitor/command/option_items.h"
@@ -56,7 +57,6 @@ bool take_item(const std::string& item, DisplayRequest* request, std::string* pr
 
 bool parse_vnc(const std::string& text, DisplayRequest* request, std::string* problem) {
   const std::vector<std::string> items = split_at_commas(text);
-  request->kind = DisplayRequest::Kind::Vnc;
   if (items[0].rfind(kUnix, 0) == 0 && items[0].size() > kUnix.size()) {
     request->vnc.unix_path = items[0].substr(kUnix.size());
   } else if (!parse_address(items[0], &request->vnc)) {
@@ -74,7 +74,6 @@ bool parse_vnc(const std::string& text, DisplayRequest* request, std::string* pr
 // "web", "web=PORT", "web=HOST:PORT".
 bool parse_web(const std::string& text, DisplayRequest* request, std::string* problem) {
   constexpr uint32_t kLastPort = 65535;
-  request->kind = DisplayRequest::Kind::Web;
   if (text.empty()) return true;
   const size_t colon = text.rfind(':');
   const bool has_host = colon != std::string::npos;
@@ -92,15 +91,20 @@ bool parse_web(const std::string& text, DisplayRequest* request, std::string* pr
 }  // namespace
 
 bool parse_display(const std::string& text, DisplayRequest* request, std::string* problem) {
+  const auto take = [&](bool* has, const char* name) {
+    if (*has) *problem = std::string("--display ") + name + ": it is there already";
+    return !std::exchange(*has, true);
+  };
   constexpr std::string_view kVnc = "vnc=", kWeb = "web=";
   if (text.empty() || text == "none") return true;
-  if (text == "text") {
-    request->kind = DisplayRequest::Kind::Text;
-    return true;
+  if (text == "text") return take(&request->has_text, "text");
+  if (text.rfind(kVnc, 0) == 0) {
+    return take(&request->has_vnc, "vnc") && parse_vnc(text.substr(kVnc.size()), request, problem);
   }
-  if (text.rfind(kVnc, 0) == 0) return parse_vnc(text.substr(kVnc.size()), request, problem);
-  if (text == "web") return parse_web("", request, problem);
-  if (text.rfind(kWeb, 0) == 0) return parse_web(text.substr(kWeb.size()), request, problem);
+  if (text == "web" || text.rfind(kWeb, 0) == 0) {
+    const std::string where = text == "web" ? "" : text.substr(kWeb.size());
+    return take(&request->has_web, "web") && parse_web(where, request, problem);
+  }
   if (text == "sdl" || text == "gtk") {
     *problem = "--display " + text + ": there is no window of ours; --display vnc=:0 " +
                "is for a VNC viewer, --display web for a browser";

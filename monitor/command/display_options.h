@@ -1,4 +1,4 @@
-// DisplayOptions: --display: what shows the guest's screen, and where a remote one listens. See
+// DisplayOptions: --display: what shows the guest's screen, and where remote ones listen. See
 // docs/screen.md.
 #pragma once
 
@@ -11,14 +11,13 @@
 namespace ringshift {
 
 struct DisplayRequest {
-  enum class Kind : uint8_t { None, Text, Vnc, Web };
-  Kind kind = Kind::None;
-  RfbServerConfig vnc;        // of Kind::Vnc
-  WebServerConfig web;        // of Kind::Web
+  bool has_text = false, has_vnc = false, has_web = false;
+  RfbServerConfig vnc;        // if has_vnc
+  WebServerConfig web;        // if has_web
   std::string password_file;  // where its password is; empty: it is there, or there is none
 };
 
-// False with one line in *problem.
+// One of a line's options, which add up; no kind comes twice. False with one line in *problem.
 [[nodiscard]] bool parse_display(const std::string& text, DisplayRequest* request,
                                  std::string* problem);
 // Whether words like these, of a saved machine, would listen on the host.

@@ -8,7 +8,7 @@
 namespace ringshift {
 
 bool leaves_last_page(const RunOptions& options, const MachineOutcome& outcome) {
-  return options.display.empty() && !options.dump_screen && options.screendump.empty() &&
+  return options.displays.empty() && !options.dump_screen && options.screendump.empty() &&
          outcome.reason != StopReason::Saved && outcome.reason != StopReason::Migrated &&
          isatty(STDERR_FILENO) != 0;
 }

@@ -82,9 +82,9 @@ bool parse_mac(const std::string& text, MacAddress* address) {
 }
 
 bool parse_card(const std::string& text, NetworkCard* card) {
-  const bool is_e1000 = text == "e1000";
-  *card = is_e1000 ? NetworkCard::E1000 : NetworkCard::Virtio;
-  return is_e1000 || text == "virtio";
+  const bool is_e1000 = text == "e1000", is_ne2k = text == "ne2k_pci";
+  *card = is_e1000 ? NetworkCard::E1000 : is_ne2k ? NetworkCard::Ne2k : NetworkCard::Virtio;
+  return is_e1000 || is_ne2k || text == "virtio";
 }
 
 bool take_text(const std::string& value, std::string* text, size_t longest) {

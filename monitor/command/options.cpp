@@ -94,12 +94,13 @@ void add_firmware_options(CLI::App& command, RunOptions* options) {
       ->type_name("FILE")
       ->group("Reports");
   command
-      .add_option("--display", options->display,
+      .add_option("--display", options->displays,
                   "none (default); text: the text screen and the keyboard on this\n"
                   "terminal, in place of the serial port; vnc=[HOST]:N or vnc=unix:PATH: a\n"
                   "VNC server, ,password=TEXT or ,password-file=FILE; web[=[HOST:]PORT]: a\n"
-                  "page for a browser")
+                  "page for a browser. May be repeated")
       ->type_name("NAME[=WHERE]")
+      ->allow_extra_args(false)
       ->group("Devices");
   command
       .add_option("--type", options->keys,
@@ -200,7 +201,7 @@ void add_device_options(CLI::App& command, RunOptions* options) {
                   "a network card, and what is at its other end: none (default), user (a\n"
                   "network of its own behind the host's; hostfwd=tcp::8080-:80 leads to\n"
                   "the guest), stream (another machine: unix=PATH or tcp=HOST:PORT;\n"
-                  "server=on waits for it); model=virtio|e1000, mac=ADDRESS")
+                  "server=on waits for it); model=virtio|e1000|ne2k_pci, mac=ADDRESS")
       ->type_name("KIND[,KEY=VALUE,...]")
       ->group("Devices");
   command

@@ -48,7 +48,8 @@ struct RunOptions {
   std::string boot;
   std::string sandbox_text = "on";
   std::string keys;
-  std::string display;  // empty: none, but the text screen's last page is shown at the end
+  // Empty: none, but the text screen's last page is shown at the end.
+  std::vector<std::string> displays;
   DisplayRequest display_request;
   std::string screendump;  // a file for a picture of the screen at the end; empty: none
   std::string digest;      // a file for a line about the end; empty: none

@@ -31,7 +31,7 @@ bool apply_daemonize(RunOptions* options, std::string* problem) {
   if (machine.serial == SerialTarget::Console ||
       machine.debug_console == DebugConsoleTarget::Console) {
     *problem = "--daemonize: there is no terminal then; --serial file=FILE or none";
-  } else if (options->display == "text") {
+  } else if (options->display_request.has_text) {
     *problem = "--daemonize: there is no terminal then, which --display text needs";
   } else {
     return true;
@@ -41,8 +41,10 @@ bool apply_daemonize(RunOptions* options, std::string* problem) {
 
 // The terminal is the display's or the serial port's.
 bool apply_display(RunOptions* options, std::string* problem) {
-  if (!parse_display(options->display, &options->display_request, problem)) return false;
-  if (options->display_request.kind != DisplayRequest::Kind::Text) return true;
+  for (const std::string& display : options->displays) {
+    if (!parse_display(display, &options->display_request, problem)) return false;
+  }
+  if (!options->display_request.has_text) return true;
   MachineConfig& machine = options->machine;
   machine.text_display = true;
   if (machine.serial == SerialTarget::Console) machine.serial = SerialTarget::None;

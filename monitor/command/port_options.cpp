@@ -1,5 +1,7 @@
 #include "monitor/command/port_options.h"
 
+#include <algorithm>
+
 namespace ringshift {
 namespace {
 
@@ -62,9 +64,10 @@ bool apply_virtio_console(const RunOptions& options, MachineConfig* machine, std
     *problem = "--virtio-console: '" + where + "' is none of none, console, file=PATH";
     return false;
   }
-  const bool is_twice =
-      machine->virtio_console == VirtioConsoleTarget::Console &&
-      (machine->serial == SerialTarget::Console || options.daemonize || options.display == "text");
+  const auto& displays = options.displays;
+  const bool is_text = std::find(displays.begin(), displays.end(), "text") != displays.end();
+  const bool is_twice = machine->virtio_console == VirtioConsoleTarget::Console &&
+                        (machine->serial == SerialTarget::Console || options.daemonize || is_text);
   if (is_twice)
     *problem = "--virtio-console console: the terminal is somebody else's, or not there";
   return !is_twice;

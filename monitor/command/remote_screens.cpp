@@ -39,15 +39,11 @@ bool is_loopback(const std::string& host) { return host.rfind("127.", 0) == 0 ||
 std::unique_ptr<RemoteScreens> RemoteScreens::create(const DisplayRequest& request, bool can_save,
                                                      std::string* error) {
   auto screens = std::unique_ptr<RemoteScreens>(new RemoteScreens());
-  bool is_open = true;
-  if (request.kind == DisplayRequest::Kind::Vnc) {
-    is_open = screens->open_vnc(request, error);
-  } else if (request.kind == DisplayRequest::Kind::Web) {
-    WebServerConfig web = request.web;
-    web.can_save = can_save;
-    is_open = screens->open_web(web, error);
-  }
-  return is_open ? std::move(screens) : nullptr;
+  if (request.has_vnc && !screens->open_vnc(request, error)) return nullptr;
+  WebServerConfig web = request.web;
+  web.can_save = can_save;
+  if (request.has_web && !screens->open_web(web, error)) return nullptr;
+  return screens;
 }
 
 bool RemoteScreens::open_vnc(const DisplayRequest& request, std::string* error) {
@@ -56,7 +52,7 @@ bool RemoteScreens::open_vnc(const DisplayRequest& request, std::string* error) 
       !read_password(request.password_file, &vnc.password, error)) {
     return false;
   }
-  ports_.push_back(std::make_unique<ScreenPort>(uint8_t{0}));
+  ports_.push_back(std::make_unique<ScreenPort>(static_cast<uint8_t>(ports_.size())));
   vnc_ = RfbServer::create(vnc, *ports_.back(), error);
   if (vnc_ == nullptr) return false;
   const bool is_open = vnc.unix_path.empty() && vnc.password.empty() && !is_loopback(vnc.host);
@@ -66,7 +62,7 @@ bool RemoteScreens::open_vnc(const DisplayRequest& request, std::string* error) 
 }
 
 bool RemoteScreens::open_web(const WebServerConfig& web, std::string* error) {
-  ports_.push_back(std::make_unique<ScreenPort>(uint8_t{0}));
+  ports_.push_back(std::make_unique<ScreenPort>(static_cast<uint8_t>(ports_.size())));
   control_ = std::make_unique<ControlPort>(Machine::kPageConsole);
   web_ = WebServer::create(web, *ports_.back(), *control_, error);
   if (web_ == nullptr) return false;
@@ -81,7 +77,7 @@ void RemoteScreens::put_into(MachineConfig* config) {
 
 bool RemoteScreens::attach(Machine& machine, std::string* error) {
   for (const auto& port : ports_) port->attach(machine.inbox());
-  if (control_ != nullptr) control_->attach(machine.inbox());
+  if (control_ != nullptr) control_->attach(machine.inbox(), machine.pci() != nullptr);
   if (has_started_) return true;
   has_started_ = true;
   try {

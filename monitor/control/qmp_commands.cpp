@@ -188,6 +188,8 @@ constexpr Command kCommands[] = {
     {"query-mice", "", query<query_mice>},
     {"query-balloon", "", query_balloon},
     {"balloon", "value ", set_balloon},
+    {"x-ringshift-query-balloon", "", query<query_memory_figures>},
+    {"x-ringshift-query-network", "", query<query_network>},
     {"stop", "", stop},
     {"cont", "", go_on},
     {"system_reset", "", reset},

@@ -74,6 +74,27 @@ JsonValue query_uuid(ControlTarget&) {
 
 JsonValue query_kvm(ControlTarget&) { return Object{{"enabled", false}, {"present", false}}; }
 
+JsonValue query_memory_figures(ControlTarget& target) {
+  Object all;
+  for (const debug::MemoryFigure& figure : target.balloon_figures()) {
+    all.push_back({figure.name, static_cast<int64_t>(figure.value)});
+  }
+  return all;
+}
+
+JsonValue query_network(ControlTarget& target) {
+  const std::optional<debug::NetworkInfo> card = target.network();
+  if (!card) return JsonValue::Array{};
+  return JsonValue::Array{Object{{"model", card->model},
+                                 {"macaddr", card->address},
+                                 {"type", card->kind},
+                                 {"link-up", card->is_up},
+                                 {"sent-frames", static_cast<int64_t>(card->sent_frames)},
+                                 {"sent-bytes", static_cast<int64_t>(card->sent_bytes)},
+                                 {"received-frames", static_cast<int64_t>(card->received_frames)},
+                                 {"received-bytes", static_cast<int64_t>(card->received_bytes)}}};
+}
+
 JsonValue query_mice(ControlTarget&) {
   return JsonValue::Array{
       Object{{"name", "PS/2 mouse"}, {"index", 0}, {"current", true}, {"absolute", false}}};

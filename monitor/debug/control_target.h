@@ -46,6 +46,22 @@ struct InputEvent {
   int towards_person = 0;  // Wheel: steps
 };
 
+// The network card and its cable.
+struct NetworkInfo {
+  std::string model;    // "virtio-net-pci"
+  std::string address;  // "52:54:00:12:34:56"
+  std::string kind;     // of the network: "user", "stream"
+  std::string details;  // "net=10.0.2.0,restrict=off"
+  bool is_up = false;
+  uint64_t sent_frames = 0, sent_bytes = 0, received_frames = 0, received_bytes = 0;
+};
+
+// What the guest tells of its memory: "free_mem" and bytes, "minor_page_faults" and a count.
+struct MemoryFigure {
+  std::string name;
+  uint64_t value = 0;
+};
+
 enum class Picture : uint8_t { Ppm, Png };
 enum class Tray : uint8_t { Open, OpenByForce, Close };
 
@@ -86,6 +102,10 @@ class ControlTarget {
   // there is no balloon.
   [[nodiscard]] virtual bool set_balloon(uint64_t bytes, std::string* error) = 0;
   [[nodiscard]] virtual std::optional<uint64_t> balloon() = 0;
+  // As its driver told last; asking makes it tell anew. Empty: it has not told yet.
+  [[nodiscard]] virtual std::vector<MemoryFigure> balloon_figures() { return {}; }
+  // Nothing: there is no network card.
+  [[nodiscard]] virtual std::optional<NetworkInfo> network() { return std::nullopt; }
 
   [[nodiscard]] virtual std::vector<DriveInfo> drives() = 0;
   [[nodiscard]] virtual bool move_tray(const std::string& device, Tray move,

@@ -45,6 +45,8 @@ class MachineControl final : public ControlTarget {
   [[nodiscard]] CloneControl* clone() override { return &machine_.clone(); }
   [[nodiscard]] bool set_balloon(uint64_t bytes, std::string* error) override;
   [[nodiscard]] std::optional<uint64_t> balloon() override;
+  [[nodiscard]] std::vector<MemoryFigure> balloon_figures() override;
+  [[nodiscard]] std::optional<NetworkInfo> network() override;
   [[nodiscard]] std::vector<DriveInfo> drives() override;
   [[nodiscard]] bool move_tray(const std::string& device, Tray move, std::string* error) override;
   [[nodiscard]] bool insert_medium(const std::string& device, const std::string& file,

@@ -61,7 +61,22 @@ std::string show_clone(ControlTarget& target) { return clone_text(target); }
 std::string show_balloon(ControlTarget& target) {
   const std::optional<uint64_t> bytes = target.balloon();
   if (!bytes) return "Error: there is no balloon (--device virtio-balloon-pci)\n";
-  return fmt::format("balloon: actual={}\n", *bytes >> 20);
+  std::string text = fmt::format("balloon: actual={}\n", *bytes >> 20);
+  for (const MemoryFigure& figure : target.balloon_figures()) {
+    text += fmt::format("    {}: {}\n", figure.name, figure.value);
+  }
+  return text;
+}
+
+std::string show_network(ControlTarget& target) {
+  const std::optional<NetworkInfo> card = target.network();
+  if (!card) return "there is no network card\n";
+  return fmt::format(
+      "{0}.0: index=0,type=nic,model={0},macaddr={1}\n"
+      " \\ net0: index=0,type={2},{3}\n"
+      "    link {4}; {5} frames sent ({6} bytes), {7} received ({8} bytes)\n",
+      card->model, card->address, card->kind, card->details, card->is_up ? "up" : "down",
+      card->sent_frames, card->sent_bytes, card->received_frames, card->received_bytes);
 }
 
 constexpr struct {
@@ -79,7 +94,8 @@ constexpr struct {
     {"registers", "the processor's", show_registers},
     {"mtree", "who has which ports and memory", show_devices},
     {"mice", "the mouse", show_mice},
-    {"balloon", "MiB that the guest has kept", show_balloon},
+    {"balloon", "MiB that the guest has kept, and what it tells of its memory", show_balloon},
+    {"network", "the network card, its cable, and what has gone over it", show_network},
     {"usb", "none", show_usb},
     {"clone", "how far a clone is, and how to begin it", show_clone},
     {"migrate", "how far the machine is on its way to another process", show_migration},

@@ -15,6 +15,7 @@
 #include "monitor/lab/matrix/matrix_report.h"
 #include "monitor/lab/paging.h"
 #include "monitor/lab/parts/html.h"
+#include "monitor/lab/parts/progress.h"
 #include "monitor/lab/three.h"
 #include "monitor/lab/trap.h"
 
@@ -55,7 +56,7 @@ bool census_chapter(const AllRequest& request, Chapter* out, std::string* error)
   census.path = request.image_name;
   census.kind = image->kind();
   census.remark = image->remark();
-  census_reached(*image, census_linear(*image, &census), &census);
+  count_image(*image, &census);
   const double seconds = std::min(request.seconds, kMostImageSeconds);
   if (image->can_boot() && !census_run(request.image, seconds, &census, error)) return false;
   *out = {"census", "How many such instructions are there in a kernel?", census_finding(census),
@@ -171,6 +172,7 @@ bool write_all(const AllRequest& request, std::string* error) {
   std::vector<Chapter> chapters;
   for (const auto& [name, make] : kChapters) {
     std::fprintf(stderr, "ringshift: lab %s ...\n", name);
+    note_step(name);
     Chapter chapter;
     if (!make(request, &chapter, error)) return false;
     if (!write_chapter(request.folder, chapter, error)) return false;

@@ -15,6 +15,7 @@
 #include "monitor/lab/parts/demonstration_guest.h"
 #include "monitor/lab/parts/html.h"
 #include "monitor/lab/parts/lab_guest.h"
+#include "monitor/lab/parts/progress.h"
 #include "monitor/lab/three.h"
 #include "monitor/lab/trap.h"
 
@@ -88,7 +89,7 @@ int run_census(LabArguments& arguments) {
   if (image == nullptr) return fail(problem);
   census.kind = image->kind();
   census.remark = image->remark();
-  census_reached(*image, census_linear(*image, &census), &census);
+  count_image(*image, &census);
   if (arguments.run_seconds > 0) {
     if (!image->can_boot()) return fail("--run: " + census.path + " cannot be booted");
     if (!census_run(arguments.guest.machine, arguments.run_seconds, &census, &problem)) {
@@ -280,6 +281,8 @@ void LabCommand::describe(CLI::App& app) {
 }
 
 int LabCommand::run() {
+  const auto parsed = arguments_->lab->get_subcommands();
+  const Progress progress("lab" + (parsed.empty() ? "" : " " + parsed.front()->get_name()));
   if (arguments_->all->parsed()) return run_all(*arguments_);
   if (arguments_->matrix->parsed()) return run_matrix(*arguments_);
   if (arguments_->census->parsed()) return run_census(*arguments_);

@@ -144,6 +144,9 @@ void Machine::give_to_guest(const HostInput& input) {
       break;
     case HostInput::Kind::Reset:
       return processor_->loop().request_stop(StopReason::Reset);
+    case HostInput::Kind::PowerButton:
+      if (pci_ != nullptr) pci_->press_power_button();
+      return;
     case HostInput::Kind::Figures:
       return config_.control_page->give_figures([this] { return config_.figures(*this); });
     case HostInput::Kind::Screen:

@@ -79,6 +79,7 @@ bool Machine::defer(const HostInput& input) {
   switch (input.kind) {
     case HostInput::Kind::Save:
     case HostInput::Kind::Reset:
+    case HostInput::Kind::PowerButton:
     case HostInput::Kind::NetworkRoom:
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:

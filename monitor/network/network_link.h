@@ -33,6 +33,12 @@ class NetworkLink {
 
   // Any thread.
   [[nodiscard]] bool is_up() const { return up_.load(); }
+  [[nodiscard]] const NetworkRequest& request() const { return request_; }
+  // What the card has sent and taken, since the network was made. Any thread.
+  struct Traffic {
+    std::atomic<uint64_t> sent_frames{0}, sent_bytes{0}, taken_frames{0}, taken_bytes{0};
+  };
+  [[nodiscard]] Traffic& traffic() { return traffic_; }
   // Nothing could not be written that belonged into the file. Not while it is served.
   [[nodiscard]] bool dump_is_whole() const { return dump_ == nullptr || dump_->is_whole(); }
 
@@ -59,6 +65,7 @@ class NetworkLink {
   int listener_ = -1;  // -1: the peer is one that we connect to
   int socket_ = -1;
   std::atomic<bool> up_{false};
+  Traffic traffic_;
   bool has_complained_ = false;
   FrameReader reader_;
   std::vector<uint8_t> outgoing_;

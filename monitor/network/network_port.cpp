@@ -28,6 +28,8 @@ void NetworkPort::send(std::span<const uint8_t> frame) {
     is_first = outgoing_.empty();
     append_frame(frame, &outgoing_);
   }
+  link_.traffic().sent_frames.fetch_add(1, std::memory_order_relaxed);
+  link_.traffic().sent_bytes.fetch_add(frame.size(), std::memory_order_relaxed);
   if (is_first) thread_.wake();
 }
 
@@ -40,6 +42,8 @@ std::span<const uint8_t> NetworkPort::received() const {
 void NetworkPort::take_received() {
   const size_t bytes = kFramePrefix + frame_length(received_.waiting());
   received_.drop(bytes);
+  link_.traffic().taken_frames.fetch_add(1, std::memory_order_relaxed);
+  link_.traffic().taken_bytes.fetch_add(bytes - kFramePrefix, std::memory_order_relaxed);
   bool wakes = false;
   {
     const std::lock_guard lock(mutex_);

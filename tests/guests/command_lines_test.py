@@ -171,7 +171,7 @@ LINES = [
     # ---- not possible here
     Line(FOUND + ": a network card",
          "-kernel os-multiboot.bin -serial stdio -netdev user,id=f1,hostfwd=tcp:127.0.0.1:8000-:8000 "
-         "-device rtl8139,netdev=f1", {"os-multiboot.bin": "kernel"}, refused="there is no such network card; use virtio-net-pci or e1000"),
+         "-device rtl8139,netdev=f1", {"os-multiboot.bin": "kernel"}, refused="there is no such network card; use virtio-net-pci, e1000 or ne2k_pci"),
     Line(FOUND + ": the same with a card that there is",
          "-kernel os-multiboot.bin -serial stdio -netdev user,id=f1 -device e1000,netdev=f1",
          {"os-multiboot.bin": "kernel"}),

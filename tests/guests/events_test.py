@@ -94,6 +94,10 @@ def balloon(ringshift):
                 expect(time.monotonic() < deadline, f"{client.ask('query-balloon')}")
                 time.sleep(0.2)
             wait_below(run, min(reported, BALLOON * MIB), "the balloon's pages are not given back")
+            while "free_mem" not in (told := client.ask("x-ringshift-query-balloon")):
+                expect(time.monotonic() < deadline, "the guest tells nothing of its memory")
+                time.sleep(0.2)
+            expect(0 < told["free_mem"] < told["total_mem"] <= MEMORY * MIB, f"{told}")
             client.ask("balloon", value=MEMORY * MIB)
             while client.ask("query-balloon")["actual"] != MEMORY * MIB:
                 expect(time.monotonic() < deadline + 60, f"{client.ask('query-balloon')}")

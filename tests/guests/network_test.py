@@ -25,7 +25,8 @@ from harness import (EXIT_POWER_OFF, EXIT_QUIT, EXIT_USAGE, SKIPPED, Failure, Ru
 
 MIB = 1 << 20
 LARGE_BYTES, SERVED_BYTES = 100 * MIB, 8 * MIB
-DRIVERS = {"virtio": ("virtio_pci", "virtio_net"), "e1000": ("e1000",)}
+DRIVERS = {"virtio": ("virtio_pci", "virtio_net"), "e1000": ("e1000",),
+           "ne2k_pci": ("ne2k_pci",)}
 UP = r"""
 for module in @MODULES@; do
   options=
@@ -49,7 +50,7 @@ ip link set eth0 up
 udhcpc -i eth0 -n -q -f -s /tmp/dhcp -x hostname:wanted 2>&1
 """
 END = r"""
-dmesg | grep -iE '(virtio|e1000|eth0).*(error|failed|timeout|hang|timed out)' && echo 'network-test: errors'
+dmesg | grep -iE '(virtio|e1000|ne2k|eth0).*(error|failed|timeout|hang|timed out)' && echo 'network-test: errors'
 echo 'network-test: done'
 """
 USER = UP + BY_DHCP + r"""
@@ -425,6 +426,7 @@ def main():
     cases = [("virtio", lambda: user(ringshift, "virtio")),
              ("virtio_legacy", lambda: user(ringshift, "virtio", "force_legacy=1")),
              ("e1000", lambda: user(ringshift, "e1000")),
+             ("ne2k_pci", lambda: user(ringshift, "ne2k_pci")),
              ("pair_unix", lambda: pair(ringshift, "unix")),
              ("pair_tcp", lambda: pair(ringshift, "tcp")),
              ("death", lambda: death(ringshift)),

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 
-from harness import EXIT_QUIT, EXIT_USAGE, SKIPPED, Failure, Run, Stage, expect, parser, run_cases
+from harness import EXIT_QUIT, EXIT_USAGE, HERE, SKIPPED, Failure, Run, Stage, expect, parser, run_cases
 from rfb_client import font
 from screen_test import guest, quick_enough
 
@@ -174,6 +174,27 @@ def a_person_uses_it(ringshift, program):
         browser.value("document.getElementById('quit').click()")
         expect(run.finish() == EXIT_QUIT, "an exit code of its own")
         browser.wait_for("document.getElementById('state').textContent.includes('ended')", "the end")
+
+
+def presses_power(ringshift, program):
+    """The page's power button, of a machine whose screen is shown by VNC as well."""
+    with Stage(ringshift) as stage:
+        subprocess.run(["nasm", "-f", "bin", "-I", f"{HERE}/asm/", "-o", "controlled",
+                        f"{HERE}/control/controlled.asm"], cwd=stage.path, check=True)
+        (stage.path / "controlled").chmod(0o644)
+        stage.path.chmod(0o777)
+        words = ["run", "--kernel", str(stage.path / "controlled"), "--memory", "16M", "--machine",
+                 "acpi=on", "--display", f"vnc=unix:{stage.path}/screen", "--display", "web"]
+        with Run(stage, words, TIMEOUT) as run, Browser(program) as browser:
+            run.wait_for("begins")
+            with socket.socket(socket.AF_UNIX) as viewer:
+                viewer.connect(f"{stage.path}/screen")
+                expect(viewer.recv(12) == b"RFB 003.008\n", "no VNC beside the page")
+            browser.open(re.search(r"http://127\.0\.0\.1:\d+/\?token=[0-9a-f]{32}", run.errors())[0])
+            browser.wait_for("!document.getElementById('power').hidden", "the power button")
+            browser.value("document.getElementById('power').click()")
+            run.wait_for("power button")
+            expect(run.finish() == 1, "the guest's own end")  # (0 << 1) | 1
 
 
 READABLE = """(() => {
@@ -369,7 +390,7 @@ def main():
         print("no Chromium: the page is not opened")
     else:
         cases += [(case.__name__, lambda case=case: case(chosen.ringshift, program))
-                  for case in (a_person_uses_it, it_can_be_read)]
+                  for case in (a_person_uses_it, presses_power, it_can_be_read)]
     failed = run_cases([each for each in cases if not chosen.cases or each[0] in chosen.cases])
     return failed or (SKIPPED if program is None else 0)
 

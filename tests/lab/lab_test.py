@@ -139,6 +139,9 @@ def test_census(lab):
         expect((row["cycles"] > 0) == (executed > 0), f"{name}: {row['cycles']} cycles")
         expect(name in page.text, f"{name} is not on the page")
     expect(census["run"]["end"] == "the guest ended the run", census["run"]["end"])
+    slow = lab.run("census", lab.assemble("sleeping"), "--run", 3)
+    expect("ringshift: lab census: runs the guest, and counts, 2 s\n" in slow.stderr,
+           f"no sign of life: {slow.stderr}")
     static = json.loads(lab.run("census", image, "--json").stdout)
     expect("run" not in static and all(row["executed"] == 0 for row in static["instructions"]),
            "executions without a run")
@@ -148,6 +151,10 @@ def test_census(lab):
         expect(row["executed"] == sum(other["executed"] for other in census["instructions"]
                                       if other["treatment"] == name), f"{name}: {row}")
     expect(census["treatments"]["identical"]["linear"] > 10, "nothing identical")
+    for name, row in census["treatments"].items():
+        expect(row["linear"] == sum(sum(section["instructions"][name].values())
+                                    for section in census["sections"]), f"{name} by section")
+    expect({"tree-image", "tree-helped"} <= page.ids, f"no areas: {page.ids}")
     expect(abs(sum(row["share"] for row in census["instructions"]) - 100) < 0.01, "shares")
     costs = census["costs"]
     # Measured on this machine as it is now: no more than that something has been measured.
@@ -175,6 +182,8 @@ def test_census_linux(lab):
     linear, reached = census["linear"]["instructions"], census["reached"]["instructions"]
     expect(linear > 1000000 and linear >= reached > linear / 2, f"{linear} linear, {reached}")
     expect(0 < census["reached"]["by_direct_branches"] < reached, "reached by direct branches")
+    sections = {section["name"]: section["instructions"] for section in census["sections"]}
+    expect(sections[".text"]["inline"]["PUSHFD"] > 100 and ".init.text" in sections, f"{list(sections)}")
     for name in ("PUSHFD", "POPFD", "CLI", "STI", "LTR", "IRETD", "MOV Sreg, r", "MOV CRn, r"):
         expect(rows[name]["linear"] >= 1 and rows[name]["reached"] >= 1, f"{name}: {rows[name]}")
     run = json.loads(lab.run("census", kernel, *guest, "--run", 3, "--json").stdout)
@@ -510,10 +519,30 @@ def test_translate(lab):
            "what is shown is not what executes")
     hot = ran["blocks"][0]
     expect(hot["ring"] == "user" and hot["executed"] > 1000000, f"the sieve is hot: {hot['eip']:x}")
+    sampling = ran["sampling"]
+    parts = sum(sampling[name] for name in ("in_code", "in_stubs", "outside", "untold"))
+    expect(sampling["runs"] > 0 and sampling["samples"] == parts > 100, f"sampled: {sampling}")
+    in_blocks = sum(block["samples"] for block in ran["blocks"])
+    expect(0.8 * sampling["in_code"] <= in_blocks <= sampling["in_code"], f"{in_blocks}: {sampling}")
     landmarks = {block["landmark"] for block in ran["blocks"]}
     expect({"page-fault handler", "system call, INT 0x80"} <= landmarks, f"{landmarks}")
     expect("cannot be opened" in lab.refused("translate", "/nonexistent"), "a missing file")
     lab.refused("translate", "--blocks", 0)
+
+
+def test_translate_linux(lab):
+    """A stock kernel's spin lock and where it handles page faults and system calls are shown."""
+    text, page = lab.page("translate", *linux_guest(), "--run", 8, "--skip", 1)
+    landmarks = {block["landmark"]: block for block in page.data["blocks"]}
+    expect({"page-fault handler", "spin lock"} <= set(landmarks) and
+           any(name.startswith("system call") for name in landmarks), f"{list(landmarks)}")
+    lock = landmarks["spin lock"]
+    expect(any("cmpxchg" in instruction["text"] for instruction in lock["instructions"]), f"{lock}")
+    links = {link for block in page.data["blocks"] for link in block["links"]}
+    expect(set(landmarks["page-fault handler"]["links"]) & {block["eip"] for block in page.data["blocks"]},
+           "nothing to follow")
+    expect(links and page.data["sampling"]["in_code"] > 10, f"{page.data['sampling']}")
+    expect("looked at once in" in text and "looked at once in" in page.text, "the cycles are not told")
 
 
 def test_all(lab):

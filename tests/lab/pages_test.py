@@ -101,6 +101,17 @@ USE = {
       for (const row of lab.data.instructions) {
         expect(document.body.innerText.includes(row.name), row.name);
       }
+      const trees = [...document.querySelectorAll('section.tree')];
+      const buttons = [...document.querySelectorAll('button[data-tree]')];
+      expect(trees.length === buttons.length && trees.length > 1, `${trees.length} trees`);
+      expect(trees.filter(shown).length === 1 && shown(at('tree-image')), 'one tree at a time');
+      key('ArrowRight');
+      expect(shown(trees[1]) && !shown(trees[0]), 'the arrow keys');
+      key('Escape');
+      expect(shown(trees[0]), 'Escape leads back');
+      click(buttons[1]);
+      expect(shown(trees[1]) && buttons[1].getAttribute('aria-pressed') === 'true', 'a button');
+      click(buttons[0]);
     """,
     "three": """
       for (const refusal of lab.data.resource_control.refusals) {

@@ -20,7 +20,7 @@ checked_with=(
   ccache libgtest-dev libbenchmark-dev
   clang clang-format clang-tidy libclang-rt-14-dev
   nasm gdb qemu-utils diod syslinux dosfstools mtools chromium
-  openssl xvfb xdotool tigervnc-viewer vncsnapshot
+  openssl openssh-client xvfb xdotool tigervnc-viewer vncsnapshot
   mmdebstrap arch-test fakeroot fdisk e2fsprogs dpkg-dev grub-pc-bin grub-common
   man-db groff-base bash-completion zsh
   qemu-system-x86 bochs bochs-term bochsbios vgabios gcc-multilib

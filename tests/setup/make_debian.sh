@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a whole Debian 12 system for i386 on a disk image, into the cache: systemd, apt with a small
+# Makes a whole Debian 12 system for i386 on a disk image, into the cache: systemd, ssh, apt with a small
 # repository of its own, a stock kernel and initial RAM disk, GRUB in the boot sector.
 # Neither root nor a loop device is needed. Takes minutes; does nothing if the image is there.
 #   $RINGSHIFT_CACHE/guests/debian/disk.img, and vmlinuz, initrd.img as they are on it.
@@ -35,7 +35,7 @@ make_tree() {
   # Root in a container may neither mount nor drop to the user that apt would drop to.
   [ "$(id -u)" -ne 0 ] || options+=(--aptopt='APT::Sandbox::User "root"')
   mmdebstrap --architectures=i386 --variant=important "${options[@]}" \
-    --include=linux-image-686,initramfs-tools,systemd-sysv,dbus \
+    --include=linux-image-686,initramfs-tools,systemd-sysv,dbus,ifupdown,isc-dhcp-client,openssh-server \
     --customize-hook='echo root:ringshift | chroot "$1" chpasswd' \
     --customize-hook='mkdir -p "$1/srv/repo" && chroot "$1" sh -c "cd /srv/repo && apt-get download hello"' \
     --customize-hook='cp "$1"/srv/repo/*.deb '"$work/repo" \

@@ -38,7 +38,7 @@ INCLUDE_HOMES = (
                             "translator/stubs*", "translator/host_registers.h",
                             "translator/host_processor.cpp")),
     ("host signals", r"(sys/)?ucontext\.h$",
-     ("monitor/host/host_signals.*", "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
+     ("monitor/host/host_signals.*", "monitor/host/host_sampling.*", "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
       "monitor/lab/matrix/silicon.cpp", "monitor/trap/tracee.cpp")),
     ("network block devices", r"libnbd\.h$", ("devices/host/nbd_disk.cpp",)),
     ("terminals", r"termios\.h$", ("devices/host/host_console.cpp",)),
@@ -59,7 +59,7 @@ INCLUDE_HOMES = (
 CODE_HOMES = (
     # confinement.cpp: SIGSYS, and the names of what it allows; file_broker.cpp: in its own process.
     ("host signals", r"\b(sigaction|sigaltstack|ucontext_t|mcontext_t|signal\s*\()",
-     ("monitor/host/host_signals.*", "monitor/host/confinement.cpp", "monitor/host/file_broker.cpp",
+     ("monitor/host/host_signals.*", "monitor/host/host_sampling.*", "monitor/host/confinement.cpp", "monitor/host/file_broker.cpp",
       "monitor/network/slirp_process.cpp",
       "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
       "shadowmmu/base/interruption.cpp", "monitor/host/host_limits.cpp",
@@ -71,7 +71,7 @@ CODE_HOMES = (
     ("host clocks and timers",
      r"\b(clock_gettime|clock_nanosleep|gettimeofday|nanosleep|timer_create|timer_settime"
      r"|timerfd_create|setitimer|steady_clock|system_clock|high_resolution_clock)\b",
-     ("monitor/host/host_clock.cpp", "monitor/host/confinement.cpp", "monitor/host/host_signals.cpp",
+     ("monitor/host/host_clock.cpp", "monitor/host/confinement.cpp", "monitor/host/host_signals.cpp", "monitor/host/host_sampling.*",
       "devices/host/nbd_disk.cpp", "devices/host/picture_feed.*", "devices/host/rfb_server.*",
       "monitor/network/slirp_sandbox.cpp", "monitor/debug/debug_socket.*", "monitor/trap/tracee.cpp")),
     ("host segments", r"\b(arch_prctl|modify_ldt|SYS_arch_prctl|SYS_modify_ldt|_writegsbase_u64"

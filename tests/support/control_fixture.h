@@ -39,6 +39,10 @@ class FakeControl final : public ControlTarget {
   }
   [[nodiscard]] std::optional<uint64_t> balloon() override { return balloon_bytes; }
   std::optional<uint64_t> balloon_bytes;
+  [[nodiscard]] std::vector<MemoryFigure> balloon_figures() override { return figures; }
+  std::vector<MemoryFigure> figures;
+  [[nodiscard]] std::optional<NetworkInfo> network() override { return card; }
+  std::optional<NetworkInfo> card;
   [[nodiscard]] bool press_keys(std::span<const KeyCode> keys, Nanoseconds hold,
                                 std::string*) override {
     std::string all = "keys";

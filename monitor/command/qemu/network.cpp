@@ -22,6 +22,7 @@ constexpr CardRow kCards[] = {
     {"virtio", "virtio"},
     {"e1000", "e1000"},
     {"e1000-82540em", "e1000"},
+    {"ne2k_pci", "ne2k_pci"},
 };
 
 const char* model_of(const std::string& name) {
@@ -35,7 +36,7 @@ bool take_model(QemuLine* line, const std::string& option, const std::string& na
   const char* found = model_of(name);
   if (found == nullptr) {
     return line->refuse(option + ": there is no network card '" + name +
-                        "' (virtio-net-pci, e1000)");
+                        "' (virtio-net-pci, e1000, ne2k_pci)");
   }
   *model = found;
   return true;

@@ -158,7 +158,8 @@ struct DeviceRow {
   bool (*put)(QemuLine*, const std::vector<Item>&);
   const char* why_not;
 };
-constexpr const char* kNoCard = "there is no such network card; use virtio-net-pci or e1000";
+constexpr const char* kNoCard =
+    "there is no such network card; use virtio-net-pci, e1000 or ne2k_pci";
 constexpr const char* kNoVirtio =
     "of virtio there are disks, a network card, a console, a shared folder, a balloon and a source "
     "of random numbers";
@@ -175,8 +176,8 @@ constexpr DeviceRow kDevices[] = {
     {"floppy", put_floppy, nullptr},
     {"e1000", put_network_card, nullptr},
     {"e1000-82540em", put_network_card, nullptr},
+    {"ne2k_pci", put_network_card, nullptr},
     {"rtl8139", nullptr, kNoCard},
-    {"ne2k_pci", nullptr, kNoCard},
     {"ne2k_isa", nullptr, kNoCard},
     {"pcnet", nullptr, kNoCard},
     {"i82559er", nullptr, kNoCard},

@@ -2,6 +2,9 @@
 
 #include <cstring>
 #include <optional>
+#include <unordered_map>
+
+#include "monitor/lab/parts/progress.h"
 
 namespace ringshift::lab {
 namespace {
@@ -120,11 +123,48 @@ class Reach {
   std::vector<uint32_t> waiting_, addresses_;
 };
 
+// Of one section. Names are made once for each kind of instruction.
+class SectionCounter {
+ public:
+  explicit SectionCounter(const ImageRange& range) {
+    section_.name = range.name;
+    section_.bytes = range.bytes.size();
+  }
+  void count(const GuestInstruction& instruction, Treatment treatment, const std::string& name) {
+    const auto place = static_cast<size_t>(treatment);
+    if (!name.empty()) {
+      ++section_.instructions[place][name];
+      return;
+    }
+    uint64_t*& known = known_[place][instruction.facts.mnemonic];
+    if (known == nullptr) known = &section_.instructions[place][mnemonic_of(instruction)];
+    ++*known;
+  }
+  void add_to(Census* census) {
+    for (CensusSection& other : census->sections) {
+      if (other.name != section_.name) continue;
+      other.bytes += section_.bytes;
+      for (size_t i = 0; i < kTreatments; ++i) {
+        for (const auto& [name, number] : section_.instructions[i]) {
+          other.instructions[i][name] += number;
+        }
+      }
+      return;
+    }
+    census->sections.push_back(std::move(section_));
+  }
+
+ private:
+  CensusSection section_;
+  std::array<std::unordered_map<int, uint64_t*>, kTreatments> known_;
+};
+
 }  // namespace
 
 InstructionStarts census_linear(const CensusImage& image, Census* census) {
   InstructionStarts starts;
   for (const ImageRange& range : image.code()) {
+    SectionCounter counter(range);
     std::vector<bool>& found = starts.emplace_back(range.bytes.size());
     census->linear_bytes += range.bytes.size();
     size_t at = 0;
@@ -142,8 +182,10 @@ InstructionStarts census_linear(const CensusImage& image, Census* census) {
       ++census->linear_by_treatment[static_cast<size_t>(treatment)];
       const ConcernedInstruction what = concern_of(instruction);
       if (what.concern != Concern::None) ++row_for(what, treatment, census).linear;
+      counter.count(instruction, treatment, what.name);
       at += instruction.length;
     }
+    counter.add_to(census);
   }
   return starts;
 }
@@ -152,6 +194,13 @@ void census_reached(const CensusImage& image, const InstructionStarts& starts, C
   Reach reach(image, starts, census);
   reach.from_entry();
   reach.from_addresses();
+}
+
+void count_image(const CensusImage& image, Census* census) {
+  note_step("decodes the image from front to back");
+  const InstructionStarts starts = census_linear(image, census);
+  note_step("follows the code from the entry point");
+  census_reached(image, starts, census);
 }
 
 }  // namespace ringshift::lab

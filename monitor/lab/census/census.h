@@ -37,8 +37,16 @@ struct CensusRun {
   std::string end;  // how it ended
 };
 
+// A part of the image's code: how many instructions it has, by treatment and name.
+struct CensusSection {
+  std::string name;  // ".text"
+  uint64_t bytes = 0;
+  std::array<std::map<std::string, uint64_t>, kTreatments> instructions;
+};
+
 struct Census {
   std::string path, kind, remark;
+  std::vector<CensusSection> sections;  // as they lie in the image; those of one name are one
   uint64_t linear_instructions = 0;
   uint64_t linear_bytes = 0;
   uint64_t undecodable = 0;
@@ -59,11 +67,22 @@ using InstructionStarts = std::vector<std::vector<bool>>;
 // Follows direct branches and fall-through from the entry point, and then from each address of code
 // (one where the linear sweep found an instruction) that reached code or the image's data holds.
 void census_reached(const CensusImage& image, const InstructionStarts& starts, Census* census);
+// Both of these, and says so (note_step).
+void count_image(const CensusImage& image, Census* census);
 // Boots the machine and counts for `seconds`, or until the guest ends. False with one line.
 [[nodiscard]] bool census_run(const MachineConfig& config, double seconds, Census* census,
                               std::string* error);
 
 [[nodiscard]] std::string census_finding(const Census& census);
+// Where in the image they are and what becomes of them, as areas: the image, each large section,
+// and what the monitor has a hand in.
+struct CensusTree {
+  std::string id, title;  // ids go into a page
+  Picture picture;
+};
+[[nodiscard]] std::vector<CensusTree> census_trees(const Census& census);
+[[nodiscard]] std::string census_trees_as_html(const Census& census);
+[[nodiscard]] std::string census_sections_as_html(const Census& census);
 [[nodiscard]] std::string census_as_text(const Census& census);
 [[nodiscard]] std::string census_as_json(const Census& census);
 [[nodiscard]] std::vector<Picture> census_pictures(const Census& census);

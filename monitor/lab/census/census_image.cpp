@@ -1,5 +1,7 @@
 #include "monitor/lab/census/census_image.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -17,7 +19,8 @@ constexpr uint64_t kLargestFile = uint64_t{256} << 20;
 
 // ELF32 (gABI chapters 4 and 5): offsets of the fields read here.
 constexpr uint64_t kEntry = 24, kProgramHeaders = 28, kSectionHeaders = 32, kProgramHeaderSize = 42,
-                   kProgramHeaderCount = 44, kSectionHeaderSize = 46, kSectionHeaderCount = 48;
+                   kProgramHeaderCount = 44, kSectionHeaderSize = 46, kSectionHeaderCount = 48,
+                   kSectionOfNames = 50;
 constexpr uint32_t kSectionHasBits = 1, kSectionIsLoaded = 2, kSectionIsCode = 4, kSegmentLoads = 1,
                    kSegmentIsCode = 1;
 
@@ -32,6 +35,23 @@ std::string read_file(const std::string& path, std::unique_ptr<BootImage>* image
   return (*image)->load(0, (*image)->size(), **memory, GuestPhysical(0));
 }
 
+uint64_t section_header(const ByteView& view, uint64_t number) {
+  return view.u32(kSectionHeaders) + number * view.u16(kSectionHeaderSize);
+}
+
+// Empty if it has none that can be printed.
+std::string section_name(const ByteView& view, std::span<const uint8_t> file, uint64_t header) {
+  constexpr size_t kLongest = 40;
+  const uint64_t names = section_header(view, view.u16(kSectionOfNames));
+  std::string name;
+  for (uint64_t at = uint64_t{view.u32(names + 16)} + view.u32(header); at < file.size(); ++at) {
+    const uint8_t byte = file[at];
+    if (byte < 0x21 || byte > 0x7e || name.size() == kLongest) break;
+    name += static_cast<char>(byte);
+  }
+  return name;
+}
+
 }  // namespace
 
 std::unique_ptr<CensusImage> CensusImage::open(const std::string& path, std::string* error) {
@@ -41,7 +61,7 @@ std::unique_ptr<CensusImage> CensusImage::open(const std::string& path, std::str
 }
 
 bool CensusImage::add_range(std::span<const uint8_t> file, uint64_t offset, uint64_t length,
-                            uint32_t address, std::vector<ImageRange>* out) {
+                            uint32_t address, std::vector<ImageRange>* out, std::string name) {
   if (!range_fits(offset, length, file.size()) || length > (uint64_t{1} << 32) - address) {
     return false;
   }
@@ -49,7 +69,8 @@ bool CensusImage::add_range(std::span<const uint8_t> file, uint64_t offset, uint
   copied_ += length;  // what lies in several ranges is copied for each
   if (copied_ > 2 * file.size()) return false;
   const auto first = file.begin() + static_cast<std::ptrdiff_t>(offset);
-  out->push_back({address, {first, first + static_cast<std::ptrdiff_t>(length)}});
+  if (name.empty()) name = fmt::format("at {:08x}", address);
+  out->push_back({address, {first, first + static_cast<std::ptrdiff_t>(length)}, std::move(name)});
   return true;
 }
 
@@ -59,11 +80,11 @@ std::string CensusImage::read_elf(std::span<const uint8_t> file) {
   if (auto problem = wrong_elf_machine(view); !problem.empty()) return problem;
   entry_ = view.u32(kEntry);
   for (uint64_t i = 0; i < view.u16(kSectionHeaderCount); ++i) {
-    const uint64_t at = view.u32(kSectionHeaders) + i * view.u16(kSectionHeaderSize);
+    const uint64_t at = section_header(view, i);
     const uint32_t flags = view.u32(at + 8);
     if (view.u32(at + 4) != kSectionHasBits || (flags & kSectionIsLoaded) == 0) continue;
     if (!add_range(file, view.u32(at + 16), view.u32(at + 20), view.u32(at + 12),
-                   (flags & kSectionIsCode) != 0 ? &code_ : &data_)) {
+                   (flags & kSectionIsCode) != 0 ? &code_ : &data_, section_name(view, file, at))) {
       return "has a section outside the file, or too many of one place";
     }
   }

@@ -15,6 +15,7 @@ namespace ringshift::lab {
 struct ImageRange {
   uint32_t address = 0;  // linear, as linked
   std::vector<uint8_t> bytes;
+  std::string name;  // ".text"; of a segment its address
 };
 
 class CensusImage final {
@@ -45,7 +46,8 @@ class CensusImage final {
   [[nodiscard]] std::string read_segments(std::span<const uint8_t> file);
   [[nodiscard]] std::string read_linux(std::span<const uint8_t> file);
   [[nodiscard]] bool add_range(std::span<const uint8_t> file, uint64_t offset, uint64_t length,
-                               uint32_t address, std::vector<ImageRange>* out);
+                               uint32_t address, std::vector<ImageRange>* out,
+                               std::string name = {});
 
   std::string kind_, remark_;
   bool can_boot_ = false;

@@ -8,6 +8,7 @@
 
 #include "monitor/lab/census/census.h"
 #include "monitor/lab/parts/html.h"
+#include "monitor/lab/parts/page_texts.h"
 
 namespace ringshift::lab {
 namespace {
@@ -127,7 +128,7 @@ std::string treatments_as_html(const Census& census) {
 Drawing treatment_picture(const Census& census) {
   constexpr double kWidth = 1000, kLeft = 190, kBar = 18, kRow = 24;
   constexpr std::array<const char*, kTreatments> kColours = {
-      "goodfill", "reads", "writes", "accent", "warnfill", "warn", "bad"};
+      "goodfill", "reads", "writes", "held", "warnfill", "badfill", "badfill"};
   std::vector<NamedRow> rows = sorted_rows(census, Concern::Sensitive);
   for (const NamedRow& row : sorted_rows(census, Concern::Privileged)) rows.push_back(row);
   const auto weight = [](const NamedRow& row) { return std::max(row.second.linear, uint64_t{1}); };
@@ -144,12 +145,13 @@ Drawing treatment_picture(const Census& census) {
   for (const TreatmentRow& row : treatment_rows(census)) {
     const auto index = static_cast<size_t>(row.treatment);
     const double width = kWidth * percent(row.linear, census.linear_instructions) / 100;
-    out.box({x, 34, width, 40}, kColours[index], "line", 0,
+    const char* stroke = row.treatment == Treatment::Interpret ? "bad" : "line";
+    out.box({x, 34, width, 40}, kColours[index], stroke, 0,
             fmt::format("{}: {}", treatment_name(row.treatment), row.linear));
     x += width;
     const double column = 250 * std::fmod(key, 4), line = 98 + 24 * std::floor(key / 4);
     ++key;
-    out.box({column, line - 12, 16, 14}, kColours[index], "line");
+    out.box({column, line - 12, 16, 14}, kColours[index], stroke);
     out.text(column + 24, line,
              fmt::format("{} {:.2f}%", treatment_name(row.treatment),
                          percent(row.linear, census.linear_instructions)));
@@ -246,6 +248,15 @@ std::string census_as_json(const Census& census) {
                                                         {"left", row.left},
                                                         {"cycles", row.cycles}};
   }
+  out["sections"] = nlohmann::ordered_json::array();
+  for (const CensusSection& section : census.sections) {
+    nlohmann::ordered_json treatments;
+    for (size_t i = 0; i < kTreatments; ++i) {
+      treatments[treatment_name(static_cast<Treatment>(i))] = section.instructions[i];
+    }
+    out["sections"].push_back(
+        {{"name", section.name}, {"bytes", section.bytes}, {"instructions", treatments}});
+  }
   const uint64_t all = executed_in_all(census);
   out["instructions"] = nlohmann::ordered_json::array();
   for (const Concern concern : {Concern::Sensitive, Concern::Privileged}) {
@@ -265,7 +276,10 @@ std::string census_as_json(const Census& census) {
 }
 
 std::vector<Picture> census_pictures(const Census& census) {
-  return {{"census-treatments", treatment_picture(census)}};
+  std::vector<Picture> pictures;
+  for (CensusTree& tree : census_trees(census)) pictures.push_back(std::move(tree.picture));
+  pictures.push_back({"census-treatments", treatment_picture(census)});
+  return pictures;
 }
 
 std::string census_as_html(const Census& census, Company company) {
@@ -280,7 +294,8 @@ std::string census_as_html(const Census& census, Company company) {
   }
   introduction += fmt::format("<p><b>{}</b></p>\n", escape(run_line(census)));
   std::string& body = page.body;
-  body = treatment_picture(census).for_page(760);
+  body = census_trees_as_html(census);
+  body += treatment_picture(census).for_page(760);
   const uint64_t all = executed_in_all(census);
   for (const Concern concern : {Concern::Sensitive, Concern::Privileged}) {
     body += fmt::format(
@@ -304,12 +319,13 @@ std::string census_as_html(const Census& census, Company company) {
     }
     body += "</table></div>\n";
   }
-  body += treatments_as_html(census);
+  body += treatments_as_html(census) + census_sections_as_html(census);
   if (census.run.done) {
     body +=
         fmt::format("<p class=\"faint\">{}</p>\n<p>{}</p>\n", kCostNote, escape(cost_line(census)));
   }
   page.data = census_as_json(census);
+  page.script = census_script();
   return html_page(page, company);
 }
 

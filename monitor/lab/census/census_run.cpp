@@ -6,6 +6,7 @@
 
 #include "monitor/host/host_clock.h"
 #include "monitor/lab/census/census.h"
+#include "monitor/lab/parts/progress.h"
 #include "monitor/machine/machine.h"
 #include "monitor/vcpu/execution_observer.h"
 #include "shadowmmu/base/counters.h"
@@ -21,6 +22,10 @@ class Counter final : public ExecutionObserver {
   void watch(Machine* machine) {
     machine_ = machine;
     started_ = HostClock::monotonic();
+    // Also of a guest that sleeps.
+    timer_ = std::make_unique<ClockTimer>(
+        machine->clock(), [this](Nanoseconds) { machine_->request_stop(StopReason::Quit); });
+    timer_->arm(machine->clock().now() + static_cast<Nanoseconds>(limit_ * 1e9));
   }
 
   void before_interpreted(const GuestState& state) override {
@@ -40,7 +45,10 @@ class Counter final : public ExecutionObserver {
   }
   void before_interrupt(const Event&, const GuestState&) override { stop_when_due(); }
   // When the machine has stopped.
-  void finish() { note_how_it_ended(); }
+  void finish() {
+    note_how_it_ended();
+    timer_.reset();
+  }
   [[nodiscard]] double seconds() const {
     return static_cast<double>(HostClock::monotonic() - started_) / 1e9;
   }
@@ -98,6 +106,7 @@ class Counter final : public ExecutionObserver {
   Census* census_;
   double limit_;
   Machine* machine_ = nullptr;
+  std::unique_ptr<ClockTimer> timer_;
   Nanoseconds started_ = 0;
   std::unordered_map<uint32_t, Known> known_;
   CensusRow* row_ = nullptr;
@@ -140,6 +149,7 @@ bool census_run(const MachineConfig& config, double seconds, Census* census, std
   const std::unique_ptr<Machine> machine = Machine::create(counted, error);
   if (machine == nullptr) return false;
   counter.watch(machine.get());
+  note_step("runs the guest, and counts");
   const uint64_t before = __rdtsc();
   const MachineOutcome outcome = machine->run();
   census->run.cycles = __rdtsc() - before;
@@ -147,6 +157,7 @@ bool census_run(const MachineConfig& config, double seconds, Census* census, std
   census->run.seconds = counter.seconds();
   census->run.end = end_name(outcome.reason);
   census->run.done = true;
+  note_step("measures what translated code costs");
   census->costs = measure_costs();
   return true;
 }

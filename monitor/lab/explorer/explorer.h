@@ -1,12 +1,14 @@
 // Explorer: blocks of guest code beside the host code the translator makes of them. Without a run,
 // those reached from the entry point; with one, those that executed most, with counts: the guest
-// runs translated, and its follower (Lockstep) counts each instruction. Blocks are translated anew
-// from guest memory as it is at the end. See docs/lab.md.
+// runs translated, and its follower (Lockstep) counts each instruction, while samples tell where
+// its cycles go; if it ends by itself, those are of further runs without a follower. Blocks are
+// translated anew from guest memory as it is at the end of the first run. See docs/lab.md.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include "monitor/lab/explorer/sampling.h"
 #include "monitor/lab/lockstep/lockstep.h"
 #include "monitor/lab/parts/drawing.h"
 #include "monitor/lab/parts/html.h"
@@ -23,11 +25,14 @@ struct ExploreOptions {
 struct ExploredBlock {
   DumpedUnit unit;
   std::string landmark;            // "page-fault handler"; empty for most
+  std::string id;                  // "b-kernel-c0100000"; no two are the same
   uint64_t entered = 0;            // times
   std::vector<uint64_t> executed;  // by instruction of the unit, wherever it was come to from
+  std::vector<uint64_t> sampled;   // the same of samples
   std::vector<bool> is_shared;     // by instruction: a hotter block has it, too
   // Of the instructions that no hotter block has.
   [[nodiscard]] uint64_t executed_in_all() const;
+  [[nodiscard]] uint64_t sampled_in_all() const;
 };
 
 struct Exploration {
@@ -35,7 +40,8 @@ struct Exploration {
   uint64_t instructions = 0;  // counted, in all
   double seconds = 0;
   bool time_was_up = false;
-  std::string difference;             // the run and the interpreter parted; empty: they did not
+  std::string difference;  // the run and the interpreter parted; empty: they did not
+  Samples samples;
   std::vector<ExploredBlock> blocks;  // hot ones first
 };
 

@@ -26,13 +26,39 @@ const char* ring_name(const ExploredBlock& block) {
   return block.unit.key.privilege == Privilege::User ? "user" : "kernel";
 }
 
-std::string anchor(const ExploredBlock& block) {
-  return fmt::format("b-{}-{:x}", ring_name(block), block.unit.key.eip.value());
-}
-
 std::string block_title(const ExploredBlock& block) {
   std::string text = fmt::format("{:08x} {}", block.unit.key.eip.value(), ring_name(block));
   return block.landmark.empty() ? text : text + ", " + block.landmark;
+}
+
+// Of the host's time-stamp counter, as the samples tell; empty without any, which says little.
+std::string cycles_text(const Exploration& exploration, uint64_t samples) {
+  if (samples == 0) return "";
+  return fmt::format("{:.0f}", static_cast<double>(samples) * exploration.samples.cycles_each());
+}
+
+constexpr char kUncertain[] =
+    "A number from few samples is uncertain by about the root of their number, and the instruction "
+    "that took the time may be the one before.";
+
+std::string sampling_text(const Exploration& exploration) {
+  const Samples& samples = exploration.samples;
+  if (samples.all == 0) return "";
+  if (samples.runs == 0) {
+    return fmt::format(
+        "Cycles: looked at once in {:.0f} cycles while it was followed, so with colder caches than "
+        "alone; {} times it was in translated code, {} times in what all of that shares (soft "
+        "accesses, the jump table). {}",
+        samples.cycles_each(), samples.in_code, samples.in_stubs, kUncertain);
+  }
+  return fmt::format(
+      "Cycles: run {} more times without being followed, looked at {} times, once in {:.0f} "
+      "cycles; "
+      "{:.1f} % in translated code, {:.1f} % in what all of it shares (soft accesses, the jump "
+      "table), {:.1f} % outside (interpreter, devices, translating), {:.1f} % not told. {}",
+      samples.runs, samples.all, samples.cycles_each(), percent(samples.in_code, samples.all),
+      percent(samples.in_stubs, samples.all), percent(samples.outside, samples.all),
+      percent(samples.untold, samples.all), kUncertain);
 }
 
 std::string count_text(const Exploration& exploration, const ExploredBlock& block) {
@@ -40,12 +66,29 @@ std::string count_text(const Exploration& exploration, const ExploredBlock& bloc
     return fmt::format("{} guest instructions, {} host instructions",
                        block.unit.instructions.size(), block.unit.hot);
   }
-  return fmt::format(
+  std::string text = fmt::format(
       "entered {} times; {} executed here and in no hotter block, {:.2f} % of the run; {} guest "
       "instructions became {}",
       block.entered, block.executed_in_all(),
       percent(block.executed_in_all(), exploration.instructions), block.unit.instructions.size(),
       block.unit.hot);
+  if (exploration.samples.of_guest() != 0) {
+    text += fmt::format("; {:.2f} % of the cycles ({} samples)",
+                        percent(block.sampled_in_all(), exploration.samples.of_guest()),
+                        block.sampled_in_all());
+  }
+  return text;
+}
+
+std::string weight_text(const Exploration& exploration, const ExploredBlock& block) {
+  if (!has_run(exploration)) return fmt::format("{} host", block.unit.hot);
+  std::string text =
+      fmt::format("{:.2f} %", percent(block.executed_in_all(), exploration.instructions));
+  if (exploration.samples.of_guest() != 0) {
+    text += fmt::format(", {:.2f} % of cycles",
+                        percent(block.sampled_in_all(), exploration.samples.of_guest()));
+  }
+  return text;
 }
 
 Drawing hot_picture(const Exploration& exploration) {
@@ -69,7 +112,7 @@ Drawing hot_picture(const Exploration& exploration) {
   for (size_t row = 0; row < rows; ++row) {
     const ExploredBlock& block = exploration.blocks[row];
     const double y = 40 + kRow * static_cast<double>(row);
-    out.begin_link("#" + anchor(block), anchor(block), block_title(block));
+    out.begin_link("#" + block.id, block.id, block_title(block));
     out.text(kLeft - 10, y + 14, block_title(block), "accent", 13, "end");
     double x = kLeft;
     for (size_t i = 0; i < block.unit.instructions.size(); ++i) {
@@ -77,17 +120,13 @@ Drawing hot_picture(const Exploration& exploration) {
       if (has_run(exploration) && block.is_shared[i]) continue;
       const auto weight =
           static_cast<double>(has_run(exploration) ? block.executed[i] : instruction.host.size());
-      const double width = (kWidth - kLeft - 90) * weight / most;
+      const double width = (kWidth - kLeft - 230) * weight / most;
       const auto place = static_cast<size_t>(instruction.treatment);
       out.box({x, y, width, kRow - 5}, kColours[place],
               instruction.treatment == Treatment::Interpret ? "bad" : "line", 0, instruction.text);
       x += width;
     }
-    out.text(x + 8, y + 14,
-             has_run(exploration) ? fmt::format("{:.2f} %", percent(block.executed_in_all(),
-                                                                    exploration.instructions))
-                                  : fmt::format("{} host", block.unit.hot),
-             "faint");
+    out.text(x + 8, y + 14, weight_text(exploration, block), "faint");
     out.end_link();
   }
   return out;
@@ -102,7 +141,7 @@ std::string host_line(const Exploration& exploration, const ExploredBlock& block
   for (const ExploredBlock& other : exploration.blocks) {
     if (other.unit.key.eip != eip || other.unit.key.privilege != block.unit.key.privilege) continue;
     const size_t end = line.find(')', link) + 1;
-    return fmt::format("{}<a href=\"#{}\">{}</a>{}", escape(line.substr(0, link)), anchor(other),
+    return fmt::format("{}<a href=\"#{}\">{}</a>{}", escape(line.substr(0, link)), other.id,
                        escape(line.substr(link, end - link)), escape(line.substr(end)));
   }
   return escape(line);
@@ -119,16 +158,20 @@ std::string block_section(const Exploration& exploration, const ExploredBlock& b
   std::string out = fmt::format(
       "<section class=\"panel block\" id=\"{}\">\n<h2>{}</h2>\n<p class=\"faint\">{}</p>\n"
       "<div class=\"scroll\" tabindex=\"0\"><table class=\"code\">\n<tr><th>guest</th>"
-      "<th class=\"n\">executed</th><th>treatment</th><th>host</th></tr>\n",
-      anchor(block), escape(block_title(block)), escape(count_text(exploration, block)));
+      "<th class=\"n\">executed</th><th class=\"n\">cycles, "
+      "sampled</th><th>treatment</th><th>host</th>"
+      "</tr>\n",
+      block.id, escape(block_title(block)), escape(count_text(exploration, block)));
   for (size_t i = 0; i < block.unit.instructions.size(); ++i) {
     const DumpedInstruction& guest = block.unit.instructions[i];
     const char* treatment = treatment_name(guest.treatment);
     out += fmt::format(
         "<tr class=\"t-{}\"><td><code>{:08x}  <b>{}</b><br><span class=\"faint\">{}</span></code>"
-        "</td><td class=\"n\">{}</td><td>{}</td><td><pre>{}</pre></td></tr>\n",
+        "</td><td class=\"n\">{}</td><td "
+        "class=\"n\">{}</td><td>{}</td><td><pre>{}</pre></td></tr>\n",
         treatment, guest.eip.value(), escape(guest.text), escape(guest.bytes),
-        has_run(exploration) ? std::to_string(block.executed[i]) : "", treatment,
+        has_run(exploration) ? std::to_string(block.executed[i]) : "",
+        cycles_text(exploration, block.sampled[i]), treatment,
         host_lines(exploration, block, guest.host));
   }
   out += fmt::format(
@@ -147,6 +190,8 @@ nlohmann::ordered_json block_json(const Exploration& exploration, const Explored
       {"entered", block.entered},
       {"executed", block.executed_in_all()},
       {"share", percent(block.executed_in_all(), exploration.instructions)},
+      {"samples", block.sampled_in_all()},
+      {"cycles_share", percent(block.sampled_in_all(), exploration.samples.of_guest())},
       {"host_instructions", block.unit.hot},
       {"exit_instructions", block.unit.cold},
       {"links", nlohmann::ordered_json::array()}};
@@ -159,10 +204,22 @@ nlohmann::ordered_json block_json(const Exploration& exploration, const Explored
                                    {"text", guest.text},
                                    {"treatment", treatment_name(guest.treatment)},
                                    {"executed", block.executed[i]},
+                                   {"samples", block.sampled[i]},
                                    {"in_hotter_block", static_cast<bool>(block.is_shared[i])},
                                    {"host", guest.host}});
   }
   return out;
+}
+
+// What a reader may want to see first.
+std::string examples(const Exploration& exploration) {
+  std::string links;
+  for (const ExploredBlock& block : exploration.blocks) {
+    if (block.landmark.empty()) continue;
+    links += fmt::format("{}<a href=\"#{}\">{}</a>", links.empty() ? "" : ", ", block.id,
+                         escape(block.landmark));
+  }
+  return links.empty() ? "" : "<p>Examples: " + links + ".</p>\n";
 }
 
 constexpr char kWords[] =
@@ -204,6 +261,7 @@ std::string exploration_as_text(const Exploration& exploration) {
                        exploration.time_was_up ? "; then time was up" : "");
   }
   out += "\n" + exploration_finding(exploration) + "\n";
+  if (exploration.samples.of_guest() != 0) out += sampling_text(exploration) + "\n";
   if (!exploration.difference.empty()) {
     out += "the run and the interpreter parted: " + exploration.difference + "\n";
   }
@@ -223,6 +281,11 @@ std::string exploration_as_json(const Exploration& exploration) {
   out["seconds"] = exploration.seconds;
   out["time_was_up"] = exploration.time_was_up;
   out["difference"] = exploration.difference;
+  const Samples& samples = exploration.samples;
+  out["sampling"] = {{"runs", samples.runs},       {"samples", samples.all},
+                     {"in_code", samples.in_code}, {"in_stubs", samples.in_stubs},
+                     {"outside", samples.outside}, {"untold", samples.untold},
+                     {"cycles", samples.cycles},   {"cycles_each", samples.cycles_each()}};
   out["blocks"] = nlohmann::ordered_json::array();
   for (const ExploredBlock& block : exploration.blocks) {
     out["blocks"].push_back(block_json(exploration, block));
@@ -242,6 +305,11 @@ std::string exploration_as_html(const Exploration& exploration, Company company)
       fmt::format("<p class=\"lead\">{}</p>\n<p class=\"faint\">{}{}</p>\n",
                   escape(exploration_finding(exploration)), escape(exploration.image),
                   has_run(exploration) ? escape(": the guest " + exploration.end) : ", not run");
+  if (exploration.samples.of_guest() != 0) {
+    page.introduction +=
+        fmt::format("<p class=\"faint\">{}</p>\n", escape(sampling_text(exploration)));
+  }
+  page.introduction += examples(exploration);
   page.body = hot_picture(exploration).for_page(820);
   page.body += kWords;
   for (const ExploredBlock& block : exploration.blocks) {

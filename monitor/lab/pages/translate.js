@@ -16,7 +16,7 @@
     if (found < 0) return;
     place = found;
     show();
-    blocks[place].scrollIntoView({block: 'nearest'});
+    blocks[place].scrollIntoView({block: 'start'});
   }
   function move(step) {
     place = Math.min(blocks.length - 1, Math.max(0, place + step));

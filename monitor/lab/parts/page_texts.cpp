@@ -18,6 +18,7 @@ PAGE_TEXT(style, "style.css")
 PAGE_TEXT(common, "common.js")
 PAGE_TEXT(matrix, "matrix.js")
 PAGE_TEXT(trap, "trap.js")
+PAGE_TEXT(census, "census.js")
 PAGE_TEXT(paging, "paging.js")
 PAGE_TEXT(translate, "translate.js")
 
@@ -30,6 +31,8 @@ std::string_view common_script() { return {lab_text_common, lab_text_common_end}
 std::string_view matrix_script() { return {lab_text_matrix, lab_text_matrix_end}; }
 
 std::string_view trap_script() { return {lab_text_trap, lab_text_trap_end}; }
+
+std::string_view census_script() { return {lab_text_census, lab_text_census_end}; }
 
 std::string_view paging_script() { return {lab_text_paging, lab_text_paging_end}; }
 

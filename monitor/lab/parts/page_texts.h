@@ -12,6 +12,7 @@ namespace ringshift::lab {
 // For each page its own.
 [[nodiscard]] std::string_view matrix_script();
 [[nodiscard]] std::string_view trap_script();
+[[nodiscard]] std::string_view census_script();
 [[nodiscard]] std::string_view paging_script();
 [[nodiscard]] std::string_view translate_script();
 

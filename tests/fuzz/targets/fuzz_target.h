@@ -15,6 +15,7 @@ void fuzz_images(std::span<const uint8_t> input);
 void fuzz_interpreter(std::span<const uint8_t> input);
 void fuzz_migration(std::span<const uint8_t> input);
 void fuzz_nbd(std::span<const uint8_t> input);
+void fuzz_ne2k(std::span<const uint8_t> input);
 void fuzz_network(std::span<const uint8_t> input);
 void fuzz_options(std::span<const uint8_t> input);
 void fuzz_qmp(std::span<const uint8_t> input);
@@ -29,7 +30,7 @@ struct FuzzTarget {
   void (*fuzz_one)(std::span<const uint8_t> input);
 };
 
-inline constexpr std::array<FuzzTarget, 15> kFuzzTargets{{
+inline constexpr std::array<FuzzTarget, 16> kFuzzTargets{{
     {"board", fuzz_board},
     {"gdb", fuzz_gdb},
     {"guest", fuzz_guest},
@@ -37,6 +38,7 @@ inline constexpr std::array<FuzzTarget, 15> kFuzzTargets{{
     {"interpreter", fuzz_interpreter},
     {"migration", fuzz_migration},
     {"nbd", fuzz_nbd},
+    {"ne2k", fuzz_ne2k},
     {"network", fuzz_network},
     {"options", fuzz_options},
     {"qmp", fuzz_qmp},

@@ -464,6 +464,7 @@ void World::come_for_others(FuzzBytes& bytes, uint8_t what) {
     case 1:
       balloon_.set_target(uint64_t{what} << 10);
       around_.note(balloon_.kept_bytes());
+      around_.note(balloon_.statistics().by_tag[4].value_or(0));
       return;
     case 2:
       around_.note(console_.receive(typed));

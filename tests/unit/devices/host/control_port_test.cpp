@@ -11,7 +11,7 @@ using Kind = HostInput::Kind;
 
 class Control : public ::testing::Test {
  protected:
-  Control() { port_.attach(inbox_); }
+  Control() { port_.attach(inbox_, true); }
   void say(std::string_view text) {
     for (const char c : text) port_.transmit(static_cast<uint8_t>(c));
   }
@@ -77,6 +77,16 @@ TEST_F(Control, FiguresAreMadeWhenTheyAreAskedFor) {
   EXPECT_TRUE(port_.take_figures(&text));
   EXPECT_EQ(text, "1");
   EXPECT_FALSE(port_.take_figures(&text));
+}
+
+TEST_F(Control, ThePowerButtonIsTheMachines) {
+  EXPECT_TRUE(port_.has_power_button());
+  EXPECT_TRUE(port_.wish(Kind::PowerButton));
+  EXPECT_EQ(inbox_.take().size(), 1U);
+  port_.detach();
+  EXPECT_FALSE(port_.has_power_button());
+  port_.attach(inbox_, false);
+  EXPECT_FALSE(port_.has_power_button());
 }
 
 TEST_F(Control, AWishNeedsAMachine) {

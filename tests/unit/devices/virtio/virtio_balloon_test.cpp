@@ -88,40 +88,87 @@ TEST_F(VirtioBalloonTest, WhatTheGuestHasGivenIsKnown) {
 }
 
 TEST_F(VirtioBalloonTest, ReportsAreGivenBackInWholePages) {
-  bench.add(2, 0, {{0x100000, 0x10000, true}, {0x200800, 0x2000, true}, {0x300000, 0x7ff, true}});
-  bench.notify(2);
+  bench.add(3, 0, {{0x100000, 0x10000, true}, {0x200800, 0x2000, true}, {0x300000, 0x7ff, true}});
+  bench.notify(3);
   EXPECT_EQ(given, (std::vector<Range>{{0x100000, 0x10000}, {0x201000, 0x1000}}));
-  EXPECT_EQ(bench.next_used(2), (Used{0, 0}));
+  EXPECT_EQ(bench.next_used(3), (Used{0, 0}));
 }
 
 TEST_F(VirtioBalloonTest, AReportOfAllOfRamManyTimesOverTakesTurns) {
   std::vector<Piece> all(40, Piece{0, kTestRam, true});
-  bench.add(2, 0, all);
-  bench.notify(2);
-  EXPECT_FALSE(bench.next_used(2));
+  bench.add(3, 0, all);
+  bench.notify(3);
+  EXPECT_FALSE(bench.next_used(3));
   uint64_t before = 0;
   for (const Range& one : given) before += one.bytes;
   EXPECT_LE(before, VirtioBalloon::kMostAtOnce);
   for (int i = 0; i < 100; ++i) bench.clock.advance(1);
-  EXPECT_EQ(bench.next_used(2), (Used{0, 0}));
+  EXPECT_EQ(bench.next_used(3), (Used{0, 0}));
   uint64_t after = 0;
   for (const Range& one : given) after += one.bytes;
   EXPECT_EQ(after, 40 * uint64_t{kTestRam});
 }
 
 TEST_F(VirtioBalloonTest, AReportToReadBreaksIt) {
-  bench.add(2, 0, {{0x100000, 0x1000, false}});
-  bench.notify(2);
+  bench.add(3, 0, {{0x100000, 0x1000, false}});
+  bench.notify(3);
   EXPECT_TRUE(bench.needs_reset());
+}
+
+TEST_F(VirtioBalloonTest, StatisticsAreToldWhenTheyAreAskedFor) {
+  EXPECT_FALSE(device.statistics().any());
+  const auto tell = [&](uint64_t free, uint64_t faults) {
+    bench.set_number(0x80000, 4, 2);
+    bench.set_number(0x80002, free, 8);
+    bench.set_number(0x8000a, 3, 2);
+    bench.set_number(0x8000c, faults, 8);
+    bench.set_number(0x80014, 99, 2);  // of a newer driver
+    bench.set_number(0x80016, 1, 8);
+    bench.set_number(0x8001e, 0, 2);
+    bench.set_number(0x80020, ~uint64_t{0}, 8);  // not known
+    bench.add(2, 0, {{0x80000, 40, false}});
+    bench.notify(2);
+  };
+  tell(1000, 7);
+  EXPECT_FALSE(bench.next_used(2));  // it is kept until somebody asks
+  const BalloonStatistics first = device.statistics();
+  EXPECT_EQ(first.by_tag[4], 1000U);
+  EXPECT_EQ(first.by_tag[3], 7U);
+  EXPECT_FALSE(first.by_tag[0]);
+  bench.clock.advance(1);
+  EXPECT_EQ(bench.next_used(2), (Used{0, 0}));
+  EXPECT_EQ(device.statistics().by_tag[4], 1000U);  // it has not told anew
+  tell(2000, 8);
+  EXPECT_EQ(device.statistics().by_tag[4], 2000U);
+  bench.set_status(Interface::Modern, 0);
+  EXPECT_FALSE(device.statistics().any());
+}
+
+TEST_F(VirtioBalloonTest, ADriverWithoutStatisticsReportsInTheThirdQueue) {
+  bench.start(Interface::Modern, ~(uint64_t{1} << 1));
+  bench.add(2, 0, {{0x100000, 0x10000, true}});
+  bench.notify(2);
+  EXPECT_EQ(given, (std::vector<Range>{{0x100000, 0x10000}}));
+  EXPECT_FALSE(device.statistics().any());
+}
+
+TEST_F(VirtioBalloonTest, StatisticsOfAnyLengthDoNoHarm) {
+  bench.add(2, 0, {{0x80000, 0x20000, false}});
+  bench.notify(2);
+  (void)device.statistics();
+  bench.clock.advance(1);
+  bench.add(2, 0, {{0x80000, 3, false}});
+  bench.notify(2);
+  EXPECT_FALSE(bench.needs_reset());
 }
 
 TEST(VirtioBalloon, OffersWhatItIsMadeWith) {
   VirtioBalloon plain(
       {.ram_bytes = kTestRam, .deflates_on_oom = false, .reports_free = false, .give_back = {}});
-  EXPECT_EQ(plain.kind().features, 0U);
-  EXPECT_EQ(plain.kind().queues, 2U);
+  EXPECT_EQ(plain.kind().features, 1U << 1);
+  EXPECT_EQ(plain.kind().queues, 3U);
   VirtioBalloon whole({.ram_bytes = kTestRam, .give_back = {}});
-  EXPECT_EQ(whole.kind().features, (1U << 2) | (1U << 5));
+  EXPECT_EQ(whole.kind().features, (1U << 1) | (1U << 2) | (1U << 5));
 }
 
 }  // namespace

@@ -34,6 +34,9 @@ TEST(QemuNetwork, ANetworkAndItsCardFindEachOther) {
                     "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01"}),
             "user,hostfwd=tcp::8080-:80,model=virtio,mac=52:54:00:00:00:01");
   EXPECT_EQ(net_of({"-device", "e1000,netdev=n0", "-netdev", "user,id=n0"}), "user,model=e1000");
+  EXPECT_EQ(net_of({"-device", "ne2k_pci,netdev=n0", "-netdev", "user,id=n0"}),
+            "user,model=ne2k_pci");
+  EXPECT_EQ(net_of({"-nic", "user,model=ne2k_pci"}), "user,model=ne2k_pci");
 }
 
 TEST(QemuNetwork, TheOldestWayIsAHub) {
@@ -77,8 +80,9 @@ TEST(QemuNetwork, WhatIsNotThereIsNamed) {
   EXPECT_NE(problem_of({"-net", "user", "-net", "user"}).find("one network"), std::string::npos);
   EXPECT_NE(problem_of({"-netdev", "stream,id=a"}).find("needs addr.path"), std::string::npos);
   EXPECT_NE(problem_of({"-object", "rng-random,id=r"}).find("filter-dump"), std::string::npos);
-  EXPECT_NE(problem_of({"-device", "rtl8139,netdev=n"}).find("use virtio-net-pci or e1000"),
-            std::string::npos);
+  EXPECT_NE(
+      problem_of({"-device", "rtl8139,netdev=n"}).find("use virtio-net-pci, e1000 or ne2k_pci"),
+      std::string::npos);
 }
 
 TEST(QemuNetwork, ANetworkWithoutACardIsReadOver) {

@@ -121,6 +121,18 @@ TEST_F(QmpSessionTest, AsksForResetPowerAndEnd) {
   EXPECT_EQ(run("system_wakeup"), generic("the guest is not asleep, and cannot be"));
 }
 
+TEST_F(QmpSessionTest, TellsOfNetworkAndMemory) {
+  negotiate();
+  EXPECT_EQ(run("x-ringshift-query-network"), R"({"return":[]}|)");
+  EXPECT_EQ(run("x-ringshift-query-balloon"), kNothing);
+  target_.figures = {{"free_mem", 1234}};
+  EXPECT_EQ(run("x-ringshift-query-balloon"), R"({"return":{"free_mem":1234}}|)");
+  target_.card = debug::NetworkInfo{};
+  target_.card->model = "ne2k_pci";
+  const std::string told = run("x-ringshift-query-network");
+  EXPECT_NE(told.find(R"("model":"ne2k_pci")"), std::string::npos) << told;
+}
+
 TEST_F(QmpSessionTest, WritesPicturesAndMachines) {
   negotiate();
   EXPECT_EQ(run("screendump", R"({"filename": "a"})"), kNothing);

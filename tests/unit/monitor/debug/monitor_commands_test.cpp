@@ -35,10 +35,35 @@ TEST_F(MonitorCommandsTest, RunsAndLooks) {
 
 TEST_F(MonitorCommandsTest, EveryTopicAnswers) {
   for (const char* topic : {"status", "version", "name", "uuid", "kvm", "cpus", "block",
-                            "registers", "mtree", "mice", "usb"}) {
+                            "registers", "mtree", "mice", "network", "balloon", "usb"}) {
     EXPECT_EQ(run(std::string("info ") + topic).find("unknown"), std::string::npos) << topic;
     EXPECT_NE(run("info").find(topic), std::string::npos);
   }
+}
+
+TEST_F(MonitorCommandsTest, TellsOfTheNetwork) {
+  EXPECT_EQ(run("info network"), "there is no network card\n");
+  target_.card = NetworkInfo{.model = "e1000",
+                             .address = "52:54:00:12:34:56",
+                             .kind = "user",
+                             .details = "net=10.0.2.0,restrict=off",
+                             .is_up = true,
+                             .sent_frames = 3,
+                             .sent_bytes = 200,
+                             .received_frames = 5,
+                             .received_bytes = 7000};
+  EXPECT_EQ(run("info network"),
+            "e1000.0: index=0,type=nic,model=e1000,macaddr=52:54:00:12:34:56\n"
+            " \\ net0: index=0,type=user,net=10.0.2.0,restrict=off\n"
+            "    link up; 3 frames sent (200 bytes), 5 received (7000 bytes)\n");
+}
+
+TEST_F(MonitorCommandsTest, TellsWhatTheGuestTellsOfItsMemory) {
+  target_.balloon_bytes = uint64_t{64} << 20;
+  EXPECT_EQ(run("info balloon"), "balloon: actual=64\n");
+  target_.figures = {{"free_mem", 1234}, {"minor_page_faults", 5}};
+  EXPECT_EQ(run("info balloon"),
+            "balloon: actual=64\n    free_mem: 1234\n    minor_page_faults: 5\n");
 }
 
 TEST_F(MonitorCommandsTest, PressesKeys) {
