@@ -125,7 +125,8 @@ int be_at_console(const std::string& name, const MachineFolder& folder) {
     return fail(name + " has no console: there is no such machine, or it has ended");
   }
   const bool is_terminal = isatty(STDIN_FILENO) != 0;
-  if (is_terminal) std::fputs("ringshift: Ctrl-] leaves the console; the machine goes on\n", stderr);
+  if (is_terminal)
+    std::fputs("ringshift: Ctrl-] leaves the console; the machine goes on\n", stderr);
   const bool is_raw = is_terminal && make_terminal_raw(STDIN_FILENO);
   const int exit_code = talk(&wire, &signals, is_terminal);
   if (is_raw) restore_terminal();

@@ -33,10 +33,8 @@ std::string line_of(const Event& event) {
 }
 
 JsonValue message_of(const Event& event) {
-  return JsonValue::Object{{"at", event.at},
-                           {"machine", event.machine},
-                           {"what", event.what},
-                           {"detail", event.detail}};
+  return JsonValue::Object{
+      {"at", event.at}, {"machine", event.machine}, {"what", event.what}, {"detail", event.detail}};
 }
 
 Event event_of(const JsonValue& message) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -19,9 +20,9 @@ namespace {
 using control::JsonValue;
 using Object = JsonValue::Object;
 
-constexpr size_t kMostTyped = 4096;      // then consoles are not read on
-constexpr size_t kMostShown = 4096;      // of what was printed before somebody came
-constexpr size_t kMostClients = 16;      // at each of the two sockets
+constexpr size_t kMostTyped = 4096;  // then consoles are not read on
+constexpr size_t kMostShown = 4096;  // of what was printed before somebody came
+constexpr size_t kMostClients = 16;  // at each of the two sockets
 constexpr size_t kLongestErrorLine = 1000;
 
 // Terminals end a line by CR LF; files by LF.
@@ -35,6 +36,16 @@ int signal_named(const std::string& name) {
   if (name == "term") return SIGTERM;
   if (name == "kill") return SIGKILL;
   return name == "report" ? SIGUSR1 : 0;
+}
+
+// A machine that begins or ends would be ended by a request for its statistics.
+bool hears_of_reports(pid_t process) {
+  constexpr const char* kCaught = "SigCgt:";
+  const auto status = read_whole("/proc/" + std::to_string(process) + "/status");
+  const size_t at = status ? status->find(kCaught) : std::string::npos;
+  if (at == std::string::npos) return false;
+  const uint64_t caught = std::strtoull(status->c_str() + at + std::strlen(kCaught), nullptr, 16);
+  return (caught >> (SIGUSR1 - 1) & 1) != 0;
 }
 
 }  // namespace
@@ -83,13 +94,12 @@ bool Keeper::start(std::string* problem) {
 }
 
 void Keeper::serve_once() {
-  std::vector<pollfd> waiting{
-      {signals_.descriptor(), POLLIN, 0},
-      {orders_.size() < kMostClients ? orders_from_ : -1, POLLIN, 0},
-      {consoles_.size() < kMostClients ? consoles_from_ : -1, POLLIN, 0},
-      {output_ended_ ? -1 : machine_->terminal(),
-       static_cast<short>(POLLIN | (typed_.empty() ? 0 : POLLOUT)), 0},
-      {errors_ended_ ? -1 : machine_->errors(), POLLIN, 0}};
+  std::vector<pollfd> waiting{{signals_.descriptor(), POLLIN, 0},
+                              {orders_.size() < kMostClients ? orders_from_ : -1, POLLIN, 0},
+                              {consoles_.size() < kMostClients ? consoles_from_ : -1, POLLIN, 0},
+                              {output_ended_ ? -1 : machine_->terminal(),
+                               static_cast<short>(POLLIN | (typed_.empty() ? 0 : POLLOUT)), 0},
+                              {errors_ended_ ? -1 : machine_->errors(), POLLIN, 0}};
   const size_t own = waiting.size();
   for (const Wire& wire : orders_) waiting.push_back(wire.waiting_for());
   for (const Wire& wire : consoles_) {
@@ -177,7 +187,7 @@ void Keeper::take_orders() {
   for (Wire& wire : orders_) {
     while (const std::optional<JsonValue> order = wire.take_message()) {
       if (const int number = signal_named(text_of(*order, "signal")); number != 0) {
-        machine_->signal_it(number);
+        if (number != SIGUSR1 || hears_of_reports(machine_->id())) machine_->signal_it(number);
       }
     }
   }
@@ -199,12 +209,9 @@ void Keeper::leave(const MachineProcess::End& end) {
   if (!error_line_.empty()) last_error_ = error_line_;
   constexpr const char* kOurs = "ringshift: ";
   if (last_error_.starts_with(kOurs)) last_error_.erase(0, std::strlen(kOurs));
-  const JsonValue ended = Object{{"state", "ended"},
-                                 {"code", end.code},
-                                 {"signal", end.signal},
-                                 {"why", last_error_},
-                                 {"since", since_},
-                                 {"at", HostClock::wall_time()}};
+  const JsonValue ended =
+      Object{{"state", "ended"},   {"code", end.code}, {"signal", end.signal},
+             {"why", last_error_}, {"since", since_},  {"at", HostClock::wall_time()}};
   (void)write_whole(folder_.ended(), ended.text());
   for (Wire& wire : orders_) wire.say(ended);
   say_farewell();

@@ -49,7 +49,7 @@ class Keeper {
   SignalInlet signals_;
   BoundedLog log_;
   std::unique_ptr<MachineProcess> machine_;
-  Nanoseconds since_ = 0;  // of the host's time of day
+  Nanoseconds since_ = 0;                      // of the host's time of day
   int orders_from_ = -1, consoles_from_ = -1;  // listening
   std::vector<Wire> orders_, consoles_;
   bool output_ended_ = false, errors_ended_ = false, has_left_ = false;

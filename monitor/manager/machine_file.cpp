@@ -90,8 +90,8 @@ class Reader {
     const toml::node* const all = top.get(kMachines);
     if (all == nullptr) return fail({}, "it has no machine: a table [machine.NAME] is expected");
     if (!all->is_table()) {
-      return fail(all->source(), "tables [machine.NAME] are expected, not " +
-                                     std::string(kind_of(*all)));
+      return fail(all->source(),
+                  "tables [machine.NAME] are expected, not " + std::string(kind_of(*all)));
     }
     for (const auto& [key, node] : *all->as_table()) {
       if (!read_machine(std::string(key.str()), key.source(), node, machines)) return false;
@@ -125,8 +125,8 @@ class Reader {
                                      name, kLongestMachineName));
     }
     if (!node.is_table()) {
-      return fail(where, fmt::format("a table [machine.{}] is expected, not {}", name,
-                                     kind_of(node)));
+      return fail(where,
+                  fmt::format("a table [machine.{}] is expected, not {}", name, kind_of(node)));
     }
     lines_.clear();
     MachineSpec machine{name, {"run"}, where.begin.line};

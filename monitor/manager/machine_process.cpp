@@ -27,7 +27,7 @@ namespace {
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(kExitUsage);
   // The terminal is its input and output and not its controlling one: it sends no signals.
-  setsid();
+  setpgid(0, 0);
   dup2(terminal, STDIN_FILENO);
   dup2(terminal, STDOUT_FILENO);
   dup2(errors, STDERR_FILENO);

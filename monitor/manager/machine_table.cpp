@@ -84,6 +84,4 @@ int end_machines(const RunFolder& folder, const EndRequest& request) {
   });
 }
 
-int show_top(const RunFolder& /*folder*/, bool /*once*/) { return fail("top: not there yet"); }
-
 }  // namespace ringshift::manager

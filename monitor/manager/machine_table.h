@@ -17,8 +17,8 @@ namespace ringshift::manager {
 struct EndRequest {
   std::vector<std::string> names;
   bool all = false;
-  bool kills = false;      // at once
-  unsigned seconds = 0;    // for the guest, after its power button
+  bool kills = false;    // at once
+  unsigned seconds = 0;  // for the guest, after its power button
 };
 [[nodiscard]] int end_machines(const RunFolder& folder, const EndRequest& request);
 

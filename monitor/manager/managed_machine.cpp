@@ -24,7 +24,9 @@ constexpr Nanoseconds kSecond = 1'000'000'000;
 constexpr Nanoseconds kKeeperGrace = 10 * kSecond, kTermGrace = 5 * kSecond;
 
 [[noreturn]] void become_keeper(const std::string& folder) {
-  setsid();
+  // Of the manager's session, so that the host weighs its machines against each other, and not of
+  // its group, to which a terminal's signals go.
+  setpgid(0, 0);
   const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int standard = 0; standard <= STDERR_FILENO; ++standard) dup2(nothing, standard);
   sigset_t none;
@@ -91,7 +93,7 @@ bool ManagedMachine::start(const std::vector<std::string>& words, const std::str
   }
   words_ = words;
   state_ = MachineState::Starting;
-  was_adopted_ = was_up_ = is_kill_wanted_ = false;
+  was_adopted_ = was_up_ = is_kill_wanted_ = is_button_wanted_ = false;
   process_ = exit_code_ = 0;
   term_at_ = kill_at_ = 0;
   began_ = HostClock::monotonic();
@@ -117,13 +119,20 @@ void ManagedMachine::stop(Nanoseconds grace) {
   if (!is_there() || term_at_ != 0 || kill_at_ != 0) return;
   term_at_ = HostClock::monotonic() + grace;
   events_.add(name_, "stopping");
-  if (state_ == MachineState::Up && grace > 0) {
-    qmp_.say(Object{{"execute", "system_powerdown"}, {"id", "powerdown"}});
-  } else {
+  if (state_ == MachineState::Paused || grace <= 0) {
     term_at_ = HostClock::monotonic();
+  } else if (state_ == MachineState::Up) {
+    press_power_button();
+  } else {
+    is_button_wanted_ = true;
   }
   state_ = MachineState::Stopping;
   pursue_end();
+}
+
+void ManagedMachine::press_power_button() {
+  is_button_wanted_ = false;
+  qmp_.say(Object{{"execute", "system_powerdown"}, {"id", "powerdown"}});
 }
 
 void ManagedMachine::kill() {
@@ -159,6 +168,11 @@ void ManagedMachine::pursue_end() {
 bool ManagedMachine::is_in_motion() const {
   return state_ == MachineState::Starting || state_ == MachineState::Stopping || is_kill_wanted_ ||
          (is_there() && !(keeper_.is_open() && qmp_.is_open()));
+}
+
+bool ManagedMachine::has_settled() const {
+  constexpr Nanoseconds kLongest = 30 * kSecond;
+  return state_ != MachineState::Starting || HostClock::monotonic() - began_ > kLongest;
 }
 
 void ManagedMachine::add_to(std::vector<pollfd>* waiting) const {
@@ -234,7 +248,9 @@ void ManagedMachine::take_qmp_messages() {
 void ManagedMachine::be_up() {
   const bool is_news = !std::exchange(was_up_, true);
   if (state_ == MachineState::Starting) state_ = MachineState::Up;
-  if (is_news) events_.add(name_, was_adopted_ ? "adopted" : "up", fmt::format("process {}", process_));
+  if (is_button_wanted_) press_power_button();
+  if (is_news)
+    events_.add(name_, was_adopted_ ? "adopted" : "up", fmt::format("process {}", process_));
 }
 
 void ManagedMachine::take_qmp_event(const JsonValue& message) {
@@ -257,11 +273,13 @@ void ManagedMachine::take_end(const JsonValue& end) {
   const int64_t signal = number_of(end, "signal");
   const std::string why = text_of(end, "why");
   exit_code_ = signal != 0 ? 128 + signal : number_of(end, "code");
-  end_text_ = signal != 0 ? fmt::format("signal {}", signal) : fmt::format("exit code {}", exit_code_);
+  end_text_ =
+      signal != 0 ? fmt::format("signal {}", signal) : fmt::format("exit code {}", exit_code_);
   if (!why.empty()) end_text_ += ": " + why;
   const bool is_wanted = state_ == MachineState::Stopping;
-  const bool is_crash = signal != 0 || exit_code_ == kExitUnimplemented || exit_code_ == kExitHost ||
-                        exit_code_ == kExitPanic || exit_code_ == kExitInternal;
+  const bool is_crash = signal != 0 || exit_code_ == kExitUnimplemented ||
+                        exit_code_ == kExitHost || exit_code_ == kExitPanic ||
+                        exit_code_ == kExitInternal;
   state_ = MachineState::Ended;
   since_ = number_of(end, "at");
   keeper_.close();
@@ -283,9 +301,9 @@ void ManagedMachine::tell_end(const char* word) {
 }
 
 JsonValue ManagedMachine::description() const {
-  return Object{{"name", name_},         {"state", word_of(state_)}, {"process", process_},
-                {"since", since_},       {"end", end_text_},         {"code", exit_code_},
-                {"words", array_of(words_)}};
+  return Object{
+      {"name", name_},    {"state", word_of(state_)}, {"process", process_},      {"since", since_},
+      {"end", end_text_}, {"code", exit_code_},       {"words", array_of(words_)}};
 }
 
 }  // namespace ringshift::manager

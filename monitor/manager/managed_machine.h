@@ -45,6 +45,9 @@ class ManagedMachine {
   // Something is to be looked at soon, though nothing comes.
   [[nodiscard]] bool is_in_motion() const;
 
+  // It answers, has ended, or takes so long that nobody should wait: it may wait itself, for a
+  // machine that is to come.
+  [[nodiscard]] bool has_settled() const;
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] MachineState state() const { return state_; }
   [[nodiscard]] bool is_there() const { return state_ < MachineState::Ended; }
@@ -61,6 +64,7 @@ class ManagedMachine {
   void take_qmp_messages();
   void take_qmp_event(const control::JsonValue& message);
   void be_up();
+  void press_power_button();
   void pursue_end();
   void take_end(const control::JsonValue& end);
   void be_lost();
@@ -74,11 +78,12 @@ class ManagedMachine {
   std::vector<std::string> words_;
   Wire keeper_, qmp_;
   bool was_adopted_ = false, was_up_ = false;
-  int64_t process_ = 0;        // the machine's; 0: not known
-  Nanoseconds since_ = 0;      // of the host's time of day
-  Nanoseconds began_ = 0;      // of monotonic time: when it was started or adopted
+  int64_t process_ = 0;                    // the machine's; 0: not known
+  Nanoseconds since_ = 0;                  // of the host's time of day
+  Nanoseconds began_ = 0;                  // of monotonic time: when it was started or adopted
   Nanoseconds term_at_ = 0, kill_at_ = 0;  // of monotonic time; 0: not to be
   bool is_kill_wanted_ = false;            // before there is anybody to tell
+  bool is_button_wanted_ = false;          // once it answers
   std::string end_text_;
   int64_t exit_code_ = 0;
 };

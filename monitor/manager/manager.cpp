@@ -66,8 +66,9 @@ int Manager::run() {
   for (const auto& [name, machine] : machines_) {
     if (forgets_) remove_machine_folder(folder_.machine(name));
   }
-  for (Client& client : clients_) tell(&client);
   (void)unlink(folder_.manager().c_str());
+  is_over_ = true;
+  for (Client& client : clients_) tell(&client);
   return 0;
 }
 
@@ -154,7 +155,7 @@ void Manager::answer(Client* client, const JsonValue& request) {
   } else if (what == "down") {
     forgets_ = true;
     begin_to_end(number_of(request, "seconds") * kSecond);
-    client->wait = Client::Wait::End;
+    client->wait = Client::Wait::ManagersEnd;
     for (const auto& [name, machine] : machines_) {
       if (machine->is_there()) client->names.push_back(name);
     }
@@ -223,13 +224,13 @@ void Manager::describe(Client* client, const JsonValue& request) {
 // What it waits for may have come.
 void Manager::tell(Client* client) {
   if (client->wait == Client::Wait::Events) tell_events(client);
-  if (client->wait != Client::Wait::Start && client->wait != Client::Wait::End) return;
+  if (client->wait == Client::Wait::Nothing || client->wait == Client::Wait::Events) return;
+  if (client->wait == Client::Wait::ManagersEnd && !is_over_) return;
   for (const std::string& name : client->names) {
     const ManagedMachine* const machine = find(name);
     if (machine == nullptr) continue;
-    const bool is_done = client->wait == Client::Wait::End
-                             ? !machine->is_there()
-                             : machine->state() != MachineState::Starting;
+    const bool is_done =
+        client->wait == Client::Wait::Start ? machine->has_settled() : !machine->is_there();
     if (!is_done) return;
   }
   for (const std::string& name : client->names) {

@@ -40,7 +40,7 @@ class Manager {
   struct Client {
     explicit Client(int socket) : wire(socket) {}
     Wire wire;
-    enum class Wait { Nothing, Start, End, Events } wait = Wait::Nothing;
+    enum class Wait { Nothing, Start, End, Events, ManagersEnd } wait = Wait::Nothing;
     std::vector<std::string> names;  // of the machines it waits for
     uint64_t next_event = 0;
   };
@@ -66,7 +66,7 @@ class Manager {
   int listener_ = -1;
   std::map<std::string, std::unique_ptr<ManagedMachine>> machines_;
   std::list<Client> clients_;
-  bool is_ending_ = false, forgets_ = false;
+  bool is_ending_ = false, forgets_ = false, is_over_ = false;
 };
 
 }  // namespace ringshift::manager

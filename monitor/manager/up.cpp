@@ -86,7 +86,7 @@ int ask_for_machines(const UpRequest& request) {
     const std::string name = text_of(answer, "name"), end = text_of(answer, "end");
     const std::string how = end.empty() ? text_of(answer, "state") : "ended: " + end;
     std::printf("%s: %s\n", name.c_str(), how.c_str());
-    all_good = all_good && number_of(answer, "code") == 0;
+    all_good = all_good && number_of(answer, "code") == 0 && how != "starting";
     return true;
   });
   std::fflush(stdout);

@@ -27,9 +27,7 @@ Wire& Wire::operator=(Wire&& other) noexcept {
   return *this;
 }
 
-Wire Wire::to(const std::string& path) {
-  return Wire(begin_connection(("unix:" + path).c_str()));
-}
+Wire Wire::to(const std::string& path) { return Wire(begin_connection(("unix:" + path).c_str())); }
 
 void Wire::close() {
   if (socket_ >= 0) ::close(socket_);
