@@ -66,6 +66,11 @@ int show_top(const RunFolder& folder, bool once) {
   std::map<std::string, MachineFigures> before;
   std::vector<Row> rows;
   for (int looks = 0;; ++looks) {
+    // Read before they are asked for again: a machine writes them anew in place.
+    std::map<std::string, std::string> statistics;
+    for (const Row& row : rows) {
+      statistics[row.name] = read_whole(folder.machine(row.name).statistics()).value_or("");
+    }
     const int exit_code = look(folder, &rows);
     if (exit_code != 0) return exit_code;
     const ProcessTimes times;
@@ -76,10 +81,9 @@ int show_top(const RunFolder& folder, bool once) {
       MachineFigures figures;
       figures.at = HostClock::monotonic();
       figures.processor_s = row.process != 0 ? times.of_tree(row.process) : 0;
-      const auto text = read_whole(folder.machine(row.name).statistics());
       const auto old = before.find(row.name);
       // Half a file is none: the newest whole one counts.
-      if ((!text || !read_statistics(*text, &figures)) && old != before.end()) {
+      if (!read_statistics(statistics[row.name], &figures) && old != before.end()) {
         const auto [at, processor] = std::pair(figures.at, figures.processor_s);
         figures = old->second;
         figures.at = at;

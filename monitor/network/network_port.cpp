@@ -110,6 +110,7 @@ int NetworkPort::longest_wait() {
     const std::lock_guard lock(mutex_);
     if (!outgoing_.empty() && link_.is_idle()) {
       const Nanoseconds until = sent_->due(now);
+      if (until == 0) return 0;  // the next few frames may go
       wait = wait == 0 ? until : std::min(wait, until);
     }
   }
