@@ -251,8 +251,9 @@ void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version
   CLI::App* run = app->add_subcommand("run", "boot a guest");
   add_run_options(*run, &arguments->run);
   run->footer(std::string(kRunExamples) + kExitCodes);
-  app->add_subcommand("replay", "run again what --record has kept: replay FOLDER [--until EVENT]\n"
-                                "[--verify] [OPTION OF RUN...]");
+  app->add_subcommand("replay",
+                      "run again what --record has kept: replay FOLDER [--until EVENT]\n"
+                      "[--verify] [OPTION OF RUN...]");
   app->add_subcommand("resume", "go on with a saved machine: resume FILE [OPTION OF RUN...]");
   CLI::App* translate =
       app->add_subcommand("translate", "show what code of a guest is translated to; run nothing");
@@ -310,7 +311,8 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
       !replayed_words(&words, &arguments.run.replay, &problem)) {
     return fail(problem);
   }
-  if (!machine.resume_path.empty() || !arguments.run.replay.folder.empty()) let_later_words_win(app.get_subcommand("run"));
+  if (!machine.resume_path.empty() || !arguments.run.replay.folder.empty())
+    let_later_words_win(app.get_subcommand("run"));
   machine.save.words = words_to_keep(words);
   std::reverse(words.begin(), words.end());  // CLI11 takes them last first
   try {

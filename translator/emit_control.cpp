@@ -1,6 +1,6 @@
 // Branches: links, polls, calls paired with returns.
-#include "translator/classify.h"
 #include "shadowmmu/base/check.h"
+#include "translator/classify.h"
 #include "translator/emit.h"
 #include "translator/event_rule.h"
 #include "translator/frame.h"

@@ -1,7 +1,7 @@
-// EventCounter: how many events (translator/event_rule.h) the guest has come to, and how many it may
-// still pass before somebody looks. The count is an address that walks down by one byte an event:
-// translated code loads through it, and the load that finds the budget used up faults, as a poll
-// does (docs/decisions/0025-events-are-counted-by-the-poll.md). Owns: the count. Keeps: T9.
+// EventCounter: how many events (translator/event_rule.h) the guest has come to, and how many it
+// may still pass before somebody looks. The count is an address that walks down by one byte an
+// event: translated code loads through it, and the load that finds the budget used up faults, as a
+// poll does (docs/decisions/0025-events-are-counted-by-the-poll.md). Owns: the count. Keeps: T9.
 #pragma once
 
 #include <algorithm>

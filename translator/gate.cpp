@@ -92,8 +92,8 @@ std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::st
   return gate;
 }
 
-// The guard is a mapping of another kind than what is above it, as the poll page is one by itself: so
-// attention never takes a mapping more.
+// The guard is a mapping of another kind than what is above it, as the poll page is one by itself:
+// so attention never takes a mapping more.
 bool Gate::map_event_walk() {
   void* const guard = mmap(nullptr, kPageSize + kEventRoom, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

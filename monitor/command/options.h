@@ -53,7 +53,7 @@ struct RunOptions {
   std::string display;  // empty: none, but the text screen's last page is shown at the end
   DisplayRequest display_request;
   std::string screendump;  // a file for a picture of the screen at the end; empty: none
-  std::string digest;  // a file for a line about the end; empty: none
+  std::string digest;      // a file for a line about the end; empty: none
   std::string stats_text;
   std::string stats_path;  // empty: standard error
   std::vector<std::string> modules;

@@ -76,8 +76,8 @@ bool apply_verify_ram(const std::string& text, MachineConfig* machine, std::stri
 std::vector<std::string> words_to_keep(const std::vector<std::string>& words) {
   // Of a socket there can be one: whoever resumes the machine says where its own is.
   constexpr std::array<std::string_view, 9> kOfThisRun = {
-      "--save",    "--verify-ram", "--qmp",        "--qmp-pretty",
-      "--monitor", "--incoming",   "--migrate-to", "--migration-key", "--record"};
+      "--save",     "--verify-ram", "--qmp",           "--qmp-pretty", "--monitor",
+      "--incoming", "--migrate-to", "--migration-key", "--record"};
   std::vector<std::string> kept;
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string name = words[i].substr(0, words[i].find('='));

@@ -33,7 +33,7 @@ std::string tape_path(const std::string& folder) { return folder + "/tape"; }
 bool read_file(const std::string& path, size_t most, std::vector<uint8_t>* bytes) {
   const OpenFile file(path, FileUse::Read);
   if (!file.is_open()) return false;
-  struct stat facts{};
+  struct stat facts {};
   if (fstat(file.descriptor(), &facts) != 0) return false;
   if (facts.st_size < 0 || static_cast<uint64_t>(facts.st_size) > most) {
     errno = EFBIG;
@@ -86,6 +86,7 @@ std::string obstacle(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
   if (machine.network.kind != NetworkRequest::Kind::None) return "--network";
   if (!options.share_request.folder.empty()) return "--share";
+  if (options.limits.disk_rate != 0) return "--limit disk";
   if (!machine.save.path.empty()) return "--save";
   if (!machine.resume_path.empty()) return "a machine that is resumed";
   if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";
@@ -173,8 +174,7 @@ bool take_own_word(const std::vector<std::string>& words, size_t* at, ReplayRequ
 
 }  // namespace
 
-bool replayed_words(std::vector<std::string>* words, ReplayRequest* request,
-                    std::string* problem) {
+bool replayed_words(std::vector<std::string>* words, ReplayRequest* request, std::string* problem) {
   if (words->size() < 2 || (*words)[1].empty() || (*words)[1][0] == '-') {
     *problem = "replay: needs the folder of a recording (ringshift replay FOLDER [OPTION...])";
     return false;

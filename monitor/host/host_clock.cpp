@@ -128,9 +128,7 @@ void HostClock::go_on() {
   leave_out(stood_still);
 }
 
-timespec HostClock::host_time_of(Nanoseconds deadline) {
-  return to_timespec(deadline + origin_);
-}
+timespec HostClock::host_time_of(Nanoseconds deadline) { return to_timespec(deadline + origin_); }
 
 void HostClock::leave_out(Nanoseconds time) {
   origin_ += time;

@@ -1,6 +1,6 @@
-// RunClock: the clock that a machine runs by. Its loop keeps timers by it, sleeps by it while the guest
-// is halted, and stops it with the guest. HostClock is the host's time; EventClock is the guest's own
-// progress. See docs/devices.md.
+// RunClock: the clock that a machine runs by. Its loop keeps timers by it, sleeps by it while the
+// guest is halted, and stops it with the guest. HostClock is the host's time; EventClock is the
+// guest's own progress. See docs/devices.md.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ class RunClock : public VirtualClock {
   // This much of the host's time has not passed for the guest: it was not running.
   virtual void leave_out(Nanoseconds time) = 0;
 
-  // Aims at the next deadline; after run_due, because a cancelled deadline leaves the aim too early.
+  // Aims at the next deadline; after run_due, because a cancelled deadline leaves the aim too
+  // early.
   virtual void rearm() = 0;
   // No signal until the next rearm(): the caller sleeps until the deadline by itself.
   virtual void disarm() = 0;

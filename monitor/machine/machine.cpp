@@ -274,10 +274,11 @@ bool Machine::build_board(std::string* error) {
       config_.keys);
   if (config_.text_display) build_text_display();
   if (!config_.screens.empty() || config_.tape != nullptr) {
-    remote_input_ = std::make_unique<RemoteInput>(
-        *clock_, board_->keyboard_controller(), [this](uint8_t source) {
-          if (source < config_.screens.size()) config_.screens[source]->note_input_taken();
-        });
+    remote_input_ = std::make_unique<RemoteInput>(*clock_, board_->keyboard_controller(),
+                                                  [this](uint8_t source) {
+                                                    if (source < config_.screens.size())
+                                                      config_.screens[source]->note_input_taken();
+                                                  });
   }
   fw_cfg_ = std::make_unique<FwCfg>(*clock_, *physical_);
   fw_cfg_->attach(ports_);

@@ -103,10 +103,11 @@ struct MachineConfig {
   DebugConsoleTarget debug_console = DebugConsoleTarget::WithSerial;
   std::string debug_console_path;  // DebugConsoleTarget::File
   VirtioConsoleTarget virtio_console = VirtioConsoleTarget::None;
-  std::string virtio_console_path;          // VirtioConsoleTarget::File
-  int64_t rtc_offset = 0;                   // seconds: the guest's clock against the host's UTC
-  EventClockConfig event_clock;             // --clock events, in place of the host's clock
-  InputTape* tape = nullptr;  // with an event clock; outlives the machine; null: none is made or played
+  std::string virtio_console_path;  // VirtioConsoleTarget::File
+  int64_t rtc_offset = 0;           // seconds: the guest's clock against the host's UTC
+  EventClockConfig event_clock;     // --clock events, in place of the host's clock
+  InputTape* tape =
+      nullptr;  // with an event clock; outlives the machine; null: none is made or played
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
   // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
   ExecutionControl* control = nullptr;
@@ -305,7 +306,7 @@ class Machine final : public MigratedMachine, public ArrivingMachine {
   std::unique_ptr<Processor> processor_;
   std::unique_ptr<DeprivilegedRunner> deprivileged_;  // Engine::Trap only
   std::unique_ptr<RunClock> clock_;
-  EventClock* event_clock_ = nullptr;       // clock_, if it is one
+  EventClock* event_clock_ = nullptr;         // clock_, if it is one
   std::vector<HostInput> waiting_for_event_;  // with an event clock: the guest gets it at the next
   std::unique_ptr<ClockTimer> tape_timer_;    // for marks; null: there is no tape
   Inbox inbox_{[this] { attention().raise(); }};

@@ -18,9 +18,9 @@ class NullSerial final : public SerialBackend {
 std::unique_ptr<HostConsole> Machine::make_console(uint8_t source) {
   HostConsoleConfig console;
   console.input = config_.raw_console ? 0 : -1;
-  console.offers_prompt =
-      config_.control != nullptr && config_.tape == nullptr && (config_.serial == SerialTarget::Console ||
-                                     config_.virtio_console == VirtioConsoleTarget::Console);
+  console.offers_prompt = config_.control != nullptr && config_.tape == nullptr &&
+                          (config_.serial == SerialTarget::Console ||
+                           config_.virtio_console == VirtioConsoleTarget::Console);
   console.inbox = &inbox_;
   console.source = source;
   console.on_quit = HostSignals::request_termination;  // whoever waits for the host is interrupted

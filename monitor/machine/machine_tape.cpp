@@ -1,5 +1,5 @@
-// Machine, seventh part: its clock, and what the guest gets from outside where events are counted: at an event, noted
-// on a tape or read from one. See docs/exact-execution.md.
+// Machine, seventh part: its clock, and what the guest gets from outside where events are counted:
+// at an event, noted on a tape or read from one. See docs/exact-execution.md.
 #include <utility>
 
 #include "monitor/machine/machine.h"

@@ -70,8 +70,8 @@ bool Processor::build_translator(std::string* error) {
       Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
   if (gate_ == nullptr) return false;
   if (features.counts_events) {
-    events_ = std::make_unique<EventPositions>(EventCounter(
-        &gate_->frame().slots.event_walk, gate_->event_floor(), Gate::kEventRoom));
+    events_ = std::make_unique<EventPositions>(
+        EventCounter(&gate_->frame().slots.event_walk, gate_->event_floor(), Gate::kEventRoom));
   }
   spaces_->attach(*gate_, translator_->cache(), translator_->arena());
   DirectRules rules;

@@ -78,7 +78,7 @@ struct ProcessorSurroundings {
 struct LoopSurroundings {
   ProcessorInterrupts interrupts;
   RunClock& clock;
-  EventClock* event_clock = nullptr;  // `clock`, if it is one
+  EventClock* event_clock = nullptr;           // `clock`, if it is one
   DeprivilegedRunner* deprivileged = nullptr;  // Engine::Trap only
   std::function<void()> service_host = [] {};
   std::function<void()> feed_guest = [] {};  // where events are counted

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-
 #include <vector>
 
 #include "monitor/cpu/processor_state.h"
@@ -15,8 +14,8 @@
 namespace ringshift {
 namespace {
 
-// What FXSAVE has stored of the host and not of the guest: where the last FPU instruction was in our
-// code, and which bits of MXCSR there are; and what is not architectural (SDM 1 table 10-2).
+// What FXSAVE has stored of the host and not of the guest: where the last FPU instruction was in
+// our code, and which bits of MXCSR there are; and what is not architectural (SDM 1 table 10-2).
 void leave_out_hosts_part(std::span<uint8_t> fxsave) {
   constexpr size_t kPointers = 6, kPointersEnd = 24, kMxcsrMask = 28, kMxcsrMaskEnd = 32,
                    kAvailable = 464;
@@ -49,7 +48,8 @@ uint64_t hash_of_memory(const GuestMemory& memory) {
     const uint64_t begin = i * kPart;
     if (!used[i]) continue;
     const uint64_t bytes = std::min(kPart, memory.size() - begin);
-    const std::span<const uint8_t> part = memory.span(GuestPhysical(static_cast<uint32_t>(begin)), bytes);
+    const std::span<const uint8_t> part =
+        memory.span(GuestPhysical(static_cast<uint32_t>(begin)), bytes);
     if (std::ranges::all_of(part, [](uint8_t byte) { return byte == 0; })) continue;
     hash = hash_bytes(part, hash ^ begin);
   }

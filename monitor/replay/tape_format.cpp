@@ -134,7 +134,8 @@ bool check_tape_header(std::span<const uint8_t> header, std::string* problem) {
   }
   uint32_t reserved = 0;
   if (!reader.read(&version) || !reader.read(&reserved) || version != kVersion || reserved != 0) {
-    *problem = fmt::format("it is of version {}, and this program reads version {}", version, kVersion);
+    *problem =
+        fmt::format("it is of version {}, and this program reads version {}", version, kVersion);
     return false;
   }
   return true;
@@ -161,8 +162,8 @@ std::vector<uint8_t> pack_chunk(std::span<const uint8_t> plain, uint64_t number)
   CHECK(plain.size() <= kMostChunkBytes);
   std::vector<uint8_t> chunk(sizeof(ChunkHeader) + ZSTD_compressBound(plain.size()));
   uint8_t* const packed = chunk.data() + sizeof(ChunkHeader);
-  const size_t bytes = ZSTD_compress(packed, chunk.size() - sizeof(ChunkHeader), plain.data(),
-                                     plain.size(), kLevel);
+  const size_t bytes =
+      ZSTD_compress(packed, chunk.size() - sizeof(ChunkHeader), plain.data(), plain.size(), kLevel);
   CHECK(ZSTD_isError(bytes) == 0);
   ChunkHeader header;
   header.packed_bytes = static_cast<uint32_t>(bytes);

@@ -82,8 +82,8 @@ std::optional<HostInput> TapePlayer::next_at(const TapePosition& at) {
     entries_.pop_front();
     return input;
   }
-  const bool is_passed = at.life == entry->at.life &&
-                         (at.events > entry->at.events || at.halts > entry->at.halts);
+  const bool is_passed =
+      at.life == entry->at.life && (at.events > entry->at.events || at.halts > entry->at.halts);
   if (is_passed) differ(at, fmt::format("an input of {} has been passed", entry->at.text()));
   return std::nullopt;
 }
@@ -93,11 +93,12 @@ std::optional<uint64_t> TapePlayer::next_count() {
   const TapeEntry* entry = next();
   if (entry == nullptr) {
     count = last_.life == life() ? last_.events : 0;
-  } else if (entry->at.life == life() && (entry->kind == TapeEntry::Kind::Input ||
-                                          entry->kind == TapeEntry::Kind::Stop)) {
+  } else if (entry->at.life == life() &&
+             (entry->kind == TapeEntry::Kind::Input || entry->kind == TapeEntry::Kind::Stop)) {
     count = entry->at.events;
   }
-  if (request_.until && life() == 0) count = std::min(count.value_or(~uint64_t{0}), *request_.until);
+  if (request_.until && life() == 0)
+    count = std::min(count.value_or(~uint64_t{0}), *request_.until);
   return count;
 }
 

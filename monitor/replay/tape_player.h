@@ -1,5 +1,5 @@
-// TapePlayer: an InputTape that is read from a file, in place of the outside. It says where the run is
-// not the one that was recorded. Owns: the descriptor, the entries of one chunk. See
+// TapePlayer: an InputTape that is read from a file, in place of the outside. It says where the run
+// is not the one that was recorded. Owns: the descriptor, the entries of one chunk. See
 // docs/exact-execution.md.
 #pragma once
 

@@ -32,7 +32,10 @@ void TapeRecorder::mark(const TapePosition& at, const TapeMark& here) {
 }
 
 void TapeRecorder::end(const TapePosition& at, const TapeMark& here, EndedBy who) {
-  add({.kind = who == EndedBy::Guest ? TapeEntry::Kind::End : TapeEntry::Kind::Stop, .at = at, .input = {}, .mark = here});
+  add({.kind = who == EndedBy::Guest ? TapeEntry::Kind::End : TapeEntry::Kind::Stop,
+       .at = at,
+       .input = {},
+       .mark = here});
   write_chunk();
 }
 

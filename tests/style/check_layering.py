@@ -24,11 +24,7 @@ ALLOWED = {
 # The rooms of a folder, top floor first: a room includes itself and those below it. What lies in the
 # folder itself is above them all.
 ROOMS = {
-<<<<<<< HEAD
-    "monitor": ("lab", "command", "control", "debug", "machine", "migration", "replay", "vcpu", "trap", "interpreter", "spaces",
-=======
-    "monitor": ("lab", "manager", "command", "control", "debug", "machine", "migration", "vcpu", "trap", "interpreter", "spaces",
->>>>>>> 9112004 (manager: machines of a file run under one manager, each with a keeper that holds its console, log and end)
+    "monitor": ("lab", "manager", "command", "control", "debug", "machine", "migration", "replay", "vcpu", "trap", "interpreter", "spaces",
                 "direct", "paravirt", "cpu", "memory", "boot", "network", "share", "host"),
     "monitor/lab": ("explorer", "census", "matrix", "lockstep", "parts"),
     "devices": ("board", "host", "screen", "network", "virtio", "storage", "pci", "input", "chips", "timers",

@@ -19,17 +19,32 @@ EventRule rule_of(std::vector<uint8_t> bytes) {
 }
 
 TEST(EventRule, BranchesThatSayWhereAreEventsByWhere) {
-  for (const std::vector<uint8_t>& bytes : std::vector<std::vector<uint8_t>>{
-           {0xeb, 0xfe}, {0xe9, 0, 0, 0, 0}, {0xe8, 0, 0, 0, 0}, {0x74, 0x10}, {0x0f, 0x85, 0, 0, 0, 0},
-           {0xe2, 0xfe}, {0xe1, 0}, {0xe3, 0}, {0x67, 0xe3, 0}}) {
+  for (const std::vector<uint8_t>& bytes :
+       std::vector<std::vector<uint8_t>>{{0xeb, 0xfe},
+                                         {0xe9, 0, 0, 0, 0},
+                                         {0xe8, 0, 0, 0, 0},
+                                         {0x74, 0x10},
+                                         {0x0f, 0x85, 0, 0, 0, 0},
+                                         {0xe2, 0xfe},
+                                         {0xe1, 0},
+                                         {0xe3, 0},
+                                         {0x67, 0xe3, 0}}) {
     EXPECT_EQ(rule_of(bytes), EventRule::Branch);
   }
 }
 
 TEST(EventRule, BranchesThatDoNotSayWhereAreEventsAlways) {
-  for (const std::vector<uint8_t>& bytes : std::vector<std::vector<uint8_t>>{
-           {0xc3}, {0xc2, 4, 0}, {0xcb}, {0xff, 0xe0}, {0xff, 0xd0}, {0xff, 0x20}, {0xff, 0x28},
-           {0xea, 0, 0, 0, 0, 8, 0}, {0x9a, 0, 0, 0, 0, 8, 0}, {0x0f, 0x31}}) {
+  for (const std::vector<uint8_t>& bytes :
+       std::vector<std::vector<uint8_t>>{{0xc3},
+                                         {0xc2, 4, 0},
+                                         {0xcb},
+                                         {0xff, 0xe0},
+                                         {0xff, 0xd0},
+                                         {0xff, 0x20},
+                                         {0xff, 0x28},
+                                         {0xea, 0, 0, 0, 0, 8, 0},
+                                         {0x9a, 0, 0, 0, 0, 8, 0},
+                                         {0x0f, 0x31}}) {
     EXPECT_EQ(rule_of(bytes), EventRule::Always);
   }
 }
@@ -37,8 +52,14 @@ TEST(EventRule, BranchesThatDoNotSayWhereAreEventsAlways) {
 TEST(EventRule, PortsTakeTheirTimeAndTheRestNone) {
   EXPECT_EQ(rule_of({0xe4, 0x60}), EventRule::Port);
   EXPECT_EQ(rule_of({0xef}), EventRule::Port);
-  for (const std::vector<uint8_t>& bytes : std::vector<std::vector<uint8_t>>{
-           {0x90}, {0xf4}, {0xfb}, {0xcf}, {0xcd, 0x80}, {0xf3, 0xa4}, {0xf3, 0x6c}, {0x0f, 0x34}}) {
+  for (const std::vector<uint8_t>& bytes : std::vector<std::vector<uint8_t>>{{0x90},
+                                                                             {0xf4},
+                                                                             {0xfb},
+                                                                             {0xcf},
+                                                                             {0xcd, 0x80},
+                                                                             {0xf3, 0xa4},
+                                                                             {0xf3, 0x6c},
+                                                                             {0x0f, 0x34}}) {
     EXPECT_EQ(rule_of(bytes), EventRule::None);
   }
 }

@@ -68,8 +68,9 @@ TEST(Spelling, NothingAtAllIsLeftToTheParser) { EXPECT_EQ(spelled({}).words, Wor
 TEST(Spelling, AFirstWordIsACommandOrAFile) {
   EXPECT_EQ(problem_of({""}),
             "'' is neither a command (run, resume, replay, translate, doctor, lab) nor a file");
-  EXPECT_EQ(problem_of({"dcotor"}),
-            "'dcotor' is neither a command (run, resume, replay, translate, doctor, lab) nor a file");
+  EXPECT_EQ(
+      problem_of({"dcotor"}),
+      "'dcotor' is neither a command (run, resume, replay, translate, doctor, lab) nor a file");
   EXPECT_EQ(words_of({"/dev/null"}), (Words{"--hda", "/dev/null"}));
 }
 

@@ -1,5 +1,5 @@
-// Tapes: what a recorder writes a player reads; damage anywhere is found; a run that is another is said
-// to be.
+// Tapes: what a recorder writes a player reads; damage anywhere is found; a run that is another is
+// said to be.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -42,7 +42,8 @@ class TapeFile {
   }
   void set(const std::vector<uint8_t>& bytes) const {
     EXPECT_EQ(ftruncate(descriptor_, 0), 0);
-    EXPECT_EQ(pwrite(descriptor_, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    EXPECT_EQ(pwrite(descriptor_, bytes.data(), bytes.size(), 0),
+              static_cast<ssize_t>(bytes.size()));
   }
 
  private:
