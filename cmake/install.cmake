@@ -23,6 +23,7 @@ install(FILES ${made}/ringshift.bash RENAME ringshift
   DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT program)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT program)
+install(FILES ${CMAKE_SOURCE_DIR}/cmake/ringshift.service DESTINATION lib/systemd/user COMPONENT program)
 # What a Debian package has elsewhere.
 install(FILES ${made}/_ringshift
   DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT elsewhere)

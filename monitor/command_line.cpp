@@ -15,6 +15,7 @@
 #include "monitor/command/clone_command.h"
 #include "monitor/command/doctor.h"
 #include "monitor/command/end_state.h"
+#include "monitor/command/examples.h"
 #include "monitor/command/exit_code.h"
 #include "monitor/command/manual/describe_command.h"
 #include "monitor/command/options.h"
@@ -33,6 +34,7 @@
 #include "monitor/host/host_signals.h"
 #include "monitor/lab/lab_command.h"
 #include "monitor/machine/machine.h"
+#include "monitor/manager/manager_command.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
@@ -44,6 +46,7 @@ struct Arguments {
   TranslateOptions translate;
   bool doctor_json = false;
   lab::LabCommand lab;
+  manager::ManagerCommand manager;
   TestOptions test;       // for its help; its words are taken before
   std::string described;  // the form of describe
 };
@@ -240,17 +243,6 @@ int doctor_command(bool json) {
   return is_usable(findings) ? printed : kExitUsage;
 }
 
-constexpr char kRunExamples[] =
-    "Keys on the console: Ctrl-A x quits, Ctrl-A h helps, Ctrl-A a sends Ctrl-A.\n"
-    "Examples:\n"
-    "  ringshift run --kernel bzImage --initrd root.cpio.gz --append console=ttyS0\n"
-    "  ringshift run --kernel kernel.elf --module 'disk.img rw' -m 64M --stats\n";
-
-constexpr char kTranslateExamples[] =
-    "Examples:\n"
-    "  ringshift translate --kernel vmlinuz --blocks 20\n"
-    "  ringshift translate --raw loop.bin --base 0x8048000 --ring 3\n";
-
 void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version) {
   app->set_version_flag(
       "--version", std::string("ringshift ") + version.number + " (commit " + version.commit + ")");
@@ -277,6 +269,7 @@ void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version
   doctor->footer("Exit codes: 0 everything needed is there, 2 something needed is missing.\n");
   describe_test(*app, &arguments->test);
   arguments->lab.describe(*app);
+  arguments->manager.describe(*app);
   manual::add_describe_command(*app, &arguments->described);
 }
 
@@ -306,6 +299,7 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
   };
   const std::vector<std::string> typed(argv + 1, argv + argc);
   if (is_test_line(typed)) return run_test_command(typed);
+  if (manager::is_keeper_line(typed)) return manager::run_keeper(typed);
   SpelledLine line = spell(typed, takes_value);
   if (!line.problem.empty()) return fail(line.problem);
   if (!line.note.empty()) std::fprintf(stderr, "ringshift: %s\n", line.note.c_str());
@@ -339,11 +333,12 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
   }
   if (app.get_subcommands().empty()) {
     return fail(
-        "needs a command: run, resume, clone, replay, test, translate, doctor or lab (see "
-        "ringshift --help)");
+        "needs a command: run, resume, clone, replay, test, up, translate, doctor or lab "
+        "(see ringshift --help)");
   }
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);
   if (app.got_subcommand("lab")) return arguments.lab.run();
+  if (arguments.manager.was_given()) return arguments.manager.run();
   if (app.got_subcommand("doctor")) return doctor_command(arguments.doctor_json);
   if (app.got_subcommand("describe")) {
     return print(manual::description(app, arguments.described, version.number));

@@ -53,6 +53,23 @@ void set_modes(int descriptor, const termios& modes) {
 
 }  // namespace
 
+bool make_terminal_raw(int descriptor) {
+  termios modes;
+  if (g_raw_descriptor.load() >= 0) return false;
+  if (isatty(descriptor) == 0 || tcgetattr(descriptor, &modes) != 0) return false;
+  g_saved_modes = modes;
+  // Output keeps the terminal's own modes: many guests end a line by LF alone, which would leave
+  // stairs; a CR too many does no harm.
+  cfmakeraw(&modes);
+  modes.c_oflag = g_saved_modes.c_oflag;
+  g_raw_modes = modes;
+  static const int registered = std::atexit([] { restore_terminal(); });
+  CHECK(registered == 0);
+  g_raw_descriptor.store(descriptor);
+  if (tcsetattr(descriptor, TCSANOW, &modes) != 0) restore_terminal();
+  return true;
+}
+
 void restore_terminal() {
   const int saved_errno = errno;
   const int descriptor = g_raw_descriptor.exchange(-1);
@@ -107,20 +124,7 @@ HostConsole::~HostConsole() {
 
 void HostConsole::enter_raw_mode() {
   is_terminal_ = isatty(config_.input) != 0;
-  termios modes;
-  if (!is_terminal_ || tcgetattr(config_.input, &modes) != 0) return;
-  if (g_raw_descriptor.load() >= 0) return;  // another console has the terminal
-  g_saved_modes = modes;
-  // Every key goes to the guest, Ctrl-C included. Output keeps the terminal's own modes: many
-  // guests end a line by LF alone, which would leave stairs; a CR too many does no harm.
-  cfmakeraw(&modes);
-  modes.c_oflag = g_saved_modes.c_oflag;
-  g_raw_modes = modes;
-  static const int registered = std::atexit([] { restore_terminal(); });
-  CHECK(registered == 0);
-  raw_ = true;
-  g_raw_descriptor.store(config_.input);
-  if (tcsetattr(config_.input, TCSANOW, &modes) != 0) restore_terminal();
+  raw_ = is_terminal_ && make_terminal_raw(config_.input);
 }
 
 // ---- output, vCPU thread ----

@@ -20,6 +20,9 @@
 
 namespace ringshift {
 
+// Every key of this terminal is a byte from now on, Ctrl-C included, until restore_terminal() or
+// the program's end. False: it is none, or another one is raw already.
+[[nodiscard]] bool make_terminal_raw(int descriptor);
 // Gives the terminal back the modes it had before HostConsole changed them. Does nothing if it did
 // not. Safe to call at any time, from any thread, more than once.
 void restore_terminal();  // async-signal-safe

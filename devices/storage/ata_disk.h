@@ -9,6 +9,7 @@
 
 #include "devices/storage/disk_backend.h"
 #include "devices/storage/ide_drive.h"
+#include "devices/storage/paced_medium.h"
 
 namespace ringshift {
 
@@ -24,6 +25,7 @@ class AtaDisk final : public IdeDrive {
   [[nodiscard]] IdeStep command(uint8_t code) override;
   [[nodiscard]] std::span<uint8_t> block() override;
   [[nodiscard]] IdeStep block_done() override;
+  [[nodiscard]] Nanoseconds pause() override { return pause_of(&medium_); }
   void visit_state(StateArchive& archive) override;
 
  private:

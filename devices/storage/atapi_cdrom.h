@@ -12,6 +12,7 @@
 
 #include "devices/storage/disk_backend.h"
 #include "devices/storage/ide_drive.h"
+#include "devices/storage/paced_medium.h"
 
 namespace ringshift {
 
@@ -26,6 +27,7 @@ class AtapiCdrom final : public IdeDrive {
   [[nodiscard]] IdeStep command(uint8_t code) override;
   [[nodiscard]] std::span<uint8_t> block() override;
   [[nodiscard]] IdeStep block_done() override;
+  [[nodiscard]] Nanoseconds pause() override { return pause_of(medium_); }
   void visit_state(StateArchive& archive) override;
 
   // ---- from outside: hands at the drive ----

@@ -35,6 +35,8 @@ class IdeChannel {
   }
   [[nodiscard]] bool dma_in() const { return phase_ == IdePhase::DmaIn; }
   [[nodiscard]] std::span<uint8_t> dma_block();
+  // Nanoseconds before more of it is to be moved; 0: none. Pre: dma_waiting().
+  [[nodiscard]] Nanoseconds dma_pause() { return selected() != nullptr ? selected()->pause() : 0; }
   void dma_moved(size_t bytes);
 
   // The drives, and then how far the block between them and the guest has moved.

@@ -30,6 +30,7 @@ IdeController::IdeController(PciBuses& buses, VirtualClock& clock, DmaMemory& me
                              InterruptLine& irq14, InterruptLine& irq15)
     : PciFunction(buses, {.vendor = 0x8086, .device = 0x7010, .class_code = 0x010180}, "ide"),
       memory_(memory),
+      clock_(clock),
       masters_{BusMaster(clock, [this] { go_on(0); }), BusMaster(clock, [this] { go_on(1); })},
       registers_([this](uint16_t offset) { return read_register(offset); },
                  [this](uint16_t offset, uint8_t value) { write_register(offset, value); }) {
@@ -169,6 +170,8 @@ void IdeController::go_on(unsigned index) {
   while ((master.status & kActive) != 0 && is_bus_master() && channel.dma_waiting()) {
     if (moved >= kMostAtOnce) return master.more.arm(0);
     if (master.region.bytes != 0) {
+      const Nanoseconds pause = channel.dma_pause();
+      if (pause != 0) return master.more.arm(clock_.now() + pause);
       moved += move(channel, &master.region);
     } else if (master.descriptors_seen++ == kMostDescriptors) {
       master.status = static_cast<uint8_t>((master.status & ~kActive) | kFailed);

@@ -73,6 +73,7 @@ class IdeController final : public PciFunction {
 
   // Not state: drives_, cdroms_: the channels have them.
   DmaMemory& memory_;
+  VirtualClock& clock_;
   std::array<std::unique_ptr<IdeChannel>, 2> channels_;
   std::array<BusMaster, 2> masters_;
   std::vector<std::unique_ptr<IdeDrive>> drives_;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "devices/bus/virtual_clock.h"
+
 namespace ringshift {
 
 class StateArchive;
@@ -49,6 +51,8 @@ class IdeDrive {
   [[nodiscard]] virtual IdeStep command(uint8_t code) = 0;
   // The bytes to move in the phase that the last step began; not empty then, and of even length.
   [[nodiscard]] virtual std::span<uint8_t> block() = 0;
+  // How long the drive's medium wants to be left alone before the next block (paced_medium.h).
+  [[nodiscard]] virtual Nanoseconds pause() { return 0; }
   // All of block() has been moved.
   [[nodiscard]] virtual IdeStep block_done() = 0;
 

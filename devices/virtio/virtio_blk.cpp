@@ -74,6 +74,7 @@ uint8_t VirtioBlk::config_byte(unsigned offset) const { return config_[offset]; 
 VirtioDevice::Served VirtioBlk::serve(unsigned index) {
   Virtqueue& queue = transport().queue(index);
   for (size_t cost = 0; cost < kMostAtOnce;) {
+    if ((is_active_ || queue.has_waiting()) && pause() != 0) return Served::More;
     if (!is_active_) {
       const Virtqueue::Taken taken = queue.take(&chain_);
       if (taken == Virtqueue::Taken::None) return Served::All;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "devices/storage/disk_backend.h"
+#include "devices/storage/paced_medium.h"
 #include "devices/virtio/guest_buffer.h"
 #include "devices/virtio/virtio_device.h"
 
@@ -24,6 +25,7 @@ class VirtioBlk final : public VirtioDevice {
   void reset() override { end(); }
   void forget(unsigned) override { end(); }
   [[nodiscard]] Served serve(unsigned queue) override;
+  [[nodiscard]] Nanoseconds pause() override { return pause_of(&medium_); }
 
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive) override;

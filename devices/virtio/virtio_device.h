@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "devices/bus/dma_memory.h"
+#include "devices/bus/virtual_clock.h"
 #include "devices/virtio/virtqueue.h"
 #include "shadowmmu/base/check.h"
 
@@ -64,6 +65,9 @@ class VirtioDevice {
   // served until it resets the device.
   enum class Served : uint8_t { All, More, Broken };
   [[nodiscard]] virtual Served serve(unsigned queue) = 0;
+
+  // How long after More: nanoseconds of the host's time; 0: as soon as the processor has gone on.
+  [[nodiscard]] virtual Nanoseconds pause() { return 0; }
 
   // Once, before the guest runs.
   void attach(VirtioTransport& transport) { transport_ = &transport; }

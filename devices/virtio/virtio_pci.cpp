@@ -91,6 +91,7 @@ VirtioPci::VirtioPci(const VirtioSurroundings& on, VirtioDevice& device)
       kind_(device.kind()),
       offered_(kind_.features | kVirtioAnyLayout | kVirtioIndirect | kVirtioEventIndex |
                kVirtioVersion1),
+      clock_(on.clock),
       more_(on.clock, [this](Nanoseconds) { serve_pending(); }) {
   CHECK(kind_.queues <= kMostQueues && kind_.config_bytes <= kMostConfigBytes);
   for (unsigned i = 0; i < kind_.queues; ++i) {
@@ -435,7 +436,8 @@ void VirtioPci::serve(unsigned index) {
   if (served == VirtioDevice::Served::Broken) return break_down();
   if (served == VirtioDevice::Served::More) {
     pending_ |= bit;
-    more_.arm(0);
+    const Nanoseconds pause = device_.pause();
+    more_.arm(pause != 0 ? clock_.now() + pause : 0);
   }
   queue.ask_for_notification();
   if (queue.wants_interrupt()) raise(kQueueInterrupt);

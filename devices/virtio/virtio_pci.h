@@ -153,6 +153,7 @@ class VirtioPci final : public PciFunction, private VirtioTransport {
   uint32_t device_feature_select_ = 0;
   uint32_t driver_feature_select_ = 0;
   uint16_t queue_select_ = 0;
+  VirtualClock& clock_;
   uint32_t pending_ = 0;  // queues that want to be served again, by bits
   ClockTimer more_;
 };

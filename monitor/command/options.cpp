@@ -138,8 +138,10 @@ void add_host_options(CLI::App& command, RunOptions* options) {
       ->group("Processor");
   command
       .add_option("--limit", options->limit,
-                  "of a host CPU's time the guest gets at most so much: cpu=25%")
-      ->type_name("cpu=PERCENT")
+                  "what the machine gets at most: cpu=25% of a host CPU's time, memory=SIZE of\n"
+                  "all its memory, disk=RATE and network=RATE in bytes a second; shares=50: half\n"
+                  "of what another one gets where both want the processor")
+      ->type_name("KEY=VALUE,...")
       ->group("Guest");
 }
 

@@ -9,6 +9,7 @@
 #include "monitor/command/control_options.h"
 #include "monitor/command/display_options.h"
 #include "monitor/command/migration_options.h"
+#include "monitor/command/resource_limits.h"
 #include "monitor/command/tape_options.h"
 #include "monitor/debug/debug_address.h"
 #include "monitor/host/confinement.h"
@@ -35,7 +36,8 @@ struct RunOptions {
   std::string engine = "translate";
   std::string user = "auto";
   std::string paravirt = "none";
-  std::string limit;   // empty: none
+  std::string limit;  // empty: none
+  ResourceLimits limits;
   std::string serial;  // empty: the console, or nowhere in the background
   std::string second_serial = "none";
   std::string debugcon;  // empty: with the serial port

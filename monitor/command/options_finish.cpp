@@ -273,7 +273,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_parts(options->parts, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&
          apply_paravirt(options->paravirt, &options->machine.cpu, problem) &&
-         apply_limit(options->limit, &options->machine.vcpu, problem) &&
+         apply_limit(options->limit, &options->machine.vcpu, &options->limits, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
          apply_stats(options->stats_text, options, problem) && apply_debug(options, problem) &&
          apply_sandbox(options, problem) && apply_modules(options->modules, &options->machine.boot);

@@ -31,13 +31,29 @@ bool open_share(RunOptions* options, RunSurroundings* around, std::string* error
   return around->share != nullptr;
 }
 
+FixedMemory fixed_memory(const MachineConfig& machine) {
+  return {machine.memory_bytes, machine.translator.arena_bytes,
+          machine.network.kind == NetworkRequest::Kind::User};
+}
+
 }  // namespace
 
 bool RunSurroundings::open(RunOptions* options, std::string* error) {
-  return sandbox.prepare(*options, error) && open_network(options, this, error) &&
-         open_incoming(options, this, error) && open_share(options, this, error) &&
-         open_media(options->media, &options->machine.media, error) && tape.open(options, error) &&
-         pid_file.write(options->pid_file, error);
+  const FixedMemory fixed = fixed_memory(options->machine);
+  limit_shares(options->limits);
+  if (!is_enough_memory(options->limits, fixed, error) || !sandbox.prepare(*options, error)) {
+    return false;
+  }
+  {
+    const NetworkMemoryLimit limit(options->limits);
+    if (!open_network(options, this, error)) return false;
+  }
+  if (network != nullptr) network->limit_to(options->limits.network_rate);
+  const bool is_open = open_incoming(options, this, error) && open_share(options, this, error) &&
+                       open_media(options->media, &options->machine.media, error) &&
+                       tape.open(options, error) && pid_file.write(options->pid_file, error);
+  limit_disks(options->limits, &options->machine.media);
+  return is_open && limit_memory(options->limits, fixed, error);
 }
 
 }  // namespace ringshift

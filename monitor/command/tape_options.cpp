@@ -91,6 +91,7 @@ std::string obstacle(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
   if (machine.network.kind != NetworkRequest::Kind::None) return "--network";
   if (!options.share_request.folder.empty()) return "--share";
+  if (options.limits.disk_rate != 0) return "--limit disk";
   if (!machine.save.path.empty()) return "--save";
   if (!machine.resume_path.empty()) return "a machine that is resumed";
   if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";

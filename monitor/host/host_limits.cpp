@@ -14,12 +14,15 @@ namespace ringshift {
 namespace {
 
 std::atomic<bool> g_guest_runs{false};
+std::atomic<bool> g_has_memory_limit{false};
 
 // There is no way back through generated code, and nothing an object could still be made with.
 [[noreturn]] void end_for_want_of_memory() {
   restore_terminal();
   constexpr std::string_view kLine = "ringshift: the host refuses memory (see ulimit -v, -d)\n";
-  (void)!write(STDERR_FILENO, kLine.data(), kLine.size());
+  constexpr std::string_view kOurs = "ringshift: the machine has no more memory (--limit memory)\n";
+  const std::string_view line = g_has_memory_limit.load() ? kOurs : kLine;
+  (void)!write(STDERR_FILENO, line.data(), line.size());
   _exit(g_guest_runs.load() ? kExitHost : kExitUsage);
 }
 
@@ -31,5 +34,6 @@ void prepare_for_limits() {
 }
 
 void note_guest_runs() { g_guest_runs.store(true); }
+void note_memory_limit() { g_has_memory_limit.store(true); }
 
 }  // namespace ringshift

@@ -10,5 +10,7 @@ namespace ringshift {
 void prepare_for_limits();
 // The guest is about to run: what fails now is no fault of the command line's.
 void note_guest_runs();
+// Memory is refused because the command line says so.
+void note_memory_limit();
 
 }  // namespace ringshift

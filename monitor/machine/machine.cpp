@@ -8,6 +8,7 @@
 #include <ctime>
 #include <system_error>
 
+#include "devices/storage/paced_medium.h"
 #include "monitor/boot/boot_acpi.h"
 #include "monitor/cpu/control_registers.h"
 #include "monitor/host/host_signals.h"
@@ -169,6 +170,12 @@ void Machine::on_memory_map_changed() { processor_->note_memory_map_changed(); }
 
 void Machine::change_disc(unsigned place, std::shared_ptr<DiskBackend> disc,
                           const std::string& name) {
+  for (const auto& medium : config_.media.slot) {
+    const auto* const limited = dynamic_cast<const LimitedDisk*>(medium.get());
+    if (limited == nullptr || disc == nullptr) continue;
+    disc = std::make_shared<LimitedDisk>(std::move(disc), limited->rate());
+    break;
+  }
   const size_t slot = config_.media.is_disc[place] ? place : static_cast<size_t>(MediaSlot::Cdrom);
   pci_->ide().cdrom(place)->insert(disc.get());
   config_.media.slot[slot] = std::move(disc);

@@ -42,6 +42,10 @@ class NetworkLink {
   // Nothing could not be written that belonged into the file. Not while it is served.
   [[nodiscard]] bool dump_is_whole() const { return dump_ == nullptr || dump_->is_whole(); }
 
+  // Before it is served: bytes a second, each way; 0: as fast as it goes.
+  void limit_to(uint64_t rate) { rate_ = rate; }
+  [[nodiscard]] uint64_t rate() const { return rate_; }
+
   // ---- for one thread at a time ----
   // reads: there is room for what may come.
   [[nodiscard]] pollfd waiting_for(bool reads) const;
@@ -62,6 +66,7 @@ class NetworkLink {
   void unplug(const char* why);
 
   NetworkRequest request_;
+  uint64_t rate_ = 0;
   int listener_ = -1;  // -1: the peer is one that we connect to
   int socket_ = -1;
   std::atomic<bool> up_{false};

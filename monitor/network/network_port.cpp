@@ -2,12 +2,19 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
+
+#include "monitor/host/host_clock.h"
 
 namespace ringshift {
 
 NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : link_(link), inbox_(inbox) {
+  if (link.rate() != 0) {
+    sent_.emplace(link.rate());
+    read_.emplace(link.rate());
+  }
   thread_.start("network", [this] { serve(); });
   // A machine that is gone on with may have been told something else.
   inbox_.put({HostInput::Kind::NetworkLink, 0, {}});
@@ -71,20 +78,51 @@ void NetworkPort::serve() {
   }
 }
 
+// With the mutex held: all of it, or at a rate a few frames at a time.
+std::vector<uint8_t> NetworkPort::take_outgoing() {
+  constexpr size_t kAtOnce = size_t{16} << 10;
+  if (!sent_ || outgoing_.size() <= kAtOnce) return std::exchange(outgoing_, {});
+  size_t end = 0;
+  while (end < kAtOnce) end += kFramePrefix + frame_length(std::span(outgoing_).subspan(end));
+  const auto cut = outgoing_.begin() + static_cast<ptrdiff_t>(end);
+  std::vector<uint8_t> frames(outgoing_.begin(), cut);
+  outgoing_.erase(outgoing_.begin(), cut);
+  return frames;
+}
+
 void NetworkPort::move_outgoing() {
-  if (!link_.is_idle()) return;
+  if (!link_.is_idle() || (sent_ && sent_->due(HostClock::monotonic()) != 0)) return;
   std::vector<uint8_t> frames;
   bool tells = false;
   {
     const std::lock_guard lock(mutex_);
-    frames = std::exchange(outgoing_, {});
-    tells = std::exchange(room_is_wanted_, false);
+    frames = take_outgoing();
+    tells = outgoing_.size() < kMostOutgoing && std::exchange(room_is_wanted_, false);
   }
+  if (sent_) sent_->take(frames.size());
   if (!frames.empty()) link_.send(std::move(frames));
   if (tells) inbox_.put({HostInput::Kind::NetworkRoom, 0, {}});
 }
 
+// In milliseconds: until something may move again that a rate holds back; -1: nothing is held back.
+int NetworkPort::longest_wait() {
+  if (!sent_) return -1;
+  constexpr Nanoseconds kMillisecond = 1'000'000, kLongest = 1000;
+  const Nanoseconds now = HostClock::monotonic();
+  Nanoseconds wait = read_->due(now);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!outgoing_.empty() && link_.is_idle()) {
+      const Nanoseconds until = sent_->due(now);
+      if (until == 0) return 0;  // the next few frames may go
+      wait = wait == 0 ? until : std::min(wait, until);
+    }
+  }
+  return wait == 0 ? -1 : static_cast<int>(std::min(wait / kMillisecond + 1, kLongest));
+}
+
 bool NetworkPort::may_read() {
+  if (read_ && read_->due(HostClock::monotonic()) != 0) return false;
   const std::lock_guard lock(mutex_);
   thread_waits_ = in_flight_ >= kMostReceived;
   return !thread_waits_;
@@ -97,11 +135,12 @@ bool NetworkPort::serve_once() {
   link_.flush_dump();
   std::array<pollfd, 2> waiting{
       {{thread_.wake_descriptor(), POLLIN, 0}, link_.waiting_for(may_read())}};
-  if (poll(waiting.data(), waiting.size(), -1) < 0) return true;
+  if (poll(waiting.data(), waiting.size(), longest_wait()) < 0) return true;
   if (waiting[0].revents != 0) thread_.take_wake();
   std::vector<uint8_t> frames;
   link_.serve(waiting[1].revents, &frames);
   if (!frames.empty()) {
+    if (read_) read_->take(frames.size());
     {
       const std::lock_guard lock(mutex_);
       in_flight_ += frames.size();

@@ -6,9 +6,11 @@
 
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "devices/bus/token_bucket.h"
 #include "devices/host/byte_queue.h"
 #include "devices/host/inbox.h"
 #include "devices/virtio/packet_port.h"
@@ -47,6 +49,8 @@ class NetworkPort final : public PacketPort {
   [[nodiscard]] bool serve_once();
   void move_outgoing();
   [[nodiscard]] bool may_read();
+  [[nodiscard]] std::vector<uint8_t> take_outgoing();
+  [[nodiscard]] int longest_wait();
 
   NetworkLink& link_;
   Inbox& inbox_;
@@ -57,6 +61,8 @@ class NetworkPort final : public PacketPort {
   mutable bool room_is_wanted_ = false;
   size_t in_flight_ = 0;  // read, and not yet taken by the guest
   bool thread_waits_ = false;
+  // The thread's; nothing: no rate is to be kept.
+  std::optional<TokenBucket> sent_, read_;
   HostThread thread_;
 };
 

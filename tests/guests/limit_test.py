@@ -12,7 +12,8 @@ import pathlib
 import sys
 import time
 
-from harness import EXIT_QUIT, Run, Stage, expect, guest_file, parser, run_cases
+from harness import EXIT_QUIT, EXIT_USAGE, Run, Stage, expect, guest_file, parser, run_cases
+from disk_test import DRIVERS as IDE_DRIVERS, MIB, initrd_with
 from paravirt_test import Shell
 
 TIMEOUT = 200
@@ -112,6 +113,50 @@ def limited_direct(options):
         expect(run.finish() == EXIT_QUIT, "no quit")
 
 
+READS = """#!/bin/sh
+for module in @MODULES@; do insmod /modules/$module.ko; done
+for i in 1 2 3 4 5; do [ -b /dev/sda ] && [ -b /dev/vda ] && break; sleep 1; done
+for disk in vda sda; do
+  echo "$disk begins"
+  dd if=/dev/$disk of=/dev/null bs=64k count=48 2>/dev/null || echo "no $disk"
+  echo "$disk ends"
+done
+"""
+DISK_RATE = 2 * MIB
+
+
+def limited_disk(options):
+    """3 MiB of a virtio disk, and of an IDE disk by DMA, take a second and a half each at 2 MiB a second."""
+    with Stage(options.ringshift) as stage:
+        image = stage.write("image", bytes(8 * MIB))
+        ramdisk = initrd_with(stage, ("virtio_pci", "virtio_blk", *IDE_DRIVERS), READS)
+        arguments = ["run", "--kernel", stage.add(guest_file("linux-686/vmlinuz"), "vmlinuz"), "--initrd", ramdisk,
+                     "--append", "console=ttyS0 panic=-1 quiet ringshift.script=self-test", "--memory", "96M",
+                     "--no-reboot", "--limit", "disk=2M,memory=256M", "--virtio-disk", image + ",readonly=on",
+                     "--hda", image + ",readonly=on"]
+        with Run(stage, arguments, TIMEOUT) as run:
+            for disk in ("vda", "sda"):
+                run.wait_for(f"{disk} begins")
+                begin = time.monotonic()
+                run.wait_for(f"{disk} ends")
+                passed = time.monotonic() - begin
+                print(f"  {disk}: 3 MiB in {passed:.2f} s")
+                expect(f"no {disk}" not in run.text(), f"{disk} was not read: {run.text()[-500:]}")
+                least = (3 * MIB - 2 * DISK_RATE / 10 - 2 * 128 * 1024) / DISK_RATE
+                expect(passed >= least, f"{disk}: 3 MiB in {passed:.2f} s, {least:.2f} s are the least")
+            run.terminate()
+            run.finish()
+
+
+def limited_memory(options):
+    """What is too little is one line; a monitor that is refused memory ends in one."""
+    with Stage(options.ringshift) as stage:
+        with Run(stage, [*command(stage, 100)[:-1], "memory=128M"], TIMEOUT) as run:
+            expect(run.finish() == EXIT_USAGE, "128M is enough for 96M and a monitor")
+            expect("memory=128M is too little: 96M of guest RAM, 16M for translated code and 96M" in run.errors(),
+                   run.errors())
+
+
 def main():
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=4)
@@ -120,7 +165,7 @@ def main():
     guest_file("linux-686/vmlinuz")
     guest_file("initramfs.cpio.gz")
     return run_cases([(case.__name__, lambda case=case: case(options))
-                      for case in (limited, limited_direct)])
+                      for case in (limited, limited_direct, limited_disk, limited_memory)])
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def boots(ringshift, folder):
 def check_tree(usr, zsh, licence, manual):
     for name in ("bin/ringshift", "share/bash-completion/completions/ringshift", f"share/zsh/{zsh}/_ringshift",
                  f"share/man/man1/{manual}", f"share/doc/ringshift/{licence}", "share/doc/ringshift/README.md",
-                 "share/doc/ringshift/docs/usage.md"):
+                 "share/doc/ringshift/docs/usage.md", "lib/systemd/user/ringshift.service"):
         expect((usr / name).is_file(), f"{name} is not installed")
     expect("#compdef ringshift" in (usr / f"share/zsh/{zsh}/_ringshift").read_text(), "zsh's script")
     # README's links lead to pages that are installed with it.
@@ -54,7 +54,8 @@ def check_install(build, folder):
     usr = folder / "root/usr/local"
     check_tree(usr, "site-functions", "LICENSE", "ringshift.1")
     names = {str(path.relative_to(usr)) for path in usr.rglob("*") if path.is_file()}
-    strange = {name for name in names if not re.match(r"bin/ringshift$|share/(doc|man|zsh|bash-completion)/", name)}
+    strange = {name for name in names if not re.match(r"bin/ringshift$|share/(doc|man|zsh|bash-completion)/|"
+                                                r"lib/systemd/user/ringshift.service$", name)}
     expect(not strange, f"installed as well: {strange}")
     boots(usr / "bin/ringshift", folder)
     print(f"{len(names)} files were installed")

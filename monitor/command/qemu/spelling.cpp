@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <numeric>
 
+#include "monitor/command/near_word.h"
 #include "monitor/command/qemu/words.h"
 
 namespace ringshift {
@@ -14,8 +14,9 @@ using qemu::Meaning;
 using qemu::QemuLine;
 using qemu::Word;
 
-constexpr std::array kCommands{"run",       "resume", "clone", "replay",  "test",
-                               "translate", "doctor", "lab",   "describe"};
+constexpr std::array kCommands{"run",  "resume",   "clone", "replay", "test",   "translate", "doctor",
+                               "lab",  "describe", "up",     "ps",     "stop",      "kill",
+                               "logs", "console",  "top",    "events", "down",      "keep"};
 constexpr std::array kOfNoCommand{"--help", "-help", "-h", "--version", "-version"};
 // What the other commands understand besides two dashes.
 constexpr std::array kOfEveryCommand{"-kernel", "-initrd", "-append", "-m",
@@ -40,22 +41,6 @@ const Word* find_word(const std::string& name) {
   return found != words.end() ? &*found : nullptr;
 }
 
-// How many letters have to be put in, left out or changed to make one the other.
-size_t distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 // Of words that are not refused, the nearest; empty: none is near.
 std::string nearest_word(const std::string& typed) {
   constexpr size_t kLongest = 40;
@@ -64,7 +49,7 @@ std::string nearest_word(const std::string& typed) {
   std::string nearest;
   for (const Word& word : qemu::all_words()) {
     if (word.meaning == Meaning::Refused) continue;
-    const size_t far = distance(typed, word.name);
+    const size_t far = letters_apart(typed, word.name);
     if (far >= best) continue;
     best = far;
     nearest = word.name;

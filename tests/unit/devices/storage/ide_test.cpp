@@ -6,6 +6,7 @@
 
 #include "devices/bus/bus.h"
 #include "devices/storage/ide_controller.h"
+#include "devices/storage/paced_medium.h"
 #include "tests/unit/devices/bus/device_test_support.h"
 #include "tests/unit/devices/pci/pci_test_support.h"
 
@@ -349,6 +350,38 @@ TEST_F(Ide, ALongTransferLetsTheProcessorGoOnInBetween) {
   out(0xd000, 0x08);
   EXPECT_EQ(clock_.armed_timers(), 0U);
   EXPECT_EQ(in(0xd002) & 0x01, 0);
+}
+
+// At 100,000 bytes a second, of which a tenth is there at once: the first block of 64 KiB moves,
+// and the other one when the first has been made up for.
+TEST_F(Ide, ARateHoldsATransferBackAndNotTheProcessor) {
+  Nanoseconds host_time = 0;
+  const auto rate = std::make_shared<DiskRate>(100'000, [&] { return host_time; });
+  LimitedDisk limited(std::make_shared<MemoryDisk>(300), rate);
+  RecordingLine line;
+  IdeController ide(buses_, clock_, memory_, line, line);
+  ide.add_disk(0, limited);
+  ide.write_config(0x20, AccessWidth::Dword, 0xd000);
+  ide.write_config(0x04, AccessWidth::Word, 0x5);
+  descriptor(0x100, 0x20000, 0, false);
+  descriptor(0x108, 0x20000, 0, true);
+  PortDevice& ports = ide.channel(0).command_ports();
+  out8(ports, 6, 0xe0);
+  out8(ports, 2, 0);  // 256 sectors
+  out8(ports, 7, 0xc8);
+  ports_.write(0xd004, AccessWidth::Dword, 0x100);
+  out(0xd000, 0x09);
+  EXPECT_EQ(in(0xd002) & 0x05, 0x01);  // active, no interrupt yet
+  ASSERT_EQ(clock_.armed_timers(), 1U);
+  clock_.run_due();
+  EXPECT_EQ(clock_.armed_timers(), 1U);  // not due
+  for (int i = 0; i < 3 && clock_.armed_timers() != 0; ++i) {
+    host_time += 1'000'000'000;
+    clock_.advance(1'000'000'000);
+  }
+  EXPECT_EQ(clock_.armed_timers(), 0U);
+  EXPECT_EQ(in(0xd002) & 0x04, 0x04);
+  EXPECT_TRUE(line.level);
 }
 
 TEST_F(Ide, TableShorterThanTheTransferLeavesTheDriveWaiting) {

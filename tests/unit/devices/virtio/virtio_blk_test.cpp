@@ -4,6 +4,7 @@
 #include <numeric>
 #include <string>
 
+#include "devices/storage/paced_medium.h"
 #include "tests/unit/devices/virtio/virtio_test_support.h"
 
 namespace ringshift {
@@ -303,6 +304,33 @@ TEST_P(VirtioBlkTest, OneFlushAtATime) {
     EXPECT_EQ(medium.flushes, i);
   }
   EXPECT_FALSE(bench.clock.next_deadline());
+}
+
+// At a rate of 100,000 bytes a second a second request is begun when the first is made up for.
+TEST(VirtioBlkAtARate, RequestsWaitInTheRing) {
+  Nanoseconds host_time = 0;
+  const auto rate = std::make_shared<DiskRate>(100'000, [&] { return host_time; });
+  LimitedDisk limited(std::make_shared<TestMedium>(kDiskBytes), rate);
+  VirtioBlk device(limited, "RS1");
+  VirtioBench bench(device);
+  bench.start(Interface::Modern);
+  bench.set_number(kHeader, kRead, 4);
+  bench.set_number(kHeader + 4, 0, 4);
+  bench.set_number(kHeader + 8, 0, 8);
+  for (int i = 0; i < 2; ++i) {
+    bench.add(0, static_cast<uint16_t>(4 * i),
+              {{kHeader, 16, false}, {kData, 65536, true}, {kStatusAt, 1, true}});
+  }
+  bench.notify(0);
+  EXPECT_TRUE(bench.next_used(0));
+  EXPECT_FALSE(bench.next_used(0));
+  ASSERT_EQ(bench.clock.armed_timers(), 1U);
+  bench.notify(0);  // whoever asks again is not served earlier
+  EXPECT_FALSE(bench.next_used(0));
+  host_time += 1'000'000'000;
+  bench.clock.advance(1'000'000'000);
+  EXPECT_TRUE(bench.next_used(0));
+  EXPECT_EQ(bench.clock.armed_timers(), 0U);
 }
 
 }  // namespace

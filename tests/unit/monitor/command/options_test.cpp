@@ -150,11 +150,32 @@ TEST(RunOptions, ALimitIsAPercentageOfAHostCpu) {
     ASSERT_EQ(parse_run({"--kernel", "k", "--limit", word}, &options), "") << word;
     EXPECT_EQ(options.machine.vcpu.cpu_percent, percent) << word;
   }
-  for (const char* word :
-       {"cpu", "cpu=", "cpu=0", "cpu=101%", "cpu=%", "cpu=2%%", "cpu=-1", "cpu=1e1", "memory=1M"}) {
+  for (const char* word : {"cpu", "cpu=", "cpu=0", "cpu=101%", "cpu=%", "cpu=2%%", "cpu=-1",
+                           "cpu=1e1", "memory=", "memory=0", "memory=2048G", "disk=255K",
+                           "disk=17G", "network=1", "shares=0", "shares=101"}) {
     EXPECT_EQ(problem_with({"--limit", word}),
-              "--limit: cannot use '" + std::string(word) + "' (cpu=1% to cpu=100%)");
+              "--limit: cannot use '" + std::string(word) +
+                  "' (cpu=1% to cpu=100%, shares=1 to shares=100, memory=SIZE, disk=RATE, "
+                  "network=RATE; RATE is 256K to 16G bytes a second)");
   }
+}
+
+TEST(RunOptions, SharesAreNiceLevels) {
+  for (const auto& [shares, level] :
+       {std::pair{100U, 0}, {50U, 3}, {25U, 6}, {10U, 10}, {1U, 19}}) {
+    EXPECT_EQ(nice_level_of(shares), level) << shares;
+  }
+}
+
+TEST(RunOptions, ALimitHasItemsForWhatElseAMachineUses) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k", "--limit", "memory=256,disk=1M,network=256K,shares=25"},
+                      &options),
+            "");
+  EXPECT_EQ(options.limits.memory_bytes, uint64_t{256} << 20);
+  EXPECT_EQ(options.limits.disk_rate, uint64_t{1} << 20);
+  EXPECT_EQ(options.limits.network_rate, uint64_t{256} << 10);
+  EXPECT_EQ(options.limits.shares, 25U);
 }
 
 TEST(RunOptions, Bmi1IsTheHostsAndCanBeTakenAway) {

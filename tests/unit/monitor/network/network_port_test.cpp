@@ -96,6 +96,34 @@ TEST_F(NetworkPortTest, FramesGoBothWays) {
   EXPECT_TRUE(port_->received().empty());
 }
 
+// 100 frames of 1,004 bytes at 256 KiB a second, of which a tenth of a second's are there at once.
+TEST_F(NetworkPortTest, ARateHoldsFramesBackBothWays) {
+  constexpr size_t kFrames = 100, kBytes = kFrames * 1004;
+  port_.reset();
+  link_->limit_to(256 << 10);
+  make_port();
+  connect();
+  const auto began = std::chrono::steady_clock::now();
+  const auto passed = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  };
+  Frame in;
+  for (size_t i = 0; i < kFrames; ++i) {
+    port_->send(Frame(1000, 7));
+    append_frame(Frame(1000, 9), &in);
+  }
+  say(in);
+  Frame got(kBytes);
+  ASSERT_EQ(recv(peer_, got.data(), got.size(), MSG_WAITALL), static_cast<ssize_t>(kBytes));
+  EXPECT_GT(passed(), 0.2);
+  size_t frames = 0;
+  ASSERT_TRUE(eventually([&] {
+    for (; !port_->received().empty(); ++frames) port_->take_received();
+    return frames == kFrames;
+  }));
+  EXPECT_GT(passed(), 0.1);
+}
+
 TEST_F(NetworkPortTest, AFrameMayComeInPieces) {
   connect();
   const Frame whole = framed(Frame(80, 3));

@@ -1,0 +1,58 @@
+// ResourceLimits: what of the host a machine may use at most, besides its processor time; and how a
+// run is made to keep to it. See docs/machines.md, "Limits".
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "monitor/machine/media.h"
+
+namespace ringshift {
+
+// 0: no limit.
+struct ResourceLimits {
+  uint64_t memory_bytes = 0;  // of the machine's processes: guest RAM and all else
+  uint64_t disk_rate = 0;     // bytes a second, of all disks together
+  uint64_t network_rate = 0;  // bytes a second, each way
+  unsigned shares = 0;        // of the processor, against others of the session: 1 to 100
+};
+
+// What a machine holds whatever its guest does.
+struct FixedMemory {
+  uint64_t guest_ram = 0;
+  uint64_t translated_code = 0;
+  bool has_network_process = false;
+};
+
+// The nice level at which a process gets about shares/100 of what one at level 0 gets (sched(7): a
+// level is a factor of 1.25). 0 to 19.
+[[nodiscard]] int nice_level_of(unsigned shares);
+// For this process and those it starts from now on; before it has threads.
+void limit_shares(const ResourceLimits& limits);
+
+// False with one line in *problem: the limit is too little to begin with.
+[[nodiscard]] bool is_enough_memory(const ResourceLimits& limits, const FixedMemory& fixed,
+                                    std::string* problem);
+
+// Around the start of the network's process, which keeps the limit that it is born with.
+class NetworkMemoryLimit {
+ public:
+  explicit NetworkMemoryLimit(const ResourceLimits& limits);
+  ~NetworkMemoryLimit();
+  NetworkMemoryLimit(const NetworkMemoryLimit&) = delete;
+  NetworkMemoryLimit& operator=(const NetworkMemoryLimit&) = delete;
+
+ private:
+  bool is_on_ = false;
+  uint64_t before_ = 0;
+};
+
+// When the processes are there that are not counted: from then on the host's kernel counts the
+// memory that is this process's own, and refuses more. False with one line in *problem.
+[[nodiscard]] bool limit_memory(const ResourceLimits& limits, const FixedMemory& fixed,
+                                std::string* problem);
+
+// All media of the machine share the rate.
+void limit_disks(const ResourceLimits& limits, Media* media);
+
+}  // namespace ringshift

@@ -1,0 +1,30 @@
+// MachineFile: the file of `ringshift up`: machines by name, each with the options of run as keys.
+// What makes no sense is one line with the file, the line in it, and what was expected. Owns
+// nothing but what it has read; the library that parses TOML is behind machine_file.cpp. See
+// docs/machines.md, "The file"; TOML 1.0.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "monitor/command/manual/command_text.h"
+
+namespace ringshift::manager {
+
+struct MachineSpec {
+  std::string name;
+  std::vector<std::string> words;  // run, or resume FILE, and options
+  unsigned line = 0;               // in the file, from 1
+};
+
+// Do these words make a machine? False with one line in *problem, which names the option first.
+using WordsCheck = std::function<bool(const std::vector<std::string>& words, std::string* problem)>;
+
+// run: what its options are. False with one line in *problem, which begins with NAME:LINE:.
+[[nodiscard]] bool read_machine_file(std::string_view text, const std::string& name,
+                                     const manual::CommandText& run, const WordsCheck& check,
+                                     std::vector<MachineSpec>* machines, std::string* problem);
+
+}  // namespace ringshift::manager
