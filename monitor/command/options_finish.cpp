@@ -276,7 +276,9 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_limit(options->limit, &options->machine.vcpu, &options->limits, problem) &&
          apply_translator(options->translator, &options->machine, problem) &&
          apply_stats(options->stats_text, options, problem) && apply_debug(options, problem) &&
-         apply_sandbox(options, problem) && apply_modules(options->modules, &options->machine.boot);
+         apply_sandbox(options, problem) &&
+         apply_modules(options->modules, &options->machine.boot) && apply_tape(options, problem) &&
+         apply_clock(options, problem);
 }
 
 }  // namespace
@@ -301,8 +303,7 @@ bool finish_run_options(RunOptions* options, std::string* problem) {
     return false;
   }
   options->media.is_awaited = !options->migration.incoming.empty();
-  return finish_guest_options(options, problem) && apply_tape(options, problem) &&
-         apply_clock(options, problem);
+  return finish_guest_options(options, problem);
 }
 
 bool finish_translate_options(TranslateOptions* options, std::string* problem) {

@@ -17,7 +17,7 @@ std::string refusal(const std::string& option, const std::string& value) {
   if (option == "--engine") run.engine = value;
   if (option == "--user") run.user = value;
   if (option == "--sandbox") run.sandbox_text = value;
-  if (option == "--display") run.display = value;
+  if (option == "--display") run.displays = {value};
   if (option == "--serial") run.serial = value;
   if (option == "--serial2") run.second_serial = value;
   if (option == "--debugcon") run.debugcon = value;
