@@ -96,6 +96,7 @@ std::string obstacle(const RunOptions& options) {
   if (!machine.resume_path.empty()) return "a machine that is resumed";
   if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";
   if (!options.control.requests.empty()) return "--qmp or --monitor";
+  if (options.display_request.has_web) return "--display web";  // its buttons
   if (!options.gdb.empty() || options.default_gdb) return "--gdb";
   if (const std::string medium = written_medium(options.media); !medium.empty()) {
     return "a disk that is written (" + medium + "; add ,snapshot=on)";

@@ -16,7 +16,7 @@ bool is_for_guest(HostInput::Kind kind) {
   using Kind = HostInput::Kind;
   return kind == Kind::ConsoleBytes || kind == Kind::ConsoleEnd || kind == Kind::Keys ||
          kind == Kind::Motion || kind == Kind::NetworkRoom || kind == Kind::NetworkLink ||
-         kind == Kind::NetworkFrames;
+         kind == Kind::NetworkFrames;  // with a tape there is no network
 }
 
 bool was_ended_by_guest(StopReason reason) {

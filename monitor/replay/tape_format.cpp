@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <zstd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
 
@@ -65,28 +67,24 @@ bool read_position(Reader* reader, TapePosition* at) {
   return is_halted <= 1;
 }
 
-// Of all that comes in, what is the guest's: others are not on a tape.
-bool is_guest_kind(uint8_t kind) {
-  using Kind = HostInput::Kind;
-  switch (static_cast<Kind>(kind)) {
-    case Kind::ConsoleBytes:
-    case Kind::ConsoleEnd:
-    case Kind::Keys:
-    case Kind::Motion:
-      return true;
-    default:
-      return false;
-  }
+// Of all that comes in, what is the guest's; the numbers are those of the file.
+constexpr std::array kKindsOnTape = {HostInput::Kind::ConsoleBytes, HostInput::Kind::ConsoleEnd,
+                                     HostInput::Kind::Keys, HostInput::Kind::Motion};
+
+uint8_t number_of(HostInput::Kind kind) {
+  const auto* const found = std::ranges::find(kKindsOnTape, kind);
+  CHECK(found != kKindsOnTape.end());  // Machine gives no other to a tape
+  return static_cast<uint8_t>(found - kKindsOnTape.begin());
 }
 
 bool read_input(Reader* reader, HostInput* input) {
   uint8_t kind = 0;
   uint32_t length = 0;
   if (!reader->read(&kind) || !reader->read(&input->source) || !reader->read(&length) ||
-      !is_guest_kind(kind)) {
+      kind >= kKindsOnTape.size()) {
     return false;
   }
-  input->kind = static_cast<HostInput::Kind>(kind);
+  input->kind = kKindsOnTape.at(kind);
   return reader->read(length, &input->bytes);
 }
 
@@ -152,7 +150,7 @@ void append_entry(const TapeEntry& entry, std::vector<uint8_t>* plain) {
     append(plain, entry.mark.memory);
     return;
   }
-  append(plain, static_cast<uint8_t>(entry.input.kind));
+  append(plain, number_of(entry.input.kind));
   append(plain, entry.input.source);
   append(plain, static_cast<uint32_t>(entry.input.bytes.size()));
   plain->insert(plain->end(), entry.input.bytes.begin(), entry.input.bytes.end());

@@ -198,6 +198,7 @@ def refused(options):
             (["replay", str(folder), "--until", "soon"], "not a number of events"),
             (linux_line(stage, "--record", str(recordings / "a"), "--network", "user"), "--network"),
             (linux_line(stage, "--record", str(recordings / "a"), "--hda", "disk.img"), "snapshot=on"),
+            (linux_line(stage, "--record", str(recordings / "a"), "--display", "web"), "--display web"),
             (linux_line(stage, "--record", str(recordings / "a"), "--engine", "trap"), "--engine trap"),
             (linux_line(stage, "--clock", "events", "--user", "direct"), "--user direct"),
             (linux_line(stage, "--clock", "events", "--paravirt", "kvm"), "--paravirt"),
