@@ -22,6 +22,7 @@ void fuzz_qmp(std::span<const uint8_t> input);
 void fuzz_rfb(std::span<const uint8_t> input);
 void fuzz_state(std::span<const uint8_t> input);
 void fuzz_storage(std::span<const uint8_t> input);
+void fuzz_tape(std::span<const uint8_t> input);
 void fuzz_translate(std::span<const uint8_t> input);
 void fuzz_virtio(std::span<const uint8_t> input);
 
@@ -30,7 +31,7 @@ struct FuzzTarget {
   void (*fuzz_one)(std::span<const uint8_t> input);
 };
 
-inline constexpr std::array<FuzzTarget, 16> kFuzzTargets{{
+inline constexpr std::array<FuzzTarget, 17> kFuzzTargets{{
     {"board", fuzz_board},
     {"gdb", fuzz_gdb},
     {"guest", fuzz_guest},
@@ -45,6 +46,7 @@ inline constexpr std::array<FuzzTarget, 16> kFuzzTargets{{
     {"rfb", fuzz_rfb},
     {"state", fuzz_state},
     {"storage", fuzz_storage},
+    {"tape", fuzz_tape},
     {"translate", fuzz_translate},
     {"virtio", fuzz_virtio},
 }};
