@@ -127,7 +127,7 @@ bool is_x87_store(const GuestInstruction& instruction) {
 }
 
 // What the manual leaves to the processor when an instruction faults.
-void exempt_fault(const GuestInstruction& instruction, Expected* expected) {
+void exempt_fault(const GuestInstruction& instruction, Segments segments, Expected* expected) {
   Outcome& outcome = expected->outcome;
   const bool page_fault = outcome.vector == static_cast<uint32_t>(Vector::PageFault);
   // An access across 4 GiB in a flat segment may be a limit violation or wrap (SDM 3A 5.3).
@@ -148,7 +148,8 @@ void exempt_fault(const GuestInstruction& instruction, Expected* expected) {
     case ZYDIS_MNEMONIC_CMPSB:
     case ZYDIS_MNEMONIC_CMPSW:
     case ZYDIS_MNEMONIC_CMPSD:
-      if (page_fault) expected->cr2_mask = 0;  // either operand may be read first
+      if (page_fault) expected->cr2_mask = 0;  // either operand may be read first, with its limit
+      if (segments != Segments::Flat) expected->depends_on_undefined = true;
       if (wraps(outcome.gpr[6]) || wraps(outcome.gpr[7])) expected->depends_on_undefined = true;
       break;
     case ZYDIS_MNEMONIC_BOUND:  // one bound may be judged before the other is read
@@ -385,7 +386,7 @@ Expected run_oracle(const Case& test, Guest& guest, Ring ring) {
     if (result.kind == StepKind::Fault) {
       expected.outcome = guest.outcome_here(&result.fault);
       expected.undefined_flags = flags.undefined();
-      if (decoded) exempt_fault(instruction, &expected);
+      if (decoded) exempt_fault(instruction, test.start.segments, &expected);
       return expected;
     }
     if (result.kind != StepKind::Done) {
