@@ -532,8 +532,11 @@ def test_translate(lab):
 
 def test_translate_linux(lab):
     """A stock kernel's spin lock and where it handles page faults and system calls are shown."""
-    text, page = lab.page("translate", *linux_guest(), "--run", 8, "--skip", 1)
-    landmarks = {block["landmark"]: block for block in page.data["blocks"]}
+    for seconds in (8, 30, 90):  # a host that is busy does not come as far in the first
+        text, page = lab.page("translate", *linux_guest(), "--run", seconds, "--skip", 1)
+        landmarks = {block["landmark"]: block for block in page.data["blocks"]}
+        if {"page-fault handler", "spin lock"} <= set(landmarks):
+            break
     expect({"page-fault handler", "spin lock"} <= set(landmarks) and
            any(name.startswith("system call") for name in landmarks), f"{list(landmarks)}")
     lock = landmarks["spin lock"]
