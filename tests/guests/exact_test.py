@@ -131,7 +131,7 @@ def recording(options):
     with Stage(options.ringshift) as stage:
         folder = folder_of(stage) / "first"
         shown = record(stage, folder)
-        for more in [["--verify"], ["--verify", "--translator", "arena=2M,links=off"]]:
+        for more in [["--verify"], ["--verify", "--translator", "arena=4M"]]:
             text, code, errors = replay(stage, folder, *more)
             expect(code == EXIT_POWER_OFF, f"replay {more}: exit code {code}: {errors}")
             expect(text == shown, f"replay {more} shows something else: {text[-300:]!r}, recorded {shown[-300:]!r}")
