@@ -326,13 +326,21 @@ void Ne2kPci::transmit() {
 }
 
 bool Ne2kPci::has_ring() const {
-  return start_page_ < stop_page_ && current_ >= start_page_ && current_ < stop_page_;
+  const auto is_within = [&](uint32_t page) { return page >= start_page_ && page < stop_page_; };
+  return start_page_ < stop_page_ && is_within(current_) && is_within(boundary_in_ring());
+}
+
+// The last page that the driver has read. Linux's writes the page before the one it reads next also
+// where that is the ring's first: what it means is the ring's last.
+uint32_t Ne2kPci::boundary_in_ring() const {
+  return boundary_ + 1 == start_page_ ? stop_page_ - 1U : boundary_;
 }
 
 // Between where the next frame is put and what the driver has not read yet.
 uint32_t Ne2kPci::free_pages() const {
-  return boundary_ > current_ ? uint32_t{boundary_} - current_
-                              : uint32_t{stop_page_} - start_page_ - (current_ - boundary_);
+  const uint32_t boundary = boundary_in_ring();
+  return boundary > current_ ? boundary - current_
+                             : uint32_t{stop_page_} - start_page_ - (current_ - boundary);
 }
 
 void Ne2kPci::receive() {
@@ -346,8 +354,7 @@ void Ne2kPci::receive() {
     }
     const size_t bytes = kHeaderBytes + std::max(frame.size(), kShortestOnWire) + kSequenceBytes;
     const auto pages = static_cast<uint32_t>((bytes + kPageBytes - 1) / kPageBytes);
-    const bool can_ever = has_ring() && boundary_ >= start_page_ && boundary_ < stop_page_ &&
-                          pages < uint32_t{stop_page_} - start_page_;
+    const bool can_ever = has_ring() && pages < uint32_t{stop_page_} - start_page_;
     if ((receive_control_ & kMonitor) != 0 || !can_ever) {
       port_.take_received();
       miss();

@@ -67,6 +67,7 @@ class Ne2kPci final : public PciFunction {
   [[nodiscard]] bool is_running() const;
   [[nodiscard]] bool accepts(std::span<const uint8_t> frame) const;
   [[nodiscard]] bool has_ring() const;
+  [[nodiscard]] uint32_t boundary_in_ring() const;
   [[nodiscard]] uint32_t free_pages() const;
   void store(std::span<const uint8_t> frame);
   void miss();

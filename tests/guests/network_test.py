@@ -196,12 +196,14 @@ PAIR = UP + r"""
 ip addr add 192.168.7.@NUMBER@/24 dev eth0
 ip link set eth0 up
 """
+# The server's nc has an input without end: with none it closes its side at once, and the client's may
+# leave before it has sent its line.
 PAIR_SERVER = PAIR + r"""
 dd if=/dev/urandom of=/tmp/www/file bs=1M count=16 2>/dev/null
 echo "made $(md5sum </tmp/www/file)"
 httpd -p 80 -h /tmp/www
 mkfifo /tmp/end
-nc -l -p 81 >/tmp/end &
+sleep 1000 | nc -l -p 81 >/tmp/end &
 echo 'network-test: serving'
 cat /tmp/end
 """ + END

@@ -78,15 +78,16 @@ class Ne2kTest : public ::testing::Test {
     port.change();
     clock.run_due();
   }
-  // Reads the next frame out of the ring, and gives its pages back.
-  Frame take(uint8_t* next) {
+  // Reads the next frame out of the ring, and gives its pages back; the page before the first one
+  // is the last, or what the driver calls it.
+  Frame take(uint8_t* next, uint8_t before_first = kLast - 1) {
     const auto at = static_cast<uint16_t>(*next * 256);
     const Frame header = read_memory(at, 4);
     const auto count = static_cast<uint16_t>(header[2] | header[3] << 8);
     Frame frame = read_memory(static_cast<uint16_t>(at + 4), count);
     *next = header[1];
     set(0x07, 0x01);
-    set(0x03, *next == kFirst ? kLast - 1 : static_cast<uint8_t>(*next - 1));
+    set(0x03, *next == kFirst ? before_first : static_cast<uint8_t>(*next - 1));
     clock.run_due();
     return frame;
   }
@@ -262,6 +263,32 @@ TEST_F(Ne2kTest, TheRingGoesRoundAndLosesNothing) {
     found.resize(frame.size());
     ASSERT_EQ(found, frame) << i;
   }
+}
+
+// As Linux's 8390 driver has it, which writes the page before the next frame also where that frame
+// is at the ring's first page.
+TEST_F(Ne2kTest, ABoundaryBeforeTheFirstPageIsTheLastPage) {
+  start(0x04, 0);
+  set(0, 0x62);
+  set(0x07, kFirst);
+  set(0, 0x22);
+  set(0x03, kFirst - 1);
+  EXPECT_EQ(get(0x03), kFirst - 1);  // from which the driver goes on
+  std::deque<Frame> all;
+  for (unsigned i = 0; i < 40; ++i) {
+    all.push_back(E1000Bench::frame_of(1000, static_cast<uint8_t>(i)));
+    come(all.back());
+  }
+  EXPECT_EQ(get(0x07), 0x01);  // none is lost, none written over
+  EXPECT_EQ(get(0x0f), 0);
+  EXPECT_EQ(port.waiting.size(), 40U - (kLast - kFirst - 1) / 4);  // each has four pages
+  uint8_t next = kFirst;
+  for (const Frame& frame : all) {
+    Frame found = take(&next, kFirst - 1);
+    found.resize(frame.size());
+    ASSERT_EQ(found, frame);
+  }
+  EXPECT_TRUE(port.waiting.empty());
 }
 
 TEST_F(Ne2kTest, WithoutRoomFramesStayWhereTheyAre) {
