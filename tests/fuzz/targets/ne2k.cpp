@@ -53,30 +53,6 @@ class Port final : public PacketPort {
   Surroundings& around_;
 };
 
-class Line final : public InterruptLine {
- public:
-  explicit Line(Surroundings& around) : around_(around) {}
-  void set_level(bool asserted) override { around_.line = asserted; }
-
- private:
-  Surroundings& around_;
-};
-
-class StepClock final : public VirtualClock {
- public:
-  [[nodiscard]] Nanoseconds now() override { return now_; }
-  void pass(Nanoseconds by) {
-    now_ += by;
-    run_due();
-  }
-
- protected:
-  void set_time(Nanoseconds time) override { now_ = time; }
-
- private:
-  Nanoseconds now_ = 0;
-};
-
 class World {
  public:
   World() {
@@ -105,7 +81,7 @@ class World {
   StepClock clock_;
   Surroundings around_;
   Port port_{around_};
-  Line line_{around_};
+  LevelLine line_{around_.line};
   PortBus ports_;
   MemoryBus memory_;
   PciBuses buses_{ports_, memory_, {}};

@@ -83,31 +83,6 @@ class Port final : public PacketPort {
   Surroundings& around_;
 };
 
-class Line final : public InterruptLine {
- public:
-  explicit Line(Surroundings& around) : around_(around) {}
-  void set_level(bool asserted) override { around_.line = asserted; }
-
- private:
-  Surroundings& around_;
-};
-
-// Looked at once whenever time passes, as the loop of a machine does.
-class StepClock final : public VirtualClock {
- public:
-  [[nodiscard]] Nanoseconds now() override { return now_; }
-  void pass(Nanoseconds by) {
-    now_ += by;
-    run_due();
-  }
-
- protected:
-  void set_time(Nanoseconds time) override { now_ = time; }
-
- private:
-  Nanoseconds now_ = 0;
-};
-
 class World {
  public:
   World() {
@@ -143,7 +118,7 @@ class World {
   Surroundings around_;
   Ram memory_{around_};
   Port port_{around_};
-  Line line_{around_};
+  LevelLine line_{around_.line};
   PortBus ports_;
   MemoryBus page_;
   PciBuses buses_{ports_, page_, {}};

@@ -11,11 +11,39 @@
 #include <string>
 #include <vector>
 
+#include "devices/bus/virtual_clock.h"
+#include "devices/interrupts/interrupt_line.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/state_archive.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 
 namespace ringshift::fuzz {
+
+// Looked at once whenever time passes, as the loop of a machine does.
+class StepClock final : public VirtualClock {
+ public:
+  [[nodiscard]] Nanoseconds now() override { return now_; }
+  void pass(Nanoseconds by) {
+    now_ += by;
+    run_due();
+  }
+
+ protected:
+  void set_time(Nanoseconds time) override { now_ = time; }
+
+ private:
+  Nanoseconds now_ = 0;
+};
+
+// An interrupt line whose level is part of a world's surroundings, and outlives it.
+class LevelLine final : public InterruptLine {
+ public:
+  explicit LevelLine(bool& level) : level_(level) {}
+  void set_level(bool asserted) override { level_ = asserted; }
+
+ private:
+  bool& level_;
+};
 
 template <typename World>
 std::vector<uint8_t> save_world(World& world) {
