@@ -133,6 +133,11 @@ ByteRange next_contents(int descriptor, uint64_t offset, uint64_t end) {
   return {static_cast<uint64_t>(begin), until};
 }
 
+bool has_contents(int descriptor, uint64_t offset, uint64_t end) {
+  const off_t begin = lseek(descriptor, static_cast<off_t>(offset), SEEK_DATA);
+  return begin < 0 ? errno != ENXIO : static_cast<uint64_t>(begin) < end;
+}
+
 void close_descriptor(int descriptor) {
   if (descriptor >= 0) close(descriptor);
 }

@@ -56,6 +56,8 @@ struct ByteRange {
   uint64_t end = 0;
 };
 [[nodiscard]] ByteRange next_contents(int descriptor, uint64_t offset, uint64_t end);
+// Is there any? What it costs does not depend on how much there is, unlike where a hole begins.
+[[nodiscard]] bool has_contents(int descriptor, uint64_t offset, uint64_t end);
 void close_descriptor(int descriptor);
 
 // Bytes [offset, offset+bytes) of `descriptor`, shared, wherever the host likes.

@@ -4,42 +4,28 @@
 
 #include <CLI/App.hpp>
 
-#include "monitor/command/option_items.h"
+#include "monitor/command/socket_words.h"
 
 namespace ringshift {
 namespace {
 
 constexpr size_t kMostSockets = 8;
 
-// One item behind the address. False: it is none.
-bool take_item(const std::string& item, control::ControlRequest* request) {
-  const auto [key, value] = split_item(item);
-  bool on = true;
-  if (!value.empty() && !parse_on_off(value, &on)) return false;
-  if (key == "server") {
-    request->where.connects = !on;
-  } else if (key == "wait") {
-    request->waits = on;
-  } else if (key == "nowait") {
-    request->waits = !on;
-  } else if (key == "pretty" && request->speaks_qmp) {
-    request->pretty = on;
-  } else {
-    return key == "nodelay" || (key == "ipv4" && on);  // as it is anyway
-  }
-  return true;
-}
-
 bool parse_one(const std::string& text, control::ControlRequest request, ControlOptions* options,
                std::string* problem) {
-  const std::vector<std::string> items = split_at_commas(text);
-  bool good = debug::parse_debug_address(items[0], &request.where);
-  for (size_t i = 1; good && i < items.size(); ++i) good = take_item(items[i], &request);
-  if (!good) {
+  const auto take_pretty = [&](const std::string& key, bool on) {
+    if (key != "pretty" || !request.speaks_qmp) return false;
+    request.pretty = on;
+    return true;
+  };
+  SocketWords words;
+  if (!parse_socket_words(text, take_pretty, &words)) {
     *problem = request.option + ": cannot use '" + text +
                "' (unix:PATH or tcp:[HOST]:PORT; server=on|off, wait=on|off)";
     return false;
   }
+  request.where = words.where;
+  request.waits = words.waits;
   if (request.where.connects && request.waits) {
     *problem = request.option + ": server=off connects at once, and has nobody to wait for";
     return false;

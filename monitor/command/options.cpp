@@ -195,7 +195,7 @@ void add_device_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--virtio-console", options->virtio_console,
                   "a virtio console (hvc0 of Linux): none (default), console (this terminal,\n"
-                  "in place of the serial port), file=FILE")
+                  "in place of the serial port), null, and the places of --serial")
       ->type_name("WHERE")
       ->group("Devices");
   command
@@ -221,18 +221,18 @@ void add_device_options(CLI::App& command, RunOptions* options) {
       ->group("Devices");
   command
       .add_option("--serial", options->serial,
-                  "the guest's serial port: console (default), none, file=FILE")
+                  "the guest's serial port: console (default), none, file=FILE, pty,\n"
+                  "unix:PATH, tcp:[HOST]:PORT, telnet:[HOST]:PORT; wait=on, server=off")
       ->type_name("WHERE")
       ->group("Devices");
   command
       .add_option("--serial2", options->second_serial,
-                  "its second serial port: none (default), file=FILE")
+                  "its second serial port: none (default), and the same without console")
       ->type_name("WHERE")
       ->group("Devices");
   command
       .add_option("--debugcon", options->debugcon,
-                  "what it prints at port 0xe9: console, none, file=FILE (default: where\n"
-                  "the serial port goes)")
+                  "what it prints at port 0xe9: the same (default: with the serial port)")
       ->type_name("WHERE")
       ->group("Devices");
   command

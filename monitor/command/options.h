@@ -11,7 +11,7 @@
 #include "monitor/command/migration_options.h"
 #include "monitor/command/resource_limits.h"
 #include "monitor/command/tape_options.h"
-#include "monitor/debug/debug_address.h"
+#include "monitor/debug/debug_request.h"
 #include "monitor/host/confinement.h"
 #include "monitor/machine/machine.h"
 #include "monitor/share/share_request.h"

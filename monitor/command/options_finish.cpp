@@ -27,10 +27,11 @@ constexpr uint64_t kLargestMemory = 3584 * kMiB;
 bool apply_daemonize(RunOptions* options, std::string* problem) {
   if (!options->daemonize) return true;
   MachineConfig& machine = options->machine;
-  if (options->serial.empty() && !options->nographic) machine.serial = SerialTarget::None;
-  if (machine.serial == SerialTarget::Console ||
-      machine.debug_console == DebugConsoleTarget::Console) {
-    *problem = "--daemonize: there is no terminal then; --serial file=FILE or none";
+  if (options->serial.empty() && !options->nographic)
+    machine.ports.serial.kind = PortTarget::Kind::None;
+  if (machine.ports.serial.kind == PortTarget::Kind::Console ||
+      machine.ports.debug_console.kind == PortTarget::Kind::Console) {
+    *problem = "--daemonize: there is no terminal then; --serial file=FILE, pty, unix:PATH or none";
   } else if (options->display_request.has_text) {
     *problem = "--daemonize: there is no terminal then, which --display text needs";
   } else {
@@ -47,9 +48,8 @@ bool apply_display(RunOptions* options, std::string* problem) {
   if (!options->display_request.has_text) return true;
   MachineConfig& machine = options->machine;
   machine.text_display = true;
-  if (machine.serial == SerialTarget::Console) machine.serial = SerialTarget::None;
-  if (machine.debug_console == DebugConsoleTarget::Console) {
-    machine.debug_console = DebugConsoleTarget::None;
+  for (PortTarget* port : {&machine.ports.serial, &machine.ports.debug_console}) {
+    if (port->kind == PortTarget::Kind::Console) port->kind = PortTarget::Kind::None;
   }
   return true;
 }
@@ -237,7 +237,7 @@ bool apply_debug(RunOptions* options, std::string* problem) {
     where.resize(where.size() - kWait.size());
     request.starts_paused = true;
   }
-  if (!where.empty() && !debug::parse_debug_address(where, &request.gdb)) {
+  if (!where.empty() && !parse_socket_address(where, &request.gdb)) {
     *problem = "--gdb: cannot use '" + options->gdb + "' (tcp=[HOST]:PORT, unix=PATH; ,wait)";
     return false;
   }
@@ -246,7 +246,7 @@ bool apply_debug(RunOptions* options, std::string* problem) {
   request.control_folder = options->control.folder;
   request.screendump = options->screendump;
   if (request.starts_paused && where.empty() && !request.has_controller &&
-      options->machine.serial != SerialTarget::Console) {
+      options->machine.ports.serial.kind != PortTarget::Kind::Console) {
     *problem = "--paused: nobody could let the guest go on (--gdb, --qmp, or --serial console)";
     return false;
   }
@@ -266,9 +266,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
   }
   return apply_user(options->user, &options->machine, problem) &&
          apply_memory(options->memory, &options->machine, problem) &&
-         apply_serial(options->serial, &options->machine, problem) &&
-         apply_other_ports(options, problem) &&
-         apply_virtio_console(*options, &options->machine, problem) &&
+         apply_ports(options, problem) && has_one_terminal(*options, problem) &&
          apply_display(options, problem) && apply_daemonize(options, problem) &&
          apply_parts(options->parts, &options->machine, problem) &&
          apply_cpu(options->cpu, &options->machine.cpu, problem) &&

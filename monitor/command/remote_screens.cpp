@@ -63,7 +63,7 @@ bool RemoteScreens::open_vnc(const DisplayRequest& request, std::string* error) 
 
 bool RemoteScreens::open_web(const WebServerConfig& web, std::string* error) {
   ports_.push_back(std::make_unique<ScreenPort>(static_cast<uint8_t>(ports_.size())));
-  control_ = std::make_unique<ControlPort>(Machine::kPageConsole);
+  control_ = std::make_unique<ControlPort>(GuestPorts::kPageConsole);
   web_ = WebServer::create(web, *ports_.back(), *control_, error);
   if (web_ == nullptr) return false;
   std::fprintf(stderr, "ringshift: web: the machine is at %s\n", web_->where().c_str());

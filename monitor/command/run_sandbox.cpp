@@ -13,14 +13,14 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
   std::vector<NamedFile> files = {{machine.boot.kernel_path, FileUse::Read},
                                   {machine.boot.initrd_path, FileUse::Read},
-                                  {machine.serial_path, FileUse::Replace},
+                                  {machine.ports.serial.path, FileUse::Replace},
                                   {machine.firmware_log, FileUse::Replace},
                                   {options.screendump, FileUse::Replace},
                                   {options.digest, FileUse::Replace},
                                   {options.debug.gdb.path, FileUse::Remove},
-                                  {machine.second_serial_path, FileUse::Replace},
-                                  {machine.debug_console_path, FileUse::Replace},
-                                  {machine.virtio_console_path, FileUse::Replace},
+                                  {machine.ports.second_serial.path, FileUse::Replace},
+                                  {machine.ports.debug_console.path, FileUse::Replace},
+                                  {machine.ports.virtio_console.path, FileUse::Replace},
                                   {options.pid_file, FileUse::Remove},
                                   {options.display_request.vnc.unix_path, FileUse::Remove},
                                   {options.display_request.password_file, FileUse::Read},
@@ -42,6 +42,11 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
   }
   for (const control::ControlRequest& request : options.control.requests) {
     if (!request.where.connects) files.push_back({request.where.path, FileUse::Remove});
+  }
+  for (const PortTarget* port : {&machine.ports.serial, &machine.ports.second_serial,
+                                 &machine.ports.debug_console, &machine.ports.virtio_console}) {
+    const SocketAddress& where = port->request.where;
+    if (!where.connects) files.push_back({where.path, FileUse::Remove});
   }
   files.push_back({options.control.folder, FileUse::Folder});
   for (const std::string& where : options.migration.to) files.push_back({where, FileUse::Connect});

@@ -8,6 +8,7 @@
 
 #include "monitor/command/options.h"
 #include "monitor/command/pid_file.h"
+#include "monitor/command/port_options.h"
 #include "monitor/command/run_sandbox.h"
 #include "monitor/command/tape_options.h"
 #include "monitor/host/daemon.h"
@@ -24,6 +25,7 @@ struct RunSurroundings {
   std::unique_ptr<NetworkLink> network;         // null: no network
   std::unique_ptr<MigrationListener> incoming;  // null: no machine is waited for
   std::unique_ptr<ShareLink> share;             // null: no folder is shared
+  RunPorts ports;
   RunTape tape;
 
   // Opens all of it but the daemon, and tells the options' machine. False with one line in *error:

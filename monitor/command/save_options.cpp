@@ -108,10 +108,13 @@ std::vector<std::string> words_for_clone(const std::vector<std::string>& words) 
       "--net-dump", "--gdb",        "--name",       "--control-folder"};
   constexpr std::array<std::string_view, 4> kPorts = {"--serial", "--serial2", "--debugcon",
                                                       "--virtio-console"};
-  const auto names_file = [](const std::string& value) {
-    return value.starts_with("file:") || value.starts_with("file=");
+  const auto is_taken = [](const std::string& value) {
+    const auto begins_with = [&](const char* name) { return value.starts_with(name); };
+    constexpr std::array<const char*, 5> kTaken = {"file:", "file=", "unix:", "tcp:", "telnet:"};
+    return std::any_of(kTaken.begin(), kTaken.end(), begins_with);
   };
-  return without(words, [&](const std::string& word, const std::string& next) {
+  bool lost_console = false;
+  const auto what = [&](const std::string& word, const std::string& next) {
     const size_t equal = word.find('=');
     const std::string name = word.substr(0, equal);
     const bool is_alone = equal == std::string::npos;
@@ -120,9 +123,14 @@ std::vector<std::string> words_for_clone(const std::vector<std::string>& words) 
       return std::find(names.begin(), names.end(), name) != names.end();
     };
     if (word == "--daemonize") return Dropped::Word;
-    if (!among(kOfOneMachine) && !(among(kPorts) && names_file(value))) return Dropped::Nothing;
+    if (!among(kOfOneMachine) && !(among(kPorts) && is_taken(value))) return Dropped::Nothing;
+    if (name == "--virtio-console") lost_console = true;
     return is_alone ? Dropped::WithNext : Dropped::Word;
-  });
+  };
+  std::vector<std::string> kept = without(words, what);
+  // The device stays.
+  if (lost_console) kept.emplace_back("--virtio-console=null");
+  return kept;
 }
 
 bool resumed_words(std::vector<std::string>* words, ResumedFiles* files, std::string* problem) {

@@ -91,6 +91,10 @@ std::string obstacle(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
   if (machine.network.kind != NetworkRequest::Kind::None) return "--network";
   if (!options.share_request.folder.empty()) return "--share";
+  for (const PortTarget* port : {&machine.ports.serial, &machine.ports.second_serial,
+                                 &machine.ports.debug_console, &machine.ports.virtio_console}) {
+    if (port->kind == PortTarget::Kind::Socket) return port->request.option + " at a socket";
+  }
   if (options.limits.disk_rate != 0) return "--limit disk";
   if (!machine.save.path.empty()) return "--save";
   if (!machine.resume_path.empty()) return "a machine that is resumed";

@@ -4,12 +4,12 @@
 
 #include <string>
 
-#include "monitor/debug/debug_address.h"
+#include "monitor/host/socket_address.h"
 
 namespace ringshift::control {
 
 struct ControlRequest {
-  debug::DebugAddress where;
+  SocketAddress where;
   std::string option;  // that asked for it
   bool speaks_qmp = true;
   bool waits = false;   // the guest does not run before a client has come

@@ -50,10 +50,10 @@ std::unique_ptr<ControlServer> ControlServer::create(const std::vector<ControlRe
   for (const ControlRequest& request : requests) {
     Wire wire;
     wire.request = request;
-    wire.socket = debug::DebugSocket::create(request.where, request.option, error);
+    wire.socket = HostSocket::create(request.where, request.option, error);
     if (wire.socket == nullptr) return nullptr;
     const bool is_any_port =
-        request.where.kind == debug::DebugAddress::Kind::Tcp && request.where.port == 0;
+        request.where.kind == SocketAddress::Kind::Tcp && request.where.port == 0;
     if (is_any_port || request.waits) {
       std::fprintf(stderr, "ringshift: %s: %s at %s\n", request.option.c_str(),
                    request.waits ? "the guest waits for a client" : "listens",
@@ -152,7 +152,7 @@ void ControlServer::serve(Wire* wire) {
     // while there were others to serve.
     const bool is_last = wire->pending.empty() || wire->has_ended;
     if (wire->pending.empty() && !wire->has_ended) {
-      debug::DebugSocket::Received received = wire->socket->receive();
+      HostSocket::Received received = wire->socket->receive();
       wire->pending = std::move(received.bytes);
       wire->has_ended = received.ended;
     }

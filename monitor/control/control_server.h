@@ -11,8 +11,8 @@
 
 #include "monitor/control/control_request.h"
 #include "monitor/control/control_session.h"
-#include "monitor/debug/debug_socket.h"
 #include "monitor/debug/debugger.h"
+#include "monitor/host/host_socket.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::control {
@@ -36,7 +36,7 @@ class ControlServer {
  private:
   struct Wire {
     ControlRequest request;
-    std::unique_ptr<debug::DebugSocket> socket;
+    std::unique_ptr<HostSocket> socket;
     std::unique_ptr<ControlSession> session;  // null: nobody is connected
     std::vector<uint8_t> pending;             // has come, and is not taken
     bool has_ended = false;                   // nothing more will come

@@ -9,8 +9,8 @@ namespace ringshift::debug {
 
 std::unique_ptr<Debugger> Debugger::create(const DebugRequest& request, std::string* error) {
   auto debugger = std::unique_ptr<Debugger>(new Debugger(request));
-  if (request.gdb.kind == DebugAddress::Kind::None) return debugger;
-  debugger->socket_ = DebugSocket::create(request.gdb, "--gdb", error);
+  if (request.gdb.kind == SocketAddress::Kind::None) return debugger;
+  debugger->socket_ = HostSocket::create(request.gdb, "--gdb", error);
   if (debugger->socket_ == nullptr) return nullptr;
   std::fprintf(stderr, "ringshift: gdb: target remote %s\n", debugger->socket_->where().c_str());
   return debugger;
@@ -131,7 +131,7 @@ void Debugger::end_session(const char* why) {
 void Debugger::service_gdb() {
   if (socket_ == nullptr || !socket_->is_connected()) return;
   if (!session_) begin_session();
-  const DebugSocket::Received received = socket_->receive();
+  const HostSocket::Received received = socket_->receive();
   session_->take(received.bytes);
   // Of a stop that came by itself, or that gdb has asked for meanwhile.
   if (control_.is_paused() && !prompt_pauses_) session_->report_stop();

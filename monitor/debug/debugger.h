@@ -9,11 +9,12 @@
 #include <optional>
 #include <string>
 
-#include "monitor/debug/debug_socket.h"
+#include "monitor/debug/debug_request.h"
 #include "monitor/debug/gdb_session.h"
 #include "monitor/debug/machine_control.h"
 #include "monitor/debug/machine_target.h"
 #include "monitor/debug/prompt.h"
+#include "monitor/host/host_socket.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::debug {
@@ -56,7 +57,7 @@ class Debugger {
 
   DebugRequest request_;
   ExecutionControl control_;
-  std::unique_ptr<DebugSocket> socket_;
+  std::unique_ptr<HostSocket> socket_;
   std::mutex mutex_;        // guards the next
   Inbox* inbox_ = nullptr;  // of the machine that runs; for the socket's thread
   Machine* machine_ = nullptr;

@@ -122,8 +122,8 @@ MemoryKind kind_now(GuestMemory& ram, GuestPhysicalPage page) {
   if (pages.is_in_base(page)) return MemoryKind::Copied;
   const uint64_t start = grain.first.address().value();
   const uint64_t bytes = uint64_t{grain.pages} * kPageSize;
-  const ByteRange used = next_contents(ram.descriptor(), start, start + bytes);
-  return used.begin == used.end ? MemoryKind::Zero : MemoryKind::Fresh;
+  const bool is_used = has_contents(ram.descriptor(), start, start + bytes);
+  return is_used ? MemoryKind::Fresh : MemoryKind::Zero;
 }
 
 void count_grains(Machine& machine, MemoryReport* report) {

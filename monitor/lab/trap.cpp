@@ -115,7 +115,7 @@ bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
   MachineConfig followed = config;
   followed.vcpu.engine = Engine::Trap;
   followed.vcpu.observer = &lockstep;
-  followed.serial = SerialTarget::None;
+  followed.ports.serial = {};
   const std::unique_ptr<Machine> machine = Machine::create(followed, error);
   if (machine == nullptr || !lockstep.attach(machine.get(), error)) return false;
   bool stopped = false;

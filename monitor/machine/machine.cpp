@@ -1,7 +1,5 @@
 #include "monitor/machine/machine.h"
 
-#include <x86intrin.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -32,13 +30,6 @@ void print_running_machine() {
 
 }  // namespace
 
-void Machine::set_tap(BusTap* ports, BusTap* memory, BusTap* clock) {
-  ports_.set_tap(ports);
-  memory_bus_.set_tap(memory);
-  CHECK(processor_->host_time_stamp() != nullptr);
-  processor_->host_time_stamp()->set_tap(clock);
-}
-
 std::unique_ptr<Machine> Machine::create(const MachineConfig& config, std::string* error) {
   auto machine = std::unique_ptr<Machine>(new Machine(config));
   try {
@@ -66,10 +57,7 @@ bool Machine::build(std::string* error) {
                         .deprivileged = deprivileged_.get(),
                         .service_host = [this] { service_host(); },
                         .feed_guest = [this] { feed_guest(); },
-                        .before_sleep =
-                            [this] {
-                              if (console_ != nullptr) console_->flush();
-                            }};
+                        .before_sleep = [this] { guest_ports_->flush(); }};
   processor_->make_loop(loop, config_.vcpu);
   prepare_saving();
   if (config_.tape != nullptr) begin_tape();
@@ -215,7 +203,7 @@ bool Machine::build_pci(std::string* error) {
     pci.on_watchdog = [this] { on_watchdog(); };
     pci.watchdog_has_fired = config_.watchdog_has_fired;
   }
-  pci.console = virtio_console();
+  pci.console = guest_ports_->virtio_console();
   if (const VirtioBalloonRequest* balloon = wanted_balloon(config_.devices)) {
     pci.balloon = {.deflates_on_oom = balloon->deflates_on_oom,
                    .reports_free = balloon->reports_free,
@@ -243,14 +231,14 @@ bool Machine::build_pci(std::string* error) {
 }
 
 bool Machine::build_board(std::string* error) {
-  if (!make_clock(error) || !build_console(error) || !build_other_ports(error)) return false;
+  if (!make_clock(error) || !build_ports(error)) return false;
   PcBoardConfig board;
   board.ram_bytes = config_.memory_bytes;
   board.epoch_seconds = config_.event_clock.is_used() ? config_.event_clock.epoch_seconds
                                                       : std::time(nullptr) + config_.rtc_offset;
-  board.serial0 = serial_port();
-  board.serial1 = second_serial_.get();
-  board.debug_console = debug_console();
+  board.serial0 = guest_ports_->serial();
+  board.serial1 = guest_ports_->second_serial();
+  board.debug_console = guest_ports_->debug_console();
   board.on_debug_exit = [this](uint8_t code) { end_by_debug_exit(code); };
   board.on_reset = [this] { processor_->loop().request_stop(StopReason::Reset); };
   board.on_a20 = [this](bool enabled) {
@@ -270,7 +258,7 @@ bool Machine::build_board(std::string* error) {
     });
     processor_->cpu().apic = &apic_->local();
   }
-  board_->serial(0).set_on_room([this] { on_room(); });
+  for (const unsigned port : {0U, 1U}) board_->serial(port).set_on_room([this] { on_room(); });
   keys_ = std::make_unique<KeyboardScript>(
       *clock_, board_->keyboard_controller(), [this] { return board_->vga().dump_text(); },
       config_.keys);
@@ -316,22 +304,15 @@ MachineOutcome Machine::run() {
     display_console_->drain();
     text_display_->show();  // what the guest has left there
   }
-  for (HostConsole* console : {console_, display_console_.get()}) {
-    if (console == nullptr) continue;
-    console->drain();
-    outcome.lost_output |= console->lost_output();
+  outcome.lost_output |= !guest_ports_->finish();
+  if (display_console_ != nullptr) {
+    display_console_->drain();
+    outcome.lost_output |= display_console_->lost_output();
   }
-  for (FileSerial* file : {serial_file_, second_serial_.get(), debug_file_.get(),
-                           firmware_log_.get(), virtio_file_.get()}) {
-    if (file != nullptr) outcome.lost_output |= !file->finish();
-  }
+  if (firmware_log_ != nullptr) outcome.lost_output |= !firmware_log_->finish();
   outcome.lost_output |= !processor_->translator().finish_perf_map();
   if (network_ != nullptr) outcome.lost_output |= !network_->finish();
   return outcome;
-}
-
-ScreenImage Machine::screen() const {
-  return draw_screen(board_->vga(), pci_ != nullptr ? &pci_->display() : nullptr);
 }
 
 void Machine::print_state() const {
@@ -352,7 +333,6 @@ Machine::~Machine() {
   text_display_.reset();
   remote_input_.reset();
   save_timer_.reset();
-  console_timer_.reset();
   display_console_.reset();
   keys_.reset();
   added_devices_.reset();
@@ -361,9 +341,7 @@ Machine::~Machine() {
   share_.reset();
   apic_.reset();
   board_.reset();
-  serial_.reset();
-  debug_terminal_.reset();
-  virtio_terminal_.reset();
+  guest_ports_.reset();
   HostSignals::uninstall();
   processor_.reset();  // its loop has a timer on the clock
 }

@@ -32,11 +32,10 @@
 #include "monitor/machine/base_guard.h"
 #include "monitor/machine/file_serial.h"
 #include "monitor/machine/guest_events.h"
+#include "monitor/machine/guest_ports.h"
 #include "monitor/machine/machine_foundation.h"
 #include "monitor/machine/media.h"
 #include "monitor/machine/processor.h"
-#include "monitor/machine/serial_tee.h"
-#include "monitor/machine/serial_watch.h"
 #include "monitor/memory/physical_memory.h"
 #include "monitor/migration/incoming_migration.h"
 #include "monitor/migration/outgoing_clone.h"
@@ -53,13 +52,6 @@ class InputTape;
 class Machine;
 class MigrationListener;
 class StateArchive;
-
-enum class SerialTarget : uint8_t { Console, None, File };
-// Where the debug console, port 0xe9, prints.
-enum class DebugConsoleTarget : uint8_t { WithSerial, Console, None, File };
-
-// Where the virtio console prints; there is none without. Console: what is typed is its, too.
-enum class VirtioConsoleTarget : uint8_t { None, Console, File };
 
 // How a machine saves itself when it is asked to.
 struct SaveRequest {
@@ -98,15 +90,9 @@ struct MachineConfig {
   CpuidGuard cpuid_guard = CpuidGuard::Auto;  // of user code that runs directly
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
-  SerialTarget serial = SerialTarget::Console;
-  std::string serial_path;         // SerialTarget::File: what the guest prints goes there
-  std::string second_serial_path;  // the same of the second port; empty: nowhere
-  DebugConsoleTarget debug_console = DebugConsoleTarget::WithSerial;
-  std::string debug_console_path;  // DebugConsoleTarget::File
-  VirtioConsoleTarget virtio_console = VirtioConsoleTarget::None;
-  std::string virtio_console_path;  // VirtioConsoleTarget::File
-  int64_t rtc_offset = 0;           // seconds: the guest's clock against the host's UTC
-  EventClockConfig event_clock;     // --clock events, in place of the host's clock
+  PortsConfig ports;
+  int64_t rtc_offset = 0;        // seconds: the guest's clock against the host's UTC
+  EventClockConfig event_clock;  // --clock events, in place of the host's clock
   InputTape* tape =
       nullptr;  // with an event clock; outlives the machine; null: none is made or played
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
@@ -143,8 +129,6 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
  public:
   // Null with one line in *error if the host refuses something or the image is bad.
   static std::unique_ptr<Machine> create(const MachineConfig& config, std::string* error);
-  // What HostInput::source says of a console's input.
-  static constexpr uint8_t kSerialConsole = 0, kDisplayConsole = 1, kPageConsole = 2;
   // Makes the foundation that create() uses (config.foundation). False with one line in *error.
   [[nodiscard]] static bool lay_foundation(const MachineConfig& config,
                                            MachineFoundation* foundation, std::string* error);
@@ -194,9 +178,9 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   [[nodiscard]] GuestState& state() { return processor_->state(); }
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
   // Null: the serial port goes somewhere else.
-  [[nodiscard]] HostConsole* console() { return console_; }
+  [[nodiscard]] HostConsole* console() { return guest_ports_->console(); }
   // What comes from it.
-  [[nodiscard]] ConsoleInlet& console_inlet() { return console_inlet_; }
+  [[nodiscard]] ConsoleInlet& console_inlet() { return guest_ports_->console_inlet(); }
   // Where other threads put what they have for this machine.
   [[nodiscard]] Inbox& inbox() { return inbox_; }
   [[nodiscard]] Attention& attention() { return processor_->attention(); }
@@ -213,13 +197,11 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   explicit Machine(const MachineConfig& config) : config_(config) {}
   [[nodiscard]] bool build(std::string* error);
   [[nodiscard]] bool build_processor(std::string* error);
-  [[nodiscard]] bool build_console(std::string* error);
-  [[nodiscard]] bool build_other_ports(std::string* error);
-  [[nodiscard]] SerialBackend* debug_console() const;
+  [[nodiscard]] bool build_ports(std::string* error);
   [[nodiscard]] bool build_board(std::string* error);
   [[nodiscard]] std::unique_ptr<HostConsole> make_console(uint8_t source);
-  void use_console(HostConsole* console);
   void build_text_display();
+  void note_typed(size_t count);
   [[nodiscard]] std::string text_page() const;
   [[nodiscard]] bool build_pci(std::string* error);
   [[nodiscard]] bool add_devices(std::string* error);
@@ -266,7 +248,7 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   [[nodiscard]] bool has_pci() const {
     return has_firmware() || config_.acpi || config_.media.any() || want_pci(config_.devices) ||
            config_.network_link != nullptr || config_.share_link != nullptr ||
-           config_.virtio_console != VirtioConsoleTarget::None;
+           config_.ports.has_virtio_console;
   }
   [[nodiscard]] bool make_clock(std::string* error);
   void on_interrupt_line();
@@ -288,20 +270,14 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   void on_watchdog();
   void tell_event(const GuestEvent& event);
   void pause_by_event();
-  [[nodiscard]] SerialBackend* virtio_console() const;
-  [[nodiscard]] bool make_serial_file(std::string* error);
   void choose_paravirt();
   [[nodiscard]] bool build_paravirt(std::string* error);
   [[nodiscard]] Nanoseconds stolen_time();
   void tell_paravirt();
   void visit_paravirt(StateArchive& archive, uint64_t host_time_stamp);
-  [[nodiscard]] SerialBackend* serial_port();
   void service_host();
   void empty_inbox();
   void put_in_signals();
-  // Null, or of a replay: what the guest has taken did not come from there.
-  void note_taken(HostConsole* console, size_t count);
-  void note_taken(ControlPort* page, size_t count);
   void take_in(const HostInput& input);
   void give_to_guest(const HostInput& input);
   [[nodiscard]] ConsoleInlet& inlet_of(uint8_t source);
@@ -323,23 +299,9 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   std::vector<HostInput> waiting_for_event_;  // with an event clock: the guest gets it at the next
   std::unique_ptr<ClockTimer> tape_timer_;    // for marks; null: there is no tape
   Inbox inbox_{[this] { attention().raise(); }};
-  ConsoleInlet console_inlet_{[this](size_t count) { note_taken(console_, count); }};
-  ConsoleInlet display_inlet_{[this](size_t count) { note_taken(display_console_.get(), count); }};
-  ConsoleInlet page_inlet_{[this](size_t count) { note_taken(config_.control_page, count); }};
-  std::unique_ptr<SerialBackend> serial_;
-  std::unique_ptr<SerialTee> serial_tee_;      // before serial_; null: no page shows it
-  std::unique_ptr<SerialWatch> serial_watch_;  // before serial_; null: nothing is waited for
-  HostConsole* console_ = nullptr;             // serial_, if it is the console
-  std::unique_ptr<ClockTimer> console_timer_;  // shows a line that the guest does not end
-  FileSerial* serial_file_ = nullptr;          // serial_, if it is a file
-  std::unique_ptr<FileSerial> second_serial_;  // null: what is sent there is lost
-  std::unique_ptr<FileSerial> debug_file_;     // DebugConsoleTarget::File
-  // DebugConsoleTarget::Console where the serial port goes somewhere else; console_ then.
-  std::unique_ptr<HostConsole> debug_terminal_;
+  ConsoleInlet display_inlet_{[this](size_t count) { note_typed(count); }};
+  std::unique_ptr<GuestPorts> guest_ports_;
   std::unique_ptr<FileSerial> firmware_log_;
-  // What VirtioConsoleTarget says; the terminal is console_ then.
-  std::unique_ptr<HostConsole> virtio_terminal_;
-  std::unique_ptr<FileSerial> virtio_file_;
   std::function<void(const GuestEvent&)> on_event_;
   std::unique_ptr<PcBoard> board_;
   std::string refused_;              // why the run has to end, where its loop does not say

@@ -1,33 +1,26 @@
-// Machine, third part: its serial port and its text screen on the host, and what comes from the
-// host by its inbox.
+// Machine, third part: its ports and its screen on the host, and what comes from the host by its
+// inbox.
 #include "monitor/host/host_signals.h"
-#include "monitor/machine/file_serial.h"
 #include "monitor/machine/machine.h"
 #include "monitor/replay/input_tape.h"
 
 namespace ringshift {
-namespace {
-
-class NullSerial final : public SerialBackend {
- public:
-  void transmit(uint8_t) override {}
-};
-
-}  // namespace
 
 std::unique_ptr<HostConsole> Machine::make_console(uint8_t source) {
   HostConsoleConfig console;
   console.input = config_.raw_console ? 0 : -1;
-  console.offers_prompt = config_.control != nullptr && config_.tape == nullptr &&
-                          (config_.serial == SerialTarget::Console ||
-                           config_.virtio_console == VirtioConsoleTarget::Console);
+  const auto is_console = [](const PortTarget& port) {
+    return port.kind == PortTarget::Kind::Console;
+  };
+  console.offers_prompt =
+      config_.control != nullptr && config_.tape == nullptr &&
+      (is_console(config_.ports.serial) || is_console(config_.ports.virtio_console));
   console.inbox = &inbox_;
   console.source = source;
   console.on_quit = HostSignals::request_termination;  // whoever waits for the host is interrupted
   console.is_ending = HostSignals::termination_requested;
-  constexpr Nanoseconds kUntilShown = 20'000'000;
   console.on_held = [this] {
-    if (console_timer_ != nullptr) console_timer_->arm(clock_->now() + kUntilShown);
+    if (guest_ports_ != nullptr) guest_ports_->flush_soon();
   };
   return std::make_unique<HostConsole>(std::move(console));
 }
@@ -38,8 +31,18 @@ std::string Machine::text_page() const {
   return "(graphics, " + std::to_string(image.width) + " x " + std::to_string(image.height) + ")\n";
 }
 
+bool Machine::shows_text() const {
+  constexpr unsigned kMiscellaneous = 6, kGraphicsMode = 1;
+  return (board_->vga().graphics(kMiscellaneous) & kGraphicsMode) == 0 &&
+         (pci_ == nullptr || !pci_->display().enabled());
+}
+
+ScreenImage Machine::screen() const {
+  return draw_screen(board_->vga(), pci_ != nullptr ? &pci_->display() : nullptr);
+}
+
 void Machine::build_text_display() {
-  display_console_ = make_console(kDisplayConsole);
+  display_console_ = make_console(GuestPorts::kDisplayConsole);
   TextDisplayConfig display;
   display.page = [this] { return text_page(); };
   display.print = [this](const std::string& text) {
@@ -56,48 +59,17 @@ void Machine::build_text_display() {
                                                 board_->keyboard_controller(), std::move(display));
 }
 
-bool Machine::build_console(std::string* error) {
-  switch (config_.serial) {
-    case SerialTarget::None:
-      serial_ = std::make_unique<NullSerial>();
-      break;
-    case SerialTarget::File:
-      return make_serial_file(error);
-    case SerialTarget::Console: {
-      auto made = make_console(kSerialConsole);
-      use_console(made.get());
-      serial_ = std::move(made);
-      break;
-    }
-  }
-  return true;
-}
-
-void Machine::use_console(HostConsole* console) {
-  console_ = console;
-  console_timer_ =
-      std::make_unique<ClockTimer>(*clock_, [this](Nanoseconds) { console_->flush(); });
-}
-
-bool Machine::make_serial_file(std::string* error) {
-  auto made = FileSerial::create(config_.serial_path, error);
-  serial_file_ = made.get();
-  serial_ = std::move(made);
-  return serial_ != nullptr;
-}
-
-// What the serial port is connected to: the console or the file, and whoever waits for a text.
-SerialBackend* Machine::serial_port() {
-  SerialBackend* port = serial_.get();
-  if (config_.control_page != nullptr) {
-    serial_tee_ = std::make_unique<SerialTee>(*port, *config_.control_page);
-    port = serial_tee_.get();
-  }
-  if (config_.save.at.empty()) return port;
-  serial_watch_ = std::make_unique<SerialWatch>(*port, config_.save.at, [this] {
-    inbox_.put({HostInput::Kind::Save, 0, {}});
-  });
-  return serial_watch_.get();
+bool Machine::build_ports(std::string* error) {
+  guest_ports_ =
+      GuestPorts::create(config_.ports,
+                         {.clock = *clock_,
+                          .inbox = inbox_,
+                          .page = config_.control_page,
+                          .watched_text = config_.save.at,
+                          .is_replay = config_.tape != nullptr && config_.tape->is_replay(),
+                          .make_console = [this](uint8_t source) { return make_console(source); }},
+                         error);
+  return guest_ports_ != nullptr;
 }
 
 // Signals are put in where they are noticed: nothing that changes the guest has another way in.
@@ -163,18 +135,13 @@ void Machine::give_to_guest(const HostInput& input) {
   if (input.kind == HostInput::Kind::PromptKey) service_debugger();
 }
 
-void Machine::note_taken(HostConsole* console, size_t count) {
+void Machine::note_typed(size_t count) {
   const bool is_replay = config_.tape != nullptr && config_.tape->is_replay();
-  if (console != nullptr && !is_replay) console->input_taken(count);
-}
-
-void Machine::note_taken(ControlPort* page, size_t count) {
-  if (page != nullptr) page->note_input_taken(count);
+  if (display_console_ != nullptr && !is_replay) display_console_->input_taken(count);
 }
 
 ConsoleInlet& Machine::inlet_of(uint8_t source) {
-  if (source == kPageConsole) return page_inlet_;
-  return source == kDisplayConsole ? display_inlet_ : console_inlet_;
+  return source == GuestPorts::kDisplayConsole ? display_inlet_ : guest_ports_->inlet_of(source);
 }
 
 void Machine::show_to_remote_screens() {
@@ -202,28 +169,21 @@ void Machine::service_debugger() {
 void Machine::service_host() {
   empty_inbox();
   tell_paravirt();
-  if (console_ != nullptr) stand_still_while_unread();
+  stand_still_while_unread();
   if (event_clock_ == nullptr) deliver_input();
 }
 
 // What has been typed, to the ports that take it now.
 void Machine::deliver_input() {
-  Uart16550& port = board_->serial(0);
-  const auto receive = [&port](std::span<const uint8_t> bytes) { return port.receive(bytes); };
-  if (virtio_terminal_ != nullptr) {
-    console_inlet_.deliver(
-        [this](std::span<const uint8_t> bytes) { return pci_->console()->receive(bytes); });
-  } else if (console_ != nullptr && port.is_listening()) {
-    console_inlet_.deliver(receive);
-  }
-  if (page_inlet_.has_input() && port.is_listening()) page_inlet_.deliver(receive);
+  guest_ports_->deliver(board_->serial(0), board_->serial(1),
+                        pci_ != nullptr ? pci_->console() : nullptr);
 }
 
 // The guest waits for whoever reads its console, as with flow control; everybody else is answered.
 void Machine::stand_still_while_unread() {
   const ExecutionControl* control = config_.control;
   bool stood_still = false;
-  while ((control == nullptr || !control->is_standing()) && console_->is_full() &&
+  while ((control == nullptr || !control->is_standing()) && guest_ports_->is_unread() &&
          !processor_->loop().is_stopping()) {
     attention().sleep_until(nullptr);
     attention().take();

@@ -1,12 +1,20 @@
 // Machine, fifth part: what is done when the guest ends the run by a port, when its kernel says
 // that it has panicked, and when its watchdog has not heard of it. All of it runs inside a device,
-// and takes note.
+// and takes note. And who else hears of what comes from outside of the processor and RAM.
 #include <cstdio>
 
 #include "monitor/machine/machine.h"
 #include "monitor/vcpu/execution_control.h"
+#include "shadowmmu/base/check.h"
 
 namespace ringshift {
+
+void Machine::set_tap(BusTap* ports, BusTap* memory, BusTap* clock) {
+  ports_.set_tap(ports);
+  memory_bus_.set_tap(memory);
+  CHECK(processor_->host_time_stamp() != nullptr);
+  processor_->host_time_stamp()->set_tap(clock);
+}
 
 // The port hands over twice what was written, plus one.
 void Machine::end_by_debug_exit(uint8_t code) {

@@ -104,8 +104,7 @@ bool FrozenCopy::copy_bytes(size_t grain, std::vector<uint8_t>* buffer) {
   const uint64_t start = uint64_t{grain} * grain_pages_ * kPageSize;
   const Source& source = sources_[grain];
   const auto length = static_cast<size_t>(std::min<uint64_t>(buffer->size(), ram_.size() - start));
-  const ByteRange used = next_contents(source.descriptor, source.offset, source.offset + length);
-  if (used.begin == used.end) return true;
+  if (!has_contents(source.descriptor, source.offset, source.offset + length)) return true;
   const std::span<uint8_t> bytes(buffer->data(), length);
   if (!read_contents(source.descriptor, source.offset, bytes).ok()) return false;
   const auto page_is_zero = [&](size_t at) { return is_zero(bytes.subspan(at, kPageSize)); };

@@ -35,6 +35,8 @@ class Line:
     says: str = "booted\n"  # on standard output; None: anything
     writes: dict = dataclasses.field(default_factory=dict)  # file: what the guest puts there
     visited: int = 0  # a port of 127.0.0.1: the guest waits until somebody has come there
+    hears: str = ""   # what the visitor is told there
+    released: int = 0  # another: gdb lets the guest go there
 
 
 XV6 = "mit-pdos/xv6-public, Makefile"
@@ -188,7 +190,7 @@ LINES = [
          refused="-machine q35 is not supported"),
     Line(FOUND + ": a serial port on a socket",
          "-kernel build/eebos.bin -S -s -serial tcp::4444,server=on", {"build/eebos.bin": "kernel"},
-         refused="a port cannot be a socket here"),
+         says="", visited=4444, hears="booted\n", released=1234),
     Line(FOUND + ": features of newer processors",
          "-cpu qemu64,+x2apic,+fsgsbase -m 512M -serial stdio -kernel k", {"k": "kernel"},
          refused="x2apic cannot be switched on"),
@@ -286,7 +288,7 @@ def check_linux(run):
 def check_booted(stage, run, line):
     code, errors = run.finish(), run.errors()
     expect(code == EXIT_OF_GUEST, f"exit code {code}, not the guest's {EXIT_OF_GUEST}: {errors!r}")
-    expect(re.fullmatch(r"(ringshift: without effect here: [^\n]+\n)?(ringshift: (gdb|vnc|--monitor)[^\n]*\n)?",
+    expect(re.fullmatch(r"(ringshift: without effect here: [^\n]+\n)?(ringshift: (gdb|vnc|--monitor|--serial)[^\n]*\n)*",
                         errors), f"it says {errors!r}")
     # Of the debug console, which prints where the serial port does.
     shown = run.text().replace("on screen\n", "")
@@ -310,8 +312,15 @@ def check(stage, images, line):
         if line.refused:
             check_refused(run, line)
         elif line.visited:
-            with visitor(run, line.visited):
-                check_booted(stage, run, line)
+            with visitor(run, line.visited) as heard:
+                if line.released:
+                    with visitor(run, line.released) as gdb:
+                        gdb.sendall(b"$c#63")
+                        check_booted(stage, run, line)
+                else:
+                    check_booted(stage, run, line)
+                told = heard.makefile("rb").read().decode().replace("on screen\r\n", "") if line.hears else ""
+                expect(told.replace("\r", "") == line.hears, f"the visitor hears {told!r}")
         elif "linux" in line.files.values():
             check_linux(run)
         else:

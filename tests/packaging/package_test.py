@@ -64,7 +64,7 @@ def check_install(build, folder):
 def check_fields(package):
     fields = dict(line.split(": ", 1) for line in output(["dpkg-deb", "-f", package]).splitlines()
                   if re.match(r"[A-Z][\w-]*: ", line))
-    for library in ("libc6 (>= ", "libstdc++6 (>= ", "libnbd0", "libslirp0", "libseccomp2", "libwebsockets"):
+    for library in ("libc6 (>= ", "libstdc++6 (>= ", "libnbd0", "libslirp0", "libseccomp2", "libwebsockets", "libtelnet2"):
         expect(library in fields["Depends"], f"Depends: {fields['Depends']} lacks {library}")
     expect("gtest" not in fields["Depends"] and "benchmark" not in fields["Depends"], fields["Depends"])
     for name, pattern in (("Package", "ringshift$"), ("Section", "otherosfs$"), ("Priority", "optional$"),

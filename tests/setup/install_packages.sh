@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 packages=(
   g++ cmake ninja-build git python3
   libzydis-dev libasmjit-dev libboost-dev libfmt-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev
-  libseccomp-dev libpng-dev libnbd-dev libslirp-dev libxxhash-dev nettle-dev libwebsockets-dev
+  libseccomp-dev libpng-dev libnbd-dev libslirp-dev libxxhash-dev nettle-dev libwebsockets-dev libtelnet-dev
   zlib1g-dev libbz2-dev liblzma-dev liblz4-dev libzstd-dev
   cpio ca-certificates util-linux seabios
 )

@@ -103,7 +103,8 @@ bool put_virtio_console(QemuLine* line, const std::vector<Item>& items) {
   if (line->has("--virtio-console")) {
     return line->refuse("-device virtconsole: there is one virtio console");
   }
-  line->add("--virtio-console", target.text());
+  const bool is_nowhere = target.kind == Target::Kind::None;
+  line->add("--virtio-console", is_nowhere ? "null" : target.text());
   return true;
 }
 

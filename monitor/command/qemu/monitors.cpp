@@ -12,12 +12,11 @@ bool is_socket(const std::string& text) {
   return text.rfind("unix:", 0) == 0 || text.rfind("tcp:", 0) == 0 || text.rfind("telnet:", 0) == 0;
 }
 
-// As --qmp takes it. QEMU connects unless it is told to be the server, and a server waits unless it
-// is told not to.
+}  // namespace
+
 std::string with_defaults(const std::string& text) {
   std::vector<Item> items = items_of(text, "where");
-  std::string where = items[0].value;
-  if (where.rfind("telnet:", 0) == 0) where = "tcp:" + where.substr(7);
+  const std::string where = items[0].value;
   bool serves = false, waits = true;
   for (const Item& item : items) {
     if (item.key == "server") serves = item.value != "off";
@@ -34,13 +33,20 @@ std::string with_defaults(const std::string& text) {
   return spelled;
 }
 
+namespace {
+
+// Of a monitor: it needs none of Telnet's ways.
+std::string without_telnet(const std::string& text) {
+  return text.rfind("telnet:", 0) == 0 ? "tcp:" + text.substr(7) : text;
+}
+
 bool add_qmp(QemuLine* line, const char* word, const char* option, const std::string& value) {
   if (value == "none" || value == "null") return true;
   if (!is_socket(value)) {
     return line->refuse(std::string(word) + " " + value +
                         ": QMP is spoken at a socket here; use unix:PATH or tcp:HOST:PORT");
   }
-  line->add(option, with_defaults(value));
+  line->add(option, with_defaults(without_telnet(value)));
   return true;
 }
 
@@ -61,7 +67,8 @@ bool read_socket_device(QemuLine* line, const std::vector<Item>& items) {
       where += "," + item.key + "=" + item.value;
     }
   }
-  line->character_devices[value_of(items, "id")] = {Target::Kind::Socket, where};
+  if (value_of(items, "telnet") == "on") where = "telnet:" + where.substr(where.find(':') + 1);
+  line->character_devices[value_of(items, "id")] = {Target::Kind::Socket, with_defaults(where)};
   return true;
 }
 
@@ -90,7 +97,7 @@ bool read_monitor(QemuLine* line, const std::string& value) {
     return line->ignore("-monitor stdio", "Ctrl-A c asks at the serial console");
   }
   if (is_socket(value)) {
-    line->add("--monitor", with_defaults(value));
+    line->add("--monitor", with_defaults(without_telnet(value)));
     return true;
   }
   return line->refuse("-monitor " + value +
@@ -110,9 +117,11 @@ bool read_monitor_device(QemuLine* line, const std::string& value) {
   if (target.kind == Target::Kind::Socket) {
     const bool pretty = value_of(items, "pretty") == "on";
     if (speaks_qmp) {
-      return add_qmp(line, "-mon", pretty ? "--qmp-pretty" : "--qmp", target.path);
+      line->add(pretty ? "--qmp-pretty" : "--qmp", without_telnet(target.path));
+      return true;
     }
-    return read_monitor(line, target.path);
+    line->add("--monitor", without_telnet(target.path));
+    return true;
   }
   if (speaks_qmp) return line->refuse("-mon mode=control: QMP is spoken at a socket here");
   return line->ignore("-mon", "Ctrl-A c asks at the serial console");

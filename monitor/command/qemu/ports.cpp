@@ -13,7 +13,8 @@ struct BackendRow {
   Target::Kind kind;
   const char* why_not;  // not null: it is refused
 };
-constexpr const char* kNoSocket = "a port cannot be a socket here; use stdio, file:FILE or null";
+constexpr const char* kNoSuchSocket =
+    "a port can be a TCP or UNIX socket here: tcp:HOST:PORT, telnet:HOST:PORT, unix:PATH";
 constexpr BackendRow kBackends[] = {
     {"stdio", Target::Kind::Console, nullptr},
     {"console", Target::Kind::Console, nullptr},
@@ -21,13 +22,12 @@ constexpr BackendRow kBackends[] = {
     {"none", Target::Kind::None, nullptr},
     {"vc", Target::Kind::None, nullptr},
     {"file", Target::Kind::File, nullptr},
-    {"pty", Target::Kind::None, "no pseudo-terminal is made here; use stdio, file:FILE or null"},
-    {"tcp", Target::Kind::None, kNoSocket},
-    {"telnet", Target::Kind::None, kNoSocket},
-    {"websocket", Target::Kind::None, kNoSocket},
-    {"unix", Target::Kind::None, kNoSocket},
-    {"socket", Target::Kind::None, kNoSocket},
-    {"udp", Target::Kind::None, kNoSocket},
+    {"pty", Target::Kind::Socket, nullptr},
+    {"tcp", Target::Kind::Socket, nullptr},
+    {"telnet", Target::Kind::Socket, nullptr},
+    {"unix", Target::Kind::Socket, nullptr},
+    {"websocket", Target::Kind::None, kNoSuchSocket},
+    {"udp", Target::Kind::None, kNoSuchSocket},
     {"pipe", Target::Kind::None, "a port cannot be a pair of FIFOs here; use stdio with a pipe"},
     {"ringbuf", Target::Kind::None, "there is no ring buffer to be read; use file:FILE"},
     {"braille", Target::Kind::None, "there is no braille display"},
@@ -41,20 +41,23 @@ const BackendRow* find_backend(const std::string& name) {
   return row != std::end(kBackends) ? row : nullptr;
 }
 
-bool take_backend(QemuLine* line, const std::string& option, const std::string& name,
-                  const std::string& path, Target* target) {
+// `text` is all of it, `path` what comes behind the name.
+bool take_backend(QemuLine* line, const std::string& option, const std::string& text,
+                  const std::string& name, const std::string& path, Target* target) {
   const BackendRow* row = find_backend(name);
   if (row == nullptr) {
     const bool is_device = name.rfind("/dev/", 0) == 0;
     return line->refuse(option + " " + name + ": " +
                         (is_device ? "a port cannot be a device of the host's here"
-                                   : "there is no such place (stdio, file:FILE, null)"));
+                                   : "there is no such place (stdio, file:FILE, null, pty, "
+                                     "tcp:HOST:PORT, telnet:HOST:PORT, unix:PATH)"));
   }
   if (row->why_not != nullptr) return line->refuse(option + " " + name + ": " + row->why_not);
   if (row->kind == Target::Kind::File && path.empty()) {
     return line->refuse(option + " file: needs the file's name");
   }
   *target = {row->kind, row->kind == Target::Kind::File ? path : ""};
+  if (row->kind == Target::Kind::Socket) target->path = name == "pty" ? name : with_defaults(text);
   return true;
 }
 
@@ -64,9 +67,6 @@ bool find_character_device(QemuLine* line, const std::string& option, const std:
   const auto found = line->character_devices.find(id);
   if (found == line->character_devices.end()) {
     return line->refuse(option + ": there is no -chardev with id=" + id + " before it");
-  }
-  if (found->second.kind == Target::Kind::Socket) {
-    return line->refuse(option + " chardev:" + id + ": " + kNoSocket);
   }
   *target = found->second;
   return true;
@@ -238,12 +238,17 @@ bool has_known_items(QemuLine* line, const std::vector<Item>& items) {
 bool read_target(QemuLine* line, const std::string& option, const std::string& text,
                  Target* target) {
   std::string name = text;
-  if (name.rfind("mon:", 0) == 0) name.erase(0, 4);
+  const bool is_monitors_too = name.rfind("mon:", 0) == 0;
+  if (is_monitors_too) name.erase(0, 4);
+  const std::string whole = name;
   const size_t colon = name.find_first_of(":=");
   const std::string rest = colon == std::string::npos ? "" : name.substr(colon + 1);
   if (name.rfind("/dev/", 0) != 0) name = name.substr(0, colon);
   if (name == "chardev") return find_character_device(line, option, rest, target);
-  return take_backend(line, option, name, rest, target);
+  if (!take_backend(line, option, whole, name, rest, target)) return false;
+  if (!is_monitors_too || target->kind != Target::Kind::Socket) return true;
+  return line->refuse(option + " " + text + ": a socket is the port's alone; the monitor has " +
+                      "-monitor unix:PATH or tcp:HOST:PORT");
 }
 
 bool read_serial(QemuLine* line, const std::string& value) {

@@ -38,7 +38,7 @@ std::string Target::text() const {
     case Kind::File:
       return "file=" + path;
     case Kind::Socket:
-      break;  // of no port
+      return path;
   }
   return "none";
 }
@@ -62,7 +62,7 @@ bool QemuLine::finish() {
   return problem.empty() && finish_ports() && finish_drives() && finish_network();
 }
 
-// The first port can be this terminal, the second a file; QEMU has two more.
+// The first port can be this terminal, the second cannot; QEMU has two more.
 bool QemuLine::finish_ports() {
   if (serial_ports.empty() && without_defaults && !has("--serial") && !has("--nographic")) {
     add("--serial", "none");
@@ -76,8 +76,7 @@ bool QemuLine::finish_ports() {
       add("--serial2", target.text());
     } else if (target.kind != Target::Kind::None) {
       return refuse("-serial " + serial_ports[i] +
-                    ": the first serial port can be this terminal, the second a file, and there "
-                    "are two");
+                    ": there are two serial ports, and this terminal can be the first one's");
     }
   }
   if (debug_console.empty()) return true;
@@ -87,8 +86,9 @@ bool QemuLine::finish_ports() {
     add("--debugcon", target.text());
   } else if (target.kind == Target::Kind::File) {
     add("--firmware-log", target.path);
-  } else if (target.kind == Target::Kind::Console) {
-    return refuse("-debugcon stdio: what firmware prints at port 0x402 can go to a file only");
+  } else if (target.kind != Target::Kind::None) {
+    return refuse("-debugcon " + debug_console +
+                  ": what firmware prints at port 0x402 can go to a file only");
   }
   return true;
 }

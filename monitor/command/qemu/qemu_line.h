@@ -27,7 +27,7 @@ struct Item {
 struct Target {
   enum class Kind : uint8_t { Console, None, File, Socket };
   Kind kind = Kind::None;
-  std::string path;                        // Kind::File; Kind::Socket: as --qmp takes it
+  std::string path;                        // Kind::File; Kind::Socket: as --serial takes it
   [[nodiscard]] std::string text() const;  // as --serial takes it
 };
 
@@ -85,6 +85,10 @@ class QemuLine {
   [[nodiscard]] bool finish_drives();
   [[nodiscard]] bool finish_network();
 };
+
+// A socket as --qmp and --serial take it. QEMU connects unless it is told to be the server, and a
+// server waits unless it is told not to.
+[[nodiscard]] std::string with_defaults(const std::string& text);
 
 // One of -serial, -monitor... False: refused, with a line that begins with `option`.
 [[nodiscard]] bool read_target(QemuLine* line, const std::string& option, const std::string& text,

@@ -14,8 +14,8 @@ SerialCapture::~SerialCapture() {
 std::string SerialCapture::path() const { return "/proc/self/fd/" + std::to_string(fileno(file_)); }
 
 void SerialCapture::attach(MachineConfig* config) const {
-  config->serial = SerialTarget::File;
-  config->serial_path = path();
+  config->ports.serial.kind = PortTarget::Kind::File;
+  config->ports.serial.path = path();
 }
 
 std::string SerialCapture::text() const {

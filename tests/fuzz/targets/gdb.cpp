@@ -2,8 +2,8 @@
 // guest go, replies and points stay bounded, and the session goes on until it is told to end.
 #include <string>
 
-#include "monitor/debug/debug_address.h"
 #include "monitor/debug/prompt.h"
+#include "monitor/host/socket_address.h"
 #include "shadowmmu/base/check.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"
@@ -76,8 +76,8 @@ void fuzz_gdb(std::span<const uint8_t> input) {
     case 0:
       return type_at_prompt(bytes);
     case 1: {
-      debug::DebugAddress address;
-      (void)debug::parse_debug_address(bytes.text(300), &address);
+      SocketAddress address;
+      (void)parse_socket_address(bytes.text(300), &address);
       return;
     }
     default:

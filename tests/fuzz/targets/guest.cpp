@@ -83,7 +83,7 @@ MachineConfig config_of(FuzzBytes& bytes, lab::Lockstep* lockstep) {
   MachineConfig config;
   config.boot.kernel_path = placeholder().path();
   config.memory_bytes = kRam;
-  config.serial = SerialTarget::None;
+  config.ports.serial = {};
   config.raw_console = false;
   config.vcpu.user = UserEngine::Translate;
   config.vcpu.observer = lockstep;

@@ -157,10 +157,10 @@ void parse_words(FuzzBytes& bytes) {
   const std::string text = bytes.text(256);
   uint64_t size = 0;
   uint32_t address = 0;
-  debug::DebugAddress where;
+  SocketAddress where;
   (void)parse_size(text, 1, &size);
   (void)parse_address(text, &address);
-  (void)debug::parse_debug_address(text, &where);
+  (void)parse_socket_address(text, &where);
   (void)NbdDisk::is_uri(text);
 }
 

@@ -128,6 +128,19 @@ TEST_F(HostMapping, AMappingReplacesTheOneBeforeIt) {
   EXPECT_EQ(byte_at(region_), 2);
 }
 
+TEST_F(HostMapping, ContentsAreWhereTheHostKeepsMemory) {
+  EXPECT_FALSE(has_contents(descriptor_, 0, kFileBytes));
+  byte_at(file_ + 3 * kPageSize) = 1;
+  EXPECT_FALSE(has_contents(descriptor_, 0, 3 * kPageSize));
+  EXPECT_TRUE(has_contents(descriptor_, 0, 4 * kPageSize));
+  EXPECT_TRUE(has_contents(descriptor_, 3 * kPageSize, kFileBytes));
+  EXPECT_FALSE(has_contents(descriptor_, 4 * kPageSize, kFileBytes));
+  const ByteRange used = next_contents(descriptor_, 0, kFileBytes);
+  EXPECT_EQ(used.begin, 3 * kPageSize);
+  EXPECT_EQ(used.end, 4 * kPageSize);
+  EXPECT_TRUE(has_contents(-1, 0, 1));  // who cannot be asked may have some
+}
+
 TEST_F(HostMapping, TheFilesSizeIsSealed) {
   EXPECT_EQ(ftruncate(descriptor_, 0), -1);
   EXPECT_EQ(errno, EPERM);

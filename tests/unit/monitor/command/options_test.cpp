@@ -84,7 +84,7 @@ TEST(RunOptions, DefaultsAreAConsoleAndTheTranslator) {
   ASSERT_EQ(parse_run({"--kernel", "k"}, &options), "");
   EXPECT_EQ(options.machine.boot.kernel_path, "k");
   EXPECT_EQ(options.machine.memory_bytes, 128U << 20);
-  EXPECT_EQ(options.machine.serial, SerialTarget::Console);
+  EXPECT_EQ(options.machine.ports.serial.kind, PortTarget::Kind::Console);
   EXPECT_EQ(options.machine.vcpu.engine, Engine::Translate);
   EXPECT_EQ(options.stats, StatsFormat::None);
   EXPECT_FALSE(options.no_reboot);
@@ -263,7 +263,7 @@ TEST(RunOptions, ModulesKeepTheirArguments) {
 TEST(RunOptions, ADebuggerIsLetInWhereItIsSaid) {
   RunOptions options;
   ASSERT_EQ(parse_run({"--kernel", "k"}, &options), "");
-  EXPECT_EQ(options.debug.gdb.kind, debug::DebugAddress::Kind::None);
+  EXPECT_EQ(options.debug.gdb.kind, SocketAddress::Kind::None);
   EXPECT_FALSE(options.debug.starts_paused);
   RunOptions usual;
   ASSERT_EQ(parse_run({"--kernel", "k", "-s", "-S"}, &usual), "");
@@ -285,8 +285,8 @@ TEST(RunOptions, ADebuggerIsLetInWhereItIsSaid) {
 TEST(RunOptions, SerialMayBeAFile) {
   RunOptions options;
   ASSERT_EQ(parse_run({"--kernel", "k", "--serial", "file=log"}, &options), "");
-  EXPECT_EQ(options.machine.serial, SerialTarget::File);
-  EXPECT_EQ(options.machine.serial_path, "log");
+  EXPECT_EQ(options.machine.ports.serial.kind, PortTarget::Kind::File);
+  EXPECT_EQ(options.machine.ports.serial.path, "log");
 }
 
 TEST(TranslateOptions, DefaultsAreTheEntryPointInRingZeroWithAWindow) {
@@ -294,7 +294,7 @@ TEST(TranslateOptions, DefaultsAreTheEntryPointInRingZeroWithAWindow) {
   ASSERT_EQ(parse_translate({"--kernel", "k"}, &options), "");
   EXPECT_FALSE(options.at_address);
   EXPECT_EQ(options.access_style, AccessStyle::Window);
-  EXPECT_EQ(options.guest.machine.serial, SerialTarget::None);
+  EXPECT_EQ(options.guest.machine.ports.serial.kind, PortTarget::Kind::None);
   EXPECT_FALSE(options.guest.machine.raw_console);
 }
 

@@ -148,7 +148,7 @@ TEST_P(Unsupplied, EndsTheRunAsTheHostsFailure) {
     MachineConfig config;
     config.boot.kernel_path = guest;
     config.memory_bytes = 16U << 20;
-    config.serial = SerialTarget::None;
+    config.ports.serial = {};
     config.raw_console = false;
     config.vcpu.engine = GetParam();
     config.vcpu.user = UserEngine::Translate;

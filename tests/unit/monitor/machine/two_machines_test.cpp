@@ -69,7 +69,7 @@ struct GuestRun {
     MachineConfig config;
     config.boot.kernel_path = path;
     config.memory_bytes = 16U << 20;
-    config.serial = SerialTarget::None;
+    config.ports.serial = {};
     config.vcpu.user = UserEngine::Translate;
     std::unique_ptr<Machine> machine = Machine::create(config, &problem);
     if (machine != nullptr) outcome = machine->run();

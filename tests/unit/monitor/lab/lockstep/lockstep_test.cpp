@@ -53,7 +53,7 @@ Followed run_with(const LockstepOptions& options, const std::function<void(Machi
   Tamper observer(lockstep, [&] { tamper(*machine); });
   MachineConfig config;
   config.boot.kernel_path = file->path();
-  config.serial = SerialTarget::None;
+  config.ports.serial = {};
   config.raw_console = false;
   config.memory_bytes = 8U << 20;
   config.vcpu.observer = &observer;
@@ -72,7 +72,7 @@ struct Standing {
       : file(ImageFile::create(image, &error)) {
     MachineConfig config;
     config.boot.kernel_path = file->path();
-    config.serial = SerialTarget::None;
+    config.ports.serial = {};
     config.raw_console = false;
     config.memory_bytes = 8U << 20;
     machine = Machine::create(config, &error);

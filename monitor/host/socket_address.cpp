@@ -1,8 +1,8 @@
-#include "monitor/debug/debug_address.h"
+#include "monitor/host/socket_address.h"
 
 #include <charconv>
 
-namespace ringshift::debug {
+namespace ringshift {
 namespace {
 
 // What is left after one of these.
@@ -24,17 +24,21 @@ bool parse_host(const std::string& text, std::string* host) {
 
 }  // namespace
 
-bool parse_debug_address(const std::string& text, DebugAddress* address) {
+std::string SocketAddress::name() const {
+  return kind == Kind::Unix ? "unix:" + path : "tcp:" + host + ":" + std::to_string(port);
+}
+
+bool parse_socket_address(const std::string& text, SocketAddress* address) {
   // sun_path: with its terminating zero (unix(7)).
   constexpr size_t kLongestPath = 107;
   std::string rest = text;
   if (take_word(&rest, "unix")) {
-    address->kind = DebugAddress::Kind::Unix;
+    address->kind = SocketAddress::Kind::Unix;
     address->path = rest;
     return !rest.empty() && rest.size() <= kLongestPath;
   }
   if (!take_word(&rest, "tcp")) return false;
-  address->kind = DebugAddress::Kind::Tcp;
+  address->kind = SocketAddress::Kind::Tcp;
   const size_t colon = rest.rfind(':');
   if (colon == std::string::npos || !parse_host(rest.substr(0, colon), &address->host))
     return false;
@@ -44,4 +48,4 @@ bool parse_debug_address(const std::string& text, DebugAddress* address) {
   return error == std::errc() && stopped == end && begin != end;
 }
 
-}  // namespace ringshift::debug
+}  // namespace ringshift

@@ -1,5 +1,5 @@
-// DebugSocket: one peer at a time; what it sends, when it goes, when it does not read.
-#include "monitor/debug/debug_socket.h"
+// HostSocket: one peer at a time; what it sends, when it goes, when it does not read.
+#include "monitor/host/host_socket.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -12,7 +12,7 @@
 #include <cstring>
 #include <filesystem>
 
-namespace ringshift::debug {
+namespace ringshift {
 namespace {
 
 class Socket : public ::testing::Test {
@@ -20,7 +20,7 @@ class Socket : public ::testing::Test {
   Socket() {
     char pattern[] = "/tmp/ringshift-socket-XXXXXX";
     folder_ = mkdtemp(pattern);
-    address_.kind = DebugAddress::Kind::Unix;
+    address_.kind = SocketAddress::Kind::Unix;
     address_.path = folder_ + "/gdb";
   }
   ~Socket() override {
@@ -31,7 +31,7 @@ class Socket : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
   void listen() {
-    socket_ = DebugSocket::create(address_, "--gdb", &error_);
+    socket_ = HostSocket::create(address_, "--gdb", &error_);
     ASSERT_NE(socket_, nullptr) << error_;
     socket_->start([this] { ++notified_; });
   }
@@ -53,9 +53,9 @@ class Socket : public ::testing::Test {
   }
 
   std::string folder_, error_;
-  DebugAddress address_;
+  SocketAddress address_;
   std::atomic<int> notified_{0};
-  std::unique_ptr<DebugSocket> socket_;
+  std::unique_ptr<HostSocket> socket_;
   int first_ = -1, second_ = -1;
 };
 
@@ -134,7 +134,7 @@ TEST_F(Socket, ConnectsToWhoeverListensAlready) {
   std::strncpy(at.sun_path, address_.path.c_str(), sizeof(at.sun_path) - 1);
   ASSERT_EQ(bind(listening, reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
   address_.connects = true;
-  EXPECT_EQ(DebugSocket::create(address_, "--qmp", &error_), nullptr);
+  EXPECT_EQ(HostSocket::create(address_, "--qmp", &error_), nullptr);
   EXPECT_EQ(error_, "--qmp: cannot connect to " + address_.path + ": Connection refused");
   ASSERT_EQ(::listen(listening, 1), 0);
   listen();
@@ -201,11 +201,11 @@ TEST_F(Socket, ASocketThatNobodyListensAtIsReplaced) {
 
 TEST_F(Socket, AFileOrAnotherListenerIsLeftAlone) {
   listen();
-  EXPECT_EQ(DebugSocket::create(address_, "--gdb", &error_), nullptr);
+  EXPECT_EQ(HostSocket::create(address_, "--gdb", &error_), nullptr);
   EXPECT_NE(error_.find("cannot listen at"), std::string::npos);
   first_ = connect_to_it();
   EXPECT_TRUE(eventually([&] { return socket_->is_connected(); }));
 }
 
 }  // namespace
-}  // namespace ringshift::debug
+}  // namespace ringshift

@@ -1,0 +1,23 @@
+// DebugRequest: what the command line says of those who may stop the machine from outside. A value.
+// See docs/debugging.md.
+#pragma once
+
+#include <string>
+
+#include "monitor/host/socket_address.h"
+
+namespace ringshift::debug {
+
+struct DebugRequest {
+  SocketAddress gdb;  // Kind::None: no socket
+  bool starts_paused = false;
+  // Whoever listens on --qmp or --monitor can let the guest go, too.
+  bool has_controller = false;
+  // What those, and the prompt, are told, and which files they may have written or read.
+  std::string name;            // --name
+  std::string version;         // of this program
+  std::string control_folder;  // --control-folder; empty: none
+  std::string screendump;      // --screendump; empty: none
+};
+
+}  // namespace ringshift::debug
