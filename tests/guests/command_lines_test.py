@@ -319,8 +319,8 @@ def check(stage, images, line):
                         check_booted(stage, run, line)
                 else:
                     check_booted(stage, run, line)
-                told = heard.makefile("rb").read().decode().replace("on screen\r\n", "") if line.hears else ""
-                expect(told.replace("\r", "") == line.hears, f"the visitor hears {told!r}")
+                told = heard.makefile("rb").read().decode().replace("\r", "") if line.hears else ""
+                expect(told.replace("on screen\n", "") == line.hears, f"the visitor hears {told!r}")
         elif "linux" in line.files.values():
             check_linux(run)
         else:
