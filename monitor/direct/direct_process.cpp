@@ -34,27 +34,12 @@ constexpr uint32_t kStoredFlags = kLoadedFlags | kFlagTf | kFlagId;
 
 uint64_t null_or_data(const SegmentCache& segment) { return segment.usable() ? kUserData : 0; }
 
-// An interruption meant for guest code, or a signal that somebody else has sent.
-bool is_of_no_interest(int status) {
-  return (status >> 16) == PTRACE_EVENT_STOP || WSTOPSIG(status) == SIGSTOP ||
-         WSTOPSIG(status) == SIGUSR1;
-}
-
 bool is_fault_signal(int signal) {
   return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
          signal == SIGTRAP;
 }
 
 }  // namespace
-
-DirectProcess::~DirectProcess() {
-  if (is_reaped_) return;
-  // Not kill(): a confined monitor has no signals for others. It stands still here, as ever.
-  (void)trace(PTRACE_KILL, id_, nullptr, nullptr);
-  int status = 0;
-  while (waitpid(id_, &status, __WALL) == id_ && !WIFEXITED(status) && !WIFSIGNALED(status)) {
-  }
-}
 
 // The process does it itself, with the set behind the command: others' affinity is out of a
 // confined monitor's reach.
@@ -63,62 +48,11 @@ bool DirectProcess::confine_to(const cpu_set_t& set) {
   DirectCommand command;
   command.number = SYS_sched_setaffinity;
   command.arguments = {0, sizeof(set), kDirectCommandsAddress + kSetAt * sizeof(DirectCommand)};
-  std::memcpy(static_cast<void*>(commands_ + kSetAt), &set, sizeof(set));
+  std::memcpy(static_cast<void*>(process_->commands() + kSetAt), &set, sizeof(set));
   std::string ignored;
   const bool done = carry_out({&command, 1}, &ignored);
-  std::memset(static_cast<void*>(commands_ + kSetAt), 0, kSetCommands * sizeof(DirectCommand));
+  std::memset(static_cast<void*>(process_->commands() + kSetAt), 0, kSetCommands * sizeof(DirectCommand));
   return done;
-}
-
-// False: it is gone.
-bool DirectProcess::wait_for_stop(int* status) {
-  pid_t found = 0;
-  do {
-    found = waitpid(id_, status, __WALL);
-  } while (found < 0 && errno == EINTR);
-  if (found == id_ && WIFSTOPPED(*status)) return true;
-  is_reaped_ = true;
-  return false;
-}
-
-// Runs `commands` commands; on return *after is where the stub stopped, or where a new process
-// appeared. A kick may come at any time and is of no interest here.
-bool DirectProcess::run_stub(size_t commands, int* status, user_regs_struct* after) {
-  if (is_reaped_) return false;
-  user_regs_struct registers = idle_;
-  registers.rip = kDirectStubAddress;
-  registers.rbx = kDirectCommandsAddress;
-  registers.rbp = commands;
-  if (trace(PTRACE_SETREGS, id_, nullptr, &registers) != 0) return false;
-  do {
-    if (trace(PTRACE_CONT, id_, nullptr, nullptr) != 0 || !wait_for_stop(status)) return false;
-  } while (is_of_no_interest(*status));
-  return trace(PTRACE_GETREGS, id_, nullptr, after) == 0;
-}
-
-bool DirectProcess::carry_out(std::span<const DirectCommand> commands, std::string* error) {
-  while (!commands.empty()) {
-    const size_t count = std::min(commands.size(), kDirectCommands);
-    std::copy_n(commands.begin(), count, commands_);
-    int status = 0;
-    user_regs_struct after{};
-    const bool ran = run_stub(count, &status, &after);
-    // What one program has mapped is not for the others to read.
-    std::memset(static_cast<void*>(commands_), 0, count * sizeof(DirectCommand));
-    counters().direct_batches++;
-    counters().direct_commands += count;
-    if (!ran) {
-      *error = "the process that runs user code is gone";
-      return false;
-    }
-    if (after.rbp != 0) {
-      *error = "the host refused a mapping to the process that runs user code: " +
-               std::generic_category().message(-static_cast<int>(after.rax));
-      return false;
-    }
-    commands = commands.subspan(count);
-  }
-  return true;
 }
 
 bool DirectProcess::set_time_stamp_trap(TimeStampTrap trap, std::string* error) {
@@ -132,7 +66,7 @@ bool DirectProcess::set_time_stamp_trap(TimeStampTrap trap, std::string* error) 
 }
 
 Nanoseconds DirectProcess::take_processor_time() {
-  const Nanoseconds now = is_reaped_ ? 0 : HostClock::process_time(id_);
+  const Nanoseconds now = process_->is_gone() ? 0 : HostClock::process_time(id());
   const Nanoseconds since = std::max<Nanoseconds>(now - time_taken_, 0);
   time_taken_ = std::max(time_taken_, now);
   return since;
@@ -144,7 +78,7 @@ bool DirectProcess::accepts(const GuestState& state) const {
 
 bool DirectProcess::load(const GuestState& state) {
   user_regs_struct& r = loaded_;
-  r = idle_;
+  r = process_->idle();
   r.rax = state.reg(Gpr::Eax);
   r.rcx = state.reg(Gpr::Ecx);
   r.rdx = state.reg(Gpr::Edx);
@@ -161,9 +95,9 @@ bool DirectProcess::load(const GuestState& state) {
   r.gs = null_or_data(state.seg(SegmentRegister::Gs));
   r.fs_base = r.fs != 0 ? state.seg(SegmentRegister::Fs).base : 0;
   r.gs_base = r.gs != 0 ? state.seg(SegmentRegister::Gs).base : 0;
-  if (trace(PTRACE_SETREGS, id_, nullptr, &r) != 0) return false;
+  if (trace(PTRACE_SETREGS, id(), nullptr, &r) != 0) return false;
   if (fpu_known_ && fpu_ == state.fxsave) return true;
-  fpu_known_ = trace(PTRACE_SETFPREGS, id_, nullptr, state.fxsave.data()) == 0;
+  fpu_known_ = trace(PTRACE_SETFPREGS, id(), nullptr, state.fxsave.data()) == 0;
   fpu_ = state.fxsave;
   return fpu_known_;
 }
@@ -175,7 +109,7 @@ bool DirectProcess::store(const user_regs_struct& r, bool in_system_call, GuestS
       r.gs_base != loaded_.gs_base || r.rip > UINT32_MAX) {
     return false;
   }
-  if (trace(PTRACE_GETFPREGS, id_, nullptr, fpu_.data()) != 0) return false;
+  if (trace(PTRACE_GETFPREGS, id(), nullptr, fpu_.data()) != 0) return false;
   fpu_known_ = true;
   state->fxsave = fpu_;
   state->reg(Gpr::Eax) = static_cast<uint32_t>(in_system_call ? r.orig_rax : r.rax);
@@ -199,7 +133,7 @@ bool DirectProcess::peek(uint32_t address, uint8_t* byte) const {
   // result may be an error or a word.
   constexpr uint32_t kWord = sizeof(uint64_t);
   uint64_t word = 0;
-  if (syscall(SYS_ptrace, PTRACE_PEEKDATA, id_, uint64_t{address / kWord * kWord}, &word) != 0) {
+  if (syscall(SYS_ptrace, PTRACE_PEEKDATA, id(), uint64_t{address / kWord * kWord}, &word) != 0) {
     return false;
   }
   *byte = static_cast<uint8_t>(word >> (address % kWord * 8));
@@ -245,7 +179,7 @@ DirectStop DirectProcess::explain(int status, GuestState* state) const {
   }
   if (!is_fault_signal(signal) || (status >> 16) != 0) return {Kind::Kicked, {}};
   siginfo_t info{};
-  if (trace(PTRACE_GETSIGINFO, id_, nullptr, &info) != 0) return {Kind::Gone, {}};
+  if (trace(PTRACE_GETSIGINFO, id(), nullptr, &info) != 0) return {Kind::Gone, {}};
   // Sent by somebody, not by the processor.
   if (info.si_code <= 0) return {Kind::Kicked, {}};
   if (signal == SIGSEGV && info.si_code != SI_KERNEL) {
@@ -268,15 +202,15 @@ DirectStop DirectProcess::run(GuestState* state) {
   using Kind = DirectStop::Kind;
   int status = 0;
   user_regs_struct registers{};
-  if (is_reaped_ || !load(*state) || trace(PTRACE_SYSEMU, id_, nullptr, nullptr) != 0) {
+  if (process_->is_gone() || !load(*state) || trace(PTRACE_SYSEMU, id(), nullptr, nullptr) != 0) {
     return {Kind::Gone, {}};
   }
-  if (!wait_for_stop(&status)) {
+  if (!process_->wait_for_stop(&status)) {
     // The filter's doing: the vsyscall page is a door that the tracer does not see.
     const bool by_filter = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
     return {by_filter ? Kind::Escaped : Kind::Gone, {}};
   }
-  if (trace(PTRACE_GETREGS, id_, nullptr, &registers) != 0) return {Kind::Gone, {}};
+  if (trace(PTRACE_GETREGS, id(), nullptr, &registers) != 0) return {Kind::Gone, {}};
   GuestState before_explaining = *state;
   if (!store(registers, WSTOPSIG(status) == kSystemCallStop, state)) {
     *state = before_explaining;

@@ -1,5 +1,5 @@
 // DirectProcess: a host process that holds nothing but guest user pages, in which guest CPL-3 code
-// runs untranslated; and DirectHost, which makes them. Owns: the processes, their command page.
+// runs untranslated; and DirectHost, which makes them. Owns: the processes, each a SandboxedProcess.
 // Does not own: guest RAM. The process is the wall: it has no host system call that does not pass
 // through us (docs/security.md). Keeps: S1 S2.
 #pragma once
@@ -12,8 +12,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "devices/bus/virtual_clock.h"
+#include "monitor/direct/sandboxed_process.h"
 #include "monitor/host/shared_cpu.h"
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/host_mapping.h"
@@ -21,14 +23,6 @@
 #include "translator/user_sensitivity.h"
 
 namespace ringshift {
-
-// One host system call for a sandboxed process to make.
-struct alignas(64) DirectCommand {
-  uint64_t number = 0;
-  std::array<uint64_t, 6> arguments{};
-  uint64_t reserved = 0;
-};
-static_assert(sizeof(DirectCommand) == 64, "direct_sandbox.cpp steps by 64");
 
 // Guest pages at their own linear addresses, and their removal.
 [[nodiscard]] DirectCommand command_to_map(GuestVirtualPage at, GuestPhysicalPage from,
@@ -57,13 +51,14 @@ enum class TimeStampTrap : uint8_t { Off, On };
 
 class DirectProcess {
  public:
-  ~DirectProcess();
   DirectProcess(const DirectProcess&) = delete;
   DirectProcess& operator=(const DirectProcess&) = delete;
 
   // Carries the commands out, in order. False with one line in *error: the host refused one, or
   // the process is gone; what the process has mapped is then unknown.
-  [[nodiscard]] bool carry_out(std::span<const DirectCommand> commands, std::string* error);
+  [[nodiscard]] bool carry_out(std::span<const DirectCommand> commands, std::string* error) {
+    return process_->carry_out(commands, error);
+  }
 
   // Makes RDTSC fault in the process from now on, or answer with the host's counter. False with one
   // line in *error: the process is gone.
@@ -75,20 +70,18 @@ class DirectProcess {
   // DS, ES, and FS and GS each flat but for the base, or null.
   [[nodiscard]] DirectStop run(GuestState* state);
 
-  [[nodiscard]] pid_t id() const { return id_; }
+  [[nodiscard]] pid_t id() const { return process_->id(); }
   [[nodiscard]] CpuPlacement& placement() { return placement_; }
   // The processor time it has used since this was asked last, in nanoseconds. 0: it is gone.
   [[nodiscard]] Nanoseconds take_processor_time();
 
  private:
   friend class DirectHost;
-  DirectProcess(pid_t id, const user_regs_struct& idle, DirectCommand* commands)
-      : id_(id), idle_(idle), commands_(commands) {
+  explicit DirectProcess(std::unique_ptr<SandboxedProcess> process)
+      : process_(std::move(process)) {
     placement_.confine = [this](const cpu_set_t& set) { return confine_to(set); };
   }
   [[nodiscard]] bool confine_to(const cpu_set_t& set);
-  [[nodiscard]] bool wait_for_stop(int* status);
-  [[nodiscard]] bool run_stub(size_t commands, int* status, user_regs_struct* after);
   [[nodiscard]] bool load(const GuestState& state);
   [[nodiscard]] bool store(const user_regs_struct& registers, bool in_system_call,
                            GuestState* state);
@@ -97,11 +90,8 @@ class DirectProcess {
   [[nodiscard]] bool step_back_over_breakpoint(GuestState* state) const;
   [[nodiscard]] DirectStop explain(int status, GuestState* state) const;
 
-  pid_t id_;
-  bool is_reaped_ = false;  // its number may be another's by now
-  user_regs_struct idle_;   // registers with nothing of the guest's or ours in them
+  std::unique_ptr<SandboxedProcess> process_;
   user_regs_struct loaded_{};
-  DirectCommand* commands_;           // shared with every process; they see it read-only
   uint32_t identification_flag_ = 0;  // EFLAGS.ID in the process, which we cannot set
   alignas(16) std::array<uint8_t, 512> fpu_{};
   bool fpu_known_ = false;
@@ -122,7 +112,6 @@ class DirectHost {
   // ram: descriptor of guest RAM. Null with one line in *error when this host has no 32-bit mode,
   // no ptrace or no seccomp for us, or cannot make CPUID fault and `guard` wants it to.
   static std::unique_ptr<DirectHost> create(int ram, CpuidGuard guard, std::string* error);
-  ~DirectHost();
   DirectHost(const DirectHost&) = delete;
   DirectHost& operator=(const DirectHost&) = delete;
 
@@ -134,16 +123,11 @@ class DirectHost {
 
  private:
   DirectHost() = default;
-  [[nodiscard]] bool start_template(int ram, std::string* error);
-  [[nodiscard]] bool adopt_template(pid_t id, int go, std::string* error);
-  [[nodiscard]] bool empty_template(std::string* error);
   [[nodiscard]] bool guard_cpuid(CpuidGuard guard, std::string* error);
 
   HostTraps traps_;
-  int command_descriptor_ = -1;
-  DirectCommand* commands_ = nullptr;
   // Forked from us while we were small, then emptied; every other process is forked from it.
-  std::unique_ptr<DirectProcess> template_;
+  std::unique_ptr<SandboxedProcess> template_;
 };
 
 }  // namespace ringshift

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <array>
@@ -89,22 +90,28 @@ scmp_arg_cmp argument(unsigned index, scmp_compare comparison, uint64_t value) {
   return {index, comparison, value, 0};
 }
 
-// Guest RAM at 32-bit addresses and its removal; one more process like this one; CPUID made to
-// fault, RDTSC made to fault or not. Everything else ends the process. The second wall: the first
+// A filter to which rules are added. Everything else ends the process. The second wall: the first
 // is that the tracer lets no system call of guest code begin.
-bool install_filter() {
-  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
-  if (filter == nullptr) return false;
-  bool added = true;
-  auto allow = [&](int number, std::initializer_list<scmp_arg_cmp> arguments) {
-    added = added &&
-            seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number,
-                                   static_cast<unsigned>(arguments.size()), arguments.begin()) == 0;
-  };
+class Filter {
+ public:
+  void allow(int number, std::initializer_list<scmp_arg_cmp> arguments) {
+    is_good_ = is_good_ &&
+               seccomp_rule_add_array(filter_, SCMP_ACT_ALLOW, number,
+                                      static_cast<unsigned>(arguments.size()),
+                                      arguments.begin()) == 0;
+  }
+  [[nodiscard]] bool load() { return is_good_ && seccomp_load(filter_) == 0; }
+
+ private:
+  scmp_filter_ctx filter_ = seccomp_init(SCMP_ACT_KILL_PROCESS);
+  bool is_good_ = filter_ != nullptr;
+};
+
+void allow_user_code(Filter* filter) {
   constexpr uint64_t kMapFlags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
   for (const uint64_t flags : {kMapFlags, kMapFlags | MAP_POPULATE}) {
     for (const int rights : {PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC}) {
-      allow(
+      filter->allow(
           SCMP_SYS(mmap),
           {argument(0, SCMP_CMP_LT, kFourGiB), argument(1, SCMP_CMP_LE, kFourGiB),
            argument(2, SCMP_CMP_EQ, static_cast<uint64_t>(rights)), argument(3, SCMP_CMP_EQ, flags),
@@ -112,21 +119,41 @@ bool install_filter() {
     }
   }
   for (const int rights : {PROT_READ, PROT_READ | PROT_EXEC}) {
-    allow(SCMP_SYS(mprotect),
-          {argument(0, SCMP_CMP_LT, kFourGiB), argument(1, SCMP_CMP_LE, kFourGiB),
-           argument(2, SCMP_CMP_EQ, static_cast<uint64_t>(rights))});
+    filter->allow(SCMP_SYS(mprotect),
+                  {argument(0, SCMP_CMP_LT, kFourGiB), argument(1, SCMP_CMP_LE, kFourGiB),
+                   argument(2, SCMP_CMP_EQ, static_cast<uint64_t>(rights))});
   }
-  allow(SCMP_SYS(munmap), {});
-  allow(SCMP_SYS(clone), {argument(0, SCMP_CMP_EQ, uint64_t{CLONE_PARENT | SIGCHLD})});
+  filter->allow(SCMP_SYS(clone), {argument(0, SCMP_CMP_EQ, uint64_t{CLONE_PARENT | SIGCHLD})});
   // Of itself, where the monitor asks for it.
-  allow(SCMP_SYS(sched_setaffinity), {argument(0, SCMP_CMP_EQ, uint64_t{0})});
-  allow(SCMP_SYS(arch_prctl),
-        {argument(0, SCMP_CMP_EQ, uint64_t{kArchSetCpuid}), argument(1, SCMP_CMP_EQ, uint64_t{0})});
+  filter->allow(SCMP_SYS(sched_setaffinity), {argument(0, SCMP_CMP_EQ, uint64_t{0})});
+  filter->allow(SCMP_SYS(arch_prctl), {argument(0, SCMP_CMP_EQ, uint64_t{kArchSetCpuid}),
+                                       argument(1, SCMP_CMP_EQ, uint64_t{0})});
   for (const int mode : {PR_TSC_SIGSEGV, PR_TSC_ENABLE}) {
-    allow(SCMP_SYS(prctl), {argument(0, SCMP_CMP_EQ, uint64_t{PR_SET_TSC}),
-                            argument(1, SCMP_CMP_EQ, static_cast<uint64_t>(mode))});
+    filter->allow(SCMP_SYS(prctl), {argument(0, SCMP_CMP_EQ, uint64_t{PR_SET_TSC}),
+                                    argument(1, SCMP_CMP_EQ, static_cast<uint64_t>(mode))});
   }
-  return added && seccomp_load(filter) == 0;
+}
+
+void allow_deprivileged(Filter* filter) {
+  filter->allow(SCMP_SYS(mmap),
+                {argument(0, SCMP_CMP_LT, kFourGiB), argument(1, SCMP_CMP_EQ, 0x1000),
+                 argument(3, SCMP_CMP_EQ, uint64_t{MAP_SHARED | MAP_FIXED}),
+                 argument(4, SCMP_CMP_EQ, static_cast<uint64_t>(kDirectRamDescriptor))});
+  filter->allow(SCMP_SYS(setitimer), {argument(0, SCMP_CMP_EQ, uint64_t{ITIMER_REAL})});
+}
+
+bool install_filter(SandboxPolicy policy) {
+  Filter filter;
+  filter.allow(SCMP_SYS(munmap), {});
+  switch (policy) {
+    case SandboxPolicy::UserCode:
+      allow_user_code(&filter);
+      break;
+    case SandboxPolicy::Deprivileged:
+      allow_deprivileged(&filter);
+      break;
+  }
+  return filter.load();
 }
 
 // The C library has registered a structure of the thread's that the kernel writes to whenever it
@@ -161,7 +188,7 @@ void enter_direct_sandbox(const DirectSandbox& made) {
   require(place_stub(), kStub);
   require(place_commands(), kCommands);
   require(leave_restartable_sequences(), kSequences);
-  require(install_filter(), kFilter);
+  require(install_filter(made.policy), kFilter);
   asm volatile("xor %%ebp, %%ebp\n jmp *%0" : : "r"(kDirectStubAddress) : "memory");
   __builtin_unreachable();
 }

@@ -1,10 +1,12 @@
 // Direct sandbox: what happens between fork and the first instruction of the stub, on the child's
-// side. The stub, the addresses and the filter are fixed. Keeps: S1 S2. See docs/security.md.
+// side. The stub, the addresses and the filter of a policy are fixed. Keeps: S1 S2. See docs/security.md.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
+
+#include "monitor/direct/sandboxed_process.h"
 
 namespace ringshift {
 
@@ -22,6 +24,7 @@ struct DirectSandbox {
   int commands;
   int go;  // and a pipe from which a byte comes once the parent traces us
   int parent;
+  SandboxPolicy policy;
 };
 [[noreturn]] void enter_direct_sandbox(const DirectSandbox& made);
 [[nodiscard]] std::string sandbox_failure(int exit_status);

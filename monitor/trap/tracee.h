@@ -1,15 +1,17 @@
 // Tracee: a host process that holds guest pages at their linear addresses and runs guest code in
-// 32-bit compatibility mode, deprivileged, under ptrace. Owns: the process. It has nothing but
-// guest pages and one page with a system call instruction; every system call of the guest's stops
-// before it happens. See docs/lab.md; Linux ptrace(2), PTRACE_SYSEMU.
+// 32-bit compatibility mode, deprivileged, under ptrace. Owns: the process, which is a
+// SandboxedProcess; every system call of the guest's stops before it happens. See docs/lab.md;
+// Linux ptrace(2), PTRACE_SYSEMU.
 #pragma once
 
-#include <sys/types.h>
 #include <sys/user.h>
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+
+#include "monitor/direct/sandboxed_process.h"
 
 namespace ringshift::lab {
 
@@ -28,7 +30,6 @@ class Tracee {
  public:
   // ram: the memfd of guest memory. Null with one line in *error.
   static std::unique_ptr<Tracee> create(int ram, std::string* error);
-  ~Tracee();
   Tracee(const Tracee&) = delete;
   Tracee& operator=(const Tracee&) = delete;
 
@@ -43,18 +44,13 @@ class Tracee {
   [[nodiscard]] bool present() const { return present_; }
 
  private:
-  Tracee() = default;
-  [[nodiscard]] bool prepare(std::string* error);
+  explicit Tracee(std::unique_ptr<SandboxedProcess> process) : process_(std::move(process)) {}
   [[nodiscard]] bool reaches_32_bit_code();
-  [[nodiscard]] bool make_call(long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-                               uint64_t e, uint64_t f, int64_t* result);
+  [[nodiscard]] bool carry_out(const DirectCommand& command);
   [[nodiscard]] bool arm();
-  [[nodiscard]] bool wait(int* status);
   [[nodiscard]] TraceStop classify(int status);
 
-  pid_t process_ = -1;
-  int ram_ = -1;
-  user_regs_struct template_{};  // of the 64-bit code the process began with
+  std::unique_ptr<SandboxedProcess> process_;
   uint64_t address_ = 0;
   bool present_ = false;
   bool ticks_ = false;  // a tick is on its way

@@ -50,7 +50,7 @@ INCLUDE_HOMES = (
     ("address translation", r"slirp/", ("monitor/network/slirp_server.cpp",)),
     ("filters of system calls", r"seccomp\.h$",
      ("monitor/host/confinement.cpp", "monitor/host/file_broker.cpp", "monitor/direct/direct_sandbox.cpp",
-      "monitor/network/slirp_sandbox.cpp", "monitor/share/share_walls.cpp", "monitor/trap/tracee.cpp")),
+      "monitor/network/slirp_sandbox.cpp", "monitor/share/share_walls.cpp")),
     ("host mappings", r"sys/mman\.h$",
      ("translator/code_arena.cpp", "translator/gate.cpp", "shadowmmu/host_mapping.cpp",
       "shadowmmu/guest_memory.cpp", "monitor/command/host_probes.cpp", "monitor/direct/direct_*",
