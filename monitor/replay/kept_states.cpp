@@ -49,7 +49,8 @@ void KeptStates::add(Kept kept) {
   // What was measured on the way here may not fit what was measured on the way there.
   if (behind != all_.begin()) kept.work = std::max(kept.work, std::prev(behind)->work);
   if (behind != all_.end()) kept.work = std::min(kept.work, behind->work);
-  auto here = static_cast<size_t>(all_.insert(behind, std::move(kept)) - all_.begin());
+  auto here = static_cast<size_t>(behind - all_.begin());
+  all_.insert(behind, std::move(kept));
   while (all_.size() > 2 && (all_.size() > limits_.states || bytes() > limits_.bytes)) {
     const size_t gone = least_missed(here);
     all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(gone));

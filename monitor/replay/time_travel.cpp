@@ -239,10 +239,10 @@ void TimeTravel::before_instruction() {
 }
 
 void TimeTravel::after_event() {
+  keep_if_due();
   const uint64_t events = machine_.event_positions().counter().count();
   if (goal_ == Goal::Count && events >= count_) return stand({StopCause::Asked, {}});
   if (goal_ != Goal::None && goal_ != Goal::Count && events >= near_count_) lead_singly();
-  keep_if_due();
 }
 
 // ---- the end ----

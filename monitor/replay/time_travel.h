@@ -129,7 +129,7 @@ class TimeTravel final : public ExecutionGuide {
   GuestPlace instruction_;          // before the one that the interpreter executes
   std::map<WatchedData, std::vector<uint8_t>> known_;  // what is written there
   std::optional<GuestPlace> end_;                      // of the tape, or of the guest
-  StopReason end_reason_ = StopReason::Quit;  // Quit: of the tape
+  StopReason end_reason_ = StopReason::Quit;           // Quit: of the tape
   bool may_end_ = false;  // somebody has let the guest go on from there
 
   bool cannot_keep_ = false;

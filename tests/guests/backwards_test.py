@@ -111,8 +111,8 @@ def who_wrote_this(options):
             write = s["copy_word"]
             found = places(lines)
             expect(found[:2] == [s["report"], write], f"{found}, wanted {s['report']:x} and {write:x}:\n{text}")
-            expect(f"value {40:x}" in lines and "tick 40" in lines, text)
-            expect(f"before {s['good_report']:x}" in lines and f"after {40:x}" in lines, text)
+            expect("value 50000028" in lines and "tick 40" in lines, text)
+            expect(f"before {s['good_report']:x}" in lines and "after 50000028" in lines, text)
             expect(found[2] == s["copied"], text)
             expect(found[3] == s["after_copy"] - 5, f"reverse-finish: {found[3]:x}\n{text}")
             expect(guest.run.finish() == EXIT_POWER_OFF, f"{guest.run.errors()}")

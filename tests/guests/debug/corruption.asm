@@ -10,6 +10,8 @@
 %ifndef BAD_TICK
 %define BAD_TICK 40
 %endif
+MESSAGE equ 0x50000000            ; no address of a function: nothing is there
+
 %ifndef WORK
 %define WORK 20                   ; rounds of hashing a tick
 %endif
@@ -78,6 +80,7 @@ copy_words:
   push ebp
   mov ebp, esp
   mov eax, [seen]
+  or eax, MESSAGE
 copy_word:
   mov [edi], eax
 copied:
