@@ -7,9 +7,10 @@ usage: backwards_test.py --ringshift PROGRAM [CASE...]
 import re
 import subprocess
 import sys
+import time
 
 from debug_test import DebugStage, Guest
-from harness import EXIT_POWER_OFF, HERE, Run, expect, parser, run_cases
+from harness import EXIT_POWER_OFF, EXIT_QUIT, HERE, Run, expect, parser, run_cases
 from symbol_file import write_symbol_file
 
 TIMEOUT = 120
@@ -163,6 +164,30 @@ def steps(options):
                 expect(guest.run.finish() == EXIT_POWER_OFF, f"{guest.run.errors()}")
 
 
+def lives(options):
+    """A reset is an end to go back from, and behind it is another life; and a debugger that leaves lets the replay
+    go on to its end."""
+    with BackwardsStage(options.ringshift) as stage:
+        stage.assemble("resets")
+        folder = stage.folder_of_recordings() / "resets"
+        with Run(stage, ["run", "--kernel", str(stage.path / "resets"), "--memory", "16M", "--record",
+                         str(folder)], TIMEOUT) as run:
+            time.sleep(1)
+            run.terminate()
+            expect(run.finish() == EXIT_QUIT, run.errors())
+        with Debugged(stage, folder) as guest:
+            wire = guest.connect()
+            first = wire.ask("g")
+            for _ in range(3):
+                expect("replaylog:end" in wire.ask("c"), "no end")
+                last = wire.ask("g")
+                expect("replaylog:begin" in wire.ask("bc") and wire.ask("g") == first, "no beginning")
+                expect("replaylog:end" in wire.ask("c") and wire.ask("g") == last, "another end")
+            expect(wire.ask("D") == "OK", "no reply to D")
+            expect(guest.run.finish() == EXIT_POWER_OFF, guest.run.errors())
+            expect("marks agree" in guest.run.errors(), guest.run.errors())
+
+
 def debian(options):
     """A Debian kernel that has been switched off: back to who did it, to what was written before, and to the
     timer's last tick."""
@@ -183,7 +208,7 @@ def debian(options):
         expect(set(symbols) == set(names), f"kallsyms has {symbols}")
         elf = stage.path / "kernel.elf"
         write_symbol_file(elf, symbols)
-        with Debugged(stage, folder) as guest:
+        with Debugged(stage, folder, ["--verify"]) as guest:
             first = guest.gdb_text(str(elf), ["continue", "x/30i do_timer", "hbreak kernel_power_off",
                                               "reverse-continue", AT, "detach"])
             jiffies = re.search(r"add +%e..,(?:%ds:)?0x([0-9a-f]+)\n", first)
@@ -204,7 +229,7 @@ def debian(options):
             expect(guest.run.finish() == EXIT_POWER_OFF, guest.run.errors())
 
 
-CASES = {"who wrote this": who_wrote_this, "steps": steps, "debian": debian}
+CASES = {"who wrote this": who_wrote_this, "steps": steps, "lives": lives, "debian": debian}
 
 
 if __name__ == "__main__":
