@@ -28,6 +28,8 @@ class EventCounter {
     base_ = count();
     *walk_ = start_ = floor_ + std::min(events, most_) - 1;
   }
+  // How many may still pass before one waits.
+  [[nodiscard]] uint64_t left() const { return is_due() ? 0 : *walk_ - floor_ + 1; }
   // The guest is at another count from now on: it has slept, or has been loaded.
   void set_count(uint64_t count) {
     base_ = count;

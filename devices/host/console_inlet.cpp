@@ -1,6 +1,10 @@
 #include "devices/host/console_inlet.h"
 
+#include <limits>
+#include <vector>
+
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 
@@ -35,6 +39,15 @@ void ConsoleInlet::put(const HostInput& input) {
       break;
   }
   UNREACHABLE();
+}
+
+void ConsoleInlet::visit_state(StateArchive& archive) {
+  std::vector<uint8_t> bytes(guest_.waiting().begin(), guest_.waiting().end());
+  archive.list("bytes", bytes, std::numeric_limits<size_t>::max());
+  archive.field("ended", ended_);
+  if (!archive.has_loaded()) return;
+  guest_ = {};
+  guest_.append(bytes);
 }
 
 void ConsoleInlet::begin_at_prompt() {

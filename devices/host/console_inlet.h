@@ -14,6 +14,8 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 class ConsoleInlet {
  public:
   // Offered bytes; returns how many of them it took, from the front.
@@ -32,6 +34,10 @@ class ConsoleInlet {
   // No more input will come: end of file, or an error on the descriptor.
   [[nodiscard]] bool has_ended() const { return ended_; }
 
+  // What waits for the guest; of a replay, which has no prompt.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
   // ---- the prompt's ----
   // While it is open what is typed is not the guest's. Ctrl-A c opens and closes it; so does
   // whoever runs it.
@@ -47,6 +53,7 @@ class ConsoleInlet {
  private:
   void offer(ByteQueue& queue, const Accept& accept);
 
+  // Not state: prompt_, prompt_is_open_: they are the host's.
   std::function<void(size_t)> on_taken_;
   ByteQueue guest_;
   ByteQueue prompt_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "shadowmmu/base/state_archive.h"
+
 namespace ringshift {
 namespace {
 
@@ -58,6 +60,20 @@ void RemoteInput::put_keys(uint8_t source, std::span<const uint8_t> codes) {
 void RemoteInput::put_motion(uint8_t source, const MouseMotion& motion) {
   keyboard_.move_mouse(motion);
   on_taken_(source);
+}
+
+void RemoteInput::visit_state(StateArchive& archive) {
+  constexpr size_t kMost = size_t{1} << 16;
+  size_t count = waiting_.size();
+  archive.field("waiting", count, 0, kMost);
+  if (archive.is_loading()) waiting_.assign(std::min(count, kMost), {});
+  for (Keys& keys : waiting_) {
+    archive.section("keys", 1, [&] {
+      archive.field("source", keys.source);
+      archive.list("codes", keys.codes, kMost);
+    });
+  }
+  archive.part("timer", timer_);
 }
 
 void RemoteInput::go_on() {

@@ -18,6 +18,8 @@ namespace ringshift {
 [[nodiscard]] std::vector<uint8_t> bytes_of_motion(const MouseMotion& motion);
 [[nodiscard]] MouseMotion motion_of_bytes(std::span<const uint8_t> bytes);
 
+class StateArchive;
+
 class RemoteInput {
  public:
   // on_taken: one input of that source is with the guest, and makes room for another.
@@ -26,6 +28,10 @@ class RemoteInput {
   // What one key does, scan code set 2.
   void put_keys(uint8_t source, std::span<const uint8_t> codes);
   void put_motion(uint8_t source, const MouseMotion& motion);
+
+  // What waits; of a replay.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
 
  private:
   struct Keys {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "devices/input/keyboard_script.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 namespace {
@@ -41,6 +42,8 @@ std::string TextDisplay::cursor() const {
   return "\x1b[" + std::to_string(at / kColumns + 1) + ";" + std::to_string(at % kColumns + 1) +
          "H\x1b[?25h";
 }
+
+void TextDisplay::visit_state(StateArchive& archive) { archive.part("timer", timer_); }
 
 void TextDisplay::refresh() {
   config_.poll_keys();

@@ -14,6 +14,8 @@
 
 namespace ringshift {
 
+class StateArchive;
+
 struct TextDisplayConfig {
   std::function<std::string()> page;  // the screen's lines, each with its newline
   // To the terminal. False: it is behind, and is asked again with what the screen shows then.
@@ -30,10 +32,15 @@ class TextDisplay {
   // Shows the screen as it is now, if it has changed.
   void show();
 
+  // When it looks at the terminal's keys next; of a replay.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
  private:
   void refresh();
   [[nodiscard]] std::string cursor() const;
 
+  // Not state: config_, shown_: they are the terminal's.
   VirtualClock& clock_;
   const VgaText& vga_;
   I8042& keyboard_;

@@ -29,6 +29,14 @@ class DebugTarget {
                                           std::span<const uint8_t> value) = 0;
   // A line of commands.h; the answer as lines of text.
   [[nodiscard]] virtual std::string run_command(const std::string& line) = 0;
+  // Of a replay: the guest goes to before its last instruction, or to the last breakpoint or change
+  // of watched data, and stands there. False: this is no replay that goes back.
+  enum class Back : uint8_t { Step, Continue };
+  [[nodiscard]] virtual bool can_go_back() { return false; }
+  [[nodiscard]] virtual bool go_back(Back /*how*/) { return false; }
+  // It is on its way, asked by that or by a command; and it is to stand where it is.
+  [[nodiscard]] virtual bool is_travelling() { return false; }
+  virtual void stop_travel() {}
   // The words that could stand for the last word of this beginning of a line.
   [[nodiscard]] virtual std::vector<std::string> completions(const std::string& /*line*/) {
     return {};

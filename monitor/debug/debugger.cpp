@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <system_error>
 
+#include "monitor/replay/input_tape.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift::debug {
@@ -23,6 +24,8 @@ Debugger::~Debugger() = default;
 
 void Debugger::put_into(MachineConfig* config) {
   config->control = &control_;
+  config->goes_back = config->tape != nullptr && config->tape->is_replay() &&
+                      request_.gdb.kind != DebugAddress::Kind::None;
   config->service_debugger = [this](Machine&) { service(); };
 }
 
@@ -35,7 +38,7 @@ bool Debugger::attach(Machine& machine, std::string* error) {
                                       .run_state = [this] { return run_state(); },
                                       .stop = [this] { control_.hold(); },
                                       .go_on = [this](std::string* why) { return go_on(why); }});
-  target_.emplace(machine, control_, *around_);
+  target_.emplace(machine, control_, *around_, [this] { return gdb_has_guest(); });
   if (session_) session_->set_target(*target_);
   {
     const std::lock_guard lock(mutex_);
@@ -123,6 +126,7 @@ void Debugger::end_session(const char* why) {
   session_.reset();
   socket_->close();
   control_.remove_all();
+  target_->stop_travel();
   if (!control_.is_paused()) return;
   prompt_pauses_ = machine_->console_inlet().prompt_is_open();
   if (!prompt_pauses_) control_.resume();

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "monitor/debug/gdb_replies.h"
@@ -36,6 +37,7 @@ void GdbSession::handle(PacketEvent event) {
       if (acknowledges_) send_(last_sent_);
       return;
     case PacketEvent::Interrupt:
+      target_->stop_travel();
       target_->control().pause(StopCause::Asked);
       return report_stop();
     case PacketEvent::BadPacket:
@@ -87,6 +89,7 @@ std::optional<std::string> GdbSession::answer(std::string_view request) {
   if (request.empty()) return kUnknown;
   const char letter = request[0];
   if (letter == 'q' || letter == 'Q') return answer_query(request);
+  if (letter == 'b') return go_back(Arguments(request.substr(1)));
   if (letter == 'v' || letter == 'c' || letter == 'C' || letter == 's' || letter == 'S') {
     return resume(request);
   }
@@ -101,7 +104,7 @@ struct GdbSession::Query {
   Handler handler;
 };
 
-std::string GdbSession::answer_query(std::string_view request) {
+std::optional<std::string> GdbSession::answer_query(std::string_view request) {
   static constexpr Query kQueries[] = {
       {"qSupported", &GdbSession::supported},
       {"qXfer:features:read:", &GdbSession::transfer},
@@ -116,7 +119,12 @@ std::string GdbSession::answer_query(std::string_view request) {
   };
   for (const Query& query : kQueries) {
     Arguments arguments(request);
-    if (arguments.take(query.name)) return (this->*query.handler)(arguments);
+    if (!arguments.take(query.name)) continue;
+    const std::string text = (this->*query.handler)(arguments);
+    // A command may have sent a replay somewhere else.
+    awaits_stop_ = awaits_command_ = target_->is_travelling();
+    if (!awaits_stop_) return text;
+    return std::nullopt;
   }
   return kUnknown;
 }
@@ -130,6 +138,20 @@ void GdbSession::go_on(bool step) {
   } else {
     target_->control().resume();
   }
+}
+
+// bs and bc.
+std::optional<std::string> GdbSession::go_back(Arguments arguments) {
+  const bool steps = arguments.take('s');
+  if (!steps && !arguments.take('c')) return kUnknown;
+  if (!target_->can_go_back()) return kUnknown;
+  if (!arguments.at_end()) return kMalformed;
+  awaits_stop_ = true;
+  if (!target_->go_back(steps ? DebugTarget::Back::Step : DebugTarget::Back::Continue)) {
+    awaits_stop_ = false;
+    return kRefused;
+  }
+  return std::nullopt;
 }
 
 // c, s, C and S, with an address to go on at and a signal that means nothing to a machine; vCont.
@@ -177,6 +199,7 @@ std::optional<std::string> GdbSession::resume_threads(Arguments arguments) {
 void GdbSession::report_stop() {
   if (!awaits_stop_) return;
   awaits_stop_ = false;
+  if (std::exchange(awaits_command_, false)) return reply(kOk);
   reply(stop_reply());
 }
 
@@ -198,6 +221,10 @@ std::string GdbSession::stop_reply() const {
       return trap + "swbreak:;";
     case StopCause::HardwareBreakpoint:
       return trap + "hwbreak:;";
+    case StopCause::TapeBegin:
+      return trap + "replaylog:begin;";
+    case StopCause::TapeEnd:
+      return trap + "replaylog:end;";
     case StopCause::Watch:
       break;
   }
@@ -243,8 +270,8 @@ std::string GdbSession::thread_information(Arguments) {
 
 std::string GdbSession::supported(Arguments) {
   return fmt::format(
-      "PacketSize={:x};qXfer:features:read+;swbreak+;hwbreak+;vContSupported+;QStartNoAckMode+",
-      kMostPayload);
+      "PacketSize={:x};qXfer:features:read+;swbreak+;hwbreak+;vContSupported+;QStartNoAckMode+{}",
+      kMostPayload, target_->can_go_back() ? ";ReverseStep+;ReverseContinue+" : "");
 }
 
 std::string GdbSession::without_acknowledgement(Arguments) {

@@ -43,8 +43,9 @@ class GdbSession {
   void acknowledge(char character);
   // Nothing: there is no reply, or it comes later.
   [[nodiscard]] std::optional<std::string> answer(std::string_view request);
-  [[nodiscard]] std::string answer_query(std::string_view request);
+  [[nodiscard]] std::optional<std::string> answer_query(std::string_view request);
   [[nodiscard]] std::optional<std::string> resume(std::string_view request);
+  [[nodiscard]] std::optional<std::string> go_back(Arguments arguments);
   [[nodiscard]] std::optional<std::string> resume_threads(Arguments arguments);
   void go_on(bool step);
 
@@ -82,6 +83,7 @@ class GdbSession {
   bool acknowledges_ = true;
   bool drops_acknowledgement_ = false;  // after the reply that is being made
   bool awaits_stop_ = false;
+  bool awaits_command_ = false;  // of a command: its reply comes then
   bool over_ = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include "monitor/debug/commands.h"
 #include "monitor/debug/quiet_memory.h"
+#include "monitor/debug/travel_commands.h"
 #include "shadowmmu/base/host_files.h"
 
 namespace ringshift::debug {
@@ -334,6 +335,7 @@ bool MachineControl::register_value(const std::string& name, uint32_t* value) {
 }
 
 std::string MachineControl::inspect(const std::string& line) {
+  if (const auto answer = run_travel_line(machine_, line)) return *answer;
   return run_command(machine_, control_, line);
 }
 

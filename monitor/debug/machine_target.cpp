@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "monitor/cpu/control_registers.h"
 #include "monitor/debug/commands.h"
@@ -11,11 +12,39 @@
 
 namespace ringshift::debug {
 
+MachineTarget::MachineTarget(Machine& machine, ExecutionControl& control, ControlTarget& around,
+                             std::function<bool()> is_attended)
+    : machine_(machine), control_(control), around_(around) {
+  if (machine_.travel() == nullptr) return;
+  machine_.travel()->set_debugger(
+      [this](GuestVirtual linear, std::span<uint8_t> bytes) { return read_memory(linear, bytes); },
+      std::move(is_attended));
+}
+
+bool MachineTarget::go_back(Back how) {
+  if (machine_.travel() == nullptr) return false;
+  if (how == Back::Step) {
+    machine_.travel()->step_back();
+  } else {
+    machine_.travel()->continue_back();
+  }
+  return true;
+}
+
+bool MachineTarget::is_travelling() {
+  return machine_.travel() != nullptr && machine_.travel()->is_travelling();
+}
+
+void MachineTarget::stop_travel() {
+  if (machine_.travel() != nullptr) machine_.travel()->give_up();
+}
+
 size_t MachineTarget::read_memory(GuestVirtual linear, std::span<uint8_t> bytes) {
   return read_linear_quietly(machine_, linear, bytes);
 }
 
 bool MachineTarget::write_memory(GuestVirtual linear, std::span<const uint8_t> bytes) {
+  if (is_recorded()) return false;
   PhysicalMemory& memory = machine_.processor().cpu().memory.physical();
   // First all questions, then all writes.
   for (const bool writes : {false, true}) {
@@ -53,6 +82,7 @@ bool MachineTarget::set_register(const Register& which, std::span<const uint8_t>
   const std::span<uint8_t> old = std::span(now).first(which.bytes());
   read_register(state, which, old);
   if (std::equal(old.begin(), old.end(), value.begin(), value.end())) return true;
+  if (is_recorded()) return false;
   uint32_t number = 0;
   std::memcpy(&number, value.data(), sizeof(number));
   switch (which.kind) {

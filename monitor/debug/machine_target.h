@@ -3,6 +3,7 @@
 // translated from it goes (M2). See docs/debugging.md.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,9 @@ namespace ringshift::debug {
 class MachineTarget final : public DebugTarget {
  public:
   // around: what else a line at the prompt may ask for.
-  MachineTarget(Machine& machine, ExecutionControl& control, ControlTarget& around)
-      : machine_(machine), control_(control), around_(around) {}
+  // is_attended: whoever debugs it would see that it stands.
+  MachineTarget(Machine& machine, ExecutionControl& control, ControlTarget& around,
+                std::function<bool()> is_attended);
 
   [[nodiscard]] const GuestState& state() const override { return machine_.state(); }
   [[nodiscard]] ExecutionControl& control() override { return control_; }
@@ -25,9 +27,15 @@ class MachineTarget final : public DebugTarget {
   [[nodiscard]] bool set_register(const Register& which, std::span<const uint8_t> value) override;
   [[nodiscard]] std::string run_command(const std::string& line) override;
   [[nodiscard]] std::vector<std::string> completions(const std::string& line) override;
+  [[nodiscard]] bool can_go_back() override { return machine_.travel() != nullptr; }
+  [[nodiscard]] bool go_back(Back how) override;
+  [[nodiscard]] bool is_travelling() override;
+  void stop_travel() override;
   void quit() override { machine_.request_stop(StopReason::Quit); }
 
  private:
+  // What the guest does is what it has done.
+  [[nodiscard]] bool is_recorded() const { return machine_.config().tape != nullptr; }
   [[nodiscard]] bool set_control_register(unsigned number, uint32_t value);
   Machine& machine_;
   ExecutionControl& control_;

@@ -12,6 +12,7 @@
 #include "monitor/debug/memory_dump.h"
 #include "monitor/debug/migration_commands.h"
 #include "monitor/debug/monitor_info.h"
+#include "monitor/debug/travel_commands.h"
 
 namespace ringshift::debug {
 namespace {
@@ -324,7 +325,7 @@ std::string run_monitor_line(ControlTarget& target, const std::string& line) {
   const Asked asked{target, words_of(line)};
   if (asked.words.empty()) return "";
   if (asked.words[0] == "help" || asked.words[0] == "?") {
-    return target.inspect("help") + monitor_help();
+    return target.inspect("help") + travel_help() + monitor_help();
   }
   const Command* found = find_command(asked.words[0]);
   return found != nullptr ? found->run(asked) : target.inspect(line);

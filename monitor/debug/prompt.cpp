@@ -51,6 +51,10 @@ const char* cause_name(StopCause cause) {
     case StopCause::Breakpoint:
     case StopCause::HardwareBreakpoint:
       return "breakpoint";
+    case StopCause::TapeBegin:
+      return "the beginning of the recording";
+    case StopCause::TapeEnd:
+      return "the end of the recording";
     case StopCause::Watch:
       return "watched data touched before";
   }

@@ -61,6 +61,9 @@ bool Machine::build(std::string* error) {
   processor_->make_loop(loop, config_.vcpu);
   prepare_saving();
   if (config_.tape != nullptr) begin_tape();
+  if (config_.goes_back) {
+    travel_ = std::make_unique<TimeTravel>(*this, *config_.control, TravelConfig{});
+  }
   clone_ = std::make_unique<OutgoingClone>(*this);
   if (config_.control != nullptr) {
     migration_ = std::make_unique<OutgoingMigration>(*this, *clock_, config_.migration);
@@ -203,7 +206,7 @@ bool Machine::build_pci(std::string* error) {
     pci.on_watchdog = [this] { on_watchdog(); };
     pci.watchdog_has_fired = config_.watchdog_has_fired;
   }
-  pci.console = guest_ports_->virtio_console();
+  pci.console = shown_once(guest_ports_->virtio_console());
   if (const VirtioBalloonRequest* balloon = wanted_balloon(config_.devices)) {
     pci.balloon = {.deflates_on_oom = balloon->deflates_on_oom,
                    .reports_free = balloon->reports_free,
@@ -220,7 +223,7 @@ bool Machine::build_pci(std::string* error) {
     firmware_log_ = FileSerial::create(config_.firmware_log, error);
     if (firmware_log_ == nullptr) return false;
   }
-  pci.firmware_log = firmware_log_.get();
+  pci.firmware_log = shown_once(firmware_log_.get());
   pci.on_memory_map_changed = [this] { on_memory_map_changed(); };
   pci.on_power_off = [this] { processor_->loop().request_stop(StopReason::Halted); };
   pci.on_reset = [this] { processor_->loop().request_stop(StopReason::Reset); };
@@ -236,9 +239,9 @@ bool Machine::build_board(std::string* error) {
   board.ram_bytes = config_.memory_bytes;
   board.epoch_seconds = config_.event_clock.is_used() ? config_.event_clock.epoch_seconds
                                                       : std::time(nullptr) + config_.rtc_offset;
-  board.serial0 = guest_ports_->serial();
-  board.serial1 = guest_ports_->second_serial();
-  board.debug_console = guest_ports_->debug_console();
+  board.serial0 = shown_once(guest_ports_->serial());
+  board.serial1 = shown_once(guest_ports_->second_serial());
+  board.debug_console = shown_once(guest_ports_->debug_console());
   board.on_debug_exit = [this](uint8_t code) { end_by_debug_exit(code); };
   board.on_reset = [this] { processor_->loop().request_stop(StopReason::Reset); };
   board.on_a20 = [this](bool enabled) {
@@ -325,6 +328,7 @@ void Machine::print_state() const {
 }
 
 Machine::~Machine() {
+  travel_.reset();     // the debugger's control outlives us
   migration_.reset();  // its thread puts words into the inbox
   clone_.reset();
   if (base_guard_ != nullptr) note_ram_file(-1, 0);

@@ -36,6 +36,7 @@
 #include "monitor/machine/machine_foundation.h"
 #include "monitor/machine/media.h"
 #include "monitor/machine/processor.h"
+#include "monitor/machine/shown_once.h"
 #include "monitor/memory/physical_memory.h"
 #include "monitor/migration/incoming_migration.h"
 #include "monitor/migration/outgoing_clone.h"
@@ -43,6 +44,7 @@
 #include "monitor/network/network_port.h"
 #include "monitor/paravirt/kvm_interface.h"
 #include "monitor/paravirt/vmware_interface.h"
+#include "monitor/replay/time_travel.h"
 #include "monitor/share/share_port.h"
 #include "shadowmmu/guest_memory.h"
 
@@ -95,6 +97,7 @@ struct MachineConfig {
   EventClockConfig event_clock;  // --clock events, in place of the host's clock
   InputTape* tape =
       nullptr;  // with an event clock; outlives the machine; null: none is made or played
+  bool goes_back = false;                   // a replay whose debugger may want to; with `control`
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
   // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
   ExecutionControl* control = nullptr;
@@ -125,7 +128,10 @@ struct MachineOutcome {
   bool lost_output = false;
 };
 
-class Machine final : public MigratedMachine, public ArrivingMachine, public ClonedMachine {
+class Machine final : public MigratedMachine,
+                      public ArrivingMachine,
+                      public ClonedMachine,
+                      public TravelledMachine {
  public:
   // Null with one line in *error if the host refuses something or the image is bad.
   static std::unique_ptr<Machine> create(const MachineConfig& config, std::string* error);
@@ -181,6 +187,8 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   [[nodiscard]] HostConsole* console() { return guest_ports_->console(); }
   // What comes from it.
   [[nodiscard]] ConsoleInlet& console_inlet() { return guest_ports_->console_inlet(); }
+  // Null: it is no replay, or nobody wants it to go back.
+  [[nodiscard]] TimeTravel* travel() { return travel_.get(); }
   // Where other threads put what they have for this machine.
   [[nodiscard]] Inbox& inbox() { return inbox_; }
   [[nodiscard]] Attention& attention() { return processor_->attention(); }
@@ -237,6 +245,19 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
                                 std::string* error) override;
   [[nodiscard]] int describe_clone(std::vector<uint8_t> state, const ClonedRam& ram,
                                    std::string* error) override;
+  // TravelledMachine: machine_travel.cpp
+  [[nodiscard]] GuestPlace place() const override;
+  [[nodiscard]] bool is_halted() const override;
+  [[nodiscard]] EventPositions& event_positions() override { return *processor_->events(); }
+  [[nodiscard]] std::shared_ptr<const MachineMoment> keep_moment(const MachineMoment* like,
+                                                                 const PageCount& pages,
+                                                                 std::string* error) override;
+  [[nodiscard]] bool go_to_moment(const MachineMoment& moment, std::string* error) override;
+  void fail(const std::string& problem) override;
+  void end(StopReason reason) override;
+  void visit_moment(StateArchive& archive);
+  // Of a replay that goes back: what it prints again is not shown again.
+  [[nodiscard]] SerialBackend* shown_once(SerialBackend* to);
   // ArrivingMachine
   [[nodiscard]] GuestMemory& arriving_memory() override { return *memory_; }
   [[nodiscard]] bool load_state(std::span<const uint8_t> state, bool with_media,
@@ -255,6 +276,7 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   void on_room();
   // machine_tape.cpp
   void begin_tape();
+  [[nodiscard]] TapePosition tape_position() const;
   void end_tape(StopReason reason);
   void mark_tape();
   void feed_guest();
@@ -300,6 +322,7 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   std::unique_ptr<ClockTimer> tape_timer_;    // for marks; null: there is no tape
   Inbox inbox_{[this] { attention().raise(); }};
   ConsoleInlet display_inlet_{[this](size_t count) { note_typed(count); }};
+  std::vector<std::unique_ptr<ShownOnce>> shown_once_;  // before what is given them
   std::unique_ptr<GuestPorts> guest_ports_;
   std::unique_ptr<FileSerial> firmware_log_;
   std::function<void(const GuestEvent&)> on_event_;
@@ -323,8 +346,9 @@ class Machine final : public MigratedMachine, public ArrivingMachine, public Clo
   Nanoseconds paravirt_told_at_ = 0;              // of the host's clock
   std::unique_ptr<OutgoingMigration> migration_;  // null: there is no ExecutionControl
   std::unique_ptr<OutgoingClone> clone_;
-  std::vector<HostInput> deferred_;  // until the guest goes on here, if it does
-  bool was_held_ = false;            // by somebody else, before a migration's end
+  std::unique_ptr<TimeTravel> travel_;  // null: no debugger wants to go back
+  std::vector<HostInput> deferred_;     // until the guest goes on here, if it does
+  bool was_held_ = false;               // by somebody else, before a migration's end
   bool stands_on_arrival_ = false;
   uint8_t debug_exit_value_ = 0;
 };

@@ -1,5 +1,6 @@
 // Machine, seventh part: its clock, and what the guest gets from outside where events are counted:
 // at an event, noted on a tape or read from one. See docs/exact-execution.md.
+#include <cstdio>
 #include <utility>
 
 #include "monitor/machine/machine.h"
@@ -25,20 +26,20 @@ bool was_ended_by_guest(StopReason reason) {
          reason == StopReason::Unimplemented;
 }
 
-TapePosition position_of(Machine& machine, const InputTape& tape) {
-  EventPositions& events = *machine.processor().events();
-  return {.life = tape.life(),
-          .events = events.counter().count(),
-          .halts = events.halts(),
-          .is_halted = machine.state().activity == ActivityState::Halted};
-}
-
 TapeMark mark_of(Machine& machine, const InputTape& tape) {
   const StateDigest digest = digest_of(machine, tape.hashes_memory());
   return {.registers = digest.registers, .memory = digest.memory};
 }
 
 }  // namespace
+
+TapePosition Machine::tape_position() const {
+  EventPositions& events = *processor_->events();
+  return {.life = config_.tape->life(),
+          .events = events.counter().count(),
+          .halts = events.halts(),
+          .is_halted = processor_->state().activity == ActivityState::Halted};
+}
 
 bool Machine::make_clock(std::string* error) {
   if (!config_.event_clock.is_used()) {
@@ -83,14 +84,14 @@ void Machine::begin_tape() {
 
 void Machine::mark_tape() {
   InputTape& tape = *config_.tape;
-  tape.mark(position_of(*this, tape), mark_of(*this, tape));
+  tape.mark(tape_position(), mark_of(*this, tape));
 }
 
 void Machine::end_tape(StopReason reason) {
   InputTape& tape = *config_.tape;
   const auto who =
       was_ended_by_guest(reason) ? InputTape::EndedBy::Guest : InputTape::EndedBy::Outside;
-  tape.end(position_of(*this, tape), mark_of(*this, tape), who);
+  tape.end(tape_position(), mark_of(*this, tape), who);
 }
 
 // True: the guest gets it at the next event.
@@ -109,7 +110,7 @@ void Machine::feed_guest() {
     feed_from_tape();
   } else {
     for (const HostInput& input : waiting) {
-      if (tape != nullptr) tape->note(position_of(*this, *tape), input);
+      if (tape != nullptr) tape->note(tape_position(), input);
       give_to_guest(input);
     }
   }
@@ -118,14 +119,19 @@ void Machine::feed_guest() {
 
 void Machine::feed_from_tape() {
   InputTape& tape = *config_.tape;
-  const TapePosition here = position_of(*this, tape);
+  const TapePosition here = tape_position();
   bool has_come = false;
   while (const std::optional<HostInput> input = tape.next_at(here)) {
     give_to_guest(*input);
     has_come = true;
   }
   if (has_come) deliver_input();
-  if (tape.wants_stop(here)) processor_->loop().request_stop(StopReason::Quit);
+  if (tape.wants_stop(here)) {
+    const bool is_seen = travel_ != nullptr && !tape.problem().empty();
+    if (is_seen) std::fprintf(stderr, "ringshift: %s\n", tape.problem().c_str());
+    const bool stands = travel_ != nullptr && travel_->reach_end();
+    if (!stands) processor_->loop().request_stop(StopReason::Quit);
+  }
   processor_->events()->set_input_count(tape.next_count());
 }
 

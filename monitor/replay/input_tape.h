@@ -30,6 +30,16 @@ struct TapeMark {
   bool operator==(const TapeMark&) const = default;
 };
 
+// How far a replay has read its tape, and what it has compared.
+struct TapePlace {
+  uint64_t chunk_offset = 0;  // in the file, of the chunk whose entries come next
+  uint64_t chunk = 0;         // its number
+  size_t taken = 0;           // of its entries
+  uint32_t lives = 0;
+  TapePosition last;
+  uint64_t marks = 0, inputs = 0;
+};
+
 class InputTape {
  public:
   virtual ~InputTape() = default;
@@ -55,6 +65,9 @@ class InputTape {
 
   // A replay is to stop here: the tape ends, or the run is not the recorded one.
   [[nodiscard]] virtual bool wants_stop(const TapePosition& at) = 0;
+  // A replay's: where it is, and back to there. False: the tape cannot be read there any more.
+  [[nodiscard]] virtual TapePlace place() const { return {}; }
+  [[nodiscard]] virtual bool go_back_to(const TapePlace& /*place*/) { return false; }
   // One line, once something is wrong: the host cannot write the tape (a recorder goes on without
   // it), the tape is damaged, or the run is another.
   [[nodiscard]] virtual const std::string& problem() const = 0;

@@ -47,6 +47,9 @@ void TapePlayer::read_more() {
       case ChunkResult::Whole:
         bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(taken));
         ++chunks_;
+        chunk_offset_ = read_offset_;
+        read_offset_ += taken;
+        taken_ = 0;
         entries_.insert(entries_.end(), std::make_move_iterator(entries.begin()),
                         std::make_move_iterator(entries.end()));
         break;
@@ -58,6 +61,45 @@ void TapePlayer::read_more() {
         return;
     }
   }
+}
+
+void TapePlayer::drop_first() {
+  entries_.pop_front();
+  ++taken_;
+}
+
+TapePlace TapePlayer::place() const {
+  // A chunk that is used up is read again for nothing.
+  return {.chunk_offset = chunks_ == 0 ? kTapeHeaderBytes : chunk_offset_,
+          .chunk = chunks_ == 0 ? 0 : chunks_ - 1,
+          .taken = taken_,
+          .lives = life_,
+          .last = last_,
+          .marks = marks_,
+          .inputs = inputs_};
+}
+
+bool TapePlayer::go_back_to(const TapePlace& place) {
+  const auto offset = static_cast<off_t>(place.chunk_offset);
+  if (lseek(descriptor_, offset, SEEK_SET) != offset) return false;
+  bytes_.clear();
+  entries_.clear();
+  damage_.clear();
+  problem_.clear();
+  is_read_ = false;
+  chunks_ = place.chunk;
+  chunk_offset_ = read_offset_ = place.chunk_offset;
+  taken_ = 0;
+  life_ = place.lives;
+  last_ = place.last;
+  marks_ = place.marks;
+  inputs_ = place.inputs;
+  if (place.taken == 0) return true;
+  read_more();
+  if (entries_.size() < place.taken) return false;
+  entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(place.taken));
+  taken_ = place.taken;
+  return true;
 }
 
 const TapeEntry* TapePlayer::next() {
@@ -79,7 +121,7 @@ std::optional<HostInput> TapePlayer::next_at(const TapePosition& at) {
     HostInput input = entry->input;
     last_ = at;
     ++inputs_;
-    entries_.pop_front();
+    drop_first();
     return input;
   }
   const bool is_passed =
@@ -126,7 +168,7 @@ void TapePlayer::mark(const TapePosition& at, const TapeMark& here) {
   }
   compare(*entry, at, here);
   last_ = at;
-  entries_.pop_front();
+  drop_first();
 }
 
 // The guest has come to its end by itself, or the tape has.
@@ -139,7 +181,7 @@ void TapePlayer::end(const TapePosition& at, const TapeMark& here, EndedBy who) 
   }
   compare(*entry, at, here);
   last_ = at;
-  entries_.pop_front();
+  drop_first();
 }
 
 bool TapePlayer::wants_stop(const TapePosition& at) {

@@ -36,6 +36,8 @@ class TapePlayer final : public InputTape {
   void mark(const TapePosition& at, const TapeMark& here) override;
   void end(const TapePosition& at, const TapeMark& here, EndedBy who) override;
   [[nodiscard]] bool wants_stop(const TapePosition& at) override;
+  [[nodiscard]] TapePlace place() const override;
+  [[nodiscard]] bool go_back_to(const TapePlace& place) override;
   [[nodiscard]] const std::string& problem() const override { return problem_; }
 
   // What has been compared, in one line: "replayed to event 123: 4 marks agree".
@@ -48,14 +50,18 @@ class TapePlayer final : public InputTape {
   // Null: the tape has no more.
   [[nodiscard]] const TapeEntry* next();
   void read_more();
+  void drop_first();
   void compare(const TapeEntry& recorded, const TapePosition& at, const TapeMark& here);
   void differ(const TapePosition& at, const std::string& what);
 
   int descriptor_;
   PlayRequest request_;
-  uint32_t life_ = 0;  // lives that have begun
-  uint64_t chunks_ = 0;
-  std::vector<uint8_t> bytes_;  // read and not yet unpacked
+  uint32_t life_ = 0;                         // lives that have begun
+  uint64_t chunks_ = 0;                       // read
+  uint64_t chunk_offset_ = kTapeHeaderBytes;  // in the file, of the last of them
+  uint64_t read_offset_ = kTapeHeaderBytes;   // and where it ends
+  size_t taken_ = 0;                          // of its entries
+  std::vector<uint8_t> bytes_;                // read and not yet unpacked
   std::deque<TapeEntry> entries_;
   TapePosition last_;  // of what the tape has had so far
   TapePosition reached_;

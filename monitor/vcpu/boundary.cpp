@@ -11,6 +11,9 @@ void Boundary::interpret() {
   GuestState& guest = state();
   const Eip eip = guest.pointer();
   if (parts_.observer != nullptr) parts_.observer->before_interpreted(guest);
+  if (parts_.control != nullptr && parts_.control->is_leading()) {
+    parts_.control->guide()->before_instruction();
+  }
   const StepResult step = parts_.interpreter.step();
   if (step.kind == StepKind::EventDue) return parts_.events->arrive();
   finish(step, eip);

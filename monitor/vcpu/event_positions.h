@@ -42,6 +42,17 @@ class EventPositions {
     aim();
   }
   [[nodiscard]] std::optional<uint64_t> input_count() const { return input_count_; }
+  // Whoever leads the guest (ExecutionGuide) wants it to come to an event at this count, which
+  // changes nothing for the guest.
+  void set_guide_count(std::optional<uint64_t> count) {
+    guide_count_ = count;
+    aim();
+  }
+  // While the guest is halted: when it goes on at the latest, if it is known.
+  [[nodiscard]] std::optional<uint64_t> wakes_at() const {
+    if (!deadline_ || !input_count_) return deadline_ ? deadline_ : input_count_;
+    return std::min(*deadline_, *input_count_);
+  }
 
   // The guest has come to an event, and the budget is used up.
   void arrive() { has_arrived_ = true; }
@@ -58,17 +69,42 @@ class EventPositions {
   void note_halt() { ++halts_; }
   [[nodiscard]] uint64_t halts() const { return halts_; }
 
+  // All that a saved machine does not have, for one that goes back to where it was. The deadline is
+  // the clock's, whose timers have been armed again before restore().
+  struct Moment {
+    uint64_t count = 0;
+    uint64_t left = 0;  // of the budget
+    std::optional<uint64_t> input_count;
+    uint64_t halts = 0;
+    bool is_look_wanted = false;
+    bool has_arrived = false;
+  };
+  [[nodiscard]] Moment moment() const {
+    return {counter_.count(), counter_.left(), input_count_, halts_, is_look_wanted_, has_arrived_};
+  }
+  void restore(const Moment& moment) {
+    guide_count_.reset();
+    input_count_ = moment.input_count;
+    halts_ = moment.halts;
+    is_look_wanted_ = moment.is_look_wanted;
+    has_arrived_ = moment.has_arrived;
+    counter_.set_count(moment.count);
+    counter_.allow(moment.left);
+  }
+
  private:
   void aim() {
     constexpr uint64_t kNever = ~uint64_t{0};
     const uint64_t count = counter_.count();
-    const uint64_t end = std::min(deadline_.value_or(kNever), input_count_.value_or(kNever));
+    const uint64_t end = std::min(
+        {deadline_.value_or(kNever), input_count_.value_or(kNever), guide_count_.value_or(kNever)});
     counter_.allow(is_look_wanted_ || end <= count ? 0 : end - count);
   }
 
   EventCounter counter_;
   std::optional<uint64_t> deadline_;
   std::optional<uint64_t> input_count_;
+  std::optional<uint64_t> guide_count_;
   uint64_t halts_ = 0;
   bool is_look_wanted_ = false;
   bool has_arrived_ = false;

@@ -71,8 +71,8 @@ void ExecutionControl::remove_all() {
 }
 
 void ExecutionControl::update() {
-  engaged_ = paused_ || held_ || stepping_ || passing_ || changed_ || !kept_out_.empty() ||
-             !watches_.empty();
+  engaged_ = paused_ || held_ || stepping_ || passing_ || changed_ || leading_ ||
+             !kept_out_.empty() || !watches_.empty();
 }
 
 void ExecutionControl::points_changed() {
@@ -97,7 +97,7 @@ void ExecutionControl::stop(const DebugStop& stop) {
 }
 
 void ExecutionControl::pause(StopCause cause) {
-  if (!paused_) stop({cause, {}});
+  if (!paused_) end_lead({cause, {}});
 }
 
 void ExecutionControl::resume() {
@@ -122,21 +122,51 @@ void ExecutionControl::step() {
   update();
 }
 
+void ExecutionControl::set_guide(ExecutionGuide* guide) {
+  guide_ = guide;
+  leading_ = led_by_instruction_ = false;
+  update();
+}
+
+void ExecutionControl::lead(bool by_instruction) {
+  leading_ = true;
+  led_by_instruction_ = by_instruction;
+  paused_ = stepping_ = passing_ = touched_ = false;
+  update();
+}
+
+void ExecutionControl::end_lead(const DebugStop& at) {
+  leading_ = led_by_instruction_ = false;
+  stop(at);
+}
+
 bool ExecutionControl::stop_if_touched() {
   if (!touched_) return false;
+  if (leading_) {
+    touched_ = false;
+    guide_->on_point({StopCause::Watch, touched_data_});
+    return false;
+  }
   stop({StopCause::Watch, touched_data_});
   return true;
 }
 
 bool ExecutionControl::stops_at(GuestVirtual linear) {
-  if (holds_interrupts(linear)) return false;
-  const auto has = [&](BreakpointKind kind) { return breakpoints(kind).contains(linear); };
-  if (has(BreakpointKind::Software)) {
-    stop({StopCause::Breakpoint, {}});
-  } else if (has(BreakpointKind::Hardware)) {
-    stop({StopCause::HardwareBreakpoint, {}});
+  if (passes(linear)) return false;
+  DebugStop point;
+  if (breakpoints(BreakpointKind::Software).contains(linear)) {
+    point.cause = StopCause::Breakpoint;
+  } else if (breakpoints(BreakpointKind::Hardware).contains(linear)) {
+    point.cause = StopCause::HardwareBreakpoint;
+  } else {
+    return paused_;
   }
-  return paused_;
+  if (leading_) {
+    guide_->on_point(point);
+    return false;
+  }
+  stop(point);
+  return true;
 }
 
 // A stop because of data waits for the loop: translated code may have called the interpreter.

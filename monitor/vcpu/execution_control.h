@@ -12,6 +12,7 @@
 
 #include "monitor/interpreter/interpreter.h"
 #include "monitor/spaces/watched_pages.h"
+#include "monitor/vcpu/execution_guide.h"
 #include "translator/code_source.h"
 
 namespace ringshift {
@@ -23,6 +24,8 @@ enum class StopCause : uint8_t {
   Breakpoint,
   HardwareBreakpoint,
   Watch,
+  TapeBegin,  // of a replay: there is nothing before
+  TapeEnd,    // nothing after
 };
 
 enum class WatchKind : uint8_t { Write, Read, Access };
@@ -71,13 +74,24 @@ class ExecutionControl final : public DataWatcher {
   // A debugger, or the person at the prompt, has stopped it.
   [[nodiscard]] bool is_paused() const { return paused_; }
 
+  // ---- for replays ----
+  // What happens between instructions is to be what was recorded: interrupts never wait for a
+  // debugger. Null: nobody leads the guest any more, and they may.
+  void set_guide(ExecutionGuide* guide);
+  [[nodiscard]] ExecutionGuide* guide() const { return guide_; }
+  // The guest goes on, led by the guide: by single instructions of the interpreter's, or as usual.
+  void lead(bool by_instruction);
+  // It stands, and is led no more.
+  void end_lead(const DebugStop& stop);
+  [[nodiscard]] bool is_leading() const { return leading_; }
+
   // ---- for the loop ----
   [[nodiscard]] bool is_standing() const { return paused_ || (held_ && !stepping_); }
   // Where the guest is now that it stands.
   void note_paused_at(GuestVirtual linear) { paused_at_ = linear; }
   // Interrupts wait: the instruction here is stepped, or passed although it has a breakpoint.
   [[nodiscard]] bool holds_interrupts(GuestVirtual linear) const {
-    return stepping_ || (passing_ && linear == paused_at_);
+    return guide_ == nullptr && passes(linear);
   }
   [[nodiscard]] bool has_points() const {
     return !breakpoints_[0].empty() || !breakpoints_[1].empty() || !watches_.empty();
@@ -88,7 +102,7 @@ class ExecutionControl final : public DataWatcher {
   [[nodiscard]] bool stops_at(GuestVirtual linear);
   // Whether the instruction at this address is the interpreter's.
   [[nodiscard]] bool is_interpreted(GuestVirtual linear) const {
-    return stepping_ || passing_ || kept_out_.contains(linear);
+    return stepping_ || passing_ || led_by_instruction_ || kept_out_.contains(linear);
   }
   // How the guest has moved on.
   enum class Progress : uint8_t {
@@ -114,6 +128,9 @@ class ExecutionControl final : public DataWatcher {
   // DataWatcher
   void on_data_access(GuestVirtual address, uint32_t length, AccessKind kind) override;
   void update();
+  [[nodiscard]] bool passes(GuestVirtual linear) const {
+    return stepping_ || (passing_ && linear == paused_at_);
+  }
   void points_changed();
   void stop(const DebugStop& stop);
 
@@ -131,7 +148,10 @@ class ExecutionControl final : public DataWatcher {
   bool stepping_ = false;
   bool passing_ = false;  // the guest goes on; it has not executed an instruction yet
   GuestVirtual paused_at_;
+  bool leading_ = false;
+  bool led_by_instruction_ = false;
   bool engaged_ = false;
+  ExecutionGuide* guide_ = nullptr;
 };
 
 }  // namespace ringshift

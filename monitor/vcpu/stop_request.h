@@ -35,6 +35,8 @@ class StopRequest {
     message_ = std::move(message);
     request(reason);
   }
+  // It need not stop after all. vCPU thread.
+  void withdraw() { reason_.store(StopReason::Running); }
   [[nodiscard]] StopReason reason() const { return reason_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool is_wanted() const { return reason() != StopReason::Running; }
   [[nodiscard]] const std::string& message() const { return message_; }

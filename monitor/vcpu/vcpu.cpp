@@ -68,14 +68,14 @@ void Vcpu::make_engines(const VcpuConfig& config) {
 }
 
 StopReason Vcpu::run() {
+  if (guide() != nullptr) guide()->begin();
   while (true) {
     if (parts_.attention.is_raised()) service_attention();
     if (parts_.events != nullptr && parts_.events->take_arrival()) service_event();
-    if (const StopReason stop = boundary_.stop().reason(); stop != StopReason::Running) {
+    if (const StopReason stop = reason_to_end(); stop != StopReason::Running) {
       if (direct_ != nullptr) direct_->end();
       return stop;
     }
-    if (state().activity == ActivityState::Shutdown) return StopReason::Reset;
     if (parts_.control != nullptr && parts_.control->is_engaged() && run_controlled()) continue;
     if (boundary_.deliver_interrupt()) continue;
     if (state().activity == ActivityState::Halted) {
@@ -84,6 +84,17 @@ StopReason Vcpu::run() {
     }
     execute();
   }
+}
+
+// A replay that is debugged stands where its guest ends.
+StopReason Vcpu::reason_to_end() {
+  StopReason stop = boundary_.stop().reason();
+  const bool is_shut_down = state().activity == ActivityState::Shutdown;
+  if (stop == StopReason::Running && is_shut_down) stop = StopReason::Reset;
+  if (stop == StopReason::Running || guide() == nullptr) return stop;
+  if (!guide()->keeps_from_ending(stop)) return stop;
+  boundary_.stop().withdraw();
+  return StopReason::Running;
 }
 
 void Vcpu::execute() {
@@ -137,6 +148,7 @@ void Vcpu::service_event() {
   run_timers();
   parts_.feed_guest();  // a mark of a replay may have been before it
   parts_.events->go_on();
+  if (guide() != nullptr) guide()->after_event();
 }
 
 void Vcpu::wait_halted() {

@@ -73,6 +73,8 @@ class Vcpu {
   // before the next guest instruction. The first reason given stands.
   void request_stop(StopReason reason) { boundary_.stop().request(reason); }
   [[nodiscard]] bool is_stopping() { return boundary_.stop().is_wanted(); }
+  // Whatever has been asked for is asked for no more: the guest is somewhere else now.
+  void withdraw_stop() { boundary_.stop().withdraw(); }
   [[nodiscard]] const std::string& message() { return boundary_.stop().message(); }
   // How long it has stood still because of its limit, in nanoseconds of the host's time.
   [[nodiscard]] Nanoseconds held() const { return limit_ != nullptr ? limit_->held() : 0; }
@@ -81,6 +83,10 @@ class Vcpu {
   [[nodiscard]] GuestState& state() const { return parts_.cpu.state; }
   void make_engines(const VcpuConfig& config);
   void execute();
+  [[nodiscard]] StopReason reason_to_end();
+  [[nodiscard]] ExecutionGuide* guide() const {
+    return parts_.control != nullptr ? parts_.control->guide() : nullptr;
+  }
   [[nodiscard]] bool engine_may_run() const;
   void interpret();
   void service_attention();

@@ -10,9 +10,16 @@ bool Vcpu::run_controlled() {
   ExecutionControl& control = *parts_.control;
   if (control.is_standing()) {
     wait_paused();
+    if (control.guide() != nullptr && !control.is_standing() && control.guide()->is_at_end()) {
+      control.pause(StopCause::TapeEnd);
+    }
     return true;
   }
   if (control.stop_if_touched()) return true;
+  if (control.is_leading() && control.guide()->lead()) {
+    boundary_.continuation().forget();
+    return true;
+  }
   apply_changed_points();
   const GuestVirtual linear = state().code_address();
   const bool is_halted = state().activity == ActivityState::Halted;
@@ -60,6 +67,8 @@ void Vcpu::wait_paused() {
     }
   }
   leave_out();
+  // It may have been taken somewhere else.
+  if (control.guide() != nullptr) control.note_paused_at(state().code_address());
   parts_.clock.go_on();
 }
 

@@ -39,12 +39,21 @@ class FakeTarget final : public DebugTarget {
   [[nodiscard]] std::string run_command(const std::string& line) override {
     return "you said " + line + "\n";
   }
+  [[nodiscard]] bool can_go_back() override { return goes_back; }
+  [[nodiscard]] bool go_back(Back how) override {
+    ways += how == Back::Step ? 's' : 'c';
+    return goes_back;
+  }
+  [[nodiscard]] bool is_travelling() override { return travels_by_command; }
   void quit() override { has_quit = true; }
 
   GuestState guest;
   ExecutionControl execution;
   std::array<uint8_t, 4096> memory{};
   bool has_quit = false;
+  bool goes_back = false;
+  bool travels_by_command = false;
+  std::string ways;  // back, in order
 };
 
 // A session whose other end is here: requests as payloads, replies as payloads.

@@ -214,5 +214,39 @@ TEST_F(Session, TheEndIsReportedToWhoeverWaits) {
   EXPECT_EQ(replies.back(), "W06");
 }
 
+// ---- going backwards ----
+
+TEST_F(Session, WhatDoesNotGoBackSaysSo) {
+  EXPECT_EQ(ask("qSupported").find("Reverse"), std::string::npos);
+  EXPECT_EQ(ask("bs"), "");
+  EXPECT_EQ(ask("bc"), "");
+}
+
+TEST_F(Session, AReplayGoesBackAndSaysWhereItHasCome) {
+  target.goes_back = true;
+  EXPECT_NE(ask("qSupported").find(";ReverseStep+;ReverseContinue+"), std::string::npos);
+  EXPECT_EQ(ask("bx"), "");
+  EXPECT_EQ(ask("bs1"), "E01");
+  EXPECT_EQ(ask("bs"), "(none)");
+  target.execution.end_lead({StopCause::Step, {}});
+  session.report_stop();
+  EXPECT_EQ(replies.back(), "T05thread:1;");
+  EXPECT_EQ(ask("bc"), "(none)");
+  target.execution.end_lead({StopCause::TapeBegin, {}});
+  session.report_stop();
+  EXPECT_EQ(replies.back(), "T05thread:1;replaylog:begin;");
+  EXPECT_EQ(target.ways, "sc");
+}
+
+TEST_F(Session, ACommandThatTravelsIsAnsweredOnArrival) {
+  target.goes_back = true;
+  target.travels_by_command = true;
+  EXPECT_TRUE(ask("qRcmd,676f").starts_with("O"));
+  EXPECT_EQ(ask("g"), "E10");
+  target.travels_by_command = false;
+  session.report_stop();
+  EXPECT_EQ(replies.back(), "OK");
+}
+
 }  // namespace
 }  // namespace ringshift::debug

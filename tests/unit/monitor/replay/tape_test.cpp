@@ -95,6 +95,27 @@ TEST_F(TapeTest, WhatWasRecordedIsPlayedWhereItWas) {
   EXPECT_EQ(tape->report(), "replayed to event 300: 3 inputs, 2 marks agree");
 }
 
+TEST_F(TapeTest, AReplayMayGoBackToWhereItWas) {
+  record_usual();
+  const auto tape = player();
+  const TapePlace begin = tape->place();
+  EXPECT_EQ(tape->next_at(at(100))->bytes, typed("ab").bytes);
+  const TapePlace middle = tape->place();
+  EXPECT_EQ(tape->next_at(at(100))->bytes, typed("c").bytes);
+  (void)tape->next_at(at(101, 9));
+  EXPECT_FALSE(tape->next_at(at(251, 9)));
+  ASSERT_TRUE(tape->go_back_to(middle));
+  EXPECT_EQ(tape->next_at(at(100))->bytes, typed("c").bytes);
+  ASSERT_TRUE(tape->go_back_to(begin));
+  play_usual(*tape);
+  tape->end(at(300, 4), {.registers = 9, .memory = 10}, InputTape::EndedBy::Guest);
+  const TapePlace end = tape->place();
+  EXPECT_TRUE(tape->agrees()) << tape->problem();
+  EXPECT_EQ(tape->report(), "replayed to event 300: 3 inputs, 2 marks agree");
+  ASSERT_TRUE(tape->go_back_to(end));
+  EXPECT_TRUE(tape->wants_stop(at(300, 4)));
+}
+
 TEST_F(TapeTest, AnotherRunIsSaidToBeOne) {
   record_usual();
   const auto others = std::vector<std::function<void(TapePlayer&)>>{

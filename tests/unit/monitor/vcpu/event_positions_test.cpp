@@ -55,6 +55,31 @@ TEST_F(EventPositionsTest, WhoWantsALookGetsItAtTheNextEvent) {
   EXPECT_EQ(pass(), 100U);
 }
 
+TEST_F(EventPositionsTest, WhoLeadsTheGuestEndsTheBudgetToo) {
+  positions.set_deadline(30);
+  positions.set_guide_count(10);
+  EXPECT_EQ(pass(), 10U);
+  positions.set_guide_count(std::nullopt);
+  EXPECT_EQ(pass(), 20U);
+}
+
+TEST_F(EventPositionsTest, AMomentIsGoneBackTo) {
+  positions.set_deadline(30);
+  positions.set_input_count(20);
+  (void)pass(5);
+  positions.note_halt();
+  const EventPositions::Moment then = positions.moment();
+  (void)pass();
+  positions.note_halt();
+  positions.go_on();
+  (void)pass();
+  positions.restore(then);
+  EXPECT_EQ(counter().count(), 5U);
+  EXPECT_EQ(positions.halts(), 1U);
+  EXPECT_EQ(positions.input_count(), 20U);
+  EXPECT_EQ(pass(), 15U);
+}
+
 TEST_F(EventPositionsTest, TheClockIsTheCount) {
   EventClock clock(positions, {.nanoseconds = 8});
   std::vector<Nanoseconds> called;

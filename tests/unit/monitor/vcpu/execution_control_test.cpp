@@ -172,5 +172,45 @@ TEST_F(Control, WithEverythingRemovedNobodyIsAsked) {
   EXPECT_TRUE(control_.kept_out().empty());
 }
 
+class Guide final : public ExecutionGuide {
+ public:
+  void begin() override {}
+  [[nodiscard]] bool lead() override { return false; }
+  void on_point(const DebugStop& point) override { points.push_back(point.cause); }
+  void before_instruction() override {}
+  void after_event() override {}
+  [[nodiscard]] bool keeps_from_ending(StopReason /*reason*/) override { return false; }
+  [[nodiscard]] bool is_at_end() override { return false; }
+
+  std::vector<StopCause> points;
+};
+
+TEST_F(Control, WhatIsLedIsStoppedByNoPoint) {
+  Guide guide;
+  control_.set_guide(&guide);
+  ASSERT_TRUE(control_.insert_breakpoint(kHere, Kind::Software));
+  control_.lead(true);
+  EXPECT_TRUE(control_.is_leading());
+  EXPECT_TRUE(control_.is_interpreted(kThere));
+  EXPECT_FALSE(control_.stops_at(kHere));
+  EXPECT_EQ(guide.points, std::vector{StopCause::Breakpoint});
+  control_.end_lead({StopCause::TapeBegin, {}});
+  EXPECT_FALSE(control_.is_leading());
+  EXPECT_TRUE(control_.is_standing());
+  EXPECT_EQ(control_.last_stop().cause, StopCause::TapeBegin);
+  control_.set_guide(nullptr);
+}
+
+TEST_F(Control, InterruptsOfAReplayNeverWait) {
+  Guide guide;
+  control_.set_guide(&guide);
+  control_.pause(StopCause::Asked);
+  control_.note_paused_at(kHere);
+  control_.step();
+  EXPECT_FALSE(control_.holds_interrupts(kHere));
+  EXPECT_TRUE(control_.is_interpreted(kHere));
+  control_.set_guide(nullptr);
+}
+
 }  // namespace
 }  // namespace ringshift
