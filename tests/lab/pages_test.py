@@ -40,7 +40,7 @@ const shown = element => element.getClientRects().length > 0;
 """
 USE = {
     "index": """
-      expect(document.querySelectorAll('.story > li').length === 7, 'seven chapters');
+      expect(document.querySelectorAll('.story > li').length === 8, 'eight chapters');
       for (const {finding} of lab.data) expect(document.body.innerText.includes(finding), finding);
     """,
     "matrix": """
