@@ -133,7 +133,7 @@ void add_host_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--paravirt", options->paravirt,
                   "a hypervisor that the guest may know of: none (default), kvm (its clock,\n"
-                  "steal time) or vmware (clock rates, steal time)")
+                  "steal time), vmware (clock rates, steal time) or ringshift (our own calls)")
       ->type_name("NAME")
       ->group("Processor");
   command

@@ -9,8 +9,10 @@ bool apply_paravirt(const std::string& text, CpuModel* cpu, std::string* problem
     cpu->paravirt = Paravirt::Kvm;
   } else if (text == "vmware") {
     cpu->paravirt = Paravirt::Vmware;
+  } else if (text == "ringshift") {
+    cpu->paravirt = Paravirt::Ringshift;
   } else {
-    *problem = "--paravirt: '" + text + "' is none of none, kvm, vmware";
+    *problem = "--paravirt: '" + text + "' is none of none, kvm, vmware, ringshift";
     return false;
   }
   return true;

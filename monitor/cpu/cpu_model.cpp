@@ -168,7 +168,8 @@ uint32_t kvm_features(const CpuModel& model) {
 
 // Leaves from 0x40000000 on.
 CpuidResult hypervisor_leaves(const CpuModel& model, uint32_t leaf) {
-  constexpr uint32_t kKvmFeatures = 0x40000001U, kVmwareClocks = 0x40000010U;
+  constexpr uint32_t kKvmFeatures = 0x40000001U, kVmwareClocks = 0x40000010U,
+                     kRingshiftRegisters = 0x40000001U;
   switch (model.paravirt) {
     case Paravirt::None:
       break;
@@ -179,6 +180,10 @@ CpuidResult hypervisor_leaves(const CpuModel& model, uint32_t leaf) {
       if (leaf == kHypervisorLeaf) return hypervisor_leaf("VMwareVMware", kVmwareClocks);
       if (leaf != kVmwareClocks) return {};
       return {static_cast<uint32_t>(model.tsc_hz / 1000), kLocalApicHertz / 1000, 0, 0};
+    case Paravirt::Ringshift:
+      if (leaf == kHypervisorLeaf) return hypervisor_leaf("RingshiftVMM", kRingshiftRegisters);
+      if (leaf != kRingshiftRegisters) return {};
+      return {kRingshiftVersion, kRingshiftMsrs, 0, 0};
   }
   return hypervisor_leaf("RingshiftVMM", kHypervisorLeaf);
 }

@@ -20,7 +20,11 @@ struct CpuidResult {
 [[nodiscard]] uint32_t host_mxcsr_mask();
 
 // Whose hypervisor interface the guest is shown (docs/paravirt.md).
-enum class Paravirt : uint8_t { None, Kvm, Vmware };
+enum class Paravirt : uint8_t { None, Kvm, Vmware, Ringshift };
+
+// The interface of our own, as CPUID tells of it (docs/paravirt.md): its version, and the first of
+// its registers.
+inline constexpr uint32_t kRingshiftVersion = 1, kRingshiftMsrs = 0x52530000;
 
 struct CpuModel {
   bool pae = true;

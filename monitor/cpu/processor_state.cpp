@@ -18,7 +18,8 @@ constexpr const char* kNoGuest = "no guest could have brought it to this value";
 
 // What the guest has been told that its processor can do.
 uint64_t features_of(const CpuModel& model) {
-  const bool features[] = {model.paravirt == Paravirt::Kvm,
+  const bool features[] = {model.paravirt == Paravirt::Ringshift,
+                           model.paravirt == Paravirt::Kvm,
                            model.paravirt == Paravirt::Vmware,
                            model.pae,
                            model.nx,

@@ -156,10 +156,23 @@ MaybeFault read_model_specific(Execution& x, const Operation&) {
   set_edx_eax(x.state, value);
   return kNoFault;
 }
+// A call that returns to somewhere else has loaded RF itself, as IRET does.
+MaybeFault call_hypervisor(Execution& x) {
+  const HypervisorCall done = x.cpu.hypervisor->call(x.cpu);
+  if (done.fault) return done.fault;
+  if (done.halts) x.kind = StepKind::Halted;
+  if (done.has_moved) {
+    x.next_eip = x.state.pointer();
+    x.keep_resume_flag = true;
+  }
+  return kNoFault;
+}
 MaybeFault write_model_specific(Execution& x, const Operation&) {
   if (!privileged(x)) return general_protection();
+  const uint32_t index = x.state.reg(Gpr::Ecx);
+  if (x.cpu.hypervisor != nullptr && x.cpu.hypervisor->is_call(index)) return call_hypervisor(x);
   const uint64_t value = (uint64_t{x.state.reg(Gpr::Edx)} << 32) | x.state.reg(Gpr::Eax);
-  return write_msr(x.cpu, x.state.reg(Gpr::Ecx), value);
+  return write_msr(x.cpu, index, value);
 }
 
 MaybeFault finish_transfer(Execution& x, MaybeFault fault) {

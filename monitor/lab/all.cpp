@@ -18,6 +18,7 @@
 #include "monitor/lab/parts/progress.h"
 #include "monitor/lab/three.h"
 #include "monitor/lab/trap.h"
+#include "monitor/lab/ways/ways.h"
 
 namespace ringshift::lab {
 namespace {
@@ -105,8 +106,16 @@ bool translate_chapter(const AllRequest& request, Chapter* out, std::string* err
   return true;
 }
 
+bool paravirt_chapter(const AllRequest& request, Chapter* out, std::string* error) {
+  WaysReport report;
+  if (!measure_ways(request.bare, request.seconds, &report, error)) return false;
+  *out = {"paravirt", "Which ways past it are there, and what does each cost?",
+          ways_finding(report), ways_as_html(report, Company::Folder), ways_pictures(report)};
+  return true;
+}
+
 using MakeChapter = bool (*)(const AllRequest&, Chapter*, std::string*);
-constexpr std::array<std::pair<const char*, MakeChapter>, 7> kChapters = {{
+constexpr std::array<std::pair<const char*, MakeChapter>, 8> kChapters = {{
     {"matrix", matrix_chapter},
     {"trap", trap_chapter},
     {"census", census_chapter},
@@ -114,6 +123,7 @@ constexpr std::array<std::pair<const char*, MakeChapter>, 7> kChapters = {{
     {"paging", paging_chapter},
     {"memory", memory_chapter},
     {"translate", translate_chapter},
+    {"paravirt", paravirt_chapter},
 }};
 
 std::string picture_links(const Chapter& chapter) {

@@ -16,6 +16,7 @@ struct AllRequest {
   // translated, which may be any.
   MachineConfig sensitive, working, paging, memory, image;
   std::string image_name;
+  MachineConfig bare;  // without a guest
 };
 
 // Tells on standard error which page it is at. False with one line in *error.

@@ -18,6 +18,7 @@
 #include "monitor/lab/parts/progress.h"
 #include "monitor/lab/three.h"
 #include "monitor/lab/trap.h"
+#include "monitor/lab/ways/ways.h"
 
 namespace ringshift::lab {
 
@@ -31,6 +32,7 @@ struct LabArguments {
   CLI::App* paging = nullptr;
   CLI::App* memory = nullptr;
   CLI::App* translate = nullptr;
+  CLI::App* paravirt = nullptr;
   RunOptions guest;
   double run_seconds = 0;
   double seconds = 20;
@@ -183,13 +185,25 @@ int run_all(LabArguments& arguments) {
       !image.choose(working_guest(), arguments.guest, &problem)) {
     return fail(problem);
   }
-  const AllRequest request{arguments.html_path, arguments.seconds,
-                           sensitive.machine(), working.machine(),
-                           paging.machine(),    with_small_memory(working.machine()),
-                           image.machine(),     image.name()};
+  const AllRequest request{
+      arguments.html_path, arguments.seconds, sensitive.machine(),
+      working.machine(),   paging.machine(),  with_small_memory(working.machine()),
+      image.machine(),     image.name(),      working.machine()};
   if (!write_all(request, &problem)) return fail(problem);
   std::printf("%s/index.html\n", request.folder.c_str());
   return kExitPowerOff;
+}
+
+int run_paravirt(LabArguments& arguments) {
+  std::string problem;
+  WaysReport report;
+  LabGuest guest;
+  if (!guest.choose(ways_guest(), arguments.guest, &problem) ||
+      !measure_ways(guest.machine(), arguments.seconds, &report, &problem)) {
+    return fail(problem);
+  }
+  return deliver_report(arguments, ways_as_text(report), ways_as_json(report),
+                        ways_as_html(report, Company::Alone));
 }
 
 int run_matrix(const LabArguments& arguments) {
@@ -278,6 +292,11 @@ void LabCommand::describe(CLI::App& app) {
   arguments.paging = add_run("paging", "the shadow page tables of a small guest, fault by fault");
   arguments.memory =
       add_run("memory", "whose memory is behind the pages of a guest whose machine was cloned");
+  arguments.paravirt = arguments.lab->add_subcommand(
+      "paravirt", "the same operations translated, by calls, and by trap-and-emulate");
+  arguments.paravirt->add_option("--seconds", arguments.seconds, "end a run then (default 20)")
+      ->check(CLI::Range(0.1, 86400.0));
+  add_output_options(*arguments.paravirt, &arguments);
 }
 
 int LabCommand::run() {
@@ -289,11 +308,12 @@ int LabCommand::run() {
   if (arguments_->three->parsed()) return run_three(*arguments_);
   if (arguments_->trap->parsed()) return run_trap(*arguments_);
   if (arguments_->translate->parsed()) return run_translate(*arguments_);
+  if (arguments_->paravirt->parsed()) return run_paravirt(*arguments_);
   if (arguments_->paging->parsed()) return run_paging(*arguments_);
   if (arguments_->memory->parsed()) return run_memory(*arguments_);
   return fail(
-      "lab needs a part: all, matrix, trap, census, three, paging, memory or translate (see "
-      "ringshift lab --help)");
+      "lab needs a part: all, matrix, trap, census, three, paging, memory, translate or paravirt "
+      "(see ringshift lab --help)");
 }
 
 }  // namespace ringshift::lab

@@ -1,46 +1,13 @@
 #include "monitor/lab/trap.h"
 
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-
 #include "monitor/host/host_clock.h"
+#include "monitor/lab/lockstep/run_limit.h"
 #include "monitor/lab/parts/run_end.h"
 #include "monitor/lab/parts/serial_capture.h"
 #include "monitor/trap/deprivileged.h"
 
 namespace ringshift::lab {
 namespace {
-
-// Ends a run that does not end by itself.
-class Watchdog {
- public:
-  Watchdog(Machine& machine, double seconds)
-      : thread_([this, &machine, seconds] {
-          std::unique_lock lock(mutex_);
-          const auto limit = std::chrono::duration<double>(seconds);
-          if (!ended_.wait_for(lock, limit, [this] { return is_over_; })) {
-            machine.request_stop(StopReason::Quit);
-          }
-        }) {}
-  ~Watchdog() {
-    {
-      const std::lock_guard lock(mutex_);
-      is_over_ = true;
-    }
-    ended_.notify_one();
-    thread_.join();
-  }
-  Watchdog(const Watchdog&) = delete;
-  Watchdog& operator=(const Watchdog&) = delete;
-
- private:
-  std::mutex mutex_;
-  std::condition_variable ended_;
-  bool is_over_ = false;
-  std::thread thread_;
-};
 
 // What the monitor decides about the instructions that come to it, and what the guest tells.
 class Decisions final : public ExecutionObserver, public BusTap {
@@ -90,7 +57,7 @@ bool run_one(const MachineConfig& config, Engine engine, double seconds, EngineR
     const std::unique_ptr<Machine> machine = Machine::create(one, error);
     if (machine == nullptr) return false;
     machine->set_tap(&decisions, nullptr, nullptr);
-    const Watchdog watchdog(*machine, seconds);
+    const RunLimit limit(*machine, seconds);
     run->end = end_of(machine->run());
   }
   run->serial = serial.text();
@@ -133,7 +100,7 @@ bool find_first(const MachineConfig& config, double seconds, TrapReport* report,
     processor->run_singly(single);
   });
   {
-    const Watchdog watchdog(*machine, seconds);
+    const RunLimit limit(*machine, seconds);
     stopped = machine->run().reason == StopReason::Quit;
   }
   lockstep.finish();

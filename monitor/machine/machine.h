@@ -43,6 +43,7 @@
 #include "monitor/migration/outgoing_migration.h"
 #include "monitor/network/network_port.h"
 #include "monitor/paravirt/kvm_interface.h"
+#include "monitor/paravirt/ringshift_interface.h"
 #include "monitor/paravirt/vmware_interface.h"
 #include "monitor/replay/time_travel.h"
 #include "monitor/share/share_port.h"
@@ -296,6 +297,8 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] bool build_paravirt(std::string* error);
   [[nodiscard]] Nanoseconds stolen_time();
   void tell_paravirt();
+  void print_paravirt(std::span<const uint8_t> bytes);
+  [[nodiscard]] std::optional<uint8_t> acknowledge_interrupt();
   void visit_paravirt(StateArchive& archive, uint64_t host_time_stamp);
   void service_host();
   void empty_inbox();
@@ -343,6 +346,7 @@ class Machine final : public MigratedMachine,
   std::unique_ptr<BaseGuard> base_guard_;         // null: RAM has no base
   std::unique_ptr<KvmInterface> kvm_;             // null: Paravirt::Kvm is not shown
   std::unique_ptr<VmwareInterface> vmware_;       // null: Paravirt::Vmware is not shown
+  std::unique_ptr<RingshiftInterface> calls_;     // null: Paravirt::Ringshift is not shown
   Nanoseconds paravirt_told_at_ = 0;              // of the host's clock
   std::unique_ptr<OutgoingMigration> migration_;  // null: there is no ExecutionControl
   std::unique_ptr<OutgoingClone> clone_;

@@ -1,4 +1,6 @@
 // Machine, fifth part: the hypervisor that its guest may know of. See docs/paravirt.md.
+#include <thread>
+
 #include "monitor/machine/machine.h"
 #include "shadowmmu/base/state_archive.h"
 
@@ -17,14 +19,12 @@ void Machine::choose_paravirt() {
 bool Machine::build_paravirt(std::string* error) {
   const CpuModel& model = processor_->cpu().model;
   const auto stolen = [this] { return stolen_time(); };
+  constexpr Nanoseconds kSecond = 1'000'000'000;
+  const auto time_of_day = [this] { return HostClock::wall_time() + config_.rtc_offset * kSecond; };
   switch (model.paravirt) {
     case Paravirt::None:
       return true;
-    case Paravirt::Kvm: {
-      constexpr Nanoseconds kSecond = 1'000'000'000;
-      const auto time_of_day = [this] {
-        return HostClock::wall_time() + config_.rtc_offset * kSecond;
-      };
+    case Paravirt::Kvm:
       kvm_ = std::make_unique<KvmInterface>(KvmSurroundings{.memory = *physical_,
                                                             .tsc = processor_->cpu().tsc,
                                                             .model = model,
@@ -32,7 +32,18 @@ bool Machine::build_paravirt(std::string* error) {
                                                             .stolen = stolen});
       processor_->cpu().hypervisor = kvm_.get();
       return true;
-    }
+    case Paravirt::Ringshift:
+      calls_ = std::make_unique<RingshiftInterface>(
+          RingshiftSurroundings{.memory = *physical_,
+                                .tsc = processor_->cpu().tsc,
+                                .model = model,
+                                .clock = *clock_,
+                                .time_of_day = time_of_day,
+                                .print = [this](auto bytes) { print_paravirt(bytes); },
+                                .acknowledge = [this] { return acknowledge_interrupt(); },
+                                .yield = [] { std::this_thread::yield(); }});
+      processor_->cpu().hypervisor = calls_.get();
+      return true;
     case Paravirt::Vmware:
       vmware_ = std::make_unique<VmwareInterface>(state(), *physical_, model, stolen);
       if (ports_.claim(VmwareInterface::kPort, 4, *vmware_, "vmware")) return true;
@@ -40,6 +51,18 @@ bool Machine::build_paravirt(std::string* error) {
       return false;
   }
   return true;
+}
+
+// Where port 0xe9 prints.
+void Machine::print_paravirt(std::span<const uint8_t> bytes) {
+  constexpr uint16_t kDebugConsole = 0xe9;
+  for (const uint8_t byte : bytes) ports_.write(kDebugConsole, AccessWidth::Byte, byte);
+}
+
+std::optional<uint8_t> Machine::acknowledge_interrupt() {
+  ProcessorInterrupts waiting = interrupts();
+  if (!waiting.pending()) return std::nullopt;
+  return waiting.acknowledge();
 }
 
 // In which the virtual CPU wanted to run and did not: of this process, since it began.
@@ -52,12 +75,13 @@ Nanoseconds Machine::stolen_time() {
 // As often as a guest's tick comes, and no more often: reading it is a system call or two.
 void Machine::tell_paravirt() {
   constexpr Nanoseconds kOften = 1'000'000;
-  if (kvm_ == nullptr && vmware_ == nullptr) return;
+  if (kvm_ == nullptr && vmware_ == nullptr && calls_ == nullptr) return;
   const Nanoseconds now = HostClock::monotonic();
   if (now - paravirt_told_at_ < kOften) return;
   paravirt_told_at_ = now;
   if (kvm_ != nullptr) kvm_->at_safe_point();
   if (vmware_ != nullptr) vmware_->at_safe_point();
+  if (calls_ != nullptr) calls_->at_safe_point();
 }
 
 // After RAM, the board and the processor, whose time-stamp counter stands.
@@ -67,6 +91,10 @@ void Machine::visit_paravirt(StateArchive& archive, uint64_t host_time_stamp) {
     archive.part("kvm interface", *kvm_);
   }
   if (vmware_ != nullptr) archive.part("vmware interface", *vmware_);
+  if (calls_ != nullptr) {
+    calls_->stand_at(host_time_stamp + state().tsc_offset);
+    archive.part("ringshift interface", *calls_);
+  }
 }
 
 }  // namespace ringshift

@@ -108,11 +108,13 @@ void Boundary::raise(const GuestFault& fault) {
 bool Boundary::deliver_interrupt() {
   GuestState& guest = state();
   if (parts_.interrupts.nmi_pending() && guest.nmi_blocked == 0) return deliver_nmi();
-  if (!parts_.interrupts.pending()) return false;
+  if (!interrupt_is_pending()) return false;
   if ((guest.eflags & kFlagIf) == 0 || guest.interrupt_shadow != 0) return false;
+  HypervisorInterface* hypervisor = cpu().hypervisor;
+  const auto upcall = hypervisor != nullptr ? hypervisor->take_upcall() : std::nullopt;
   Event event;
   event.kind = EventKind::HardwareInterrupt;
-  event.vector = parts_.interrupts.acknowledge();
+  event.vector = upcall ? *upcall : parts_.interrupts.acknowledge();
   deliver_from_outside(event);
   return true;
 }

@@ -62,7 +62,11 @@ class Boundary {
   [[nodiscard]] EventPositions* events() const { return parts_.events; }
   [[nodiscard]] ExecutionControl* control() const { return parts_.control; }
   [[nodiscard]] ExecutionObserver* observer() const { return parts_.observer; }
-  [[nodiscard]] bool interrupt_is_pending() const { return parts_.interrupts.pending(); }
+  [[nodiscard]] bool interrupt_is_pending() const {
+    const bool by_controller = parts_.interrupts.pending();
+    HypervisorInterface* hypervisor = parts_.cpu.hypervisor;
+    return hypervisor == nullptr ? by_controller : hypervisor->interrupts(by_controller);
+  }
   // The guest stands before an event that somebody has to look at first.
   [[nodiscard]] bool event_is_due() const {
     return parts_.events != nullptr && parts_.events->has_arrived();

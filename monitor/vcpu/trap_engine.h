@@ -5,6 +5,7 @@
 #include "monitor/trap/deprivileged_runner.h"
 #include "monitor/vcpu/boundary.h"
 #include "monitor/vcpu/execution_engine.h"
+#include "shadowmmu/base/counters.h"
 
 namespace ringshift {
 
@@ -14,6 +15,7 @@ class TrapEngine final : public ExecutionEngine {
       : boundary_(boundary), runner_(runner) {}
 
   [[nodiscard]] Turn run() override {
+    counters().trap_stops++;
     switch (runner_.run(boundary_.state())) {
       case DeprivilegedRunner::Stop::Resume:
         break;

@@ -19,7 +19,7 @@ import tempfile
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LIGHT, DARK = 1, 0  # Chromium's preferred colour schemes
-PAGES = ("index", "matrix", "trap", "census", "three", "paging", "memory", "translate")
+PAGES = ("index", "matrix", "trap", "census", "three", "paging", "memory", "translate", "paravirt")
 
 # Before everything else on the page: no error goes unseen.
 WATCH = """<script>
@@ -40,7 +40,7 @@ const shown = element => element.getClientRects().length > 0;
 """
 USE = {
     "index": """
-      expect(document.querySelectorAll('.story > li').length === 7, 'seven chapters');
+      expect(document.querySelectorAll('.story > li').length === 8, 'eight chapters');
       for (const {finding} of lab.data) expect(document.body.innerText.includes(finding), finding);
     """,
     "matrix": """
@@ -161,6 +161,14 @@ USE = {
       }
       for (const copy of copies) expect(text.includes(copy.instruction), copy.instruction);
       expect(document.querySelector('pre').textContent.trim().split('\\n').length === ways.length, 'ways');
+    """,
+    "paravirt": """
+      const {operations, ways} = lab.data, rows = [...document.querySelectorAll('table tr')].slice(1);
+      expect(rows.length === operations.length, 'a row for each operation');
+      operations.forEach((operation, i) => {
+        expect(rows[i].textContent.includes(operation.what), operation.what);
+        expect(rows[i].cells.length === ways.length + 2, 'a cell for each way');
+      });
     """,
     "translate": """
       const sections = [...document.querySelectorAll('section.block')];

@@ -133,14 +133,17 @@ TEST(RunOptions, MachineItemsSayWhatIsOnTheBoard) {
             "--machine: cannot use 'acip=on' (apic=, hpet=, acpi=on|off)");
 }
 
-TEST(RunOptions, TheHypervisorThatIsShownIsOneOfThree) {
-  for (const auto& [word, shown] :
-       {std::pair{"none", Paravirt::None}, {"kvm", Paravirt::Kvm}, {"vmware", Paravirt::Vmware}}) {
+TEST(RunOptions, TheHypervisorThatIsShownIsOneOfFour) {
+  for (const auto& [word, shown] : {std::pair{"none", Paravirt::None},
+                                    {"kvm", Paravirt::Kvm},
+                                    {"vmware", Paravirt::Vmware},
+                                    {"ringshift", Paravirt::Ringshift}}) {
     RunOptions options;
     ASSERT_EQ(parse_run({"--kernel", "k", "--paravirt", word}, &options), "");
     EXPECT_EQ(options.machine.cpu.paravirt, shown) << word;
   }
-  EXPECT_EQ(problem_with({"--paravirt", "xen"}), "--paravirt: 'xen' is none of none, kvm, vmware");
+  EXPECT_EQ(problem_with({"--paravirt", "xen"}),
+            "--paravirt: 'xen' is none of none, kvm, vmware, ringshift");
 }
 
 TEST(RunOptions, ALimitIsAPercentageOfAHostCpu) {

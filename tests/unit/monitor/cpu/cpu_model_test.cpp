@@ -65,6 +65,13 @@ TEST(CpuModel, ShowsTheHypervisorThatWasChosen) {
   EXPECT_EQ(model.cpuid(0x40000001, 0).edx, 0U);
   EXPECT_EQ(model.cpuid(0x40000010, 0).eax, 0U);
 
+  model.paravirt = Paravirt::Ringshift;
+  shown = model.cpuid(0x40000000, 0);
+  EXPECT_EQ(text({shown.ebx, shown.ecx, shown.edx}), "RingshiftVMM");
+  EXPECT_EQ(shown.eax, 0x40000001U);
+  EXPECT_EQ(model.cpuid(0x40000001, 0).eax, kRingshiftVersion);
+  EXPECT_EQ(model.cpuid(0x40000001, 0).ebx, kRingshiftMsrs);
+
   model.paravirt = Paravirt::Vmware;
   shown = model.cpuid(0x40000000, 0);
   EXPECT_EQ(text({shown.ebx, shown.ecx, shown.edx}), "VMwareVMware");
