@@ -40,8 +40,8 @@ bool Machine::can_be_cloned(bool freezes_disks, std::string* error) {
 bool Machine::take_state(const std::function<bool()>& with_ram, std::vector<uint8_t>* state,
                          std::string* error) {
   const bool stood = clock_->is_stopped();
-  const uint64_t stopped_at = clock_->time_stamp();
   if (!stood) clock_->stop();
+  const uint64_t stopped_at = clock_->time_stamp();
   bool has_frozen = false;
   const auto visit = [&](StateArchive& archive) { visit_state(archive, stopped_at); };
   const bool is_taken = with_ram() && config_.media.freeze(&has_frozen, error) &&
@@ -49,8 +49,7 @@ bool Machine::take_state(const std::function<bool()>& with_ram, std::vector<uint
   // Whoever begins from it, or from a file saved later, finds the images as they are now.
   if (has_frozen) config_.save.words.emplace_back("--snapshot");
   if (stood) return is_taken;
-  clock_->go_on();
-  this->state().tsc_offset -= clock_->time_stamp() - stopped_at;
+  this->state().tsc_offset -= clock_->go_on();
   return is_taken;
 }
 
