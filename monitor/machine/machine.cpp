@@ -72,6 +72,7 @@ bool Machine::build(std::string* error) {
                             }};
   processor_->make_loop(loop, config_.vcpu);
   prepare_saving();
+  prepare_sharing();
   if (config_.tape != nullptr) begin_tape();
   clone_ = std::make_unique<OutgoingClone>(*this);
   if (config_.control != nullptr) {
@@ -352,6 +353,7 @@ Machine::~Machine() {
   text_display_.reset();
   remote_input_.reset();
   save_timer_.reset();
+  sharing_timer_.reset();
   console_timer_.reset();
   display_console_.reset();
   keys_.reset();

@@ -1,7 +1,9 @@
 // Machine, sixth part: how it is cloned while it runs, and how a clone begins. See
 // docs/saved-state.md, "Clones".
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "monitor/machine/machine.h"
 #include "monitor/machine/snapshot.h"
@@ -72,6 +74,30 @@ int Machine::describe_clone(std::vector<uint8_t> state, const ClonedRam& ram, st
   close_descriptor(descriptor);
   *error = "the host refuses memory for a clone: " + result.text();
   return -1;
+}
+
+// ---- one that shares with others what has become equal ----
+
+constexpr Nanoseconds kSharingPeriod = 100'000'000;
+
+void Machine::prepare_sharing() {
+  if (config_.share_pages_rate == 0) return;
+  sharing_ = std::make_unique<PageSharing>(*physical_);
+  sharing_timer_ = std::make_unique<ClockTimer>(*clock_, [this](Nanoseconds) {
+    is_sharing_due_ = true;
+    wake_for_migration();
+    sharing_timer_->arm(clock_->now() + kSharingPeriod);
+  });
+  sharing_timer_->arm(clock_->now() + kSharingPeriod);
+}
+
+// A machine that is cloned or moved has its grains whole meanwhile.
+void Machine::share_pages() {
+  constexpr int64_t kMostTime = 2'000'000;
+  constexpr uint32_t kPeriodsInSecond = 1'000'000'000 / kSharingPeriod;
+  if (!std::exchange(is_sharing_due_, false) || clone_->is_busy()) return;
+  const uint32_t pages = std::max(config_.share_pages_rate / kPeriodsInSecond, 1U);
+  sharing_->step(pages, HostClock::monotonic() + kMostTime);
 }
 
 // ---- one that begins ----
