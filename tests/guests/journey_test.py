@@ -235,7 +235,7 @@ def killed_once(stage, saved, words, disk, dice, kill_source):
             time.sleep(0.005)
         with Qmp(qmp) as control:
             control.ask("migrate", uri=where)
-            time.sleep(dice.choice((0.02, 0.1, 0.3)) * dice.random())
+            time.sleep(dice.choice((0.05, 0.3, 0.8)) * dice.random())
             (source if kill_source else target).process.kill()
         if kill_source:
             source.finish()
