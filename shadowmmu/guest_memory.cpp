@@ -1,6 +1,7 @@
 #include "shadowmmu/guest_memory.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -85,7 +86,21 @@ HostResult GuestMemory::map_again(PageRange pages) {
 }
 
 // Pages of zeros stay holes of the memfd. The base is read by a call, not through the mapping: what
-// cannot be read there is an answer, and no signal.
+// cannot be read there is an answer, and no signal. Pre: they are one run of a base, and nothing is
+// in the memfd at their place.
+HostResult GuestMemory::copy_from_base(PageRange pages) {
+  std::vector<uint8_t> bytes(size_t{pages.pages} * kPageSize);
+  HostResult result = read_contents(descriptor_of(pages.first), offset_of(pages.first), bytes);
+  const std::span<const uint8_t> all(bytes);
+  for (size_t at = 0; at < all.size() && result.ok(); at += kPageSize) {
+    const std::span<const uint8_t> one = all.subspan(at, kPageSize);
+    if (is_zero(one)) continue;
+    result = write_contents(descriptor_, pages.first.address().value() + at, one);
+  }
+  counters().memory_pages_copied += pages.pages;
+  return result;
+}
+
 HostResult GuestMemory::make_own(GuestPhysicalPage page, PageRange* moved) {
   CHECK(is_shared(page));
   *moved = machine_->grain_around(page);
@@ -94,18 +109,70 @@ HostResult GuestMemory::make_own(GuestPhysicalPage page, PageRange* moved) {
     machine_->set(page, Backing::Own);
     return map_again(*moved);
   }
-  std::vector<uint8_t> bytes(size_t{moved->pages} * kPageSize);
-  HostResult result = read_contents(descriptor_of(moved->first), offset_of(moved->first), bytes);
-  const std::span<const uint8_t> all(bytes);
-  for (size_t at = 0; at < all.size() && result.ok(); at += kPageSize) {
-    const std::span<const uint8_t> one = all.subspan(at, kPageSize);
-    if (is_zero(one)) continue;
-    result = write_contents(descriptor_, moved->first.address().value() + at, one);
+  if (machine_->is_mixed(page)) {
+    if (!may_join()) return make_whole(page, moved);
+    *moved = {page, 1};
+    if (const HostResult result = copy_from_base(*moved); !result.ok()) return result;
+    machine_->set_alone(page, Backing::Own);
+    return map_again(*moved);
   }
-  if (!result.ok()) return result;
+  if (const HostResult result = copy_from_base(*moved); !result.ok()) return result;
   machine_->set(page, Backing::Own);
-  counters().memory_pages_copied += moved->pages;
   return map_again(*moved);
+}
+
+HostResult GuestMemory::make_whole(GuestPhysicalPage page, PageRange* moved) {
+  const PageRange grain = machine_->grain_around(page);
+  *moved = {grain.first, 0};
+  if (!machine_->is_mixed(page)) return HostResult();
+  for (uint32_t i = 0; i < grain.pages; ++i) {
+    const GuestPhysicalPage one = grain.first + i;
+    if (!is_from_base(one)) continue;
+    if (const HostResult result = copy_from_base({one, 1}); !result.ok()) return result;
+  }
+  *moved = grain;
+  // What the others have may have been written since it was looked at: it is as dirty as it was.
+  machine_->set(page, Backing::Own);
+  return map_again(grain);
+}
+
+bool GuestMemory::is_equal(GuestPhysicalPage page, const BasePlace& place) const {
+  std::array<uint8_t, kPageSize> bytes;
+  return read_contents(machine_->descriptor_at(place), machine_->offset_at(place), bytes).ok() &&
+         std::memcmp(bytes.data(), at(page.address()), bytes.size()) == 0;
+}
+
+// As many mappings as the spaces' budgets leave free (monitor/spaces/space_resources.cpp): an
+// eighth of the host's, of which grains may take half.
+bool GuestMemory::may_join() const {
+  static const uint32_t most = most_host_mappings() / 32;
+  constexpr uint32_t kCutOut = 2;
+  return machine_->inner_ends() + kCutOut <= most;
+}
+
+HostResult GuestMemory::join(PageRange pages) {
+  for (uint32_t i = 0; i < pages.pages; ++i) {
+    machine_->set_alone(pages.first + i, Backing::Base);
+  }
+  return finish_join(pages);
+}
+
+HostResult GuestMemory::finish_join(PageRange pages) {
+  if (!map_again(pages).ok()) {
+    for (uint32_t i = 0; i < pages.pages; ++i) {
+      machine_->set_alone(pages.first + i, Backing::Own);
+    }
+    return map_again(pages);
+  }
+  // A host that refuses keeps memory in use that nobody sees.
+  (void)discard_contents(descriptor_, pages.first.address().value(),
+                         uint64_t{pages.pages} * kPageSize);
+  return HostResult();
+}
+
+HostResult GuestMemory::join_elsewhere(GuestPhysicalPage page, const BasePlace& place) {
+  machine_->set_elsewhere(page, place);
+  return finish_join({page, 1});
 }
 
 HostResult GuestMemory::make_shared(GuestPhysicalPage page, PageRange* moved) {
@@ -173,6 +240,35 @@ bool GuestMemory::is_as_base(GuestPhysicalPage page) const {
     return false;
   }
   return std::memcmp(bytes.data(), at(grain.first.address()), bytes.size()) == 0;
+}
+
+HostResult GuestMemory::add_copy_as_base() {
+  constexpr uint32_t kGrainPages = 16;
+  use_grains(kGrainPages);
+  int copy = -1;
+  if (const HostResult result = create_memfd("ringshift-copy", 2 * size_, &copy); !result.ok()) {
+    return result;
+  }
+  const uint64_t grain = uint64_t{machine_->grain_pages()} * kPageSize;
+  RamBase base{.descriptor = copy,
+               .offset = 0,
+               .grain_pages = machine_->grain_pages(),
+               .present = std::vector<bool>(machine_->grains())};
+  HostResult result;
+  for (uint64_t at = 0; at < size_ && result.ok();) {
+    const ByteRange range = next_contents(descriptor_, at, size_);
+    if (range.begin == range.end) break;
+    const auto bytes = span(GuestPhysical(range.begin), range.end - range.begin);
+    result = write_contents(copy, range.begin, bytes);
+    if (result.ok()) result = write_contents(copy, size_ + range.begin, bytes);
+    for (uint64_t i = range.begin / grain; i * grain < range.end; ++i) base.present[i] = true;
+    at = range.end;
+  }
+  if (result.ok())
+    add_base(std::move(base));
+  else
+    close_descriptor(copy);
+  return result;
 }
 
 std::vector<bool> GuestMemory::parts_in_use(uint64_t bytes) const {

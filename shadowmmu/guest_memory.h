@@ -57,13 +57,33 @@ class GuestMemory {
     return is_from_base(page) ? machine_->offset_of(page) : page.address().value();
   }
   // The page, and those around it that change with it, which are in *moved, may be written: those
-  // of a base are copied. Where their bytes are in our address space stays; whoever maps them
-  // elsewhere is to follow. Pre: is_shared(page). Not ok: the host has no memory, or the base
-  // cannot be read any more.
+  // of a base are copied; of a grain that is mixed this one alone. Where their bytes are in our
+  // address space stays; whoever maps them elsewhere is to follow. Pre: is_shared(page). Not ok:
+  // the host has no memory, or the base cannot be read any more.
   [[nodiscard]] HostResult make_own(GuestPhysicalPage page, PageRange* moved);
   // The other way, for pages that is_as_base(): what they take of the host is given back.
   [[nodiscard]] HostResult make_shared(GuestPhysicalPage page, PageRange* moved);
   [[nodiscard]] bool is_as_base(GuestPhysicalPage page) const;
+
+  // ---- equal pages ----
+
+  // Has a base at that place what the page has? Pre: the place is in the base.
+  [[nodiscard]] bool is_equal(GuestPhysicalPage page, const BasePlace& place) const;
+  // Are there mappings of the host's for one more run of pages within a grain?
+  [[nodiscard]] bool may_join() const;
+  // Pages of one grain, which are Own and is_equal() to what a base has at their place, become the
+  // base's; what they take of the host is given back. They stay Own where the host refuses. Pre:
+  // may_join(). Not ok: RAM is of no use.
+  [[nodiscard]] HostResult join(PageRange pages);
+  // The same of one page, with a place that is another's.
+  [[nodiscard]] HostResult join_elsewhere(GuestPhysicalPage page, const BasePlace& place);
+  // All of the page's grain is Own, if it was mixed. *moved: as for make_own(); no pages: it was
+  // not.
+  [[nodiscard]] HostResult make_whole(GuestPhysicalPage page, PageRange* moved);
+  // For tests, in place of a saved machine: a base that has all that is Own now, and once more
+  // behind the end of RAM. Not ok: the host refuses.
+  [[nodiscard]] HostResult add_copy_as_base();
+
   // Of each part of `bytes` bytes, a multiple of the page size: can anything in it be other than
   // zero? Touches none of them, which would take memory of the host's.
   [[nodiscard]] std::vector<bool> parts_in_use(uint64_t bytes) const;
@@ -89,6 +109,9 @@ class GuestMemory {
   [[nodiscard]] HostResult move_to_base(size_t first, size_t count, PageRange* moved);
   // Null: all pages are the machine's own.
   [[nodiscard]] const MachinePages* machine_pages() const { return machine_.get(); }
+  void verify_invariants() const {
+    if (machine_ != nullptr) machine_->verify_invariants();
+  }
 
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] int descriptor() const { return descriptor_; }
@@ -105,10 +128,14 @@ class GuestMemory {
  private:
   GuestMemory() = default;
   [[nodiscard]] HostResult map_again(PageRange pages);
+  [[nodiscard]] HostResult copy_from_base(PageRange pages);
+  [[nodiscard]] HostResult finish_join(PageRange pages);
   [[nodiscard]] GuestPhysicalPage first_page_of(size_t grain) const;
   [[nodiscard]] PageRange pages_of(size_t first, size_t count) const;
   [[nodiscard]] bool is_from_base(GuestPhysicalPage page) const {
-    return machine_ != nullptr && machine_->backing(page) == Backing::Base;
+    if (machine_ == nullptr) return false;
+    const Backing now = machine_->backing(page);
+    return now == Backing::Base || now == Backing::Elsewhere;
   }
 
   uint8_t* base_ = nullptr;

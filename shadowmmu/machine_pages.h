@@ -1,12 +1,14 @@
 // MachinePages: where the bytes of each guest page are on the host: in memory of the machine's own,
 // or in a base, a file that is shared with others and that nobody writes to; and which pages have
 // been written since somebody asked. There may be several bases: a machine that is cloned gets one
-// more each time. It changes by grains, some pages that lie together. Owns: the bases' descriptors.
-// Does not own: any mapping. See docs/decisions/0017-machine-memory.md, 0020-live-migration.md and
-// 0023-clones.md.
+// more each time. It changes by grains, some pages that lie together; a page that has become equal
+// to one of a base may change by itself. Owns: the bases' descriptors. Does not own: any mapping.
+// See docs/decisions/0017-machine-memory.md, 0020-live-migration.md, 0023-clones.md and
+// 0031-equal-pages.md.
 #pragma once
 
 #include <cstdint>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -17,7 +19,15 @@ namespace ringshift {
 enum class Backing : uint8_t {
   Own,
   Base,
-  Clean,  // the machine's own, and its next write is to be seen: it is Own from then on
+  Clean,      // the machine's own, and its next write is to be seen: it is Own from then on
+  Elsewhere,  // a base's, but another page of it: the bytes are the same
+};
+
+// Where a page of a base is.
+struct BasePlace {
+  uint8_t base = 0;   // MachinePages::base_of()
+  uint64_t page = 0;  // in pages behind RamBase::offset
+  bool operator==(const BasePlace&) const = default;
 };
 
 // Part of a file that RAM begins as.
@@ -46,16 +56,24 @@ class MachinePages {
   MachinePages& operator=(const MachinePages&) = delete;
 
   // Pre, here and below: the page is in RAM.
-  [[nodiscard]] Backing backing(GuestPhysicalPage page) const { return backing_[grain_of(page)]; }
+  [[nodiscard]] Backing backing(GuestPhysicalPage page) const {
+    return backing_[static_cast<size_t>(page.number())];
+  }
   // Whether a base has the page's grain, be it used or not.
   [[nodiscard]] bool is_in_base(GuestPhysicalPage page) const {
     return base_of_[grain_of(page)] != kNoBase;
   }
-  // Pre: Backing::Base only for a page that is_in_base(), and then as the base has it.
-  void set(GuestPhysicalPage page, Backing backing) {
-    backing_[grain_of(page)] = backing;
-    if (backing == Backing::Own && !dirty_.empty()) dirty_[grain_of(page)] = true;
-  }
+  // The page's grain, all of it. Pre: Backing::Base only for a page that is_in_base(), and then as
+  // the base has it; Elsewhere never.
+  void set(GuestPhysicalPage page, Backing backing);
+  // The page alone. Pre: the same; not Clean.
+  void set_alone(GuestPhysicalPage page, Backing backing);
+  void set_elsewhere(GuestPhysicalPage page, const BasePlace& place);
+  // Its grain has pages of more than one backing, or of another page's.
+  [[nodiscard]] bool is_mixed(GuestPhysicalPage page) const;
+  // How many mappings pages that were set alone have added: ends of runs within grains.
+  [[nodiscard]] uint32_t inner_ends() const { return inner_ends_; }
+  void verify_invariants() const;
   // The pages that change their backing together with this one.
   [[nodiscard]] PageRange grain_around(GuestPhysicalPage page) const;
   // How many pages from `first` on, `most` at the most, are backed as it is.
@@ -64,13 +82,13 @@ class MachinePages {
   // ---- what is written ----
 
   // From now on grains that become Own are dirty; all are at first.
-  void track() { dirty_.assign(backing_.size(), true); }
+  void track() { dirty_.assign(grains(), true); }
   void end_tracking() { dirty_.clear(); }
   [[nodiscard]] bool is_tracking() const { return !dirty_.empty(); }
   // Pre, of both: is_tracking(), and a number less than grains().
   [[nodiscard]] bool is_dirty(size_t grain) const { return dirty_[grain]; }
   void set_clean(size_t grain) { dirty_[grain] = false; }
-  [[nodiscard]] size_t grains() const { return backing_.size(); }
+  [[nodiscard]] size_t grains() const { return base_of_.size(); }
   [[nodiscard]] uint32_t grain_pages() const { return grain_pages_; }
 
   // ---- bases ----
@@ -82,12 +100,31 @@ class MachinePages {
   [[nodiscard]] bool has_room_for_base() const;
   // Sealed ones that back nothing are closed.
   void drop_unused_bases();
-  // Where a base has the page. Pre: is_in_base(page).
-  [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const { return base_at(page).descriptor; }
-  [[nodiscard]] uint64_t offset_of(GuestPhysicalPage page) const {
-    return base_at(page).offset + page.address().value();
+  // Its own place in the base that has it. Pre: is_in_base(page).
+  [[nodiscard]] BasePlace own_place_of(GuestPhysicalPage page) const {
+    return {base_of_[grain_of(page)], page.number()};
   }
-  [[nodiscard]] uint64_t seal_of(GuestPhysicalPage page) const { return base_at(page).seal; }
+  // Where a base has the page's bytes. Pre: is_in_base(page), or Backing::Elsewhere.
+  [[nodiscard]] BasePlace place_of(GuestPhysicalPage page) const;
+  [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const {
+    return descriptor_at(place_of(page));
+  }
+  [[nodiscard]] uint64_t offset_of(GuestPhysicalPage page) const {
+    return offset_at(place_of(page));
+  }
+  [[nodiscard]] int descriptor_at(const BasePlace& place) const {
+    return bases_[place.base].descriptor;
+  }
+  [[nodiscard]] uint64_t offset_at(const BasePlace& place) const {
+    return bases_[place.base].offset + place.page * kPageSize;
+  }
+  [[nodiscard]] uint64_t seal_of(GuestPhysicalPage page) const {
+    return bases_[place_of(page).base].seal;
+  }
+  // Another number each time that bases come or go.
+  [[nodiscard]] uint32_t bases_version() const { return bases_version_; }
+  // There is one whose bytes can be read.
+  [[nodiscard]] bool has_base() const;
   // For whoever maps them all.
   [[nodiscard]] uint32_t pages() const { return pages_; }
 
@@ -101,17 +138,21 @@ class MachinePages {
     uint64_t seal = 0;
     bool is_there = false;
   };
-  [[nodiscard]] const Base& base_at(GuestPhysicalPage page) const {
-    return bases_[base_of_[grain_of(page)]];
-  }
+  // Whether one mapping shows the page and the one before it.
+  [[nodiscard]] bool joins(uint64_t page) const;
+  [[nodiscard]] uint32_t inner_ends_around(uint64_t page) const;
+  void change(uint64_t page, Backing backing);
 
   static constexpr uint8_t kNoBase = 0xff;
   uint32_t grain_pages_;
   uint32_t pages_;
   std::vector<Base> bases_;
-  std::vector<uint8_t> base_of_;  // by grain
-  std::vector<Backing> backing_;  // by grain
-  std::vector<bool> dirty_;       // by grain; empty: nobody asks
+  std::vector<uint8_t> base_of_;                       // by grain
+  std::vector<Backing> backing_;                       // by page
+  std::unordered_map<uint64_t, BasePlace> elsewhere_;  // of the pages that are
+  uint32_t inner_ends_ = 0;
+  uint32_t bases_version_ = 0;
+  std::vector<bool> dirty_;  // by grain; empty: nobody asks
 };
 
 }  // namespace ringshift

@@ -71,7 +71,7 @@ bool ShadowSpace::joins_the_page_before(uint32_t page) const {
   if (before == nullptr || here == nullptr) return before == here;
   return before->physical_page + 1 == here->physical_page &&
          before->is_writable == here->is_writable && before->is_executable == here->is_executable &&
-         before->backing == here->backing;
+         before->backing == here->backing && here->backing != Backing::Elsewhere;
 }
 
 uint32_t ShadowSpace::boundaries_around(uint32_t page) const {
@@ -83,7 +83,9 @@ uint32_t ShadowSpace::boundaries_around(uint32_t page) const {
 uint32_t ShadowSpace::mappings_for(const ShadowRun& run) const {
   uint32_t mappings = run.is_large ? 4 : 2;
   for (uint32_t i = 1; i < run.pages && has_base(); ++i) {
-    if (backing_of(run.physical_page + i) != backing_of(run.physical_page + (i - 1))) ++mappings;
+    const Backing here = backing_of(run.physical_page + i);
+    const bool joins = here == backing_of(run.physical_page + (i - 1));
+    if (!joins || here == Backing::Elsewhere) ++mappings;
   }
   if (!run.may_write || run.may_execute) return mappings;
   for (uint32_t i = 0; i < run.pages; ++i) {

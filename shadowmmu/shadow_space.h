@@ -92,6 +92,9 @@ class ShadowSpace {
     if (!unsettled_.empty()) unmap_unsettled();
   }
 
+  // It is the memory of a process that has the machine's own pages and no base.
+  [[nodiscard]] bool shows_own_only() const { return ram_ == nullptr; }
+
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
   // Neighbouring pages that the host keeps in two mappings, once settle() has been called: the
   // space takes one mapping more than that.

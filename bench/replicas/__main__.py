@@ -4,8 +4,11 @@ A Debian kernel with a shell is booted once and saved. Then 1, 2, 4 ... machines
 after the other, and all of them stay. Of each: the time from its start to its first instruction (as the program
 says it: --stats) and to its answer to a line typed at the shell. Of all: the memory they have added, which is their
 proportional set sizes (/proc/PID/smaps_rollup), where what several have mapped counts once; divided by
-their number. Once as they are after the answer, and once after each has written so many MiB.
+their number. Once as they are after the answer, once after each has done the same work (reads all its files, sorts,
+starts 200 programs, writes so many MiB and removes half of them), and once more some seconds after that: by then machines
+with --share-pages have given back what is equal to the base's. Each row is measured without and with it.
 usage: python3 bench/replicas [--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N]
+                              [--rate N] [--wait SECONDS] [--user HOW]
 """
 
 import argparse
@@ -83,19 +86,23 @@ def save(ringshift, memory, folder):
 class Replica:
     """One resumed machine that has answered. Owns its session."""
 
-    def __init__(self, ringshift, saved, folder, number):
+    def __init__(self, ringshift, saved, folder, number, more):
         self.report = folder / f"stats-{number}"
+        self.report.unlink(missing_ok=True)
         self.session = console.Session(
-            [str(word) for word in (ringshift, "resume", saved, "--stats=json", "--stats-file", self.report)],
+            [str(word) for word in (ringshift, "resume", saved, "--stats=json", "--stats-file", self.report, *more)],
             folder, TIMEOUT)
         self.session.__enter__()
         ask(self.session, "echo he''re", "here")
         self.answered = self.session.now().wall
 
-    def write(self, mebibytes):
-        """In memory that the guest has free: a file of its tmpfs."""
-        ask(self.session, f"dd if=/dev/urandom of=/tmp/w bs=1M count={mebibytes} 2>/dev/null; echo wri''tten",
-            "written")
+    def work(self, mebibytes):
+        """What any user might do; half of what it writes is removed again."""
+        half = max(mebibytes // 2, 1)
+        ask(self.session, f"find / -xdev -type f | xargs cat 2>/dev/null | md5sum >/tmp/sum; seq 1 20000 | sort -r >/tmp/s; "
+            f"i=0; while [ $i -lt 200 ]; do ls / >/dev/null; i=$((i+1)); done; "
+            f"dd if=/dev/urandom of=/tmp/a bs=1M count={half} 2>/dev/null; "
+            f"dd if=/dev/urandom of=/tmp/b bs=1M count={half} 2>/dev/null; rm /tmp/b; echo wor''ked", "worked")
 
     def end(self):
         """The seconds to its first instruction, as it says itself."""
@@ -106,19 +113,26 @@ class Replica:
                 break
         figures = json.loads(self.report.read_text())
         self.session.__exit__()
-        return figures["time.start_s"], figures["memory.pages_copied"]
+        given_back = sum(figures[f"memory.pages_{how}"] for how in ("joined", "joined_elsewhere", "zeroed"))
+        return figures["time.start_s"], figures["memory.pages_copied"], given_back
 
 
-def row(ringshift, saved, folder, count, mebibytes):
-    machines = [Replica(ringshift, saved, folder, number) for number in range(count)]
-    fresh = sum(proportional_set(machine.session.process.pid) for machine in machines) / count
+def memory_of(machines):
+    return sum(proportional_set(machine.session.process.pid) for machine in machines) / len(machines)
+
+
+def row(chosen, saved, folder, count, more):
+    machines = [Replica(chosen.ringshift, saved, folder, number, more) for number in range(count)]
+    fresh = memory_of(machines)
     for machine in machines:
-        machine.write(mebibytes)
-    written = sum(proportional_set(machine.session.process.pid) for machine in machines) / count
+        machine.work(chosen.write)
+    worked = memory_of(machines)
+    time.sleep(chosen.wait)
+    rested = memory_of(machines)
     answers = [machine.answered for machine in machines]
-    starts, copied = zip(*(machine.end() for machine in machines))
-    return (statistics.median(starts) * 1000, statistics.median(answers) * 1000, fresh, written,
-            statistics.median(copied) / 256)
+    starts, copied, given_back = zip(*(machine.end() for machine in machines))
+    return (statistics.median(starts) * 1000, statistics.median(answers) * 1000, fresh, worked, rested,
+            statistics.median(copied) / 256, statistics.median(given_back) / 256)
 
 
 def main():
@@ -128,18 +142,23 @@ def main():
     parser.add_argument("--most", type=int, default=8, help="replicas at the same time")
     parser.add_argument("--write", type=int, default=8, metavar="MIB", help="what each writes")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rate", type=int, default=20000, help="of --share-pages: pages looked at a second")
+    parser.add_argument("--wait", type=float, default=10, metavar="SECONDS", help="from the work to the last figure")
+    parser.add_argument("--user", default="auto", help="how user code runs")
     chosen = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-replicas-"))
     try:
         saved = save(chosen.ringshift, chosen.memory, folder)
-        print(f"{'machines':>8}{'first instruction':>19}{'answer':>11}{'MiB each':>10}"
-              f"{f'after {chosen.write} MiB':>14}{'copied':>10}")
+        print(f"{'machines':>8}{'shares':>8}{'first instruction':>19}{'answer':>11}{'MiB each':>10}"
+              f"{'worked':>10}{f'{chosen.wait:g} s later':>13}{'copied':>10}{'given back':>12}")
         count = 1
         while count <= chosen.most:
-            rounds = [row(chosen.ringshift, saved, folder, count, chosen.write) for _ in range(chosen.rounds)]
-            start, answer, fresh, written, copied = (statistics.median(column) for column in zip(*rounds))
-            print(f"{count:8}{start:16.1f} ms{answer:8.0f} ms{fresh:10.1f}{written:14.1f}{copied:10.1f}",
-                  flush=True)
+            for share in ("off", f"rate={chosen.rate}"):
+                more = ("--share-pages", share, "--user", chosen.user)
+                rounds = [row(chosen, saved, folder, count, more) for _ in range(chosen.rounds)]
+                start, answer, fresh, worked, rested, copied, back = (statistics.median(each) for each in zip(*rounds))
+                print(f"{count:8}{share.split('=')[0]:>8}{start:16.1f} ms{answer:8.0f} ms{fresh:10.1f}{worked:10.1f}"
+                      f"{rested:13.1f}{copied:10.1f}{back:12.1f}", flush=True)
             count *= 2
     except console.Trouble as trouble:
         sys.exit(str(trouble))

@@ -75,6 +75,7 @@ std::string obstacle(const RunOptions& options) {
     return "--user direct: what runs on the processor itself cannot be counted";
   }
   if (machine.cpu.paravirt != Paravirt::None) return "--paravirt: it tells the guest host time";
+  if (machine.share_pages_rate != 0) return "--share-pages: it takes its steps by the host's time";
   if (wants<VirtioRngRequest>(machine.devices)) {
     return "--device virtio-rng: its numbers are the host's";
   }

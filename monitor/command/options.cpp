@@ -311,6 +311,13 @@ void add_run_options(CLI::App& command, RunOptions* options) {
                   "while the guest runs, and damage ends it) or not at all (off)")
       ->type_name("WHEN")
       ->group("Guest");
+  command
+      .add_option("--share-pages", options->share_pages,
+                  "of a machine that was resumed or cloned: look for pages that have become\n"
+                  "equal to one of the base's, and share them: off (default), on (2000 pages a\n"
+                  "second)")
+      ->type_name("on|off|rate=N")
+      ->group("Guest");
   add_firmware_options(command, options);
   add_debug_options(command, options);
   add_control_options(command, &options->control);

@@ -70,6 +70,7 @@ struct RunOptions {
   bool nographic = false;
   std::string save;
   std::string verify_ram;  // empty: not given
+  std::string share_pages = "off";
   std::string gdb;
   debug::DebugRequest debug;
   ControlOptions control;

@@ -297,11 +297,17 @@ bool finish_run_options(RunOptions* options, std::string* problem) {
     return false;
   }
   if (!apply_verify_ram(options->verify_ram, &options->machine, problem) ||
+      !apply_share_pages(options->share_pages, &options->machine, problem) ||
       !finish_migration_options(options->migration, &options->machine, problem)) {
     return false;
   }
   options->media.is_awaited = !options->migration.incoming.empty();
-  return finish_guest_options(options, problem);
+  if (!finish_guest_options(options, problem)) return false;
+  if (options->machine.share_pages_rate == 0 || options->machine.vcpu.engine != Engine::Trap) {
+    return true;
+  }
+  *problem = "--share-pages cannot be used with --engine trap: its processes write to RAM unseen";
+  return false;
 }
 
 bool finish_translate_options(TranslateOptions* options, std::string* problem) {

@@ -87,6 +87,22 @@ bool apply_verify_ram(const std::string& text, MachineConfig* machine, std::stri
   return true;
 }
 
+bool apply_share_pages(const std::string& text, MachineConfig* machine, std::string* problem) {
+  constexpr uint32_t kUsual = 2000, kMost = 1'000'000;
+  constexpr std::string_view kRate = "rate=";
+  uint32_t rate = text == "on" ? kUsual : 0;
+  if (text.starts_with(kRate)) {
+    if (!parse_number(text.substr(kRate.size()), &rate) || rate > kMost) rate = 0;
+  }
+  if (rate == 0 && text != "off") {
+    *problem =
+        "--share-pages: '" + text + "' is none of on, off, rate=1 to rate=1000000 (pages a second)";
+    return false;
+  }
+  machine->share_pages_rate = rate;
+  return true;
+}
+
 std::vector<std::string> words_to_keep(const std::vector<std::string>& words) {
   // Of a socket there can be one: whoever resumes the machine says where its own is.
   constexpr std::array<std::string_view, 9> kOfThisRun = {

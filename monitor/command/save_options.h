@@ -18,6 +18,10 @@ namespace ringshift {
 [[nodiscard]] bool apply_verify_ram(const std::string& text, MachineConfig* machine,
                                     std::string* problem);
 
+// "on", "off" or "rate=N", pages a second. False with one line in *problem.
+[[nodiscard]] bool apply_share_pages(const std::string& text, MachineConfig* machine,
+                                     std::string* problem);
+
 // The words of a command line that make the same machine again: without --save and --verify-ram.
 [[nodiscard]] std::vector<std::string> words_to_keep(const std::vector<std::string>& words);
 

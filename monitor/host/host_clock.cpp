@@ -29,7 +29,7 @@ timespec HostClock::to_timespec(Nanoseconds time) {
   return result;
 }
 
-uint64_t HostClock::time_stamp() const { return __rdtsc(); }
+uint64_t HostClock::time_stamp() const { return is_stopped() ? stopped_stamp_ : __rdtsc(); }
 
 Nanoseconds HostClock::monotonic() {
   timespec time{};
@@ -117,15 +117,23 @@ HostClock::~HostClock() {
 
 Nanoseconds HostClock::now() { return (stopped_at_ >= 0 ? stopped_at_ : monotonic()) - origin_; }
 
+// Both clocks at once: a guest that compares them would see what lies between (a kernel's watchdog
+// gives up a time-stamp counter for half a millisecond), and the host may give our processor to
+// somebody else between one reading and the other.
 void HostClock::stop() {
-  if (stopped_at_ < 0) stopped_at_ = monotonic();
+  if (is_stopped()) return;
+  const Instant now = read_both();
+  stopped_at_ = now.time;
+  stopped_stamp_ = now.stamp;
 }
 
-void HostClock::go_on() {
-  if (stopped_at_ < 0) return;
-  const Nanoseconds stood_still = monotonic() - stopped_at_;
+uint64_t HostClock::go_on() {
+  if (!is_stopped()) return 0;
+  const Instant now = read_both();
+  const Nanoseconds stood_still = now.time - stopped_at_;
   stopped_at_ = -1;
   leave_out(stood_still);
+  return now.stamp - stopped_stamp_;
 }
 
 timespec HostClock::host_time_of(Nanoseconds deadline) { return to_timespec(deadline + origin_); }

@@ -33,7 +33,7 @@ class HostClock final : public RunClock {
   void rearm() override;
   void disarm() override;
   void stop() override;
-  void go_on() override;
+  uint64_t go_on() override;
   [[nodiscard]] bool is_stopped() const override { return stopped_at_ >= 0; }
   [[nodiscard]] uint64_t time_stamp() const override;
 
@@ -47,6 +47,7 @@ class HostClock final : public RunClock {
   Nanoseconds origin_ = 0;
   Nanoseconds armed_for_ = -1;
   Nanoseconds stopped_at_ = -1;  // of the host's clock; negative: it runs
+  uint64_t stopped_stamp_ = 0;   // at that instant
 };
 
 }  // namespace ringshift

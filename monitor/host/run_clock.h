@@ -24,9 +24,10 @@ class RunClock : public VirtualClock {
   // No signal until the next rearm(): the caller sleeps until the deadline by itself.
   virtual void disarm() = 0;
 
-  // Between the two time stands still.
+  // Between the two time and time_stamp() stand still, from the same instant and to the same one.
   virtual void stop() = 0;
-  virtual void go_on() = 0;
+  // How far time_stamp() has jumped: the guest's offset to it has to lose as much.
+  virtual uint64_t go_on() = 0;
   [[nodiscard]] virtual bool is_stopped() const = 0;
 
   // What the guest's time-stamp counter is measured against (GuestState::tsc_offset): differences

@@ -60,6 +60,7 @@ bool Machine::build(std::string* error) {
                         .before_sleep = [this] { guest_ports_->flush(); }};
   processor_->make_loop(loop, config_.vcpu);
   prepare_saving();
+  prepare_sharing();
   if (config_.tape != nullptr) begin_tape();
   if (config_.goes_back) {
     travel_ = std::make_unique<TimeTravel>(*this, *config_.control, TravelConfig{});
@@ -337,6 +338,7 @@ Machine::~Machine() {
   text_display_.reset();
   remote_input_.reset();
   save_timer_.reset();
+  sharing_timer_.reset();
   display_console_.reset();
   keys_.reset();
   added_devices_.reset();

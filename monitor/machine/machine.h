@@ -37,6 +37,7 @@
 #include "monitor/machine/media.h"
 #include "monitor/machine/processor.h"
 #include "monitor/machine/shown_once.h"
+#include "monitor/memory/page_sharing.h"
 #include "monitor/memory/physical_memory.h"
 #include "monitor/migration/incoming_migration.h"
 #include "monitor/migration/outgoing_clone.h"
@@ -112,6 +113,7 @@ struct MachineConfig {
   // reach.
   std::vector<int> resume_descriptors;
   VerifyRam verify_ram = VerifyRam::Later;  // of the saved machine
+  uint32_t share_pages_rate = 0;            // --share-pages: pages looked at a second; 0: none
   // Where a machine of another process is waited for in place of booting, which outlives this one;
   // null: none is. All else must be as it was there.
   MigrationListener* incoming = nullptr;
@@ -226,6 +228,8 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] bool write_to(const std::string& path, uint64_t host_time_stamp,
                               std::string* error);
   void prepare_saving();
+  void prepare_sharing();
+  void share_pages();
   void save_as_asked();
   // MigratedMachine
   [[nodiscard]] PhysicalMemory& physical_memory() override { return *physical_; }
@@ -351,8 +355,11 @@ class Machine final : public MigratedMachine,
   std::unique_ptr<OutgoingMigration> migration_;  // null: there is no ExecutionControl
   std::unique_ptr<OutgoingClone> clone_;
   std::unique_ptr<TimeTravel> travel_;  // null: no debugger wants to go back
-  std::vector<HostInput> deferred_;     // until the guest goes on here, if it does
-  bool was_held_ = false;               // by somebody else, before a migration's end
+  std::unique_ptr<PageSharing> sharing_;  // null: no page is looked for
+  std::unique_ptr<ClockTimer> sharing_timer_;
+  bool is_sharing_due_ = false;
+  std::vector<HostInput> deferred_;  // until the guest goes on here, if it does
+  bool was_held_ = false;            // by somebody else, before a migration's end
   bool stands_on_arrival_ = false;
   uint8_t debug_exit_value_ = 0;
 };

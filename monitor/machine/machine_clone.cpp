@@ -1,7 +1,9 @@
 // Machine, sixth part: how it is cloned while it runs, and how a clone begins. See
 // docs/saved-state.md, "Clones".
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "monitor/machine/machine.h"
 #include "monitor/machine/snapshot.h"
@@ -40,8 +42,8 @@ bool Machine::can_be_cloned(bool freezes_disks, std::string* error) {
 bool Machine::take_state(const std::function<bool()>& with_ram, std::vector<uint8_t>* state,
                          std::string* error) {
   const bool stood = clock_->is_stopped();
-  const uint64_t stopped_at = clock_->time_stamp();
   if (!stood) clock_->stop();
+  const uint64_t stopped_at = clock_->time_stamp();
   bool has_frozen = false;
   const auto visit = [&](StateArchive& archive) { visit_state(archive, stopped_at); };
   const bool is_taken = with_ram() && config_.media.freeze(&has_frozen, error) &&
@@ -49,8 +51,7 @@ bool Machine::take_state(const std::function<bool()>& with_ram, std::vector<uint
   // Whoever begins from it, or from a file saved later, finds the images as they are now.
   if (has_frozen) config_.save.words.emplace_back("--snapshot");
   if (stood) return is_taken;
-  clock_->go_on();
-  this->state().tsc_offset -= clock_->time_stamp() - stopped_at;
+  this->state().tsc_offset -= clock_->go_on();
   return is_taken;
 }
 
@@ -73,6 +74,30 @@ int Machine::describe_clone(std::vector<uint8_t> state, const ClonedRam& ram, st
   close_descriptor(descriptor);
   *error = "the host refuses memory for a clone: " + result.text();
   return -1;
+}
+
+// ---- one that shares with others what has become equal ----
+
+constexpr Nanoseconds kSharingPeriod = 100'000'000;
+
+void Machine::prepare_sharing() {
+  if (config_.share_pages_rate == 0) return;
+  sharing_ = std::make_unique<PageSharing>(*physical_);
+  sharing_timer_ = std::make_unique<ClockTimer>(*clock_, [this](Nanoseconds) {
+    is_sharing_due_ = true;
+    wake_for_migration();
+    sharing_timer_->arm(clock_->now() + kSharingPeriod);
+  });
+  sharing_timer_->arm(clock_->now() + kSharingPeriod);
+}
+
+// A machine that is cloned or moved has its grains whole meanwhile.
+void Machine::share_pages() {
+  constexpr int64_t kMostTime = 2'000'000;
+  constexpr uint32_t kPeriodsInSecond = 1'000'000'000 / kSharingPeriod;
+  if (!std::exchange(is_sharing_due_, false) || clone_->is_busy()) return;
+  const uint32_t pages = std::max(config_.share_pages_rate / kPeriodsInSecond, 1U);
+  sharing_->step(pages, HostClock::monotonic() + kMostTime);
 }
 
 // ---- one that begins ----

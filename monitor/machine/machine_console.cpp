@@ -103,7 +103,8 @@ void Machine::give_to_guest(const HostInput& input) {
       return;  // served below, whoever has come
     case HostInput::Kind::Migration:
       if (migration_ != nullptr) migration_->service();
-      return clone_->service();
+      clone_->service();
+      return share_pages();
     case HostInput::Kind::NetworkRoom:
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:

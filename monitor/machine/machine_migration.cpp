@@ -35,11 +35,9 @@ bool Machine::save_state(bool with_media, std::vector<uint8_t>* state, std::stri
     return StateArchive::save(visit, state, error);
   };
   if (clock_->is_stopped()) return save_at(clock_->time_stamp());
-  const uint64_t stopped_at = clock_->time_stamp();
   clock_->stop();
-  const bool is_saved = save_at(stopped_at);
-  clock_->go_on();
-  this->state().tsc_offset -= clock_->time_stamp() - stopped_at;
+  const bool is_saved = save_at(clock_->time_stamp());
+  this->state().tsc_offset -= clock_->go_on();
   return is_saved;
 }
 
@@ -93,11 +91,14 @@ bool Machine::defer(const HostInput& input) {
 // ---- one that arrives ----
 
 bool Machine::load_state(std::span<const uint8_t> state, bool with_media, std::string* error) {
+  clock_->stop();
   const uint64_t now = clock_->time_stamp();
   const auto visit = [&](StateArchive& archive) {
     visit_state(archive, now, with_media ? Visited::All : Visited::AllButMedia);
   };
-  return StateArchive::load(state, visit, error);
+  const bool is_loaded = StateArchive::load(state, visit, error);
+  this->state().tsc_offset -= clock_->go_on();
+  return is_loaded;
 }
 
 // Waits for a machine, whoever brings it. Strangers cost a line each, and no more.

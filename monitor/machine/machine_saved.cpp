@@ -41,11 +41,9 @@ bool Machine::save(const std::string& path, std::string* error) {
   // A guest that stands anyway: both do so already.
   if (clock_->is_stopped()) return write_to(path, clock_->time_stamp(), error);
   // The guest's clock and its time-stamp counter stand still for the same time.
-  const uint64_t stopped_at = clock_->time_stamp();
   clock_->stop();
-  const bool saved = write_to(path, stopped_at, error);
-  clock_->go_on();
-  state().tsc_offset -= clock_->time_stamp() - stopped_at;
+  const bool saved = write_to(path, clock_->time_stamp(), error);
+  state().tsc_offset -= clock_->go_on();
   return saved;
 }
 
@@ -93,9 +91,13 @@ bool Machine::resume(std::string* error) {
                              ? begin_from(snapshot.ram, file.give(), error)
                              : begin_from_clone(snapshot.ram, error);
   if (!has_begun) return false;
+  // Both go on from the same instant, however long loading takes.
+  clock_->stop();
   const uint64_t now = clock_->time_stamp();
   const auto visit = [this, now](StateArchive& archive) { visit_state(archive, now); };
-  return StateArchive::load(snapshot.state, visit, error);
+  const bool is_loaded = StateArchive::load(snapshot.state, visit, error);
+  state().tsc_offset -= clock_->go_on();
+  return is_loaded;
 }
 
 // RAM begins as what the file has.

@@ -65,11 +65,10 @@ void Machine::on_interrupt_line() {
 }
 
 void Machine::outside_time(const std::function<void()>& action) {
-  const Nanoseconds time = HostClock::monotonic();
-  const uint64_t ticks = clock_->time_stamp();
+  if (clock_->is_stopped()) return action();
+  clock_->stop();
   action();
-  state().tsc_offset -= clock_->time_stamp() - ticks;
-  clock_->leave_out(HostClock::monotonic() - time);
+  state().tsc_offset -= clock_->go_on();
 }
 
 void Machine::begin_tape() {

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <iterator>
 
 #include "monitor/host/lost_memory.h"
+#include "shadowmmu/base/check.h"
+#include "shadowmmu/base/counters.h"
 #include "shadowmmu/base/host_bytes.h"
 
 namespace ringshift {
@@ -137,11 +140,73 @@ void PhysicalMemory::move_to_base(size_t first_grain, size_t grains) {
   if (observer_ != nullptr) observer_->on_moved(moved, Backing::Base);
 }
 
-void PhysicalMemory::flip_backing(GuestPhysicalPage page) {
-  if (will_write(page) || !ram_.is_as_base(page)) return;
+void PhysicalMemory::make_whole(size_t grain) {
+  PageRange moved;
+  const GuestPhysicalPage first(uint64_t{grain} * ram_.machine_pages()->grain_pages());
+  if (!ram_.make_whole(first, &moved).ok()) end_without_memory();
+  if (observer_ != nullptr && moved.pages != 0) observer_->on_moved(moved, Backing::Own);
+}
+
+void PhysicalMemory::join(PageRange pages) {
+  if (!ram_.join(pages).ok()) end_without_memory();
+  if (ram_.backing(pages.first) != Backing::Base) return;
+  counters().memory_pages_joined += pages.pages;
+  if (observer_ != nullptr) observer_->on_moved(pages, Backing::Base);
+}
+
+void PhysicalMemory::join_elsewhere(GuestPhysicalPage page, const BasePlace& place) {
+  if (!ram_.join_elsewhere(page, place).ok()) end_without_memory();
+  if (ram_.backing(page) != Backing::Elsewhere) return;
+  counters().memory_pages_joined_elsewhere++;
+  if (observer_ != nullptr) observer_->on_moved({page, 1}, Backing::Elsewhere);
+}
+
+// Whoever has them mapped goes on to see zeros. A host that refuses keeps its memory in use.
+void PhysicalMemory::drop_zeros(PageRange pages) {
+  const uint64_t bytes = uint64_t{pages.pages} * kPageSize;
+  if (!discard_contents(ram_.descriptor(), pages.first.address().value(), bytes).ok()) return;
+  counters().memory_pages_zeroed += pages.pages;
+}
+
+void PhysicalMemory::flip_backing(GuestPhysicalPage page, Flip how) {
+  if (will_write(page)) return;
+  const MachinePages& pages = *ram_.machine_pages();
+  if (how == Flip::Elsewhere) {
+    const BasePlace place{pages.own_place_of(page).base, pages.pages() + page.number()};
+    if (!pages.is_in_base(page) || !ram_.may_join() || !ram_.is_equal(page, place)) return;
+    return join_elsewhere(page, place);
+  }
+  if (how == Flip::Alone) {
+    if (!pages.is_in_base(page) || !ram_.may_join()) return;
+    if (ram_.is_equal(page, pages.own_place_of(page))) join({page, 1});
+    return;
+  }
+  if (!ram_.is_as_base(page)) return;
   PageRange moved;
   if (!ram_.make_shared(page, &moved).ok()) end_without_memory();
   if (observer_ != nullptr) observer_->on_moved(moved, Backing::Base);
+}
+
+void PhysicalMemory::flip_some_backing(uint32_t random) {
+  constexpr uint32_t kLooked = 256, kMoreFlips = 16;
+  const MachinePages* pages = ram_.machine_pages();
+  const bool has_base = pages != nullptr && pages->has_base();
+  if (!has_base || flips_ != 0) {
+    ++flips_;
+    const bool has_room = pages == nullptr || pages->has_room_for_base();
+    if (flips_ == flips_until_base_ && has_room) {
+      flips_until_base_ *= kMoreFlips;
+      if (!ram_.add_copy_as_base().ok()) end_without_memory();
+    }
+  }
+  if (ram_.machine_pages() == nullptr) return;
+  constexpr Flip kHow[] = {Flip::Grain, Flip::Alone, Flip::Elsewhere};
+  const bool by_grains = ram_.machine_pages()->is_tracking();
+  const Flip how = by_grains ? Flip::Grain : kHow[(random >> 16) % std::size(kHow)];
+  for (uint32_t i = 0; i < kLooked; ++i) {
+    const GuestPhysicalPage page((random + i) % ram_.machine_pages()->pages());
+    if (ram_.machine_pages()->is_in_base(page)) return flip_backing(page, how);
+  }
 }
 
 void PhysicalMemory::read_ram(uint64_t address, std::span<uint8_t> bytes) {

@@ -26,6 +26,8 @@ class WriteObserver {
   virtual void before_write(GuestPhysicalPage /*page*/) {}
   // Bytes [address, address+length) have just been written; they lie in one page.
   virtual void on_write(GuestPhysical address, uint32_t length) = 0;
+  // Is the page mapped in a process that has the machine's own pages only?
+  [[nodiscard]] virtual bool is_shown_outside(GuestPhysicalPage /*page*/) { return false; }
   // The pages have got another backing; their bytes are as they were.
   virtual void on_moved(const PageRange& /*pages*/, Backing /*now*/) {}
 };
@@ -59,8 +61,22 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   // The same without a word to whoever asks what is written; and RAM's move_to_base().
   void freeze(size_t first_grain, size_t grains);
   void move_to_base(size_t first_grain, size_t grains);
-  // For tests: a page that is shared becomes own; one that is own and as the base has it, shared.
-  void flip_backing(GuestPhysicalPage page);
+  // RAM's make_whole(), join() and join_elsewhere(), and all who map the pages follow.
+  void make_whole(size_t grain);
+  void join(PageRange pages);
+  void join_elsewhere(GuestPhysicalPage page, const BasePlace& place);
+  // Pages that are Own and zeros take nothing of the host from here on, until they are touched.
+  void drop_zeros(PageRange pages);
+  [[nodiscard]] bool is_shown_outside(GuestPhysicalPage page) const {
+    return observer_ != nullptr && observer_->is_shown_outside(page);
+  }
+  // For tests: a page that is shared becomes own; one that is own and as the base has it, shared:
+  // with its grain, by itself, or with a copy of it behind the end of RAM, where a base has one.
+  enum class Flip : uint8_t { Grain, Alone, Elsewhere };
+  void flip_backing(GuestPhysicalPage page, Flip how = Flip::Grain);
+  // The same to a page and in a manner that a random number chooses. A machine without a base gets
+  // one now and then.
+  void flip_some_backing(uint32_t random);
 
   // A20 gate: when masked, address bit 20 is forced to zero (all accesses, walker's included).
   void set_a20(bool enabled) { a20_mask_ = enabled ? ~uint64_t{0} : ~(uint64_t{1} << 20); }
@@ -118,6 +134,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   WriteObserver* observer_ = nullptr;
   uint64_t a20_mask_ = ~uint64_t{0};
   uint64_t device_accesses_ = 0;
+  uint32_t flips_ = 0;  // for tests
+  uint32_t flips_until_base_ = 4;
 };
 
 }  // namespace ringshift

@@ -108,7 +108,11 @@ bool OutgoingClone::is_own(size_t grain) const {
 
 size_t OutgoingClone::freeze_run(size_t first, size_t most) {
   size_t count = 0;
-  while (count < most && first + count < grains() && is_own(first + count)) ++count;
+  while (count < most && first + count < grains()) {
+    machine_.physical_memory().make_whole(first + count);
+    if (!is_own(first + count)) break;
+    ++count;
+  }
   if (count != 0) machine_.physical_memory().freeze(first, count);
   return count;
 }

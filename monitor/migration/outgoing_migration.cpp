@@ -210,10 +210,12 @@ void OutgoingMigration::copy_some() {
     if (next_grain_ == pages.grains()) return end_round();
     const GuestPhysicalPage page(static_cast<uint32_t>(next_grain_ * pages.grain_pages()));
     size_t count = 1;
+    machine_.physical_memory().make_whole(next_grain_);
     const auto goes_on = [&](size_t grain) {
+      if (grain >= pages.grains() || !pages.is_dirty(grain)) return false;
+      machine_.physical_memory().make_whole(grain);
       const GuestPhysicalPage next(static_cast<uint32_t>(grain * pages.grain_pages()));
-      return grain < pages.grains() && pages.is_dirty(grain) &&
-             pages.backing(next) == pages.backing(page);
+      return pages.backing(next) == pages.backing(page);
     };
     while (count < room && goes_on(next_grain_ + count)) ++count;
     machine_.physical_memory().make_clean(next_grain_, count);

@@ -244,11 +244,7 @@ void AddressSpaces::apply(const SafePoint& safe) {
   }
 }
 
-void AddressSpaces::flip_backing(uint32_t number) {
-  PhysicalMemory& physical = resources_.physical;
-  if (physical.ram().machine_pages() == nullptr) return;
-  physical.flip_backing(GuestPhysicalPage(number % physical.ram().machine_pages()->pages()));
-}
+void AddressSpaces::flip_backing(uint32_t number) { resources_.physical.flip_some_backing(number); }
 
 void AddressSpaces::verify_invariants() const {
   const GuestMemory& ram = resources_.physical.ram();
@@ -256,6 +252,7 @@ void AddressSpaces::verify_invariants() const {
     const auto start = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(ram.at(GuestPhysical(0))));
     CHECK(!ram.is_shared(GuestPhysicalPage::of(GuestPhysical(host_page - start))));
   });
+  ram.verify_invariants();
   resources_.linear.verify_invariants();
   supervisor_.window->verify_invariants();
   users_.for_each([](const CodeView& view) {

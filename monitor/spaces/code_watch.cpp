@@ -46,6 +46,12 @@ void CodeWatch::on_moved(const PageRange& pages, Backing now) {
   for (uint32_t i = 0; i < pages.pages; ++i) holder_->forget_write_paths(pages.first + i);
 }
 
+bool CodeWatch::is_shown_outside(GuestPhysicalPage page) {
+  const ShadowMappings& mappings = reverse_.of(page);
+  return std::any_of(mappings.begin(), mappings.end(),
+                     [](const ShadowMapping& mapping) { return mapping.space->shows_own_only(); });
+}
+
 // Interpreted code may write for long before the next safe point that applies: then whole pages.
 void CodeWatch::merge_pending() {
   std::unordered_set<GuestPhysicalPage> pages;

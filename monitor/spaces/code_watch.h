@@ -46,6 +46,7 @@ class CodeWatch final : public WriteObserver, public CodeTraces {
   }
   void on_write(GuestPhysical address, uint32_t length) override;
   void on_moved(const PageRange& pages, Backing now) override;
+  [[nodiscard]] bool is_shown_outside(GuestPhysicalPage page) override;
   // CodeTraces
   void ensure_code_trace(GuestPhysicalPage page) override {
     trace(page, TraceReason::TranslatedCode);

@@ -41,7 +41,10 @@ class EventClock final : public RunClock {
   void rearm() override;
   void disarm() override {}
   void stop() override { is_stopped_ = true; }
-  void go_on() override { is_stopped_ = false; }
+  uint64_t go_on() override {
+    is_stopped_ = false;
+    return 0;
+  }
   [[nodiscard]] bool is_stopped() const override { return is_stopped_; }
   [[nodiscard]] uint64_t time_stamp() const override { return 0; }
 

@@ -50,26 +50,17 @@ void Vcpu::wait_paused() {
   control.note_paused_at(state().code_address());
   parts_.before_sleep();
   parts_.clock.stop();
-  uint64_t stopped_at = parts_.clock.time_stamp();
-  // Up to now: who looks at the guest meanwhile, or saves it, finds the counter where it stopped.
-  const auto leave_out = [&] {
-    const uint64_t now = parts_.clock.time_stamp();
-    state().tsc_offset -= now - stopped_at;
-    stopped_at = now;
-  };
   while (control.is_standing() && !boundary_.stop().is_wanted()) {
     parts_.attention.take();
     parts_.attention.drain_wakeups();
-    leave_out();
     parts_.service_host();
     if (control.is_standing() && !boundary_.stop().is_wanted()) {
       parts_.attention.sleep_until(nullptr);
     }
   }
-  leave_out();
   // It may have been taken somewhere else.
   if (control.guide() != nullptr) control.note_paused_at(state().code_address());
-  parts_.clock.go_on();
+  state().tsc_offset -= parts_.clock.go_on();
 }
 
 // Before anything else runs: nothing translated begins at a breakpoint or reaches watched data.

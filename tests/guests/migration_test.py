@@ -416,8 +416,8 @@ def kills(program, seed, number):
     with Stage(program) as stage:
         words, wanted = counting(stage, 40)
         ends = {"here": 0, "there": 0}
-        for _ in range(number):
-            kill_source = dice.random() < 0.5
+        for i in range(2 * number):
+            kill_source = i % 2 == 0
             with Pair(stage, words, dice.choice(("unix", "tcp"))) as pair, Qmp(pair.qmp_path) as qmp:
                 move(pair, qmp, wait=dice.random() * 0.02)
                 time.sleep(dice.choice((0.002, 0.01, 0.06)) * dice.random())
@@ -445,7 +445,7 @@ def kills(program, seed, number):
                 else:
                     expect(code == EXIT_DONE and pair.source.text() == wanted and not has_arrived, where)
                 ends["there" if has_arrived or has_left else "here"] += 1
-        print(f"  {number} kills: {ends}")
+        print(f"  {2 * number} kills: {ends}")
 
 
 DISK_SCRIPT = r"""
@@ -516,7 +516,7 @@ def debian(program, flavour, where, more):
 def main():
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--seed", type=int, default=int(time.time()))
-    arguments.add_argument("--kills", type=int, default=8, help="how many of the killed pairs")
+    arguments.add_argument("--kills", type=int, default=4, help="of each side")
     arguments.add_argument("case", nargs="*", help="part of a case's name; default: all")
     chosen = arguments.parse_args()
     program, seed = chosen.ringshift, chosen.seed

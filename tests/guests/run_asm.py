@@ -40,6 +40,9 @@ VARIANTS = {
     "verify-every=1": ["--translator", "verify-every=1"],
     "refuse-every=1": ["--translator", "refuse-every=1"],
     "refuse-every=3": ["--translator", "refuse-every=3,verify-every=7"],
+    "share-every=5": ["--translator", "share-every=5,verify-every=50"],
+    "direct-shared": ["--user", "direct,cpuid=sweep", "--translator",
+                      "share-every=7,verify-every=60"],
     "events": ["--clock", "events"],
     "all": ["--translator", "arena=64K,unit-max=2,links=off,drop-every=3,verify-every=5"],
 }
@@ -159,7 +162,7 @@ def main():
     failures = 0
     with tempfile.TemporaryDirectory() as folder:
         variants = arguments.variant or list(VARIANTS)
-        for variant in ("direct", "direct-faulting"):
+        for variant in ("direct", "direct-faulting", "direct-shared"):
             if variant in variants and not runs_user_code_directly(arguments.ringshift, folder,
                                                                    variant):
                 variants.remove(variant)

@@ -112,6 +112,8 @@ ENGINES = {
                       "arena=64K,unit-max=3,drop-every=11,verify-every=13,share-every=3"],
     "soft": ["--user", "translate", "--translator", "refuse-every=1"],
     "shared at random": ["--user", "translate", "--translator", "share-every=1,refuse-every=3,verify-every=50"],
+    "with equal pages": ["--user", "translate", "--share-pages", "rate=1000000", "--translator", "verify-every=500"],
+    "with equal pages, as it comes": ["--share-pages", "rate=1000000"],
     "with ACPI and HPET": ["--machine", "acpi=on,hpet=on"],
     "without APICs": ["--machine", "apic=off"],
 }
@@ -448,6 +450,8 @@ def main():
              for n, engine in enumerate(ENGINES)]
     cases += [
         ("Debian", lambda: saved_debian(program, "linux-686", [], seed)),
+        ("Debian that shares equal pages", lambda: saved_debian(
+            program, "linux-686", ["--share-pages", "rate=200000", "--translator", "verify-every=50000"], seed + 2)),
         ("Debian with PAE and ACPI", lambda: saved_debian(
             program, "linux-686-pae", ["--machine", "acpi=on,hpet=on"], seed + 1)),
         ("damaged files", lambda: damaged_files(program, seed)),

@@ -23,6 +23,7 @@ constexpr ValueWords kValueWords[] = {
     {"--user", "auto direct translate"},
     {"--sandbox", "on off require"},
     {"--verify-ram", "first later off"},
+    {"--share-pages", "on off rate="},
     {"--display", "none text vnc= web"},
     {"--serial", "console none file="},
     {"--serial2", "none file="},

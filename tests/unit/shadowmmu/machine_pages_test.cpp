@@ -84,5 +84,42 @@ TEST_F(MachinePagesTest, WhatBacksNothingMakesRoom) {
   EXPECT_EQ(pages_.seal_of(GuestPhysicalPage(4)), 0U) << "a file of the user's stays";
 }
 
+TEST_F(MachinePagesTest, PagesThatChangeAloneAreRunsOfTheirOwn) {
+  pages_.set(GuestPhysicalPage(4), Backing::Own);
+  EXPECT_EQ(pages_.inner_ends(), 0U);
+  pages_.set_alone(GuestPhysicalPage(5), Backing::Base);
+  pages_.set_elsewhere(GuestPhysicalPage(7), {.base = 0, .page = 13});
+  EXPECT_TRUE(pages_.is_mixed(GuestPhysicalPage(4)));
+  EXPECT_FALSE(pages_.is_mixed(GuestPhysicalPage(8)));
+  EXPECT_EQ(pages_.inner_ends(), 3U);
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(0), 100), 5U);
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(5), 100), 1U);
+  EXPECT_EQ(pages_.run(GuestPhysicalPage(7), 100), 1U);
+  EXPECT_EQ(pages_.offset_of(GuestPhysicalPage(5)), (3 + 5) * kPageSize);
+  EXPECT_EQ(pages_.offset_of(GuestPhysicalPage(7)), (3 + 13) * kPageSize);
+  pages_.verify_invariants();
+  pages_.set(GuestPhysicalPage(6), Backing::Own);
+  EXPECT_EQ(pages_.inner_ends(), 0U);
+  EXPECT_FALSE(pages_.is_mixed(GuestPhysicalPage(6)));
+  pages_.verify_invariants();
+}
+
+// A base stays while one page is taken from it.
+TEST_F(MachinePagesTest, APageFromElsewhereKeepsItsBase) {
+  pages_.add_base({.descriptor = -1,
+                   .offset = 0,
+                   .grain_pages = 4,
+                   .present = {false, false, true, false},
+                   .seal = 9});
+  pages_.set_elsewhere(GuestPhysicalPage(1), {.base = 1, .page = 8});
+  pages_.drop_unused_bases();
+  EXPECT_EQ(pages_.seal_of(GuestPhysicalPage(1)), 9U);
+  pages_.set_alone(GuestPhysicalPage(1), Backing::Own);
+  const uint32_t version = pages_.bases_version();
+  pages_.drop_unused_bases();
+  EXPECT_FALSE(pages_.is_in_base(GuestPhysicalPage(8)));
+  EXPECT_NE(pages_.bases_version(), version);
+}
+
 }  // namespace
 }  // namespace ringshift

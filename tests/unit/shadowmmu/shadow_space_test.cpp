@@ -419,6 +419,29 @@ TEST_F(SharedSpaceTest, SharedAgainItIsOneMappingAgain) {
   EXPECT_EQ(byte(kFirst + 5), 5);
 }
 
+// Each page by itself: read through the window, and one mapping that joins with none beside it.
+TEST_F(SharedSpaceTest, PagesThatAreSharedAloneFollowAlone) {
+  ASSERT_TRUE(fill(kFirst, 0));
+  make_own(5);
+  ASSERT_TRUE(ram_->join({GuestPhysicalPage(6), 1}).ok());
+  ShadowSpace::follow_all(reverse_, {GuestPhysicalPage(6), 1}, Backing::Base);
+  ASSERT_TRUE(ram_->join_elsewhere(GuestPhysicalPage(7), {.base = 0, .page = 12}).ok());
+  ShadowSpace::follow_all(reverse_, {GuestPhysicalPage(7), 1}, Backing::Elsewhere);
+  EXPECT_EQ(byte(kFirst + 6), 6);
+  EXPECT_EQ(byte(kFirst + 7), 12);
+  EXPECT_TRUE(space_->find(kFirst + 5)->is_writable);
+  EXPECT_FALSE(space_->find(kFirst + 6)->is_writable || space_->find(kFirst + 7)->is_writable);
+  space_->verify_invariants();
+  EXPECT_EQ(space_->host_boundaries(), 6U);
+  space_->drop_all();
+  ASSERT_TRUE(fill(kFirst, 0)) << "a run of all of them";
+  EXPECT_EQ(byte(kFirst + 7), 12);
+  make_own(7);
+  byte(kFirst + 7) = 0x99;
+  EXPECT_EQ(*ram_->at(at(7)), 0x99);
+  EXPECT_EQ(byte(kFirst + 12), 12);
+}
+
 TEST_F(SharedSpaceTest, AHostThatRefusesCostsTheWindowWhatItHas) {
   ASSERT_TRUE(fill(kFirst, 0));
   refusals_.refuse_every(1);

@@ -163,6 +163,25 @@ TEST(RunOptions, ALimitIsAPercentageOfAHostCpu) {
   }
 }
 
+TEST(RunOptions, PagesAreSharedAtARate) {
+  for (const auto& [word, rate] :
+       {std::pair{"on", 2000U}, {"off", 0U}, {"rate=1", 1U}, {"rate=1000000", 1000000U}}) {
+    RunOptions options;
+    ASSERT_EQ(parse_run({"--kernel", "k", "--share-pages", word}, &options), "") << word;
+    EXPECT_EQ(options.machine.share_pages_rate, rate) << word;
+  }
+  for (const char* word : {"yes", "rate=", "rate=0", "rate=1000001", "rate=-1", "100"}) {
+    EXPECT_EQ(problem_with({"--share-pages", word}),
+              "--share-pages: '" + std::string(word) +
+                  "' is none of on, off, rate=1 to rate=1000000 (pages a second)");
+  }
+  EXPECT_EQ(problem_with({"--share-pages", "on", "--clock", "events"}),
+            "--clock events cannot be used with --share-pages: it takes its steps by the host's "
+            "time");
+  EXPECT_EQ(problem_with({"--share-pages", "on", "--engine", "trap"}),
+            "--share-pages cannot be used with --engine trap: its processes write to RAM unseen");
+}
+
 TEST(RunOptions, SharesAreNiceLevels) {
   for (const auto& [shares, level] :
        {std::pair{100U, 0}, {50U, 3}, {25U, 6}, {10U, 10}, {1U, 19}}) {

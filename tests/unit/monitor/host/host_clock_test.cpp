@@ -62,6 +62,25 @@ TEST_F(HostClockTest, ALoadedClockGoesOnWhereItWasSaved) {
   EXPECT_LT(now, 50 * kYear + 3600 * kSecond);
 }
 
+// Whoever stops the clock for long, and is kept from the processor meanwhile, moves the two apart
+// by no more than the readings of both take.
+TEST_F(HostClockTest, TheTimeStampStandsWithTheClock) {
+  std::string error;
+  const auto clock = HostClock::create(&error);
+  ASSERT_NE(clock, nullptr) << error;
+  clock->stop();
+  const uint64_t stamp = clock->time_stamp();
+  const Nanoseconds time = clock->now();
+  timespec wait{.tv_sec = 0, .tv_nsec = 20'000'000};
+  nanosleep(&wait, nullptr);
+  EXPECT_EQ(clock->time_stamp(), stamp);
+  EXPECT_EQ(clock->now(), time);
+  const uint64_t jumped = clock->go_on();
+  EXPECT_GE(jumped, HostClock::time_stamp_rate() / 50 * 9 / 10) << "some 20 ms";
+  EXPECT_GE(clock->time_stamp(), stamp + jumped);
+  EXPECT_EQ(clock->go_on(), 0U) << "it has not been stopped";
+}
+
 // A guest may be older than its host: deadlines of long ago lie before the host's clock began.
 TEST_F(HostClockTest, ADeadlineFromBeforeTheHostsTimeIsAGoodTimeForTheHost) {
   const auto clock = loaded(50 * kYear);
