@@ -3,7 +3,6 @@
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/file_serial.h"
 #include "monitor/machine/machine.h"
-#include "monitor/replay/input_tape.h"
 
 namespace ringshift {
 namespace {
@@ -164,8 +163,7 @@ void Machine::give_to_guest(const HostInput& input) {
 }
 
 void Machine::note_taken(HostConsole* console, size_t count) {
-  const bool is_replay = config_.tape != nullptr && config_.tape->is_replay();
-  if (console != nullptr && !is_replay) console->input_taken(count);
+  if (console != nullptr && !is_replay()) console->input_taken(count);
 }
 
 void Machine::note_taken(ControlPort* page, size_t count) {

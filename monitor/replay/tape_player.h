@@ -37,6 +37,7 @@ class TapePlayer final : public InputTape {
   void end(const TapePosition& at, const TapeMark& here, EndedBy who) override;
   [[nodiscard]] bool wants_stop(const TapePosition& at) override;
   [[nodiscard]] const std::string& problem() const override { return problem_; }
+  void give_up(const std::string& why) override;
 
   // What has been compared, in one line: "replayed to event 123: 4 marks agree".
   [[nodiscard]] std::string report() const;

@@ -136,7 +136,10 @@ void Vcpu::service_event() {
   parts_.feed_guest();
   run_timers();
   parts_.feed_guest();  // a mark of a replay may have been before it
-  parts_.events->go_on();
+  if (state().activity != ActivityState::Halted) return parts_.events->go_on();
+  // No event has been come to: something may be due before the first one behind HLT, at this count.
+  (void)parts_.events->take_look();
+  parts_.clock.rearm();
 }
 
 void Vcpu::wait_halted() {
