@@ -26,22 +26,23 @@ struct HostInput {
     Screen,       // a picture of the screen, for whoever looks at it
     Control,      // a control program's socket has
     Migration,    // the thread that moves or clones the machine has news
-    NetworkRoom,  // the network takes frames again
-    NetworkLink,  // there is somebody at its other end now, or nobody any more
     ShareChange,  // the server of the shared folder takes requests again, or has gone
     // From a console; `source` says which.
     ConsoleBytes,
     PromptKey,   // Ctrl-A c
     ConsoleEnd,  // nothing will come from it any more
     // From a remote screen; `source` says which.
-    Keys,           // what one key does, scan code set 2
-    Motion,         // of the mouse: bytes_of_motion
+    Keys,    // what one key does, scan code set 2
+    Motion,  // of the mouse: bytes_of_motion
+    // Of the network (monitor/network/guest_packets.h).
+    NetworkRoom,    // frames have left
+    NetworkLink,    // there is somebody at its other end now, or nobody any more
     NetworkFrames,  // each with its length in front (monitor/network/frame_stream.h)
     ShareMessages,  // answers of the shared folder's server, each whole (9P)
   };
   Kind kind = Kind::Quit;
   uint8_t source = 0;
-  std::vector<uint8_t> bytes;  // ConsoleBytes, Keys, Motion, NetworkFrames, ShareMessages
+  std::vector<uint8_t> bytes;  // ConsoleBytes, Keys, Motion, the network's, ShareMessages
 };
 
 class Inbox {

@@ -7,7 +7,10 @@ namespace {
 
 bool open_network(RunOptions* options, RunSurroundings* around, std::string* error) {
   MachineConfig& machine = options->machine;
-  if (machine.network.kind == NetworkRequest::Kind::None) return true;
+  // A replay has its network from the tape.
+  if (machine.network.kind == NetworkRequest::Kind::None || !options->replay.folder.empty()) {
+    return true;
+  }
   const bool is_confined = options->sandbox != Sandbox::Off && can_be_confined();
   around->network = NetworkLink::open(
       machine.network, is_confined ? SlirpProcess::Walls::Up : SlirpProcess::Walls::Down, error);

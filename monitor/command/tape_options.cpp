@@ -23,7 +23,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
+constexpr const char* kDiskFailure = "the host cannot read or write a disk's image";
 constexpr size_t kMostDescription = size_t{1} << 20;
 
 std::string description_path(const std::string& folder) { return folder + "/run.json"; }
@@ -66,30 +67,9 @@ std::optional<std::string> hash_of_file(const std::string& path) {
   return fmt::format("{:016x}", hash_bytes(bytes, bytes.size()));
 }
 
-bool is_kept_as_it_is(const std::string& medium) {
-  for (const char* how : {",snapshot=on", ",readonly=on", ",media=cdrom"}) {
-    if (medium.find(how) != std::string::npos) return true;
-  }
-  return false;
-}
-
-// The first medium that the guest could write to for good; empty: there is none.
-std::string written_medium(const MediaRequest& media) {
-  if (media.snapshot) return "";
-  std::vector<std::string> all = media.virtio;
-  for (size_t i = 0; i < kMediaSlots; ++i) {
-    if (i != static_cast<size_t>(MediaSlot::Cdrom)) all.push_back(media.text[i]);
-  }
-  for (const std::string& medium : all) {
-    if (!medium.empty() && !is_kept_as_it_is(medium)) return medium;
-  }
-  return "";
-}
-
 // What comes to the guest by a way that is not recorded; empty: nothing.
 std::string obstacle(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
-  if (machine.network.kind != NetworkRequest::Kind::None) return "--network";
   if (!options.share_request.folder.empty()) return "--share";
   for (const PortTarget* port : {&machine.ports.serial, &machine.ports.second_serial,
                                  &machine.ports.debug_console, &machine.ports.virtio_console}) {
@@ -102,13 +82,36 @@ std::string obstacle(const RunOptions& options) {
   if (!options.control.requests.empty()) return "--qmp or --monitor";
   if (options.display_request.has_web) return "--display web";  // its buttons
   if (!options.gdb.empty() || options.default_gdb) return "--gdb";
-  if (const std::string medium = written_medium(options.media); !medium.empty()) {
-    return "a disk that is written (" + medium + "; add ,snapshot=on)";
-  }
-  return "";
+  return unkept_disk(options.media);
 }
 
-bool write_description(const RunOptions& options, std::string* error) {
+json described(const std::vector<TapeDisk>& disks) {
+  json all = json::array();
+  for (const TapeDisk& disk : disks) {
+    all.push_back({{"place", disk.place},
+                   {"path", disk.path},
+                   {"kept", disk.is_kept},
+                   {"bytes", disk.bytes},
+                   {"changed", disk.changed}});
+  }
+  return all;
+}
+
+// Places are file names: what is none of ours is not used (use_kept_disks).
+std::vector<TapeDisk> described_disks(const json& all) {
+  std::vector<TapeDisk> disks;
+  for (const json& disk : all) {
+    disks.push_back({.place = disk.at("place").get<std::string>(),
+                     .path = disk.at("path").get<std::string>(),
+                     .is_kept = disk.at("kept").get<bool>(),
+                     .bytes = disk.at("bytes").get<uint64_t>(),
+                     .changed = disk.at("changed").get<uint64_t>()});
+  }
+  return disks;
+}
+
+bool write_description(const RunOptions& options, const std::vector<TapeDisk>& disks,
+                       std::string* error) {
   json files = json::object();
   for (const std::string& path : first_files(options.machine)) {
     if (const auto hash = hash_of_file(path)) files[path] = *hash;
@@ -116,7 +119,8 @@ bool write_description(const RunOptions& options, std::string* error) {
   const json description = {{"format", kFormat},
                             {"words", options.machine.save.words},
                             {"epoch", options.machine.event_clock.epoch_seconds},
-                            {"files", files}};
+                            {"files", files},
+                            {"disks", described(disks)}};
   const std::string path = description_path(options.record);
   const std::string text = description.dump(1) + "\n";
   const OpenFile file(path, FileUse::Replace);
@@ -144,6 +148,7 @@ bool read_description(const std::string& folder, std::vector<std::string>* words
     }
     *words = description.at("words").get<std::vector<std::string>>();
     request->epoch_seconds = description.at("epoch").get<int64_t>();
+    request->disks = described_disks(description.at("disks"));
     for (const auto& [path, hash] : description.at("files").items()) {
       if (hash_of_file(path) == hash.get<std::string>()) continue;
       *problem = "replay: " + path + " is not what it was when the run was recorded";
@@ -205,7 +210,10 @@ bool apply_tape(RunOptions* options, std::string* problem) {
   if (options->clock == "host") options->clock = "events,idle=wait";
   if (is_replay) {
     options->machine.raw_console = false;
-    if (options->record.empty()) return true;
+    if (options->record.empty()) {
+      const ReplayRequest& request = options->replay;
+      return use_kept_disks(request.disks, request.folder, &options->media, problem);
+    }
     *problem = "--record: a replay is not recorded again";
     return false;
   }
@@ -236,7 +244,13 @@ bool RunTape::open_recorder(RunOptions* options, std::string* error) {
   }
   recorder_ = TapeRecorder::create(descriptor, error);
   options->machine.tape = recorder_.get();
-  return recorder_ != nullptr && write_description(*options, error);
+  std::vector<TapeDisk> disks;
+  if (recorder_ == nullptr || !keep_disks(options->media, options->record, &disks, error) ||
+      !write_description(*options, disks, error)) {
+    return false;
+  }
+  make_exact(&options->machine.media, [this] { recorder_->give_up(kDiskFailure); });
+  return true;
 }
 
 bool RunTape::open_player(RunOptions* options, std::string* error) {
@@ -253,7 +267,9 @@ bool RunTape::open_player(RunOptions* options, std::string* error) {
       descriptor, {.until = request.until, .hashes_memory = request.hashes_memory}, error);
   if (player_ == nullptr) *error = "replay: " + path + ": " + *error;
   options->machine.tape = player_.get();
-  return player_ != nullptr;
+  if (player_ == nullptr) return false;
+  make_exact(&options->machine.media, [this] { player_->give_up(kDiskFailure); });
+  return true;
 }
 
 int RunTape::finish(int exit_code) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "monitor/command/tape_disks.h"
 #include "monitor/replay/input_tape.h"
 
 namespace ringshift {
@@ -23,6 +24,7 @@ struct ReplayRequest {
   std::optional<uint64_t> until;  // a count of events
   bool hashes_memory = false;     // --verify
   int64_t epoch_seconds = 0;      // of the recorded machine's clock
+  std::vector<TapeDisk> disks;    // of the recorded machine
 };
 
 // From {"replay", FOLDER, WORD...}: the words of the recorded run with these after them, but for

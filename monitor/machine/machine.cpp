@@ -193,8 +193,8 @@ bool Machine::build_pci(std::string* error) {
   pci.floppy = config_.media.at(MediaSlot::Floppy);
   for (const auto& medium : config_.media.virtio) pci.virtio_disks.push_back(medium.get());
   if (wants<VirtioRngRequest>(config_.devices)) pci.random = &random_;
-  if (config_.network_link != nullptr) {
-    network_ = std::make_unique<NetworkPort>(*config_.network_link, inbox_);
+  if (has_network()) {
+    network_ = make_network();
     pci.network = network_.get();
     pci.network_card = config_.network.card;
     pci.network_address = config_.network.address;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,12 +48,12 @@
 #include "monitor/paravirt/ringshift_interface.h"
 #include "monitor/paravirt/vmware_interface.h"
 #include "monitor/replay/time_travel.h"
+#include "monitor/replay/input_tape.h"
 #include "monitor/share/share_port.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
 
-class InputTape;
 class Machine;
 class MigrationListener;
 class StateArchive;
@@ -74,10 +75,11 @@ struct MachineConfig {
   EventActions actions;
   bool watchdog_has_fired = false;  // in an earlier life of the guest
   NetworkRequest network;
-  NetworkLink* network_link = nullptr;  // what it comes to; outlives the machine; null: no card
-  ShareLink* share_link = nullptr;      // a folder of the host's; outlives the machine; null: none
-  bool apic = false;                    // local APIC, I/O APIC
-  bool hpet = false;                    // with an APIC
+  // What it comes to; outlives the machine. Null: no card, unless it is a replay's.
+  NetworkLink* network_link = nullptr;
+  ShareLink* share_link = nullptr;  // a folder of the host's; outlives the machine; null: none
+  bool apic = false;                // local APIC, I/O APIC
+  bool hpet = false;                // with an APIC
   bool acpi = false;          // without firmware: ACPI and MP tables, and the PCI board they name
   bool tells_clock = false;   // CPUID says how fast the time-stamp counter is
   bool text_display = false;  // the text screen on our terminal, in place of the serial port
@@ -201,6 +203,10 @@ class Machine final : public MigratedMachine,
   }
   [[nodiscard]] const MachineConfig& config() const { return config_; }
   [[nodiscard]] const CodeWatch& watch() const { return *watch_; }
+  // Of all that the guest has sent into the network, since it began; 0: there is none.
+  [[nodiscard]] uint64_t sent_hash() const {
+    return network_ != nullptr ? network_->sent_hash() : 0;
+  }
   // Prints what a person needs to see when we stop for a reason of our own (one CHECK away).
   void print_state() const;
 
@@ -273,9 +279,16 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
   [[nodiscard]] bool has_pci() const {
     return has_firmware() || config_.acpi || config_.media.any() || want_pci(config_.devices) ||
-           config_.network_link != nullptr || config_.share_link != nullptr ||
-           config_.ports.has_virtio_console;
+           has_network() || config_.share_link != nullptr || config_.ports.has_virtio_console;
   }
+  [[nodiscard]] bool is_replay() const {
+    return config_.tape != nullptr && config_.tape->is_replay();
+  }
+  [[nodiscard]] bool has_network() const {
+    return config_.network_link != nullptr ||
+           (is_replay() && config_.network.kind != NetworkRequest::Kind::None);
+  }
+  [[nodiscard]] std::unique_ptr<GuestPackets> make_network();
   [[nodiscard]] bool make_clock(std::string* error);
   void on_interrupt_line();
   void on_room();
@@ -285,6 +298,7 @@ class Machine final : public MigratedMachine,
   void end_tape(StopReason reason);
   void mark_tape();
   void feed_guest();
+  void feed_from_outside();
   void feed_from_tape();
   void deliver_input();
   [[nodiscard]] bool keep_for_event(const HostInput& input);
@@ -326,6 +340,8 @@ class Machine final : public MigratedMachine,
   std::unique_ptr<RunClock> clock_;
   EventClock* event_clock_ = nullptr;         // clock_, if it is one
   std::vector<HostInput> waiting_for_event_;  // with an event clock: the guest gets it at the next
+  bool has_room_news_ = false;                // and a device takes input again
+  std::optional<TapePosition> fed_at_;        // with a tape: where timers have been looked at last
   std::unique_ptr<ClockTimer> tape_timer_;    // for marks; null: there is no tape
   Inbox inbox_{[this] { attention().raise(); }};
   ConsoleInlet display_inlet_{[this](size_t count) { note_typed(count); }};
@@ -338,9 +354,9 @@ class Machine final : public MigratedMachine,
   std::unique_ptr<ApicBoard> apic_;  // null: the 8259 pair alone
   std::unique_ptr<FwCfg> fw_cfg_;
   HostRandom random_;
-  std::unique_ptr<NetworkPort> network_;  // null: no network
-  std::unique_ptr<SharePort> share_;      // null: no shared folder
-  std::unique_ptr<PciBoard> pci_;         // null: no PCI bus
+  std::unique_ptr<GuestPackets> network_;  // null: no network
+  std::unique_ptr<SharePort> share_;       // null: no shared folder
+  std::unique_ptr<PciBoard> pci_;          // null: no PCI bus
   std::unique_ptr<AddedDevices> added_devices_;
   std::unique_ptr<KeyboardScript> keys_;
   std::unique_ptr<HostConsole> display_console_;

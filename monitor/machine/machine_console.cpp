@@ -2,7 +2,6 @@
 // inbox.
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/machine.h"
-#include "monitor/replay/input_tape.h"
 
 namespace ringshift {
 
@@ -66,7 +65,7 @@ bool Machine::build_ports(std::string* error) {
                           .inbox = inbox_,
                           .page = config_.control_page,
                           .watched_text = config_.save.at,
-                          .is_replay = config_.tape != nullptr && config_.tape->is_replay(),
+                          .is_replay = is_replay(),
                           .make_console = [this](uint8_t source) { return make_console(source); }},
                          error);
   return guest_ports_ != nullptr;
@@ -137,8 +136,7 @@ void Machine::give_to_guest(const HostInput& input) {
 }
 
 void Machine::note_typed(size_t count) {
-  const bool is_replay = config_.tape != nullptr && config_.tape->is_replay();
-  if (display_console_ != nullptr && !is_replay) display_console_->input_taken(count);
+  if (display_console_ != nullptr && !is_replay()) display_console_->input_taken(count);
 }
 
 ConsoleInlet& Machine::inlet_of(uint8_t source) {

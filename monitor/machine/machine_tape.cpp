@@ -17,7 +17,7 @@ bool is_for_guest(HostInput::Kind kind) {
   using Kind = HostInput::Kind;
   return kind == Kind::ConsoleBytes || kind == Kind::ConsoleEnd || kind == Kind::Keys ||
          kind == Kind::Motion || kind == Kind::NetworkRoom || kind == Kind::NetworkLink ||
-         kind == Kind::NetworkFrames;  // with a tape there is no network
+         kind == Kind::NetworkFrames;
 }
 
 bool was_ended_by_guest(StopReason reason) {
@@ -28,7 +28,7 @@ bool was_ended_by_guest(StopReason reason) {
 
 TapeMark mark_of(Machine& machine, const InputTape& tape) {
   const StateDigest digest = digest_of(machine, tape.hashes_memory());
-  return {.registers = digest.registers, .memory = digest.memory};
+  return {.registers = digest.registers, .memory = digest.memory, .output = machine.sent_hash()};
 }
 
 }  // namespace
@@ -54,8 +54,15 @@ bool Machine::make_clock(std::string* error) {
 
 // A device takes input again.
 void Machine::on_room() {
-  if (event_clock_ != nullptr) return processor_->events()->request_look();
-  attention().raise();
+  if (event_clock_ == nullptr) return attention().raise();
+  has_room_news_ = true;
+  processor_->events()->request_look();
+}
+
+// A replay's network is what the tape has of it.
+std::unique_ptr<GuestPackets> Machine::make_network() {
+  if (is_replay()) return std::make_unique<GuestPackets>();
+  return std::make_unique<NetworkPort>(*config_.network_link, inbox_);
 }
 
 // It has gone up: the processor is to look.
@@ -102,18 +109,30 @@ bool Machine::keep_for_event(const HostInput& input) {
 }
 
 void Machine::feed_guest() {
-  const bool is_looked_for = processor_->events()->take_look();
-  InputTape* const tape = config_.tape;
-  const std::vector<HostInput> waiting = std::exchange(waiting_for_event_, {});
-  if (tape != nullptr && tape->is_replay()) {
+  (void)processor_->events()->take_look();
+  if (is_replay()) {
+    waiting_for_event_.clear();
     feed_from_tape();
-  } else {
-    for (const HostInput& input : waiting) {
-      if (tape != nullptr) tape->note(tape_position(), input);
-      give_to_guest(input);
-    }
+  } else if (!waiting_for_event_.empty()) {
+    feed_from_outside();
   }
-  if (is_looked_for || !waiting.empty()) deliver_input();
+  if (config_.tape != nullptr) fed_at_ = tape_position();
+  if (std::exchange(has_room_news_, false)) deliver_input();
+}
+
+// What is on a tape comes before the timers of its position. Where those have been looked at, it
+// waits for the next event.
+void Machine::feed_from_outside() {
+  InputTape* const tape = config_.tape;
+  EventPositions& events = *processor_->events();
+  if (tape != nullptr) {
+    const TapePosition here = tape_position();
+    if (fed_at_ == here) return events.set_input_count(here.events + 1);
+    events.set_input_count(std::nullopt);
+    for (const HostInput& input : waiting_for_event_) tape->note(here, input);
+  }
+  for (const HostInput& input : std::exchange(waiting_for_event_, {})) give_to_guest(input);
+  deliver_input();
 }
 
 void Machine::feed_from_tape() {

@@ -23,6 +23,8 @@ void Machine::visit_moment(StateArchive& archive) {
   archive.part("console", guest_ports_->console_inlet());
   archive.part("display", display_inlet_);
   archive.part("page", guest_ports_->inlet_of(GuestPorts::kPageConsole));
+  if (network_ != nullptr) archive.part("network", *network_);
+  archive.field("room", has_room_news_);
   if (remote_input_ != nullptr) archive.part("remote input", *remote_input_);
   if (text_display_ != nullptr) archive.part("text display", *text_display_);
   for (size_t i = 0; i < shown_once_.size(); ++i) {

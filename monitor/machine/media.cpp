@@ -199,6 +199,14 @@ bool MediaRequest::any() const {
          std::any_of(text.begin(), text.end(), [](const auto& one) { return !one.empty(); });
 }
 
+MediumName medium_name(const std::string& text, const MediaRequest& request, bool is_cdrom) {
+  const ImageName name = parse(text, request, is_cdrom);
+  return {.path = name.path,
+          .format = name.format,
+          .is_written = !name.snapshot && !name.read_only && !name.is_disc,
+          .is_server = NbdDisk::is_uri(name.path)};
+}
+
 std::shared_ptr<DiskBackend> open_disc(const std::string& path, std::string* error) {
   std::string format;
   if (!find_image_format(path, &format, error)) return nullptr;

@@ -59,6 +59,16 @@ struct MediaRequest {
   [[nodiscard]] bool any() const;
 };
 
+// A medium as typed, or nothing.
+struct MediumName {
+  std::string path;         // or a URI
+  std::string format;       // empty: as the image's first bytes say
+  bool is_written = false;  // by its guest, for good
+  bool is_server = false;   // a URI
+};
+[[nodiscard]] MediumName medium_name(const std::string& text, const MediaRequest& request,
+                                     bool is_cdrom);
+
 // Another CD-ROM for a machine that runs: a raw image. Null with one line in *error.
 [[nodiscard]] std::shared_ptr<DiskBackend> open_disc(const std::string& path, std::string* error);
 

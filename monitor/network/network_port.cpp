@@ -16,19 +16,12 @@ NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : link_(link), inbox_(
     read_.emplace(link.rate());
   }
   thread_.start("network", [this] { serve(); });
-  // A machine that is gone on with may have been told something else.
-  inbox_.put({HostInput::Kind::NetworkLink, 0, {}});
+  tell_link();  // a machine that is gone on with may have been told something else
 }
 
 NetworkPort::~NetworkPort() { thread_.join(); }
 
-bool NetworkPort::has_room() const {
-  const std::lock_guard lock(mutex_);
-  room_is_wanted_ = outgoing_.size() >= kMostOutgoing;
-  return !room_is_wanted_;
-}
-
-void NetworkPort::send(std::span<const uint8_t> frame) {
+void NetworkPort::on_sent(std::span<const uint8_t> frame) {
   bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
@@ -40,15 +33,7 @@ void NetworkPort::send(std::span<const uint8_t> frame) {
   if (is_first) thread_.wake();
 }
 
-std::span<const uint8_t> NetworkPort::received() const {
-  const std::span<const uint8_t> waiting = received_.waiting();
-  if (waiting.empty()) return {};
-  return waiting.subspan(kFramePrefix, frame_length(waiting));
-}
-
-void NetworkPort::take_received() {
-  const size_t bytes = kFramePrefix + frame_length(received_.waiting());
-  received_.drop(bytes);
+void NetworkPort::on_taken(size_t bytes) {
   link_.traffic().taken_frames.fetch_add(1, std::memory_order_relaxed);
   link_.traffic().taken_bytes.fetch_add(bytes - kFramePrefix, std::memory_order_relaxed);
   bool wakes = false;
@@ -62,8 +47,14 @@ void NetworkPort::take_received() {
 }
 
 void NetworkPort::take_in(const HostInput& input) {
-  if (input.kind == HostInput::Kind::NetworkFrames) received_.append(input.bytes);
-  if (on_change_) on_change_();
+  GuestPackets::take_in(input);
+  if (input.kind != HostInput::Kind::NetworkLink) return;
+  is_link_told_.store(false);
+  if (link_.is_up() != is_up()) tell_link();
+}
+
+void NetworkPort::tell_link() {
+  if (!is_link_told_.exchange(true)) inbox_.put(link_input(link_.is_up()));
 }
 
 bool NetworkPort::finish() {
@@ -93,15 +84,16 @@ std::vector<uint8_t> NetworkPort::take_outgoing() {
 void NetworkPort::move_outgoing() {
   if (!link_.is_idle() || (sent_ && sent_->due(HostClock::monotonic()) != 0)) return;
   std::vector<uint8_t> frames;
-  bool tells = false;
+  size_t left = 0;  // to be told: in lumps, of which the guest never waits for more than one
   {
     const std::lock_guard lock(mutex_);
     frames = take_outgoing();
-    tells = outgoing_.size() < kMostOutgoing && std::exchange(room_is_wanted_, false);
+    moved_ += frames.size();
+    if (moved_ >= kMostOutgoing / 2) left = std::exchange(moved_, 0);
   }
   if (sent_) sent_->take(frames.size());
   if (!frames.empty()) link_.send(std::move(frames));
-  if (tells) inbox_.put({HostInput::Kind::NetworkRoom, 0, {}});
+  if (left != 0) inbox_.put(room_input(static_cast<uint32_t>(left)));
 }
 
 // In milliseconds: until something may move again that a rate holds back; -1: nothing is held back.
@@ -145,9 +137,9 @@ bool NetworkPort::serve_once() {
       const std::lock_guard lock(mutex_);
       in_flight_ += frames.size();
     }
-    inbox_.put({HostInput::Kind::NetworkFrames, 0, std::move(frames)});
+    inbox_.put(frames_input(std::move(frames)));
   }
-  if (link_.is_up() != was_up) inbox_.put({HostInput::Kind::NetworkLink, 0, {}});
+  if (link_.is_up() != was_up) tell_link();
   return true;
 }
 

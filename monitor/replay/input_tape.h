@@ -27,6 +27,7 @@ struct TapePosition {
 struct TapeMark {
   uint64_t registers = 0;
   uint64_t memory = 0;  // 0: it has not been hashed
+  uint64_t output = 0;  // what it has sent into the network, in this life
   bool operator==(const TapeMark&) const = default;
 };
 
@@ -71,6 +72,8 @@ class InputTape {
   // One line, once something is wrong: the host cannot write the tape (a recorder goes on without
   // it), the tape is damaged, or the run is another.
   [[nodiscard]] virtual const std::string& problem() const = 0;
+  // The host has failed in what the guest sees: from here on the run cannot be repeated.
+  virtual void give_up(const std::string& why) = 0;
 };
 
 }  // namespace ringshift

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "monitor/network/guest_packets.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/hash.h"
 
@@ -15,7 +16,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint64_t kMagic = 0x455041545f535201;  // "\x01RS_TAPE"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr uint32_t kChunkMagic = 0x4b4e4843;  // "CHNK"
 constexpr int kLevel = 3;
 
@@ -69,7 +70,10 @@ bool read_position(Reader* reader, TapePosition* at) {
 
 // Of all that comes in, what is the guest's; the numbers are those of the file.
 constexpr std::array kKindsOnTape = {HostInput::Kind::ConsoleBytes, HostInput::Kind::ConsoleEnd,
-                                     HostInput::Kind::Keys, HostInput::Kind::Motion};
+                                     HostInput::Kind::Keys,         HostInput::Kind::Motion,
+                                     HostInput::Kind::NetworkRoom,  HostInput::Kind::NetworkLink,
+                                     HostInput::Kind::NetworkFrames};
+constexpr size_t kFirstOfNetwork = 4;
 
 uint8_t number_of(HostInput::Kind kind) {
   const auto* const found = std::ranges::find(kKindsOnTape, kind);
@@ -85,7 +89,8 @@ bool read_input(Reader* reader, HostInput* input) {
     return false;
   }
   input->kind = kKindsOnTape.at(kind);
-  return reader->read(length, &input->bytes);
+  if (!reader->read(length, &input->bytes)) return false;
+  return kind < kFirstOfNetwork || GuestPackets::is_sound(*input);
 }
 
 bool read_entry(Reader* reader, TapeEntry* entry) {
@@ -94,7 +99,8 @@ bool read_entry(Reader* reader, TapeEntry* entry) {
   if (kind > static_cast<uint8_t>(TapeEntry::Kind::Stop)) return false;
   entry->kind = static_cast<TapeEntry::Kind>(kind);
   if (entry->kind == TapeEntry::Kind::Input) return read_input(reader, &entry->input);
-  return reader->read(&entry->mark.registers) && reader->read(&entry->mark.memory);
+  return reader->read(&entry->mark.registers) && reader->read(&entry->mark.memory) &&
+         reader->read(&entry->mark.output);
 }
 
 // Nothing: it is not what it says it is.
@@ -148,6 +154,7 @@ void append_entry(const TapeEntry& entry, std::vector<uint8_t>* plain) {
   if (entry.kind != TapeEntry::Kind::Input) {
     append(plain, entry.mark.registers);
     append(plain, entry.mark.memory);
+    append(plain, entry.mark.output);
     return;
   }
   append(plain, number_of(entry.input.kind));

@@ -113,6 +113,10 @@ void TapePlayer::differ(const TapePosition& at, const std::string& what) {
   }
 }
 
+void TapePlayer::give_up(const std::string& why) {
+  if (problem_.empty()) problem_ = "the replay ends here: " + why;
+}
+
 std::optional<HostInput> TapePlayer::next_at(const TapePosition& at) {
   reached_ = at;
   const TapeEntry* entry = next();
@@ -151,6 +155,10 @@ void TapePlayer::compare(const TapeEntry& recorded, const TapePosition& at, cons
   if (recorded.mark.registers != here.registers) {
     return differ(at, fmt::format("the registers are others (hash {:016x}, recorded {:016x})",
                                   here.registers, recorded.mark.registers));
+  }
+  if (recorded.mark.output != here.output) {
+    return differ(at, fmt::format("what has been sent is other (hash {:016x}, recorded {:016x})",
+                                  here.output, recorded.mark.output));
   }
   if (request_.hashes_memory && recorded.mark.memory != here.memory) {
     return differ(at, fmt::format("RAM is another (hash {:016x}, recorded {:016x})", here.memory,

@@ -39,6 +39,7 @@ class TapePlayer final : public InputTape {
   [[nodiscard]] TapePlace place() const override;
   [[nodiscard]] bool go_back_to(const TapePlace& place) override;
   [[nodiscard]] const std::string& problem() const override { return problem_; }
+  void give_up(const std::string& why) override;
 
   // What has been compared, in one line: "replayed to event 123: 4 marks agree".
   [[nodiscard]] std::string report() const;

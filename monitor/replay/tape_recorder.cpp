@@ -39,6 +39,12 @@ void TapeRecorder::end(const TapePosition& at, const TapeMark& here, EndedBy who
   write_chunk();
 }
 
+void TapeRecorder::give_up(const std::string& why) {
+  if (!problem_.empty()) return;
+  write_chunk();
+  if (problem_.empty()) problem_ = "the recording ends here: " + why;
+}
+
 void TapeRecorder::add(const TapeEntry& entry) {
   if (!problem_.empty()) return;
   constexpr size_t kEnough = size_t{64} << 10;

@@ -33,6 +33,7 @@ class TapeRecorder final : public InputTape {
   void end(const TapePosition& at, const TapeMark& here, EndedBy who) override;
   [[nodiscard]] bool wants_stop(const TapePosition& /*at*/) override { return false; }
   [[nodiscard]] const std::string& problem() const override { return problem_; }
+  void give_up(const std::string& why) override;
 
  private:
   explicit TapeRecorder(int descriptor) : descriptor_(descriptor) {}

@@ -147,7 +147,14 @@ void Vcpu::service_event() {
   parts_.feed_guest();
   run_timers();
   parts_.feed_guest();  // a mark of a replay may have been before it
-  parts_.events->go_on();
+  if (state().activity != ActivityState::Halted) {
+    parts_.events->go_on();
+  } else {
+    // No event has been come to: something may be due before the first one behind HLT, at this
+    // count.
+    (void)parts_.events->take_look();
+    parts_.clock.rearm();
+  }
   if (guide() != nullptr) guide()->after_event();
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "monitor/network/guest_packets.h"
 #include "monitor/replay/tape_player.h"
 #include "monitor/replay/tape_recorder.h"
 #include "shadowmmu/base/check.h"
@@ -33,8 +34,10 @@ TapeEntry entry(FuzzBytes& bytes) {
   made.kind = static_cast<TapeEntry::Kind>(bytes.below(4));
   made.at = position(bytes);
   if (made.kind == TapeEntry::Kind::Input) {
-    made.input.kind = HostInput::Kind::ConsoleBytes;
+    using Kind = HostInput::Kind;
+    constexpr Kind kKinds[] = {Kind::NetworkRoom, Kind::NetworkLink, Kind::NetworkFrames};
     made.input.source = bytes.u8();
+    made.input.kind = made.input.source < 3 ? kKinds[made.input.source] : Kind::ConsoleBytes;
     const std::string text = bytes.text(bytes.u8());
     made.input.bytes.assign(text.begin(), text.end());
   } else {
@@ -75,9 +78,14 @@ bool is_one_line(const std::string& text) {
 void play(TapePlayer& tape, FuzzBytes& bytes) {
   tape.begin_life();
   TapePosition at;
+  GuestPackets network;
   for (int step = 0; step < 200; ++step) {
     size_t inputs = 0;
-    while (tape.next_at(at)) CHECK(++inputs <= size_t{4} * kMostEntries);
+    while (const auto input = tape.next_at(at)) {
+      CHECK(++inputs <= size_t{4} * kMostEntries);
+      if (input->kind >= HostInput::Kind::NetworkRoom) network.take_in(*input);
+      while (!network.received().empty()) network.take_received();
+    }
     if (tape.wants_stop(at)) break;
     if (const auto next = tape.next_count()) {
       at.events = std::max(at.events, *next);

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "monitor/network/frame_stream.h"
+#include "monitor/network/guest_packets.h"
 #include "monitor/replay/tape_player.h"
 #include "monitor/replay/tape_recorder.h"
 
@@ -138,6 +140,63 @@ TEST_F(TapeTest, AnotherRunIsSaidToBeOne) {
     EXPECT_TRUE(tape->problem().starts_with("the replay is not the recorded run: at event "));
     EXPECT_TRUE(tape->wants_stop(at(300)));
   }
+}
+
+TEST_F(TapeTest, TheNetworkIsOnIt) {
+  std::vector<uint8_t> frames;
+  append_frame(std::vector<uint8_t>(60, 9), &frames);
+  const std::vector<HostInput> inputs = {GuestPackets::link_input(true),
+                                         GuestPackets::frames_input(frames),
+                                         GuestPackets::room_input(70'000)};
+  std::string error;
+  {
+    const auto recorder = TapeRecorder::create(file.again(), &error);
+    recorder->begin_life();
+    for (const HostInput& input : inputs) recorder->note(at(50), input);
+    recorder->mark(at(60), {.registers = 1, .memory = 2, .output = 3});
+  }
+  const auto tape = player();
+  for (const HostInput& input : inputs) {
+    const auto played = tape->next_at(at(50));
+    ASSERT_TRUE(played);
+    EXPECT_EQ(played->kind, input.kind);
+    EXPECT_EQ(played->bytes, input.bytes);
+  }
+  tape->mark(at(60), {.registers = 1, .memory = 2, .output = 4});
+  EXPECT_NE(tape->problem().find("what has been sent"), std::string::npos);
+}
+
+TEST_F(TapeTest, FramesThatAreNoneEndIt) {
+  TapeEntry entry{.kind = TapeEntry::Kind::Input, .at = at(1), .input = {}, .mark = {}};
+  entry.input = GuestPackets::frames_input({0, 0, 1, 0, 5});
+  std::vector<uint8_t> plain, tape = tape_header();
+  append_entry(entry, &plain);
+  const std::vector<uint8_t> chunk = pack_chunk(plain, 0);
+  tape.insert(tape.end(), chunk.begin(), chunk.end());
+  file.set(tape);
+  const auto played = player();
+  EXPECT_FALSE(played->next_at(at(1)));
+  EXPECT_TRUE(played->wants_stop(at(1)));
+  EXPECT_NE(played->problem().find("chunk 0 is damaged"), std::string::npos);
+}
+
+TEST_F(TapeTest, WhatTheHostFailsInEndsIt) {
+  std::string error;
+  {
+    const auto recorder = TapeRecorder::create(file.again(), &error);
+    recorder->begin_life();
+    recorder->note(at(5), typed("a"));
+    recorder->give_up("no disk");
+    recorder->note(at(6), typed("b"));
+    EXPECT_EQ(recorder->problem(), "the recording ends here: no disk");
+  }
+  const auto tape = player();
+  EXPECT_TRUE(tape->next_at(at(5)));
+  EXPECT_FALSE(tape->next_at(at(6)));
+  EXPECT_TRUE(tape->agrees());
+  tape->give_up("no disk");
+  EXPECT_TRUE(tape->wants_stop(at(5)));
+  EXPECT_FALSE(tape->agrees());
 }
 
 TEST_F(TapeTest, ARunThatWasStoppedFromOutsideStopsThere) {

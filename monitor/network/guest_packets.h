@@ -1,0 +1,65 @@
+// GuestPackets: the guest's half of a network port. What a card sees of it depends on what the card
+// does and on the inputs that it is given (HostInput), and on nothing else: so a tape of those is a
+// recording of the network. By itself it is the network of a replay: what the guest sends goes
+// nowhere. Owns: the frames that wait for the guest. vCPU thread only. See docs/networking.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "devices/host/byte_queue.h"
+#include "devices/host/inbox.h"
+#include "devices/virtio/packet_port.h"
+
+namespace ringshift {
+
+class StateArchive;
+
+class GuestPackets : public PacketPort {
+ public:
+  [[nodiscard]] bool has_room() const override { return outgoing_ < kMostOutgoing; }
+  void send(std::span<const uint8_t> frame) override;
+  [[nodiscard]] std::span<const uint8_t> received() const override;
+  void take_received() override;
+  [[nodiscard]] bool is_up() const override { return is_up_; }
+  void set_on_change(std::function<void()> on_change) override {
+    on_change_ = std::move(on_change);
+  }
+  // One of the network's kinds. Pre: is_sound().
+  virtual void take_in(const HostInput& input);
+  // Nothing comes or goes any more. False: a file has not all that it should have.
+  [[nodiscard]] virtual bool finish() { return true; }
+  // Of all frames that the guest has sent, in their order.
+  [[nodiscard]] uint64_t sent_hash() const { return sent_hash_; }
+
+  // Of a replay that goes back.
+  static constexpr unsigned kStateVersion = 1;
+  void visit_state(StateArchive& archive);
+
+  // Bytes, lengths of frames included, that wait for the peer, and for the guest.
+  static constexpr size_t kMostOutgoing = size_t{256} << 10, kMostReceived = size_t{256} << 10;
+
+  // Inputs: frames with their lengths; how many bytes have left (4 bytes, the lowest first); 1 or
+  // 0: somebody is at the other end, or nobody.
+  [[nodiscard]] static HostInput frames_input(std::vector<uint8_t> frames);
+  [[nodiscard]] static HostInput room_input(uint32_t bytes);
+  [[nodiscard]] static HostInput link_input(bool is_up);
+  // For one of the network's kinds that comes from a tape: its bytes are what one of those makes.
+  [[nodiscard]] static bool is_sound(const HostInput& input);
+
+ protected:
+  // Of a frame with its length.
+  virtual void on_sent(std::span<const uint8_t> /*frame*/) {}
+  virtual void on_taken(size_t /*bytes*/) {}
+
+ private:
+  std::function<void()> on_change_;
+  ByteQueue received_;
+  size_t outgoing_ = 0;  // sent, and not yet told to have left
+  bool is_up_ = true;    // until it is told
+  uint64_t sent_hash_ = 0;
+};
+
+}  // namespace ringshift
