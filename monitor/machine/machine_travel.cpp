@@ -14,7 +14,11 @@ SerialBackend* Machine::shown_once(SerialBackend* to) {
 
 GuestPlace Machine::place() const { return GuestPlace::of(processor_->state(), tape_position()); }
 
-bool Machine::is_halted() const { return processor_->state().activity == ActivityState::Halted; }
+// One that is about to take an interrupt sleeps no more.
+bool Machine::is_halted() const {
+  const ProcessorInterrupts interrupts{board_->interrupts(), apic_ ? &apic_->local() : nullptr};
+  return processor_->state().activity == ActivityState::Halted && !interrupts.pending();
+}
 
 // The counts of an event clock are all that passes.
 void Machine::visit_moment(StateArchive& archive) {
