@@ -8,6 +8,7 @@
 #include "monitor/host/exit_codes.h"
 #include "monitor/lab/all.h"
 #include "monitor/lab/census/census.h"
+#include "monitor/lab/clocks/clocks.h"
 #include "monitor/lab/explorer/explorer.h"
 #include "monitor/lab/machine_memory.h"
 #include "monitor/lab/matrix/matrix_report.h"
@@ -30,6 +31,7 @@ struct LabArguments {
   CLI::App* trap = nullptr;
   CLI::App* paging = nullptr;
   CLI::App* memory = nullptr;
+  CLI::App* time = nullptr;
   CLI::App* translate = nullptr;
   RunOptions guest;
   double run_seconds = 0;
@@ -153,6 +155,18 @@ int run_memory(LabArguments& arguments) {
                         memory_as_html(report, Company::Alone));
 }
 
+int run_time(LabArguments& arguments) {
+  std::string problem;
+  ClocksReport report;
+  LabGuest guest;
+  if (!guest.choose(ticking_guest(), arguments.guest, &problem) ||
+      !compare_clocks(guest.machine(), &report, &problem)) {
+    return fail(problem);
+  }
+  return deliver_report(arguments, clocks_as_text(report), clocks_as_json(report),
+                        clocks_as_html(report, Company::Alone));
+}
+
 int run_translate(LabArguments& arguments) {
   std::string problem;
   Exploration exploration;
@@ -176,17 +190,18 @@ int run_all(LabArguments& arguments) {
   RunOptions ours = arguments.guest;
   ours.machine.boot = {};
   ours.modules.clear();
-  LabGuest sensitive, working, paging, image;
+  LabGuest sensitive, working, paging, ticking, image;
   if (!sensitive.choose(sensitive_guest(), ours, &problem) ||
       !working.choose(working_guest(), ours, &problem) ||
       !paging.choose(paging_guest(), ours, &problem) ||
+      !ticking.choose(ticking_guest(), ours, &problem) ||
       !image.choose(working_guest(), arguments.guest, &problem)) {
     return fail(problem);
   }
-  const AllRequest request{arguments.html_path, arguments.seconds,
-                           sensitive.machine(), working.machine(),
-                           paging.machine(),    with_small_memory(working.machine()),
-                           image.machine(),     image.name()};
+  const AllRequest request{
+      arguments.html_path, arguments.seconds, sensitive.machine(),
+      working.machine(),   paging.machine(),  with_small_memory(working.machine()),
+      ticking.machine(),   image.machine(),   image.name()};
   if (!write_all(request, &problem)) return fail(problem);
   std::printf("%s/index.html\n", request.folder.c_str());
   return kExitPowerOff;
@@ -278,6 +293,9 @@ void LabCommand::describe(CLI::App& app) {
   arguments.paging = add_run("paging", "the shadow page tables of a small guest, fault by fault");
   arguments.memory =
       add_run("memory", "whose memory is behind the pages of a guest whose machine was cloned");
+  arguments.time = arguments.lab->add_subcommand(
+      "time", "a guest's clock and its ticks beside the host's clock, under each --time");
+  add_output_options(*arguments.time, &arguments);
 }
 
 int LabCommand::run() {
@@ -291,8 +309,9 @@ int LabCommand::run() {
   if (arguments_->translate->parsed()) return run_translate(*arguments_);
   if (arguments_->paging->parsed()) return run_paging(*arguments_);
   if (arguments_->memory->parsed()) return run_memory(*arguments_);
+  if (arguments_->time->parsed()) return run_time(*arguments_);
   return fail(
-      "lab needs a part: all, matrix, trap, census, three, paging, memory or translate (see "
+      "lab needs a part: all, matrix, trap, census, three, paging, memory, time or translate (see "
       "ringshift lab --help)");
 }
 
