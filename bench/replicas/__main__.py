@@ -4,8 +4,10 @@ A Debian kernel with a shell is booted once and saved. Then 1, 2, 4 ... machines
 after the other, and all of them stay. Of each: the time from its start to its first instruction (as the program
 says it: --stats) and to its answer to a line typed at the shell. Of all: the memory they have added, which is their
 proportional set sizes (/proc/PID/smaps_rollup), where what several have mapped counts once; divided by
-their number. Once as they are after the answer, and once after each has written so many MiB.
-usage: python3 bench/replicas [--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N]
+their number. Once as they are after the answer, and once after each has written so many MiB. At last all of them count in
+a loop of their shells for some seconds: what they have counted together in a second, and how fairly, as Jain's
+index (1: all alike, 1/N: one has had everything).
+usage: python3 bench/replicas [--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N] [--seconds S]
 """
 
 import argparse
@@ -97,6 +99,16 @@ class Replica:
         ask(self.session, f"dd if=/dev/urandom of=/tmp/w bs=1M count={mebibytes} 2>/dev/null; echo wri''tten",
             "written")
 
+    def begin_work(self):
+        self.session.type("(i=0; trap 'echo di''d $i; exit' TERM; while :; do i=$((i+1)); done) & job=$!")
+        self.began = time.monotonic()
+
+    def end_work(self):
+        """Turns of the loop in a second."""
+        self.session.type("kill $job")
+        passed = time.monotonic() - self.began
+        return int(self.session.wait_for("did ").text.partition("did ")[2].split()[0]) / passed
+
     def end(self):
         """The seconds to its first instruction, as it says itself."""
         self.session.process.send_signal(signal.SIGUSR1)
@@ -109,16 +121,32 @@ class Replica:
         return figures["time.start_s"], figures["memory.pages_copied"]
 
 
-def row(ringshift, saved, folder, count, mebibytes):
+def jain(shares):
+    """Of how a whole was shared: 1 is fair (Jain, Chiu, Hawe 1984)."""
+    squares = sum(share * share for share in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else 0
+
+
+def work(machines, seconds):
+    """Turns in a second of all together, and how fair that was."""
+    for machine in machines:
+        machine.begin_work()
+    time.sleep(seconds)
+    turns = [machine.end_work() for machine in machines]
+    return sum(turns), jain(turns)
+
+
+def row(ringshift, saved, folder, count, mebibytes, seconds):
     machines = [Replica(ringshift, saved, folder, number) for number in range(count)]
     fresh = sum(proportional_set(machine.session.process.pid) for machine in machines) / count
     for machine in machines:
         machine.write(mebibytes)
     written = sum(proportional_set(machine.session.process.pid) for machine in machines) / count
     answers = [machine.answered for machine in machines]
+    turns, fairness = work(machines, seconds)
     starts, copied = zip(*(machine.end() for machine in machines))
     return (statistics.median(starts) * 1000, statistics.median(answers) * 1000, fresh, written,
-            statistics.median(copied) / 256)
+            statistics.median(copied) / 256, turns, fairness)
 
 
 def main():
@@ -128,18 +156,19 @@ def main():
     parser.add_argument("--most", type=int, default=8, help="replicas at the same time")
     parser.add_argument("--write", type=int, default=8, metavar="MIB", help="what each writes")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3, help="for which all of them work")
     chosen = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-replicas-"))
     try:
         saved = save(chosen.ringshift, chosen.memory, folder)
         print(f"{'machines':>8}{'first instruction':>19}{'answer':>11}{'MiB each':>10}"
-              f"{f'after {chosen.write} MiB':>14}{'copied':>10}")
+              f"{f'after {chosen.write} MiB':>14}{'copied':>10}{'turns a second':>16}{'Jain':>7}")
         count = 1
         while count <= chosen.most:
-            rounds = [row(chosen.ringshift, saved, folder, count, chosen.write) for _ in range(chosen.rounds)]
-            start, answer, fresh, written, copied = (statistics.median(column) for column in zip(*rounds))
-            print(f"{count:8}{start:16.1f} ms{answer:8.0f} ms{fresh:10.1f}{written:14.1f}{copied:10.1f}",
-                  flush=True)
+            rounds = [row(chosen.ringshift, saved, folder, count, chosen.write, chosen.seconds) for _ in range(chosen.rounds)]
+            start, answer, fresh, written, copied, turns, fair = (statistics.median(column) for column in zip(*rounds))
+            print(f"{count:8}{start:16.1f} ms{answer:8.0f} ms{fresh:10.1f}{written:14.1f}{copied:10.1f}"
+                  f"{turns:16,.0f}{fair:7.3f}", flush=True)
             count *= 2
     except console.Trouble as trouble:
         sys.exit(str(trouble))
