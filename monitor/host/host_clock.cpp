@@ -29,7 +29,7 @@ timespec HostClock::to_timespec(Nanoseconds time) {
   return result;
 }
 
-uint64_t HostClock::time_stamp() const { return __rdtsc(); }
+uint64_t HostClock::time_stamp() const { return policy_.scale.to_guest(uint64_t{__rdtsc()}); }
 
 Nanoseconds HostClock::monotonic() {
   timespec time{};
@@ -94,9 +94,10 @@ uint64_t HostClock::time_stamp_rate() {
   return rate;
 }
 
-std::unique_ptr<HostClock> HostClock::create(std::string* error) {
-  auto clock = std::unique_ptr<HostClock>(new HostClock());
-  clock->origin_ = monotonic();
+std::unique_ptr<HostClock> HostClock::create(std::string* error, const TimePolicy& policy) {
+  auto clock = std::unique_ptr<HostClock>(new HostClock(policy));
+  clock->set_missed_ticks(policy.missed_ticks);
+  clock->base_host_ = monotonic();
   sigevent event{};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = HostSignals::attention_signal();
@@ -115,7 +116,10 @@ HostClock::~HostClock() {
   if (has_timer_) timer_delete(timer_);
 }
 
-Nanoseconds HostClock::now() { return (stopped_at_ >= 0 ? stopped_at_ : monotonic()) - origin_; }
+Nanoseconds HostClock::now() {
+  const Nanoseconds host = stopped_at_ >= 0 ? stopped_at_ : monotonic();
+  return base_guest_ + policy_.scale.to_guest(host - base_host_);
+}
 
 void HostClock::stop() {
   if (stopped_at_ < 0) stopped_at_ = monotonic();
@@ -125,19 +129,25 @@ void HostClock::go_on() {
   if (stopped_at_ < 0) return;
   const Nanoseconds stood_still = monotonic() - stopped_at_;
   stopped_at_ = -1;
+  if (policy_.passes_in_stops) {
+    stops_passed_ += stood_still;
+    armed_for_ = -1;  // what was due meanwhile has been signalled, and nobody has looked
+    return rearm();
+  }
   leave_out(stood_still);
 }
 
-timespec HostClock::host_time_of(Nanoseconds deadline) { return to_timespec(deadline + origin_); }
+timespec HostClock::host_time_of(Nanoseconds deadline) { return to_timespec(host_of(deadline)); }
 
 void HostClock::leave_out(Nanoseconds time) {
-  origin_ += time;
+  base_host_ += time;
   armed_for_ = -1;
   rearm();
 }
 
 void HostClock::set_time(Nanoseconds time) {
-  origin_ = (stopped_at_ >= 0 ? stopped_at_ : monotonic()) - time;
+  base_guest_ = time;
+  base_host_ = stopped_at_ >= 0 ? stopped_at_ : monotonic();
   armed_for_ = -1;
   rearm();
 }
@@ -154,7 +164,7 @@ void HostClock::rearm() {
   if (!deadline || *deadline == armed_for_) return;
   armed_for_ = *deadline;
   itimerspec setting{};
-  setting.it_value = to_timespec(*deadline + origin_);
+  setting.it_value = to_timespec(host_of(*deadline));
   timer_settime(timer_, TIMER_ABSTIME, &setting, nullptr);
 }
 

@@ -24,10 +24,20 @@ class RunClock : public VirtualClock {
   // No signal until the next rearm(): the caller sleeps until the deadline by itself.
   virtual void disarm() = 0;
 
-  // Between the two time stands still.
+  // So much of the host's time, as the guest's.
+  [[nodiscard]] virtual Nanoseconds guest_time(Nanoseconds host) const { return host; }
+
+  // Between the two time stands still; where it passes all the same (passes_in_stops()), the guest
+  // finds itself that much later.
   virtual void stop() = 0;
   virtual void go_on() = 0;
   [[nodiscard]] virtual bool is_stopped() const = 0;
+  [[nodiscard]] virtual bool passes_in_stops() const { return false; }
+  // How long it has been stopped and told of it, in the host's time.
+  [[nodiscard]] virtual Nanoseconds stops_passed() const { return 0; }
+  // Of what time_stamp() has counted in a stop that is over: what is to be taken out of the
+  // guest's.
+  [[nodiscard]] uint64_t left_out(uint64_t stamps) const { return passes_in_stops() ? 0 : stamps; }
 
   // What the guest's time-stamp counter is measured against (GuestState::tsc_offset): differences
   // are what has passed for the guest meanwhile, unless it was not running.

@@ -106,6 +106,7 @@ struct MachineConfig {
   VirtioConsoleTarget virtio_console = VirtioConsoleTarget::None;
   std::string virtio_console_path;  // VirtioConsoleTarget::File
   int64_t rtc_offset = 0;           // seconds: the guest's clock against the host's UTC
+  TimePolicy time;                  // --time; of no account with an event clock
   EventClockConfig event_clock;     // --clock events, in place of the host's clock
   InputTape* tape =
       nullptr;  // with an event clock; outlives the machine; null: none is made or played

@@ -50,7 +50,7 @@ bool Machine::take_state(const std::function<bool()>& with_ram, std::vector<uint
   if (has_frozen) config_.save.words.emplace_back("--snapshot");
   if (stood) return is_taken;
   clock_->go_on();
-  this->state().tsc_offset -= clock_->time_stamp() - stopped_at;
+  this->state().tsc_offset -= clock_->left_out(clock_->time_stamp() - stopped_at);
   return is_taken;
 }
 

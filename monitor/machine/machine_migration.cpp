@@ -39,7 +39,7 @@ bool Machine::save_state(bool with_media, std::vector<uint8_t>* state, std::stri
   clock_->stop();
   const bool is_saved = save_at(stopped_at);
   clock_->go_on();
-  this->state().tsc_offset -= clock_->time_stamp() - stopped_at;
+  this->state().tsc_offset -= clock_->left_out(clock_->time_stamp() - stopped_at);
   return is_saved;
 }
 

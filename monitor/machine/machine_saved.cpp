@@ -45,7 +45,7 @@ bool Machine::save(const std::string& path, std::string* error) {
   clock_->stop();
   const bool saved = write_to(path, stopped_at, error);
   clock_->go_on();
-  state().tsc_offset -= clock_->time_stamp() - stopped_at;
+  state().tsc_offset -= clock_->left_out(clock_->time_stamp() - stopped_at);
   return saved;
 }
 

@@ -36,7 +36,8 @@ void Vcpu::execute_controlled() {
   if (parts_.deprivileged != nullptr) parts_.deprivileged->after_interpreted(state());
 }
 
-// The guest's time stands still: its clocks and its time-stamp counter go on where they were.
+// The guest's time stands still: its clocks and its time-stamp counter go on where they were, or
+// later by the stop, if time passes in it.
 void Vcpu::wait_paused() {
   ExecutionControl& control = *parts_.control;
   boundary_.continuation().forget();
@@ -44,10 +45,12 @@ void Vcpu::wait_paused() {
   parts_.before_sleep();
   parts_.clock.stop();
   uint64_t stopped_at = parts_.clock.time_stamp();
+  uint64_t stood = 0;
   // Up to now: who looks at the guest meanwhile, or saves it, finds the counter where it stopped.
   const auto leave_out = [&] {
     const uint64_t now = parts_.clock.time_stamp();
     state().tsc_offset -= now - stopped_at;
+    stood += now - stopped_at;
     stopped_at = now;
   };
   while (control.is_standing() && !boundary_.stop().is_wanted()) {
@@ -60,6 +63,7 @@ void Vcpu::wait_paused() {
     }
   }
   leave_out();
+  state().tsc_offset += stood - parts_.clock.left_out(stood);
   parts_.clock.go_on();
 }
 
