@@ -96,6 +96,15 @@ ProcessFigures measure(Machine& machine, const RunMeter& meter) {
   ProcessFigures figures = measure_process(wall, machine.memory().descriptor(), meter.memory);
   figures.start_seconds = static_cast<double>(meter.guest_began - program_began()) / 1e9;
   figures.held_seconds = static_cast<double>(machine.processor().loop().held()) / 1e9;
+  const DiskTraffic disks = machine.config().media.traffic();
+  figures.disk_read = disks.read;
+  figures.disk_written = disks.written;
+  if (NetworkLink* const link = machine.config().network_link) {
+    figures.network_sent = link->traffic().sent_bytes.load();
+    figures.network_received = link->traffic().taken_bytes.load();
+  }
+  figures.ticks_made_up = machine.clock().late_ticks().made_up;
+  figures.ticks_dropped = machine.clock().late_ticks().dropped;
   figures.sandbox_filter = meter.confinement.system_calls ? 1 : 0;
   figures.sandbox_landlock = meter.confinement.landlock;
   return figures;

@@ -6,9 +6,11 @@ says it: --stats) and to its answer to a line typed at the shell. Of all: the me
 proportional set sizes (/proc/PID/smaps_rollup), where what several have mapped counts once; divided by
 their number. Once as they are after the answer, once after each has done the same work (reads all its files, sorts,
 starts 200 programs, writes so many MiB and removes half of them), and once more some seconds after that: by then machines
-with --share-pages have given back what is equal to the base's. Each row is measured without and with it.
+with --share-pages have given back what is equal to the base's. At last all of them count in a loop of their shells for some
+seconds: what they have counted together in a second, and how fairly, as Jain's index (1: all alike, 1/N: one has had everything).
+Each row is measured without and with --share-pages.
 usage: python3 bench/replicas [--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N]
-                              [--rate N] [--wait SECONDS] [--user HOW]
+                              [--rate N] [--wait SECONDS] [--user HOW] [--seconds S]
 """
 
 import argparse
@@ -104,6 +106,16 @@ class Replica:
             f"dd if=/dev/urandom of=/tmp/a bs=1M count={half} 2>/dev/null; "
             f"dd if=/dev/urandom of=/tmp/b bs=1M count={half} 2>/dev/null; rm /tmp/b; echo wor''ked", "worked")
 
+    def begin_work(self):
+        self.session.type("(i=0; trap 'echo di''d $i; exit' TERM; while :; do i=$((i+1)); done) & job=$!")
+        self.began = time.monotonic()
+
+    def end_work(self):
+        """Turns of the loop in a second."""
+        self.session.type("kill $job")
+        passed = time.monotonic() - self.began
+        return int(self.session.wait_for("did ").text.partition("did ")[2].split()[0]) / passed
+
     def end(self):
         """The seconds to its first instruction, as it says itself."""
         self.session.process.send_signal(signal.SIGUSR1)
@@ -115,6 +127,21 @@ class Replica:
         self.session.__exit__()
         given_back = sum(figures[f"memory.pages_{how}"] for how in ("joined", "joined_elsewhere", "zeroed"))
         return figures["time.start_s"], figures["memory.pages_copied"], given_back
+
+
+def jain(shares):
+    """Of how a whole was shared: 1 is fair (Jain, Chiu, Hawe 1984)."""
+    squares = sum(share * share for share in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else 0
+
+
+def count_together(machines, seconds):
+    """Turns in a second of all together, and how fair that was."""
+    for machine in machines:
+        machine.begin_work()
+    time.sleep(seconds)
+    turns = [machine.end_work() for machine in machines]
+    return sum(turns), jain(turns)
 
 
 def memory_of(machines):
@@ -130,9 +157,10 @@ def row(chosen, saved, folder, count, more):
     time.sleep(chosen.wait)
     rested = memory_of(machines)
     answers = [machine.answered for machine in machines]
+    turns, fairness = count_together(machines, chosen.seconds)
     starts, copied, given_back = zip(*(machine.end() for machine in machines))
     return (statistics.median(starts) * 1000, statistics.median(answers) * 1000, fresh, worked, rested,
-            statistics.median(copied) / 256, statistics.median(given_back) / 256)
+            statistics.median(copied) / 256, statistics.median(given_back) / 256, turns, fairness)
 
 
 def main():
@@ -145,20 +173,22 @@ def main():
     parser.add_argument("--rate", type=int, default=20000, help="of --share-pages: pages looked at a second")
     parser.add_argument("--wait", type=float, default=10, metavar="SECONDS", help="from the work to the last figure")
     parser.add_argument("--user", default="auto", help="how user code runs")
+    parser.add_argument("--seconds", type=float, default=3, help="for which all of them work")
     chosen = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-replicas-"))
     try:
         saved = save(chosen.ringshift, chosen.memory, folder)
         print(f"{'machines':>8}{'shares':>8}{'first instruction':>19}{'answer':>11}{'MiB each':>10}"
-              f"{'worked':>10}{f'{chosen.wait:g} s later':>13}{'copied':>10}{'given back':>12}")
+              f"{'worked':>10}{f'{chosen.wait:g} s later':>13}{'copied':>10}{'given back':>12}{'turns a second':>16}{'Jain':>7}")
         count = 1
         while count <= chosen.most:
             for share in ("off", f"rate={chosen.rate}"):
                 more = ("--share-pages", share, "--user", chosen.user)
                 rounds = [row(chosen, saved, folder, count, more) for _ in range(chosen.rounds)]
-                start, answer, fresh, worked, rested, copied, back = (statistics.median(each) for each in zip(*rounds))
+                start, answer, fresh, worked, rested, copied, back, turns, fair = (
+                    statistics.median(each) for each in zip(*rounds))
                 print(f"{count:8}{share.split('=')[0]:>8}{start:16.1f} ms{answer:8.0f} ms{fresh:10.1f}{worked:10.1f}"
-                      f"{rested:13.1f}{copied:10.1f}{back:12.1f}", flush=True)
+                      f"{rested:13.1f}{copied:10.1f}{back:12.1f}{turns:16,.0f}{fair:7.3f}", flush=True)
             count *= 2
     except console.Trouble as trouble:
         sys.exit(str(trouble))

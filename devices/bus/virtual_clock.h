@@ -19,6 +19,18 @@ using Nanoseconds = int64_t;
 inline constexpr Nanoseconds kLongestRun = Nanoseconds{1} << 61;
 inline constexpr Nanoseconds kLatestDeadline = kLongestRun + (Nanoseconds{1} << 62);
 
+// Periods of a timer that are over before the guest has heard of them. See docs/time.md.
+enum class MissedTicks : uint8_t {
+  Usual,   // come one by one, up to a second of them, and merge where the guest has taken none
+  MakeUp,  // come one by one, all of them, each when the guest has taken the one before
+  Drop,    // are given up
+};
+
+// What has become of them, in this run.
+struct LateTicks {
+  uint64_t made_up = 0, dropped = 0;
+};
+
 class VirtualClock;
 
 // One pending call-back. Destroying it cancels it.
@@ -63,6 +75,12 @@ class VirtualClock {
   // one by one and a device can never keep the caller here.
   void run_due();
 
+  // What periodic timers do that are late.
+  [[nodiscard]] MissedTicks missed_ticks() const { return missed_ticks_; }
+  void set_missed_ticks(MissedTicks missed) { missed_ticks_ = missed; }
+  // Timers count here.
+  [[nodiscard]] LateTicks& late_ticks() { return late_ticks_; }
+
   // The time, which goes on from there. Visited before what has timers.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
@@ -81,9 +99,12 @@ class VirtualClock {
     return {timer.deadline_, timer.order_, &timer};
   }
   // Not state: queue_, passes_: timers enter by themselves; nothing is saved within a pass.
+  // Not state: missed_ticks_, late_ticks_: they are the run's (--time, --stats).
   std::set<Entry> queue_;
   uint64_t passes_ = 0;
   uint64_t armings_ = 0;
+  MissedTicks missed_ticks_ = MissedTicks::Usual;
+  LateTicks late_ticks_;
 };
 
 // A clock that only moves when told, for tests and for deterministic runs.

@@ -125,6 +125,7 @@ HostDisk::~HostDisk() {
 }
 
 bool HostDisk::read(uint64_t offset, std::span<uint8_t> to) {
+  traffic_.read += to.size();
   if (overlay_ < 0) return read_at(image_, offset, to);
   while (!to.empty()) {
     // As far as the clusters come from the same place.
@@ -172,6 +173,7 @@ void HostDisk::write_behind(uint64_t offset, uint64_t bytes) {
 }
 
 bool HostDisk::write(uint64_t offset, std::span<const uint8_t> from) {
+  traffic_.written += from.size();
   if (access_ == DiskAccess::ReadOnly) return false;
   if (overlay_ < 0) {
     if (!write_at(image_, offset, from)) return false;

@@ -31,6 +31,7 @@ class HostDisk final : public DiskBackend {
   HostDisk& operator=(const HostDisk&) = delete;
 
   [[nodiscard]] uint64_t bytes() const override { return bytes_; }
+  [[nodiscard]] DiskTraffic traffic() const override { return traffic_; }
   [[nodiscard]] bool read_only() const override { return access_ == DiskAccess::ReadOnly; }
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
@@ -68,6 +69,7 @@ class HostDisk final : public DiskBackend {
   uint64_t run_begin_ = 0;
   uint64_t run_end_ = 0;
   std::vector<bool> in_overlay_;  // by cluster
+  DiskTraffic traffic_;
 };
 
 }  // namespace ringshift

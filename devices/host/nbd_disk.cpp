@@ -164,6 +164,7 @@ bool NbdDisk::finish(int64_t cookie) {
 }
 
 bool NbdDisk::read(uint64_t offset, std::span<uint8_t> to) {
+  traffic_.read += to.size();
   while (!to.empty() && !lost_) {
     const auto part = to.first(std::min(to.size(), kLargestRequest));
     if (!finish(nbd_aio_pread(handle_, part.data(), part.size(), offset, NBD_NULL_COMPLETION, 0))) {
@@ -176,6 +177,7 @@ bool NbdDisk::read(uint64_t offset, std::span<uint8_t> to) {
 }
 
 bool NbdDisk::write(uint64_t offset, std::span<const uint8_t> from) {
+  traffic_.written += from.size();
   if (read_only_) return false;
   while (!from.empty() && !lost_) {
     const auto part = from.first(std::min(from.size(), kLargestRequest));

@@ -33,6 +33,7 @@ class NbdDisk final : public DiskBackend {
   NbdDisk& operator=(const NbdDisk&) = delete;
 
   [[nodiscard]] uint64_t bytes() const override { return bytes_; }
+  [[nodiscard]] DiskTraffic traffic() const override { return traffic_; }
   [[nodiscard]] bool read_only() const override { return read_only_; }
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
@@ -60,6 +61,7 @@ class NbdDisk final : public DiskBackend {
   bool can_zero_ = false;
   bool lost_ = false;
   uint64_t bytes_ = 0;
+  DiskTraffic traffic_;
 };
 
 }  // namespace ringshift

@@ -9,8 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "devices/host/host_random.h"
 #include "devices/host/picture_feed.h"
+#include "devices/host/web_access.h"
 #include "devices/host/web_page.h"
 #include "devices/screen/rfb/rfb_session.h"
 #include "shadowmmu/base/host_thread.h"
@@ -23,30 +23,6 @@ constexpr unsigned kTicksBetweenFigures = 25;
 constexpr size_t kPiece = 32 * 1024;  // of what is sent at once
 // What waits for a page's control channel; one that does not read loses the middle of it.
 constexpr size_t kMostWaiting = 256 * 1024;
-
-std::string hex_of(std::span<const uint8_t> bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const uint8_t byte : bytes) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
-
-// No difference in time tells how much of it was right.
-bool is_same(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  unsigned difference = 0;
-  for (size_t i = 0; i < a.size(); ++i) difference |= static_cast<unsigned>(a[i] ^ b[i]);
-  return difference == 0;
-}
-
-std::string header_of(lws* connection, lws_token_indexes which) {
-  std::array<char, 256> text{};
-  const int length = lws_hdr_copy(connection, text.data(), static_cast<int>(text.size()), which);
-  return length > 0 ? std::string(text.data(), static_cast<size_t>(length)) : std::string();
-}
 
 std::string quoted(std::string_view text) {
   constexpr char kDigits[] = "0123456789abcdef";
@@ -91,7 +67,11 @@ struct Controller {
 
 struct WebServer::Parts {
   Parts(const WebServerConfig& with, ScreenPort& screen_port, ControlPort& control_port)
-      : config(with), screen(screen_port), control(control_port), feed(screen_port) {}
+      : config(with),
+        access(with.host),
+        screen(screen_port),
+        control(control_port),
+        feed(screen_port) {}
   ~Parts() {
     thread.join();
     if (context != nullptr) lws_context_destroy(context);
@@ -112,8 +92,6 @@ struct WebServer::Parts {
     return *static_cast<Parts*>(lws_context_user(lws_get_context(connection)));
   }
 
-  [[nodiscard]] bool is_asked_as_ours(lws* connection) const;
-  [[nodiscard]] bool has_token(lws* connection) const;
   [[nodiscard]] bool may_enter(lws* connection, size_t others) const;
   [[nodiscard]] int serve_page(lws* connection, std::string_view path);
   void open_viewer(lws* connection, Slot* slot);
@@ -128,12 +106,11 @@ struct WebServer::Parts {
   void schedule();
 
   WebServerConfig config;
+  WebAccess access;
   ScreenPort& screen;
   ControlPort& control;
   PictureFeed feed;
-  HostRandom random;
-  std::string token, nonce, page;
-  uint16_t port = 0;
+  std::string page;
   lws_context* context = nullptr;
   std::array<lws_protocols, 4> protocols{};
   struct Timer {
@@ -150,64 +127,21 @@ struct WebServer::Parts {
 
 // ---- who gets in ----
 
-// By a name of ours: a page of another's that has its own name lead here is not served. What comes
-// from a page must come from ours.
-bool WebServer::Parts::is_asked_as_ours(lws* connection) const {
-  const std::string number = ":" + std::to_string(port);
-  const std::string host = header_of(connection, WSI_TOKEN_HOST);
-  const std::string origin = header_of(connection, WSI_TOKEN_ORIGIN);
-  const bool is_named =
-      host == config.host + number || (config.host == "127.0.0.1" && host == "localhost" + number);
-  return is_named && (origin.empty() || origin == "http://" + host);
-}
-
-bool WebServer::Parts::has_token(lws* connection) const {
-  std::array<char, 80> text{};
-  const char* given =
-      lws_get_urlarg_by_name(connection, "token=", text.data(), static_cast<int>(text.size()));
-  return given != nullptr && is_same(given, token);
-}
-
-// A browser says where a connection of a page's comes from; who says nothing is none.
 bool WebServer::Parts::may_enter(lws* connection, size_t others) const {
-  return is_asked_as_ours(connection) && !header_of(connection, WSI_TOKEN_ORIGIN).empty() &&
-         has_token(connection) && others < kMostConnections;
+  return access.is_asked_as_ours(connection) && WebAccess::names_a_page(connection) &&
+         access.has_token(connection) && others < kMostConnections;
 }
 
 // ---- the page ----
 
 int WebServer::Parts::serve_page(lws* connection, std::string_view path) {
-  if (!is_asked_as_ours(connection) || path != "/" || !has_token(connection)) {
-    const bool is_said = lws_return_http_status(connection, HTTP_STATUS_FORBIDDEN,
-                                                "The address that was printed has a token.") == 0;
-    return is_said && lws_http_transaction_completed(connection) == 0 ? 0 : -1;
+  if (!access.is_asked_as_ours(connection) || path != "/" || !access.has_token(connection)) {
+    return turn_away(connection);
   }
-  const std::string policy =
-      "default-src 'none'; style-src 'nonce-" + nonce + "'; script-src 'nonce-" + nonce +
-      "'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-      "frame-ancestors 'none'";
-  const std::pair<const char*, std::string> kHeaders[] = {
-      {"content-security-policy:", policy},
-      {"cache-control:", "no-store"},
-      {"referrer-policy:", "no-referrer"},
-      {"x-content-type-options:", "nosniff"},
-      {"cross-origin-opener-policy:", "same-origin"}};
-  std::array<uint8_t, LWS_PRE + 2048> room{};
-  uint8_t* const begin = room.data() + LWS_PRE;
-  uint8_t* at = begin;
-  uint8_t* const end = room.data() + room.size() - 1;
-  if (lws_add_http_common_headers(connection, HTTP_STATUS_OK, "text/html; charset=utf-8",
-                                  page.size(), &at, end) != 0) {
+  if (!write_page_head(connection, "text/html; charset=utf-8", page.size(), access.nonce(),
+                       "data:")) {
     return -1;
   }
-  for (const auto& [name, value] : kHeaders) {
-    if (lws_add_http_header_by_name(connection, reinterpret_cast<const uint8_t*>(name),
-                                    reinterpret_cast<const uint8_t*>(value.data()),
-                                    static_cast<int>(value.size()), &at, end) != 0) {
-      return -1;
-    }
-  }
-  if (lws_finalize_write_http_header(connection, begin, &at, end) != 0) return -1;
   lws_callback_on_writable(connection);
   return 0;
 }
@@ -437,12 +371,7 @@ void WebServer::Parts::on_timer(lws_sorted_usec_list_t* list) {
 // ---- the server ----
 
 bool WebServer::Parts::listen(std::string* error) {
-  std::array<uint8_t, 16> secret{};
-  random.fill(secret);
-  token = hex_of(secret);
-  random.fill(secret);
-  nonce = hex_of(secret);
-  page = web_page(nonce);
+  page = web_page(access.nonce());
   timer.parts = this;
   protocols[0] = {"http", on_http, 0, kLongestMessage, 0, nullptr, 0};
   protocols[1] = {"rfb", on_screen, sizeof(Slot), kLongestMessage, 0, nullptr, 0};
@@ -472,7 +401,7 @@ bool WebServer::Parts::listen(std::string* error) {
              (why != 0 ? std::string(": ") + std::strerror(why) : "");
     return false;
   }
-  port = static_cast<uint16_t>(lws_get_vhost_listen_port(host));
+  access.set_port(static_cast<uint16_t>(lws_get_vhost_listen_port(host)));
   return true;
 }
 
@@ -495,9 +424,6 @@ void WebServer::start() {
   });
 }
 
-std::string WebServer::where() const {
-  return "http://" + parts_->config.host + ":" + std::to_string(parts_->port) +
-         "/?token=" + parts_->token;
-}
+std::string WebServer::where() const { return parts_->access.address(); }
 
 }  // namespace ringshift

@@ -8,6 +8,9 @@ class InterruptLine {
  public:
   virtual ~InterruptLine() = default;
   virtual void set_level(bool asserted) = 0;
+  // An edge that came now would be lost: the processor, which would hear it, has not taken the one
+  // before. False where nobody listens.
+  [[nodiscard]] virtual bool is_waiting() const { return false; }
 };
 
 }  // namespace ringshift

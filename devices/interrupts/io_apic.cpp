@@ -51,6 +51,16 @@ void IoApic::serve(unsigned input) {
   if (level && heard) entry |= kRemoteIrr;
 }
 
+bool IoApic::is_waiting(unsigned input) const {
+  CHECK(input < kInputs);
+  const uint64_t entry = entries_[input];
+  const uint64_t mode = entry >> kModeShift & 7;
+  if ((entry & (kMasked | kLevel)) != 0 || (mode != kModeFixed && mode != kModeLowest)) {
+    return false;
+  }
+  return local_.is_requested(static_cast<uint8_t>(entry));
+}
+
 void IoApic::end_of_interrupt(uint8_t vector) {
   for (unsigned input = 0; input < kInputs; ++input) {
     uint64_t& entry = entries_[input];

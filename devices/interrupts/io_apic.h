@@ -24,6 +24,8 @@ class IoApic final : public MemoryDevice {
 
   // Pre: input < kInputs.
   void set_input(unsigned input, bool asserted);
+  // An edge here would be lost: the local APIC has the one before in its request register still.
+  [[nodiscard]] bool is_waiting(unsigned input) const;
   // A level-triggered interrupt with this vector has been served.
   void end_of_interrupt(uint8_t vector);
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <optional>
 
+#include "devices/bus/late_ticks.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/base/state_archive.h"
@@ -60,7 +61,7 @@ std::optional<uint8_t> highest(const std::array<uint32_t, 8>& bits) {
 }  // namespace
 
 LocalApic::LocalApic(VirtualClock& clock)
-    : clock_(clock), timer_(clock, [this](Nanoseconds deadline) { on_timer(deadline); }) {
+    : clock_(clock), timer_(clock, [this](Nanoseconds) { on_timer(); }) {
   reset();
 }
 
@@ -119,6 +120,10 @@ bool LocalApic::is_addressed(uint8_t destination, DestinationMode mode) const {
   const uint32_t ours = logical_destination_ >> 24;
   if (destination_format_ >> 28 == 0xf) return (ours & destination) != 0;  // flat model
   return ours >> 4 == uint32_t{destination} >> 4 && (ours & destination & 0xf) != 0;
+}
+
+bool LocalApic::is_requested(uint8_t vector) const {
+  return enabled_ && is_software_enabled() && test(request_, vector);
 }
 
 bool LocalApic::deliver(uint8_t vector, TriggerMode mode) {
@@ -237,13 +242,30 @@ void LocalApic::change_divider(uint32_t divide) {
   timer_.arm(timer_end_);
 }
 
-void LocalApic::on_timer(Nanoseconds deadline) {
-  raise_local(kTimer);
-  if ((lvt_[kTimer] & kPeriodic) == 0 || initial_count_ == 0) return;
+void LocalApic::on_timer() {
+  const bool is_periodic = (lvt_[kTimer] & kPeriodic) != 0 && initial_count_ != 0;
+  if (!is_periodic) return raise_local(kTimer);
   const Nanoseconds now = clock_.now();
-  timer_end_ = deadline + std::max(timer_period(), kShortestPeriod);
-  if (timer_end_ < now - kFurthestBehind) timer_end_ = now;
-  timer_.arm(timer_end_);
+  const Nanoseconds period = std::max(timer_period(), kShortestPeriod);
+  const MissedTicks missed = clock_.missed_ticks();
+  const bool is_heard = (lvt_[kTimer] & kMasked) == 0;
+  if (missed == MissedTicks::MakeUp && is_heard &&
+      is_requested(static_cast<uint8_t>(lvt_[kTimer]))) {
+    return timer_.arm(now + catch_up_pause(period));
+  }
+  raise_local(kTimer);
+  timer_end_ += period;
+  const Nanoseconds behind = now - timer_end_;
+  // Where nobody hears it, nothing is lost that would have to be made up.
+  const bool drops = missed == MissedTicks::Drop || (missed == MissedTicks::MakeUp && !is_heard);
+  if (drops && behind >= 0) {
+    timer_end_ += (behind / period + 1) * period;
+    clock_.late_ticks().dropped += static_cast<uint64_t>(behind / period + 1);
+  }
+  if (missed == MissedTicks::MakeUp && behind >= 0) clock_.late_ticks().made_up++;
+  if (missed == MissedTicks::Usual && behind > kFurthestBehind) timer_end_ = now;
+  const bool is_paced = missed == MissedTicks::MakeUp;
+  timer_.arm(is_paced ? std::max(timer_end_, now + catch_up_pause(period)) : timer_end_);
 }
 
 // ---- registers ----

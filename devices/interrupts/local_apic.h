@@ -51,6 +51,8 @@ class LocalApic final : public MemoryDevice {
   // Bit 11 of IA32_APIC_BASE: without it the processor has no local APIC. Coming back is a reset.
   void set_enabled(bool enabled);
   [[nodiscard]] bool enabled() const { return enabled_; }
+  // An interrupt with this vector waits to be acknowledged.
+  [[nodiscard]] bool is_requested(uint8_t vector) const;
 
   // Called when an interrupt becomes deliverable that was not.
   void set_on_output(std::function<void()> on_output) { on_output_ = std::move(on_output); }
@@ -80,7 +82,7 @@ class LocalApic final : public MemoryDevice {
   void raise_local(Lvt entry);
   void start_timer();
   void change_divider(uint32_t divide);
-  void on_timer(Nanoseconds deadline);
+  void on_timer();
   [[nodiscard]] Nanoseconds timer_period() const;
   [[nodiscard]] uint32_t timer_count();
   [[nodiscard]] uint8_t processor_priority() const;

@@ -61,6 +61,10 @@ std::optional<unsigned> Pic8259::deliverable() const {
   return std::nullopt;
 }
 
+bool Pic8259::is_requested(unsigned input) const {
+  return expecting_ == Expecting::Ocw && (without(request_, mask_) & bit(input)) != 0;
+}
+
 std::optional<unsigned> Pic8259::acknowledge() {
   const std::optional<unsigned> input = deliverable();
   if (!input) return std::nullopt;
@@ -223,6 +227,13 @@ void InterruptControllerPair::set_line(unsigned irq, bool asserted) {
   Pic8259& chip = irq < 8 ? master_ : slave_;
   chip.set_line(irq & 7, asserted);
   update_output();
+}
+
+bool InterruptControllerPair::is_waiting(unsigned irq) const {
+  if (other_way_.is_waiting && other_way_.is_waiting(irq)) return true;
+  if (other_way_.passes_ours && !other_way_.passes_ours()) return false;
+  if (irq < 8) return master_.is_requested(irq);
+  return slave_.is_requested(irq & 7) && master_.is_requested(kCascadeInput);
 }
 
 void InterruptControllerPair::update_output() {

@@ -25,6 +25,8 @@ class Pic8259 {
   [[nodiscard]] uint8_t level_triggered() const { return level_triggered_; }
 
   [[nodiscard]] bool output() const { return output_; }
+  // It waits to be acknowledged, and is not masked.
+  [[nodiscard]] bool is_requested(unsigned input) const;
   // INTA: the input now in service, or nothing if the request has gone (then input 7 is reported).
   std::optional<unsigned> acknowledge();
   [[nodiscard]] uint8_t vector_of(unsigned input) const {
@@ -94,6 +96,16 @@ class InterruptControllerPair {
     on_line_ = std::move(on_line);
   }
 
+  // The other way of its wires to the processor: whether it lets our INTR through, and whether a
+  // line's interrupt waits there.
+  struct OtherWay {
+    std::function<bool()> passes_ours;
+    std::function<bool(unsigned irq)> is_waiting;
+  };
+  void set_other_way(OtherWay way) { other_way_ = std::move(way); }
+  // As InterruptLine::is_waiting, by either way. Pre: irq < 16.
+  [[nodiscard]] bool is_waiting(unsigned irq) const;
+
   [[nodiscard]] PortDevice& master_ports() { return master_ports_; }  // 0x20-0x21
   [[nodiscard]] PortDevice& slave_ports() { return slave_ports_; }    // 0xa0-0xa1
   [[nodiscard]] PortDevice& elcr_ports() { return elcr_ports_; }      // 0x4d0-0x4d1
@@ -110,6 +122,7 @@ class InterruptControllerPair {
       irq_ = irq;
     }
     void set_level(bool asserted) override { pair_->set_line(irq_, asserted); }
+    [[nodiscard]] bool is_waiting() const override { return pair_->is_waiting(irq_); }
 
    private:
     InterruptControllerPair* pair_ = nullptr;
@@ -122,6 +135,7 @@ class InterruptControllerPair {
   void write_elcr(uint16_t offset, uint8_t value);
 
   // Not state: lines_, output_: the chips know the levels, and the output is the first one's.
+  // Not state: other_way_: a wire.
   Pic8259 master_;
   Pic8259 slave_;
   std::array<Line, 16> lines_;
@@ -130,6 +144,7 @@ class InterruptControllerPair {
   PortWindow elcr_ports_;
   std::function<void()> on_output_;
   std::function<void(unsigned, bool)> on_line_;
+  OtherWay other_way_;
   bool output_ = false;
 };
 

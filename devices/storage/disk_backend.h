@@ -12,6 +12,11 @@ namespace ringshift {
 
 class StateArchive;
 
+// Bytes that have been asked of a medium, in this run.
+struct DiskTraffic {
+  uint64_t read = 0, written = 0;
+};
+
 class DiskBackend {
  public:
   virtual ~DiskBackend() = default;
@@ -24,6 +29,8 @@ class DiskBackend {
   [[nodiscard]] virtual bool write(uint64_t offset, std::span<const uint8_t> from) = 0;
   // All that has been written is on the medium for good when it returns true.
   [[nodiscard]] virtual bool flush() = 0;
+
+  [[nodiscard]] virtual DiskTraffic traffic() const { return {}; }
 
   // Another machine may take the medium, or it is ours again. False: somebody else has it.
   [[nodiscard]] virtual bool set_in_use(bool /*in_use*/) { return true; }

@@ -54,6 +54,7 @@ class LimitedDisk final : public DiskBackend, public PacedMedium {
     return medium_->write(offset, from);
   }
   [[nodiscard]] bool flush() override { return medium_->flush(); }
+  [[nodiscard]] DiskTraffic traffic() const override { return medium_->traffic(); }
   [[nodiscard]] bool set_in_use(bool in_use) override { return medium_->set_in_use(in_use); }
   void visit_medium(StateArchive& archive, bool may_have_changed) override {
     medium_->visit_medium(archive, may_have_changed);

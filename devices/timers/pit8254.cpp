@@ -1,5 +1,8 @@
 #include "devices/timers/pit8254.h"
 
+#include <algorithm>
+
+#include "devices/bus/late_ticks.h"
 #include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
@@ -79,14 +82,33 @@ void Pit8254::arm_for(std::optional<int64_t> edge) {
   timer_.arm(rate_.time_of(*edge));
 }
 
+// Between two edges of which `next` is the second.
+Nanoseconds Pit8254::catch_up_pause_to(int64_t next) const {
+  return catch_up_pause(rate_.time_of(std::max<int64_t>(next - edge_tick_, 1)));
+}
+
 void Pit8254::on_edge_due() {
+  PitCounter& counter = counters_[0];
+  const Nanoseconds now = clock_.now();
+  const int64_t tick = rate_.ticks_at(now);
+  std::optional<int64_t> next = counter.next_rising_edge(edge_tick_);
+  const MissedTicks missed = clock_.missed_ticks();
+  const bool makes_up = missed == MissedTicks::MakeUp && next && counter.periodic();
+  // This edge comes when the guest has taken the one before.
+  if (makes_up && irq0_.is_waiting()) return timer_.arm(now + catch_up_pause_to(*next));
   irq0_.set_level(false);
   irq0_.set_level(true);
-  const int64_t now = tick_now();
-  std::optional<int64_t> next = counters_[0].next_rising_edge(edge_tick_);
-  // Periods missed by a late vCPU come one by one, but more than a second of them is given up.
-  if (next && now - *next > kPitHertz) next = counters_[0].next_rising_edge(now);
+  // Periods missed by a late vCPU come one by one, but usually more than a second of them is given
+  // up.
+  const int64_t most_behind = missed == MissedTicks::Drop ? 0 : kPitHertz + 1;
+  if (!makes_up && next && tick - *next >= most_behind) {
+    clock_.late_ticks().dropped += static_cast<uint64_t>((tick - *next) / (*next - edge_tick_) + 1);
+    next = counter.next_rising_edge(tick);
+  }
+  if (makes_up && *next <= tick) clock_.late_ticks().made_up++;
+  const Nanoseconds earliest = makes_up ? now + catch_up_pause_to(*next) : 0;
   arm_for(next);
+  if (timer_.armed() && timer_.deadline() < earliest) timer_.arm(earliest);
 }
 
 uint8_t Pit8254::read_port_61() {

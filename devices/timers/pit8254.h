@@ -39,6 +39,7 @@ class Pit8254 {
   void reschedule();
   void arm_for(std::optional<int64_t> edge);
   void on_edge_due();
+  [[nodiscard]] Nanoseconds catch_up_pause_to(int64_t next) const;
 
   VirtualClock& clock_;
   InterruptLine& irq0_;

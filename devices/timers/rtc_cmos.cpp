@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "devices/bus/late_ticks.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/state_archive.h"
 
@@ -185,6 +186,7 @@ bool RtcCmos::updating() const { return divider_running() && (bytes_[kB] & kSet)
 void RtcCmos::write_a(uint8_t value) {
   catch_up();
   calendar_to_registers();
+  forget_owed();
   const bool ran = divider_running();
   bytes_[kA] = value & 0x7f;
   if (!ran && divider_running()) {
@@ -208,6 +210,7 @@ void RtcCmos::write_b(uint8_t value) {
   // A format change alone leaves the register contents wrong until they are written again; while
   // the clock runs they are simply shown in the new format.
   if (format_change != 0) calendar_to_registers();
+  if (!owes_periods()) forget_owed();
   update_irq();
   arm_timer();
 }
@@ -303,7 +306,12 @@ void RtcCmos::catch_up() {
   uint8_t flags = 0;
   if (const int64_t period = periodic_ticks(); period != 0) {
     const int64_t before = kChain.ticks_at(last_catch_up_) / period;
-    if (kChain.ticks_at(now) / period != before) flags |= kFlagPeriodic;
+    const int64_t over = kChain.ticks_at(now) / period - before;
+    if (owes_periods()) {
+      owed_ += over;
+    } else if (over != 0) {
+      flags |= kFlagPeriodic;
+    }
   }
   const int64_t seconds_before = last_catch_up_ / kNanosecondsPerSecond;
   const int64_t seconds = now / kNanosecondsPerSecond;
@@ -316,8 +324,28 @@ void RtcCmos::catch_up() {
   }
   last_catch_up_ = now;
   bytes_[kC] |= flags;
+  give_owed_period();
   update_irq();
   arm_timer();
+}
+
+bool RtcCmos::owes_periods() const {
+  return clock_.missed_ticks() == MissedTicks::MakeUp && (bytes_[kB] & kPeriodicEnable) != 0;
+}
+
+void RtcCmos::forget_owed() {
+  owed_ = 0;
+  give_from_ = 0;
+}
+
+// The next, when the guest has read of the one before.
+void RtcCmos::give_owed_period() {
+  if (owed_ == 0 || (bytes_[kC] & kFlagPeriodic) != 0 || last_catch_up_ < give_from_) return;
+  --owed_;
+  if (owed_ != 0) clock_.late_ticks().made_up++;
+  bytes_[kC] |= kFlagPeriodic;
+  give_from_ =
+      last_catch_up_ + catch_up_pause(kChain.time_of(std::max<int64_t>(periodic_ticks(), 1)));
 }
 
 void RtcCmos::update_irq() {
@@ -337,6 +365,7 @@ void RtcCmos::arm_timer() {
   if (const int64_t period = periodic_ticks(); (enabled & kPeriodicEnable) != 0 && period != 0) {
     next = kChain.time_of((kChain.ticks_at(now) / period + 1) * period);
   }
+  if (owed_ != 0) next = std::max(give_from_, now);
   if ((enabled & (kAlarmEnable | kUpdateEnable)) != 0 && updating()) {
     const Nanoseconds second = (now / kNanosecondsPerSecond + 1) * kNanosecondsPerSecond;
     next = next ? std::min(*next, second) : second;
@@ -352,6 +381,10 @@ void RtcCmos::visit_state(StateArchive& archive) {
   archive.field("base seconds", base_seconds_, -kFurthestSeconds, kFurthestSeconds);
   archive.field("phase", phase_, 0, kNanosecondsPerSecond - 1);
   archive.field("last catch-up", last_catch_up_, 0, kLatestDeadline);
+  if (archive.version() >= 2) {
+    archive.field("owed", owed_, 0, kLatestDeadline);
+    archive.field("give from", give_from_, 0, kLatestDeadline);
+  }
   archive.part("timer", timer_);
 }
 

@@ -25,7 +25,7 @@ class RtcCmos final : public BytePorts {
   // CMOS memory behind the clock's fourteen registers. Pre: 14 <= index < 128.
   void set_byte(unsigned index, uint8_t value);
 
-  static constexpr unsigned kStateVersion = 1;
+  static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive);
 
  protected:
@@ -55,6 +55,10 @@ class RtcCmos final : public BytePorts {
   void catch_up();
   void update_irq();
   void arm_timer();
+  // Periods that have no interrupt yet will have one each, and are not flagged together.
+  [[nodiscard]] bool owes_periods() const;
+  void forget_owed();
+  void give_owed_period();
   [[nodiscard]] int64_t periodic_ticks() const;  // of 32,768 Hz; 0: none
   [[nodiscard]] bool alarm_between(int64_t after, int64_t until) const;
   [[nodiscard]] bool alarm_matches(int64_t seconds) const;
@@ -66,6 +70,8 @@ class RtcCmos final : public BytePorts {
   int64_t base_seconds_;           // calendar seconds at chain time zero
   Nanoseconds phase_ = 0;          // chain time minus virtual time
   Nanoseconds last_catch_up_ = 0;  // chain time up to which the flags are right
+  int64_t owed_ = 0;  // periods that are over and have had no interrupt (MissedTicks::MakeUp)
+  Nanoseconds give_from_ = 0;  // chain time before which none of them has one
   ClockTimer timer_;
 };
 

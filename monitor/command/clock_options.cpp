@@ -1,5 +1,7 @@
 #include "monitor/command/clock_options.h"
 
+#include <charconv>
+#include <cmath>
 #include <ctime>
 #include <optional>
 
@@ -53,7 +55,7 @@ bool take_clock_item(const KeyValue& item, EventClockConfig* clock) {
 
 bool parse_clock(const std::string& text, EventClockConfig* clock, std::string* problem) {
   const std::vector<std::string> items = split_at_commas(text);
-  if (items.front() == "host" && items.size() == 1) return true;
+  if (text.empty() || text == "host") return true;
   if (items.front() != "events") {
     *problem = "--clock: '" + text + "' is none of host, events[,ns=N][,idle=skip|wait]";
     return false;
@@ -65,6 +67,70 @@ bool parse_clock(const std::string& text, EventClockConfig* clock, std::string* 
     return false;
   }
   return true;
+}
+
+bool parse_scale(const std::string& text, TimeScale* scale) {
+  double factor = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, factor, std::chars_format::fixed);
+  if (failure != std::errc() || stop != end || !std::isfinite(factor)) return false;
+  if (factor < TimeScale::kLeast || factor > TimeScale::kMost) return false;
+  *scale = TimeScale(factor);
+  return true;
+}
+
+// All but "events".
+bool parse_time(const std::string& text, TimePolicy* time, std::string* problem) {
+  const std::string scaled = "scaled=";
+  *time = {};
+  if (text == "real" || text == "lazy") {
+    time->missed_ticks = text == "real" ? MissedTicks::MakeUp : MissedTicks::Drop;
+    time->passes_in_stops = true;
+    return true;
+  }
+  if (text == "usual") return true;
+  if (text.starts_with(scaled)) {
+    if (parse_scale(text.substr(scaled.size()), &time->scale)) return true;
+    *problem = "--time: '" + text + "': the factor is a number from 0.01 to 100, as scaled=0.5";
+    return false;
+  }
+  *problem = "--time: '" + text + "' is none of usual, real, lazy, scaled=F, events";
+  return false;
+}
+
+// What would know the host's rate beside a guest of another.
+std::string obstacle_to_scale(const RunOptions& options) {
+  if (options.machine.vcpu.engine == Engine::Trap) {
+    return "--engine trap: the guest reads the processor's own time-stamp counter";
+  }
+  const ResourceLimits& limits = options.limits;
+  if (limits.disk_rate != 0 || limits.network_rate != 0) {
+    return "--limit disk= or network=: their rates are by the guest's time";
+  }
+  return "";
+}
+
+// --time beside --clock, which is "events" afterwards if it is meant.
+bool apply_time(RunOptions* options, std::string* problem) {
+  const std::string& time = options->time;
+  if (time.empty()) return true;
+  const bool counts = split_at_commas(options->clock).front() == "events";
+  if (time == "events") {
+    if (options->clock.empty()) options->clock = "events";
+    if (counts || options->clock != "host") return true;
+    *problem = "--time events: --clock host is another clock";
+    return false;
+  }
+  if (!parse_time(time, &options->machine.time, problem)) return false;
+  if (counts) {
+    *problem =
+        "--time " + time + ": with --clock events or --record, time goes by the guest's events";
+    return false;
+  }
+  if (options->machine.time.scale.is_one()) return true;
+  const std::string what = obstacle_to_scale(*options);
+  if (!what.empty()) *problem = "--time scaled cannot be used with " + what;
+  return what.empty();
 }
 
 // What would bring the host's time, or its chance, into a run that is to repeat; empty: nothing.
@@ -86,7 +152,7 @@ std::string obstacle(const RunOptions& options) {
 
 bool apply_clock(RunOptions* options, std::string* problem) {
   MachineConfig& machine = options->machine;
-  if (!apply_rtc(options->rtc, &machine, problem) ||
+  if (!apply_time(options, problem) || !apply_rtc(options->rtc, &machine, problem) ||
       !parse_clock(options->clock, &machine.event_clock, problem)) {
     return false;
   }

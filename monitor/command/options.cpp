@@ -253,6 +253,13 @@ void add_device_options(CLI::App& command, RunOptions* options) {
       ->type_name("host|events[,ns=N][,idle=skip|wait]")
       ->group("Devices");
   command
+      .add_option("--time", options->time,
+                  "how that time goes: usual (default; stands while the guest is stopped), real\n"
+                  "(goes on, and all ticks are made up), lazy (goes on, late ticks are dropped),\n"
+                  "scaled=F (F times the host's, 0.01 to 100), events (as --clock events)")
+      ->type_name("POLICY")
+      ->group("Devices");
+  command
       .add_option("--record", options->record,
                   "keep what comes to the guest, and when, in this folder, for\n"
                   "`ringshift replay FOLDER`; --clock events,idle=wait, unless it says otherwise")

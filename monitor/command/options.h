@@ -42,7 +42,8 @@ struct RunOptions {
   std::string second_serial = "none";
   std::string debugcon;  // empty: with the serial port
   std::string rtc = "utc";
-  std::string clock = "host";
+  std::string clock;   // empty: host
+  std::string time;    // empty: what --clock says
   std::string record;  // a folder; empty: nothing is recorded
   ReplayRequest replay;
   std::string pid_file;  // empty: none

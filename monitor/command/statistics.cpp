@@ -67,6 +67,12 @@ void for_each_figure(const Counters& c, const ProcessFigures& process,
   if (process.monitor_bytes) {
     visit({"memory.monitor_mib", static_cast<double>(*process.monitor_bytes) / kMiB, 1, "MiB"});
   }
+  visit({"disk.bytes_read", static_cast<double>(process.disk_read), 0, ""});
+  visit({"disk.bytes_written", static_cast<double>(process.disk_written), 0, ""});
+  visit({"network.bytes_sent", static_cast<double>(process.network_sent), 0, ""});
+  visit({"network.bytes_received", static_cast<double>(process.network_received), 0, ""});
+  visit({"timers.late_ticks_made_up", static_cast<double>(process.ticks_made_up), 0, ""});
+  visit({"timers.late_ticks_dropped", static_cast<double>(process.ticks_dropped), 0, ""});
   visit({"sandbox.system_call_filter", static_cast<double>(process.sandbox_filter), 0, ""});
   visit({"sandbox.landlock", static_cast<double>(process.sandbox_landlock), 0, ""});
   visit_ratio(visit, "derived.host_cycles_per_translated_instruction", c.translate_cycles,

@@ -22,7 +22,10 @@ struct ProcessFigures {
   double held_seconds = 0;   // the guest stood still because of its --limit
   int sandbox_filter = 0;    // 1: the monitor has the system calls it needs, and no others
   int sandbox_landlock = 0;  // the version in force for it; 0: none
-  std::optional<uint64_t> monitor_bytes;  // resident memory that is not guest RAM
+  uint64_t disk_read = 0, disk_written = 0;         // bytes, by the guest's drives
+  uint64_t network_sent = 0, network_received = 0;  // bytes, by its card
+  uint64_t ticks_made_up = 0, ticks_dropped = 0;    // late ones of its timers (--time)
+  std::optional<uint64_t> monitor_bytes;            // resident memory that is not guest RAM
 };
 
 // Where the host counts the memory of this process: opened while files can be, read when asked.

@@ -207,7 +207,7 @@ bool replayed_words(std::vector<std::string>* words, ReplayRequest* request, std
 bool apply_tape(RunOptions* options, std::string* problem) {
   const bool is_replay = !options->replay.folder.empty();
   if (options->record.empty() && !is_replay) return true;
-  if (options->clock == "host") options->clock = "events,idle=wait";
+  if (options->clock.empty() || options->clock == "host") options->clock = "events,idle=wait";
   if (is_replay) {
     options->machine.raw_console = false;
     if (options->record.empty()) {

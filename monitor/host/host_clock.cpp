@@ -29,7 +29,9 @@ timespec HostClock::to_timespec(Nanoseconds time) {
   return result;
 }
 
-uint64_t HostClock::time_stamp() const { return is_stopped() ? stopped_stamp_ : __rdtsc(); }
+uint64_t HostClock::time_stamp() const {
+  return is_stopped() ? stopped_stamp_ : policy_.scale.to_guest(uint64_t{__rdtsc()});
+}
 
 Nanoseconds HostClock::monotonic() {
   timespec time{};
@@ -94,9 +96,10 @@ uint64_t HostClock::time_stamp_rate() {
   return rate;
 }
 
-std::unique_ptr<HostClock> HostClock::create(std::string* error) {
-  auto clock = std::unique_ptr<HostClock>(new HostClock());
-  clock->origin_ = monotonic();
+std::unique_ptr<HostClock> HostClock::create(std::string* error, const TimePolicy& policy) {
+  auto clock = std::unique_ptr<HostClock>(new HostClock(policy));
+  clock->set_missed_ticks(policy.missed_ticks);
+  clock->base_host_ = monotonic();
   sigevent event{};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = HostSignals::attention_signal();
@@ -115,7 +118,10 @@ HostClock::~HostClock() {
   if (has_timer_) timer_delete(timer_);
 }
 
-Nanoseconds HostClock::now() { return (stopped_at_ >= 0 ? stopped_at_ : monotonic()) - origin_; }
+Nanoseconds HostClock::now() {
+  const Nanoseconds host = stopped_at_ >= 0 ? stopped_at_ : monotonic();
+  return base_guest_ + policy_.scale.to_guest(host - base_host_);
+}
 
 // Both clocks at once: a guest that compares them would see what lies between (a kernel's watchdog
 // gives up a time-stamp counter for half a millisecond), and the host may give our processor to
@@ -124,7 +130,7 @@ void HostClock::stop() {
   if (is_stopped()) return;
   const Instant now = read_both();
   stopped_at_ = now.time;
-  stopped_stamp_ = now.stamp;
+  stopped_stamp_ = policy_.scale.to_guest(now.stamp);
 }
 
 uint64_t HostClock::go_on() {
@@ -132,20 +138,27 @@ uint64_t HostClock::go_on() {
   const Instant now = read_both();
   const Nanoseconds stood_still = now.time - stopped_at_;
   stopped_at_ = -1;
+  if (policy_.passes_in_stops) {
+    stops_passed_ += stood_still;
+    armed_for_ = -1;  // what was due meanwhile has been signalled, and nobody has looked
+    rearm();
+    return 0;
+  }
   leave_out(stood_still);
-  return now.stamp - stopped_stamp_;
+  return policy_.scale.to_guest(now.stamp) - stopped_stamp_;
 }
 
-timespec HostClock::host_time_of(Nanoseconds deadline) { return to_timespec(deadline + origin_); }
+timespec HostClock::host_time_of(Nanoseconds deadline) { return to_timespec(host_of(deadline)); }
 
 void HostClock::leave_out(Nanoseconds time) {
-  origin_ += time;
+  base_host_ += time;
   armed_for_ = -1;
   rearm();
 }
 
 void HostClock::set_time(Nanoseconds time) {
-  origin_ = (stopped_at_ >= 0 ? stopped_at_ : monotonic()) - time;
+  base_guest_ = time;
+  base_host_ = stopped_at_ >= 0 ? stopped_at_ : monotonic();
   armed_for_ = -1;
   rearm();
 }
@@ -162,7 +175,7 @@ void HostClock::rearm() {
   if (!deadline || *deadline == armed_for_) return;
   armed_for_ = *deadline;
   itimerspec setting{};
-  setting.it_value = to_timespec(*deadline + origin_);
+  setting.it_value = to_timespec(host_of(*deadline));
   timer_settime(timer_, TIMER_ABSTIME, &setting, nullptr);
 }
 

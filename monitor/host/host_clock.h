@@ -1,4 +1,5 @@
-// HostClock: RunClock over CLOCK_MONOTONIC, with a host timer that raises attention when due.
+// HostClock: RunClock over CLOCK_MONOTONIC, at its rate or another, with a host timer that raises
+// attention when due.
 // Owns: one POSIX timer that signals the vCPU thread. See docs/devices.md.
 #pragma once
 
@@ -7,13 +8,14 @@
 #include <string>
 
 #include "monitor/host/run_clock.h"
+#include "monitor/host/time_policy.h"
 
 namespace ringshift {
 
 class HostClock final : public RunClock {
  public:
   // Signals go to the calling thread (the vCPU's).
-  static std::unique_ptr<HostClock> create(std::string* error);
+  static std::unique_ptr<HostClock> create(std::string* error, const TimePolicy& policy = {});
   ~HostClock() override;
   // The host's CLOCK_MONOTONIC, for measuring.
   [[nodiscard]] static Nanoseconds monotonic();
@@ -35,16 +37,28 @@ class HostClock final : public RunClock {
   void stop() override;
   uint64_t go_on() override;
   [[nodiscard]] bool is_stopped() const override { return stopped_at_ >= 0; }
+  [[nodiscard]] bool passes_in_stops() const override { return policy_.passes_in_stops; }
+  [[nodiscard]] Nanoseconds stops_passed() const override { return stops_passed_; }
+  [[nodiscard]] Nanoseconds guest_time(Nanoseconds host) const override {
+    return policy_.scale.to_guest(host);
+  }
   [[nodiscard]] uint64_t time_stamp() const override;
 
  protected:
   void set_time(Nanoseconds time) override;
 
  private:
-  HostClock() = default;
+  explicit HostClock(const TimePolicy& policy) : policy_(policy) {}
+  [[nodiscard]] Nanoseconds host_of(Nanoseconds deadline) const {
+    return base_host_ + policy_.scale.to_host(deadline - base_guest_);
+  }
+  TimePolicy policy_;
   timer_t timer_{};
   bool has_timer_ = false;
-  Nanoseconds origin_ = 0;
+  // The guest's time was base_guest_ when the host's was base_host_.
+  Nanoseconds base_guest_ = 0;
+  Nanoseconds base_host_ = 0;
+  Nanoseconds stops_passed_ = 0;
   Nanoseconds armed_for_ = -1;
   Nanoseconds stopped_at_ = -1;  // of the host's clock; negative: it runs
   uint64_t stopped_stamp_ = 0;   // at that instant

@@ -24,11 +24,19 @@ class RunClock : public VirtualClock {
   // No signal until the next rearm(): the caller sleeps until the deadline by itself.
   virtual void disarm() = 0;
 
-  // Between the two time and time_stamp() stand still, from the same instant and to the same one.
+  // So much of the host's time, as the guest's.
+  [[nodiscard]] virtual Nanoseconds guest_time(Nanoseconds host) const { return host; }
+
+  // Between the two time and time_stamp() stand still, from the same instant and to the same one;
+  // where time passes all the same (passes_in_stops()), the guest finds itself that much later.
   virtual void stop() = 0;
-  // How far time_stamp() has jumped: the guest's offset to it has to lose as much.
+  // How far time_stamp() has jumped without the guest's time: the guest's offset to it has to lose
+  // as much.
   virtual uint64_t go_on() = 0;
   [[nodiscard]] virtual bool is_stopped() const = 0;
+  [[nodiscard]] virtual bool passes_in_stops() const { return false; }
+  // How long it has been stopped and told of it, in the host's time.
+  [[nodiscard]] virtual Nanoseconds stops_passed() const { return 0; }
 
   // What the guest's time-stamp counter is measured against (GuestState::tsc_offset): differences
   // are what has passed for the guest meanwhile, unless it was not running.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "monitor/lab/census/census.h"
+#include "monitor/lab/clocks/clocks.h"
 #include "monitor/lab/explorer/explorer.h"
 #include "monitor/lab/machine_memory.h"
 #include "monitor/lab/matrix/matrix_report.h"
@@ -94,6 +95,14 @@ bool memory_chapter(const AllRequest& request, Chapter* out, std::string* error)
   return true;
 }
 
+bool time_chapter(const AllRequest& request, Chapter* out, std::string* error) {
+  ClocksReport report;
+  if (!compare_clocks(request.ticking, &report, error)) return false;
+  *out = {"time", "What time is it for a guest that does not always run?", clocks_finding(report),
+          clocks_as_html(report, Company::Folder), clocks_pictures(report)};
+  return true;
+}
+
 bool translate_chapter(const AllRequest& request, Chapter* out, std::string* error) {
   Exploration exploration;
   exploration.image = request.image_name;
@@ -122,6 +131,7 @@ constexpr std::array<std::pair<const char*, MakeChapter>, 8> kChapters = {{
     {"three", three_chapter},
     {"paging", paging_chapter},
     {"memory", memory_chapter},
+    {"time", time_chapter},
     {"translate", translate_chapter},
     {"paravirt", paravirt_chapter},
 }};

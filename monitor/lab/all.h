@@ -14,7 +14,7 @@ struct AllRequest {
   double seconds = 20;  // for each run
   // Guests ready to run: those that come with the program, and the one to be counted and
   // translated, which may be any.
-  MachineConfig sensitive, working, paging, memory, image;
+  MachineConfig sensitive, working, paging, memory, ticking, image;
   std::string image_name;
   MachineConfig bare;  // without a guest
 };

@@ -8,6 +8,7 @@
 #include "monitor/host/exit_codes.h"
 #include "monitor/lab/all.h"
 #include "monitor/lab/census/census.h"
+#include "monitor/lab/clocks/clocks.h"
 #include "monitor/lab/explorer/explorer.h"
 #include "monitor/lab/machine_memory.h"
 #include "monitor/lab/matrix/matrix_report.h"
@@ -31,6 +32,7 @@ struct LabArguments {
   CLI::App* trap = nullptr;
   CLI::App* paging = nullptr;
   CLI::App* memory = nullptr;
+  CLI::App* time = nullptr;
   CLI::App* translate = nullptr;
   CLI::App* paravirt = nullptr;
   RunOptions guest;
@@ -155,6 +157,18 @@ int run_memory(LabArguments& arguments) {
                         memory_as_html(report, Company::Alone));
 }
 
+int run_time(LabArguments& arguments) {
+  std::string problem;
+  ClocksReport report;
+  LabGuest guest;
+  if (!guest.choose(ticking_guest(), arguments.guest, &problem) ||
+      !compare_clocks(guest.machine(), &report, &problem)) {
+    return fail(problem);
+  }
+  return deliver_report(arguments, clocks_as_text(report), clocks_as_json(report),
+                        clocks_as_html(report, Company::Alone));
+}
+
 int run_translate(LabArguments& arguments) {
   std::string problem;
   Exploration exploration;
@@ -178,17 +192,19 @@ int run_all(LabArguments& arguments) {
   RunOptions ours = arguments.guest;
   ours.machine.boot = {};
   ours.modules.clear();
-  LabGuest sensitive, working, paging, image;
+  LabGuest sensitive, working, paging, ticking, image;
   if (!sensitive.choose(sensitive_guest(), ours, &problem) ||
       !working.choose(working_guest(), ours, &problem) ||
       !paging.choose(paging_guest(), ours, &problem) ||
+      !ticking.choose(ticking_guest(), ours, &problem) ||
       !image.choose(working_guest(), arguments.guest, &problem)) {
     return fail(problem);
   }
   const AllRequest request{
       arguments.html_path, arguments.seconds, sensitive.machine(),
       working.machine(),   paging.machine(),  with_small_memory(working.machine()),
-      image.machine(),     image.name(),      working.machine()};
+      ticking.machine(),   image.machine(),   image.name(),
+      working.machine()};
   if (!write_all(request, &problem)) return fail(problem);
   std::printf("%s/index.html\n", request.folder.c_str());
   return kExitPowerOff;
@@ -297,6 +313,9 @@ void LabCommand::describe(CLI::App& app) {
   arguments.paravirt->add_option("--seconds", arguments.seconds, "end a run then (default 20)")
       ->check(CLI::Range(0.1, 86400.0));
   add_output_options(*arguments.paravirt, &arguments);
+  arguments.time = arguments.lab->add_subcommand(
+      "time", "a guest's clock and its ticks beside the host's clock, under each --time");
+  add_output_options(*arguments.time, &arguments);
 }
 
 int LabCommand::run() {
@@ -311,9 +330,10 @@ int LabCommand::run() {
   if (arguments_->paravirt->parsed()) return run_paravirt(*arguments_);
   if (arguments_->paging->parsed()) return run_paging(*arguments_);
   if (arguments_->memory->parsed()) return run_memory(*arguments_);
+  if (arguments_->time->parsed()) return run_time(*arguments_);
   return fail(
-      "lab needs a part: all, matrix, trap, census, three, paging, memory, translate or paravirt "
-      "(see ringshift lab --help)");
+      "lab needs a part: all, matrix, trap, census, three, paging, memory, time, translate or "
+      "paravirt (see ringshift lab --help)");
 }
 
 }  // namespace ringshift::lab

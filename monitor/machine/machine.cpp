@@ -149,6 +149,7 @@ bool Machine::build_processor(std::string* error) {
                                   .translator = config_.translator,
                                   .refuse_every = config_.refuse_every,
                                   .control = config_.control,
+                                  .time_scale = config_.time.scale,
                                   .event_clock = config_.event_clock},
                                  error);
   if (processor_ == nullptr) return false;

@@ -98,6 +98,7 @@ struct MachineConfig {
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
   PortsConfig ports;
   int64_t rtc_offset = 0;        // seconds: the guest's clock against the host's UTC
+  TimePolicy time;               // --time; of no account with an event clock
   EventClockConfig event_clock;  // --clock events, in place of the host's clock
   InputTape* tape =
       nullptr;  // with an event clock; outlives the machine; null: none is made or played

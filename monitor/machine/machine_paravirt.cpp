@@ -20,7 +20,13 @@ bool Machine::build_paravirt(std::string* error) {
   const CpuModel& model = processor_->cpu().model;
   const auto stolen = [this] { return stolen_time(); };
   constexpr Nanoseconds kSecond = 1'000'000'000;
-  const auto time_of_day = [this] { return HostClock::wall_time() + config_.rtc_offset * kSecond; };
+  // At its own rate from when the machine began, or the host's now: the guest's clock and a calendar
+  // that it begins with.
+  const Nanoseconds began = HostClock::wall_time() + config_.rtc_offset * kSecond;
+  const auto time_of_day = [this, began] {
+    if (!config_.time.scale.is_one()) return began + clock_->now();
+    return HostClock::wall_time() + config_.rtc_offset * kSecond;
+  };
   switch (model.paravirt) {
     case Paravirt::None:
       return true;
@@ -65,11 +71,13 @@ std::optional<uint8_t> Machine::acknowledge_interrupt() {
   return waiting.acknowledge();
 }
 
-// In which the virtual CPU wanted to run and did not: of this process, since it began.
+// In which the virtual CPU wanted to run and did not: of this process, since it began. A stop that
+// the guest is told of is a part of it. In the guest's time.
 Nanoseconds Machine::stolen_time() {
   RunDelay* delay = config_.foundation->run_delay.get();
   const Nanoseconds held = processor_->has_loop() ? processor_->loop().held() : 0;
-  return held + (delay != nullptr ? delay->read() : 0);
+  const Nanoseconds waited = held + (delay != nullptr ? delay->read() : 0);
+  return clock_->guest_time(waited + clock_->stops_passed());
 }
 
 // As often as a guest's tick comes, and no more often: reading it is a system call or two.

@@ -43,7 +43,7 @@ TapePosition Machine::tape_position() const {
 
 bool Machine::make_clock(std::string* error) {
   if (!config_.event_clock.is_used()) {
-    clock_ = HostClock::create(error);
+    clock_ = HostClock::create(error, config_.time);
     return clock_ != nullptr;
   }
   auto clock = std::make_unique<EventClock>(*processor_->events(), config_.event_clock);

@@ -180,6 +180,18 @@ bool Media::flush() const {
   return done;
 }
 
+DiskTraffic Media::traffic() const {
+  DiskTraffic all;
+  const auto add = [&all](const std::shared_ptr<DiskBackend>& medium) {
+    if (medium == nullptr) return;
+    all.read += medium->traffic().read;
+    all.written += medium->traffic().written;
+  };
+  for (const auto& medium : slot) add(medium);
+  for (const auto& medium : virtio) add(medium);
+  return all;
+}
+
 void Media::visit_state(StateArchive& archive) {
   constexpr std::array<const char*, kMediaSlots> kNames = {
       "first disk", "second disk", "third disk", "fourth disk", "cdrom", "floppy"};

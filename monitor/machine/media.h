@@ -42,6 +42,8 @@ struct Media {
   [[nodiscard]] bool freeze(bool* frozen, std::string* error) const;
   // Everything that has been written is on the media for good. False: the host failed.
   [[nodiscard]] bool flush() const;
+  // Of all of them.
+  [[nodiscard]] DiskTraffic traffic() const;
   static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive);
   // Not state: slot, is_disc, virtio, name, virtio_name, may_have_changed, was_changed: which media

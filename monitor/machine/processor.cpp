@@ -8,7 +8,7 @@
 namespace ringshift {
 
 uint64_t HostTimeStampCounter::read() {
-  const uint64_t value = __rdtsc() + state_.tsc_offset;
+  const uint64_t value = scale_.to_guest(uint64_t{__rdtsc()}) + state_.tsc_offset;
   if (tap_ != nullptr) tap_->on_read(0, AccessWidth::Dword, value);
   return value;
 }
@@ -39,7 +39,7 @@ bool Processor::build(std::string* error) {
 TimeStampCounter& Processor::make_time_stamp() {
   if (in_.time_stamp != nullptr) return *in_.time_stamp;
   if (events_ == nullptr) {
-    tsc_ = std::make_unique<HostTimeStampCounter>(state());
+    tsc_ = std::make_unique<HostTimeStampCounter>(state(), config_.time_scale);
     return *tsc_;
   }
   event_tsc_ = std::make_unique<EventTimeStampCounter>(state(), events_->counter(),
@@ -63,7 +63,7 @@ bool Processor::build_translator(std::string* error) {
   features.tzcnt = config_.cpu.bmi1;
   features.host_time_stamp |= in_.time_stamp == nullptr;
   features.counts_events = config_.event_clock.is_used();
-  features.interpret_time |= features.counts_events;
+  features.interpret_time |= features.counts_events || !config_.time_scale.is_one();
   translator_ = Translator::create(config_.translator, *code_, in_.watch, sites_, *spaces_, error);
   if (translator_ == nullptr) return false;
   gate_ =

@@ -28,15 +28,17 @@
 
 namespace ringshift {
 
-// The host's time-stamp counter plus the guest's offset.
+// The host's time-stamp counter, at its rate or another, plus the guest's offset.
 class HostTimeStampCounter final : public TimeStampCounter {
  public:
-  explicit HostTimeStampCounter(const GuestState& state) : state_(state) {}
+  explicit HostTimeStampCounter(const GuestState& state, TimeScale scale = {})
+      : state_(state), scale_(scale) {}
   [[nodiscard]] uint64_t read() override;
   void set_tap(BusTap* tap) { tap_ = tap; }
 
  private:
   const GuestState& state_;
+  TimeScale scale_;
   BusTap* tap_ = nullptr;
 };
 
@@ -62,6 +64,7 @@ struct ProcessorConfig {
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
   ExecutionControl* control = nullptr;  // a debugger's, which outlives the processor; null: none
+  TimeScale time_scale;                 // of its time-stamp counter, if it is the host's
   EventClockConfig event_clock;         // its loop's clock is an EventClock, if that is used
 };
 

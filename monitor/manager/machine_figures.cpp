@@ -25,6 +25,12 @@ std::optional<double> figure(const JsonValue& statistics, const char* name) {
   return std::nullopt;
 }
 
+// Of two figures together; nothing, if one is not there.
+std::optional<double> sum(std::optional<double> a, std::optional<double> b) {
+  if (!a || !b) return std::nullopt;
+  return *a + *b;
+}
+
 std::optional<double> rate(std::optional<double> before, std::optional<double> now,
                            std::optional<double> seconds) {
   if (!before || !now || !seconds || *seconds <= 0) return std::nullopt;
@@ -83,6 +89,10 @@ bool read_statistics(const std::string& text, MachineFigures* figures) {
   figures->wall_s = figure(statistics, "time.wall_s");
   figures->held_s = figure(statistics, "time.held_s");
   figures->exits = figure(statistics, "derived.exits");
+  figures->disk_bytes =
+      sum(figure(statistics, "disk.bytes_read"), figure(statistics, "disk.bytes_written"));
+  figures->network_bytes =
+      sum(figure(statistics, "network.bytes_sent"), figure(statistics, "network.bytes_received"));
   figures->memory_mib = figure(statistics, "memory.guest_ram_resident_mib");
   const std::optional<double> monitor = figure(statistics, "memory.monitor_mib");
   if (figures->memory_mib && monitor) *figures->memory_mib += *monitor;
@@ -102,6 +112,11 @@ MachineRates rates_of(const MachineFigures& before, const MachineFigures& now) {
   rates.held_percent = rate(before.held_s, now.held_s, wall);
   if (rates.held_percent) *rates.held_percent *= kPercent;
   rates.exits_per_s = rate(before.exits, now.exits, wall);
+  constexpr double kKibibyte = 1024;
+  rates.disk_kib_per_s = rate(before.disk_bytes, now.disk_bytes, wall);
+  if (rates.disk_kib_per_s) *rates.disk_kib_per_s /= kKibibyte;
+  rates.network_kib_per_s = rate(before.network_bytes, now.network_bytes, wall);
+  if (rates.network_kib_per_s) *rates.network_kib_per_s /= kKibibyte;
   rates.memory_mib = now.memory_mib;
   return rates;
 }

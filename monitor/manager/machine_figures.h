@@ -17,6 +17,7 @@ struct MachineFigures {
   double processor_s = 0;  // of the machine's process and those below it
   // Of the statistics, which may be a look old; nothing: there are none yet.
   std::optional<double> wall_s, held_s, memory_mib, exits;
+  std::optional<double> disk_bytes, network_bytes;  // both ways
 };
 
 // The processor time of each process of this host, and of those below it: seconds.
@@ -41,6 +42,7 @@ class ProcessTimes {
 struct MachineRates {
   double processor_percent = 0;  // of one host CPU
   std::optional<double> held_percent, memory_mib, exits_per_s;
+  std::optional<double> disk_kib_per_s, network_kib_per_s;
 };
 [[nodiscard]] MachineRates rates_of(const MachineFigures& before, const MachineFigures& now);
 

@@ -2,14 +2,11 @@
 
 #include <fmt/format.h>
 
-#define TOML_EXCEPTIONS 0
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <map>
-#include <optional>
 
 #include "monitor/command/near_word.h"
+#include "monitor/manager/file_node.h"
 #include "monitor/manager/run_folder.h"
 
 namespace ringshift::manager {
@@ -38,33 +35,6 @@ std::string plain_name(const std::string& option) {
   return option.substr(option.find_first_not_of('-'));
 }
 
-const char* kind_of(const toml::node& node) {
-  switch (node.type()) {
-    case toml::node_type::table:
-      return "a table";
-    case toml::node_type::array:
-      return "a list";
-    case toml::node_type::string:
-      return "a text";
-    case toml::node_type::integer:
-    case toml::node_type::floating_point:
-      return "a number";
-    case toml::node_type::boolean:
-      return "true or false";
-    default:
-      return "a date or time";
-  }
-}
-
-// Text and numbers, as a command line has them.
-std::optional<std::string> scalar_text(const toml::node& node) {
-  if (const auto* text = node.as_string()) return text->get();
-  if (const auto* number = node.as_integer()) return std::to_string(number->get());
-  if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
-  if (const auto* flag = node.as_boolean()) return flag->get() ? "on" : "off";
-  return std::nullopt;
-}
-
 class Reader {
  public:
   Reader(const std::string& name, const manual::CommandText& run, const WordsCheck& check)
@@ -76,37 +46,40 @@ class Reader {
   }
 
   [[nodiscard]] bool read(std::string_view text, std::vector<MachineSpec>* machines) {
-    const toml::parse_result parsed = toml::parse(text, file_);
-    if (!parsed) {
-      return fail(parsed.error().source(), std::string(parsed.error().description()));
+    FileNode top;
+    FileProblem problem;
+    // No TOML begins so.
+    const size_t first = text.find_first_not_of(" \t\r\n");
+    const bool is_json = first != std::string_view::npos && text[first] == '{';
+    if (!(is_json ? read_json(text, &top, &problem) : read_toml(text, &top, &problem))) {
+      return fail(problem.line, problem.what);
     }
-    const toml::table& top = parsed.table();
-    for (const auto& [key, node] : top) {
-      const std::string name(key.str());
+    for (const auto& [name, node] : top.members) {
       if (name == kMachines) continue;
-      return fail(key.source(), "'" + name + "' is not expected here: tables [machine.NAME] are" +
-                                    meant(name, {kMachines}));
+      return fail(node.key_line, "'" + name + "' is not expected here: tables [machine.NAME] are" +
+                                     meant(name, {kMachines}));
     }
-    const toml::node* const all = top.get(kMachines);
-    if (all == nullptr) return fail({}, "it has no machine: a table [machine.NAME] is expected");
-    if (!all->is_table()) {
-      return fail(all->source(),
-                  "tables [machine.NAME] are expected, not " + std::string(kind_of(*all)));
+    const auto all = top.members.find(kMachines);
+    if (all == top.members.end()) {
+      return fail(1, "it has no machine: a table [machine.NAME] is expected");
     }
-    for (const auto& [key, node] : *all->as_table()) {
-      if (!read_machine(std::string(key.str()), key.source(), node, machines)) return false;
+    if (!all->second.is_table()) {
+      return fail(all->second.line,
+                  std::string("tables [machine.NAME] are expected, not ") + all->second.what);
+    }
+    for (const auto& [name, node] : all->second.members) {
+      if (!read_machine(name, node, machines)) return false;
     }
     // As they are in the file.
     std::stable_sort(machines->begin(), machines->end(),
                      [](const auto& a, const auto& b) { return a.line < b.line; });
     if (!machines->empty()) return true;
-    return fail(all->source(), "it has no machine: a table [machine.NAME] is expected");
+    return fail(all->second.line, "it has no machine: a table [machine.NAME] is expected");
   }
   [[nodiscard]] const std::string& problem() const { return problem_; }
 
  private:
-  bool fail(const toml::source_region& where, const std::string& what) {
-    const unsigned line = std::max<unsigned>(where.begin.line, 1);
+  bool fail(unsigned line, const std::string& what) {
     problem_ = fmt::format("{}:{}: {}", file_, line, what);
     std::replace(problem_.begin(), problem_.end(), '\n', ' ');
     return false;
@@ -117,110 +90,105 @@ class Reader {
     return near.empty() ? "" : "; did you mean " + near + "?";
   }
 
-  bool read_machine(const std::string& name, const toml::source_region& where,
-                    const toml::node& node, std::vector<MachineSpec>* machines) {
+  bool read_machine(const std::string& name, const FileNode& node,
+                    std::vector<MachineSpec>* machines) {
+    const unsigned line = node.key_line;
     if (!is_machine_name(name)) {
-      return fail(where, fmt::format("'{}' is no name of a machine: up to {} letters, digits, - "
-                                     "and _ are",
-                                     name, kLongestMachineName));
+      return fail(line, fmt::format("'{}' is no name of a machine: up to {} letters, digits, - "
+                                    "and _ are",
+                                    name, kLongestMachineName));
     }
     if (!node.is_table()) {
-      return fail(where,
-                  fmt::format("a table [machine.{}] is expected, not {}", name, kind_of(node)));
+      return fail(line, fmt::format("a table [machine.{}] is expected, not {}", name, node.what));
     }
     lines_.clear();
-    MachineSpec machine{name, {"run"}, where.begin.line};
-    for (const auto& [key, value] : *node.as_table()) {
-      if (!read_option(std::string(key.str()), key.source(), value, &machine)) return false;
+    MachineSpec machine{name, {"run"}, line};
+    for (const auto& [key, value] : node.members) {
+      if (!read_option(key, value, &machine)) return false;
     }
     std::string problem;
     if (!check_(machine.words, &problem)) {
-      return fail(line_of_problem(problem, where), "machine " + name + ": " + problem);
+      return fail(line_of_problem(problem, line), "machine " + name + ": " + problem);
     }
     machines->push_back(std::move(machine));
     return true;
   }
 
   // Of the option that the problem begins with, or of the machine.
-  [[nodiscard]] toml::source_region line_of_problem(const std::string& problem,
-                                                    const toml::source_region& machine) const {
+  [[nodiscard]] unsigned line_of_problem(const std::string& problem, unsigned machine) const {
     const std::string first = problem.substr(0, problem.find_first_of(": "));
     const auto found = first.starts_with("--") ? lines_.find(first.substr(2)) : lines_.end();
     return found != lines_.end() ? found->second : machine;
   }
 
-  bool read_option(const std::string& key, const toml::source_region& where,
-                   const toml::node& value, MachineSpec* machine) {
-    lines_[key] = where;
+  bool read_option(const std::string& key, const FileNode& value, MachineSpec* machine) {
+    lines_[key] = value.key_line;
     if (key == kResume) {
-      const auto* const text = value.as_string();
-      if (text == nullptr) return fail(where, "resume: the file of a saved machine is expected");
+      if (value.kind != FileNode::Kind::Text) {
+        return fail(value.key_line, "resume: the file of a saved machine is expected");
+      }
       machine->words[0] = kResume;
-      machine->words.insert(machine->words.begin() + 1, text->get());
+      machine->words.insert(machine->words.begin() + 1, value.text);
       return true;
     }
     for (const Reserved& reserved : kReserved) {
       if (key == reserved.option) {
-        return fail(where, key + " is not for this file: " + reserved.instead);
+        return fail(value.key_line, key + " is not for this file: " + reserved.instead);
       }
     }
     const auto found = options_.find(key);
     if (found == options_.end()) {
       std::vector<std::string> names{kResume};
       for (const auto& [name, option] : options_) names.push_back(name);
-      return fail(where, "there is no option " + key + meant(key, names) +
-                             " (the options of ringshift run are expected)");
+      return fail(value.key_line, "there is no option " + key + meant(key, names) +
+                                      " (the options of ringshift run are expected)");
     }
     return add_words(*found->second, key, value, machine);
   }
 
-  bool add_words(const OptionText& option, const std::string& key, const toml::node& value,
+  bool add_words(const OptionText& option, const std::string& key, const FileNode& value,
                  MachineSpec* machine) {
-    if (option.value.empty() || (option.may_lack_value && value.is_boolean())) {
-      if (!value.is_boolean()) {
-        return fail(value.source(), key + ": true or false is expected, not " + kind_of(value));
+    const bool is_flag = value.kind == FileNode::Kind::Flag;
+    if (option.value.empty() || (option.may_lack_value && is_flag)) {
+      if (!is_flag) {
+        return fail(value.line, key + ": true or false is expected, not " + value.what);
       }
-      if (value.as_boolean()->get()) machine->words.push_back("--" + key);
+      if (value.is_on) machine->words.push_back("--" + key);
       return true;
     }
-    if (const auto* const list = value.as_array()) {
-      if (!option.may_be_repeated) {
-        return fail(value.source(), key + ": one value is expected, not a list");
-      }
-      for (const toml::node& one : *list) {
-        if (!add_value(key, one, machine)) return false;
-      }
-      return true;
+    if (value.kind != FileNode::Kind::List) return add_value(key, value, machine);
+    if (!option.may_be_repeated) {
+      return fail(value.line, key + ": one value is expected, not a list");
     }
-    return add_value(key, value, machine);
+    for (const FileNode& one : value.items) {
+      if (!add_value(key, one, machine)) return false;
+    }
+    return true;
   }
 
   // { cpu = "25%", memory = "64M" } is cpu=25%,memory=64M.
-  bool add_value(const std::string& key, const toml::node& value, MachineSpec* machine) {
-    std::optional<std::string> text = scalar_text(value);
-    if (const auto* const table = value.as_table()) {
-      text = "";
-      for (const auto& [item, node] : *table) {
-        const std::optional<std::string> part = scalar_text(node);
-        if (!part) {
-          return fail(node.source(), fmt::format("{}.{}: a text or a number is expected, not {}",
-                                                 key, item.str(), kind_of(node)));
+  bool add_value(const std::string& key, const FileNode& value, MachineSpec* machine) {
+    std::string text = value.text;
+    if (value.is_table()) {
+      for (const auto& [item, part] : value.members) {
+        if (!part.is_scalar()) {
+          return fail(part.line, fmt::format("{}.{}: a text or a number is expected, not {}", key,
+                                             item, part.what));
         }
-        *text += (text->empty() ? "" : ",") + std::string(item.str()) + "=" + *part;
+        text += (text.empty() ? "" : ",") + item + "=" + part.text;
       }
-    }
-    if (!text || value.is_boolean()) {
-      return fail(value.source(), key + ": a text or a number is expected, not " + kind_of(value));
+    } else if (!value.is_scalar() || value.kind == FileNode::Kind::Flag) {
+      return fail(value.line, key + ": a text or a number is expected, not " + value.what);
     }
     // Behind "=", so that a value that begins with a dash is one.
-    machine->words.push_back("--" + key + "=" + *text);
+    machine->words.push_back("--" + key + "=" + text);
     return true;
   }
 
   const std::string& file_;
   const WordsCheck& check_;
   std::map<std::string, const OptionText*> options_;
-  std::map<std::string, toml::source_region> lines_;  // of the machine's options
+  std::map<std::string, unsigned> lines_;  // of the machine's options
   std::string problem_;
 };
 

@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -54,6 +56,12 @@ const char* word_of_qmp(const std::string& event) {
   return nullptr;
 }
 
+// Then the pictures that we ask for have nowhere to go.
+bool has_own_folder(const std::vector<std::string>& words) {
+  return std::any_of(words.begin(), words.end(),
+                     [](const std::string& word) { return word.starts_with("--control-folder="); });
+}
+
 }  // namespace
 
 const char* word_of(MachineState state) {
@@ -77,8 +85,9 @@ const char* word_of(MachineState state) {
 bool ManagedMachine::start(const std::vector<std::string>& words, const std::string& folder,
                            std::string* problem) {
   if (!make_machine_folder(folder_, problem)) return false;
-  const std::vector<std::string> own{"--name=" + name_, "--qmp=unix:" + folder_.qmp(),
-                                     "--stats-file=" + folder_.statistics()};
+  std::vector<std::string> own{"--name=" + name_, "--qmp=unix:" + folder_.qmp(),
+                               "--stats-file=" + folder_.statistics()};
+  if (!has_own_folder(words)) own.push_back("--control-folder=" + folder_.open());
   const JsonValue command =
       Object{{"folder", folder}, {"words", array_of(words)}, {"own", array_of(own)}};
   if (!write_whole(folder_.command(), command.text())) {
@@ -93,7 +102,7 @@ bool ManagedMachine::start(const std::vector<std::string>& words, const std::str
   }
   words_ = words;
   state_ = MachineState::Starting;
-  was_adopted_ = was_up_ = is_kill_wanted_ = is_button_wanted_ = false;
+  was_adopted_ = was_up_ = is_kill_wanted_ = is_button_wanted_ = makes_screen_ = false;
   process_ = exit_code_ = 0;
   term_at_ = kill_at_ = 0;
   began_ = HostClock::monotonic();
@@ -144,6 +153,15 @@ void ManagedMachine::kill() {
 
 void ManagedMachine::ask_for_statistics() {
   if (was_up_) signal_it("report");
+}
+
+// One at a time: a guest that runs slowly is not asked for more than it can show.
+void ManagedMachine::ask_for_screen() {
+  if (!was_up_ || !qmp_.is_open() || makes_screen_ || has_own_folder(words_)) return;
+  makes_screen_ = true;
+  qmp_.say(Object{{"execute", "screendump"},
+                  {"id", "screen"},
+                  {"arguments", Object{{"filename", folder_.next_screen()}, {"format", "png"}}}});
 }
 
 void ManagedMachine::signal_it(const char* name) { keeper_.say(Object{{"signal", name}}); }
@@ -207,6 +225,7 @@ void ManagedMachine::connect() {
   }
   if (!qmp_.is_open()) {
     qmp_ = Wire::to(folder_.qmp());
+    makes_screen_ = false;
   }
 }
 
@@ -235,6 +254,10 @@ void ManagedMachine::take_qmp_messages() {
       const bool runs = status != nullptr && text_of(*status, "status") == "running";
       be_up();
       if (!runs && state_ == MachineState::Up) state_ = MachineState::Paused;
+    } else if (text_of(*message, "id") == "screen") {
+      makes_screen_ = false;
+      if (message->find("return") == nullptr) continue;
+      (void)rename(folder_.next_screen().c_str(), folder_.screen().c_str());
     } else if (text_of(*message, "id") == "powerdown" && message->find("error") != nullptr) {
       // There is no power button.
       if (term_at_ != 0) term_at_ = HostClock::monotonic();

@@ -36,6 +36,8 @@ class ManagedMachine {
   void kill();
   // Its statistics are written to its folder soon.
   void ask_for_statistics();
+  // A picture of its screen is in its folder soon.
+  void ask_for_screen();
 
   // ---- of a poll() ----
   void add_to(std::vector<pollfd>* waiting) const;
@@ -84,6 +86,7 @@ class ManagedMachine {
   Nanoseconds term_at_ = 0, kill_at_ = 0;  // of monotonic time; 0: not to be
   bool is_kill_wanted_ = false;            // before there is anybody to tell
   bool is_button_wanted_ = false;          // once it answers
+  bool makes_screen_ = false;              // it was asked for one
   std::string end_text_;
   int64_t exit_code_ = 0;
 };

@@ -216,6 +216,7 @@ void Manager::end_some(Client* client, const JsonValue& request, bool kills) {
 void Manager::describe(Client* client, const JsonValue& request) {
   for (const auto& [name, machine] : machines_) {
     if (flag_of(request, "figures") && machine->is_there()) machine->ask_for_statistics();
+    if (flag_of(request, "screens") && machine->is_there()) machine->ask_for_screen();
     client->wire.say(machine->description());
   }
   client->wire.say(Object{{"done", 0}});

@@ -17,15 +17,16 @@
 #include "monitor/manager/machine_file.h"
 #include "monitor/manager/machine_table.h"
 #include "monitor/manager/run_folder.h"
+#include "monitor/manager/tiles.h"
 #include "monitor/manager/up.h"
 
 namespace ringshift::manager {
 
 struct ManagerArguments {
   CLI::App *up = nullptr, *ps = nullptr, *stop = nullptr, *kill = nullptr, *logs = nullptr,
-           *console = nullptr, *top = nullptr, *events = nullptr, *down = nullptr;
+           *console = nullptr, *top = nullptr, *events = nullptr, *down = nullptr, *web = nullptr;
   std::string run_folder;
-  std::string file;
+  std::string file, listen;
   std::vector<std::string> names;
   std::string name;
   bool all = false, follow = false, json = false, foreground = false, once = false;
@@ -116,7 +117,9 @@ void ManagerCommand::describe(CLI::App& program) {
         ->type_name("SECONDS");
   };
   to->up = command("up", "start the machines of a file, under a manager");
-  to->up->add_option("FILE", to->file, "the machines, in TOML")->required()->type_name("FILE");
+  to->up->add_option("FILE", to->file, "the machines, in TOML or JSON")
+      ->required()
+      ->type_name("FILE");
   to->up->add_flag("--foreground", to->foreground,
                    "be the manager, for systemd: events are printed, and its end ends all");
   to->up->footer(
@@ -138,6 +141,11 @@ void ManagerCommand::describe(CLI::App& program) {
   to->logs->add_flag("--follow", to->follow, "go on until it ends");
   to->console = command("console", "be at a machine's console; Ctrl-] leaves it");
   one_name(to->console);
+  to->web = command("web", "serve a page with the screens of the machines");
+  to->web
+      ->add_option("--listen", to->listen,
+                   "where: PORT of 127.0.0.1, or HOST:PORT (default: a free port)")
+      ->type_name("[HOST:]PORT");
   to->top = command("top", "show what the machines use, and go on showing it");
   to->top->add_flag("--once", to->once, "show it once, of one second");
   to->events = command("events", "print what has happened to the machines");
@@ -149,7 +157,7 @@ void ManagerCommand::describe(CLI::App& program) {
 bool ManagerCommand::was_given() const {
   const ManagerArguments& to = *arguments_;
   const auto commands = {to.up,      to.ps,  to.stop,   to.kill, to.logs,
-                         to.console, to.top, to.events, to.down};
+                         to.console, to.top, to.events, to.down, to.web};
   return std::any_of(commands.begin(), commands.end(),
                      [](const CLI::App* command) { return command->parsed(); });
 }
@@ -169,6 +177,7 @@ int ManagerCommand::run() {
   if (to.ps->parsed()) return list_machines(folder, to.json);
   if (to.events->parsed()) return print_events(folder, to.follow);
   if (to.down->parsed()) return end_all(folder, to.seconds);
+  if (to.web->parsed()) return serve_tiles(folder, to.listen);
   if (to.top->parsed()) return show_top(folder, to.once);
   if (to.names.empty() == !to.all) return fail("the names of machines, or --all");
   return end_machines(folder, {to.names, to.all, to.kill->parsed(), to.seconds});

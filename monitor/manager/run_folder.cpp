@@ -100,24 +100,29 @@ std::vector<std::string> machine_names(const RunFolder& folder) {
 
 bool make_machine_folder(const MachineFolder& folder, std::string* problem) {
   remove_machine_folder(folder);
-  return make_folder(folder.path, problem) && is_ours_alone(folder.path, problem);
+  return make_folder(folder.path, problem) && is_ours_alone(folder.path, problem) &&
+         make_folder(folder.open(), problem);
 }
 
 void remove_machine_folder(const MachineFolder& folder) {
+  for (const std::string& name : entries_of(folder.open())) {
+    (void)unlink((folder.open() + "/" + name).c_str());
+  }
+  (void)rmdir(folder.open().c_str());
   for (const std::string& name : entries_of(folder.path)) {
     (void)unlink((folder.path + "/" + name).c_str());
   }
   (void)rmdir(folder.path.c_str());
 }
 
-std::optional<std::string> read_whole(const std::string& path) {
-  constexpr size_t kMost = size_t{1} << 20;
+std::optional<std::string> read_whole(const std::string& path, size_t most) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) return std::nullopt;
   std::string text;
   std::array<char, 16384> bytes;
   ssize_t count = 0;
-  while (text.size() < kMost && (count = read(file, bytes.data(), bytes.size())) > 0) {
+  while (text.size() < most &&
+         (count = read(file, bytes.data(), std::min(bytes.size(), most - text.size()))) > 0) {
     text.append(bytes.data(), static_cast<size_t>(count));
   }
   close(file);

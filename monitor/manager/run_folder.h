@@ -23,6 +23,10 @@ struct MachineFolder {
   [[nodiscard]] std::string command() const { return path + "/command"; }  // how it was started
   [[nodiscard]] std::string ended() const { return path + "/ended"; }      // how it has ended
   [[nodiscard]] std::string log() const { return path + "/log"; }
+  // Open to the machine, for pictures of its screen; the newest whole one; one that is being made.
+  [[nodiscard]] std::string open() const { return path + "/open"; }
+  [[nodiscard]] std::string screen() const { return open() + "/screen.png"; }
+  [[nodiscard]] std::string next_screen() const { return open() + "/next.png"; }
   [[nodiscard]] std::string statistics() const { return path + "/statistics"; }
 };
 
@@ -50,8 +54,10 @@ enum class IfAbsent { Make, Refuse };
 [[nodiscard]] bool make_machine_folder(const MachineFolder& folder, std::string* problem);
 void remove_machine_folder(const MachineFolder& folder);
 
-// The whole of it, up to 1 MiB; nothing: it cannot be read.
-[[nodiscard]] std::optional<std::string> read_whole(const std::string& path);
+// The whole of it, up to so many bytes; nothing: it cannot be read.
+inline constexpr size_t kMostOfAFile = size_t{1} << 20;
+[[nodiscard]] std::optional<std::string> read_whole(const std::string& path,
+                                                    size_t most = kMostOfAFile);
 // It is whole or not there. False with errno.
 [[nodiscard]] bool write_whole(const std::string& path, std::string_view text);
 

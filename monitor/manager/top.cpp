@@ -52,9 +52,16 @@ std::string text_of_figure(const std::optional<double>& figure, int digits) {
 }
 
 std::string line_of(const Row& row, const MachineRates& rates) {
-  return fmt::format("{:<16} {:<9} {:>8} {:>7.1f} {:>7} {:>9} {:>10}\n", row.name, row.state,
-                     row.process, rates.processor_percent, text_of_figure(rates.held_percent, 1),
-                     text_of_figure(rates.memory_mib, 1), text_of_figure(rates.exits_per_s, 0));
+  return fmt::format("{:<16} {:<9} {:>8} {:>7.1f} {:>7} {:>9} {:>10} {:>10} {:>10}\n", row.name,
+                     row.state, row.process, rates.processor_percent,
+                     text_of_figure(rates.held_percent, 1), text_of_figure(rates.memory_mib, 1),
+                     text_of_figure(rates.exits_per_s, 0), text_of_figure(rates.disk_kib_per_s, 0),
+                     text_of_figure(rates.network_kib_per_s, 0));
+}
+
+std::string heading() {
+  return fmt::format("{:<16} {:<9} {:>8} {:>7} {:>7} {:>9} {:>10} {:>10} {:>10}\n", "NAME", "STATE",
+                     "PROCESS", "CPU %", "HELD %", "MiB", "EXITS/s", "DISK KiB/s", "NET KiB/s");
 }
 
 }  // namespace
@@ -74,8 +81,7 @@ int show_top(const RunFolder& folder, bool once) {
     const int exit_code = look(folder, &rows);
     if (exit_code != 0) return exit_code;
     const ProcessTimes times;
-    std::string table = fmt::format("{:<16} {:<9} {:>8} {:>7} {:>7} {:>9} {:>10}\n", "NAME",
-                                    "STATE", "PROCESS", "CPU %", "HELD %", "MiB", "EXITS/s");
+    std::string table = heading();
     std::map<std::string, MachineFigures> now;
     for (const Row& row : rows) {
       MachineFigures figures;

@@ -43,7 +43,8 @@ void Vcpu::execute_controlled() {
   if (parts_.deprivileged != nullptr) parts_.deprivileged->after_interpreted(state());
 }
 
-// The guest's time stands still: its clocks and its time-stamp counter go on where they were.
+// The guest's time stands still: its clocks and its time-stamp counter go on where they were, or
+// later by the stop, if time passes in it.
 void Vcpu::wait_paused() {
   ExecutionControl& control = *parts_.control;
   boundary_.continuation().forget();

@@ -15,7 +15,8 @@ void Vcpu::keep_to_limit() {
     stand_still_until(now + hold);
     (void)limit_->due(HostClock::monotonic(), processor_time());
   }
-  limit_timer_->arm(parts_.clock.now() + limit_->until_next_look());
+  const Nanoseconds left = parts_.clock.guest_time(limit_->until_next_look());
+  limit_timer_->arm(parts_.clock.now() + left);
 }
 
 // Whoever is outside is answered; the guest's timers wait, and its time goes on.
@@ -23,9 +24,8 @@ void Vcpu::stand_still_until(Nanoseconds end) {
   const Nanoseconds began = HostClock::monotonic();
   parts_.clock.disarm();
   while (!boundary_.stop().is_wanted()) {
-    const Nanoseconds left = end - HostClock::monotonic();
-    if (left <= 0) break;
-    const timespec deadline = parts_.clock.host_time_of(parts_.clock.now() + left);
+    if (HostClock::monotonic() >= end) break;
+    const timespec deadline = HostClock::to_timespec(end);
     parts_.attention.sleep_until(&deadline);
     parts_.attention.take();
     parts_.attention.drain_wakeups();

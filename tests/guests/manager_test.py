@@ -5,6 +5,7 @@ and comes back; machines and keepers that are killed; folders that are somebody 
 usage: manager_test.py --ringshift PROGRAM [CASE...]
 """
 
+import http.client
 import json
 import os
 import pathlib
@@ -334,6 +335,69 @@ def top(ringshift):
         stage.do("down")
 
 
+AS_JSON = {"machine": {"one": {"kernel": "typist", "memory": "16M", "machine": ["acpi=on"]},
+                       "two": {"kernel": "typist", "memory": 16, "machine": {"acpi": True}, "no-reboot": True}}}
+
+
+def json_file(ringshift):
+    """The same machines, so those that are there stay; what makes no sense has its line."""
+    with Managed(ringshift) as stage:
+        stage.write("machines.json", json.dumps(AS_JSON, indent=2).encode())
+        stage.write("bad.json", json.dumps(AS_JSON, indent=2).replace("memory", "memroy", 1).encode())
+        answer = stage.ask("up", "bad.json")
+        expect(answer.returncode == EXIT_USAGE, "a bad file")
+        expect("bad.json:5: there is no option memroy; did you mean memory?" in answer.stderr, answer.stderr)
+        expect(stage.do("up", "machines.json") == "one: up\ntwo: up\n", "up")
+        processes = {name: machine["process"] for name, machine in stage.machines().items()}
+        expect(stage.do("up", "machines.toml") == "one: up\ntwo: up\n", "the same machines in TOML")
+        expect({name: machine["process"] for name, machine in stage.machines().items()} == processes, "others")
+        stage.do("down")
+
+
+def fetch(where, path, token, **headers):
+    """(status, type, body)"""
+    asked = http.client.HTTPConnection(where, timeout=10)
+    asked.request("GET", path + (f"?token={token}" if token else ""), headers=headers)
+    answer = asked.getresponse()
+    return answer.status, answer.getheader("content-type"), answer.read()
+
+
+def page(ringshift):
+    """All screens on one page, for whoever knows its token."""
+    with Managed(ringshift) as stage:
+        expect(stage.ask("web").returncode == EXIT_USAGE, "a page of no manager")
+        stage.do("up", "machines.toml")
+        expect(stage.ask("web", "--listen", "nowhere:1").returncode == EXIT_USAGE, "a name is no address")
+        server = subprocess.Popen([*privilege(), stage.ringshift, "web", "--run-folder", str(stage.run_folder)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=stage.path)
+        try:
+            line = server.stdout.readline()
+            found = re.fullmatch(r"the machines are at http://(127\.0\.0\.1:\d+)/\?token=([0-9a-f]{32})\n", line)
+            expect(found, f"no address: {line!r}")
+            where, token = found.groups()
+            for path, given, headers in (("/", "", {}), ("/machines", "0" * 32, {}), ("/screen/one", "", {}),
+                                         ("/", token, {"Host": "evil.example"}),
+                                         ("/machines", token, {"Origin": "http://evil.example"})):
+                expect(fetch(where, path, given, **headers)[0] == 403, f"{path} {headers}: a stranger gets in")
+            status, kind, body = fetch(where, "/", token)
+            expect(status == 200 and kind.startswith("text/html") and b"@NONCE@" not in body, f"{status} {kind}")
+            for path in ("/screen/three", "/screen/..%2f..%2fevents", "/nothing"):
+                expect(fetch(where, path, token)[0] == 404, f"{path} is there")
+
+            def pictures():
+                machines = json.loads(fetch(where, "/machines", token)[2])
+                return [machine["name"] for machine in machines if machine["picture"] and machine["state"] == "up"]
+            wait_for("pictures", lambda: pictures() == ["one", "two"])
+            for name in ("one", "two"):
+                status, kind, body = fetch(where, f"/screen/{name}", token)
+                expect(status == 200 and kind == "image/png" and body.startswith(b"\x89PNG"), f"{name}: {status} {kind}")
+            stage.do("down")
+            expect(server.wait(10) == 0 and "the manager has gone" in server.stderr.read(), "it outlives its manager")
+        finally:
+            server.kill()
+            server.wait()
+
+
 SHARES = {"small": 25, "middle": 50, "large": 100}
 
 
@@ -384,7 +448,7 @@ def foreground(ringshift):
         wait_for("the end of all", lambda: not stage.processes("typist|keep"))
 
 
-CASES = (life, pipe, restart, crashes, paused, folders, bad_files, top, shares, foreground)
+CASES = (life, pipe, restart, crashes, paused, folders, bad_files, json_file, page, top, shares, foreground)
 
 
 def main():

@@ -485,6 +485,23 @@ def test_paravirt(lab):
     expect(operations["map"]["calling, translated"]["entries"] < operations["map"]["translated"]["entries"],
            f"{operations['map']}")
     expect("cited" in text and "SDM" in page.text, "the sources are not named")
+def test_time(lab):
+    text, page = lab.page("time")
+    report = json.loads(lab.run("time", "--json").stdout)
+    runs = {run["time"]: run for run in report["runs"]}
+    expect(list(runs) == ["usual", "real", "lazy", "scaled=0.5"], f"{list(runs)}")
+    for name, run in runs.items():
+        expect(all(later[i] >= before[i] for before, later in zip(run["samples"], run["samples"][1:]) for i in range(4)),
+               f"{name}: a clock goes back")
+        expect(f"--time {name}" in page.text and name in text, f"{name} is missing")
+    # Milliseconds. The guest is not run for 400, and stopped for 400.
+    behind = {name: (run["clock_behind_ms"], run["ticks_behind_ms"]) for name, run in runs.items()}
+    expect(behind["usual"][0] >= 400, f"usual: a stop is not left out: {behind}")
+    expect(abs(behind["real"][0]) < 1 and behind["real"][1] < 100, f"real: {behind}")
+    expect(abs(behind["lazy"][0]) < 1 and behind["lazy"][1] >= 750, f"lazy: {behind}")
+    host, clock = runs["scaled=0.5"]["samples"][-1][:2]
+    stopped = report["stopped"][1] - report["stopped"][0]
+    expect(0.45 * (host - stopped) < clock <= 0.5 * (host - stopped), f"scaled: {clock} of {host} ns")
 
 
 def test_paging_pae(lab):
@@ -579,7 +596,7 @@ def test_all(lab):
     folder = lab.folder / "pages"
     done = lab.run("all", lab.assemble("counted"), "--html", folder, "--seconds", 10)
     expect(done.stdout == f"{folder}/index.html\n", done.stdout)
-    names = ["index", "matrix", "trap", "census", "three", "paging", "memory", "translate", "paravirt"]
+    names = ["index", "matrix", "trap", "census", "three", "paging", "memory", "time", "translate", "paravirt"]
     expect(all(f"lab {name}" in done.stderr for name in names[1:]), f"no sign of life: {done.stderr}")
     files = {path.name for path in folder.iterdir()}
     expect({f"{name}.html" for name in names} <= files, f"{files}")

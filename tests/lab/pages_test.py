@@ -19,7 +19,7 @@ import tempfile
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LIGHT, DARK = 1, 0  # Chromium's preferred colour schemes
-PAGES = ("index", "matrix", "trap", "census", "three", "paging", "memory", "translate", "paravirt")
+PAGES = ("index", "matrix", "trap", "census", "three", "paging", "memory", "time", "translate", "paravirt")
 
 # Before everything else on the page: no error goes unseen.
 WATCH = """<script>

@@ -14,9 +14,10 @@ using qemu::Meaning;
 using qemu::QemuLine;
 using qemu::Word;
 
-constexpr std::array kCommands{
-    "run", "resume", "clone", "replay", "test",    "translate", "doctor", "lab",  "describe", "up",
-    "ps",  "stop",   "kill",  "logs",   "console", "top",       "events", "down", "keep"};
+constexpr std::array kCommands{"run",       "resume", "clone", "replay",   "test",
+                               "translate", "doctor", "lab",   "describe", "up",
+                               "ps",        "stop",   "kill",  "logs",     "console",
+                               "top",       "events", "down",  "web",      "keep"};
 constexpr std::array kOfNoCommand{"--help", "-help", "-h", "--version", "-version"};
 // What the other commands understand besides two dashes.
 constexpr std::array kOfEveryCommand{"-kernel", "-initrd", "-append", "-m",

@@ -1,8 +1,8 @@
 // Demonstration guests: small kernels of ours that the installed program carries with it. Owns:
 // their bytes, Multiboot images that load at 1 MiB. `sensitive` asks the questions of the matrix
 // and prints each answer as "name=value"; `paging` makes every kind of page fault; `working` has a
-// user program that computes, pages in, calls its kernel, and tries what it may not. See
-// docs/lab.md.
+// user program that computes, pages in, calls its kernel, and tries what it may not; `ticking`
+// counts the interval timer's interrupts. See docs/lab.md.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,10 @@ namespace ringshift::lab {
 [[nodiscard]] std::span<const uint8_t> sensitive_guest();
 [[nodiscard]] std::span<const uint8_t> paging_guest();
 [[nodiscard]] std::span<const uint8_t> working_guest();
+// Ticks that it has counted stand there, a doubleword; this count of the interval timer is a tick.
+[[nodiscard]] std::span<const uint8_t> ticking_guest();
+inline constexpr uint32_t kTickCountAt = 0x180000;
+inline constexpr int64_t kTickCounts = 1193;
 
 // An image as a file that the boot loader can open, for as long as this lives.
 class ImageFile {

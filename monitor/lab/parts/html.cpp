@@ -12,13 +12,14 @@
 namespace ringshift::lab {
 namespace {
 
-constexpr std::array<PageName, 9> kPages = {{{"index", "The story"},
+constexpr std::array<PageName, 10> kPages = {{{"index", "The story"},
                                              {"matrix", "The condition"},
                                              {"trap", "Trap and emulate"},
                                              {"census", "How many there are"},
                                              {"three", "Three properties"},
                                              {"paging", "Shadow page tables"},
                                              {"memory", "Machine memory"},
+                                             {"time", "Whose time it is"},
                                              {"translate", "What the translator makes"},
                                              {"paravirt", "The ways past the theorem"}}};
 

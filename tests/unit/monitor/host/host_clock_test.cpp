@@ -96,5 +96,37 @@ TEST_F(HostClockTest, ADeadlineFromBeforeTheHostsTimeIsAGoodTimeForTheHost) {
   EXPECT_TRUE(has_run);
 }
 
+TEST_F(HostClockTest, TimePassesInAStopOrItDoesNot) {
+  constexpr Nanoseconds kStop = 20'000'000;
+  for (const bool passes : {false, true}) {
+    std::string error;
+    const auto clock = HostClock::create(&error, {.passes_in_stops = passes});
+    clock->stop();
+    const Nanoseconds stopped_at = clock->now();
+    const Nanoseconds begin = HostClock::monotonic();
+    while (HostClock::monotonic() < begin + kStop) continue;
+    EXPECT_EQ(clock->now(), stopped_at);
+    const uint64_t jumped = clock->go_on();
+    EXPECT_EQ(clock->now() >= stopped_at + kStop, passes);
+    EXPECT_EQ(clock->stops_passed() >= kStop, passes);
+    EXPECT_EQ(jumped == 0, passes);
+  }
+}
+
+TEST_F(HostClockTest, AScaledClockIsAtItsDeadlinesWhenTheHostIs) {
+  std::string error;
+  const auto clock = HostClock::create(&error, {.scale = TimeScale(0.25)});
+  const Nanoseconds host = HostClock::monotonic(), guest = clock->now();
+  const timespec end = clock->host_time_of(guest + kSecond);
+  EXPECT_NEAR(static_cast<double>(end.tv_sec * kSecond + end.tv_nsec - host), 4e9, 1e8);
+  EXPECT_EQ(clock->guest_time(kSecond), kSecond / 4);
+  const uint64_t stamp = clock->time_stamp();
+  while (HostClock::monotonic() < host + kSecond / 50) continue;
+  const auto ticks = static_cast<double>(clock->time_stamp() - stamp);
+  const auto passed = static_cast<double>(clock->now() - guest);
+  const auto rate = static_cast<double>(HostClock::time_stamp_rate());
+  EXPECT_NEAR(ticks / passed * 1e9, rate, rate / 10);  // in its own time, its counter is the host's
+}
+
 }  // namespace
 }  // namespace ringshift

@@ -10,12 +10,15 @@ TEST(MachineFigures, AreReadFromStatistics) {
   MachineFigures figures;
   ASSERT_TRUE(read_statistics(
       R"({"time.wall_s": 2.5, "time.held_s": 1, "derived.exits": 7,
-          "memory.guest_ram_resident_mib": 10.0, "memory.monitor_mib": 5.5})",
+          "memory.guest_ram_resident_mib": 10.0, "memory.monitor_mib": 5.5,
+          "disk.bytes_read": 1000, "disk.bytes_written": 24, "network.bytes_sent": 5})",
       &figures));
   EXPECT_EQ(figures.wall_s, 2.5);
   EXPECT_EQ(figures.held_s, 1.0);
   EXPECT_EQ(figures.exits, 7.0);
   EXPECT_EQ(figures.memory_mib, 15.5);
+  EXPECT_EQ(figures.disk_bytes, 1024.0);
+  EXPECT_FALSE(figures.network_bytes);  // a half of it is none
 }
 
 TEST(MachineFigures, NonsenseIsNone) {
@@ -38,10 +41,16 @@ TEST(MachineFigures, RatesAreOfTheTimeBetween) {
   now.held_s = 2;
   before.exits = 100;
   now.exits = 300;
+  before.disk_bytes = 0;
+  now.disk_bytes = 4096;
+  before.network_bytes = 1024;
+  now.network_bytes = 3072;
   const MachineRates rates = rates_of(before, now);
   EXPECT_DOUBLE_EQ(rates.processor_percent, 25);
   EXPECT_DOUBLE_EQ(rates.held_percent.value_or(0), 50);
   EXPECT_DOUBLE_EQ(rates.exits_per_s.value_or(0), 100);
+  EXPECT_DOUBLE_EQ(rates.disk_kib_per_s.value_or(0), 2);
+  EXPECT_DOUBLE_EQ(rates.network_kib_per_s.value_or(0), 1);
 }
 
 TEST(MachineFigures, WhatIsNotKnownIsNotTold) {

@@ -93,6 +93,36 @@ TEST(MachineFile, MachinesComeInTheOrderOfTheFile) {
   EXPECT_EQ(outcome.machines[1].line, 3U);
 }
 
+TEST(MachineFile, JsonMakesTheSameWordsAsToml) {
+  const Outcome outcome = read(
+      "{\n"
+      "  \"machine\": {\n"
+      "    \"web\": {\n"
+      "      \"memory\": 64,\n"
+      "      \"kernel\": \"bzImage\",\n"
+      "      \"no-reboot\": true,\n"
+      "      \"device\": [\"pvpanic\", \"virtio-rng-pci\"],\n"
+      "      \"limit\": {\"memory\": \"64M\", \"cpu\": \"25%\"}\n"
+      "    },\n"
+      "    \"again\": {\"resume\": \"base\", \"memory\": 1}\n"
+      "  }\n"
+      "}\n");
+  ASSERT_EQ(outcome.problem, "");
+  ASSERT_EQ(outcome.machines.size(), 2U);
+  const std::vector<std::string> expected{"run",
+                                          "--device=pvpanic",
+                                          "--device=virtio-rng-pci",
+                                          "--kernel=bzImage",
+                                          "--limit=cpu=25%,memory=64M",
+                                          "--memory=64",
+                                          "--no-reboot"};
+  EXPECT_EQ(outcome.machines[0].words, expected);
+  EXPECT_EQ(outcome.machines[0].line, 3U);
+  const std::vector<std::string> resumed{"resume", "base", "--memory=1"};
+  EXPECT_EQ(outcome.machines[1].words, resumed);
+  EXPECT_EQ(outcome.machines[1].line, 10U);
+}
+
 struct Bad {
   const char* name;
   const char* text;
@@ -142,6 +172,24 @@ const Bad kBad[] = {
      "file:2: name is not for this file: the machine is called as its table is"},
     {"BadValue", "[machine.a]\nkernel = 1\nmemory = \"bad\"\n",
      "file:3: machine a: --memory: 'bad' is not a size"},
+    {"JsonEmpty", "{}", "file:1: it has no machine: a table [machine.NAME] is expected"},
+    {"JsonNotClosed", "{\"machine\": {\n\"a\": {}\n\n", "file:"},
+    {"JsonGarbage", "{\n\"machine\": x}", "file:2: "},
+    {"JsonBehind", "{\"machine\": {\"a\": {}}}\n}", "file:2: "},
+    {"JsonTwice", "{\"machine\": {\n\"a\": {},\n\"a\": {}}}", "file:3: 'a' is there twice"},
+    {"JsonAnotherTable", "{\n\"machin\": {}}",
+     "file:2: 'machin' is not expected here: tables [machine.NAME] are; did you mean machine?"},
+    {"JsonUnknownKey", "{\"machine\": {\"a\": {\n\n\"memroy\": 1\n}}}",
+     "file:3: there is no option memroy; did you mean memory?"},
+    {"JsonNumber", "{\"machine\": {\"a\": {\n\"no-reboot\": 1\n}}}",
+     "file:2: no-reboot: true or false is expected, not a number"},
+    {"JsonNull", "{\"machine\": {\"a\": {\n\"kernel\": null}}}",
+     "file:2: kernel: a text or a number is expected, not nothing"},
+    {"JsonBadValue", "{\"machine\": {\"a\": {\n\"kernel\": \"k\",\n\"memory\": \"bad\"\n}}}",
+     "file:3: machine a: --memory: 'bad' is not a size"},
+    {"JsonDeep",
+     "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+     "file:1: it is too deep"},
     {"ResumeAsNumber", "[machine.a]\nresume = 1\n", "file:2: resume: the file of a saved machine"},
 };
 

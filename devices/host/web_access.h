@@ -1,0 +1,43 @@
+// WebAccess: who gets an answer of a server for a browser on this host: who knows the token of the
+// run, and asks by the name that the server has. Owns: the token, and the number by which the
+// page's own scripts are known. See docs/screen.md, "What peers can do".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+struct lws;
+
+namespace ringshift {
+
+class WebAccess {
+ public:
+  // Both numbers are new. host: four numbers.
+  explicit WebAccess(std::string host);
+  void set_port(uint16_t port) { port_ = port; }
+
+  [[nodiscard]] const std::string& nonce() const { return nonce_; }
+  // http://HOST:PORT/?token=...
+  [[nodiscard]] std::string address() const;
+
+  // By a name of ours: a page of another's that has its own name lead here is not served. What
+  // comes from a page must come from ours.
+  [[nodiscard]] bool is_asked_as_ours(lws* connection) const;
+  [[nodiscard]] bool has_token(lws* connection) const;
+  // A browser says where a connection of a page's comes from; who says nothing is none.
+  [[nodiscard]] static bool names_a_page(lws* connection);
+
+ private:
+  std::string host_, token_, nonce_;
+  uint16_t port_ = 0;
+};
+
+// The head of an answer that is not kept, and may load nothing from elsewhere: pictures as `images`
+// says, in a policy's words. False: the connection is of no use.
+[[nodiscard]] bool write_page_head(lws* connection, std::string_view type, size_t bytes,
+                                   std::string_view nonce, std::string_view images);
+// To whom gets none. What libwebsockets' callback is to return.
+[[nodiscard]] int turn_away(lws* connection);
+
+}  // namespace ringshift
