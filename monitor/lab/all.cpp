@@ -124,7 +124,7 @@ bool paravirt_chapter(const AllRequest& request, Chapter* out, std::string* erro
 }
 
 using MakeChapter = bool (*)(const AllRequest&, Chapter*, std::string*);
-constexpr std::array<std::pair<const char*, MakeChapter>, 8> kChapters = {{
+constexpr std::array<std::pair<const char*, MakeChapter>, 9> kChapters = {{
     {"matrix", matrix_chapter},
     {"trap", trap_chapter},
     {"census", census_chapter},

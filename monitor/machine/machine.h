@@ -34,6 +34,7 @@
 #include "monitor/machine/file_serial.h"
 #include "monitor/machine/guest_events.h"
 #include "monitor/machine/guest_ports.h"
+#include "monitor/machine/machine_config.h"
 #include "monitor/machine/machine_foundation.h"
 #include "monitor/machine/media.h"
 #include "monitor/machine/processor.h"
@@ -47,92 +48,14 @@
 #include "monitor/paravirt/kvm_interface.h"
 #include "monitor/paravirt/ringshift_interface.h"
 #include "monitor/paravirt/vmware_interface.h"
-#include "monitor/replay/time_travel.h"
 #include "monitor/replay/input_tape.h"
+#include "monitor/replay/time_travel.h"
 #include "monitor/share/share_port.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
 
-class Machine;
-class MigrationListener;
 class StateArchive;
-
-// How a machine saves itself when it is asked to.
-struct SaveRequest {
-  std::string path;                // empty: it is not asked
-  bool then_run = false;           // false: it ends, with StopReason::Saved
-  Nanoseconds after = 0;           // also by itself, at this guest time; 0: not
-  std::string at;                  // also when this has come out of the serial port; empty: not
-  std::vector<std::string> words;  // of the command line, kept in the file
-};
-
-struct MachineConfig {
-  BootRequest boot;  // ignored if there is firmware
-  FirmwareRequest firmware;
-  Media media;
-  std::vector<AddedDevice> devices;  // --device
-  EventActions actions;
-  bool watchdog_has_fired = false;  // in an earlier life of the guest
-  NetworkRequest network;
-  // What it comes to; outlives the machine. Null: no card, unless it is a replay's.
-  NetworkLink* network_link = nullptr;
-  ShareLink* share_link = nullptr;  // a folder of the host's; outlives the machine; null: none
-  bool apic = false;                // local APIC, I/O APIC
-  bool hpet = false;                // with an APIC
-  bool acpi = false;          // without firmware: ACPI and MP tables, and the PCI board they name
-  bool tells_clock = false;   // CPUID says how fast the time-stamp counter is
-  bool text_display = false;  // the text screen on our terminal, in place of the serial port
-  std::vector<KeyStep> keys;  // typed on the keyboard
-  // Of remote screens, which outlive the machine; what HostInput::source says is the place here.
-  std::vector<ScreenPort*> screens;
-  // Of a page that controls the machine, which outlives it; null: none. The figures are its.
-  ControlPort* control_page = nullptr;
-  std::function<std::string(Machine&)> figures;
-  std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
-  uint64_t memory_bytes = 128U << 20;
-  CpuModel cpu;
-  VcpuConfig vcpu;
-  CpuidGuard cpuid_guard = CpuidGuard::Auto;  // of user code that runs directly
-  TranslatorConfig translator;
-  uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
-  PortsConfig ports;
-  int64_t rtc_offset = 0;        // seconds: the guest's clock against the host's UTC
-  TimePolicy time;               // --time; of no account with an event clock
-  EventClockConfig event_clock;  // --clock events, in place of the host's clock
-  InputTape* tape =
-      nullptr;  // with an event clock; outlives the machine; null: none is made or played
-  bool goes_back = false;                   // a replay whose debugger may want to; with `control`
-  std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
-  // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
-  ExecutionControl* control = nullptr;
-  std::function<void(Machine&)> service_debugger;
-  std::function<void(Machine&)> service_control;  // whoever listens on --qmp and --monitor
-  bool raw_console = true;  // read our standard input as the guest's serial input
-  SaveRequest save;         // SIGUSR2; no path: nobody wants it
-  // A saved machine to go on with, in place of booting; empty: none. All else must be as it was.
-  std::string resume_path;
-  // Of a clone: that file and those of its RAM, open. Another process's are out of the broker's
-  // reach.
-  std::vector<int> resume_descriptors;
-  VerifyRam verify_ram = VerifyRam::Later;  // of the saved machine
-  uint32_t share_pages_rate = 0;            // --share-pages: pages looked at a second; 0: none
-  // Where a machine of another process is waited for in place of booting, which outlives this one;
-  // null: none is. All else must be as it was there.
-  MigrationListener* incoming = nullptr;
-  MigrationPeers migration;  // whom it may be moved to
-  // The parts that outlive this machine; null: it makes its own.
-  MachineFoundation* foundation = nullptr;
-};
-
-// How a run ended.
-struct MachineOutcome {
-  StopReason reason = StopReason::Halted;
-  uint8_t debug_exit_value = 0;  // StopReason::DebugExit: what the guest wrote, its low 7 bits
-  std::string message;           // Unimplemented: what and where
-  // A file or a stream that was to get something could not take all of it; a line has said so.
-  bool lost_output = false;
-};
 
 class Machine final : public MigratedMachine,
                       public ArrivingMachine,

@@ -75,7 +75,7 @@ CODE_HOMES = (
      r"|timerfd_create|setitimer|steady_clock|system_clock|high_resolution_clock)\b",
      ("monitor/host/host_clock.cpp", "monitor/host/confinement.cpp", "monitor/host/host_signals.cpp", "monitor/host/host_sampling.*",
       "devices/host/nbd_disk.cpp", "devices/host/picture_feed.*", "devices/host/rfb_server.*",
-      "monitor/network/slirp_sandbox.cpp", "monitor/host/host_socket.*", "monitor/trap/tracee.cpp")),
+      "monitor/network/slirp_sandbox.cpp", "monitor/host/host_socket.*", "monitor/direct/direct_sandbox.cpp")),
     ("host segments", r"\b(arch_prctl|modify_ldt|SYS_arch_prctl|SYS_modify_ldt|_writegsbase_u64"
      r"|_writefsbase_u64)\b",
      ("monitor/host/cpuid_faulting.cpp", "monitor/host/confinement.cpp", "monitor/command/host_probes.cpp",
