@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "devices/host/rfb_server.h"
-#include "devices/host/screen_port.h"
-#include "devices/host/web_server.h"
-#include "monitor/command/display_options.h"
+#include "devices/host/screen/rfb_server.h"
+#include "devices/host/screen/screen_port.h"
+#include "devices/host/screen/web_server.h"
+#include "monitor/command/options/display_options.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift {

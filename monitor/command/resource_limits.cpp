@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "devices/storage/paced_medium.h"
-#include "monitor/host/host_clock.h"
-#include "monitor/host/host_limits.h"
+#include "monitor/host/sandbox/host_limits.h"
+#include "monitor/host/time/host_clock.h"
 
 namespace ringshift {
 namespace {

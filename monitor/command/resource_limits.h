@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "monitor/machine/media.h"
+#include "monitor/machine/media/media.h"
 
 namespace ringshift {
 

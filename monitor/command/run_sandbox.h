@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "monitor/command/options.h"
-#include "monitor/host/confinement.h"
-#include "monitor/host/file_broker.h"
+#include "monitor/command/options/options.h"
+#include "monitor/host/sandbox/confinement.h"
+#include "monitor/host/sandbox/file_broker.h"
 
 namespace ringshift {
 

@@ -1,6 +1,6 @@
 #include "monitor/command/run_surroundings.h"
 
-#include "monitor/host/confinement.h"
+#include "monitor/host/sandbox/confinement.h"
 
 namespace ringshift {
 namespace {

@@ -6,12 +6,12 @@
 #include <memory>
 #include <string>
 
-#include "monitor/command/options.h"
+#include "monitor/command/lasting/tape_options.h"
+#include "monitor/command/options/options.h"
+#include "monitor/command/options/port_options.h"
 #include "monitor/command/pid_file.h"
-#include "monitor/command/port_options.h"
 #include "monitor/command/run_sandbox.h"
-#include "monitor/command/tape_options.h"
-#include "monitor/host/daemon.h"
+#include "monitor/host/children/daemon.h"
 #include "monitor/migration/migration_listener.h"
 #include "monitor/network/network_link.h"
 #include "monitor/share/share_link.h"

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <memory>
 
-#include "monitor/machine/image_format.h"
+#include "monitor/machine/media/image_format.h"
 #include "monitor/replay/disk_copy.h"
 #include "monitor/replay/exact_disk.h"
 #include "shadowmmu/base/open_file.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "monitor/machine/media.h"
+#include "monitor/machine/media/media.h"
 
 namespace ringshift {
 

@@ -11,10 +11,10 @@
 #include <regex>
 
 #include "monitor/command/panic_watch.h"
-#include "monitor/command/test_report.h"
+#include "monitor/command/reports/test_report.h"
+#include "monitor/host/children/piped_child.h"
 #include "monitor/host/exit_codes.h"
-#include "monitor/host/host_clock.h"
-#include "monitor/host/piped_child.h"
+#include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/host_files.h"
 #include "shadowmmu/base/number_text.h"
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "monitor/command/options.h"
+#include "monitor/command/options/options.h"
 
 namespace ringshift {
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "monitor/host/socket_address.h"
+#include "monitor/host/sockets/socket_address.h"
 
 namespace ringshift::control {
 

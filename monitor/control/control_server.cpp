@@ -7,8 +7,8 @@
 
 #include "monitor/control/monitor_session.h"
 #include "monitor/control/qmp_session.h"
-#include "monitor/host/host_clock.h"
 #include "monitor/host/host_signals.h"
+#include "monitor/host/time/host_clock.h"
 
 namespace ringshift::control {
 namespace {

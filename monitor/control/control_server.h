@@ -12,7 +12,7 @@
 #include "monitor/control/control_request.h"
 #include "monitor/control/control_session.h"
 #include "monitor/debug/debugger.h"
-#include "monitor/host/host_socket.h"
+#include "monitor/host/sockets/host_socket.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::control {

@@ -1,6 +1,6 @@
 #include "monitor/control/monitor_session.h"
 
-#include "monitor/debug/monitor_commands.h"
+#include "monitor/debug/prompt/monitor_commands.h"
 
 namespace ringshift::control {
 namespace {

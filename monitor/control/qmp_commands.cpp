@@ -9,7 +9,7 @@
 #include "monitor/control/qmp_input.h"
 #include "monitor/control/qmp_migration.h"
 #include "monitor/control/qmp_queries.h"
-#include "monitor/debug/monitor_commands.h"
+#include "monitor/debug/prompt/monitor_commands.h"
 
 namespace ringshift::control {
 namespace {

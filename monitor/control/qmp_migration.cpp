@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "monitor/debug/migration_commands.h"
+#include "monitor/debug/prompt/migration_commands.h"
 #include "shadowmmu/base/address.h"
 
 namespace ringshift::control {

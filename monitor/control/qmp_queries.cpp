@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include "monitor/debug/monitor_info.h"
+#include "monitor/debug/prompt/monitor_info.h"
 
 namespace ringshift::control {
 namespace {

@@ -1,9 +1,9 @@
 #include "monitor/cpu/event_delivery.h"
 
-#include "monitor/cpu/descriptor_access.h"
-#include "monitor/cpu/guest_stack.h"
-#include "monitor/cpu/segmentation.h"
-#include "monitor/cpu/task_switch.h"
+#include "monitor/cpu/segments/descriptor_access.h"
+#include "monitor/cpu/segments/guest_stack.h"
+#include "monitor/cpu/segments/segmentation.h"
+#include "monitor/cpu/segments/task_switch.h"
 
 namespace ringshift {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "monitor/debug/registers.h"
+#include "monitor/debug/gdb/registers.h"
 #include "monitor/vcpu/execution_control.h"
 #include "translator/guest_state.h"
 

@@ -10,11 +10,11 @@
 #include <string>
 
 #include "monitor/debug/debug_request.h"
-#include "monitor/debug/gdb_session.h"
+#include "monitor/debug/gdb/gdb_session.h"
 #include "monitor/debug/machine_control.h"
 #include "monitor/debug/machine_target.h"
-#include "monitor/debug/prompt.h"
-#include "monitor/host/host_socket.h"
+#include "monitor/debug/prompt/prompt.h"
+#include "monitor/host/sockets/host_socket.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::debug {

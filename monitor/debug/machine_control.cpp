@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "monitor/debug/commands.h"
-#include "monitor/debug/quiet_memory.h"
+#include "monitor/debug/gdb/quiet_memory.h"
+#include "monitor/debug/prompt/commands.h"
 #include "monitor/debug/travel_commands.h"
 #include "shadowmmu/base/host_files.h"
 

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "monitor/cpu/control_registers.h"
-#include "monitor/debug/commands.h"
-#include "monitor/debug/monitor_commands.h"
-#include "monitor/debug/quiet_memory.h"
+#include "monitor/debug/gdb/quiet_memory.h"
+#include "monitor/debug/prompt/commands.h"
+#include "monitor/debug/prompt/monitor_commands.h"
 
 namespace ringshift::debug {
 

@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-#include "monitor/debug/commands.h"
+#include "monitor/debug/prompt/commands.h"
 
 namespace ringshift::debug {
 namespace {

@@ -48,8 +48,7 @@ std::unique_ptr<DirectHost> DirectHost::create(int ram, CpuidGuard guard, std::s
   std::shared_ptr<CommandPage> page = CommandPage::create(error);
   if (page == nullptr) return nullptr;
   host->traps_ = traps_of_this_processor();
-  host->template_ =
-      SandboxedProcess::start(ram, std::move(page), SandboxPolicy::UserCode, error);
+  host->template_ = SandboxedProcess::start(ram, std::move(page), SandboxPolicy::UserCode, error);
   if (host->template_ == nullptr || !host->guard_cpuid(guard, error)) return nullptr;
   return host;
 }

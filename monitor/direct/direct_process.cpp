@@ -17,7 +17,7 @@
 #include "monitor/direct/direct_sandbox.h"
 #include "monitor/direct/traced.h"
 #include "monitor/host/cpuid_faulting.h"
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 
@@ -51,7 +51,8 @@ bool DirectProcess::confine_to(const cpu_set_t& set) {
   std::memcpy(static_cast<void*>(process_->commands() + kSetAt), &set, sizeof(set));
   std::string ignored;
   const bool done = carry_out({&command, 1}, &ignored);
-  std::memset(static_cast<void*>(process_->commands() + kSetAt), 0, kSetCommands * sizeof(DirectCommand));
+  std::memset(static_cast<void*>(process_->commands() + kSetAt), 0,
+              kSetCommands * sizeof(DirectCommand));
   return done;
 }
 

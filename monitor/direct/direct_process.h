@@ -1,7 +1,7 @@
 // DirectProcess: a host process that holds nothing but guest user pages, in which guest CPL-3 code
-// runs untranslated; and DirectHost, which makes them. Owns: the processes, each a SandboxedProcess.
-// Does not own: guest RAM. The process is the wall: it has no host system call that does not pass
-// through us (docs/security.md). Keeps: S1 S2.
+// runs untranslated; and DirectHost, which makes them. Owns: the processes, each a
+// SandboxedProcess. Does not own: guest RAM. The process is the wall: it has no host system call
+// that does not pass through us (docs/security.md). Keeps: S1 S2.
 #pragma once
 
 #include <sys/types.h>
@@ -77,8 +77,7 @@ class DirectProcess {
 
  private:
   friend class DirectHost;
-  explicit DirectProcess(std::unique_ptr<SandboxedProcess> process)
-      : process_(std::move(process)) {
+  explicit DirectProcess(std::unique_ptr<SandboxedProcess> process) : process_(std::move(process)) {
     placement_.confine = [this](const cpu_set_t& set) { return confine_to(set); };
   }
   [[nodiscard]] bool confine_to(const cpu_set_t& set);

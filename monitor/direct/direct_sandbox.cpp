@@ -95,10 +95,9 @@ scmp_arg_cmp argument(unsigned index, scmp_compare comparison, uint64_t value) {
 class Filter {
  public:
   void allow(int number, std::initializer_list<scmp_arg_cmp> arguments) {
-    is_good_ = is_good_ &&
-               seccomp_rule_add_array(filter_, SCMP_ACT_ALLOW, number,
-                                      static_cast<unsigned>(arguments.size()),
-                                      arguments.begin()) == 0;
+    is_good_ = is_good_ && seccomp_rule_add_array(filter_, SCMP_ACT_ALLOW, number,
+                                                  static_cast<unsigned>(arguments.size()),
+                                                  arguments.begin()) == 0;
   }
   [[nodiscard]] bool load() { return is_good_ && seccomp_load(filter_) == 0; }
 

@@ -1,5 +1,6 @@
 // Direct sandbox: what happens between fork and the first instruction of the stub, on the child's
-// side. The stub, the addresses and the filter of a policy are fixed. Keeps: S1 S2. See docs/security.md.
+// side. The stub, the addresses and the filter of a policy are fixed. Keeps: S1 S2. See
+// docs/security.md.
 #pragma once
 
 #include <cstddef>

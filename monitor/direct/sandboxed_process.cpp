@@ -97,7 +97,8 @@ std::unique_ptr<SandboxedProcess> SandboxedProcess::start(int ram,
   if (id < 0) *error = "fork: " + errno_text();
   // Not PTRACE_TRACEME: only what has been seized can be interrupted without a signal.
   const auto* options = reinterpret_cast<const void*>(uintptr_t{kTraceOptions});
-  bool is_ours = id > 0 && trace(PTRACE_SEIZE, id, nullptr, options) == 0 && write(go[1], "", 1) == 1;
+  bool is_ours =
+      id > 0 && trace(PTRACE_SEIZE, id, nullptr, options) == 0 && write(go[1], "", 1) == 1;
   if (id > 0 && !is_ours) *error = "ptrace is not allowed: " + errno_text();
   close(go[0]);
   close(go[1]);

@@ -2,8 +2,8 @@
 
 #include <signal.h>
 
+#include "monitor/host/children/traced_process.h"
 #include "monitor/host/host_signals.h"
-#include "monitor/host/traced_process.h"
 
 namespace ringshift {
 

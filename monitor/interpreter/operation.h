@@ -8,7 +8,7 @@
 #include <string>
 
 #include "monitor/cpu/cpu_context.h"
-#include "monitor/cpu/segmentation.h"
+#include "monitor/cpu/segments/segmentation.h"
 #include "monitor/interpreter/interpreter.h"
 #include "shadowmmu/base/guest_fault.h"
 #include "translator/decode.h"

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "monitor/command/options.h"
+#include "monitor/command/options/options.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/lab/all.h"
 #include "monitor/lab/census/census.h"
@@ -13,7 +13,7 @@
 #include "monitor/lab/machine_memory.h"
 #include "monitor/lab/matrix/matrix_report.h"
 #include "monitor/lab/paging.h"
-#include "monitor/lab/parts/demonstration_guest.h"
+#include "monitor/lab/parts/guests/demonstration_guest.h"
 #include "monitor/lab/parts/html.h"
 #include "monitor/lab/parts/lab_guest.h"
 #include "monitor/lab/parts/progress.h"
@@ -200,11 +200,11 @@ int run_all(LabArguments& arguments) {
       !image.choose(working_guest(), arguments.guest, &problem)) {
     return fail(problem);
   }
-  const AllRequest request{
-      arguments.html_path, arguments.seconds, sensitive.machine(),
-      working.machine(),   paging.machine(),  with_small_memory(working.machine()),
-      ticking.machine(),   image.machine(),   image.name(),
-      working.machine()};
+  const AllRequest request{arguments.html_path, arguments.seconds,
+                           sensitive.machine(), working.machine(),
+                           paging.machine(),    with_small_memory(working.machine()),
+                           ticking.machine(),   image.machine(),
+                           image.name(),        working.machine()};
   if (!write_all(request, &problem)) return fail(problem);
   std::printf("%s/index.html\n", request.folder.c_str());
   return kExitPowerOff;

@@ -5,8 +5,8 @@
 #include <sstream>
 #include <thread>
 
-#include "monitor/host/host_clock.h"
-#include "monitor/lab/parts/guest_code.h"
+#include "monitor/host/time/host_clock.h"
+#include "monitor/lab/parts/guests/guest_code.h"
 #include "monitor/lab/parts/run_end.h"
 #include "monitor/vcpu/execution_observer.h"
 #include "shadowmmu/base/host_files.h"

@@ -4,8 +4,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "monitor/host/host_clock.h"
-#include "monitor/lab/parts/guest_code.h"
+#include "monitor/host/time/host_clock.h"
+#include "monitor/lab/parts/guests/guest_code.h"
 #include "monitor/lab/parts/run_end.h"
 #include "monitor/vcpu/execution_observer.h"
 #include "shadowmmu/base/counters.h"

@@ -1,6 +1,6 @@
 #include "monitor/lab/trap.h"
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/lab/lockstep/run_limit.h"
 #include "monitor/lab/parts/run_end.h"
 #include "monitor/lab/parts/serial_capture.h"

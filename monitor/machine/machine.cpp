@@ -11,7 +11,7 @@
 #include "monitor/cpu/control_registers.h"
 #include "monitor/host/host_signals.h"
 #include "monitor/host/lost_memory.h"
-#include "monitor/machine/file_serial.h"
+#include "monitor/machine/ports/file_serial.h"
 #include "monitor/trap/deprivileged.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"

@@ -21,22 +21,22 @@
 #include "devices/host/host_console.h"
 #include "devices/host/host_random.h"
 #include "devices/host/inbox.h"
-#include "devices/host/screen_port.h"
+#include "devices/host/screen/screen_port.h"
 #include "devices/input/keyboard_script.h"
 #include "devices/input/remote_input.h"
 #include "devices/screen/screen_image.h"
 #include "devices/screen/text_display.h"
 #include "monitor/boot/boot.h"
 #include "monitor/boot/boot_firmware.h"
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/machine/added_devices.h"
-#include "monitor/machine/base_guard.h"
-#include "monitor/machine/file_serial.h"
 #include "monitor/machine/guest_events.h"
-#include "monitor/machine/guest_ports.h"
 #include "monitor/machine/machine_config.h"
 #include "monitor/machine/machine_foundation.h"
-#include "monitor/machine/media.h"
+#include "monitor/machine/media/base_guard.h"
+#include "monitor/machine/media/media.h"
+#include "monitor/machine/ports/file_serial.h"
+#include "monitor/machine/ports/guest_ports.h"
 #include "monitor/machine/processor.h"
 #include "monitor/machine/shown_once.h"
 #include "monitor/memory/page_sharing.h"
@@ -294,7 +294,7 @@ class Machine final : public MigratedMachine,
   Nanoseconds paravirt_told_at_ = 0;              // of the host's clock
   std::unique_ptr<OutgoingMigration> migration_;  // null: there is no ExecutionControl
   std::unique_ptr<OutgoingClone> clone_;
-  std::unique_ptr<TimeTravel> travel_;  // null: no debugger wants to go back
+  std::unique_ptr<TimeTravel> travel_;    // null: no debugger wants to go back
   std::unique_ptr<PageSharing> sharing_;  // null: no page is looked for
   std::unique_ptr<ClockTimer> sharing_timer_;
   bool is_sharing_due_ = false;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "monitor/machine/machine.h"
-#include "monitor/machine/snapshot.h"
+#include "monitor/machine/media/snapshot.h"
 #include "shadowmmu/base/host_files.h"
 #include "shadowmmu/base/state_archive.h"
 

@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "monitor/direct/direct_process.h"
-#include "monitor/host/run_delay.h"
+#include "monitor/host/time/run_delay.h"
 #include "monitor/trap/tracee.h"
 #include "shadowmmu/guest_memory.h"
 

@@ -20,8 +20,8 @@ bool Machine::build_paravirt(std::string* error) {
   const CpuModel& model = processor_->cpu().model;
   const auto stolen = [this] { return stolen_time(); };
   constexpr Nanoseconds kSecond = 1'000'000'000;
-  // At its own rate from when the machine began, or the host's now: the guest's clock and a calendar
-  // that it begins with.
+  // At its own rate from when the machine began, or the host's now: the guest's clock and a
+  // calendar that it begins with.
   const Nanoseconds began = HostClock::wall_time() + config_.rtc_offset * kSecond;
   const auto time_of_day = [this, began] {
     if (!config_.time.scale.is_one()) return began + clock_->now();

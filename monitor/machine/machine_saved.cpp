@@ -11,7 +11,7 @@
 #include "monitor/cpu/processor_state.h"
 #include "monitor/host/lost_memory.h"
 #include "monitor/machine/machine.h"
-#include "monitor/machine/snapshot.h"
+#include "monitor/machine/media/snapshot.h"
 #include "shadowmmu/base/open_file.h"
 #include "shadowmmu/base/state_archive.h"
 

@@ -15,7 +15,7 @@
 #include "devices/host/host_console.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/manager/bounded_log.h"
-#include "monitor/manager/signal_inlet.h"
+#include "monitor/manager/machines/signal_inlet.h"
 #include "monitor/manager/wire.h"
 
 namespace ringshift::manager {

@@ -9,7 +9,7 @@
 #include <sstream>
 #include <utility>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/manager/run_folder.h"
 #include "monitor/manager/wire.h"
 

@@ -13,9 +13,9 @@
 
 #include "devices/bus/virtual_clock.h"
 #include "monitor/manager/event_log.h"
-#include "monitor/manager/managed_machine.h"
+#include "monitor/manager/machines/managed_machine.h"
+#include "monitor/manager/machines/signal_inlet.h"
 #include "monitor/manager/run_folder.h"
-#include "monitor/manager/signal_inlet.h"
 #include "monitor/manager/wire.h"
 
 namespace ringshift::manager {

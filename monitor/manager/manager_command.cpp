@@ -10,12 +10,12 @@
 #include <optional>
 
 #include "monitor/command/manual/describe_command.h"
-#include "monitor/command/options.h"
+#include "monitor/command/options/options.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/manager/console_client.h"
-#include "monitor/manager/keeper.h"
-#include "monitor/manager/machine_file.h"
-#include "monitor/manager/machine_table.h"
+#include "monitor/manager/machines/keeper.h"
+#include "monitor/manager/machines/machine_file.h"
+#include "monitor/manager/machines/machine_table.h"
 #include "monitor/manager/run_folder.h"
 #include "monitor/manager/tiles.h"
 #include "monitor/manager/up.h"

@@ -11,8 +11,8 @@
 
 #include "devices/host/page_server.h"
 #include "monitor/host/exit_codes.h"
-#include "monitor/host/host_clock.h"
-#include "monitor/manager/signal_inlet.h"
+#include "monitor/host/time/host_clock.h"
+#include "monitor/manager/machines/signal_inlet.h"
 #include "monitor/manager/wire.h"
 
 namespace ringshift::manager {

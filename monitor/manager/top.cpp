@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "monitor/host/exit_codes.h"
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/manager/asker.h"
-#include "monitor/manager/machine_figures.h"
-#include "monitor/manager/machine_table.h"
-#include "monitor/manager/signal_inlet.h"
+#include "monitor/manager/machines/machine_figures.h"
+#include "monitor/manager/machines/machine_table.h"
+#include "monitor/manager/machines/signal_inlet.h"
 
 namespace ringshift::manager {
 namespace {

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <memory>
 
-#include "monitor/host/daemon.h"
+#include "monitor/host/children/daemon.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/manager/asker.h"
 #include "monitor/manager/manager.h"

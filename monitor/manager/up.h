@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "monitor/manager/machine_file.h"
+#include "monitor/manager/machines/machine_file.h"
 #include "monitor/manager/run_folder.h"
 
 namespace ringshift::manager {

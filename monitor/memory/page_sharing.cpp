@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstring>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/base/hash.h"
 

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "devices/host/host_random.h"
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/migration/migration_key.h"
 #include "shadowmmu/base/hash.h"
 #include "shadowmmu/host_mapping.h"

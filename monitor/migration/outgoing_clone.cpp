@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "devices/host/host_random.h"
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 
 namespace ringshift {
 namespace {

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <system_error>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/host_connection.h"
 #include "shadowmmu/base/host_files.h"
 

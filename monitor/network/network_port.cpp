@@ -6,7 +6,7 @@
 #include <array>
 #include <utility>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 
 namespace ringshift {
 

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/host_files.h"
 
 namespace ringshift {

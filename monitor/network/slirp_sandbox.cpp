@@ -12,7 +12,7 @@
 #include <cerrno>
 #include <initializer_list>
 
-#include "monitor/host/landlock.h"
+#include "monitor/host/sandbox/landlock.h"
 
 namespace ringshift {
 namespace {

@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 
 namespace ringshift {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "monitor/cpu/control_registers.h"
-#include "monitor/cpu/segmentation.h"
+#include "monitor/cpu/segments/segmentation.h"
 #include "monitor/paravirt/ringshift_interface.h"
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/paging_mode.h"

@@ -11,7 +11,7 @@
 #include "devices/bus/virtual_clock.h"
 #include "monitor/replay/guest_place.h"
 #include "monitor/replay/ram_image.h"
-#include "monitor/vcpu/event_positions.h"
+#include "monitor/vcpu/events/event_positions.h"
 
 namespace ringshift {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "translator/event_rule.h"
 
 namespace ringshift {

@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <climits>
 
-#include "monitor/host/landlock.h"
+#include "monitor/host/sandbox/landlock.h"
 
 namespace ringshift {
 namespace {

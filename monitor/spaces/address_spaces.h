@@ -17,7 +17,7 @@
 #include "monitor/spaces/hot_sites.h"
 #include "monitor/spaces/space_resources.h"
 #include "monitor/spaces/table_hashes.h"
-#include "monitor/spaces/user_views.h"
+#include "monitor/spaces/user/user_views.h"
 #include "translator/gate.h"
 #include "translator/safe_point.h"
 #include "translator/translation_cache.h"

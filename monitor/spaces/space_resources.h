@@ -9,7 +9,7 @@
 #include "monitor/spaces/code_watch.h"
 #include "monitor/spaces/guest_pages.h"
 #include "monitor/spaces/page_churn.h"
-#include "monitor/spaces/soft_tlbs.h"
+#include "monitor/spaces/user/soft_tlbs.h"
 #include "monitor/spaces/watched_pages.h"
 #include "shadowmmu/guest_tables.h"
 #include "shadowmmu/host_refusals.h"

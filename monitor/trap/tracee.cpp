@@ -65,8 +65,8 @@ bool Tracee::map(uint32_t linear, uint64_t ram_offset, bool writable) {
   const uint64_t rights = PROT_READ | PROT_EXEC | (writable ? PROT_WRITE : 0U);
   DirectCommand command;
   command.number = SYS_mmap;
-  command.arguments = {linear, kPage, rights, MAP_SHARED | MAP_FIXED, uint64_t{kDirectRamDescriptor},
-                       ram_offset};
+  command.arguments = {
+      linear, kPage, rights, MAP_SHARED | MAP_FIXED, uint64_t{kDirectRamDescriptor}, ram_offset};
   return carry_out(command);
 }
 

@@ -1,6 +1,6 @@
 #include "monitor/vcpu/loaded_descriptors.h"
 
-#include "monitor/cpu/descriptor_access.h"
+#include "monitor/cpu/segments/descriptor_access.h"
 #include "monitor/vcpu/execution_mode.h"
 #include "shadowmmu/base/counters.h"
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "monitor/memory/linear_memory.h"
-#include "monitor/spaces/data_paths.h"
+#include "monitor/spaces/user/data_paths.h"
 #include "translator/frame.h"
 
 namespace ringshift {

@@ -12,15 +12,15 @@
 #include <string>
 
 #include "monitor/host/attention.h"
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/vcpu/boundary.h"
 #include "monitor/vcpu/cpu_limit.h"
-#include "monitor/vcpu/direct_engine.h"
-#include "monitor/vcpu/event_clock.h"
+#include "monitor/vcpu/engines/direct_engine.h"
+#include "monitor/vcpu/engines/translate_engine.h"
+#include "monitor/vcpu/engines/trap_engine.h"
+#include "monitor/vcpu/events/event_clock.h"
 #include "monitor/vcpu/execution_mode.h"
 #include "monitor/vcpu/torture.h"
-#include "monitor/vcpu/translate_engine.h"
-#include "monitor/vcpu/trap_engine.h"
 
 namespace ringshift {
 

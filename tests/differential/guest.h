@@ -10,7 +10,7 @@
 
 #include "devices/bus/bus.h"
 #include "devices/interrupts/pic8259.h"
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "tests/differential/outcome.h"
 #include "tests/support/cpu_fixture.h"
 #include "tests/support/processor_machine.h"

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "monitor/debug/debug_target.h"
-#include "monitor/debug/gdb_session.h"
-#include "monitor/debug/packet.h"
+#include "monitor/debug/gdb/gdb_session.h"
+#include "monitor/debug/gdb/packet.h"
 
 namespace ringshift::debug {
 

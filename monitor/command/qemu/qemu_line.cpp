@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "monitor/command/option_items.h"
+#include "monitor/command/options/option_items.h"
 
 namespace ringshift::qemu {
 std::vector<Item> items_of(const std::string& text, const char* implied_key) {

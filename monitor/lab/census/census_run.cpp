@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <unordered_map>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/lab/census/census.h"
 #include "monitor/lab/parts/progress.h"
 #include "monitor/machine/machine.h"

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <utility>
 
-#include "monitor/host/host_clock.h"
-#include "monitor/lab/parts/demonstration_guest.h"
+#include "monitor/host/time/host_clock.h"
+#include "monitor/lab/parts/guests/demonstration_guest.h"
 #include "monitor/lab/parts/progress.h"
 
 namespace ringshift::lab {

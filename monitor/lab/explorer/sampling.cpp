@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/lab/parts/serial_capture.h"
 #include "monitor/vcpu/execution_observer.h"
 #include "translator/recovery.h"

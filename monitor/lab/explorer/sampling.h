@@ -8,7 +8,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "monitor/host/host_sampling.h"
+#include "monitor/host/time/host_sampling.h"
 #include "monitor/machine/machine.h"
 
 namespace ringshift::lab {

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/lab/lockstep/replay.h"
 #include "monitor/lab/parts/effects.h"
-#include "monitor/lab/parts/guest_code.h"
+#include "monitor/lab/parts/guests/guest_code.h"
 
 namespace ringshift::lab {
 namespace {

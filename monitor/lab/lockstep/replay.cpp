@@ -6,7 +6,7 @@
 #include <deque>
 #include <memory>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/lab/lockstep/lockstep.h"
 #include "monitor/lab/parts/effects.h"
 #include "monitor/trap/deprivileged.h"

@@ -3,7 +3,7 @@
 #include <array>
 #include <vector>
 
-#include "monitor/command/host_probes.h"
+#include "monitor/command/reports/host_probes.h"
 #include "monitor/lab/matrix/virtual_processor.h"
 
 namespace ringshift::lab {

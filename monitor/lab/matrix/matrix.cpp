@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "monitor/command/host_facts.h"
+#include "monitor/command/reports/host_facts.h"
 #include "monitor/lab/parts/effects.h"
 #include "monitor/lab/parts/sensitive.h"
 #include "translator/listing.h"

@@ -14,8 +14,8 @@
 #include "monitor/cpu/control_registers.h"
 #include "monitor/cpu/cpu_context.h"
 #include "monitor/cpu/event_delivery.h"
-#include "monitor/host/host_clock.h"
 #include "monitor/host/host_signals.h"
+#include "monitor/host/time/host_clock.h"
 #include "monitor/lab/matrix/virtual_processor.h"
 #include "monitor/machine/processor.h"
 

@@ -13,15 +13,15 @@ namespace ringshift::lab {
 namespace {
 
 constexpr std::array<PageName, 10> kPages = {{{"index", "The story"},
-                                             {"matrix", "The condition"},
-                                             {"trap", "Trap and emulate"},
-                                             {"census", "How many there are"},
-                                             {"three", "Three properties"},
-                                             {"paging", "Shadow page tables"},
-                                             {"memory", "Machine memory"},
-                                             {"time", "Whose time it is"},
-                                             {"translate", "What the translator makes"},
-                                             {"paravirt", "The ways past the theorem"}}};
+                                              {"matrix", "The condition"},
+                                              {"trap", "Trap and emulate"},
+                                              {"census", "How many there are"},
+                                              {"three", "Three properties"},
+                                              {"paging", "Shadow page tables"},
+                                              {"memory", "Machine memory"},
+                                              {"time", "Whose time it is"},
+                                              {"translate", "What the translator makes"},
+                                              {"paravirt", "The ways past the theorem"}}};
 
 // JSON in a script element: nothing in it may end the element.
 std::string json_for_page(std::string_view json) {

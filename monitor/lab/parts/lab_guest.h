@@ -7,8 +7,8 @@
 #include <span>
 #include <string>
 
-#include "monitor/command/options.h"
-#include "monitor/lab/parts/demonstration_guest.h"
+#include "monitor/command/options/options.h"
+#include "monitor/lab/parts/guests/demonstration_guest.h"
 
 namespace ringshift::lab {
 

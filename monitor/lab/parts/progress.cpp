@@ -9,7 +9,7 @@
 #include <system_error>
 #include <utility>
 
-#include "monitor/host/host_clock.h"
+#include "monitor/host/time/host_clock.h"
 
 namespace ringshift::lab {
 namespace {

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "monitor/lab/lockstep/run_limit.h"
-#include "monitor/lab/parts/demonstration_guest.h"
+#include "monitor/lab/parts/guests/demonstration_guest.h"
 #include "monitor/lab/parts/run_end.h"
 #include "monitor/lab/parts/serial_capture.h"
 #include "shadowmmu/base/counters.h"

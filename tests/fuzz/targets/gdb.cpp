@@ -2,8 +2,8 @@
 // guest go, replies and points stay bounded, and the session goes on until it is told to end.
 #include <string>
 
-#include "monitor/debug/prompt.h"
-#include "monitor/host/socket_address.h"
+#include "monitor/debug/prompt/prompt.h"
+#include "monitor/host/sockets/socket_address.h"
 #include "shadowmmu/base/check.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"

@@ -1,6 +1,6 @@
 // Any words as a command line, and the small languages in it: keys to type, sizes, addresses, media
 // with their settings. What is refused is refused in words; nothing is opened but files of ours.
-#include "monitor/command/options.h"
+#include "monitor/command/options/options.h"
 
 #include <CLI/CLI.hpp>
 #include <optional>
@@ -10,7 +10,7 @@
 #include "devices/host/nbd_disk.h"
 #include "devices/input/keyboard_script.h"
 #include "monitor/command/qemu/spelling.h"
-#include "monitor/machine/media.h"
+#include "monitor/machine/media/media.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/number_text.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"

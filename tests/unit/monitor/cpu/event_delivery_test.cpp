@@ -1,6 +1,6 @@
 #include "monitor/cpu/event_delivery.h"
 
-#include "monitor/cpu/segmentation.h"
+#include "monitor/cpu/segments/segmentation.h"
 #include "tests/support/cpu_fixture.h"
 
 namespace ringshift {

@@ -8,8 +8,8 @@
 
 #include "monitor/direct/direct_sandbox.h"
 #include "monitor/host/attention.h"
+#include "monitor/host/children/traced_process.h"
 #include "monitor/host/host_signals.h"
-#include "monitor/host/traced_process.h"
 #include "tests/support/direct_fixture.h"
 
 namespace ringshift {

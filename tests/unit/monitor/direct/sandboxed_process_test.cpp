@@ -73,7 +73,8 @@ TEST_P(Sandbox, NothingOfOursIsLeft) {
   std::vector<std::string> lines;
   for (std::string line; std::getline(maps, line);) lines.push_back(line);
   size_t ours = 0;
-  for (const std::string& line : lines) ours += line.find("[vsyscall]") == std::string::npos ? 1 : 0;
+  for (const std::string& line : lines)
+    ours += line.find("[vsyscall]") == std::string::npos ? 1 : 0;
   EXPECT_EQ(ours, 2U) << "the stub and the commands";
   size_t descriptors = 0;
   for (const auto& entry :
@@ -142,7 +143,8 @@ TEST_P(Sandbox, WhatOnePolicyAllowsIsNotTheOthers) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Policies, Sandbox, ::testing::Values(Policy::UserCode, Policy::Deprivileged),
+INSTANTIATE_TEST_SUITE_P(Policies, Sandbox,
+                         ::testing::Values(Policy::UserCode, Policy::Deprivileged),
                          [](const auto& one) {
                            return one.param == Policy::UserCode ? "UserCode" : "Deprivileged";
                          });

@@ -1,5 +1,5 @@
 // --net, from its text to a request or to a line that says why not.
-#include "monitor/command/network_options.h"
+#include "monitor/command/options/network_options.h"
 
 #include <gtest/gtest.h>
 

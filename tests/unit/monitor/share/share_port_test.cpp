@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "devices/virtio/virtio_number.h"
-#include "monitor/command/share_options.h"
+#include "monitor/command/options/share_options.h"
 
 namespace ringshift {
 namespace {

@@ -7,8 +7,8 @@
 #include <initializer_list>
 
 #include "devices/interrupts/pic8259.h"
-#include "monitor/host/host_clock.h"
 #include "monitor/host/host_signals.h"
+#include "monitor/host/time/host_clock.h"
 #include "tests/support/paged_machine.h"
 
 namespace ringshift {

@@ -6,7 +6,7 @@
 
 #include "monitor/command/manual/completions.h"
 #include "monitor/command/manual/describe_command.h"
-#include "monitor/command/options.h"
+#include "monitor/command/options/options.h"
 
 namespace ringshift::manual {
 namespace {

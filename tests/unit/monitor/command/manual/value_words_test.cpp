@@ -4,7 +4,7 @@
 
 #include <set>
 
-#include "monitor/command/options.h"
+#include "monitor/command/options/options.h"
 
 namespace ringshift::manual {
 namespace {

@@ -12,7 +12,7 @@
 
 #include "monitor/lab/census/census.h"
 #include "monitor/lab/census/linux_payload.h"
-#include "monitor/lab/parts/demonstration_guest.h"
+#include "monitor/lab/parts/guests/demonstration_guest.h"
 
 namespace ringshift::lab {
 namespace {

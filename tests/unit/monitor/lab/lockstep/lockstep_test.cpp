@@ -8,7 +8,7 @@
 #include <span>
 
 #include "monitor/lab/lockstep/replay.h"
-#include "monitor/lab/parts/demonstration_guest.h"
+#include "monitor/lab/parts/guests/demonstration_guest.h"
 #include "monitor/trap/tracee.h"
 
 namespace ringshift::lab {

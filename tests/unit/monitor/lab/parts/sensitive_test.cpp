@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "monitor/lab/census/census.h"
-#include "monitor/lab/parts/demonstration_guest.h"
 #include "monitor/lab/parts/effects.h"
+#include "monitor/lab/parts/guests/demonstration_guest.h"
 #include "monitor/lab/parts/html.h"
 
 namespace ringshift::lab {

@@ -1,0 +1,112 @@
+#include "monitor/command/options/port_options.h"
+
+#include <algorithm>
+#include <array>
+
+#include "monitor/command/options/socket_words.h"
+
+namespace ringshift {
+namespace {
+
+using Kind = PortTarget::Kind;
+
+constexpr const char* kPlaces =
+    "console, none, file=PATH, pty, unix:PATH, tcp:[HOST]:PORT, telnet:[HOST]:PORT (server=on|off, "
+    "wait=on|off)";
+
+// Of no port: it is said once, by whoever reads the words of one.
+bool parse_socket(const std::string& text, PortSocketRequest* request) {
+  constexpr const char* kTelnet = "telnet:";
+  std::string spelled = text;
+  request->is_telnet = text.starts_with(kTelnet);
+  if (request->is_telnet) spelled.replace(0, std::string(kTelnet).size(), "tcp:");
+  const auto take_telnet = [&](const std::string& key, bool on) {
+    if (key != "telnet") return false;
+    request->is_telnet = on;
+    return true;
+  };
+  SocketWords words;
+  if (!parse_socket_words(spelled, take_telnet, &words)) return false;
+  if (words.where.connects && words.waits) return false;
+  request->where = words.where;
+  request->waits = words.waits;
+  return true;
+}
+
+bool parse_target(const std::string& option, const std::string& text, PortTarget* target,
+                  std::string* problem) {
+  target->request.option = option;
+  if (text == "console" || text == "stdio" || text == "mon:stdio") {
+    target->kind = Kind::Console;
+  } else if (text == "none" || text == "null") {
+    target->kind = Kind::None;
+  } else if ((text.starts_with("file=") || text.starts_with("file:")) && text.size() > 5) {
+    target->kind = Kind::File;
+    target->path = text.substr(5);
+  } else if (text == "pty") {
+    target->kind = Kind::Socket;
+    target->request.where.kind = SocketAddress::Kind::Pty;
+  } else if (parse_socket(text, &target->request)) {
+    target->kind = Kind::Socket;
+  } else {
+    *problem = option + ": '" + text + "' is none of " + kPlaces;
+    return false;
+  }
+  return true;
+}
+
+bool refuse_terminal(const std::string& option, const PortTarget& target, std::string* problem) {
+  if (target.kind != Kind::Console) return true;
+  *problem = option + ": the terminal is the first serial port's; use file=PATH or a socket";
+  return false;
+}
+
+}  // namespace
+
+bool apply_ports(RunOptions* options, std::string* problem) {
+  PortsConfig& ports = options->machine.ports;
+  const std::string serial = options->serial.empty() ? "console" : options->serial;
+  if (!parse_target("--serial", serial, &ports.serial, problem) ||
+      !parse_target("--serial2", options->second_serial, &ports.second_serial, problem) ||
+      !refuse_terminal("--serial2", ports.second_serial, problem)) {
+    return false;
+  }
+  ports.debug_console_is_serials = options->debugcon.empty();
+  if (!ports.debug_console_is_serials &&
+      !parse_target("--debugcon", options->debugcon, &ports.debug_console, problem)) {
+    return false;
+  }
+  const std::string& virtio = options->virtio_console;
+  ports.has_virtio_console = virtio != "none";
+  if (!parse_target("--virtio-console", virtio, &ports.virtio_console, problem)) return false;
+  const bool takes_terminal = ports.virtio_console.kind == Kind::Console;
+  if (takes_terminal && options->serial.empty()) ports.serial.kind = Kind::None;
+  return true;
+}
+
+bool has_one_terminal(const RunOptions& options, std::string* problem) {
+  const PortsConfig& ports = options.machine.ports;
+  const auto& displays = options.displays;
+  const bool is_text = std::find(displays.begin(), displays.end(), "text") != displays.end();
+  const bool is_twice = ports.virtio_console.kind == Kind::Console &&
+                        (ports.serial.kind == Kind::Console || options.daemonize || is_text);
+  if (is_twice)
+    *problem = "--virtio-console console: the terminal is somebody else's, or not there";
+  return !is_twice;
+}
+
+bool RunPorts::open(PortsConfig* ports, std::string* error) {
+  const std::array<PortTarget*, 4> targets = {&ports->serial, &ports->second_serial,
+                                              &ports->debug_console, &ports->virtio_console};
+  for (PortTarget* target : targets) {
+    if (target->kind != Kind::Socket) continue;
+    std::unique_ptr<PortSocket> socket = PortSocket::create(target->request, error);
+    if (socket == nullptr) return false;
+    socket->wait_for_peer();
+    target->socket = socket.get();
+    sockets_.push_back(std::move(socket));
+  }
+  return true;
+}
+
+}  // namespace ringshift

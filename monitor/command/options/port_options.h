@@ -1,0 +1,27 @@
+// Port options: --serial, --serial2, --debugcon, --virtio-console: where what the guest prints
+// goes, and where what is typed comes from. False with one line in *problem. See docs/usage.md.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "monitor/command/options/options.h"
+
+namespace ringshift {
+
+[[nodiscard]] bool apply_ports(RunOptions* options, std::string* problem);
+// The terminal is the serial port's or the virtio console's.
+[[nodiscard]] bool has_one_terminal(const RunOptions& options, std::string* problem);
+
+// The sockets that the ports lead to, open from before the first machine to the end of the run.
+class RunPorts {
+ public:
+  // Waits for peers, where the command line says so.
+  [[nodiscard]] bool open(PortsConfig* ports, std::string* error);
+
+ private:
+  std::vector<std::unique_ptr<PortSocket>> sockets_;
+};
+
+}  // namespace ringshift

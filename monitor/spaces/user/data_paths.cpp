@@ -1,0 +1,108 @@
+#include "monitor/spaces/user/data_paths.h"
+
+#include "shadowmmu/base/counters.h"
+
+namespace ringshift {
+
+ShadowSpace* DataPaths::window_of(Privilege privilege) const {
+  if (privilege == Privilege::Supervisor) return spaces_.supervisor().window.get();
+  const CodeView* view = spaces_.user_view();
+  return view != nullptr ? view->window.get() : nullptr;
+}
+
+bool DataPaths::has_window(Privilege privilege) const { return window_of(privilege) != nullptr; }
+
+std::optional<GuestVirtual> DataPaths::window_address(uint64_t host_address,
+                                                      Privilege privilege) const {
+  const ShadowSpace* window = window_of(privilege);
+  if (window == nullptr) return std::nullopt;
+  return window->linear_of(host_address);
+}
+
+void DataPaths::settle(Privilege privilege) {
+  if (ShadowSpace* window = window_of(privilege)) window->settle();
+}
+
+Miss DataPaths::fill_soft(GuestVirtual address, bool is_write, Privilege privilege) {
+  const GuestVirtualPage linear = GuestVirtualPage::of(address);
+  SoftTlbs& tlbs = resources_.soft_tlbs;
+  // The entry is there and yet it missed: the access crosses into the next page.
+  if (tlbs.holds(linear, is_write, privilege) || resources_.watched.contains(linear)) {
+    return Miss::Interpret;
+  }
+  const std::optional<GuestPage> page =
+      resources_.pages.touch({address, data_access(is_write), privilege});
+  if (!page) return Miss::Interpret;
+  const bool tables_allow = page->may_write();
+  if (is_write && tables_allow) resources_.physical.will_write(page->physical);
+  const bool may_write = tables_allow && resources_.physical.may_write_unseen(page->physical);
+  if (is_write && !may_write) return Miss::Interpret;
+  tlbs.fill({.page = linear,
+             .host_page =
+                 reinterpret_cast<uint64_t>(resources_.physical.ram().at(page->physical.address())),
+             .may_write = may_write,
+             .is_global = page->translation.global,
+             .is_large = page->is_in_large_piece()},
+            privilege);
+  counters().tlb_fills++;
+  return Miss::Filled;
+}
+
+bool DataPaths::would_serve_plainly(GuestVirtual address, bool is_write,
+                                    Privilege privilege) const {
+  const ShadowSpace* window = window_of(privilege);
+  const GuestVirtualPage page = GuestVirtualPage::of(address);
+  if (window == nullptr || resources_.watched.contains(page)) return false;
+  if (const ShadowMapping* held = window->find(page)) return !is_write || held->is_writable;
+  if (!resources_.soft_tlbs.has_large(page)) return false;
+  const std::optional<GuestPage> found =
+      resources_.pages.look({address, data_access(is_write), privilege});
+  const bool is_users = found && found->translation.levels != 0 && found->translation.user;
+  return found && found->is_in_large_piece() && (privilege == Privilege::User || !is_users);
+}
+
+Miss DataPaths::fill_window(GuestVirtual address, bool is_write, Privilege privilege) {
+  CodeView& view = spaces_.enter(privilege);
+  const GuestVirtualPage at = GuestVirtualPage::of(address);
+  if (view.window == nullptr || resources_.watched.contains(at)) return Miss::Interpret;
+  std::optional<MissingPages> missing =
+      resources_.pages.miss({address, data_access(is_write), privilege}, *view.window);
+  if (!missing) return Miss::Interpret;
+  const ShadowMapping* held = view.window->find(at);
+  if (missing->was_copied && held != nullptr && held->is_writable) return Miss::Filled;
+  // The supervisor's window serves all address spaces, so it holds supervisor pages only.
+  const Translation& found = missing->page.translation;
+  const bool is_user_page = found.levels != 0 && found.user;
+  if (privilege == Privilege::Supervisor && is_user_page) return Miss::Interpret;
+  if (!missing->page.is_in_large_piece() &&
+      resources_.churn.refuses(at, resources_.churn_space(privilege))) {
+    counters().shadow_churn_refusals++;
+    return Miss::Interpret;
+  }
+  resources_.watched.keep_out_of(&missing->run, at);
+  counters().faults_hidden++;
+  view.verified_tables[Region::of(address).index()] = 0;
+  if (privilege == Privilege::User) spaces_.users().note_growth(missing->run.pages);
+  return fill_all_or_one(*view.window, missing->run, at) ? Miss::Filled : Miss::Interpret;
+}
+
+std::optional<uint64_t> DataPaths::supervisor_host_address(GuestVirtual address) {
+  const ShadowSpace& window = *spaces_.supervisor().window;
+  const bool present = window.find(GuestVirtualPage::of(address)) != nullptr;
+  if (!present && fill_window(address, false, Privilege::Supervisor) != Miss::Filled) {
+    return std::nullopt;
+  }
+  return window.base().value() + address.value();
+}
+
+void DataPaths::drop_watched() {
+  resources_.watched.for_each([this](GuestVirtualPage page) {
+    spaces_.supervisor().window->drop_region(page);
+    spaces_.users().for_each([page](CodeView& view) {
+      if (view.window != nullptr) view.window->drop_region(page);
+    });
+  });
+  resources_.soft_tlbs.flush();
+}
+
+}  // namespace ringshift

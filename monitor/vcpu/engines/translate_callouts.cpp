@@ -1,0 +1,137 @@
+// TranslateEngine, second part: what translated code calls and expects back from. One instruction
+// is done as the loop would do it; then the guest goes on inside, unless the loop has something to
+// do first. Nothing here makes a SafePoint: what has been noted that could drop code ends the run
+// (T3).
+#include <utility>
+
+#include "monitor/cpu/segments/segmentation.h"
+#include "monitor/vcpu/engines/translate_engine.h"
+#include "monitor/vcpu/execution_mode.h"
+#include "shadowmmu/base/counters.h"
+
+namespace ringshift {
+namespace {
+
+bool loads_data_segment(CalloutKind kind) {
+  return kind >= CalloutKind::LoadEs && kind <= CalloutKind::LoadGs;
+}
+
+}  // namespace
+
+uint64_t TranslateEngine::answer_callout() {
+  counters().callouts++;
+  Gate& gate = parts_.gate;
+  const GuestState& guest = state();
+  Slots& slots = slots_;
+  parts_.attention.leave();
+  gate.begin_callout();
+  const uint8_t cpl = guest.cpl;
+  const CodeMode mode = mode_;
+  // A view that has just been given a window has other fragments from now on.
+  const bool other_view = cpl == 3 && parts_.spaces.note_user_work(1);
+  const CalloutKind kind = std::exchange(slots.callout_kind, CalloutKind::Any);
+  execute_callout(kind);
+  if (cpl == 0 && loads_data_segment(kind)) {
+    descriptors_.note(static_cast<SegmentRegister>(static_cast<uint32_t>(kind) - 1));
+  }
+  if (!may_go_on_inside() || !parts_.attention.enter()) return gate.leave_from_callout();
+  if (slots.callout_return != 0 && !other_view && guest.eip == slots.callout_next_eip &&
+      guest.cpl == cpl && mode_ == mode) {
+    counters().callouts_returned++;
+    return gate.return_from_callout();
+  }
+  counters().callouts_dispatched++;
+  if (!mode_.is_flat() && mode_ != mode) return enter_from_callout();
+  return gate.dispatch_from_callout();
+}
+
+// Modes share few jump tables, and far transfers change the mode: what there is at the guest's EIP
+// is asked of the cache, before the table.
+uint64_t TranslateEngine::enter_from_callout() {
+  const auto key = parts_.code.key_for(state().pointer(), state().privilege(), mode_);
+  const Fragment* fragment = key ? parts_.translator.cache().find(*key) : nullptr;
+  const bool is_known = fragment != nullptr && !fragment->crosses_page && !fragment->is_incomplete;
+  if (!is_known || parts_.spaces.has_pending_work()) return parts_.gate.dispatch_from_callout();
+  return parts_.gate.enter_from_callout(fragment->body());
+}
+
+void TranslateEngine::execute_callout(CalloutKind kind) {
+  if (transfer_quickly(kind)) return;
+  const GuestState& guest = state();
+  const uint32_t eip = guest.eip;
+  const uint8_t cpl = guest.cpl;
+  do {
+    parts_.boundary.interpret();
+    // A REP string instruction comes in batches.
+  } while (guest.eip == eip && guest.cpl == cpl && may_go_on_inside());
+  finish_shadow();
+}
+
+// Where events are counted each STI is a callout. The instruction in its shadow is done here, too,
+// which saves an exit.
+void TranslateEngine::finish_shadow() {
+  const Boundary& boundary = parts_.boundary;
+  if (boundary.events() == nullptr || state().interrupt_shadow == 0) return;
+  if (parts_.boundary.stop().is_wanted() || boundary.event_is_due()) return;
+  const ExecutionControl* control = boundary.control();
+  if (control == nullptr || !control->is_engaged()) parts_.boundary.interpret();
+}
+
+// Changes of ring that need no decoding and, if their tables are what they were last time, no
+// checks. False: nothing has happened, and the interpreter does all of it.
+bool TranslateEngine::transfer_quickly(CalloutKind kind) {
+  if (parts_.boundary.observer() != nullptr) return false;
+  switch (kind) {
+    case CalloutKind::SoftwareInterrupt: {
+      const Slots& slots = parts_.gate.frame().slots;
+      Event event;
+      event.kind = EventKind::SoftwareInterrupt;
+      event.vector = static_cast<uint8_t>(slots.exit_address);
+      event.return_eip = Eip(slots.callout_next_eip);
+      counters().events_software_interrupts++;
+      parts_.boundary.deliver(event, state().pointer());
+      return true;
+    }
+    case CalloutKind::InterruptReturn:
+      return parts_.boundary.transfers().return_from_interrupt();
+    case CalloutKind::SystemEnter:
+      return !sysenter(parts_.boundary.cpu());
+    case CalloutKind::SystemExit:
+      return !sysexit(parts_.boundary.cpu());
+    case CalloutKind::Any:
+    case CalloutKind::LoadEs:
+    case CalloutKind::LoadCs:
+    case CalloutKind::LoadSs:
+    case CalloutKind::LoadDs:
+    case CalloutKind::LoadFs:
+    case CalloutKind::LoadGs:
+      return false;
+  }
+  return false;
+}
+
+// The checks of the loop's top, in its order. True: the slots are those of the guest's view.
+bool TranslateEngine::may_go_on_inside() {
+  const GuestState& guest = state();
+  if (parts_.attention.is_raised() || parts_.torture.is_due_inside()) return false;
+  if (parts_.boundary.stop().is_wanted() || parts_.boundary.event_is_due()) return false;
+  if (guest.activity != ActivityState::Running) return false;
+  const ExecutionControl* control = parts_.boundary.control();
+  if (control != nullptr && control->is_touched()) return false;
+  const std::optional<CodeMode> mode = translated_mode(guest);
+  if (!mode || !may_translate_in(*mode)) return false;
+  mode_ = *mode;
+  const Privilege privilege = guest.privilege();
+  if (privilege == Privilege::Supervisor && parts_.spaces.supervisor_needs_verification()) {
+    return false;
+  }
+  direct_.note_privilege(privilege);
+  if (privilege == Privilege::User && direct_.wants_guest()) return false;
+  parts_.spaces.enter(privilege);
+  if (parts_.spaces.has_pending_work()) return false;
+  if (privilege == Privilege::User) map_user_fault();
+  prepare_slots(privilege);
+  return (slots_.interrupt_waiting & guest.eflags) == 0;
+}
+
+}  // namespace ringshift

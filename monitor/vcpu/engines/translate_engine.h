@@ -1,0 +1,71 @@
+// TranslateEngine: runs the guest in translated code, and answers what that code asks for: exits
+// after it has left, callouts from inside it. Owns: the table of loaded descriptors and its
+// bookkeeping. Keeps: T3 T6 V1. See docs/faults-and-exits.md.
+#pragma once
+
+#include <cstdint>
+
+#include "monitor/vcpu/engines/direct_engine.h"
+#include "monitor/vcpu/engines/execution_engine.h"
+#include "monitor/vcpu/loaded_descriptors.h"
+#include "translator/code_mode.h"
+
+namespace ringshift {
+
+struct TranslateConfig {
+  bool make_callouts = true;
+  bool trace_exits = false;
+};
+
+class TranslateEngine final : public ExecutionEngine {
+ public:
+  // `direct`: takes user code over when it is worth it.
+  TranslateEngine(const EngineParts& parts, DirectEngine& direct, const TranslateConfig& config);
+
+  [[nodiscard]] Turn run() override;
+
+ private:
+  [[nodiscard]] GuestState& state() const { return state_; }
+  [[nodiscard]] Continuation& continuation() const { return parts_.boundary.continuation(); }
+  [[nodiscard]] bool interpret_until_verified(Privilege privilege);
+  void map_user_fault();
+  [[nodiscard]] uint64_t entry_point(Privilege privilege);
+  void prepare_slots(Privilege privilege);
+  void prepare_mode();
+  // Where events are counted the usual mode is the only one: its instructions are those that the
+  // rule of events has been compared for.
+  [[nodiscard]] bool may_translate_in(const CodeMode& mode) const {
+    return mode.is_flat() || parts_.boundary.events() == nullptr;
+  }
+  [[nodiscard]] uint64_t enter_from_callout();
+  void handle(const Exit& exit, Privilege privilege);
+  void handle_soft_miss(const Exit& exit, Privilege privilege);
+  void handle_ensure_fpu();
+  void handle_host_fault(const HostFault& fault, Privilege privilege);
+  [[nodiscard]] bool fill_window(const HostFault& fault, Privilege privilege);
+  void soften_site();
+  void note_needless_miss(Eip eip, Privilege privilege);
+  void resume_at_boundary(uint64_t host_pc);
+  void note_user_work(uint64_t amount);
+  void note_user_tick();
+  // translate_callouts.cpp: from inside Gate::run.
+  [[nodiscard]] uint64_t answer_callout();
+  void execute_callout(CalloutKind kind);
+  void finish_shadow();
+  [[nodiscard]] bool may_go_on_inside();
+  [[nodiscard]] bool transfer_quickly(CalloutKind kind);
+
+  EngineParts parts_;
+  GuestState& state_;
+  Slots& slots_;
+  DirectEngine& direct_;
+  TranslateConfig config_;
+  LoadedDescriptors descriptors_;
+  CodeMode mode_;  // of the guest, at the last look
+  uint32_t interpreted_unverified_ = 0;
+  // An instruction with two accesses whose pages share a TLB entry would miss for ever.
+  Eip soft_miss_eip_;
+  uint32_t soft_miss_repeats_ = 0;
+};
+
+}  // namespace ringshift
