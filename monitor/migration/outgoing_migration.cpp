@@ -43,28 +43,6 @@ int descriptor_named(const std::string& where) {
 
 }  // namespace
 
-const char* migration_status_name(MigrationStatus status) {
-  switch (status) {
-    case MigrationStatus::None:
-      return "none";
-    case MigrationStatus::Setup:
-      return "setup";
-    case MigrationStatus::Active:
-      return "active";
-    case MigrationStatus::Device:
-      return "device";
-    case MigrationStatus::Completed:
-      return "completed";
-    case MigrationStatus::Failed:
-      return "failed";
-    case MigrationStatus::Cancelled:
-      return "cancelled";
-    case MigrationStatus::Unknown:
-      return "unknown";
-  }
-  return "?";
-}
-
 void OutgoingMigration::set_status(MigrationStatus status) {
   constexpr size_t kMostNews = 16;
   progress_.status = status;

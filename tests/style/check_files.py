@@ -1,12 +1,18 @@
 #!/usr/bin/env python3
 """What every source file has: a size that fits a head, a header that says what it is, no promises."""
 
+import collections
 import re
 import sys
 
 from sources import comments_only, cpp_files, line_of, report
 
 MAX_LINES = 700
+MAX_LINES_OF_MONITOR = 350
+# Of a folder of these, tables and pages aside.
+MAX_FILES = 25
+FOLDERS_WITH_FEW = ("monitor/", "devices/", "shadowmmu/")
+GUESTS = "monitor/lab/parts/guests/"  # what is in them is not C++
 TABLES = (".def",)
 OPENING = re.compile(r"// [A-Z][^:]*: ")
 CALLERS = re.compile(r"\b(Called|Used) by:|Owns: nothing\b(?! (but|that))")
@@ -28,18 +34,34 @@ def check_header(name, text, problems):
         problems.append(f"{name}:{opening + 1}: #pragma once follows the opening comment")
 
 
+def check_length(name, text, problems):
+    length = text.count("\n")
+    is_monitors = name.startswith("monitor/") and not name.startswith(GUESTS)
+    most = MAX_LINES_OF_MONITOR if is_monitors else MAX_LINES
+    if length > most and not name.endswith(TABLES):
+        problems.append(f"{name}: {length} lines, {most} are the most")
+
+
+def check_folders(names, problems):
+    folders = collections.Counter(name.rpartition("/")[0] for name in names if name.startswith(FOLDERS_WITH_FEW))
+    for folder, count in sorted(folders.items()):
+        if count > MAX_FILES:
+            problems.append(f"{folder}: {count} files, {MAX_FILES} are the most")
+
+
 def main():
     problems = []
+    names = []
     for name, text in cpp_files():
-        length = text.count("\n")
-        if length > MAX_LINES and not name.endswith(TABLES):
-            problems.append(f"{name}: {length} lines, {MAX_LINES} are the most")
+        names.append(name)
+        check_length(name, text, problems)
         if name.endswith(".h") and not name.startswith(("tests/", "bench/")):
             check_header(name, text, problems)
         comments = comments_only(text)
         for match in PROMISE.finditer(comments):
             problems.append(f"{name}:{line_of(comments, match.start())}: {match.group()}: write it, "
                             "or describe the limit as LIMIT(Ln)")
+    check_folders(names, problems)
     return report(problems)
 
 

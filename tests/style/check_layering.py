@@ -84,7 +84,7 @@ CODE_HOMES = (
     # What opens a file by itself does so before the run is confined, or is not of a run.
     ("files opened by name", r"\b(fopen|ifstream|ofstream|fstream)\b|(?<!\w)::open\s*\(",
      ("shadowmmu/base/host_files.cpp", "shadowmmu/host_mapping.cpp", "devices/host/host_disk.cpp", "devices/host/pseudo_terminal.cpp",
-      "monitor/command_line.cpp",
+      "monitor/command_line.cpp", "monitor/command/reports/run_report.cpp",
       "monitor/command/reports/host_facts.cpp", "monitor/command/translate_command.cpp", "monitor/lab/*")),
     ("random numbers", r"\b(getrandom|getentropy)\b", ("devices/host/host_random.cpp", "monitor/host/sandbox/confinement.cpp",
                                                        "monitor/network/slirp_sandbox.cpp")),
@@ -95,7 +95,7 @@ CODE_HOMES = (
 )
 
 # Headers of these cost a second or more of each source that parses them, by whatever way.
-MOST_SOURCES = {"asmjit/": 14, "nlohmann/": 16, "CLI/": 8, "toml++/": 1}
+MOST_SOURCES = {"asmjit/": 14, "nlohmann/": 16, "CLI/": 9, "toml++/": 1}
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 

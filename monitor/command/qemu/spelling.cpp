@@ -4,7 +4,7 @@
 #include <array>
 #include <filesystem>
 
-#include "monitor/command/options/near_word.h"
+#include "monitor/command/near_word.h"
 #include "monitor/command/qemu/words.h"
 
 namespace ringshift {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <map>
 
-#include "monitor/command/options/near_word.h"
+#include "monitor/command/near_word.h"
 #include "monitor/manager/file_node.h"
 #include "monitor/manager/run_folder.h"
 

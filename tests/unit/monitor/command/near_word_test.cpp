@@ -1,4 +1,4 @@
-#include "monitor/command/options/near_word.h"
+#include "monitor/command/near_word.h"
 
 #include <gtest/gtest.h>
 
