@@ -25,7 +25,7 @@ Debugger::~Debugger() = default;
 void Debugger::put_into(MachineConfig* config) {
   config->control = &control_;
   config->goes_back = config->tape != nullptr && config->tape->is_replay() &&
-                      request_.gdb.kind != DebugAddress::Kind::None;
+                      request_.gdb.kind != SocketAddress::Kind::None;
   config->service_debugger = [this](Machine&) { service(); };
 }
 
