@@ -40,7 +40,7 @@ const shown = element => element.getClientRects().length > 0;
 """
 USE = {
     "index": """
-      expect(document.querySelectorAll('.story > li').length === 8, 'eight chapters');
+      expect(document.querySelectorAll('.story > li').length === 9, 'nine chapters');
       for (const {finding} of lab.data) expect(document.body.innerText.includes(finding), finding);
     """,
     "matrix": """
@@ -161,6 +161,18 @@ USE = {
       }
       for (const copy of copies) expect(text.includes(copy.instruction), copy.instruction);
       expect(document.querySelector('pre').textContent.trim().split('\\n').length === ways.length, 'ways');
+    """,
+    "time": """
+      const {runs} = lab.data, rows = [...document.querySelectorAll('table tr')].slice(1);
+      expect(rows.length === runs.length, 'a row for each policy');
+      runs.forEach((run, i) => {
+        const cells = [...rows[i].cells].map(cell => cell.textContent);
+        expect(cells[0] === run.time, `${cells[0]} is not ${run.time}`);
+        expect(cells[2] === run.clock_behind_ms.toFixed(1), `${run.time}: the clock is ${cells[2]} behind`);
+        expect(cells[3] === run.ticks_behind_ms.toFixed(1), `${run.time}: ticks are ${cells[3]} behind`);
+      });
+      const drawn = runs.reduce((sum, run) => sum + 2 * (run.samples.length - 1), 0);
+      expect(document.querySelectorAll('svg line').length >= drawn, `fewer than ${drawn} pieces of curves`);
     """,
     "paravirt": """
       const {operations, ways} = lab.data, rows = [...document.querySelectorAll('table tr')].slice(1);

@@ -50,9 +50,10 @@ bool HostSocket::connect_once(std::string* error) {
   pollfd waited{connected_, POLLOUT, 0};
   while (poll(&waited, 1, -1) < 0 && errno == EINTR) {
   }
-  errno = connection_error(connected_);
+  const int problem = connection_error(connected_);
   send_at_once(connected_);
-  return errno == 0 || fail("connect to", error);
+  errno = problem;
+  return problem == 0 || fail("connect to", error);
 }
 
 bool HostSocket::listen(std::string* error) {
