@@ -5,52 +5,9 @@
 #include "monitor/command/options/options.h"
 
 namespace ringshift {
+namespace {
 
-void add_device_options(CLI::App& command, RunOptions* options) {
-  command
-      .add_option("--device", options->devices,
-                  "one more device: pc-testdev, virtio-rng-pci, virtio-balloon-pci,\n"
-                  "pvpanic, pvpanic-pci, i6300esb (a watchdog), or\n"
-                  "isa-debug-exit,iobase=0x501,iosize=2; may be repeated")
-      ->type_name("NAME[,KEY=VALUE,...]")
-      ->allow_extra_args(false)
-      ->group("Devices");
-  command
-      .add_option("--action", options->actions,
-                  "what is done when the guest's kernel panics (pvpanic):\n"
-                  "panic=shutdown (default; exit code 12), pause or none; when its watchdog\n"
-                  "runs out: watchdog=reset (default), shutdown, poweroff, pause, debug, none")
-      ->type_name("KEY=VALUE,...")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->group("Devices");
-  command
-      .add_option("--virtio-console", options->virtio_console,
-                  "a virtio console (hvc0 of Linux): none (default), console (this terminal,\n"
-                  "in place of the serial port), null, and the places of --serial")
-      ->type_name("WHERE")
-      ->group("Devices");
-  command
-      .add_option("--net", options->network,
-                  "a network card, and what is at its other end: none (default), user (a\n"
-                  "network of its own behind the host's; hostfwd=tcp::8080-:80 leads to\n"
-                  "the guest), stream (another machine: unix=PATH or tcp=HOST:PORT;\n"
-                  "server=on waits for it); model=virtio|e1000|ne2k_pci, mac=ADDRESS")
-      ->type_name("KIND[,KEY=VALUE,...]")
-      ->group("Devices");
-  command
-      .add_option("--net-dump", options->machine.network.dump_path,
-                  "write all frames of the network there, for tcpdump and wireshark")
-      ->type_name("FILE")
-      ->group("Reports");
-  command
-      .add_option("--share", options->share,
-                  "a folder of the host's for the guest (9p), by Debian's diod; the guest\n"
-                  "mounts it by its tag (default share): mount -t 9p -o trans=virtio,\n"
-                  "version=9p2000.L share /mnt")
-      ->type_name("FOLDER[,tag=NAME][,readonly]")
-      ->allow_extra_args(false)
-      ->group("Devices");
+void add_port_and_time_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--serial", options->serial,
                   "the guest's serial port: console (default), none, file=FILE, pty,\n"
@@ -99,6 +56,56 @@ void add_device_options(CLI::App& command, RunOptions* options) {
       ->group("Devices");
   command.add_flag("--nographic", options->nographic, "accepted: there is no other way")
       ->group("Devices");
+}
+
+}  // namespace
+
+void add_device_options(CLI::App& command, RunOptions* options) {
+  command
+      .add_option("--device", options->devices,
+                  "one more device: pc-testdev, virtio-rng-pci, virtio-balloon-pci,\n"
+                  "pvpanic, pvpanic-pci, i6300esb (a watchdog), or\n"
+                  "isa-debug-exit,iobase=0x501,iosize=2; may be repeated")
+      ->type_name("NAME[,KEY=VALUE,...]")
+      ->allow_extra_args(false)
+      ->group("Devices");
+  command
+      .add_option("--action", options->actions,
+                  "what is done when the guest's kernel panics (pvpanic):\n"
+                  "panic=shutdown (default; exit code 12), pause or none; when its watchdog\n"
+                  "runs out: watchdog=reset (default), shutdown, poweroff, pause, debug, none")
+      ->type_name("KEY=VALUE,...")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group("Devices");
+  command
+      .add_option("--virtio-console", options->virtio_console,
+                  "a virtio console (hvc0 of Linux): none (default), console (this terminal,\n"
+                  "in place of the serial port), null, and the places of --serial")
+      ->type_name("WHERE")
+      ->group("Devices");
+  command
+      .add_option("--net", options->network,
+                  "a network card, and what is at its other end: none (default), user (a\n"
+                  "network of its own behind the host's; hostfwd=tcp::8080-:80 leads to\n"
+                  "the guest), stream (another machine: unix=PATH or tcp=HOST:PORT;\n"
+                  "server=on waits for it); model=virtio|e1000|ne2k_pci, mac=ADDRESS")
+      ->type_name("KIND[,KEY=VALUE,...]")
+      ->group("Devices");
+  command
+      .add_option("--net-dump", options->machine.network.dump_path,
+                  "write all frames of the network there, for tcpdump and wireshark")
+      ->type_name("FILE")
+      ->group("Reports");
+  command
+      .add_option("--share", options->share,
+                  "a folder of the host's for the guest (9p), by Debian's diod; the guest\n"
+                  "mounts it by its tag (default share): mount -t 9p -o trans=virtio,\n"
+                  "version=9p2000.L share /mnt")
+      ->type_name("FOLDER[,tag=NAME][,readonly]")
+      ->allow_extra_args(false)
+      ->group("Devices");
+  add_port_and_time_options(command, options);
 }
 
 }  // namespace ringshift
