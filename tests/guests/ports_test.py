@@ -287,7 +287,7 @@ def what_cannot_be(ringshift):
         refuse(stage, [*kernel, "--debugcon", "unix:/nowhere/port"], "--debugcon: cannot listen at /nowhere/port")
         refuse(stage, [*kernel, "--serial", "tcp:some.host:1"], "is none of console, none")
         refuse(stage, [*kernel, "--serial", "tcp::1,color=on"], "is none of console, none")
-        refuse(stage, [*kernel, "--serial2", "console"], "the terminal is the first serial port's")
+        refuse(stage, [*kernel, "--serial2", "console"], "--serial2: 'console' is none of none, file=PATH")
         refuse(stage, [*kernel, "--serial", "tcp::1", "--record", "tape"], "--record cannot be used with")
 
 

@@ -11,10 +11,11 @@ namespace {
 using Kind = PortTarget::Kind;
 
 constexpr const char* kPlaces =
-    "console, none, file=PATH, pty, unix:PATH, tcp:[HOST]:PORT, telnet:[HOST]:PORT (server=on|off, "
-    "wait=on|off)";
+    "none, file=PATH, pty, unix:PATH, tcp:[HOST]:PORT, telnet:[HOST]:PORT";
 
-// Of no port: it is said once, by whoever reads the words of one.
+// The terminal is the first serial port's.
+enum class Terminal : uint8_t { Possible, Taken };
+
 bool parse_socket(const std::string& text, PortSocketRequest* request) {
   constexpr const char* kTelnet = "telnet:";
   std::string spelled = text;
@@ -33,10 +34,11 @@ bool parse_socket(const std::string& text, PortSocketRequest* request) {
   return true;
 }
 
-bool parse_target(const std::string& option, const std::string& text, PortTarget* target,
-                  std::string* problem) {
+bool parse_target(const std::string& option, const std::string& text, Terminal terminal,
+                  PortTarget* target, std::string* problem) {
+  const bool may_be_console = terminal == Terminal::Possible;
   target->request.option = option;
-  if (text == "console" || text == "stdio" || text == "mon:stdio") {
+  if (may_be_console && (text == "console" || text == "stdio" || text == "mon:stdio")) {
     target->kind = Kind::Console;
   } else if (text == "none" || text == "null") {
     target->kind = Kind::None;
@@ -49,16 +51,11 @@ bool parse_target(const std::string& option, const std::string& text, PortTarget
   } else if (parse_socket(text, &target->request)) {
     target->kind = Kind::Socket;
   } else {
-    *problem = option + ": '" + text + "' is none of " + kPlaces;
+    *problem =
+        option + ": '" + text + "' is none of " + (may_be_console ? "console, " : "") + kPlaces;
     return false;
   }
   return true;
-}
-
-bool refuse_terminal(const std::string& option, const PortTarget& target, std::string* problem) {
-  if (target.kind != Kind::Console) return true;
-  *problem = option + ": the terminal is the first serial port's; use file=PATH or a socket";
-  return false;
 }
 
 }  // namespace
@@ -66,19 +63,23 @@ bool refuse_terminal(const std::string& option, const PortTarget& target, std::s
 bool apply_ports(RunOptions* options, std::string* problem) {
   PortsConfig& ports = options->machine.ports;
   const std::string serial = options->serial.empty() ? "console" : options->serial;
-  if (!parse_target("--serial", serial, &ports.serial, problem) ||
-      !parse_target("--serial2", options->second_serial, &ports.second_serial, problem) ||
-      !refuse_terminal("--serial2", ports.second_serial, problem)) {
+  if (!parse_target("--serial", serial, Terminal::Possible, &ports.serial, problem) ||
+      !parse_target("--serial2", options->second_serial, Terminal::Taken, &ports.second_serial,
+                    problem)) {
     return false;
   }
   ports.debug_console_is_serials = options->debugcon.empty();
   if (!ports.debug_console_is_serials &&
-      !parse_target("--debugcon", options->debugcon, &ports.debug_console, problem)) {
+      !parse_target("--debugcon", options->debugcon, Terminal::Possible, &ports.debug_console,
+                    problem)) {
     return false;
   }
   const std::string& virtio = options->virtio_console;
   ports.has_virtio_console = virtio != "none";
-  if (!parse_target("--virtio-console", virtio, &ports.virtio_console, problem)) return false;
+  if (!parse_target("--virtio-console", virtio, Terminal::Possible, &ports.virtio_console,
+                    problem)) {
+    return false;
+  }
   const bool takes_terminal = ports.virtio_console.kind == Kind::Console;
   if (takes_terminal && options->serial.empty()) ports.serial.kind = Kind::None;
   return true;

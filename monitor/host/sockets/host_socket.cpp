@@ -45,7 +45,10 @@ bool HostSocket::fail(const char* what, std::string* error) const {
 // Waits, once: the program at the other end is there before the machine is.
 bool HostSocket::connect_once(std::string* error) {
   where_ = address_.name().substr(address_.name().find(':') + 1);
-  connected_ = begin_connection(address_.name().c_str());
+  // Others may be waiting to be accepted, and as many as may.
+  while ((connected_ = begin_connection(address_.name().c_str())) < 0 && errno == EAGAIN) {
+    (void)poll(nullptr, 0, kLookMilliseconds);
+  }
   if (connected_ < 0) return fail("connect to", error);
   pollfd waited{connected_, POLLOUT, 0};
   while (poll(&waited, 1, -1) < 0 && errno == EINTR) {

@@ -34,7 +34,7 @@ std::string refusal(const std::string& option, const std::string& value) {
   return is_taken ? "" : problem;
 }
 
-// "... is none of a, b=PATH, c=[HOST]:N": a, b= and c=.
+// "... is none of a, b=PATH, c=[HOST]:N, d:PATH": a, b=, c= and d:.
 std::set<std::string> words_told(const std::string& refused) {
   constexpr std::string_view kBefore = "is none of ";
   const size_t begin = refused.find(kBefore);
@@ -44,8 +44,8 @@ std::set<std::string> words_told(const std::string& refused) {
   while (!rest.empty()) {
     const size_t comma = rest.find(", ");
     std::string word = rest.substr(0, comma);
-    const size_t equals = word.find('=');
-    words.insert(equals == std::string::npos ? word : word.substr(0, equals + 1));
+    const size_t mark = word.find_first_of("=:");
+    words.insert(mark == std::string::npos ? word : word.substr(0, mark + 1));
     rest = comma == std::string::npos ? "" : rest.substr(comma + 2);
   }
   return words;

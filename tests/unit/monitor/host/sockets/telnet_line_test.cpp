@@ -57,7 +57,10 @@ TEST_F(Telnet, TheGuestsBytesArriveWhole) {
 }
 
 TEST_F(Telnet, NothingAPeerSaysIsTooMuch) {
-  EXPECT_EQ(take("\xff\xfa\x1f"s + std::string(1 << 20, 'n') + "\xff\xf0"s), "");
+  // Of a negotiation that is too long the rest is taken for text.
+  const std::string text = take("\xff\xfa\x1f"s + std::string(1 << 20, 'n') + "\xff\xf0" + "end");
+  EXPECT_LT(text.size(), size_t{1} << 20);
+  EXPECT_TRUE(text.ends_with("end"));
   std::mt19937 dice(20261130);
   constexpr char kWords[] = {'\xff', '\xfa', '\xf0', '\xfb', '\xfd', '\xfe', '\0', '\x56', 'a'};
   for (int i = 0; i < 20'000; ++i) {
