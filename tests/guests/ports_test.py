@@ -205,7 +205,8 @@ def pseudo_terminals(ringshift):
     with Stage(ringshift) as stage:
         words = [*echo_kernel(stage), "--serial", "pty", "--serial2", "pty"]
         with Run(stage, words, TIMEOUT) as run:
-            paths = [said(run, rf"--{name}: is at (/dev/pts/\d+)") for name in ("serial", "serial2")]
+            paths = [said(run, rf"--{name}: char device redirected to (/dev/pts/\d+) \(label serial{i}\)")
+                     for i, name in enumerate(("serial", "serial2"))]
             for _ in range(2):
                 first, second = (Peer(os.open(path, os.O_RDWR | os.O_NOCTTY)) for path in paths)
                 with first, second:

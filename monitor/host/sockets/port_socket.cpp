@@ -18,11 +18,17 @@ constexpr size_t kMostBuffered = 4096;
 constexpr size_t kReadAhead = 64 * 1024, kMostInput = 4 * kReadAhead;
 constexpr int kLookMilliseconds = 10;
 
+// As QEMU calls the port where it says the same, in words that scripts look for.
+std::string label_of(const std::string& option) {
+  if (option == "--serial") return "serial0";
+  return option == "--serial2" ? "serial1" : option.substr(2);
+}
+
 void tell(const PortSocketRequest& request, const std::string& where) {
   const SocketAddress& address = request.where;
   std::string text;
   if (address.kind == SocketAddress::Kind::Pty) {
-    text = "is at " + where;
+    text = "char device redirected to " + where + " (label " + label_of(request.option) + ")";
   } else if (request.waits) {
     text = "the machine waits for a peer at " + where;
   } else if (address.kind == SocketAddress::Kind::Tcp && address.port == 0) {

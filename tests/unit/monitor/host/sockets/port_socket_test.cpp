@@ -207,7 +207,10 @@ TEST_F(Port, APseudoTerminalChangesNoByte) {
   const std::string said = ::testing::internal::GetCapturedStderr();
   const size_t at = said.find("/dev/pts/");
   ASSERT_NE(at, std::string::npos) << said;
-  const std::string path = said.substr(at, said.find('\n') - at);
+  const std::string path = said.substr(at, said.find(' ', at) - at);
+  EXPECT_NE(said.find("char device redirected to " + path + " (label serial0)\n"),
+            std::string::npos)
+      << said;
   for (int i = 0; i < 2; ++i) {
     print("nobody is there\n");
     peer_ = ::open(path.c_str(), O_RDWR | O_NOCTTY);
