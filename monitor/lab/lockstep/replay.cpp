@@ -30,7 +30,9 @@ class Probe {
       cr3_ = state->cr3;
       cr0_ = state->cr0;
     }
-    constexpr int kTries = 32, kTrapped = 2;  // a mapping that was too weak traps once
+    // A mapping that was too weak traps once. A tick of the host's clock is a try as well, and on a
+    // busy host one may come before the process does, again and again.
+    constexpr int kTries = 4096, kTrapped = 2;
     const uint32_t begin = state->eip;
     for (int tries = 0, traps = 0; tries < kTries && traps < kTrapped; ++tries) {
       const DeprivilegedRunner::Stop stop = runner_->run(*state);
