@@ -8,16 +8,13 @@
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "shadowmmu/base/zeroed_bytes.h"
 
 namespace ringshift {
 namespace {
 
 std::string failure(const char* step, uint64_t bytes, const std::string& reason) {
   return std::string("guest RAM of ") + std::to_string(bytes) + " bytes: " + step + ": " + reason;
-}
-
-bool is_zero(std::span<const uint8_t> bytes) {
-  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 }  // namespace

@@ -7,13 +7,10 @@
 #include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/counters.h"
 #include "shadowmmu/base/hash.h"
+#include "shadowmmu/base/zeroed_bytes.h"
 
 namespace ringshift {
 namespace {
-
-bool is_zero(std::span<const uint8_t> bytes) {
-  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 uint32_t short_hash(std::span<const uint8_t> bytes) {
   const auto hash = static_cast<uint32_t>(hash_bytes(bytes, 0));

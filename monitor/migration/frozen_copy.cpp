@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "shadowmmu/base/check.h"
+#include "shadowmmu/base/zeroed_bytes.h"
 
 namespace ringshift {
 namespace {
@@ -16,10 +17,6 @@ struct Head {
   std::array<char, 8> magic = {'R', 'S', 'C', 'L', 'O', 'N', 'E', '\n'};
   uint64_t seal = 0;
 };
-
-bool is_zero(std::span<const uint8_t> bytes) {
-  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 }  // namespace
 

@@ -6,16 +6,13 @@
 
 #include "monitor/migration/migration_key.h"
 #include "shadowmmu/base/hash.h"
+#include "shadowmmu/base/zeroed_bytes.h"
 
 namespace ringshift {
 namespace {
 
 constexpr uint64_t kLargestGrain = uint64_t{1} << 20;
 constexpr size_t kGrainHead = 8, kBeginBytes = 16, kEndBytes = 16;
-
-bool is_zero(std::span<const uint8_t> bytes) {
-  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 // Pages of zeros stay holes where nothing was.
 void put_into(std::span<uint8_t> ram, std::span<const uint8_t> bytes, bool was_zero) {

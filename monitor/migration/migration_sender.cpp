@@ -7,6 +7,7 @@
 #include "monitor/host/time/host_clock.h"
 #include "monitor/migration/migration_key.h"
 #include "shadowmmu/base/hash.h"
+#include "shadowmmu/base/zeroed_bytes.h"
 #include "shadowmmu/host_mapping.h"
 
 namespace ringshift {
@@ -14,10 +15,6 @@ namespace {
 
 constexpr size_t kMostWaiting = 64;  // grains
 constexpr int kIdleMilliseconds = 100;
-
-bool is_zero(std::span<const uint8_t> bytes) {
-  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 }  // namespace
 

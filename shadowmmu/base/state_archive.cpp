@@ -5,6 +5,7 @@
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/hash.h"
+#include "shadowmmu/base/zeroed_bytes.h"
 
 namespace ringshift {
 namespace {
@@ -39,12 +40,6 @@ bool is_name(std::string_view name) {
 }
 
 bool is_number_width(size_t width) { return width == 1 || width == 2 || width == 4 || width == 8; }
-
-// Each byte is the one before it, and the first is zero.
-bool is_zero(std::span<const uint8_t> bytes) {
-  return bytes.empty() ||
-         (bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
 
 // Reads from the front; what is not there ends in `false`, and nothing is taken.
 class Reader {

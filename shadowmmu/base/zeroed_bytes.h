@@ -1,15 +1,22 @@
 // ZeroedBytes: many bytes that are zero at first, and take memory of the host's only where they are
-// touched. Owns: them.
+// touched. Owns: them. And whether bytes are zero.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <span>
 
 namespace ringshift {
+
+// All of them: the first is zero, and each is the one before it.
+[[nodiscard]] inline bool is_zero(std::span<const uint8_t> bytes) {
+  return bytes.empty() ||
+         (bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
 
 class ZeroedBytes {
  public:

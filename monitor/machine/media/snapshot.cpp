@@ -12,6 +12,7 @@
 
 #include "shadowmmu/base/hash.h"
 #include "shadowmmu/base/host_files.h"
+#include "shadowmmu/base/zeroed_bytes.h"
 #include "shadowmmu/host_mapping.h"
 
 namespace ringshift {
@@ -83,11 +84,6 @@ bool read_at(int descriptor, uint64_t offset, std::span<uint8_t> bytes, std::str
   const HostResult result = read_contents(descriptor, offset, bytes);
   if (result.error() == ENODATA) return fail("the file ends too early", error);
   return result.ok() || fail("cannot read: " + result.text(), error);
-}
-
-bool is_zero(std::span<const uint8_t> bytes) {
-  // The first byte is zero and each equals the next.
-  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
 uint32_t grain_for(uint64_t ram_bytes) {
