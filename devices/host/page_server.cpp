@@ -3,11 +3,8 @@
 #include <libwebsockets.h>
 
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <map>
 #include <utility>
-#include <vector>
 
 #include "devices/host/web_access.h"
 
@@ -70,12 +67,9 @@ int PageServer::Parts::begin_answer(lws* connection, const std::string& path) {
 int PageServer::Parts::finish_answer(lws* connection) {
   const auto found = bodies.find(connection);
   if (found == bodies.end()) return -1;
-  std::vector<uint8_t> body(LWS_PRE);
-  body.insert(body.end(), found->second.begin(), found->second.end());
-  const size_t size = found->second.size();
+  const std::string body = std::move(found->second);
   bodies.erase(found);
-  if (lws_write(connection, body.data() + LWS_PRE, size, LWS_WRITE_HTTP_FINAL) < 0) return -1;
-  return lws_http_transaction_completed(connection) != 0 ? -1 : 0;
+  return write_page_body(connection, body);
 }
 
 int PageServer::Parts::on_http(lws* connection, lws_callback_reasons reason, void*, void* in,
@@ -108,34 +102,9 @@ void PageServer::Parts::on_timer(lws_sorted_usec_list_t* list) {
 bool PageServer::Parts::listen(std::string* error) {
   timer.parts = this;
   protocols[0] = {"http", on_http, 0, 0, 0, nullptr, 0};
-  lws_set_log_level(0, nullptr);
-  lws_context_creation_info info{};
-  info.port = config.port;
-  info.iface = config.host.c_str();
-  info.protocols = protocols.data();
-  info.gid = static_cast<decltype(info.gid)>(-1);
-  info.uid = static_cast<decltype(info.uid)>(-1);
-  info.user = this;
-  info.options = LWS_SERVER_OPTION_DISABLE_IPV6 | LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME |
-                 LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
-  constexpr int kDescriptors = 48;
-  constexpr unsigned kPatience = 10;  // seconds, for a request
-  constexpr int kRequests = 16;       // at a time
-  info.fd_limit_per_thread = kDescriptors;
-  info.timeout_secs = kPatience;
-  info.max_http_header_data = 2048;
-  info.max_http_header_pool = kRequests;
-  errno = 0;
-  context = lws_create_context(&info);
-  const int why = errno;
-  lws_vhost* host = context != nullptr ? lws_get_vhost_by_name(context, "default") : nullptr;
-  if (host == nullptr) {
-    *error = "cannot listen at " + config.host + ":" + std::to_string(config.port) +
-             (why != 0 ? std::string(": ") + std::strerror(why) : "");
-    return false;
-  }
-  access.set_port(static_cast<uint16_t>(lws_get_vhost_listen_port(host)));
-  return true;
+  constexpr uint16_t kRequests = 16;
+  context = access.listen(config.port, protocols.data(), this, kRequests, error);
+  return context != nullptr;
 }
 
 PageServer::PageServer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -3,8 +3,11 @@
 #include <libwebsockets.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "devices/host/host_random.h"
 
@@ -44,6 +47,38 @@ WebAccess::WebAccess(std::string host) : host_(std::move(host)) {
   token_ = hex_of(secret);
   random.fill(secret);
   nonce_ = hex_of(secret);
+}
+
+lws_context* WebAccess::listen(uint16_t port, const lws_protocols* protocols, void* user,
+                               uint16_t requests, std::string* error) {
+  lws_set_log_level(0, nullptr);
+  lws_context_creation_info info{};
+  info.port = port;
+  info.iface = host_.c_str();
+  info.protocols = protocols;
+  info.gid = static_cast<decltype(info.gid)>(-1);
+  info.uid = static_cast<decltype(info.uid)>(-1);
+  info.user = user;
+  info.options = LWS_SERVER_OPTION_DISABLE_IPV6 | LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME |
+                 LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
+  constexpr int kDescriptors = 48;
+  constexpr unsigned kPatience = 10;  // seconds, for a request
+  info.fd_limit_per_thread = kDescriptors;
+  info.timeout_secs = kPatience;
+  info.max_http_header_data = 2048;
+  info.max_http_header_pool = requests;
+  errno = 0;
+  lws_context* const context = lws_create_context(&info);
+  const int why = errno;
+  lws_vhost* host = context != nullptr ? lws_get_vhost_by_name(context, "default") : nullptr;
+  if (host == nullptr) {
+    *error = "cannot listen at " + host_ + ":" + std::to_string(port) +
+             (why != 0 ? std::string(": ") + std::strerror(why) : "");
+    if (context != nullptr) lws_context_destroy(context);
+    return nullptr;
+  }
+  port_ = static_cast<uint16_t>(lws_get_vhost_listen_port(host));
+  return context;
 }
 
 std::string WebAccess::address() const {
@@ -99,6 +134,15 @@ bool write_page_head(lws* connection, std::string_view type, size_t bytes, std::
     }
   }
   return lws_finalize_write_http_header(connection, begin, &at, end) == 0;
+}
+
+int write_page_body(lws* connection, std::string_view body) {
+  std::vector<uint8_t> bytes(LWS_PRE);
+  bytes.insert(bytes.end(), body.begin(), body.end());
+  if (lws_write(connection, bytes.data() + LWS_PRE, body.size(), LWS_WRITE_HTTP_FINAL) < 0) {
+    return -1;
+  }
+  return lws_http_transaction_completed(connection) != 0 ? -1 : 0;
 }
 
 int turn_away(lws* connection) {

@@ -8,6 +8,8 @@
 #include <string_view>
 
 struct lws;
+struct lws_context;
+struct lws_protocols;
 
 namespace ringshift {
 
@@ -15,7 +17,11 @@ class WebAccess {
  public:
   // Both numbers are new. host: four numbers.
   explicit WebAccess(std::string host);
-  void set_port(uint16_t port) { port_ = port; }
+
+  // Listens at this port of the host, 0: whichever is free. The context's user is `user`; it has so
+  // many requests at a time. Null with one line in *error.
+  [[nodiscard]] lws_context* listen(uint16_t port, const lws_protocols* protocols, void* user,
+                                    uint16_t requests, std::string* error);
 
   [[nodiscard]] const std::string& nonce() const { return nonce_; }
   // http://HOST:PORT/?token=...
@@ -37,6 +43,8 @@ class WebAccess {
 // says, in a policy's words. False: the connection is of no use.
 [[nodiscard]] bool write_page_head(lws* connection, std::string_view type, size_t bytes,
                                    std::string_view nonce, std::string_view images);
+// All that comes behind the head. What libwebsockets' callback is to return.
+[[nodiscard]] int write_page_body(lws* connection, std::string_view body);
 // To whom gets none. What libwebsockets' callback is to return.
 [[nodiscard]] int turn_away(lws* connection);
 

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <string_view>
 #include <vector>
 
@@ -152,13 +150,8 @@ int WebServer::Parts::on_http(lws* connection, lws_callback_reasons reason, void
   switch (reason) {
     case LWS_CALLBACK_HTTP:
       return parts.serve_page(connection, {static_cast<const char*>(in), length});
-    case LWS_CALLBACK_HTTP_WRITEABLE: {
-      std::vector<uint8_t> body(LWS_PRE);
-      body.insert(body.end(), parts.page.begin(), parts.page.end());
-      const size_t size = parts.page.size();
-      if (lws_write(connection, body.data() + LWS_PRE, size, LWS_WRITE_HTTP_FINAL) < 0) return -1;
-      return lws_http_transaction_completed(connection) != 0 ? -1 : 0;
-    }
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+      return write_page_body(connection, parts.page);
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
       parts.show_screen();
       return 0;
@@ -376,33 +369,9 @@ bool WebServer::Parts::listen(std::string* error) {
   protocols[0] = {"http", on_http, 0, kLongestMessage, 0, nullptr, 0};
   protocols[1] = {"rfb", on_screen, sizeof(Slot), kLongestMessage, 0, nullptr, 0};
   protocols[2] = {"control", on_control, sizeof(Slot), kLongestMessage, 0, nullptr, 0};
-  lws_set_log_level(0, nullptr);
-  lws_context_creation_info info{};
-  info.port = config.port;
-  info.iface = config.host.c_str();
-  info.protocols = protocols.data();
-  info.gid = static_cast<decltype(info.gid)>(-1);
-  info.uid = static_cast<decltype(info.uid)>(-1);
-  info.user = this;
-  info.options = LWS_SERVER_OPTION_DISABLE_IPV6 | LWS_SERVER_OPTION_SKIP_SERVER_CANONICAL_NAME |
-                 LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND;
-  constexpr int kDescriptors = 48;
-  constexpr unsigned kPatience = 10;  // seconds, for a request
-  info.fd_limit_per_thread = kDescriptors;
-  info.timeout_secs = kPatience;
-  info.max_http_header_data = 2048;
-  info.max_http_header_pool = 2 * kMostConnections;
-  errno = 0;
-  context = lws_create_context(&info);
-  const int why = errno;
-  lws_vhost* host = context != nullptr ? lws_get_vhost_by_name(context, "default") : nullptr;
-  if (host == nullptr) {
-    *error = "--display web: cannot listen at " + config.host + ":" + std::to_string(config.port) +
-             (why != 0 ? std::string(": ") + std::strerror(why) : "");
-    return false;
-  }
-  access.set_port(static_cast<uint16_t>(lws_get_vhost_listen_port(host)));
-  return true;
+  context = access.listen(config.port, protocols.data(), this, 2 * kMostConnections, error);
+  if (context == nullptr) *error = "--display web: " + *error;
+  return context != nullptr;
 }
 
 WebServer::WebServer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
