@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "monitor/command/options/port_options.h"
 #include "shadowmmu/base/host_files.h"
 #include "translator/perf_map.h"
 
@@ -13,14 +14,10 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
   std::vector<NamedFile> files = {{machine.boot.kernel_path, FileUse::Read},
                                   {machine.boot.initrd_path, FileUse::Read},
-                                  {machine.ports.serial.path, FileUse::Replace},
                                   {machine.firmware_log, FileUse::Replace},
                                   {options.screendump, FileUse::Replace},
                                   {options.digest, FileUse::Replace},
                                   {options.debug.gdb.path, FileUse::Remove},
-                                  {machine.ports.second_serial.path, FileUse::Replace},
-                                  {machine.ports.debug_console.path, FileUse::Replace},
-                                  {machine.ports.virtio_console.path, FileUse::Replace},
                                   {options.pid_file, FileUse::Remove},
                                   {options.display_request.vnc.unix_path, FileUse::Remove},
                                   {options.display_request.password_file, FileUse::Read},
@@ -43,8 +40,8 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
   for (const control::ControlRequest& request : options.control.requests) {
     if (!request.where.connects) files.push_back({request.where.path, FileUse::Remove});
   }
-  for (const PortTarget* port : {&machine.ports.serial, &machine.ports.second_serial,
-                                 &machine.ports.debug_console, &machine.ports.virtio_console}) {
+  for (const PortTarget* port : all_ports(machine.ports)) {
+    files.push_back({port->path, FileUse::Replace});
     const SocketAddress& where = port->request.where;
     if (!where.connects) files.push_back({where.path, FileUse::Remove});
   }

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "monitor/command/options/options.h"
+#include "monitor/command/options/port_options.h"
 #include "monitor/command/reports/exit_code.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/replay/tape_player.h"
@@ -71,8 +72,7 @@ std::optional<std::string> hash_of_file(const std::string& path) {
 std::string obstacle(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
   if (!options.share_request.folder.empty()) return "--share";
-  for (const PortTarget* port : {&machine.ports.serial, &machine.ports.second_serial,
-                                 &machine.ports.debug_console, &machine.ports.virtio_console}) {
+  for (const PortTarget* port : all_ports(machine.ports)) {
     if (port->kind == PortTarget::Kind::Socket) return port->request.option + " at a socket";
   }
   if (options.limits.disk_rate != 0) return "--limit disk";

@@ -1,7 +1,6 @@
 #include "monitor/command/options/port_options.h"
 
 #include <algorithm>
-#include <array>
 
 #include "monitor/command/options/socket_words.h"
 
@@ -97,9 +96,7 @@ bool has_one_terminal(const RunOptions& options, std::string* problem) {
 }
 
 bool RunPorts::open(PortsConfig* ports, std::string* error) {
-  const std::array<PortTarget*, 4> targets = {&ports->serial, &ports->second_serial,
-                                              &ports->debug_console, &ports->virtio_console};
-  for (PortTarget* target : targets) {
+  for (PortTarget* target : all_ports(*ports)) {
     if (target->kind != Kind::Socket) continue;
     std::unique_ptr<PortSocket> socket = PortSocket::create(target->request, error);
     if (socket == nullptr) return false;

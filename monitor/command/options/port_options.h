@@ -2,6 +2,7 @@
 // goes, and where what is typed comes from. False with one line in *problem. See docs/usage.md.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,13 @@ namespace ringshift {
 [[nodiscard]] bool apply_ports(RunOptions* options, std::string* problem);
 // The terminal is the serial port's or the virtio console's.
 [[nodiscard]] bool has_one_terminal(const RunOptions& options, std::string* problem);
+
+// Where each of them leads, in PortsConfig or const PortsConfig.
+template <typename Ports>
+[[nodiscard]] auto all_ports(Ports& ports) {
+  return std::array{&ports.serial, &ports.second_serial, &ports.debug_console,
+                    &ports.virtio_console};
+}
 
 // The sockets that the ports lead to, open from before the first machine to the end of the run.
 class RunPorts {
