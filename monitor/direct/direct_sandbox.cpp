@@ -1,6 +1,8 @@
 #include "monitor/direct/direct_sandbox.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -14,6 +16,7 @@
 
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "monitor/host/cpuid_faulting.h"
 
@@ -90,8 +93,8 @@ scmp_arg_cmp argument(unsigned index, scmp_compare comparison, uint64_t value) {
   return {index, comparison, value, 0};
 }
 
-// A filter to which rules are added. Everything else ends the process. The second wall: the first
-// is that the tracer lets no system call of guest code begin.
+// A filter to which rules are added. Any other system call ends the process. The second wall: the
+// first is that the tracer lets no system call of guest code begin.
 class Filter {
  public:
   void allow(int number, std::initializer_list<scmp_arg_cmp> arguments) {
@@ -99,12 +102,23 @@ class Filter {
                                                   static_cast<unsigned>(arguments.size()),
                                                   arguments.begin()) == 0;
   }
-  [[nodiscard]] bool load() { return is_good_ && seccomp_load(filter_) == 0; }
+  // As the kernel takes it; empty: it cannot be made.
+  [[nodiscard]] std::vector<sock_filter> compile() const;
 
  private:
   scmp_filter_ctx filter_ = seccomp_init(SCMP_ACT_KILL_PROCESS);
   bool is_good_ = filter_ != nullptr;
 };
+
+std::vector<sock_filter> Filter::compile() const {
+  const int file = is_good_ ? memfd_create("filter", MFD_CLOEXEC) : -1;
+  if (file < 0 || seccomp_export_bpf(filter_, file) != 0) return {};
+  const off_t bytes = lseek(file, 0, SEEK_END);
+  std::vector<sock_filter> program(static_cast<size_t>(bytes) / sizeof(sock_filter));
+  const bool is_read = pread(file, program.data(), static_cast<size_t>(bytes), 0) == bytes;
+  close(file);
+  return is_read ? program : std::vector<sock_filter>{};
+}
 
 void allow_user_code(Filter* filter) {
   constexpr uint64_t kMapFlags = MAP_SHARED | MAP_FIXED | MAP_NORESERVE;
@@ -141,7 +155,7 @@ void allow_deprivileged(Filter* filter) {
   filter->allow(SCMP_SYS(setitimer), {argument(0, SCMP_CMP_EQ, uint64_t{ITIMER_REAL})});
 }
 
-bool install_filter(SandboxPolicy policy) {
+std::vector<sock_filter> filter_of(SandboxPolicy policy) {
   Filter filter;
   filter.allow(SCMP_SYS(munmap), {});
   switch (policy) {
@@ -152,7 +166,15 @@ bool install_filter(SandboxPolicy policy) {
       allow_deprivileged(&filter);
       break;
   }
-  return filter.load();
+  return filter.compile();
+}
+
+// Not by the library, which frees memory after the filter holds: an allocator may give that back to
+// the host just then, by a system call that the filter ends the process for.
+bool install_filter(std::vector<sock_filter>& filter) {
+  const sock_fprog program{static_cast<uint16_t>(filter.size()), filter.data()};
+  return !filter.empty() && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
 }
 
 // The C library has registered a structure of the thread's that the kernel writes to whenever it
@@ -183,11 +205,12 @@ void enter_direct_sandbox(const DirectSandbox& made) {
   prctl(PR_SET_NAME, "ringshift-user");
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
+  std::vector<sock_filter> filter = filter_of(made.policy);
   require(keep_two_descriptors(made.ram, made.commands), kDescriptors);
   require(place_stub(), kStub);
   require(place_commands(), kCommands);
   require(leave_restartable_sequences(), kSequences);
-  require(install_filter(made.policy), kFilter);
+  require(install_filter(filter), kFilter);
   asm volatile("xor %%ebp, %%ebp\n jmp *%0" : : "r"(kDirectStubAddress) : "memory");
   __builtin_unreachable();
 }

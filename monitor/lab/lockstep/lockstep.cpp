@@ -301,7 +301,7 @@ void Lockstep::name_first() {
   if (follower_ == nullptr || !options_.keeps_way || !parted) return;
   const uint64_t steps = figures_.instructions - difference_.instruction;
   const std::optional<WrongInstruction> wrong =
-      find_wrong(*follower_, steps, figures_.time_was_up ? options_.seconds : kReplaySeconds);
+      find_wrong(*follower_, steps, figures_.time_was_up ? options_.seconds : kReplaySeconds).wrong;
   if (!wrong) return;
   difference_.found = true;
   difference_.gave_up = false;

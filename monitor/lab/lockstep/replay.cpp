@@ -23,8 +23,7 @@ class Probe {
   bool execute(GuestState* state) {
     // The process keeps what it has mapped; other page tables are for another one.
     if (runner_ == nullptr || cr3_ != state->cr3 || cr0_ != state->cr0) {
-      std::string error;
-      runner_ = Deprivileged::create(follower_.linear(), follower_.physical(), &error);
+      runner_ = Deprivileged::create(follower_.linear(), follower_.physical(), &why_not_);
       if (runner_ == nullptr) return false;
       runner_->run_singly(true);
       cr3_ = state->cr3;
@@ -34,18 +33,25 @@ class Probe {
     // busy host one may come before the process does, again and again.
     constexpr int kTries = 4096, kTrapped = 2;
     const uint32_t begin = state->eip;
-    for (int tries = 0, traps = 0; tries < kTries && traps < kTrapped; ++tries) {
+    int traps = 0;
+    for (int tries = 0; tries < kTries && traps < kTrapped; ++tries) {
       const DeprivilegedRunner::Stop stop = runner_->run(*state);
-      if (stop == DeprivilegedRunner::Stop::GiveUp) return false;
+      if (stop == DeprivilegedRunner::Stop::GiveUp) {
+        why_not_ = runner_->message();
+        return false;
+      }
       traps += stop == DeprivilegedRunner::Stop::Interpret ? 1 : 0;
       if (stop == DeprivilegedRunner::Stop::Resume && state->eip != begin) return true;
     }
+    why_not_ = traps == kTrapped ? "it traps" : "the host's clock ticks before it is executed";
     return false;
   }
+  [[nodiscard]] const std::string& why_not() const { return why_not_; }
 
  private:
   Follower& follower_;
   std::unique_ptr<Deprivileged> runner_;
+  std::string why_not_;
   uint32_t cr3_ = 0, cr0_ = 0;
 };
 
@@ -77,7 +83,8 @@ void exchange(Follower& follower, std::deque<Follower::KeptPage>* pages) {
 
 // One sensitive instruction, by the interpreter and then, from where it began, by the processor.
 // What is unlike; the follower is after it, as the interpreter has it.
-std::string step_both(Follower& follower, const FollowedInstruction& next, Probe* probe) {
+std::string step_both(Follower& follower, const FollowedInstruction& next, Probe* probe,
+                      WrongSearch* search) {
   follower.forget_written();
   GuestState before = follower.state();
   if (!follower.step(&next)) return follower.problem();
@@ -88,7 +95,10 @@ std::string step_both(Follower& follower, const FollowedInstruction& next, Probe
   follower.state() = before;
   GuestState& native = before;
   std::string what;
-  if (probe->execute(&native)) {
+  if (!probe->execute(&native)) {
+    search->not_executed = fmt::format("{} at {:x}: {}", next.name, native.eip, probe->why_not());
+  } else {
+    ++search->executed;
     what = unlike_memory(follower, pages);
     const uint32_t open = follower.undefined_flags() | kFlagRf;
     const std::string registers = joined(differences(after, native, open), ", ");
@@ -101,24 +111,27 @@ std::string step_both(Follower& follower, const FollowedInstruction& next, Probe
 
 }  // namespace
 
-std::optional<WrongInstruction> find_wrong(Follower& follower, uint64_t steps, double seconds) {
+WrongSearch find_wrong(Follower& follower, uint64_t steps, double seconds) {
   constexpr uint64_t kStepsBetweenLooks = 1U << 12;
   const Nanoseconds until = HostClock::monotonic() + static_cast<Nanoseconds>(seconds * 1e9);
   follower.rewind();
   Probe probe(follower);
-  for (uint64_t step = 0; step < steps; ++step) {
-    if (step % kStepsBetweenLooks == 0 && HostClock::monotonic() > until) return std::nullopt;
+  WrongSearch search;
+  for (; search.steps < steps; ++search.steps) {
+    if (search.steps % kStepsBetweenLooks == 0 && HostClock::monotonic() > until) break;
     const FollowedInstruction* next = follower.next();
     const uint32_t eip = follower.state().eip;
     if (next == nullptr || !next->is_sensitive) {
-      if (!follower.step(next)) return std::nullopt;
+      if (!follower.step(next)) break;
       continue;
     }
     const FollowedInstruction known = *next;
-    const std::string what = step_both(follower, known, &probe);
-    if (!what.empty()) return WrongInstruction{step, eip, known.name, what};
+    const std::string what = step_both(follower, known, &probe, &search);
+    if (what.empty()) continue;
+    search.wrong = WrongInstruction{search.steps, eip, known.name, what};
+    break;
   }
-  return std::nullopt;
+  return search;
 }
 
 }  // namespace ringshift::lab

@@ -18,9 +18,16 @@ struct WrongInstruction {
   std::string what;  // of registers, control and memory is unlike
 };
 
+struct WrongSearch {
+  std::optional<WrongInstruction> wrong;
+  uint64_t steps = 0;        // taken on this way
+  uint64_t executed = 0;     // sensitive instructions that the processor executed as well
+  std::string not_executed;  // why the last one that it did not execute was not; empty: all were
+};
+
 // The follower goes back to its mark and forward again, at most so many instructions and so long.
-// Nothing if none of the sensitive instructions on the way does anything else on the processor.
-[[nodiscard]] std::optional<WrongInstruction> find_wrong(Follower& follower, uint64_t steps,
-                                                         double seconds);
+// No wrong one if none of the sensitive instructions on the way does anything else on the
+// processor.
+[[nodiscard]] WrongSearch find_wrong(Follower& follower, uint64_t steps, double seconds);
 
 }  // namespace ringshift::lab
