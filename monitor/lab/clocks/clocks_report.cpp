@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "monitor/lab/clocks/clocks.h"
@@ -8,7 +9,8 @@
 namespace ringshift::lab {
 namespace {
 
-double milliseconds(Nanoseconds time) { return static_cast<double>(time) / 1e6; }
+// In tenths; never a negative zero.
+double milliseconds(Nanoseconds time) { return static_cast<double>(time / 100'000) / 10; }
 
 const ClockSample& last_of(const ClockRun& run) { return run.samples.back(); }
 
@@ -27,7 +29,7 @@ const char* meaning_of(const std::string& policy) {
   return "half the host's time, by every clock";
 }
 
-constexpr double kPanelWidth = 560, kPanelHeight = 330, kLeft = 56, kTop = 40, kBottom = 36;
+constexpr double kPanelWidth = 560, kPanelHeight = 350, kLeft = 56, kTop = 60, kBottom = 36;
 
 // One policy's panel: the host's clock to the right, the guest's clocks upwards.
 class Panel {
@@ -37,7 +39,7 @@ class Panel {
 
   void draw(const ClockRun& run) {
     out_.text(x_ + kLeft, y_ + 18, "--time " + run.policy, "ink", 15, "start", true);
-    out_.text(x_ + kPanelWidth - 10, y_ + 18, meaning_of(run.policy), "faint", 11, "end");
+    out_.text(x_ + kLeft, y_ + 38, meaning_of(run.policy), "faint", 12);
     shade(report_.stall_begin, report_.stall_end, "warnfill", "not run");
     shade(report_.stop_begin, report_.stop_end, "held", "stopped");
     for (int tenths = 0; tenths <= 20; tenths += 5) axis(tenths);
@@ -131,8 +133,8 @@ std::string course_of(const ClocksReport& report) {
 std::string clocks_finding(const ClocksReport& report) {
   std::string out = "In the end, clock and ticks are behind the host's by";
   for (const ClockRun& run : report.runs) {
-    out += fmt::format("{} {:.0f} and {:.0f} ms under {}", &run == report.runs.data() ? "" : ",",
-                       clock_behind(run), ticks_behind(run), run.policy);
+    out += fmt::format("{} {} and {} ms under {}", &run == report.runs.data() ? "" : ",",
+                       std::lround(clock_behind(run)), std::lround(ticks_behind(run)), run.policy);
   }
   return out + ".";
 }
