@@ -241,7 +241,8 @@ bool Machine::build_board(std::string* error) {
   fw_cfg_ = std::make_unique<FwCfg>(*clock_, *physical_);
   fw_cfg_->attach(ports_);
   describe_machine(config_.firmware, config_.memory_bytes, *fw_cfg_, board_->rtc());
-  return (!has_pci() || build_pci(error)) && add_devices(error);
+  return add_firmware_files(config_.firmware, *fw_cfg_, error) &&
+         (!has_pci() || build_pci(error)) && add_devices(error);
 }
 
 bool Machine::add_devices(std::string* error) {

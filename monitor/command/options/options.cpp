@@ -91,6 +91,13 @@ void add_firmware_options(CLI::App& command, RunOptions* options) {
       ->type_name("FILE")
       ->group("Guest");
   command
+      .add_option("--fw-cfg", options->firmware_files,
+                  "something for the guest to read at the firmware configuration port:\n"
+                  "name=opt/NAME,file=FILE or name=opt/NAME,string=TEXT; may be repeated")
+      ->type_name("ITEMS")
+      ->allow_extra_args(false)
+      ->group("Guest");
+  command
       .add_option("--screendump", options->screendump,
                   "write the screen there when the run ends, as a PNG picture")
       ->type_name("FILE")

@@ -41,6 +41,11 @@ constexpr const char* kIdleItems[] = {"aio",
 constexpr const char* kFormats[] = {"raw",  "qcow2", "qcow",      "vmdk", "vdi",   "vpc",
                                     "vhdx", "qed",   "parallels", "dmg",  "bochs", "cloop"};
 
+template <typename Names>
+bool among(const Names& names, const std::string& name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
 struct Wanted {
   Drive drive;
   std::string interface = "ide";
@@ -53,6 +58,45 @@ bool to_number(const std::string& text, std::optional<uint32_t>* number) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   *number = value;
   return error == std::errc() && end == text.data() + text.size() && !text.empty();
+}
+
+// What QEMU reaches by other ways than the host's files, known by what comes before the colon.
+struct ProtocolRow {
+  const char* name;
+  const char* why_not;
+};
+constexpr ProtocolRow kProtocols[] = {
+    {"fat", "no disk is made of a folder; --share shows a guest a folder"},
+    {"json", "images are named by a file or an NBD address"},
+    {"http", "images are files or come from NBD servers"},
+    {"https", "images are files or come from NBD servers"},
+    {"ftp", "images are files or come from NBD servers"},
+    {"ftps", "images are files or come from NBD servers"},
+    {"ssh", "images are files or come from NBD servers"},
+    {"iscsi", "there is no iSCSI; images are files or come from NBD servers"},
+    {"rbd", "images are files or come from NBD servers"},
+    {"gluster", "images are files or come from NBD servers"},
+};
+
+// A file's name as we take it. False: it is none.
+bool take_file(QemuLine* line, const std::string& typed, std::string* file) {
+  const size_t colon = typed.find(':');
+  const std::string protocol = colon == std::string::npos ? "" : typed.substr(0, colon);
+  const std::string rest = colon == std::string::npos ? "" : typed.substr(colon + 1);
+  for (const ProtocolRow& row : kProtocols) {
+    if (protocol == row.name) {
+      return line->refuse(typed + ": QEMU's " + protocol + ": is not supported: " + row.why_not);
+    }
+  }
+  *file = protocol == "file" ? rest : typed;
+  // The older way to say it: nbd:unix:PATH, nbd:HOST:PORT, :exportname=NAME behind either.
+  if (protocol != "nbd" || rest.rfind("//", 0) == 0) return true;
+  const size_t name_at = rest.find(":exportname=");
+  const std::string where = rest.substr(0, name_at);
+  const std::string name = name_at == std::string::npos ? "" : rest.substr(name_at + 12);
+  *file = where.rfind("unix:", 0) == 0 ? "nbd+unix:///" + name + "?socket=" + where.substr(5)
+                                       : "nbd://" + where + "/" + name;
+  return true;
 }
 
 bool is_on(const std::string& value) { return value == "on" || value == "yes" || value == "true"; }
@@ -91,6 +135,7 @@ bool take_drive_item(const Item& item, Wanted* wanted) {
 }
 
 bool place(QemuLine* line, std::optional<Drive>* where, Drive drive, const std::string& what) {
+  if (!take_file(line, drive.file, &drive.file)) return false;
   if (*where) return line->refuse(what + ": that place has a drive already");
   *where = std::move(drive);
   return true;
@@ -133,7 +178,7 @@ bool put_at_interface(QemuLine* line, const Wanted& wanted) {
     }
     if (wanted.interface == "ide") return place_ide(line, wanted);
     if (wanted.interface == "virtio") {
-      line->virtio_disks.push_back(wanted.drive);
+      line->implied_virtio_disks.push_back(wanted.drive);
       return true;
     }
     if (wanted.interface == "none") {
@@ -168,7 +213,48 @@ bool read_drive(QemuLine* line, const std::string& value) {
           "snapshot, readonly)");
     }
   }
-  return put_at_interface(line, wanted);
+  return take_file(line, wanted.drive.file, &wanted.drive.file) && put_at_interface(line, wanted);
+}
+
+// A node that is a file or a server, or the format of another node.
+bool read_block_device(QemuLine* line, const std::string& value) {
+  if (!value.empty() && value[0] == '{') {
+    return line->refuse("-blockdev: JSON is not read here; use driver=...,node-name=...");
+  }
+  const std::vector<Item> items = items_of(value, "driver");
+  const std::string driver = value_of(items, "driver"), name = value_of(items, "node-name");
+  Drive drive;
+  if (driver == "file" || driver == "host_device") {
+    drive.file = value_of(items, "filename");
+  } else if (driver == "nbd") {
+    const std::string path = value_of(items, "server.path"), what = value_of(items, "export");
+    drive.file = path.empty() ? "nbd://" + value_of(items, "server.host") + ":" +
+                                    value_of(items, "server.port") + "/" + what
+                              : "nbd+unix:///" + what + "?socket=" + path;
+  } else if (among(kFormats, driver)) {
+    const auto below = line->loose_drives.find(value_of(items, "file"));
+    if (below != line->loose_drives.end()) drive = below->second;
+    if (drive.file.empty()) drive.file = value_of(items, "file.filename");
+    drive.items += ",format=" + driver;
+  } else {
+    return line->refuse("-blockdev: there is no driver " + driver +
+                        " (file, host_device, nbd, raw, qcow2...)");
+  }
+  if (drive.file.empty() || name.empty()) {
+    return line->refuse(
+        "-blockdev: needs node-name= and a file (filename=, file.filename=, or file= "
+        "with the name of a -blockdev before it)");
+  }
+  constexpr const char* kUsed[] = {"driver",      "node-name",     "filename",    "file",
+                                   "file.driver", "file.filename", "server.type", "server.host",
+                                   "server.port", "server.path",   "export"};
+  for (const Item& item : items) {
+    if (item.key == "read-only" && is_on(item.value)) drive.items += ",readonly=on";
+    if (item.key == "read-only" || among(kUsed, item.key) || among(kIdleItems, item.key)) continue;
+    return line->refuse("-blockdev: cannot use '" + item.key + "=" + item.value + "'");
+  }
+  line->loose_drives[name] = drive;
+  return true;
 }
 
 bool read_bare_image(QemuLine* line, const std::string& value) {

@@ -111,7 +111,7 @@ bool read_monitor_device(QemuLine* line, const std::string& value) {
   const bool speaks_qmp = value_of(items, "mode") == "control";
   const auto found = line->character_devices.find(id);
   if (found == line->character_devices.end()) {
-    return line->refuse("-mon: there is no -chardev with id=" + id + " before it");
+    return line->refuse("-mon: there is no -chardev with id=" + id);
   }
   const Target& target = found->second;
   if (target.kind == Target::Kind::Socket) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <utility>
 
 #include "monitor/command/near_word.h"
 #include "monitor/command/qemu/words.h"
@@ -72,6 +73,10 @@ class Speller {
     // The saved machine, or the recording.
     if (goes_on && at_ < typed_.size()) line.words.push_back(typed_[at_++]);
     while (line_.problem.empty() && at_ < typed_.size()) is_run ? take_of_run() : take_of_other();
+    // What names things by id may stand before the words that make them.
+    for (const auto& [word, value] : last_) {
+      if (line_.problem.empty()) (void)word->read(&line_, value);
+    }
     if (line_.finish()) {
       line.words.insert(line.words.end(), line_.words.begin(), line_.words.end());
     }
@@ -125,9 +130,10 @@ class Speller {
       refuse_unknown(word);
     } else if (!among(kOfEveryCommand, word)) {
       line_.refuse(word + " is of ringshift run, not of this command");
+    } else if (known->has_value && at_ == typed_.size()) {
+      line_.refuse(word + ": needs a value");
     } else {
-      line_.words.push_back(known->text);
-      if (known->has_value && at_ < typed_.size()) line_.words.push_back(take());
+      take_known(*known);
     }
   }
 
@@ -165,6 +171,9 @@ class Speller {
       case Meaning::Read:
         (void)word.read(&line_, value);
         break;
+      case Meaning::ReadLast:
+        last_.emplace_back(&word, value);
+        break;
       case Meaning::Idle:
         line_.ignore(word.name, word.text);
         break;
@@ -195,6 +204,7 @@ class Speller {
   const std::vector<std::string>& typed_;
   const LongOptions& options_;
   size_t at_ = 0;
+  std::vector<std::pair<const Word*, std::string>> last_;
   QemuLine line_;
 };
 
