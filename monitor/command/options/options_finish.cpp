@@ -4,10 +4,10 @@
 #include <set>
 
 #include "monitor/command/lasting/save_options.h"
+#include "monitor/command/limit_options.h"
 #include "monitor/command/options/clock_options.h"
 #include "monitor/command/options/event_options.h"
 #include "monitor/command/options/firmware_options.h"
-#include "monitor/command/options/limit_options.h"
 #include "monitor/command/options/network_options.h"
 #include "monitor/command/options/option_items.h"
 #include "monitor/command/options/options.h"

@@ -1,4 +1,4 @@
-#include "monitor/command/options/limit_options.h"
+#include "monitor/command/limit_options.h"
 
 #include "monitor/command/options/option_items.h"
 #include "shadowmmu/base/number_text.h"
