@@ -85,7 +85,8 @@ bool take_file(QemuLine* line, const std::string& typed, std::string* file) {
   const std::string rest = colon == std::string::npos ? "" : typed.substr(colon + 1);
   for (const ProtocolRow& row : kProtocols) {
     if (protocol == row.name) {
-      return line->refuse(typed + ": QEMU's " + protocol + ": is not supported: " + row.why_not);
+      return line->refuse(
+          fmt::format("{}: QEMU's {}: is not supported: {}", typed, protocol, row.why_not));
     }
   }
   *file = protocol == "file" ? rest : typed;
@@ -94,8 +95,9 @@ bool take_file(QemuLine* line, const std::string& typed, std::string* file) {
   const size_t name_at = rest.find(":exportname=");
   const std::string where = rest.substr(0, name_at);
   const std::string name = name_at == std::string::npos ? "" : rest.substr(name_at + 12);
-  *file = where.rfind("unix:", 0) == 0 ? "nbd+unix:///" + name + "?socket=" + where.substr(5)
-                                       : "nbd://" + where + "/" + name;
+  *file = where.rfind("unix:", 0) == 0
+              ? fmt::format("nbd+unix:///{}?socket={}", name, where.substr(5))
+              : fmt::format("nbd://{}/{}", where, name);
   return true;
 }
 
@@ -228,9 +230,9 @@ bool read_block_device(QemuLine* line, const std::string& value) {
     drive.file = value_of(items, "filename");
   } else if (driver == "nbd") {
     const std::string path = value_of(items, "server.path"), what = value_of(items, "export");
-    drive.file = path.empty() ? "nbd://" + value_of(items, "server.host") + ":" +
-                                    value_of(items, "server.port") + "/" + what
-                              : "nbd+unix:///" + what + "?socket=" + path;
+    drive.file = path.empty() ? fmt::format("nbd://{}:{}/{}", value_of(items, "server.host"),
+                                            value_of(items, "server.port"), what)
+                              : fmt::format("nbd+unix:///{}?socket={}", what, path);
   } else if (among(kFormats, driver)) {
     const auto below = line->loose_drives.find(value_of(items, "file"));
     if (below != line->loose_drives.end()) drive = below->second;

@@ -10,7 +10,9 @@ namespace ringshift::lab {
 namespace {
 
 // In tenths; never a negative zero.
-double milliseconds(Nanoseconds time) { return static_cast<double>(time / 100'000) / 10; }
+double milliseconds(Nanoseconds time) {
+  return std::round(static_cast<double>(time) / 1e5) / 10 + 0.0;
+}
 
 const ClockSample& last_of(const ClockRun& run) { return run.samples.back(); }
 
@@ -88,7 +90,8 @@ class Panel {
 
 Drawing curves_picture(const ClocksReport& report) {
   constexpr double kLegend = 34;
-  const auto rows = static_cast<double>((report.runs.size() + 1) / 2);
+  const size_t pairs = (report.runs.size() + 1) / 2;
+  const auto rows = static_cast<double>(pairs);
   Drawing out(2 * kPanelWidth, kLegend + rows * kPanelHeight,
               "The guest's clock and the time of the ticks it has counted, over the host's clock, "
               "under each policy of time");
@@ -100,7 +103,8 @@ Drawing curves_picture(const ClocksReport& report) {
   out.text(568, 21, "the host's clock");
   for (size_t i = 0; i < report.runs.size(); ++i) {
     const double x = kPanelWidth * static_cast<double>(i % 2);
-    const double y = kLegend + kPanelHeight * static_cast<double>(i / 2);
+    const size_t row = i / 2;
+    const double y = kLegend + kPanelHeight * static_cast<double>(row);
     Panel(&out, report, x, y).draw(report.runs[i]);
   }
   return out;
