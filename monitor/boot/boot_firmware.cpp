@@ -129,7 +129,7 @@ void describe_machine(const FirmwareRequest& request, uint64_t ram_bytes, FwCfg&
   put(map, 0, 8);
   put(map, ram_bytes, 8);
   put(map, kUsable, 4);
-  fw_cfg.add_file("etc/e820", map);
+  fw_cfg.add_file(kMemoryMapFile, map);
   set_boot_order(request.boot_order, cmos);
 }
 

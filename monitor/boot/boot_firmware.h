@@ -19,11 +19,13 @@ inline constexpr char kDefaultVideoBios[] = "/usr/share/seabios/vgabios-stdvga.b
 // One of the user's own files at the firmware configuration port ("QEMU Firmware Configuration
 // (fw_cfg) Device" specification; names of users begin with "opt/").
 struct FirmwareFile {
-  std::string name;  // at most 55 characters
+  std::string name;  // at most FwCfg::kLongestName letters
   std::string path;  // of a file of the host's; empty: `text` is what is read there
   std::string text;
 };
 inline constexpr size_t kMostFirmwareFiles = 32;
+// The machine's own.
+inline constexpr char kMemoryMapFile[] = "etc/e820";
 
 struct FirmwareRequest {
   std::string bios_path;  // empty: no firmware, a kernel is entered directly

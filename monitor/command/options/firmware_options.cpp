@@ -9,7 +9,6 @@ namespace {
 
 // "name=opt/me/answer,string=42"; a name may stand without its key.
 bool take_firmware_file(const std::string& text, FirmwareRequest* firmware, std::string* problem) {
-  constexpr size_t kLongestName = 55;
   FirmwareFile file;
   bool has_content = false, good = true;
   for (const std::string& piece : split_at_commas(text)) {
@@ -29,13 +28,13 @@ bool take_firmware_file(const std::string& text, FirmwareRequest* firmware, std:
   }
   const bool is_printable = std::all_of(file.name.begin(), file.name.end(),
                                         [](char letter) { return letter > 0x20 && letter < 0x7f; });
-  if (file.name.size() > kLongestName || !is_printable) {
+  if (file.name.size() > FwCfg::kLongestName || !is_printable) {
     *problem = "--fw-cfg: a name has at most 55 letters, and no blanks";
     return false;
   }
   const bool is_taken = std::any_of(firmware->files.begin(), firmware->files.end(),
                                     [&](const FirmwareFile& one) { return one.name == file.name; });
-  if (is_taken || file.name == "etc/e820") {
+  if (is_taken || file.name == kMemoryMapFile) {
     *problem = "--fw-cfg: there is a " + file.name + " already";
     return false;
   }

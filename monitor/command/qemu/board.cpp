@@ -14,11 +14,6 @@ bool starts_with(const std::string& text, const char* beginning) {
   return text.rfind(beginning, 0) == 0;
 }
 
-template <typename Names>
-bool among(const Names& names, const std::string& name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
 // QEMU takes the first that works; translated code needs none of them.
 constexpr const char* kAccelerators[] = {"tcg", "kvm", "hvf", "whpx", "nvmm", "hax"};
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <iterator>
 
+#include "monitor/command/options/option_items.h"
 #include "monitor/command/qemu/qemu_line.h"
 
 namespace ringshift::qemu {
@@ -40,11 +41,6 @@ constexpr const char* kIdleItems[] = {"aio",
 
 constexpr const char* kFormats[] = {"raw",  "qcow2", "qcow",      "vmdk", "vdi",   "vpc",
                                     "vhdx", "qed",   "parallels", "dmg",  "bochs", "cloop"};
-
-template <typename Names>
-bool among(const Names& names, const std::string& name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
 
 struct Wanted {
   Drive drive;
@@ -101,11 +97,6 @@ bool take_file(QemuLine* line, const std::string& typed, std::string* file) {
   return true;
 }
 
-bool is_on(const std::string& value) { return value == "on" || value == "yes" || value == "true"; }
-bool is_off(const std::string& value) {
-  return value == "off" || value == "no" || value == "false";
-}
-
 // False: there is no such item, or it cannot have this value.
 bool take_drive_item(const Item& item, Wanted* wanted) {
   const auto& [key, value] = item;
@@ -124,20 +115,20 @@ bool take_drive_item(const Item& item, Wanted* wanted) {
     return value == "cdrom" || value == "disk";
   } else if (key == "format" || key == "driver") {
     wanted->drive.items += ",format=" + value;
-    return std::find(std::begin(kFormats), std::end(kFormats), value) != std::end(kFormats);
+    return among(kFormats, value);
   } else if (key == "snapshot" || key == "readonly" || key == "read-only") {
-    if (!is_on(value) && !is_off(value)) return false;
+    bool is_on = false;
+    if (!parse_on_off(value, &is_on)) return false;
     const std::string ours = key == "snapshot" ? ",snapshot=" : ",readonly=";
-    wanted->drive.items += ours + (is_on(value) ? "on" : "off");
+    wanted->drive.items += ours + (is_on ? "on" : "off");
   } else {
     if (key == "id") wanted->id = value;
-    return std::find(std::begin(kIdleItems), std::end(kIdleItems), key) != std::end(kIdleItems);
+    return among(kIdleItems, key);
   }
   return true;
 }
 
 bool place(QemuLine* line, std::optional<Drive>* where, Drive drive, const std::string& what) {
-  if (!take_file(line, drive.file, &drive.file)) return false;
   if (*where) return line->refuse(what + ": that place has a drive already");
   *where = std::move(drive);
   return true;
@@ -194,13 +185,21 @@ bool put_at_interface(QemuLine* line, const Wanted& wanted) {
   return line->refuse("-drive: there is no if=" + wanted.interface);
 }
 
+// A drive that is nothing but its file.
+bool place_file(QemuLine* line, std::optional<Drive>* where, const std::string& typed,
+                bool is_cdrom, const char* what) {
+  Drive drive;
+  drive.is_cdrom = is_cdrom;
+  return take_file(line, typed, &drive.file) && place(line, where, std::move(drive), what);
+}
+
 bool read_place(QemuLine* line, size_t at, const std::string& file) {
   constexpr const char* kNames[] = {"-hda", "-hdb", "-hdc", "-hdd"};
-  return place(line, &line->ide[at], {file, "", false}, kNames[at]);
+  return place_file(line, &line->ide[at], file, false, kNames[at]);
 }
 
 bool read_floppy(QemuLine* line, size_t at, const std::string& file) {
-  return place(line, &line->floppies[at], {file, "", false}, at == 0 ? "-fda" : "-fdb");
+  return place_file(line, &line->floppies[at], file, false, at == 0 ? "-fda" : "-fdb");
 }
 
 }  // namespace
@@ -251,7 +250,10 @@ bool read_block_device(QemuLine* line, const std::string& value) {
                                    "file.driver", "file.filename", "server.type", "server.host",
                                    "server.port", "server.path",   "export"};
   for (const Item& item : items) {
-    if (item.key == "read-only" && is_on(item.value)) drive.items += ",readonly=on";
+    bool is_read_only = false;
+    if (item.key == "read-only" && parse_on_off(item.value, &is_read_only) && is_read_only) {
+      drive.items += ",readonly=on";
+    }
     if (item.key == "read-only" || among(kUsed, item.key) || among(kIdleItems, item.key)) continue;
     return line->refuse("-blockdev: cannot use '" + item.key + "=" + item.value + "'");
   }
@@ -269,7 +271,7 @@ bool read_hdd(QemuLine* line, const std::string& value) { return read_place(line
 bool read_fda(QemuLine* line, const std::string& value) { return read_floppy(line, 0, value); }
 bool read_fdb(QemuLine* line, const std::string& value) { return read_floppy(line, 1, value); }
 bool read_cdrom(QemuLine* line, const std::string& value) {
-  return place(line, &line->ide[2], {value, "", true}, "-cdrom");
+  return place_file(line, &line->ide[2], value, true, "-cdrom");
 }
 
 // What SeaBIOS is not told here makes no difference to which medium boots, but for `strict`.

@@ -180,6 +180,19 @@ class NetworkReader {
 // A card without a name is what QEMU's board has.
 constexpr const char* kUsualModel = "e1000";
 
+// Random numbers are the host kernel's, whichever of its files is named.
+bool take_random_source(QemuLine* line, const std::vector<Item>& items) {
+  const std::string file = value_of(items, "filename");
+  if (!file.empty() && !among(file, "/dev/urandom", "/dev/random")) {
+    return line->refuse(
+        "-object rng-random: random numbers are the host kernel's "
+        "(filename=/dev/urandom), not those of " +
+        file);
+  }
+  line->random_sources.push_back(value_of(items, "id"));
+  return true;
+}
+
 }  // namespace
 
 bool read_netdev(QemuLine* line, const std::string& value) {
@@ -240,23 +253,6 @@ bool put_network_card(QemuLine* line, const std::vector<Item>& items) {
   line->cards.push_back(card);
   return true;
 }
-
-namespace {
-
-// Random numbers are the host kernel's, whichever of its files is named.
-bool take_random_source(QemuLine* line, const std::vector<Item>& items) {
-  const std::string file = value_of(items, "filename");
-  if (!file.empty() && !among(file, "/dev/urandom", "/dev/random")) {
-    return line->refuse(
-        "-object rng-random: random numbers are the host kernel's "
-        "(filename=/dev/urandom), not those of " +
-        file);
-  }
-  line->random_sources.push_back(value_of(items, "id"));
-  return true;
-}
-
-}  // namespace
 
 bool read_object(QemuLine* line, const std::string& value) {
   const std::vector<Item> items = items_of(value, "type");

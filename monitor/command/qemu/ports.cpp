@@ -155,11 +155,8 @@ bool is_there_anyway(QemuLine* line, const std::string& name) {
   constexpr const char* kOnTheBoard[] = {"VGA", "piix3-ide", "isa-fdc", "i8042", "mc146818rtc"};
   constexpr const char* kInputs[] = {"usb-tablet", "usb-mouse", "usb-kbd",     "piix3-usb-uhci",
                                      "usb-ehci",   "qemu-xhci", "nec-usb-xhci"};
-  const auto among = [&](const auto& names) {
-    return std::find(std::begin(names), std::end(names), name) != std::end(names);
-  };
-  if (among(kOnTheBoard)) return line->ignore("-device " + name, "every machine has it");
-  return among(kInputs) &&
+  if (among(kOnTheBoard, name)) return line->ignore("-device " + name, "every machine has it");
+  return among(kInputs, name) &&
          line->ignore("-device " + name, "there is no USB; keyboard and mouse are PS/2");
 }
 
@@ -245,8 +242,8 @@ bool has_known_items(QemuLine* line, const std::vector<Item>& items) {
       "period",       "rx_queue_size", "tx_queue_size", "rotation_rate", "model",      "acpi-index",
       "multifunction"};
   for (const Item& item : items) {
-    if (std::find(std::begin(kKnown), std::end(kKnown), item.key) != std::end(kKnown)) continue;
-    if (std::find(std::begin(kIdle), std::end(kIdle), item.key) != std::end(kIdle)) {
+    if (among(kKnown, item.key)) continue;
+    if (among(kIdle, item.key)) {
       (void)line->ignore("-device " + items[0].value + "," + item.key + "=" + item.value,
                          "the device is as it is");
       continue;

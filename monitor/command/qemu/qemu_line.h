@@ -3,10 +3,13 @@
 // and their character devices) are gathered here until the line ends. See docs/usage.md.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ringshift::qemu {
@@ -19,6 +22,12 @@ struct Item {
 // A comma within a value is written twice. What comes first may leave its key out, if there is one
 // to be implied.
 [[nodiscard]] std::vector<Item> items_of(const std::string& text, const char* implied_key = "");
+
+// Whether a table of names has this one.
+template <typename Names>
+[[nodiscard]] bool among(const Names& names, std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
 
 // Of the first of them with this key; empty: there is none.
 [[nodiscard]] std::string value_of(const std::vector<Item>& items, const char* key);

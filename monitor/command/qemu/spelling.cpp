@@ -11,6 +11,7 @@
 namespace ringshift {
 namespace {
 
+using qemu::among;
 using qemu::Meaning;
 using qemu::QemuLine;
 using qemu::Word;
@@ -23,11 +24,6 @@ constexpr std::array kOfNoCommand{"--help", "-help", "-h", "--version", "-versio
 // What the other commands understand besides two dashes.
 constexpr std::array kOfEveryCommand{"-kernel", "-initrd", "-append", "-m",
                                      "-h",      "-help",   "-version"};
-
-template <typename Names>
-bool among(const Names& names, const std::string& word) {
-  return std::find(names.begin(), names.end(), word) != names.end();
-}
 
 bool begins_with_dash(const std::string& word) { return word.size() > 1 && word[0] == '-'; }
 
