@@ -1,4 +1,6 @@
 // Sensitive instructions as inline code: what Popek and Goldberg's theorem would have trap.
+#include <bit>
+
 #include "translator/classify.h"
 #include "translator/emit.h"
 #include "translator/event_rule.h"
@@ -264,9 +266,8 @@ void Emitter::load_event_time() {
   a_.mov(host::scratch2, slot64(RINGSHIFT_SLOT(event_origin)));
   a_.lea(host::scratch, x86::ptr(host::scratch, host::scratch2, 0, 1));
   a_.mov(host::scratch2, slot64(RINGSHIFT_STATE(tsc_offset)));
-  a_.lea(host::scratch,
-         x86::ptr(host::scratch2, host::scratch,
-                  static_cast<uint32_t>(std::countr_zero(event_nanoseconds_))));
+  a_.lea(host::scratch, x86::ptr(host::scratch2, host::scratch,
+                                 static_cast<uint32_t>(std::countr_zero(event_nanoseconds_))));
 }
 
 // A site that has divided by zero before (or one in soft style) looks at the divisor first, which

@@ -72,9 +72,8 @@ bool Processor::build_translator(std::string* error) {
   if (gate_ == nullptr) return false;
   if (features.counts_events) {
     Slots& slots = gate_->frame().slots;
-    events_ = std::make_unique<EventPositions>(
-        EventCounter(&slots.event_walk, &slots.event_origin, gate_->event_floor(),
-                     Gate::kEventRoom));
+    events_ = std::make_unique<EventPositions>(EventCounter(
+        &slots.event_walk, &slots.event_origin, gate_->event_floor(), Gate::kEventRoom));
   }
   spaces_->attach(*gate_, translator_->cache(), translator_->arena());
   DirectRules rules;
