@@ -79,6 +79,7 @@ void PhysicalMemory::write_within_page(GuestPhysical address, const uint8_t* byt
 
 void PhysicalMemory::read_device(GuestPhysical address, uint8_t* bytes, uint32_t length) {
   ++device_accesses_;
+  ++device_calls_;
   while (length != 0) {
     AccessWidth width = widest_access(address, length);
     uint32_t part = static_cast<uint32_t>(width);
@@ -92,6 +93,7 @@ void PhysicalMemory::read_device(GuestPhysical address, uint8_t* bytes, uint32_t
 
 void PhysicalMemory::write_device(GuestPhysical address, const uint8_t* bytes, uint32_t length) {
   ++device_accesses_;
+  if (bus_.writable_page(address.page_base()) == nullptr) ++device_calls_;
   while (length != 0) {
     AccessWidth width = widest_access(address, length);
     uint32_t part = static_cast<uint32_t>(width);

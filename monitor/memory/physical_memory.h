@@ -102,6 +102,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
 
   // How often read() and write() have reached something other than RAM.
   [[nodiscard]] uint64_t device_accesses() const { return device_accesses_; }
+  // How often they had to, as readable_page() and writable_page() have no bytes there.
+  [[nodiscard]] uint64_t device_calls() const { return device_calls_; }
 
   // DmaMemory: RAM as bus masters reach it, under whatever devices claim there and past A20.
   void read_ram(uint64_t address, std::span<uint8_t> bytes) override;
@@ -134,6 +136,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   WriteObserver* observer_ = nullptr;
   uint64_t a20_mask_ = ~uint64_t{0};
   uint64_t device_accesses_ = 0;
+  uint64_t device_calls_ = 0;
   uint32_t flips_ = 0;  // for tests
   uint32_t flips_until_base_ = 4;
 };
