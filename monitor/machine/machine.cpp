@@ -296,6 +296,7 @@ void Machine::print_state() const {
 Machine::~Machine() {
   travel_.reset();     // the debugger's control outlives us
   migration_.reset();  // its thread puts words into the inbox
+  if (late_ != nullptr) late_->finish();
   clone_.reset();
   if (base_guard_ != nullptr) note_ram_file(-1, 0);
   base_guard_.reset();

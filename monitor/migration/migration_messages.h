@@ -45,8 +45,13 @@ enum class MessageKind : uint32_t {
   Ready,
   Running,
   Refuse,  // one line of text
+  // Of post-copy. The source's: which grains come after the guest runs. The target's: one that it
+  // waits for; and that it wants no more.
+  Missing,
+  Want,
+  Whole,
 };
-inline constexpr uint32_t kLastMessageKind = static_cast<uint32_t>(MessageKind::Refuse);
+inline constexpr uint32_t kLastMessageKind = static_cast<uint32_t>(MessageKind::Whole);
 
 struct MigrationMessage {
   MessageKind kind = MessageKind::Hello;
@@ -106,6 +111,13 @@ struct MigrationHello {
 
 // One number for all of RAM: of its grains' hashes, 0 for one of zeros.
 [[nodiscard]] uint64_t hash_of_grains(std::span<const uint64_t> hashes);
+
+// Of MessageKind::Grain, in front of its bytes.
+inline constexpr size_t kGrainHeadBytes = 8;
+// RAM below comes before the guest runs, whatever comes later: firmware keeps pointers there.
+inline constexpr uint64_t kNeverLate = uint64_t{1} << 20;
+// More grains than that are not late: each may take a mapping of the host's.
+inline constexpr size_t kMostLateGrains = 4097;
 
 // Of MessageKind::End: somebody has stopped the guest, and it stands on the other side, too.
 inline constexpr uint32_t kMigratedStands = 1;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <utility>
 
 #include "monitor/migration/migration_messages.h"
 
@@ -17,6 +18,8 @@ class SocketStream final : public MigrationStream {
   SocketStream(const SocketStream&) = delete;
   SocketStream& operator=(const SocketStream&) = delete;
 
+  // In place of is_wanted. Nobody uses the stream meanwhile.
+  void set_wanted(std::function<bool()> is_wanted) { is_wanted_ = std::move(is_wanted); }
   // For how long the other side may be silent; 30 seconds, unless said otherwise.
   void set_patience(int milliseconds) { patience_ = milliseconds; }
   // Of one that is being connected. False: *problem says why.

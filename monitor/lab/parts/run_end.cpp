@@ -25,6 +25,7 @@ std::string end_of(const MachineOutcome& outcome) {
     case StopReason::Migrated:
       return "was stopped: time was up";
     case StopReason::HostFailure:
+    case StopReason::InTwo:
     case StopReason::Unimplemented:
       return outcome.message;
     case StopReason::Running:
