@@ -27,6 +27,19 @@ static_assert(sizeof(SoftTlbEntry) == 16, "stubs scale the index by 16");
 
 using SoftTlb = std::array<SoftTlbEntry, kSoftTlbEntries>;
 
+// A page that a debugger watches a part of: soft accesses to the rest of it, which miss the TLB,
+// are served from here. Nothing as it begins.
+struct WatchedPart {
+  static constexpr uint32_t kNone = 1;
+  // The page's first linear address, for reads and for writes; kNone: not for them.
+  uint32_t read_page = kNone;
+  uint32_t write_page = kNone;
+  // What is watched: from the first address to the last.
+  uint32_t first = 0;
+  uint32_t last = 0;
+  uint64_t addend = 0;  // host address minus linear address
+};
+
 // A descriptor of the GDT that a data segment register has been loaded from at CPL 0. Generated
 // code loads it again from here if the descriptor's bytes are still those; the checks that the load
 // has to pass depend on nothing else. Kept by the monitor, by the low byte of the selector.
@@ -129,6 +142,7 @@ struct alignas(4096) Frame {
   alignas(64) SoftTlb supervisor_tlb;
   alignas(64) SoftTlb user_tlb;
   LoadedDescriptorTable descriptors;
+  std::array<WatchedPart, 2> watched_parts;  // by the privilege of the code
   // Never readable: an offset beyond a limit ends here, one within it before.
   alignas(4096) std::array<uint8_t, kPageSize> limit_guard{};
   // Loaded from where the guest may go back, or anywhere; made unreadable when attention is wanted.

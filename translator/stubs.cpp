@@ -322,7 +322,41 @@ class StubEmitter {
                                                            : offsetof(Frame, supervisor_tlb));
   }
 
-  void emit_soft_miss(bool is_write) {
+  [[nodiscard]] static int32_t part_displacement(Privilege privilege, size_t member) {
+    return frame_displacement(offsetof(Frame, watched_parts) +
+                              static_cast<size_t>(privilege) * sizeof(WatchedPart) + member);
+  }
+
+  // R8D as for emit_soft, of a miss: served if it is in a page that is watched in part, and in
+  // the rest of it.
+  void emit_watched_part(Privilege privilege, bool is_write, uint32_t size) {
+    const auto part = [privilege](size_t member) { return part_displacement(privilege, member); };
+    Label served = a_.newLabel();
+    Label elsewhere = a_.newLabel();
+    save_flags();
+    a_.mov(host::scratch.r32(), host::address.r32());
+    a_.and_(host::scratch.r32(), ~(kPageSize - 1));
+    a_.cmp(host::scratch.r32(), slot32(part(is_write ? offsetof(WatchedPart, write_page)
+                                                     : offsetof(WatchedPart, read_page))));
+    a_.jne(elsewhere);
+    a_.lea(host::scratch2.r32(), x86::ptr(host::address, static_cast<int32_t>(size) - 1));
+    a_.xor_(host::scratch.r32(), host::scratch2.r32());
+    a_.cmp(host::scratch.r32(), kPageSize);
+    a_.jae(elsewhere);
+    a_.cmp(host::scratch2.r32(), slot32(part(offsetof(WatchedPart, first))));
+    a_.jb(served);
+    a_.cmp(host::address.r32(), slot32(part(offsetof(WatchedPart, last))));
+    a_.jbe(elsewhere);
+    a_.bind(served);
+    a_.add(host::address, slot64(part(offsetof(WatchedPart, addend))));
+    restore_flags();
+    a_.ret();
+    a_.bind(elsewhere);
+    restore_flags();
+  }
+
+  void emit_soft_miss(Privilege privilege, bool is_write, uint32_t size) {
+    emit_watched_part(privilege, is_write, size);
     a_.pop(host::scratch);
     a_.mov(slot64(RINGSHIFT_SLOT(exit_pc)), host::scratch);
     a_.mov(slot32(RINGSHIFT_SLOT(exit_address)), host::address.r32());
@@ -339,15 +373,17 @@ class StubEmitter {
                                               : offsetof(SoftTlbEntry, negated_read_page));
     const int32_t addend = table + static_cast<int32_t>(offsetof(SoftTlbEntry, addend));
     if (has_bmi2_) {
-      emit_soft_bmi2(is_write, size, tag, addend);
+      emit_soft_bmi2(privilege, is_write, size, tag, addend);
     } else {
-      emit_soft_plain(is_write, size, tag, addend);
+      emit_soft_plain(privilege, is_write, size, tag, addend);
     }
   }
 
   // RORX, SHRX and JECXZ leave the flags alone, so nothing needs saving but ECX.
-  void emit_soft_bmi2(bool is_write, uint32_t size, int32_t tag, int32_t addend) {
+  void emit_soft_bmi2(Privilege privilege, bool is_write, uint32_t size, int32_t tag,
+                      int32_t addend) {
     Label hit = a_.newLabel();
+    Label miss = a_.newLabel();
     a_.mov(host::saved_rcx, x86::rcx);
     a_.lea(host::scratch2.r32(), x86::ptr(host::address, static_cast<int32_t>(size) - 1));
     a_.rorx(host::scratch.r32(), host::address.r32(), 12);
@@ -358,13 +394,15 @@ class StubEmitter {
     a_.mov(x86::ecx, dword_ptr(host::frame, host::scratch, 3, tag));
     a_.lea(x86::ecx, x86::ptr(x86::rcx, host::scratch2));
     a_.jecxz(x86::ecx, hit);
-    a_.mov(x86::rcx, host::saved_rcx);
-    emit_soft_miss(is_write);
+    a_.jmp(miss);
     a_.bind(hit);
     a_.mov(x86::rcx, host::saved_rcx);
     a_.mov(host::scratch, qword_ptr(host::frame, host::scratch, 3, addend));
     a_.lea(host::address, x86::ptr(host::address, host::scratch));
     a_.ret();
+    a_.bind(miss);
+    a_.mov(x86::rcx, host::saved_rcx);
+    emit_soft_miss(privilege, is_write, size);
   }
 
   // For restore_flags, which gives EAX back, too.
@@ -382,7 +420,8 @@ class StubEmitter {
     a_.mov(x86::rax, host::saved_rcx);
   }
 
-  void emit_soft_plain(bool is_write, uint32_t size, int32_t tag, int32_t addend) {
+  void emit_soft_plain(Privilege privilege, bool is_write, uint32_t size, int32_t tag,
+                       int32_t addend) {
     Label miss = a_.newLabel();
     save_flags();
     a_.mov(host::scratch.r32(), host::address.r32());
@@ -399,7 +438,7 @@ class StubEmitter {
     a_.ret();
     a_.bind(miss);
     restore_flags();
-    emit_soft_miss(is_write);
+    emit_soft_miss(privilege, is_write, size);
   }
 
   void publish() {

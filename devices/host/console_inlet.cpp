@@ -34,8 +34,9 @@ void ConsoleInlet::put(const HostInput& input) {
     case HostInput::Kind::NetworkRoom:
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:
-    case HostInput::Kind::ShareChange:
     case HostInput::Kind::ShareMessages:
+    case HostInput::Kind::ShareRoom:
+    case HostInput::Kind::ShareEnd:
       break;
   }
   UNREACHABLE();

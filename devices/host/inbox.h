@@ -26,7 +26,6 @@ struct HostInput {
     Screen,       // a picture of the screen, for whoever looks at it
     Control,      // a control program's socket has
     Migration,    // the thread that moves or clones the machine has news
-    ShareChange,  // the server of the shared folder takes requests again, or has gone
     // From a console; `source` says which.
     ConsoleBytes,
     PromptKey,   // Ctrl-A c
@@ -38,11 +37,14 @@ struct HostInput {
     NetworkRoom,    // frames have left
     NetworkLink,    // there is somebody at its other end now, or nobody any more
     NetworkFrames,  // each with its length in front (monitor/network/frame_stream.h)
-    ShareMessages,  // answers of the shared folder's server, each whole (9P)
+    // Of a shared folder (monitor/share/guest_files.h).
+    ShareMessages,  // answers of its server, each whole (9P)
+    ShareRoom,      // requests have left
+    ShareEnd,       // the server has gone
   };
   Kind kind = Kind::Quit;
   uint8_t source = 0;
-  std::vector<uint8_t> bytes;  // ConsoleBytes, Keys, Motion, the network's, ShareMessages
+  std::vector<uint8_t> bytes;  // ConsoleBytes, Keys, Motion, the network's, the folder's
 };
 
 class Inbox {

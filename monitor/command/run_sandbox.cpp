@@ -52,6 +52,7 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
   for (const std::string& where : options.migration.to) files.push_back({where, FileUse::Connect});
   files.push_back({incoming_socket_path(options.migration), FileUse::Remove});
   files.push_back({machine.resume_path, FileUse::Read});
+  if (!options.record.empty()) files.push_back({kept_machine_path(options.record), FileUse::Read});
   if (machine.translator.perf_map) {
     files.push_back({PerfMap::path_of_this_process(), FileUse::Replace});
   }

@@ -26,7 +26,9 @@ bool open_incoming(RunOptions* options, RunSurroundings* around, std::string* er
 }
 
 bool open_share(RunOptions* options, RunSurroundings* around, std::string* error) {
-  if (options->share_request.folder.empty()) return true;
+  options->machine.share = options->share_request;
+  // A replay has its folder from the tape.
+  if (options->share_request.folder.empty() || !options->replay.folder.empty()) return true;
   around->share = ShareLink::open(
       options->share_request,
       options->sandbox != Sandbox::Off ? ShareServer::Walls::Up : ShareServer::Walls::Down, error);

@@ -57,14 +57,6 @@ bool describe(const std::string& path, TapeDisk* disk) {
   return true;
 }
 
-bool keep(const std::string& path, const std::string& copy, std::string* error) {
-  const OpenFile from(path, FileUse::Read);
-  const OpenFile to(copy, FileUse::Replace);
-  if (from.is_open() && to.is_open() && copy_image(from.descriptor(), to.descriptor())) return true;
-  *error = "--record: cannot keep " + path + " as it is in " + copy + ": " + std::strerror(errno);
-  return false;
-}
-
 bool is_as_it_was(const TapeDisk& disk) {
   TapeDisk now;
   return disk.bytes == 0 ||
@@ -72,6 +64,14 @@ bool is_as_it_was(const TapeDisk& disk) {
 }
 
 }  // namespace
+
+bool keep_file(const std::string& path, const std::string& copy, std::string* error) {
+  const OpenFile from(path, FileUse::Read);
+  const OpenFile to(copy, FileUse::Replace);
+  if (from.is_open() && to.is_open() && copy_image(from.descriptor(), to.descriptor())) return true;
+  *error = "--record: cannot keep " + path + " as it is in " + copy + ": " + std::strerror(errno);
+  return false;
+}
 
 std::string unkept_disk(const MediaRequest& media) {
   MediaRequest request = media;
@@ -92,7 +92,7 @@ bool keep_disks(const MediaRequest& media, const std::string& folder, std::vecto
     TapeDisk disk{
         .place = medium.place, .path = medium.name.path, .is_kept = medium.name.is_written};
     if (disk.is_kept) {
-      if (!keep(disk.path, folder + "/" + disk.place, error)) return false;
+      if (!keep_file(disk.path, folder + "/" + disk.place, error)) return false;
     } else if (!medium.name.is_server && !describe(disk.path, &disk)) {
       *error = "--record: " + disk.path + ": " + std::strerror(errno);
       return false;

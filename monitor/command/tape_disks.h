@@ -21,6 +21,10 @@ struct TapeDisk {
   uint64_t changed = 0;  // when it was written to last, in nanoseconds since 1970
 };
 
+// A copy of a file as it is now, which shares its bytes with it where the host can do that. False
+// with one line in *error.
+[[nodiscard]] bool keep_file(const std::string& path, const std::string& copy, std::string* error);
+
 // What cannot be kept; empty: nothing.
 [[nodiscard]] std::string unkept_disk(const MediaRequest& media);
 

@@ -179,10 +179,10 @@ bool Machine::build_pci(std::string* error) {
                      physical_->give_back(address, bytes);
                    }};
   }
-  if (config_.share_link != nullptr) {
-    share_ = std::make_unique<SharePort>(*config_.share_link, inbox_);
+  if (!config_.share.folder.empty()) {
+    share_ = make_share();
     pci.folder = share_.get();
-    pci.folder_tag = config_.share_link->request().tag;
+    pci.folder_tag = config_.share.tag;
   }
   if (!config_.firmware_log.empty()) {
     firmware_log_ = FileSerial::create(config_.firmware_log, error);
@@ -310,6 +310,8 @@ Machine::~Machine() {
   added_devices_.reset();
   pci_.reset();
   network_.reset();
+  for (HostInput& unseen : waiting_for_event_)
+    inbox_.put(std::move(unseen));  // their tags are free
   share_.reset();
   apic_.reset();
   board_.reset();

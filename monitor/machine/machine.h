@@ -128,10 +128,8 @@ class Machine final : public MigratedMachine,
   }
   [[nodiscard]] const MachineConfig& config() const { return config_; }
   [[nodiscard]] const CodeWatch& watch() const { return *watch_; }
-  // Of all that the guest has sent into the network, since it began; 0: there is none.
-  [[nodiscard]] uint64_t sent_hash() const {
-    return network_ != nullptr ? network_->sent_hash() : 0;
-  }
+  // Of all that the guest has sent into the network and asked of its folder, since it began.
+  [[nodiscard]] uint64_t sent_hash() const;
   // Prints what a person needs to see when we stop for a reason of our own (one CHECK away).
   void print_state() const;
 
@@ -209,7 +207,7 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
   [[nodiscard]] bool has_pci() const {
     return has_firmware() || config_.acpi || config_.media.any() || want_pci(config_.devices) ||
-           has_network() || config_.share_link != nullptr || config_.ports.has_virtio_console;
+           has_network() || !config_.share.folder.empty() || config_.ports.has_virtio_console;
   }
   [[nodiscard]] bool is_replay() const {
     return config_.tape != nullptr && config_.tape->is_replay();
@@ -219,6 +217,7 @@ class Machine final : public MigratedMachine,
            (is_replay() && config_.network.kind != NetworkRequest::Kind::None);
   }
   [[nodiscard]] std::unique_ptr<GuestPackets> make_network();
+  [[nodiscard]] std::unique_ptr<GuestFiles> make_share();
   [[nodiscard]] bool make_clock(std::string* error);
   void on_interrupt_line();
   void on_room();
@@ -285,7 +284,7 @@ class Machine final : public MigratedMachine,
   std::unique_ptr<FwCfg> fw_cfg_;
   HostRandom random_;
   std::unique_ptr<GuestPackets> network_;  // null: no network
-  std::unique_ptr<SharePort> share_;       // null: no shared folder
+  std::unique_ptr<GuestFiles> share_;      // null: no shared folder
   std::unique_ptr<PciBoard> pci_;          // null: no PCI bus
   std::unique_ptr<AddedDevices> added_devices_;
   std::unique_ptr<KeyboardScript> keys_;

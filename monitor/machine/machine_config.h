@@ -48,9 +48,11 @@ struct MachineConfig {
   NetworkRequest network;
   // What it comes to; outlives the machine. Null: no card, unless it is a replay's.
   NetworkLink* network_link = nullptr;
-  ShareLink* share_link = nullptr;  // a folder of the host's; outlives the machine; null: none
-  bool apic = false;                // local APIC, I/O APIC
-  bool hpet = false;                // with an APIC
+  ShareRequest share;  // a folder of the host's
+  // To its server; outlives the machine. Null: there is no folder, or it is a replay's.
+  ShareLink* share_link = nullptr;
+  bool apic = false;          // local APIC, I/O APIC
+  bool hpet = false;          // with an APIC
   bool acpi = false;          // without firmware: ACPI and MP tables, and the PCI board they name
   bool tells_clock = false;   // CPUID says how fast the time-stamp counter is
   bool text_display = false;  // the text screen on our terminal, in place of the serial port

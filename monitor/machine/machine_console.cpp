@@ -109,8 +109,9 @@ void Machine::give_to_guest(const HostInput& input) {
     case HostInput::Kind::NetworkLink:
     case HostInput::Kind::NetworkFrames:
       return network_->take_in(input);
-    case HostInput::Kind::ShareChange:
     case HostInput::Kind::ShareMessages:
+    case HostInput::Kind::ShareRoom:
+    case HostInput::Kind::ShareEnd:
       return share_->take_in(input);
     case HostInput::Kind::PromptKey:
       service_debugger();  // the prompt has what was typed before the key that ends it

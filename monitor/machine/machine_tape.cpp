@@ -6,6 +6,7 @@
 #include "monitor/machine/machine.h"
 #include "monitor/machine/state_digest.h"
 #include "monitor/replay/input_tape.h"
+#include "shadowmmu/base/hash.h"
 
 namespace ringshift {
 namespace {
@@ -17,7 +18,8 @@ bool is_for_guest(HostInput::Kind kind) {
   using Kind = HostInput::Kind;
   return kind == Kind::ConsoleBytes || kind == Kind::ConsoleEnd || kind == Kind::Keys ||
          kind == Kind::Motion || kind == Kind::NetworkRoom || kind == Kind::NetworkLink ||
-         kind == Kind::NetworkFrames;
+         kind == Kind::NetworkFrames || kind == Kind::ShareMessages || kind == Kind::ShareRoom ||
+         kind == Kind::ShareEnd;
 }
 
 bool was_ended_by_guest(StopReason reason) {
@@ -65,6 +67,22 @@ std::unique_ptr<GuestPackets> Machine::make_network() {
   return std::make_unique<NetworkPort>(*config_.network_link, inbox_);
 }
 
+// A replay's folder is what the tape has of it. Answers to a guest before this one, which the next
+// one's device does not know, are not told apart on a tape.
+std::unique_ptr<GuestFiles> Machine::make_share() {
+  if (is_replay()) return std::make_unique<GuestFiles>();
+  auto share = std::make_unique<SharePort>(*config_.share_link, inbox_);
+  if (config_.tape != nullptr && share->has_requests()) {
+    config_.tape->give_up("the guest was reset while it waited for its shared folder");
+  }
+  return share;
+}
+
+uint64_t Machine::sent_hash() const {
+  const uint64_t frames = network_ != nullptr ? network_->sent_hash() : 0;
+  return share_ == nullptr ? frames : hash_bytes({}, frames ^ share_->sent_hash());
+}
+
 // It has gone up: the processor is to look.
 void Machine::on_interrupt_line() {
   if (event_clock_ != nullptr) return;  // it does, behind the instruction or the timer that did it
@@ -84,7 +102,7 @@ void Machine::begin_tape() {
     mark_tape();
     tape_timer_->arm(deadline + kBetweenMarks);
   });
-  tape_timer_->arm(kBetweenMarks);
+  tape_timer_->arm(clock_->now() + kBetweenMarks);  // one that was resumed has run for a while
   processor_->events()->set_input_count(config_.tape->next_count());
 }
 

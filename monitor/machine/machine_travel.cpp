@@ -28,6 +28,7 @@ void Machine::visit_moment(StateArchive& archive) {
   archive.part("display", display_inlet_);
   archive.part("page", guest_ports_->inlet_of(GuestPorts::kPageConsole));
   if (network_ != nullptr) archive.part("network", *network_);
+  if (share_ != nullptr) archive.part("share", *share_);
   archive.field("room", has_room_news_);
   if (remote_input_ != nullptr) archive.part("remote input", *remote_input_);
   if (text_display_ != nullptr) archive.part("text display", *text_display_);

@@ -27,7 +27,7 @@ struct TapePosition {
 struct TapeMark {
   uint64_t registers = 0;
   uint64_t memory = 0;  // 0: it has not been hashed
-  uint64_t output = 0;  // what it has sent into the network, in this life
+  uint64_t output = 0;  // Machine::sent_hash, in this life
   bool operator==(const TapeMark&) const = default;
 };
 

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "monitor/network/guest_packets.h"
+#include "monitor/share/guest_files.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/hash.h"
 
@@ -16,7 +17,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint64_t kMagic = 0x455041545f535201;  // "\x01RS_TAPE"
-constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersion = 4;
 constexpr uint32_t kChunkMagic = 0x4b4e4843;  // "CHNK"
 constexpr int kLevel = 3;
 
@@ -69,11 +70,27 @@ bool read_position(Reader* reader, TapePosition* at) {
 }
 
 // Of all that comes in, what is the guest's; the numbers are those of the file.
-constexpr std::array kKindsOnTape = {HostInput::Kind::ConsoleBytes, HostInput::Kind::ConsoleEnd,
-                                     HostInput::Kind::Keys,         HostInput::Kind::Motion,
-                                     HostInput::Kind::NetworkRoom,  HostInput::Kind::NetworkLink,
-                                     HostInput::Kind::NetworkFrames};
-constexpr size_t kFirstOfNetwork = 4;
+constexpr std::array kKindsOnTape = {HostInput::Kind::ConsoleBytes,  HostInput::Kind::ConsoleEnd,
+                                     HostInput::Kind::Keys,          HostInput::Kind::Motion,
+                                     HostInput::Kind::NetworkRoom,   HostInput::Kind::NetworkLink,
+                                     HostInput::Kind::NetworkFrames, HostInput::Kind::ShareMessages,
+                                     HostInput::Kind::ShareRoom,     HostInput::Kind::ShareEnd};
+
+// Its bytes are such as a recorder writes.
+bool is_sound(const HostInput& input) {
+  switch (input.kind) {
+    case HostInput::Kind::NetworkRoom:
+    case HostInput::Kind::NetworkLink:
+    case HostInput::Kind::NetworkFrames:
+      return GuestPackets::is_sound(input);
+    case HostInput::Kind::ShareMessages:
+    case HostInput::Kind::ShareRoom:
+    case HostInput::Kind::ShareEnd:
+      return GuestFiles::is_sound(input);
+    default:
+      return true;
+  }
+}
 
 uint8_t number_of(HostInput::Kind kind) {
   const auto* const found = std::ranges::find(kKindsOnTape, kind);
@@ -89,8 +106,7 @@ bool read_input(Reader* reader, HostInput* input) {
     return false;
   }
   input->kind = kKindsOnTape.at(kind);
-  if (!reader->read(length, &input->bytes)) return false;
-  return kind < kFirstOfNetwork || GuestPackets::is_sound(*input);
+  return reader->read(length, &input->bytes) && is_sound(*input);
 }
 
 bool read_entry(Reader* reader, TapeEntry* entry) {

@@ -9,32 +9,24 @@
 #include <utility>
 
 #include "devices/virtio/virtio_number.h"
+#include "monitor/share/file_messages.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift {
 namespace {
 
-// Of 9P2000.L; an answer's type is its request's plus one.
-constexpr uint8_t kVersion = 100, kAttach = 104, kClunk = 120;
-constexpr size_t kFidAt = kFileHeader, kFidEnd = kFidAt + 4;
-constexpr uint32_t kNoFid = 0xffffffff;
-
 void append_number(uint64_t value, size_t bytes, std::vector<uint8_t>* to) {
   for (size_t i = 0; i < bytes; ++i) to->push_back(static_cast<uint8_t>(value >> (8 * i)));
-}
-
-uint16_t tag_of(std::span<const uint8_t> message) {
-  return static_cast<uint16_t>(number_at(message, kFileTagAt, 2));
 }
 
 // size Tattach tag fid afid uname aname n_uname.
 void append_attach(uint16_t tag, uint32_t fid, const std::string& folder,
                    std::vector<uint8_t>* to) {
-  append_number(kFidEnd + 4 + 2 + 2 + folder.size() + 4, 4, to);
-  append_number(kAttach, 1, to);
+  append_number(kFileFidEnd + 4 + 2 + 2 + folder.size() + 4, 4, to);
+  append_number(kFileAttach, 1, to);
   append_number(tag, 2, to);
   append_number(fid, 4, to);
-  append_number(kNoFid, 4, to);
+  append_number(kNoFileFid, 4, to);
   append_number(0, 2, to);
   append_number(folder.size(), 2, to);
   to->insert(to->end(), folder.begin(), folder.end());
@@ -63,40 +55,11 @@ ShareLink::~ShareLink() {
 
 // ---- the vCPU's side ----
 
-uint16_t ShareLink::free_tag() const {
-  size_t tag = 0;
-  while (tags_.test(tag)) ++tag;
-  return static_cast<uint16_t>(tag);
-}
-
-void ShareLink::note_request(std::span<const uint8_t> message, std::vector<uint8_t>* to) {
-  const uint8_t type = message[kFileTypeAt];
-  const uint16_t tag = tag_of(message);
-  CHECK(tag < kMostRequests && !tags_.test(tag));
-  tags_.set(tag);
-  const bool has_fid = message.size() >= kFidEnd;
-  const auto fid = has_fid ? static_cast<uint32_t>(number_at(message, kFidAt, 4)) : kNoFid;
-  if (type == kVersion) mounted_.clear();
-  if (type == kClunk && has_fid) mounted_.erase(fid);
-  if (type == kAttach) {
-    attaching_[tag] = fid;
-    return append_attach(tag, fid, folder_, to);
+void ShareLink::append_request(std::span<const uint8_t> message, std::vector<uint8_t>* to) const {
+  if (message[kFileTypeAt] == kFileAttach) {
+    return append_attach(file_tag_of(message), file_fid_of(message), folder_, to);
   }
   to->insert(to->end(), message.begin(), message.end());
-}
-
-void ShareLink::note_answer(std::span<const uint8_t> message) {
-  const uint16_t tag = tag_of(message);
-  if (message[kFileTypeAt] == kAttach + 1 && mounted_.size() < kMostMounts) {
-    const auto asked = attaching_.find(tag);
-    if (asked != attaching_.end()) mounted_.insert(asked->second);
-  }
-  give_up(tag);
-}
-
-void ShareLink::give_up(uint16_t tag) {
-  attaching_.erase(tag);
-  if (tag < kMostRequests) tags_.reset(tag);
 }
 
 // ---- the thread's side ----

@@ -7,16 +7,14 @@
 #include <poll.h>
 
 #include <atomic>
-#include <bitset>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "devices/virtio/file_port.h"
+#include "monitor/share/file_tags.h"
 #include "monitor/share/share_request.h"
 #include "monitor/share/share_server.h"
 
@@ -40,20 +38,11 @@ class ShareLink {
   [[nodiscard]] const ShareRequest& request() const { return request_; }
 
   // ---- for the vCPU thread ----
-  // Requests on their way at a time, at most.
-  static constexpr size_t kMostRequests = 512;
-  // A new driver: nothing is mounted, whatever the one before it has left.
-  void begin_life() { mounted_.clear(); }
-  [[nodiscard]] bool has_free_tag() const { return !tags_.all(); }
-  // Pre: has_free_tag().
-  [[nodiscard]] uint16_t free_tag() const;
-  // Of a request that is sent: its tag is in use from here on. What is to be sent is appended to
-  // *to: which folder, and who asks, is not for the guest to say.
-  void note_request(std::span<const uint8_t> message, std::vector<uint8_t>* to);
-  void note_answer(std::span<const uint8_t> message);
-  void give_up(uint16_t tag);
-  // The guest has the folder mounted.
-  [[nodiscard]] bool is_mounted() const { return !mounted_.empty(); }
+  // What is on its way between two guests.
+  [[nodiscard]] FileTags& tags() { return tags_; }
+  // What is to be sent for a request is appended to *to: which folder, and who asks, is not for the
+  // guest to say.
+  void append_request(std::span<const uint8_t> message, std::vector<uint8_t>* to) const;
 
   // ---- for one thread at a time ----
   // reads: there is room for what may come.
@@ -66,9 +55,6 @@ class ShareLink {
   void send(std::vector<uint8_t> messages);
 
  private:
-  // Roots that a guest has at a time; a guest that wants more of them is not saved.
-  static constexpr size_t kMostMounts = 1024;
-
   void read(std::vector<uint8_t>* messages);
   void write();
   void hang_up(const char* why);
@@ -81,9 +67,7 @@ class ShareLink {
   std::vector<uint8_t> incoming_;  // a message that has not come in full
   std::vector<uint8_t> outgoing_;
   size_t sent_ = 0;  // of outgoing_
-  std::bitset<kMostRequests> tags_;
-  std::map<uint16_t, uint32_t> attaching_;  // which root a request on its way asks for, by tag
-  std::set<uint32_t> mounted_;              // roots: numbers of the guest's choice
+  FileTags tags_;
 };
 
 }  // namespace ringshift

@@ -10,7 +10,9 @@
 namespace ringshift {
 
 SharePort::SharePort(ShareLink& link, Inbox& inbox) : link_(link), inbox_(inbox) {
-  link_.begin_life();
+  tags() = link_.tags();
+  tags().begin_life();
+  if (!link_.is_up()) inbox_.put(end_input());
   thread_.start("share", [this] { serve(); });
 }
 
@@ -18,44 +20,28 @@ SharePort::SharePort(ShareLink& link, Inbox& inbox) : link_(link), inbox_(inbox)
 SharePort::~SharePort() {
   thread_.join();
   for (const HostInput& input : inbox_.take()) {
-    if (input.kind == HostInput::Kind::ShareMessages) received_.append(input.bytes);
+    if (input.kind == HostInput::Kind::ShareMessages) drop_answers(input.bytes);
   }
-  while (!received().empty()) take_received();
+  drop_answers({});
   for (std::span<const uint8_t> unsent = outgoing_; !unsent.empty();) {
-    link_.give_up(static_cast<uint16_t>(number_at(unsent, kFileTagAt, 2)));
+    give_up(file_tag_of(unsent));
     unsent = unsent.subspan(static_cast<size_t>(number_at(unsent, 0, 4)));
   }
+  link_.tags() = tags();
 }
 
-// Without a tag an answer is waited for, which comes anyway.
-bool SharePort::has_room() const {
-  if (!link_.has_free_tag()) return false;
-  const std::lock_guard lock(mutex_);
-  room_is_wanted_ = outgoing_.size() >= kMostOutgoing;
-  return !room_is_wanted_;
-}
-
-void SharePort::send(std::span<const uint8_t> message) {
+void SharePort::on_sent(std::span<const uint8_t> message) {
   bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
     is_first = outgoing_.empty();
-    link_.note_request(message, &outgoing_);
+    link_.append_request(message, &outgoing_);
+    waiting_ += message.size();
   }
   if (is_first) thread_.wake();
 }
 
-std::span<const uint8_t> SharePort::received() const {
-  const std::span<const uint8_t> waiting = received_.waiting();
-  if (waiting.empty()) return {};
-  return waiting.first(static_cast<size_t>(number_at(waiting, 0, 4)));
-}
-
-void SharePort::take_received() {
-  const std::span<const uint8_t> message = received();
-  const size_t bytes = message.size();
-  link_.note_answer(message);
-  received_.drop(bytes);
+void SharePort::on_taken(size_t bytes) {
   bool wakes = false;
   {
     const std::lock_guard lock(mutex_);
@@ -64,11 +50,6 @@ void SharePort::take_received() {
     if (wakes) thread_waits_ = false;
   }
   if (wakes) thread_.wake();
-}
-
-void SharePort::take_in(const HostInput& input) {
-  if (input.kind == HostInput::Kind::ShareMessages) received_.append(input.bytes);
-  if (on_change_) on_change_();
 }
 
 // ---- the thread ----
@@ -81,14 +62,15 @@ void SharePort::serve() {
 void SharePort::move_outgoing() {
   if (!link_.is_idle()) return;
   std::vector<uint8_t> messages;
-  bool tells = false;
+  size_t left = 0;  // to be told: in lumps, of which the guest never waits for more than one
   {
     const std::lock_guard lock(mutex_);
     messages = std::exchange(outgoing_, {});
-    tells = std::exchange(room_is_wanted_, false);
+    moved_ += std::exchange(waiting_, 0);
+    if (moved_ >= kMostOutgoing / 2) left = std::exchange(moved_, 0);
   }
   if (!messages.empty()) link_.send(std::move(messages));
-  if (tells) inbox_.put({HostInput::Kind::ShareChange, 0, {}});
+  if (left != 0) inbox_.put(room_input(static_cast<uint32_t>(left)));
 }
 
 bool SharePort::may_read() {
@@ -114,9 +96,9 @@ bool SharePort::serve_once() {
       const std::lock_guard lock(mutex_);
       in_flight_ += messages.size();
     }
-    inbox_.put({HostInput::Kind::ShareMessages, 0, std::move(messages)});
+    inbox_.put(answers_input(std::move(messages)));
   }
-  if (link_.is_up() != was_up) inbox_.put({HostInput::Kind::ShareChange, 0, {}});
+  if (link_.is_up() != was_up) inbox_.put(end_input());
   return true;
 }
 

@@ -23,11 +23,16 @@ std::optional<GuestPage> GuestPages::look(const GuestAccess& access) const {
   return in_ram(tables_.probe(access.address, access.kind, access.privilege));
 }
 
+void GuestPages::mark(const GuestAccess& access) const {
+  (void)tables_.walk(access.address, access.kind, access.privilege);
+}
+
 std::optional<MissingPages> GuestPages::miss(const GuestAccess& access,
                                              const ShadowSpace& space) const {
-  const std::optional<GuestPage> page = touch(access);
+  std::optional<GuestPage> page = look(access);
   if (!page) return std::nullopt;
   const bool is_write = access.kind == AccessKind::Write;
+  if (is_write) page->translation.dirty = true;  // mark() will set it
   if (is_write && (traces_.is_traced(page->physical) || !page->may_write_always())) {
     return std::nullopt;
   }

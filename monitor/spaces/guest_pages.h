@@ -65,9 +65,13 @@ class GuestPages {
   // The one miss: an access of the guest's was not served by `space`. What has to be mapped there;
   // nothing if the access faults, does not reach RAM, or writes to a traced page or to one that
   // CR0.WP alone lets it write to: the interpreter does it. A page that is present already and
-  // needs more rights comes alone, not with the large page around it.
+  // needs more rights comes alone, not with the large page around it. Sets neither A nor D: who
+  // maps it calls mark() first. Who leaves the access to the interpreter does not, since that has a
+  // TLB of its own, and what the guest finds in its tables must not depend on who was asked before.
   [[nodiscard]] std::optional<MissingPages> miss(const GuestAccess& access,
                                                  const ShadowSpace& space) const;
+  // A, and D for a write, of the tables behind an access that miss() or look() has allowed.
+  void mark(const GuestAccess& access) const;
 
   // The run to map for `page` at `address`: a large page (or unpaged memory) in one piece, from its
   // start to the first page that is not RAM; if that leaves the address out, the one page.

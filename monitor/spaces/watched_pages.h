@@ -1,28 +1,39 @@
-// WatchedPages: linear pages whose accesses a debugger wants to see. No window and no soft TLB
-// holds them, so that translated code has each access to them interpreted. Does not own: the list,
-// which is the debugger's. See docs/debugging.md.
+// WatchedPages: linear pages whose accesses a debugger wants to see, and what of each it watches.
+// No window and no soft TLB holds them, so that translated code has each access to what is watched
+// interpreted; accesses to the rest of such a page are served one page at a time
+// (SoftTlbs::fill_around). Does not own: the list, which is the debugger's. See docs/debugging.md.
 #pragma once
 
-#include <unordered_set>
+#include <unordered_map>
 
 #include "monitor/spaces/guest_pages.h"
 #include "shadowmmu/base/address.h"
 
 namespace ringshift {
 
-using LinearPages = std::unordered_set<GuestVirtualPage>;
+// In one page, from the first watched byte to the last.
+struct WatchedBytes {
+  GuestVirtual first;
+  GuestVirtual last;
+  bool operator==(const WatchedBytes&) const = default;
+};
+using LinearPages = std::unordered_map<GuestVirtualPage, WatchedBytes>;
 
 class WatchedPages {
  public:
   // Null: none. Whoever adds to them calls DataPaths::drop_watched.
   void set(const LinearPages* pages) { pages_ = pages; }
-  [[nodiscard]] bool contains(GuestVirtualPage page) const {
-    return pages_ != nullptr && !pages_->empty() && pages_->contains(page);
+  // Null: nothing is watched there.
+  [[nodiscard]] const WatchedBytes* find(GuestVirtualPage page) const {
+    if (pages_ == nullptr || pages_->empty()) return nullptr;
+    const auto found = pages_->find(page);
+    return found == pages_->end() ? nullptr : &found->second;
   }
+  [[nodiscard]] bool contains(GuestVirtualPage page) const { return find(page) != nullptr; }
   // Leaves of the run only `page` if a watched page is in it.
   void keep_out_of(ShadowRun* run, GuestVirtualPage page) const {
     if (pages_ == nullptr || pages_->empty() || run->pages == 1) return;
-    for (const GuestVirtualPage watched : *pages_) {
+    for (const auto& [watched, bytes] : *pages_) {
       if (watched.number() - run->virtual_page.number() >= run->pages) continue;
       return narrow_to(page, run);
     }
@@ -30,7 +41,7 @@ class WatchedPages {
   template <typename Action>
   void for_each(Action action) const {
     if (pages_ == nullptr) return;
-    for (const GuestVirtualPage page : *pages_) action(page);
+    for (const auto& [page, bytes] : *pages_) action(page);
   }
 
  private:

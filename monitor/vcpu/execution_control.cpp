@@ -1,5 +1,6 @@
 #include "monitor/vcpu/execution_control.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ringshift {
@@ -80,8 +81,16 @@ void ExecutionControl::points_changed() {
   for (const WatchedData& watched : watches_) {
     const GuestVirtual last = watched.address + watched.length - 1;
     const auto end = GuestVirtualPage::of(last);
-    for (auto page = GuestVirtualPage::of(watched.address);; page = page + 1) {
-      watched_pages_.insert(page);
+    const auto begin = GuestVirtualPage::of(watched.address);
+    for (auto page = begin;; page = page + 1) {
+      WatchedBytes here{page.address(), page.address() + kPageSize - 1};
+      if (page == begin) here.first = watched.address;
+      if (page == end) here.last = last;
+      const auto [known, is_new] = watched_pages_.try_emplace(page, here);
+      if (!is_new) {
+        known->second.first = std::min(known->second.first, here.first);
+        known->second.last = std::max(known->second.last, here.last);
+      }
       if (page == end || page.number() >= kLastPage) break;
     }
   }

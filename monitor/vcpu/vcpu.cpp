@@ -9,6 +9,21 @@
 namespace ringshift {
 namespace {
 
+// A timer has found user code at work, which earns it a window of its own: by the guest's count and
+// not by the host's time, since pages are walked anew for it, which sets accessed bits. True: it
+// has got one, and goes on in other code.
+bool note_user_timer(const VcpuParts& parts, const GuestState& guest) {
+  constexpr uint64_t kWorkOfTimer = 1000;
+  if (!parts.translating || guest.cpl != 3 || guest.activity != ActivityState::Running) {
+    return false;
+  }
+  const std::optional<Nanoseconds> deadline = parts.clock.next_deadline();
+  if (!deadline || *deadline > parts.clock.now()) return false;
+  const bool has_window = parts.translating->spaces.note_user_work(kWorkOfTimer);
+  parts.translating->spaces.note_user_tick();
+  return has_window;
+}
+
 Frame* frame_of(const VcpuParts& parts) {
   return parts.translating ? &parts.translating->gate.frame() : nullptr;
 }
@@ -145,6 +160,7 @@ void Vcpu::run_timers() {
 void Vcpu::service_event() {
   counters().event_stops++;
   parts_.feed_guest();
+  if (note_user_timer(parts_, state())) boundary_.continuation().forget();
   run_timers();
   parts_.feed_guest();  // a mark of a replay may have been before it
   if (state().activity != ActivityState::Halted) {

@@ -4,6 +4,8 @@
 usage: backwards_test.py --ringshift PROGRAM [CASE...]
 """
 
+import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -121,6 +123,26 @@ def who_wrote_this(options):
         expect(shown == recorded.text, f"printed {shown!r}, recorded {recorded.text!r}")
 
 
+def hot_page(options):
+    """Beside the pointer is a word that is written 400,000 times: what uses the rest of a watched page is not
+    interpreted for it."""
+    ticks, bad_tick, work = 200, 20, 2000
+    with BackwardsStage(options.ringshift) as stage:
+        recorded = Recorded(stage, f"TICKS={ticks}", f"BAD_TICK={bad_tick}", f"WORK={work}")
+        statistics = pathlib.Path(stage.write("statistics", b""))
+        statistics.chmod(0o666)
+        with recorded.debug("--stats=json", "--stats-file", str(statistics)) as guest:
+            lines, text = guest.ask("continue", "watch *(int*)&on_report", "reverse-continue", AT,
+                                    r'printf "tick %d\n", *(int*)&seen', "kill")
+            expect(places(lines) == [recorded.symbols["copy_word"]] and f"tick {bad_tick}" in lines, text)
+            expect(guest.run.finish() == EXIT_POWER_OFF, f"{guest.run.errors()}")
+        # The round's other store is to a page of code, and interpreted each time: once on the way there, once back.
+        rounds = ticks * work
+        interpreted = json.loads(statistics.read_text())["interpreter.instructions"]
+        print(f"  {interpreted} instructions are interpreted in {rounds} rounds")
+        expect(rounds < interpreted < 2.3 * rounds, f"{interpreted} instructions are interpreted in {rounds} rounds")
+
+
 def steps(options):
     """Each step back is the inverse of a step forward, over interrupts, events and HLT; and the beginning
     of the recording is one."""
@@ -229,7 +251,7 @@ def debian(options):
             expect(guest.run.finish() == EXIT_POWER_OFF, guest.run.errors())
 
 
-CASES = {"who wrote this": who_wrote_this, "steps": steps, "lives": lives, "debian": debian}
+CASES = {"who wrote this": who_wrote_this, "hot page": hot_page, "steps": steps, "lives": lives, "debian": debian}
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 import urllib.request
 
 import debian_network_test
+import share_test
 from disk_test import DRIVERS as IDE_DRIVERS
 from disk_test import initrd_with
 from exact_test import EXIT_DIVERGED, folder_of, replay
@@ -61,11 +62,11 @@ def times(options, quick):
     return options.replays if options.long else quick
 
 
-def recorded(stage, words, folder, while_it_runs=lambda run: None):
+def recorded(stage, words, folder, while_it_runs=lambda run: None, keyboard=False):
     """What the console has shown, and the digest of the end."""
     digest = pathlib.Path(stage.write("digest", b""))
     digest.chmod(0o666)
-    with Run(stage, [*words, "--record", str(folder), "--digest", str(digest)], TIMEOUT) as run:
+    with Run(stage, [*words, "--record", str(folder), "--digest", str(digest)], TIMEOUT, keyboard=keyboard) as run:
         while_it_runs(run)
         code = run.finish()
         expect(code == EXIT_POWER_OFF, f"the recorded run: {code}: {run.text()[-2000:]} {run.errors()}")
@@ -142,6 +143,101 @@ def disks(options):
         expect(code == EXIT_DIVERGED, f"another image, taken as it is: {code}: {errors}")
 
 
+RESUMED = r"""
+for module in @MODULES@; do insmod /modules/$module.ko || echo "no $module"; done
+while [ ! -b /dev/sda ]; do sleep 1; done
+yes before | dd of=/dev/sda bs=64k count=8 iflag=fullblock conv=fsync 2>/dev/null
+echo 'tape-test: save'
+sleep 2
+cat /proc/uptime
+echo 3 >/proc/sys/vm/drop_caches
+md5sum </dev/sda
+yes after | dd of=/dev/sda bs=64k seek=4 count=8 iflag=fullblock conv=fsync 2>/dev/null
+read line </dev/console
+echo "read $line"
+echo 3 >/proc/sys/vm/drop_caches
+md5sum </dev/sda
+cat /proc/interrupts /proc/diskstats
+echo 'tape-test: done'
+"""
+
+
+def resumed(options):
+    """A machine that was saved, with a disk that it goes on writing: the recording has both as they were."""
+    with Stage(options.ringshift) as stage:
+        stage.path.chmod(0o777)
+        disk = pathlib.Path(stage.write("disk.img", bytes(DISK_BYTES)))
+        disk.chmod(0o666)
+        saved = str(stage.path / "saved")
+        kernel = stage.add(guest_file("linux-686/vmlinuz"), "vmlinuz")
+        words = ["run", "--kernel", kernel, "--initrd", initrd_with(stage, IDE_DRIVERS, RESUMED), "--memory", "96M",
+                 "--append", "console=ttyS0 quiet ringshift.script=self-test", "--no-reboot", "--hda", str(disk),
+                 "--clock", "events", "--save", f"{saved},at=tape-test: save"]
+        with Run(stage, words, TIMEOUT) as run:
+            run.finish()
+            expect("tape-test: save" in run.text() and pathlib.Path(saved).exists(), f"not saved: {run.errors()}")
+        folder = folder_of(stage) / "resumed"
+
+        def answer(run):
+            run.type("a line\n")
+
+        shown = recorded(stage, ["resume", saved], folder, answer, keyboard=True)
+        expect("read a line" in shown[0] and "tape-test: done" in shown[0], f"it has not gone on: {shown[0][-2000:]}")
+        after = md5(disk.read_bytes())
+        expect(after in shown[0], "it has written something else")
+        pathlib.Path(saved).unlink()  # the recording has a copy
+        for more in ([], ["--translator", "arena=4M"]):
+            same_again(stage, folder, shown, *more)
+        expect(after == md5(disk.read_bytes()), "a replay has written")
+
+
+LIVES = r"""
+for module in @MODULES@; do insmod /modules/$module.ko || echo "no $module"; done
+while [ ! -b /dev/sda ]; do sleep 1; done
+life=$(dd if=/dev/sda bs=1 count=1 2>/dev/null)
+echo "tape-test: life $life"
+cat /proc/uptime /proc/interrupts
+echo $((life + 1)) | dd of=/dev/sda bs=512 conv=sync,fsync 2>/dev/null
+[ $life -lt 3 ] && reboot -f
+echo 'tape-test: done'
+"""
+
+
+def lives(options):
+    """A guest that begins again, by a triple fault (and by its keyboard controller), and finds what it has written."""
+    with Stage(options.ringshift) as stage:
+        stage.path.chmod(0o777)
+        kernel = stage.add(guest_file("linux-686/vmlinuz"), "vmlinuz")
+        initrd = initrd_with(stage, IDE_DRIVERS, LIVES)
+        for how in ("t", "k") if options.long else ("t",):
+            disk = pathlib.Path(stage.write(f"disk-{how}.img", b"1" + bytes(DISK_BYTES - 1)))
+            disk.chmod(0o666)
+            words = ["run", "--kernel", kernel, "--initrd", initrd, "--memory", "96M", "--append",
+                     f"console=ttyS0 quiet ringshift.script=self-test reboot={how}", "--hda", str(disk)]
+            folder = folder_of(stage) / f"lives-{how}"
+            shown = recorded(stage, words, folder)
+            expect(all(f"tape-test: life {life}" in shown[0] for life in (1, 2, 3)) and "tape-test: done" in shown[0],
+                   f"reboot={how}: not three lives: {shown[0][-2000:]}")
+            errors = same_again(stage, folder, shown, "--translator", "arena=4M")
+            print(f"  reboot={how}: {errors.strip()}")
+
+
+def share(options):
+    """A folder that the guest reads, writes and lists: a replay has neither the folder nor a server."""
+    with Stage(options.ringshift) as stage:
+        stage.path.chmod(0o777)
+        shared, large = share_test.make_folder(stage)
+        words = share_test.words(stage, share_test.WHOLE, f"{shared},tag=music", "music")
+        folder = folder_of(stage) / "share"
+        shown = recorded(stage, words, folder)
+        for wanted in ("mounted\n", f"large {md5(large)}", "from the host\n", "from the guest\n", "unmounted\n"):
+            expect(wanted in shown[0], f"without '{wanted}': {shown[0][-2000:]}")
+        shutil.rmtree(shared)
+        for more in ([], ["--translator", "arena=4M"]):
+            errors = same_again(stage, folder, shown, *more)
+        print(f"  {(folder / 'tape').stat().st_size} bytes, {errors.strip()}")
+
+
 def debian(options):
     """GRUB, systemd and everything, with a written disk and a network."""
     image = guest_file("debian/disk.img")
@@ -171,7 +267,7 @@ def debian(options):
 
 
 CASES = {"virtio": lambda options: network(options, "virtio"), "e1000": lambda options: network(options, "e1000"),
-         "disks": disks, "debian": debian}
+         "disks": disks, "resumed": resumed, "lives": lives, "share": share, "debian": debian}
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 constexpr const char* kDiskFailure = "the host cannot read or write a disk's image";
 constexpr size_t kMostDescription = size_t{1} << 20;
 
@@ -71,13 +71,12 @@ std::optional<std::string> hash_of_file(const std::string& path) {
 // What comes to the guest by a way that is not recorded; empty: nothing.
 std::string obstacle(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
-  if (!options.share_request.folder.empty()) return "--share";
   for (const PortTarget* port : all_ports(machine.ports)) {
     if (port->kind == PortTarget::Kind::Socket) return port->request.option + " at a socket";
   }
   if (options.limits.disk_rate != 0) return "--limit disk";
   if (!machine.save.path.empty()) return "--save";
-  if (!machine.resume_path.empty()) return "a machine that is resumed";
+  if (!machine.resume_descriptors.empty()) return "a clone";
   if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";
   if (!options.control.requests.empty()) return "--qmp or --monitor";
   if (options.display_request.has_web) return "--display web";  // its buttons
@@ -120,6 +119,7 @@ bool write_description(const RunOptions& options, const std::vector<TapeDisk>& d
                             {"words", options.machine.save.words},
                             {"epoch", options.machine.event_clock.epoch_seconds},
                             {"files", files},
+                            {"resumed", !options.machine.resume_path.empty()},
                             {"disks", described(disks)}};
   const std::string path = description_path(options.record);
   const std::string text = description.dump(1) + "\n";
@@ -149,6 +149,7 @@ bool read_description(const std::string& folder, std::vector<std::string>* words
     *words = description.at("words").get<std::vector<std::string>>();
     request->epoch_seconds = description.at("epoch").get<int64_t>();
     request->disks = described_disks(description.at("disks"));
+    request->is_resumed = description.at("resumed").get<bool>();
     for (const auto& [path, hash] : description.at("files").items()) {
       if (hash_of_file(path) == hash.get<std::string>()) continue;
       *problem = "replay: " + path + " is not what it was when the run was recorded";
@@ -189,6 +190,8 @@ bool take_own_word(const std::vector<std::string>& words, size_t* at, ReplayRequ
 
 }  // namespace
 
+std::string kept_machine_path(const std::string& folder) { return folder + "/machine"; }
+
 bool replayed_words(std::vector<std::string>* words, ReplayRequest* request, std::string* problem) {
   if (words->size() < 2 || (*words)[1].empty() || (*words)[1][0] == '-') {
     *problem = "replay: needs the folder of a recording (ringshift replay FOLDER [OPTION...])";
@@ -204,19 +207,42 @@ bool replayed_words(std::vector<std::string>* words, ReplayRequest* request, std
   return problem->empty();
 }
 
-bool apply_tape(RunOptions* options, std::string* problem) {
-  const bool is_replay = !options->replay.folder.empty();
-  if (options->record.empty() && !is_replay) return true;
-  if (options->clock.empty() || options->clock == "host") options->clock = "events,idle=wait";
-  if (is_replay) {
-    options->machine.raw_console = false;
-    if (options->record.empty()) {
-      const ReplayRequest& request = options->replay;
-      return use_kept_disks(request.disks, request.folder, &options->media, problem);
-    }
+namespace {
+
+// The recorded machine's disks, and what it began as.
+bool apply_replay(RunOptions* options, std::string* problem) {
+  const ReplayRequest& request = options->replay;
+  options->machine.raw_console = false;
+  if (!options->record.empty()) {
     *problem = "--record: a replay is not recorded again";
     return false;
   }
+  if (!use_kept_disks(request.disks, request.folder, &options->media, problem)) return false;
+  if (!request.is_resumed) return true;
+  options->machine.resume_path = kept_machine_path(request.folder);
+  options->media.may_have_changed = true;  // copies have; the others have just been looked at
+  return true;
+}
+
+// A saved machine's counter would go on at another rate than the one its guest has measured.
+bool began_by_host_clock(const RunOptions& options) {
+  return !options.machine.resume_path.empty() && options.time != "events" &&
+         !options.clock.starts_with("events");
+}
+
+}  // namespace
+
+bool apply_tape(RunOptions* options, std::string* problem) {
+  const bool is_replay = !options->replay.folder.empty();
+  if (options->record.empty() && !is_replay) return true;
+  if (!is_replay && began_by_host_clock(*options)) {
+    *problem =
+        "--record of a machine that was saved by the host's clock: its time-stamp counter would "
+        "change its rate (save it under --clock events)";
+    return false;
+  }
+  if (options->clock.empty() || options->clock == "host") options->clock = "events,idle=wait";
+  if (is_replay) return apply_replay(options, problem);
   const std::string what = obstacle(*options);
   if (what.empty()) return true;
   *problem = "--record cannot be used with " + what + ": it is not on the tape";
@@ -244,6 +270,13 @@ bool RunTape::open_recorder(RunOptions* options, std::string* error) {
   }
   recorder_ = TapeRecorder::create(descriptor, error);
   options->machine.tape = recorder_.get();
+  // It goes on from the copy, whatever becomes of the file.
+  std::string& saved = options->machine.resume_path;
+  if (!saved.empty()) {
+    const std::string copy = kept_machine_path(options->record);
+    if (!keep_file(saved, copy, error)) return false;
+    saved = copy;
+  }
   std::vector<TapeDisk> disks;
   if (recorder_ == nullptr || !keep_disks(options->media, options->record, &disks, error) ||
       !write_description(*options, disks, error)) {

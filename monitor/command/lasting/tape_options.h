@@ -25,6 +25,7 @@ struct ReplayRequest {
   bool hashes_memory = false;     // --verify
   int64_t epoch_seconds = 0;      // of the recorded machine's clock
   std::vector<TapeDisk> disks;    // of the recorded machine
+  bool is_resumed = false;        // it began as a saved machine, which is in the folder
 };
 
 // From {"replay", FOLDER, WORD...}: the words of the recorded run with these after them, but for
@@ -36,6 +37,9 @@ struct ReplayRequest {
 // Before --clock is looked at: a recording counts events, and waits while the guest is idle; a
 // replay does not. False with one line in *problem: something cannot be recorded.
 [[nodiscard]] bool apply_tape(RunOptions* options, std::string* problem);
+
+// In a recording's folder: the saved machine that it began as.
+[[nodiscard]] std::string kept_machine_path(const std::string& folder);
 
 class RunTape {
  public:

@@ -26,24 +26,30 @@ void DataPaths::settle(Privilege privilege) {
 Miss DataPaths::fill_soft(GuestVirtual address, bool is_write, Privilege privilege) {
   const GuestVirtualPage linear = GuestVirtualPage::of(address);
   SoftTlbs& tlbs = resources_.soft_tlbs;
-  // The entry is there and yet it missed: the access crosses into the next page.
-  if (tlbs.holds(linear, is_write, privilege) || resources_.watched.contains(linear)) {
+  // It is there and yet it missed: the access crosses into the next page, or is to what is watched.
+  if (tlbs.holds(linear, is_write, privilege) || tlbs.holds_around(linear, is_write, privilege)) {
     return Miss::Interpret;
   }
-  const std::optional<GuestPage> page =
-      resources_.pages.touch({address, data_access(is_write), privilege});
+  const GuestAccess access{address, data_access(is_write), privilege};
+  std::optional<GuestPage> page = resources_.pages.look(access);
   if (!page) return Miss::Interpret;
+  if (is_write) page->translation.dirty = true;  // by mark()
   const bool tables_allow = page->may_write();
   if (is_write && tables_allow) resources_.physical.will_write(page->physical);
   const bool may_write = tables_allow && resources_.physical.may_write_unseen(page->physical);
   if (is_write && !may_write) return Miss::Interpret;
-  tlbs.fill({.page = linear,
-             .host_page =
-                 reinterpret_cast<uint64_t>(resources_.physical.ram().at(page->physical.address())),
-             .may_write = may_write,
-             .is_global = page->translation.global,
-             .is_large = page->is_in_large_piece()},
-            privilege);
+  resources_.pages.mark(access);
+  const SoftTlbs::Fill fill{.page = linear,
+                            .host_page = reinterpret_cast<uint64_t>(
+                                resources_.physical.ram().at(page->physical.address())),
+                            .may_write = may_write,
+                            .is_global = page->translation.global,
+                            .is_large = page->is_in_large_piece()};
+  if (const WatchedBytes* watched = resources_.watched.find(linear)) {
+    tlbs.fill_around(fill, watched->first, watched->last, privilege);
+  } else {
+    tlbs.fill(fill, privilege);
+  }
   counters().tlb_fills++;
   return Miss::Filled;
 }
@@ -65,8 +71,8 @@ Miss DataPaths::fill_window(GuestVirtual address, bool is_write, Privilege privi
   CodeView& view = spaces_.enter(privilege);
   const GuestVirtualPage at = GuestVirtualPage::of(address);
   if (view.window == nullptr || resources_.watched.contains(at)) return Miss::Interpret;
-  std::optional<MissingPages> missing =
-      resources_.pages.miss({address, data_access(is_write), privilege}, *view.window);
+  const GuestAccess access{address, data_access(is_write), privilege};
+  std::optional<MissingPages> missing = resources_.pages.miss(access, *view.window);
   if (!missing) return Miss::Interpret;
   const ShadowMapping* held = view.window->find(at);
   if (missing->was_copied && held != nullptr && held->is_writable) return Miss::Filled;
@@ -80,6 +86,7 @@ Miss DataPaths::fill_window(GuestVirtual address, bool is_write, Privilege privi
     return Miss::Interpret;
   }
   resources_.watched.keep_out_of(&missing->run, at);
+  resources_.pages.mark(access);
   counters().faults_hidden++;
   view.verified_tables[Region::of(address).index()] = 0;
   if (privilege == Privilege::User) spaces_.users().note_growth(missing->run.pages);

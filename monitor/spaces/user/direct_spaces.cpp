@@ -164,8 +164,8 @@ DirectSpaces::Miss DirectSpaces::fill_code(CodeView& view, GuestVirtualPage page
 
 DirectSpaces::Miss DirectSpaces::fill_data(CodeView& view, GuestVirtual address) {
   ShadowSpace& shadow = view.direct->shadow();
-  const std::optional<MissingPages> missing =
-      resources_.pages.miss({address, AccessKind::Read, Privilege::User}, shadow);
+  const GuestAccess access{address, AccessKind::Read, Privilege::User};
+  const std::optional<MissingPages> missing = resources_.pages.miss(access, shadow);
   if (!missing) return Miss::Interpret;
   const GuestVirtualPage page = GuestVirtualPage::of(address);
   const ShadowMapping* present = shadow.find(page);
@@ -174,6 +174,7 @@ DirectSpaces::Miss DirectSpaces::fill_data(CodeView& view, GuestVirtual address)
   // Nothing to gain: it is a true fault, or a write that has to be seen (D, a trace).
   if (present != nullptr && (present->is_writable || !may_write)) return Miss::Interpret;
   view.verified_tables[Region::of(page).index()] = 0;
+  resources_.pages.mark(access);
   if (!map(view, missing->run)) return Miss::Interpret;
   if (missing->run.pages == 1) fill_neighbours(view, page);
   return Miss::Filled;

@@ -21,7 +21,23 @@ void SoftTlbs::fill(const Fill& fill, Privilege privilege) {
   word = fill.is_global ? word & ~bit : word | bit;
 }
 
+void SoftTlbs::fill_around(const Fill& fill, GuestVirtual first, GuestVirtual last,
+                           Privilege privilege) {
+  const uint32_t page = fill.page.address().value();
+  part_of(privilege) = {.read_page = page,
+                        .write_page = fill.may_write ? page : WatchedPart::kNone,
+                        .first = first.value(),
+                        .last = last.value(),
+                        .addend = fill.host_page - page};
+}
+
+bool SoftTlbs::holds_around(GuestVirtualPage page, bool is_write, Privilege privilege) const {
+  const WatchedPart& part = part_of(privilege);
+  return (is_write ? part.write_page : part.read_page) == page.address().value();
+}
+
 void SoftTlbs::flush() {
+  frame_->watched_parts.fill(WatchedPart{});
   frame_->supervisor_tlb.fill(SoftTlbEntry{});
   frame_->user_tlb.fill(SoftTlbEntry{});
   local_.fill(0);
@@ -29,12 +45,14 @@ void SoftTlbs::flush() {
 }
 
 void SoftTlbs::flush_all_but_global() {
+  frame_->watched_parts.fill(WatchedPart{});
   frame_->user_tlb.fill(SoftTlbEntry{});
   for_each_set(local_, [this](uint32_t slot) { frame_->supervisor_tlb[slot] = SoftTlbEntry{}; });
   local_.fill(0);
 }
 
 void SoftTlbs::flush_page(GuestVirtualPage page) {
+  frame_->watched_parts.fill(WatchedPart{});
   // Any address in a large page names all of it.
   if (large_regions_[Region::of(page).index()]) return flush();
   for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {

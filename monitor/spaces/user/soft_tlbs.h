@@ -28,6 +28,11 @@ class SoftTlbs {
   // Is the page there, for this access?
   [[nodiscard]] bool holds(GuestVirtualPage page, bool is_write, Privilege privilege) const;
   void fill(const Fill& fill, Privilege privilege);
+  // The page is served but for what is watched in it (both in that page), in place of the last one
+  // that was. T5: by the stubs, where the TLB misses.
+  void fill_around(const Fill& fill, GuestVirtual first, GuestVirtual last, Privilege privilege);
+  // Is the page served so, for this access?
+  [[nodiscard]] bool holds_around(GuestVirtualPage page, bool is_write, Privilege privilege) const;
 
   // Is something held here, or near, that came from a guest page larger than 4 KiB?
   [[nodiscard]] bool has_large(GuestVirtualPage page) const {
@@ -37,6 +42,9 @@ class SoftTlbs {
   template <typename Action>
   void for_each_writable(Action action) const {
     for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
+      if (const WatchedPart& part = part_of(privilege); part.write_page != WatchedPart::kNone) {
+        action(part.addend + part.write_page);
+      }
       for (const SoftTlbEntry& entry : of(privilege)) {
         if (entry.negated_write_page == SoftTlbEntry{}.negated_write_page) continue;
         const GuestVirtualPage page(0U - entry.negated_write_page);
@@ -53,6 +61,10 @@ class SoftTlbs {
  private:
   [[nodiscard]] SoftTlb& of(Privilege privilege) const {
     return privilege == Privilege::User ? frame_->user_tlb : frame_->supervisor_tlb;
+  }
+
+  [[nodiscard]] WatchedPart& part_of(Privilege privilege) const {
+    return frame_->watched_parts[static_cast<size_t>(privilege)];
   }
 
   Frame* frame_ = nullptr;

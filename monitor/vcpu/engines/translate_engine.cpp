@@ -261,7 +261,8 @@ void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privil
     // Attention; nothing was committed. A raise() on another thread that we overtook may have
     // protected the page after its word was taken: set it again, so that take() sees to the page.
     parts_.attention.raise();
-    if (privilege == Privilege::User) note_user_tick();
+    // Where events are counted the guest's own timers tell what is at work (Vcpu::service_event).
+    if (privilege == Privilege::User && parts_.boundary.events() == nullptr) note_user_tick();
     return;
   }
   if (parts_.gate.is_return_stack_guard(fault.address)) {

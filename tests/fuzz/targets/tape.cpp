@@ -11,6 +11,7 @@
 #include "monitor/network/guest_packets.h"
 #include "monitor/replay/tape_player.h"
 #include "monitor/replay/tape_recorder.h"
+#include "monitor/share/guest_files.h"
 #include "shadowmmu/base/check.h"
 #include "tests/fuzz/targets/fuzz_bytes.h"
 #include "tests/fuzz/targets/fuzz_target.h"
@@ -35,9 +36,11 @@ TapeEntry entry(FuzzBytes& bytes) {
   made.at = position(bytes);
   if (made.kind == TapeEntry::Kind::Input) {
     using Kind = HostInput::Kind;
-    constexpr Kind kKinds[] = {Kind::NetworkRoom, Kind::NetworkLink, Kind::NetworkFrames};
+    constexpr Kind kKinds[] = {Kind::NetworkRoom,   Kind::NetworkLink, Kind::NetworkFrames,
+                               Kind::ShareMessages, Kind::ShareRoom,   Kind::ShareEnd};
     made.input.source = bytes.u8();
-    made.input.kind = made.input.source < 3 ? kKinds[made.input.source] : Kind::ConsoleBytes;
+    made.input.kind =
+        made.input.source < std::size(kKinds) ? kKinds[made.input.source] : Kind::ConsoleBytes;
     const std::string text = bytes.text(bytes.u8());
     made.input.bytes.assign(text.begin(), text.end());
   } else {
@@ -79,11 +82,17 @@ void play(TapePlayer& tape, FuzzBytes& bytes) {
   tape.begin_life();
   TapePosition at;
   GuestPackets network;
+  GuestFiles folder;
   for (int step = 0; step < 200; ++step) {
     size_t inputs = 0;
     while (const auto input = tape.next_at(at)) {
       CHECK(++inputs <= size_t{4} * kMostEntries);
-      if (input->kind >= HostInput::Kind::NetworkRoom) network.take_in(*input);
+      if (input->kind >= HostInput::Kind::ShareMessages) {
+        folder.take_in(*input);
+      } else if (input->kind >= HostInput::Kind::NetworkRoom) {
+        network.take_in(*input);
+      }
+      while (!folder.received().empty()) folder.take_received();
       while (!network.received().empty()) network.take_received();
     }
     if (tape.wants_stop(at)) break;

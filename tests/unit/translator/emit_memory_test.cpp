@@ -358,6 +358,68 @@ TEST_P(Memory, AccessAcrossAPageBoundary) {
   EXPECT_EQ(machine_.reg(Gpr::Eax), GetParam() == AccessStyle::Soft ? 0U : 0x11223344U);
 }
 
+// What is watched misses, and the rest of its page is served without the TLB.
+TEST(WatchedPart, ServesTheRestOfThePage) {
+  struct Access {
+    const char* code;
+    uint32_t bytes;
+  };
+  constexpr Access kAccesses[] = {{"8a 03 ", 1},    {"88 03 ", 1}, {"66 8b 03 ", 2},
+                                  {"66 89 03 ", 2}, {"8b 03 ", 4}, {"89 03 ", 4}};
+  constexpr uint32_t kFirst = 0x10, kLast = 0x13;
+  TranslatorMachine machine;
+  machine.style = AccessStyle::Soft;
+  for (const uint32_t flags : {0U, kFlagsArithmetic}) {
+    for (const Access& access : kAccesses) {
+      machine.translator->cache().drop_all(SafePointForTest::get());
+      for (uint32_t offset = 0xa; offset < 0x18; ++offset) {
+        machine.flush_soft_tlb();
+        machine.gate->frame().watched_parts[0] = {.read_page = Machine::kData,
+                                                  .write_page = Machine::kData,
+                                                  .first = Machine::kData + kFirst,
+                                                  .last = Machine::kData + kLast,
+                                                  .addend = machine.window()};
+        machine.state().eflags = kFlagReservedOne | flags;
+        machine.reg(Gpr::Ebx) = Machine::kData + offset;
+        machine.run_snippet(access.code);
+        EXPECT_EQ(machine.state().eflags, kFlagReservedOne | flags);
+        const SoftTlbEntry& entry =
+            machine.gate->frame().supervisor_tlb[(Machine::kData >> 12) % kSoftTlbEntries];
+        const bool has_missed = entry.negated_read_page != SoftTlbEntry{}.negated_read_page;
+        EXPECT_EQ(has_missed, offset + access.bytes > kFirst && offset <= kLast)
+            << access.code << " at " << offset;
+      }
+    }
+  }
+}
+
+TEST(WatchedPart, IsForReadsAloneOrOfAnotherPage) {
+  TranslatorMachine machine;
+  machine.style = AccessStyle::Soft;
+  const auto misses = [&](uint32_t address, const char* code) {
+    machine.translator->cache().drop_all(SafePointForTest::get());
+    machine.flush_soft_tlb();
+    machine.reg(Gpr::Ebx) = address;
+    const Exit exit = machine.run_code(code);
+    const SoftTlbEntry& entry =
+        machine.gate->frame().supervisor_tlb[(address >> 12) % kSoftTlbEntries];
+    return exit.reason == ExitReason::SoftMiss ||
+           entry.negated_read_page != SoftTlbEntry{}.negated_read_page;
+  };
+  WatchedPart& part = machine.gate->frame().watched_parts[0];
+  part = {.read_page = Machine::kData,
+          .first = Machine::kData + 0x10,
+          .last = Machine::kData + 0x13,
+          .addend = machine.window()};
+  EXPECT_FALSE(misses(Machine::kData + 0x800, "8b 03 f4 "));
+  EXPECT_TRUE(misses(Machine::kData + 0x800, "89 03 f4 "));
+  EXPECT_TRUE(misses(Machine::kData + 0x1800, "8b 03 f4 "));
+  EXPECT_TRUE(misses(Machine::kData + 0xffe, "8b 03 f4 ")) << "it leaves the page";
+  EXPECT_TRUE(misses(Machine::kData - 2, "8b 03 f4 ")) << "it comes into the page";
+  part = WatchedPart{};
+  EXPECT_TRUE(misses(Machine::kData + 0x800, "8b 03 f4 "));
+}
+
 class Strings : public ::testing::Test {
  protected:
   TranslatorMachine machine_;

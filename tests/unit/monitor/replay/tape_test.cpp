@@ -14,6 +14,7 @@
 #include "monitor/network/guest_packets.h"
 #include "monitor/replay/tape_player.h"
 #include "monitor/replay/tape_recorder.h"
+#include "monitor/share/guest_files.h"
 
 namespace ringshift {
 namespace {
@@ -142,12 +143,13 @@ TEST_F(TapeTest, AnotherRunIsSaidToBeOne) {
   }
 }
 
-TEST_F(TapeTest, TheNetworkIsOnIt) {
+TEST_F(TapeTest, TheNetworkAndTheFolderAreOnIt) {
   std::vector<uint8_t> frames;
   append_frame(std::vector<uint8_t>(60, 9), &frames);
-  const std::vector<HostInput> inputs = {GuestPackets::link_input(true),
-                                         GuestPackets::frames_input(frames),
-                                         GuestPackets::room_input(70'000)};
+  const std::vector<HostInput> inputs = {
+      GuestPackets::link_input(true),   GuestPackets::frames_input(frames),
+      GuestPackets::room_input(70'000), GuestFiles::answers_input({7, 0, 0, 0, 117, 1, 0}),
+      GuestFiles::room_input(300'000),  GuestFiles::end_input()};
   std::string error;
   {
     const auto recorder = TapeRecorder::create(file.again(), &error);
@@ -166,18 +168,22 @@ TEST_F(TapeTest, TheNetworkIsOnIt) {
   EXPECT_NE(tape->problem().find("what has been sent"), std::string::npos);
 }
 
-TEST_F(TapeTest, FramesThatAreNoneEndIt) {
-  TapeEntry entry{.kind = TapeEntry::Kind::Input, .at = at(1), .input = {}, .mark = {}};
-  entry.input = GuestPackets::frames_input({0, 0, 1, 0, 5});
-  std::vector<uint8_t> plain, tape = tape_header();
-  append_entry(entry, &plain);
-  const std::vector<uint8_t> chunk = pack_chunk(plain, 0);
-  tape.insert(tape.end(), chunk.begin(), chunk.end());
-  file.set(tape);
-  const auto played = player();
-  EXPECT_FALSE(played->next_at(at(1)));
-  EXPECT_TRUE(played->wants_stop(at(1)));
-  EXPECT_NE(played->problem().find("chunk 0 is damaged"), std::string::npos);
+TEST_F(TapeTest, FramesAndAnswersThatAreNoneEndIt) {
+  const HostInput inputs[] = {GuestPackets::frames_input({0, 0, 1, 0, 5}),
+                              GuestFiles::answers_input({9, 0, 0, 0, 117, 1, 0}),
+                              {HostInput::Kind::ShareEnd, 0, {1}}};
+  for (const HostInput& input : inputs) {
+    const TapeEntry entry{.kind = TapeEntry::Kind::Input, .at = at(1), .input = input, .mark = {}};
+    std::vector<uint8_t> plain, tape = tape_header();
+    append_entry(entry, &plain);
+    const std::vector<uint8_t> chunk = pack_chunk(plain, 0);
+    tape.insert(tape.end(), chunk.begin(), chunk.end());
+    file.set(tape);
+    const auto played = player();
+    EXPECT_FALSE(played->next_at(at(1)));
+    EXPECT_TRUE(played->wants_stop(at(1)));
+    EXPECT_NE(played->problem().find("chunk 0 is damaged"), std::string::npos);
+  }
 }
 
 TEST_F(TapeTest, WhatTheHostFailsInEndsIt) {

@@ -29,6 +29,7 @@ TEST_F(GuestPagesTest, AReadMapsReadOnlyUntilDIsSet) {
   EXPECT_EQ(missing->run.physical_page, GuestPhysicalPage(7));
   EXPECT_EQ(missing->run.pages, 1U);
   EXPECT_FALSE(missing->run.may_write);  // M3
+  pages().mark({GuestVirtual(Paged::kKernel + 0x7123)});
   EXPECT_EQ(paged_.entry(Paged::kKernelTable, 7) & (Paged::kAccessed | Paged::kDirty),
             Paged::kAccessed);
 }
@@ -37,7 +38,16 @@ TEST_F(GuestPagesTest, AWriteSetsDAndMapsWritable) {
   const auto missing = miss(Paged::kKernel + 0x7123, AccessKind::Write);
   ASSERT_TRUE(missing);
   EXPECT_TRUE(missing->run.may_write);
+  pages().mark({GuestVirtual(Paged::kKernel + 0x7123), AccessKind::Write});
   EXPECT_NE(paged_.entry(Paged::kKernelTable, 7) & Paged::kDirty, 0U);
+}
+
+// What becomes of it is not known yet: the interpreter may do the access, by its own TLB.
+TEST_F(GuestPagesTest, AMissByItselfSetsNoBits) {
+  for (const AccessKind kind : {AccessKind::Read, AccessKind::Write, AccessKind::Fetch}) {
+    ASSERT_TRUE(miss(Paged::kKernel + 0x7123, kind));
+  }
+  EXPECT_EQ(paged_.entry(Paged::kKernelTable, 7) & (Paged::kAccessed | Paged::kDirty), 0U);
 }
 
 TEST_F(GuestPagesTest, WhatFaultsIsTheInterpretersAndSetsNothing) {

@@ -126,7 +126,8 @@ TEST_F(Control, AnAccessOfAnInstructionThatFaultedIsNone) {
 
 TEST_F(Control, AWatchAtTheEndOfTheAddressSpaceIsNoWatchAtItsBeginning) {
   ASSERT_TRUE(control_.insert_watch({GuestVirtual(0xfffffffc), 8, WatchKind::Write}));
-  EXPECT_EQ(control_.watched_pages(), LinearPages{GuestVirtualPage(0xfffff)});
+  const WatchedBytes at_the_end{GuestVirtual(0xfffffffc), GuestVirtual(0xffffffff)};
+  EXPECT_EQ(control_.watched_pages(), (LinearPages{{GuestVirtualPage(0xfffff), at_the_end}}));
   control_.remove_all();
   ASSERT_TRUE(control_.insert_watch({GuestVirtual(0xfffffffc), 4, WatchKind::Write}));
   control_.watcher()->on_data_access(GuestVirtual(0), 4, AccessKind::Write);
@@ -136,9 +137,15 @@ TEST_F(Control, AWatchAtTheEndOfTheAddressSpaceIsNoWatchAtItsBeginning) {
 TEST_F(Control, WatchedPagesAreThoseOfAllWatchedData) {
   ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x1ffe), 4, WatchKind::Read}));
   ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x2000), 4, WatchKind::Write}));
-  EXPECT_EQ(control_.watched_pages(), (LinearPages{GuestVirtualPage(1), GuestVirtualPage(2)}));
+  const WatchedBytes in_both{GuestVirtual(0x2000), GuestVirtual(0x2003)};
+  EXPECT_EQ(control_.watched_pages(),
+            (LinearPages{{GuestVirtualPage(1), {GuestVirtual(0x1ffe), GuestVirtual(0x1fff)}},
+                         {GuestVirtualPage(2), in_both}}));
+  ASSERT_TRUE(control_.insert_watch({GuestVirtual(0x2800), 1, WatchKind::Write}));
+  EXPECT_EQ(control_.watched_pages().at(GuestVirtualPage(2)).last, GuestVirtual(0x2800));
+  control_.remove_watch({GuestVirtual(0x2800), 1, WatchKind::Write});
   control_.remove_watch({GuestVirtual(0x1ffe), 4, WatchKind::Read});
-  EXPECT_EQ(control_.watched_pages(), LinearPages{GuestVirtualPage(2)});
+  EXPECT_EQ(control_.watched_pages(), (LinearPages{{GuestVirtualPage(2), in_both}}));
   EXPECT_TRUE(control_.take_change());
   EXPECT_FALSE(control_.take_change());
 }

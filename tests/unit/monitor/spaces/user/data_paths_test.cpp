@@ -43,6 +43,8 @@ TEST_F(DataPathsTest, TheWindowShowsTheGuestsBytes) {
 
 TEST_F(DataPathsTest, TheSupervisorsWindowHoldsNoUserPages) {
   EXPECT_EQ(window(kUserData, false), Miss::Interpret);
+  EXPECT_EQ(paged_.entry(Paged::kUserTable, 7) & Paged::kAccessed, 0U)
+      << "whoever does the access sets A, if his TLB has it not yet";
   EXPECT_EQ(soft(kUserData, false), Miss::Filled) << "a soft access may reach them";
 }
 
@@ -113,12 +115,14 @@ TEST_F(DataPathsTest, ASecondMissOfWhatIsThereCrossesAPage) {
 
 TEST_F(DataPathsTest, WatchedPagesAreHeldNowhere) {
   ASSERT_EQ(window(kKernelData, false), Miss::Filled);
-  const LinearPages watched{GuestVirtualPage::of(kKernelData)};
+  const LinearPages watched{{GuestVirtualPage::of(kKernelData), {kKernelData, kKernelData + 3}}};
   paged_.processor().resources().watched.set(&watched);
   paged_.data().drop_watched();
   EXPECT_EQ(paged_.spaces().supervisor().window->find(GuestVirtualPage::of(kKernelData)), nullptr);
   EXPECT_EQ(window(kKernelData, false), Miss::Interpret);
-  EXPECT_EQ(soft(kKernelData, false), Miss::Interpret);
+  EXPECT_EQ(soft(kKernelData, false), Miss::Filled) << "the rest of the page";
+  EXPECT_FALSE(holds(kKernelData, false));
+  EXPECT_EQ(soft(kKernelData, false), Miss::Interpret) << "it is what is watched";
   EXPECT_EQ(window(kKernelData + kPageSize, false), Miss::Filled);
   paged_.processor().resources().watched.set(nullptr);
   EXPECT_EQ(window(kKernelData, false), Miss::Filled);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 
 namespace ringshift {
@@ -42,6 +43,23 @@ TEST_F(SoftTlbsTest, AReadOnlyPageIsNotHeldForWriting) {
   EXPECT_TRUE(tlbs_.holds(kPage, false, Privilege::User));
   EXPECT_FALSE(tlbs_.holds(kPage, true, Privilege::User));
   EXPECT_FALSE(tlbs_.holds(kPage, false, Privilege::Supervisor));
+}
+
+TEST_F(SoftTlbsTest, EachFlushTakesThePageThatIsWatchedInPart) {
+  const std::function<void()> flushes[] = {[this] { tlbs_.flush(); },
+                                           [this] { tlbs_.flush_all_but_global(); },
+                                           [this] { tlbs_.flush_page(kOtherPage); }};
+  SoftTlbs::Fill fill;
+  fill.page = kPage;
+  for (const std::function<void()>& flush : flushes) {
+    tlbs_.fill_around(fill, kPage.address() + 4, kPage.address() + 7, Privilege::Supervisor);
+    EXPECT_TRUE(tlbs_.holds_around(kPage, false, Privilege::Supervisor));
+    EXPECT_FALSE(tlbs_.holds_around(kPage, true, Privilege::Supervisor));
+    EXPECT_FALSE(tlbs_.holds_around(kPage, false, Privilege::User));
+    EXPECT_FALSE(supervisor_has(kPage));
+    flush();
+    EXPECT_FALSE(tlbs_.holds_around(kPage, false, Privilege::Supervisor));
+  }
 }
 
 TEST_F(SoftTlbsTest, ACr3LoadSparesWhatIsGlobal) {
