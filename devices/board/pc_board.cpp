@@ -22,7 +22,8 @@ PcBoard::PcBoard(VirtualClock& clock, PortBus& ports, MemoryBus& memory,
       serial1_(clock, interrupts_.line(3), config.serial1),
       keyboard_controller_(interrupts_.line(1), interrupts_.line(12), a20_, config.on_reset),
       port_92_(a20_, config.on_reset),
-      debug_ports_(config.debug_console, config.on_debug_exit) {
+      debug_ports_(config.debug_console, config.on_debug_exit),
+      coprocessor_error_(interrupts_.line(13)) {
   rtc_.set_memory_size(config.ram_bytes);
   rtc_.set_byte(kCmosFloppyTypes, 0);
   rtc_.set_byte(kCmosEquipment, kEquipmentFpuAndVga);
@@ -51,6 +52,7 @@ void PcBoard::claim_ports(PortBus& ports) {
       {0x0c0, 32, dma_.second_ports(), "dma 2"},
       {0x0e9, 1, debug_ports_.console_port(), "debug console"},
       {0x0ed, 1, debug_ports_.delay_port(), "i/o delay"},
+      {0x0f0, 1, coprocessor_error_, "coprocessor error"},
       {0x0f4, 4, debug_ports_.exit_port(), "debug exit"},
       {0x2f8, 8, serial1_, "serial 2"},
       {0x3b4, 2, vga_.mono_crtc_ports(), "vga crtc (mono)"},
@@ -76,6 +78,7 @@ void PcBoard::visit_state(StateArchive& archive) {
   archive.part("vga", vga_);
   archive.part("dma", dma_);
   archive.part("debug ports", debug_ports_);
+  if (archive.version() >= 2) archive.part("coprocessor error", coprocessor_error_);
 }
 
 Uart16550& PcBoard::serial(unsigned index) {

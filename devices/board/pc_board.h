@@ -9,6 +9,7 @@
 #include "devices/bus/bus.h"
 #include "devices/bus/virtual_clock.h"
 #include "devices/chips/a20_gate.h"
+#include "devices/chips/coprocessor_error.h"
 #include "devices/chips/debug_ports.h"
 #include "devices/chips/dma8237.h"
 #include "devices/chips/port92.h"
@@ -48,9 +49,10 @@ class PcBoard {
   [[nodiscard]] DmaControllers& dma() { return dma_; }
   [[nodiscard]] RtcCmos& rtc() { return rtc_; }
   [[nodiscard]] DebugPorts& debug_ports() { return debug_ports_; }
+  [[nodiscard]] CoprocessorError& coprocessor_error() { return coprocessor_error_; }
 
   // Every device. The clock must have been visited.
-  static constexpr unsigned kStateVersion = 1;
+  static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive);
 
  private:
@@ -67,6 +69,7 @@ class PcBoard {
   VgaText vga_;
   DmaControllers dma_;
   DebugPorts debug_ports_;
+  CoprocessorError coprocessor_error_;
 };
 
 }  // namespace ringshift

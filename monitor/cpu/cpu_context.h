@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "devices/bus/bus.h"
+#include "devices/chips/coprocessor_error.h"
 #include "devices/interrupts/local_apic.h"
 #include "monitor/cpu/cpu_model.h"
 #include "monitor/cpu/hypervisor_interface.h"
@@ -32,6 +33,7 @@ struct CpuContext {
   LocalApic* apic = nullptr;  // null: there is none
   MemoryTypes memory_types{};
   HypervisorInterface* hypervisor = nullptr;  // null: it has no registers
+  CoprocessorError* x87_error = nullptr;      // null: FERR# and IGNNE# lead nowhere
 };
 
 }  // namespace ringshift

@@ -39,7 +39,10 @@ inline void set_fx_field(GuestState& state, size_t offset, T value) {
   std::memcpy(state.fxsave.data() + offset, &value, sizeof(T));
 }
 
-// #NM for x87 instructions but FWAIT; then #MF when an unmasked exception is pending.
+// An unmasked exception waits for the next instruction that waits for it.
+[[nodiscard]] bool x87_error_pending(const GuestState& state);
+// #NM for x87 instructions but FWAIT; then #MF, or its external form, when an unmasked exception is
+// pending.
 [[nodiscard]] MaybeFault check_x87(const Execution& x);
 [[nodiscard]] MaybeFault check_pending_x87(const Execution& x);
 // FOP, FIP, FDP of the last x87 instruction that is not a control instruction (SDM 1 8.1.8).

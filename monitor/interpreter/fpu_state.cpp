@@ -9,12 +9,6 @@
 namespace ringshift::interp {
 namespace {
 
-bool x87_error_pending(const GuestState& state) {
-  const auto status = fx_field<uint16_t>(state, kFxStatusWord);
-  const auto control = fx_field<uint16_t>(state, kFxControlWord);
-  return (status & ~control & kStatusExceptions) != 0;
-}
-
 // Control instructions wait for nothing, but #NM applies.
 MaybeFault check_x87_present(const Execution& x) {
   if ((x.state.cr0 & (kCr0Em | kCr0Ts)) != 0) return GuestFault::simple(Vector::DeviceNotAvailable);
@@ -180,10 +174,24 @@ Handler select_control_memory(const Encoding& e) {
 
 }  // namespace
 
+bool x87_error_pending(const GuestState& state) {
+  const auto status = fx_field<uint16_t>(state, kFxStatusWord);
+  const auto control = fx_field<uint16_t>(state, kFxControlWord);
+  return (status & ~control & kStatusExceptions) != 0;
+}
+
+// SDM 3A 2.5, "CR0.NE". The pin is asserted when an instruction waits, as by processors since the
+// 486; the others run on.
 MaybeFault check_pending_x87(const Execution& x) {
-  // With CR0.NE clear the error goes to an external pin that this board leaves unconnected.
-  if ((x.state.cr0 & kCr0Ne) == 0 || !x87_error_pending(x.state)) return kNoFault;
-  return GuestFault::simple(Vector::FloatingPoint);
+  const bool is_pending = x87_error_pending(x.state);
+  CoprocessorError* const pins = x.cpu.x87_error;
+  if (pins != nullptr && !is_pending) pins->error_gone();
+  if (!is_pending) return kNoFault;
+  GuestFault fault = GuestFault::simple(Vector::FloatingPoint);
+  if ((x.state.cr0 & kCr0Ne) != 0) return fault;
+  if (pins == nullptr || pins->is_ignored()) return kNoFault;
+  fault.is_external = true;
+  return fault;
 }
 
 MaybeFault check_x87(const Execution& x) {

@@ -216,6 +216,8 @@ bool Machine::build_board(std::string* error) {
   };
   board_ = std::make_unique<PcBoard>(*clock_, ports_, memory_bus_, board);
   board_->interrupts().set_on_output([this] { on_interrupt_line(); });
+  board_->coprocessor_error().set_on_ignored([this] { attention().raise(); });
+  processor_->cpu().x87_error = &board_->coprocessor_error();
   if (config_.apic) {
     apic_ = std::make_unique<ApicBoard>(*clock_, memory_bus_, board_->interrupts(), config_.hpet);
     apic_->local().set_on_output([this] { on_interrupt_line(); });

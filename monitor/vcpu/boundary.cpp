@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "monitor/interpreter/fpu.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
 
@@ -48,6 +49,7 @@ void Boundary::finish(const StepResult& step, Eip eip) {
     case StepKind::Done:
       return;
     case StepKind::Fault:
+      if (step.fault.is_external) return wait_with_x87_error();
       note_fault(step.fault);
       deliver(event_of(step, state().pointer()), state().pointer());
       return deliver_held_debug();
@@ -65,6 +67,23 @@ void Boundary::finish(const StepResult& step, Eip eip) {
       return stop_.request(StopReason::Unimplemented, step.message);
   }
   UNREACHABLE();
+}
+
+// The instruction that waits is done again after each interrupt, and the guest stands at it
+// meanwhile (SDM 1 8.7.2).
+void Boundary::wait_with_x87_error() {
+  counters().x87_errors_external++;
+  parts_.cpu.x87_error->raise();
+  state().activity = ActivityState::Halted;
+  if (parts_.events != nullptr) parts_.events->note_halt();
+}
+
+// Translated code does not ask what IGNNE# says: until the error is gone the guest is interpreted.
+bool Boundary::ignores_x87_error() {
+  CoprocessorError* const pins = parts_.cpu.x87_error;
+  if (pins == nullptr || !pins->is_ignored()) return false;
+  if (!interp::x87_error_pending(state())) pins->error_gone();
+  return pins->is_ignored();
 }
 
 void Boundary::note_fault(const GuestFault& fault) {

@@ -82,6 +82,8 @@ class Boundary {
   void deliver(const Event& event, Eip instruction_eip);
   // An exception at EIP that no instruction of the interpreter's has raised.
   void raise(const GuestFault& fault);
+  // IGNNE# is asserted: what waits for an x87 error runs in spite of it, by interpretation.
+  [[nodiscard]] bool ignores_x87_error();
   // Delivers an NMI or a hardware interrupt if one is due. True: the guest's state has changed.
   [[nodiscard]] bool deliver_interrupt();
   [[nodiscard]] QuickTransfers& transfers() { return transfers_; }
@@ -95,6 +97,7 @@ class Boundary {
  private:
   void finish(const StepResult& step, Eip eip);
   void note_fault(const GuestFault& fault);
+  void wait_with_x87_error();
   void deliver_held_debug();
   [[nodiscard]] bool deliver_nmi();
   void deliver_from_outside(const Event& event);

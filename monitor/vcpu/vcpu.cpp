@@ -113,7 +113,7 @@ StopReason Vcpu::reason_to_end() {
 }
 
 void Vcpu::execute() {
-  if (!engine_may_run()) return interpret();
+  if (boundary_.ignores_x87_error() || !engine_may_run()) return interpret();
   if (direct_ != nullptr) direct_->note_privilege(state().privilege());
   for (ExecutionEngine* engine : engines_) {
     if (engine != nullptr && engine->run() == Turn::Done) return;

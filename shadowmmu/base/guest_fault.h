@@ -43,17 +43,20 @@ struct GuestFault {
   uint32_t error_code = 0;
   uint32_t cr2 = 0;       // faulting linear address; meaningful for #PF only
   uint32_t dr6_bits = 0;  // bits to set in DR6; meaningful for #DB only
+  // Of FloatingPoint: no exception, but a signal on the FERR# pin, at which the processor waits for
+  // an interrupt (SDM 1 8.7.2).
+  bool is_external = false;
 
-  [[nodiscard]] static GuestFault simple(Vector vector) { return {vector, false, 0, 0, 0}; }
+  [[nodiscard]] static GuestFault simple(Vector vector) { return {vector, false, 0, 0, 0, false}; }
   [[nodiscard]] static GuestFault with_code(Vector vector, uint32_t code) {
-    return {vector, true, code, 0, 0};
+    return {vector, true, code, 0, 0, false};
   }
   [[nodiscard]] static GuestFault invalid_opcode() { return simple(Vector::InvalidOpcode); }
   [[nodiscard]] static GuestFault general_protection(uint32_t code) {
     return with_code(Vector::GeneralProtection, code);
   }
   [[nodiscard]] static GuestFault page_fault(uint32_t linear, uint32_t code) {
-    return {Vector::PageFault, true, code, linear, 0};
+    return {Vector::PageFault, true, code, linear, 0, false};
   }
   bool operator==(const GuestFault&) const = default;
 };
