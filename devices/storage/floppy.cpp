@@ -265,8 +265,8 @@ uint64_t FloppyController::place() const {
 DiskBackend::Progress FloppyController::read_sector() {
   buffer_.fill(0);
   if (is_present(place())) {
-    const DiskBackend::Progress progress = medium_->advance(
-        {.kind = DiskRequest::Kind::Read, .offset = place(), .bytes = buffer_});
+    const DiskBackend::Progress progress =
+        medium_->advance({.kind = DiskRequest::Kind::Read, .offset = place(), .bytes = buffer_});
     if (progress != DiskBackend::Progress::Done) return progress;
   }
   ended_ = false;

@@ -22,8 +22,8 @@ class StateArchive;
 class FloppyController {
  public:
   // medium may be null: there is no drive then, and no disk in it.
-  FloppyController(VirtualClock& clock, InterruptLine& irq6, DmaControllers& dma,
-                   DmaMemory& memory, DiskBackend* medium);
+  FloppyController(VirtualClock& clock, InterruptLine& irq6, DmaControllers& dma, DmaMemory& memory,
+                   DiskBackend* medium);
 
   [[nodiscard]] PortDevice& ports() { return ports_; }            // 0x3f0-0x3f5
   [[nodiscard]] PortDevice& input_port() { return input_port_; }  // 0x3f7

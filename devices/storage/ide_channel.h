@@ -20,8 +20,9 @@ class StateArchive;
 
 class IdeChannel {
  public:
-  // on_interrupt: the wire has risen, as a bus master notes; on_dma: a DMA phase has begun; on_busy:
-  // the drive waits for its medium, and resume() is wanted, soon and again, until it does not.
+  // on_interrupt: the wire has risen, as a bus master notes; on_dma: a DMA phase has begun;
+  // on_busy: the drive waits for its medium, and resume() is wanted, soon and again, until it does
+  // not.
   IdeChannel(InterruptLine& line, std::function<void()> on_interrupt, std::function<void()> on_dma,
              std::function<void()> on_busy);
 

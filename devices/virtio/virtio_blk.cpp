@@ -224,12 +224,11 @@ size_t VirtioBlk::clear_on() {
     return kCost;
   }
   const bool may_free = (range_.flags & kMayUnmap) != 0;
-  const DiskRequest request = {
-      .kind = type_ == kDiscard ? DiskRequest::Kind::Discard
-              : may_free        ? DiskRequest::Kind::FreeingZeroes
-                                : DiskRequest::Kind::Zeroes,
-      .offset = range_.sector * kSector,
-      .count = range_.sectors * kSector};
+  const DiskRequest request = {.kind = type_ == kDiscard ? DiskRequest::Kind::Discard
+                                       : may_free        ? DiskRequest::Kind::FreeingZeroes
+                                                         : DiskRequest::Kind::Zeroes,
+                               .offset = range_.sector * kSector,
+                               .count = range_.sectors * kSector};
   if (request.count != 0 && !has_done(request)) return kCost;
   data_.drop(kRangeBytes);
   if (data_.bytes() == 0) finish(kOk);

@@ -1,5 +1,6 @@
 // SlowDisk: a medium that lets each request of a drive wait until the test says that it is ready.
-// Does not own: the medium behind it, which does the request then, with the bytes of the first call.
+// Does not own: the medium behind it, which does the request then, with the bytes of the first
+// call.
 #pragma once
 
 #include <algorithm>

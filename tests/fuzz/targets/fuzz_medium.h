@@ -39,9 +39,9 @@ class FuzzMedium final : public DiskBackend {
       waits_for = request;
       return Progress::Waits;
     }
-    CHECK(!is_waiting || (request.kind == waits_for.kind && request.offset == waits_for.offset &&
-                          request.bytes.size() == waits_for.bytes.size() &&
-                          request.count == waits_for.count));
+    CHECK(!is_waiting ||
+          (request.kind == waits_for.kind && request.offset == waits_for.offset &&
+           request.bytes.size() == waits_for.bytes.size() && request.count == waits_for.count));
     is_waiting = false;
     return DiskBackend::advance(request);
   }
