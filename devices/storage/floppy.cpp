@@ -397,10 +397,7 @@ void FloppyController::visit_state(StateArchive& archive) {
   archive.field("locked", locked_);
   archive.numbers("specify", specify_);
   archive.field("configure", configure_);
-  if (archive.version() >= 2) visit_run(archive);
-}
-
-void FloppyController::visit_run(StateArchive& archive) {
+  if (archive.version() < 2) return;
   archive.choice("running", running_, Running::Format);
   archive.field("at cylinder", at_cylinder_);
   archive.field("at head", at_head_);

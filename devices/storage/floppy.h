@@ -65,7 +65,6 @@ class FloppyController {
   [[nodiscard]] bool is_present(uint64_t offset) const {
     return offset + kSector <= medium_->bytes();
   }
-  void visit_run(StateArchive& archive);
   void read_id();
   void format();
   void answer(std::vector<uint8_t> bytes);
