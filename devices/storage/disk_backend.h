@@ -23,9 +23,9 @@ struct DiskTraffic {
 struct DiskRequest {
   enum class Kind : uint8_t { Read, Write, Flush, Discard, Zeroes, FreeingZeroes };
   Kind kind = Kind::Flush;
-  uint64_t offset = 0;       // bytes; 0 for Flush
-  std::span<uint8_t> bytes;  // of Read and Write: where they go to, or come from
-  uint64_t count = 0;        // bytes of the other three
+  uint64_t offset = 0;         // bytes; 0 for Flush
+  std::span<uint8_t> bytes{};  // of Read and Write: where they go to, or come from
+  uint64_t count = 0;          // bytes of the other three
 };
 
 class DiskBackend {
