@@ -30,7 +30,7 @@ PciBoard::PciBoard(const BoardSurroundings& on, PcBoard& board, PciBoardConfig c
       isa_bridge_(buses_, host_),
       power_(buses_, on.clock, host_.system_control_wire(), std::move(config.on_power_off)),
       ide_(buses_, on.clock, on.dma, board.interrupts().line(14), board.interrupts().line(15)),
-      floppy_(board.interrupts().line(6), board.dma(), on.dma, config.floppy),
+      floppy_(on.clock, board.interrupts().line(6), board.dma(), on.dma, config.floppy),
       display_(buses_, std::move(config.video_rom)),
       log_port_([](uint16_t) { return kLogPresent; },
                 [log = config.firmware_log](uint16_t, uint8_t value) { log->transmit(value); }) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,6 +29,13 @@ bool read_at(int descriptor, uint64_t offset, std::span<uint8_t> to) {
     to = to.subspan(static_cast<size_t>(count));
   }
   return true;
+}
+
+// A part that the host has is as good as nothing. So is a file system that does not say.
+bool read_cached(int descriptor, uint64_t offset, std::span<uint8_t> to) {
+  iovec part = {to.data(), to.size()};
+  const ssize_t count = preadv2(descriptor, &part, 1, static_cast<off_t>(offset), RWF_NOWAIT);
+  return count >= 0 && static_cast<size_t>(count) == to.size();
 }
 
 bool write_at(int descriptor, uint64_t offset, std::span<const uint8_t> from) {
@@ -126,7 +134,18 @@ HostDisk::~HostDisk() {
 
 bool HostDisk::read(uint64_t offset, std::span<uint8_t> to) {
   traffic_.read += to.size();
-  if (overlay_ < 0) return read_at(image_, offset, to);
+  return read_by(offset, to, read_at);
+}
+
+bool HostDisk::read_at_once(uint64_t offset, std::span<uint8_t> to) {
+  if (!read_by(offset, to, read_cached)) return false;
+  traffic_.read += to.size();
+  return true;
+}
+
+template <typename Read>
+bool HostDisk::read_by(uint64_t offset, std::span<uint8_t> to, const Read& read) {
+  if (overlay_ < 0) return read(image_, offset, to);
   while (!to.empty()) {
     // As far as the clusters come from the same place.
     uint64_t cluster = offset / kCluster;
@@ -135,8 +154,7 @@ bool HostDisk::read(uint64_t offset, std::span<uint8_t> to) {
       ++cluster;
     }
     const uint64_t part = std::min<uint64_t>(to.size(), (cluster + 1) * kCluster - offset);
-    if (!read_at(ours ? overlay_ : image_, offset, to.first(static_cast<size_t>(part))))
-      return false;
+    if (!read(ours ? overlay_ : image_, offset, to.first(static_cast<size_t>(part)))) return false;
     offset += part;
     to = to.subspan(static_cast<size_t>(part));
   }

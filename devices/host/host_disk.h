@@ -34,6 +34,8 @@ class HostDisk final : public DiskBackend {
   [[nodiscard]] DiskTraffic traffic() const override { return traffic_; }
   [[nodiscard]] bool read_only() const override { return access_ == DiskAccess::ReadOnly; }
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
+  // What the host has in memory.
+  [[nodiscard]] bool read_at_once(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;
   [[nodiscard]] bool set_in_use(bool in_use) override;
@@ -56,6 +58,8 @@ class HostDisk final : public DiskBackend {
   [[nodiscard]] bool open_image(const std::string& path, Lock lock, std::string* error);
   [[nodiscard]] bool make_overlay(std::string* error);
   void visit_overlay(StateArchive& archive);
+  template <typename Read>
+  [[nodiscard]] bool read_by(uint64_t offset, std::span<uint8_t> to, const Read& read);
   [[nodiscard]] bool read_whole_cluster(uint64_t cluster, std::span<uint8_t> to);
   void write_behind(uint64_t offset, uint64_t bytes);
   [[nodiscard]] bool write_cluster_part(uint64_t offset, std::span<const uint8_t> from);

@@ -32,6 +32,7 @@ void put_text(std::span<uint8_t> to, unsigned word, unsigned words, const std::s
 AtaDisk::AtaDisk(DiskBackend& medium, std::string serial)
     : medium_(medium), serial_(std::move(serial)) {
   CHECK(medium.bytes() >= kSector && serial_.size() <= 20);
+  medium_.set_on_ready([this] { note_ready(); });
 }
 
 void AtaDisk::reset() {
@@ -40,6 +41,8 @@ void AtaDisk::reset() {
   heads_ = kHeads;
   sectors_per_track_ = kSectorsPerTrack;
   activity_ = Activity::None;
+  is_waiting_ = false;
+  medium_.abandon();
 }
 
 // A disk of less than one cylinder has one all the same: firmware divides by what is here, and
@@ -51,6 +54,8 @@ uint32_t AtaDisk::default_cylinders() const {
 
 IdeStep AtaDisk::command(uint8_t code) {
   const uint32_t multiple = multiple_;
+  is_waiting_ = false;
+  medium_.abandon();
   switch (code) {
     case 0x20:  // READ SECTORS
     case 0x21:
@@ -178,39 +183,79 @@ void AtaDisk::report_position() {
 IdeStep AtaDisk::next_block() {
   in_block_ = std::min(left_, per_block_);
   left_ -= in_block_;
-  if (activity_ == Activity::Read) {
-    if (!medium_.read(position_ * kSector, block())) {
+  if (activity_ == Activity::Read) return read_block();
+  // Of what was there before nothing is left, not even until the guest has written over it.
+  std::ranges::fill(block(), uint8_t{0});
+  registers.status = kIdeReady | kIdeSeekComplete;
+  registers.error = 0;
+  return {phase_, phase_ == IdePhase::DataOut};
+}
+
+DiskBackend::Progress AtaDisk::ask(DiskRequest::Kind kind) {
+  const bool moves = kind != DiskRequest::Kind::Flush;
+  const DiskBackend::Progress progress =
+      medium_.advance({.kind = kind,
+                       .offset = moves ? position_ * kSector : 0,
+                       .bytes = moves ? block() : std::span<uint8_t>()});
+  is_waiting_ = progress == DiskBackend::Progress::Waits;
+  return progress;
+}
+
+IdeStep AtaDisk::read_block() {
+  switch (ask(DiskRequest::Kind::Read)) {
+    case DiskBackend::Progress::Waits:
+      return wait();
+    case DiskBackend::Progress::Failed:
       activity_ = Activity::None;
       report_position();
       return fail(kIdeUncorrectable);
-    }
-    position_ += in_block_;
-  } else {
-    // Of what was there before nothing is left, not even until the guest has written over it.
-    std::ranges::fill(block(), uint8_t{0});
+    case DiskBackend::Progress::Done:
+      break;
   }
+  position_ += in_block_;
   registers.status = kIdeReady | kIdeSeekComplete;
   registers.error = 0;
-  return {phase_, phase_ == IdePhase::DataIn || phase_ == IdePhase::DataOut};
+  return {phase_, phase_ == IdePhase::DataIn};
 }
 
-std::span<uint8_t> AtaDisk::block() { return std::span(buffer_).first(in_block_ * kSector); }
-
-IdeStep AtaDisk::block_done() {
-  if (activity_ == Activity::Write) {
-    if (!medium_.write(position_ * kSector, block())) {
+IdeStep AtaDisk::write_block() {
+  switch (ask(DiskRequest::Kind::Write)) {
+    case DiskBackend::Progress::Waits:
+      return wait();
+    case DiskBackend::Progress::Failed: {
       activity_ = Activity::None;
       report_position();
       IdeStep step = fail(kIdeAborted);
       registers.status |= kIdeFault;
       return step;
     }
-    position_ += in_block_;
+    case DiskBackend::Progress::Done:
+      break;
   }
+  position_ += in_block_;
   if (left_ != 0) return next_block();
-  const Activity ended = std::exchange(activity_, Activity::None);
+  activity_ = Activity::None;
   // What is not cached is on the medium before the guest hears of it.
-  if (ended == Activity::Write && !write_cache_) return flush();
+  return write_cache_ ? done() : flush();
+}
+
+IdeStep AtaDisk::resume() {
+  if (is_waiting_) {
+    if (activity_ == Activity::Read) return read_block();
+    if (activity_ == Activity::Write) return write_block();
+    if (activity_ == Activity::Flush) return flush();
+  }
+  activity_ = Activity::None;
+  is_waiting_ = false;
+  return done();
+}
+
+std::span<uint8_t> AtaDisk::block() { return std::span(buffer_).first(in_block_ * kSector); }
+
+IdeStep AtaDisk::block_done() {
+  if (activity_ == Activity::Write) return write_block();
+  if (left_ != 0) return next_block();
+  activity_ = Activity::None;
   IdeStep step = done();
   // After the last block has been read there is nothing more to say.
   if (phase_ == IdePhase::DataIn) step.interrupt = false;
@@ -218,7 +263,11 @@ IdeStep AtaDisk::block_done() {
 }
 
 IdeStep AtaDisk::flush() {
-  if (medium_.flush()) return done();
+  activity_ = Activity::Flush;
+  const DiskBackend::Progress progress = ask(DiskRequest::Kind::Flush);
+  if (progress == DiskBackend::Progress::Waits) return wait();
+  activity_ = Activity::None;
+  if (progress == DiskBackend::Progress::Done) return done();
   IdeStep step = fail(kIdeAborted);
   registers.status |= kIdeFault;
   return step;
@@ -323,16 +372,19 @@ void AtaDisk::visit_state(StateArchive& archive) {
   archive.field("heads", heads_, 1, kHeads);
   archive.field("sectors per track", sectors_per_track_, 0, 0xff);
   archive.field("write cache", write_cache_);
-  archive.choice("activity", activity_, Activity::Write);
+  const bool is_of_now = archive.version() >= 3;
+  archive.choice("activity", activity_, is_of_now ? Activity::Flush : Activity::Write);
+  if (is_of_now) archive.field("is waiting", is_waiting_);
   archive.choice("phase", phase_, IdePhase::DmaOut);
   archive.field("position", position_);
   archive.field("left", left_, 0, 0x10000);
   archive.field("per block", per_block_, 1, kMostPerBlock);
   archive.field("in block", in_block_, 0, kMostPerBlock);
-  archive.memory("block", activity_ != Activity::None ? block() : std::span<uint8_t>());
-  // A block that was read lies before the position, one that is being written behind it.
+  const bool has_block = activity_ != Activity::None && activity_ != Activity::Flush;
+  archive.memory("block", has_block ? block() : std::span<uint8_t>());
+  // A block that was read lies before the position, one that is not yet, or being written, behind.
   const bool writes = activity_ == Activity::Write;
-  const uint64_t ahead = uint64_t{left_} + (writes ? in_block_ : 0);
+  const uint64_t ahead = uint64_t{left_} + (writes || is_waiting_ ? in_block_ : 0);
   const bool is_there = position_ <= sectors() && ahead <= sectors() - position_;
   archive.require(is_there || (!writes && activity_ != Activity::Read), "position",
                   "it is behind the disk's end");

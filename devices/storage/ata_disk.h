@@ -25,6 +25,7 @@ class AtaDisk final : public IdeDrive {
   [[nodiscard]] IdeStep command(uint8_t code) override;
   [[nodiscard]] std::span<uint8_t> block() override;
   [[nodiscard]] IdeStep block_done() override;
+  [[nodiscard]] IdeStep resume() override;
   [[nodiscard]] Nanoseconds pause() override { return pause_of(&medium_); }
   void visit_state(StateArchive& archive) override;
 
@@ -33,7 +34,7 @@ class AtaDisk final : public IdeDrive {
   static constexpr uint32_t kMostPerBlock = 128;  // sectors in our buffer
 
   enum class Address : uint8_t { Short, Long };  // 28 bits or CHS; 48 bits
-  enum class Activity : uint8_t { None, Identify, Read, Write };
+  enum class Activity : uint8_t { None, Identify, Read, Write, Flush };
 
   [[nodiscard]] IdeStep other_command(uint8_t code);
   [[nodiscard]] IdeStep identify();
@@ -41,8 +42,11 @@ class AtaDisk final : public IdeDrive {
                               uint32_t sectors_per_block);
   [[nodiscard]] IdeStep verify(Address address);
   [[nodiscard]] IdeStep next_block();
+  [[nodiscard]] IdeStep read_block();
+  [[nodiscard]] IdeStep write_block();
   [[nodiscard]] IdeStep set_features();
   [[nodiscard]] IdeStep flush();
+  [[nodiscard]] DiskBackend::Progress ask(DiskRequest::Kind kind);
   [[nodiscard]] bool locate(Address address);
   void report_position();
   void report_capacity(Address address);
@@ -63,6 +67,7 @@ class AtaDisk final : public IdeDrive {
   uint32_t left_ = 0;      // sectors after the current block
   uint32_t per_block_ = 1;
   uint32_t in_block_ = 0;
+  bool is_waiting_ = false;  // the medium is at work
   std::array<uint8_t, kMostPerBlock * kSector> buffer_{};
 };
 

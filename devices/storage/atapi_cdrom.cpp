@@ -58,6 +58,7 @@ void AtapiCdrom::reset() {
 
 // Nothing moves, and nothing is left of what did.
 void AtapiCdrom::end_data() {
+  stop_medium();
   activity_ = Activity::None;
   buffer_.clear();
   position_ = chunk_ = 0;
@@ -137,6 +138,11 @@ IdeStep AtapiCdrom::block_done() {
   }
 }
 
+IdeStep AtapiCdrom::resume() {
+  const bool reads = activity_ == Activity::Read && position_ == buffer_.size();
+  return reads ? next_data() : check({kMediumError, kReadError});
+}
+
 // --- the tray
 
 void AtapiCdrom::move_tray(bool open) {
@@ -151,7 +157,15 @@ void AtapiCdrom::open_tray() { move_tray(true); }
 
 void AtapiCdrom::close_tray() { move_tray(false); }
 
-void AtapiCdrom::insert(DiskBackend* medium) { medium_ = medium; }
+void AtapiCdrom::insert(DiskBackend* medium) {
+  stop_medium();
+  medium_ = medium;
+  if (medium_ != nullptr) medium_->set_on_ready([this] { note_ready(); });
+}
+
+void AtapiCdrom::stop_medium() {
+  if (medium_ != nullptr) medium_->abandon();
+}
 
 IdeStep AtapiCdrom::media_event() {
   if ((packet_[1] & 1) == 0) return check({kIllegalRequest, kInvalidField});
@@ -194,28 +208,38 @@ IdeStep AtapiCdrom::answer(const std::vector<uint8_t>& bytes, uint32_t allowed) 
   return next_data();
 }
 
-bool AtapiCdrom::load_sectors() {
+// The next ones, if the medium has them. Until it has the guest has none.
+DiskBackend::Progress AtapiCdrom::load_sectors() {
+  using Progress = DiskBackend::Progress;
   const uint32_t count = std::min(sectors_left_, kSectorsPerBlock);
-  buffer_.assign(size_t{count} * sector_bytes_, 0);
+  // The medium may be out, or another.
+  if (next_sector_ >= sectors() || count > sectors() - next_sector_) return Progress::Failed;
+  incoming_.resize(size_t{count} * kSector);
+  const Progress progress = medium_->advance({.kind = DiskRequest::Kind::Read,
+                                              .offset = uint64_t{next_sector_} * kSector,
+                                              .bytes = incoming_});
+  if (progress != Progress::Done) return progress;
   position_ = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    uint8_t* to = buffer_.data() + size_t{i} * sector_bytes_;
-    const uint64_t sector = next_sector_ + i;
-    if (sector >= sectors()) return false;  // the medium is out, or another
-    if (sector_bytes_ == kRawSector) {
-      // Sync pattern and header of a mode 1 sector; its error correction is left zero.
-      std::memset(to + 1, 0xff, 10);
-      std::vector<uint8_t> header(4);
-      put_msf(header, 0, static_cast<uint32_t>(sector));
-      std::copy(header.begin() + 1, header.end(), to + 12);
-      to[15] = 1;
-      to += 16;
-    }
-    if (!medium_->read(sector * kSector, {to, kSector})) return false;
+  if (sector_bytes_ == kSector) {
+    buffer_ = incoming_;
+  } else {
+    buffer_.assign(size_t{count} * sector_bytes_, 0);
+    for (uint32_t i = 0; i < count; ++i) put_raw_sector(i);
   }
   next_sector_ += count;
   sectors_left_ -= count;
-  return true;
+  return progress;
+}
+
+// Sync pattern and header of a mode 1 sector around what has come; its error correction is zero.
+void AtapiCdrom::put_raw_sector(uint32_t index) {
+  uint8_t* const to = buffer_.data() + size_t{index} * sector_bytes_;
+  std::memset(to + 1, 0xff, 10);
+  std::vector<uint8_t> header(4);
+  put_msf(header, 0, next_sector_ + index);
+  std::copy(header.begin() + 1, header.end(), to + 12);
+  to[15] = 1;
+  std::memcpy(to + 16, incoming_.data() + size_t{index} * kSector, kSector);
 }
 
 IdeStep AtapiCdrom::read(uint32_t first, uint32_t count, uint32_t sector_bytes) {
@@ -233,7 +257,14 @@ IdeStep AtapiCdrom::read(uint32_t first, uint32_t count, uint32_t sector_bytes) 
 IdeStep AtapiCdrom::next_data() {
   if (position_ == buffer_.size()) {
     if (sectors_left_ == 0) return finish();
-    if (!load_sectors()) return check({kMediumError, kReadError});
+    switch (load_sectors()) {
+      case DiskBackend::Progress::Waits:
+        return wait();
+      case DiskBackend::Progress::Failed:
+        return check({kMediumError, kReadError});
+      case DiskBackend::Progress::Done:
+        break;
+    }
   }
   chunk_ = buffer_.size() - position_;
   registers.count[0] = kReasonToHost;

@@ -20,13 +20,14 @@ class StateArchive;
 
 class AtapiCdrom final : public IdeDrive {
  public:
-  explicit AtapiCdrom(DiskBackend* medium) : medium_(medium) {}
+  explicit AtapiCdrom(DiskBackend* medium) : medium_(nullptr) { insert(medium); }
 
   void reset() override;
   [[nodiscard]] bool is_packet_device() const override { return true; }
   [[nodiscard]] IdeStep command(uint8_t code) override;
   [[nodiscard]] std::span<uint8_t> block() override;
   [[nodiscard]] IdeStep block_done() override;
+  [[nodiscard]] IdeStep resume() override;
   [[nodiscard]] Nanoseconds pause() override { return pause_of(medium_); }
   void visit_state(StateArchive& archive) override;
 
@@ -78,7 +79,9 @@ class AtapiCdrom final : public IdeDrive {
   [[nodiscard]] IdeStep read(uint32_t first, uint32_t count, uint32_t sector_bytes);
   [[nodiscard]] IdeStep read_cd();
   [[nodiscard]] IdeStep next_data();
-  [[nodiscard]] bool load_sectors();
+  [[nodiscard]] DiskBackend::Progress load_sectors();
+  void put_raw_sector(uint32_t index);
+  void stop_medium();
   [[nodiscard]] IdeStep read_toc();
   [[nodiscard]] IdeStep mode_sense();
   [[nodiscard]] IdeStep configuration();
@@ -86,7 +89,9 @@ class AtapiCdrom final : public IdeDrive {
   [[nodiscard]] uint32_t packet32(unsigned at) const;
   [[nodiscard]] uint32_t sectors() const;
 
+  // Not state: incoming_: what is read passes through it; kept for its room.
   DiskBackend* medium_;
+  std::vector<uint8_t> incoming_;
   bool ejected_ = false;
   bool locked_ = false;
   bool changed_ = false;  // the guest has not been told that the medium may be another

@@ -1,11 +1,13 @@
 // DiskBackend: a medium as bytes: what is behind a disk, a CD-ROM or a floppy drive. A failure of
-// the host is a value, which the drive turns into an error that its guest sees. Implemented by:
-// host_disk, tests. See docs/devices.md.
+// the host is a value, which the drive turns into an error that its guest sees. A drive that need
+// not wait for the host asks by advance(). Implemented by: host_disk, nbd_disk, background_disk,
+// tests. See docs/devices.md, "Disks".
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 namespace ringshift {
@@ -15,6 +17,15 @@ class StateArchive;
 // Bytes that have been asked of a medium, in this run.
 struct DiskTraffic {
   uint64_t read = 0, written = 0;
+};
+
+// Something that a drive wants of its medium.
+struct DiskRequest {
+  enum class Kind : uint8_t { Read, Write, Flush, Discard, Zeroes, FreeingZeroes };
+  Kind kind = Kind::Flush;
+  uint64_t offset = 0;         // bytes; 0 for Flush
+  std::span<uint8_t> bytes{};  // of Read and Write: where they go to, or come from
+  uint64_t count = 0;          // bytes of the other three
 };
 
 class DiskBackend {
@@ -31,6 +42,47 @@ class DiskBackend {
   [[nodiscard]] virtual bool flush() = 0;
 
   [[nodiscard]] virtual DiskTraffic traffic() const { return {}; }
+
+  // ---- without waiting for the host: on the vCPU's thread, one request at a time ----
+
+  // Waits: the request is on its way, and is to be made again, the same, until it is something
+  // else; set_on_ready() says when that is of use. What is to be written has been taken at the
+  // first call; what is read is there with Done. Media that are quick, or must be exact, never let
+  // anybody wait. Pre: as for the calls above.
+  enum class Progress : uint8_t { Done, Failed, Waits };
+  [[nodiscard]] virtual Progress advance(const DiskRequest& request) {
+    return perform(request) ? Progress::Done : Progress::Failed;
+  }
+  // Who made the request that is on its way has no more use for it. It may be done all the same.
+  virtual void abandon() {}
+  // Of the drive: called in deliver(), when a request that was on its way is not any more.
+  virtual void set_on_ready(std::function<void()> /*on_ready*/) {}
+  // Of the machine: called on any thread, when deliver() has something to do; empty: nobody
+  // listens. deliver() is called between two of the guest's instructions.
+  virtual void set_on_news(std::function<void()> /*on_news*/) {}
+  virtual void deliver() {}
+  // False: nothing was read, since the host's disk would have to be waited for, or nobody knows.
+  [[nodiscard]] virtual bool read_at_once(uint64_t /*offset*/, std::span<uint8_t> /*to*/) {
+    return false;
+  }
+  // The whole request, now.
+  [[nodiscard]] bool perform(const DiskRequest& request) {
+    switch (request.kind) {
+      case DiskRequest::Kind::Read:
+        return read(request.offset, request.bytes);
+      case DiskRequest::Kind::Write:
+        return write(request.offset, request.bytes);
+      case DiskRequest::Kind::Flush:
+        return flush();
+      case DiskRequest::Kind::Discard:
+        return discard(request.offset, request.count);
+      case DiskRequest::Kind::Zeroes:
+        return write_zeroes(request.offset, request.count, Zeroing::Keep);
+      case DiskRequest::Kind::FreeingZeroes:
+        return write_zeroes(request.offset, request.count, Zeroing::MayFree);
+    }
+    return false;
+  }
 
   // Another machine may take the medium, or it is ours again. False: somebody else has it.
   [[nodiscard]] virtual bool set_in_use(bool /*in_use*/) { return true; }

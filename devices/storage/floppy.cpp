@@ -21,6 +21,9 @@ constexpr uint8_t kEndOfCylinder = 0x80, kNoData = 0x04, kNotWritable = 0x02, kC
 constexpr uint8_t kMissingMark = 0x01;
 constexpr unsigned kDmaChannel = 2;
 constexpr uint8_t kSectorCode = 2;  // 128 << 2 bytes
+// A controller that waits for the medium is told when to go on, but not in a machine that was saved
+// meanwhile and goes on elsewhere.
+constexpr Nanoseconds kLookAgain = 10'000'000;
 
 // Commands by their low five bits, and how many bytes each has with its parameters.
 constexpr uint8_t kSpecify = 0x03, kSenseDrive = 0x04, kWrite = 0x05, kRead = 0x06;
@@ -63,8 +66,8 @@ FloppyController::Geometry FloppyController::geometry_of(uint64_t bytes) {
   return {80, 2, 18};
 }
 
-FloppyController::FloppyController(InterruptLine& irq6, DmaControllers& dma, DmaMemory& memory,
-                                   DiskBackend* medium)
+FloppyController::FloppyController(VirtualClock& clock, InterruptLine& irq6, DmaControllers& dma,
+                                   DmaMemory& memory, DiskBackend* medium)
     : irq_(irq6),
       dma_(dma),
       memory_(memory),
@@ -77,7 +80,13 @@ FloppyController::FloppyController(InterruptLine& irq6, DmaControllers& dma, Dma
           [this](uint16_t) {
             return static_cast<uint8_t>(has_disk(output_ & 3U) && !changed_ ? 0 : 0x80);
           },
-          [this](uint16_t, uint8_t value) { rate_ = value & 3; }) {}
+          [this](uint16_t, uint8_t value) { rate_ = value & 3; }),
+      clock_(clock),
+      look_again_(clock, [this](Nanoseconds) { run_on(); }) {
+  if (medium_ == nullptr) return;
+  medium_->abandon();
+  medium_->set_on_ready([this] { run_on(); });
+}
 
 uint8_t FloppyController::read_port(unsigned offset) {
   switch (offset) {
@@ -110,7 +119,7 @@ void FloppyController::write_output(uint8_t value) {
 }
 
 void FloppyController::reset() {
-  command_.clear();
+  end_run();
   result_.clear();
   result_at_ = 0;
   seek_ended_ = false;
@@ -122,6 +131,7 @@ void FloppyController::reset() {
 
 uint8_t FloppyController::main_status() const {
   if ((output_ & kNotReset) == 0) return 0;
+  if (running_ != Running::None) return kCommandBusy;
   if (result_at_ < result_.size()) return kReady | kToHost | kCommandBusy;
   return command_.empty() ? kReady : kReady | kCommandBusy;
 }
@@ -134,10 +144,11 @@ uint8_t FloppyController::read_data() {
 
 void FloppyController::write_data(uint8_t value) {
   if ((output_ & kNotReset) == 0 || result_at_ < result_.size()) return;
+  if (running_ != Running::None) return;
   command_.push_back(value);
   if (command_.size() < command_length(command_[0])) return;
   run_command();
-  command_.clear();
+  if (running_ == Running::None) command_.clear();
 }
 
 void FloppyController::answer(std::vector<uint8_t> bytes) {
@@ -226,35 +237,67 @@ void FloppyController::sense_interrupt() {
 
 void FloppyController::finish_transfer(uint8_t st0, uint8_t st1) {
   const auto head = static_cast<uint8_t>(command_[1] & 7);
+  end_run();
   answer(
       {static_cast<uint8_t>(st0 | head), st1, 0, at_cylinder_, at_head_, at_sector_, kSectorCode});
   irq_.set_level(true);
 }
 
-// One sector between DMA and medium; false if the medium failed. What an image lacks reads zeros.
-bool FloppyController::move_sector(bool to_medium, uint64_t sector, bool* ended) {
-  const uint64_t offset = sector * kSector;
-  const bool present = offset + kSector <= medium_->bytes();
-  if (!to_medium) {
-    buffer_.fill(0);
-    if (present && !medium_->read(offset, buffer_)) return false;
-    if (dma_.to_memory(kDmaChannel, memory_, buffer_, ended) < kSector) *ended = true;
-    return true;
-  }
+void FloppyController::end_run() {
+  if (running_ != Running::None) medium_->abandon();
+  running_ = Running::None;
+  has_sector_ = ended_ = false;
+  filled_ = 0;
+  look_again_.cancel();
+  command_.clear();
+}
+
+DiskBackend::Progress FloppyController::move_sector() {
+  return running_ == Running::Read ? read_sector() : write_sector();
+}
+
+uint64_t FloppyController::place() const {
+  const uint64_t track = uint64_t{at_cylinder_} * geometry_.heads + at_head_;
+  return (track * geometry_.sectors + at_sector_ - 1U) * kSector;
+}
+
+// What an image lacks reads zeros.
+DiskBackend::Progress FloppyController::read_sector() {
   buffer_.fill(0);
-  const uint32_t moved = dma_.from_memory(kDmaChannel, memory_, buffer_, ended);
-  if (moved < kSector) *ended = true;
-  if (moved == 0) return true;
-  return present && medium_->write(offset, buffer_);
+  if (is_present(place())) {
+    const DiskBackend::Progress progress =
+        medium_->advance({.kind = DiskRequest::Kind::Read, .offset = place(), .bytes = buffer_});
+    if (progress != DiskBackend::Progress::Done) return progress;
+  }
+  ended_ = false;
+  if (dma_.to_memory(kDmaChannel, memory_, buffer_, &ended_) < kSector) ended_ = true;
+  return DiskBackend::Progress::Done;
+}
+
+DiskBackend::Progress FloppyController::write_sector() {
+  if (!has_sector_) {
+    buffer_.fill(0);
+    ended_ = false;
+    const uint32_t moved = dma_.from_memory(kDmaChannel, memory_, buffer_, &ended_);
+    if (moved < kSector) ended_ = true;
+    if (moved == 0) return DiskBackend::Progress::Done;
+    has_sector_ = true;
+  }
+  const DiskBackend::Progress progress = put_buffer(place());
+  if (progress != DiskBackend::Progress::Waits) has_sector_ = false;
+  return progress;
+}
+
+DiskBackend::Progress FloppyController::put_buffer(uint64_t offset) {
+  if (!is_present(offset)) return DiskBackend::Progress::Failed;
+  return medium_->advance({.kind = DiskRequest::Kind::Write, .offset = offset, .bytes = buffer_});
 }
 
 void FloppyController::transfer(bool to_medium) {
-  const bool both_heads = (command_[0] & 0x80) != 0;
   const uint8_t drive = command_[1] & 3;
   at_cylinder_ = command_[2];
   at_head_ = command_[3];
   at_sector_ = command_[4];
-  const uint32_t last = std::min<uint32_t>(command_[6], geometry_.sectors);
   if (!has_disk(drive) || (output_ & kDmaGate) == 0)
     return finish_transfer(kAbnormal | kNotReady, 0);
   if (to_medium && medium_->read_only()) return finish_transfer(kAbnormal, kNotWritable);
@@ -263,22 +306,43 @@ void FloppyController::transfer(bool to_medium) {
       command_[5] != kSectorCode) {
     return finish_transfer(kAbnormal, kNoData);
   }
-  while (true) {
-    bool ended = false;
-    const uint64_t sector =
-        (uint64_t{at_cylinder_} * geometry_.heads + at_head_) * geometry_.sectors + at_sector_ - 1U;
-    if (!move_sector(to_medium, sector, &ended)) return finish_transfer(kAbnormal, kCrcError);
-    const bool end_of_track = at_sector_ >= last;
-    at_sector_ = static_cast<uint8_t>(end_of_track ? 1 : at_sector_ + 1);
-    const bool to_other_head = end_of_track && both_heads && at_head_ + 1U < geometry_.heads;
-    if (to_other_head) ++at_head_;
-    if (end_of_track && !to_other_head) {
-      ++at_cylinder_;
-      if (both_heads) at_head_ = 0;
-      return finish_transfer(ended ? 0 : kAbnormal, ended ? 0 : kEndOfCylinder);
+  running_ = to_medium ? Running::Write : Running::Read;
+  run_on();
+}
+
+// Until the command has ended, or the medium is waited for.
+void FloppyController::run_on() {
+  while (running_ != Running::None) {
+    const bool fills = running_ == Running::Format;
+    switch (fills ? fill_sector() : move_sector()) {
+      case DiskBackend::Progress::Waits:
+        return look_again_.arm(clock_.now() + kLookAgain);
+      case DiskBackend::Progress::Failed:
+        return finish_transfer(kAbnormal, kCrcError);
+      case DiskBackend::Progress::Done:
+        break;
     }
-    if (ended) return finish_transfer(0, 0);
+    if (!fills) {
+      step_to_next_sector();
+    } else if (++filled_ >= geometry_.sectors) {
+      finish_transfer(0, 0);
+    }
   }
+}
+
+void FloppyController::step_to_next_sector() {
+  const bool both_heads = (command_[0] & 0x80) != 0;
+  const uint32_t last = std::min<uint32_t>(command_[6], geometry_.sectors);
+  const bool end_of_track = at_sector_ >= last;
+  at_sector_ = static_cast<uint8_t>(end_of_track ? 1 : at_sector_ + 1);
+  const bool to_other_head = end_of_track && both_heads && at_head_ + 1U < geometry_.heads;
+  if (to_other_head) ++at_head_;
+  if (end_of_track && !to_other_head) {
+    ++at_cylinder_;
+    if (both_heads) at_head_ = 0;
+    return finish_transfer(ended_ ? 0 : kAbnormal, ended_ ? 0 : kEndOfCylinder);
+  }
+  if (ended_) finish_transfer(0, 0);
 }
 
 void FloppyController::read_id() {
@@ -308,15 +372,13 @@ void FloppyController::format() {
       command_[2] != kSectorCode) {
     return finish_transfer(kAbnormal, kNoData);
   }
+  running_ = Running::Format;
+  run_on();
+}
+
+DiskBackend::Progress FloppyController::fill_sector() {
   buffer_.fill(command_[5]);
-  const uint64_t first = (uint64_t{at_cylinder_} * geometry_.heads + at_head_) * geometry_.sectors;
-  for (uint32_t i = 0; i < geometry_.sectors; ++i) {
-    const uint64_t offset = (first + i) * kSector;
-    if (offset + kSector > medium_->bytes() || !medium_->write(offset, buffer_)) {
-      return finish_transfer(kAbnormal, kCrcError);
-    }
-  }
-  finish_transfer(0, 0);
+  return put_buffer(place() + uint64_t{filled_} * kSector);
 }
 
 void FloppyController::visit_state(StateArchive& archive) {
@@ -335,6 +397,24 @@ void FloppyController::visit_state(StateArchive& archive) {
   archive.field("locked", locked_);
   archive.numbers("specify", specify_);
   archive.field("configure", configure_);
+  if (archive.version() < 2) return;
+  archive.choice("running", running_, Running::Format);
+  archive.field("at cylinder", at_cylinder_);
+  archive.field("at head", at_head_);
+  archive.field("at sector", at_sector_);
+  archive.field("filled", filled_, 0, geometry_.sectors);
+  archive.field("has sector", has_sector_);
+  archive.field("ended", ended_);
+  archive.part("look again", look_again_);
+  archive.memory("sector", has_sector_ ? std::span<uint8_t>(buffer_) : std::span<uint8_t>());
+  const bool is_whole = !command_.empty() && command_.size() == command_length(command_[0]);
+  const bool moves = running_ == Running::Read || running_ == Running::Write;
+  const size_t least = moves ? command_length(kRead) : command_length(kFormat);
+  const bool can_run = medium_ != nullptr && is_whole && command_.size() >= least &&
+                       at_sector_ != 0 && result_at_ == result_.size();
+  archive.require(running_ == Running::None || can_run, "running", "there is no such command");
+  archive.require(running_ != Running::Write || !medium_->read_only(), "running",
+                  "the disk cannot be written");
 }
 
 }  // namespace ringshift

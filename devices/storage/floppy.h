@@ -10,6 +10,7 @@
 
 #include "devices/bus/byte_ports.h"
 #include "devices/bus/dma_memory.h"
+#include "devices/bus/virtual_clock.h"
 #include "devices/chips/dma8237.h"
 #include "devices/interrupts/interrupt_line.h"
 #include "devices/storage/disk_backend.h"
@@ -21,7 +22,7 @@ class StateArchive;
 class FloppyController {
  public:
   // medium may be null: there is no drive then, and no disk in it.
-  FloppyController(InterruptLine& irq6, DmaControllers& dma, DmaMemory& memory,
+  FloppyController(VirtualClock& clock, InterruptLine& irq6, DmaControllers& dma, DmaMemory& memory,
                    DiskBackend* medium);
 
   [[nodiscard]] PortDevice& ports() { return ports_; }            // 0x3f0-0x3f5
@@ -30,8 +31,7 @@ class FloppyController {
   // The type that CMOS byte 0x10 names: 4 is a drive of 1.44 MB; 0: none.
   [[nodiscard]] uint8_t drive_type() const { return medium_ != nullptr ? 4 : 0; }
 
-  // A command runs within one write, so none is ever under way.
-  static constexpr unsigned kStateVersion = 1;
+  static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive);
 
  private:
@@ -52,15 +52,26 @@ class FloppyController {
   void run_seek(uint8_t cylinder);
   void sense_interrupt();
   void transfer(bool to_medium);
-  [[nodiscard]] bool move_sector(bool to_medium, uint64_t sector, bool* ended);
+  void run_on();
+  void end_run();
+  // One sector, of a command that is running: between DMA and medium, or filled by FORMAT.
+  [[nodiscard]] DiskBackend::Progress move_sector();
+  [[nodiscard]] DiskBackend::Progress read_sector();
+  [[nodiscard]] DiskBackend::Progress write_sector();
+  [[nodiscard]] DiskBackend::Progress fill_sector();
+  [[nodiscard]] DiskBackend::Progress put_buffer(uint64_t offset);
+  void step_to_next_sector();
+  [[nodiscard]] uint64_t place() const;  // of the sector, in bytes
+  [[nodiscard]] bool is_present(uint64_t offset) const {
+    return offset + kSector <= medium_->bytes();
+  }
   void read_id();
   void format();
   void answer(std::vector<uint8_t> bytes);
   void finish_transfer(uint8_t st0, uint8_t st1);
   [[nodiscard]] bool has_disk(unsigned drive) const { return drive == 0 && medium_ != nullptr; }
 
-  // Not state: geometry_, at_cylinder_, at_head_, at_sector_, buffer_: the medium's; and no command
-  // is running between two accesses.
+  // Not state: geometry_: the medium's.
   InterruptLine& irq_;
   DmaControllers& dma_;
   DmaMemory& memory_;
@@ -81,10 +92,17 @@ class FloppyController {
   uint8_t specify_[2] = {};
   uint8_t configure_ = 0;
   // The command that is running: where the next sector is, and the sector that moves.
+  enum class Running : uint8_t { None, Read, Write, Format };
+  Running running_ = Running::None;
   uint8_t at_cylinder_ = 0, at_head_ = 0, at_sector_ = 1;
+  uint32_t filled_ = 0;      // sectors of the track that FORMAT has filled
+  bool has_sector_ = false;  // DMA has brought the sector that is being written
+  bool ended_ = false;       // DMA takes, or has, no more
   std::array<uint8_t, kSector> buffer_{};
   PortWindow ports_;
   PortWindow input_port_;
+  VirtualClock& clock_;
+  ClockTimer look_again_;
 };
 
 }  // namespace ringshift

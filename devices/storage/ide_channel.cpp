@@ -26,10 +26,11 @@ void push(uint8_t (&pair)[2], uint8_t value) {
 }  // namespace
 
 IdeChannel::IdeChannel(InterruptLine& line, std::function<void()> on_interrupt,
-                       std::function<void()> on_dma)
+                       std::function<void()> on_dma, std::function<void()> on_busy)
     : line_(line),
       on_interrupt_(std::move(on_interrupt)),
       on_dma_(std::move(on_dma)),
+      on_busy_(std::move(on_busy)),
       command_ports_(*this),
       control_port_([this](uint16_t) { return status(); },
                     [this](uint16_t, uint8_t value) { write_control(value); }) {}
@@ -37,6 +38,7 @@ IdeChannel::IdeChannel(InterruptLine& line, std::function<void()> on_interrupt,
 void IdeChannel::attach(unsigned position, IdeDrive& drive) {
   CHECK(position < 2 && drives_[position] == nullptr);
   drives_[position] = &drive;
+  drive.set_on_ready([this] { resume(); });
   drive.reset();
 }
 
@@ -100,10 +102,15 @@ void IdeChannel::enter(const IdeStep& step) {
   const bool began_dma = !dma_waiting();
   phase_ = step.phase;
   position_ = 0;
-  block_ = phase_ == IdePhase::Idle ? std::span<uint8_t>() : active_->block();
-  CHECK((phase_ == IdePhase::Idle) == block_.empty());
+  block_ = is_moving() ? active_->block() : std::span<uint8_t>();
+  CHECK(is_moving() != block_.empty());
   if (step.interrupt) set_interrupt(true);
   if (dma_waiting() && began_dma && on_dma_) on_dma_();
+  if (phase_ == IdePhase::Busy && on_busy_) on_busy_();
+}
+
+void IdeChannel::resume() {
+  if (phase_ == IdePhase::Busy && active_ != nullptr) enter(active_->resume());
 }
 
 // --- registers
@@ -111,8 +118,9 @@ void IdeChannel::enter(const IdeStep& step) {
 uint8_t IdeChannel::status() const {
   const IdeDrive* drive = selected();
   if (drive == nullptr) return 0;
-  const bool moves = phase_ != IdePhase::Idle && drive == active_;
-  return static_cast<uint8_t>(drive->registers.status | (moves ? kIdeDataRequest : 0));
+  const bool moves = is_moving() && drive == active_;
+  return static_cast<uint8_t>(drive->registers.status | (moves ? kIdeDataRequest : 0) |
+                              (is_busy(drive) ? kIdeBusy : 0));
 }
 
 uint8_t IdeChannel::read_register(unsigned index) {
@@ -145,8 +153,12 @@ uint8_t IdeChannel::read_register(unsigned index) {
   }
 }
 
-// Both drives see what is written to the registers; the selected one obeys.
+// Both drives see what is written to the registers; the selected one obeys. One that is busy owns
+// the registers (ATA/ATAPI-6, 7.15.6.1): it takes DEVICE RESET, and nothing else.
 void IdeChannel::write_register(unsigned index, uint8_t value) {
+  const bool takes = index == kCommand && value == kDeviceReset && selected() != nullptr &&
+                     selected()->is_packet_device();
+  if (is_busy(selected()) && !takes) return;
   if (index == kCommand) return write_command(value);
   control_ &= static_cast<uint8_t>(~kReadPrevious);
   if (index == kDevice) selection_ = (value & kSecondDrive) != 0 ? 1 : 0;
@@ -232,11 +244,11 @@ void IdeChannel::visit_state(StateArchive& archive) {
   archive.field("control", control_);
   archive.field("interrupt pending", interrupt_pending_);
   archive.field("active", active, 0, kNobody);
-  archive.choice("phase", phase_, IdePhase::DmaOut);
+  archive.choice("phase", phase_, archive.version() >= 2 ? IdePhase::Busy : IdePhase::DmaOut);
   archive.field("position", position_);
   if (!archive.has_loaded()) return;
   active_ = active != kNobody ? drives_[active] : nullptr;
-  const bool moves = phase_ != IdePhase::Idle;
+  const bool moves = is_moving();
   block_ = moves && active_ != nullptr ? active_->block() : std::span<uint8_t>();
   archive.require(moves ? position_ < block_.size() : position_ == 0, "position",
                   "no data are moving there");

@@ -20,8 +20,11 @@ class StateArchive;
 
 class IdeChannel {
  public:
-  // on_interrupt: the wire has risen, as a bus master notes; on_dma: a DMA phase has begun.
-  IdeChannel(InterruptLine& line, std::function<void()> on_interrupt, std::function<void()> on_dma);
+  // on_interrupt: the wire has risen, as a bus master notes; on_dma: a DMA phase has begun;
+  // on_busy: the drive waits for its medium, and resume() is wanted, soon and again, until it does
+  // not.
+  IdeChannel(InterruptLine& line, std::function<void()> on_interrupt, std::function<void()> on_dma,
+             std::function<void()> on_busy);
 
   // Pre: position 0 or 1, and nobody is there yet.
   void attach(unsigned position, IdeDrive& drive);
@@ -38,9 +41,11 @@ class IdeChannel {
   // Nanoseconds before more of it is to be moved; 0: none. Pre: dma_waiting().
   [[nodiscard]] Nanoseconds dma_pause() { return selected() != nullptr ? selected()->pause() : 0; }
   void dma_moved(size_t bytes);
+  // Looks whether a drive that waits for its medium has to wait on.
+  void resume();
 
   // The drives, and then how far the block between them and the guest has moved.
-  static constexpr unsigned kStateVersion = 1;
+  static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive);
 
  private:
@@ -69,6 +74,12 @@ class IdeChannel {
   void diagnose();
   void reset();
   void enter(const IdeStep& step);
+  [[nodiscard]] bool is_moving() const {
+    return phase_ != IdePhase::Idle && phase_ != IdePhase::Busy;
+  }
+  [[nodiscard]] bool is_busy(const IdeDrive* drive) const {
+    return phase_ == IdePhase::Busy && drive == active_;
+  }
   void move_on(size_t bytes);
   void set_interrupt(bool pending);
 
@@ -76,6 +87,7 @@ class IdeChannel {
   InterruptLine& line_;
   std::function<void()> on_interrupt_;
   std::function<void()> on_dma_;
+  std::function<void()> on_busy_;
   std::array<IdeDrive*, 2> drives_{};
   unsigned selection_ = 0;
   uint8_t control_ = 0;

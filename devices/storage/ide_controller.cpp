@@ -23,6 +23,9 @@ constexpr unsigned kMostDescriptors = 8192;
 // A guest may ask for half a gigabyte at once. After so much of it the processor goes on, and the
 // rest follows as soon as the clock is looked at.
 constexpr size_t kMostAtOnce = size_t{1} << 20;
+// A drive that waits for its medium is told when to go on, but not in a machine that was saved
+// meanwhile and goes on elsewhere.
+constexpr Nanoseconds kLookAgain = 10'000'000;
 
 }  // namespace
 
@@ -32,12 +35,15 @@ IdeController::IdeController(PciBuses& buses, VirtualClock& clock, DmaMemory& me
       memory_(memory),
       clock_(clock),
       masters_{BusMaster(clock, [this] { go_on(0); }), BusMaster(clock, [this] { go_on(1); })},
+      look_again_{ClockTimer(clock, [this](Nanoseconds) { channels_[0]->resume(); }),
+                  ClockTimer(clock, [this](Nanoseconds) { channels_[1]->resume(); })},
       registers_([this](uint16_t offset) { return read_register(offset); },
                  [this](uint16_t offset, uint8_t value) { write_register(offset, value); }) {
   InterruptLine* lines[] = {&irq14, &irq15};
   for (unsigned i = 0; i < 2; ++i) {
     channels_[i] = std::make_unique<IdeChannel>(
-        *lines[i], [this, i] { masters_[i].status |= kInterrupt; }, [this, i] { begin(i); });
+        *lines[i], [this, i] { masters_[i].status |= kInterrupt; }, [this, i] { begin(i); },
+        [this, i] { look_again_[i].arm(clock_.now() + kLookAgain); });
   }
   add_port_range(4, 16, registers_);
   for (unsigned i = 0; i < 4; ++i) make_writable(kIdeTiming + i, 0xff);
@@ -206,6 +212,9 @@ void IdeController::visit_state(StateArchive& archive) {
   archive.part("channel 1", *channels_[1]);
   archive.part("master 0", masters_[0]);
   archive.part("master 1", masters_[1]);
+  if (archive.version() < 2) return;
+  archive.part("look again 0", look_again_[0]);
+  archive.part("look again 1", look_again_[1]);
 }
 
 }  // namespace ringshift

@@ -34,7 +34,7 @@ class IdeController final : public PciFunction {
   [[nodiscard]] AtapiCdrom* cdrom(unsigned place) { return cdroms_[place]; }
   [[nodiscard]] IdeChannel& channel(unsigned index) { return *channels_[index]; }
 
-  static constexpr unsigned kStateVersion = 1;
+  static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive) override;
 
  private:
@@ -76,6 +76,7 @@ class IdeController final : public PciFunction {
   VirtualClock& clock_;
   std::array<std::unique_ptr<IdeChannel>, 2> channels_;
   std::array<BusMaster, 2> masters_;
+  std::array<ClockTimer, 2> look_again_;  // at a drive that waits for its medium
   std::vector<std::unique_ptr<IdeDrive>> drives_;
   std::array<AtapiCdrom*, 4> cdroms_{};
   PortWindow registers_;

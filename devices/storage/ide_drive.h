@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <utility>
 
 #include "devices/bus/virtual_clock.h"
 
@@ -14,7 +16,7 @@ class StateArchive;
 
 // Status and error bits (ATA/ATAPI-6, 7.15 and 7.9).
 inline constexpr uint8_t kIdeError = 0x01, kIdeDataRequest = 0x08, kIdeSeekComplete = 0x10;
-inline constexpr uint8_t kIdeFault = 0x20, kIdeReady = 0x40;
+inline constexpr uint8_t kIdeFault = 0x20, kIdeReady = 0x40, kIdeBusy = 0x80;
 inline constexpr uint8_t kIdeAborted = 0x04, kIdeNotFound = 0x10, kIdeUncorrectable = 0x40;
 
 // Registers; where there are two bytes, [0] is the current and [1] the one written before it, which
@@ -33,8 +35,9 @@ struct IdeRegisters {
   void visit_state(StateArchive& archive);
 };
 
-// The next phase, and whether the drive asks for an interrupt now.
-enum class IdePhase : uint8_t { Idle, DataIn, DataOut, DmaIn, DmaOut };
+// The next phase, and whether the drive asks for an interrupt now. Busy: the drive waits for its
+// medium, and has nothing to move.
+enum class IdePhase : uint8_t { Idle, DataIn, DataOut, DmaIn, DmaOut, Busy };
 struct IdeStep {
   IdePhase phase = IdePhase::Idle;
   bool interrupt = true;
@@ -55,13 +58,25 @@ class IdeDrive {
   [[nodiscard]] virtual Nanoseconds pause() { return 0; }
   // All of block() has been moved.
   [[nodiscard]] virtual IdeStep block_done() = 0;
+  // In a phase that is Busy: the medium may have done what it was asked for. May be called before.
+  [[nodiscard]] virtual IdeStep resume() = 0;
+  // Called when resume() is of use: inside DiskBackend::deliver().
+  void set_on_ready(std::function<void()> on_ready) { on_ready_ = std::move(on_ready); }
 
   // Registers, and the command that is under way with the block that is moving; not the medium,
   // which must be of the same size. A state that has been loaded never names what is not there.
-  static constexpr unsigned kStateVersion = 2;
+  static constexpr unsigned kStateVersion = 3;
   virtual void visit_state(StateArchive& archive) = 0;
 
  protected:
+  void note_ready() {
+    if (on_ready_) on_ready_();
+  }
+  IdeStep wait() {
+    registers.status = kIdeReady | kIdeSeekComplete;
+    registers.error = 0;
+    return {IdePhase::Busy, false};
+  }
   IdeStep done() {
     registers.status = kIdeReady | kIdeSeekComplete;
     registers.error = 0;
@@ -72,6 +87,9 @@ class IdeDrive {
     registers.error = error;
     return {};
   }
+
+ private:
+  std::function<void()> on_ready_;
 };
 
 }  // namespace ringshift

@@ -54,6 +54,24 @@ class LimitedDisk final : public DiskBackend, public PacedMedium {
     return medium_->write(offset, from);
   }
   [[nodiscard]] bool flush() override { return medium_->flush(); }
+  // What is asked for again has been counted.
+  [[nodiscard]] Progress advance(const DiskRequest& request) override {
+    if (!std::exchange(is_on_its_way_, true)) rate_->bucket.take(cost_of(request));
+    const Progress progress = medium_->advance(request);
+    is_on_its_way_ = progress == Progress::Waits;
+    return progress;
+  }
+  void abandon() override {
+    is_on_its_way_ = false;
+    medium_->abandon();
+  }
+  void set_on_ready(std::function<void()> on_ready) override {
+    medium_->set_on_ready(std::move(on_ready));
+  }
+  void set_on_news(std::function<void()> on_news) override {
+    medium_->set_on_news(std::move(on_news));
+  }
+  void deliver() override { medium_->deliver(); }
   [[nodiscard]] DiskTraffic traffic() const override { return medium_->traffic(); }
   [[nodiscard]] bool set_in_use(bool in_use) override { return medium_->set_in_use(in_use); }
   void visit_medium(StateArchive& archive, bool may_have_changed) override {
@@ -72,8 +90,24 @@ class LimitedDisk final : public DiskBackend, public PacedMedium {
 
  private:
   static constexpr uint64_t kRequest = 4096;
+  [[nodiscard]] static uint64_t cost_of(const DiskRequest& request) {
+    switch (request.kind) {
+      case DiskRequest::Kind::Read:
+      case DiskRequest::Kind::Write:
+        return request.bytes.size();
+      case DiskRequest::Kind::Flush:
+        return 0;
+      case DiskRequest::Kind::Discard:
+        return kRequest;
+      case DiskRequest::Kind::Zeroes:
+      case DiskRequest::Kind::FreeingZeroes:
+        return request.count;
+    }
+    return 0;
+  }
   std::shared_ptr<DiskBackend> medium_;
   std::shared_ptr<DiskRate> rate_;
+  bool is_on_its_way_ = false;
 };
 
 }  // namespace ringshift

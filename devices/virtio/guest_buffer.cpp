@@ -47,6 +47,14 @@ void GuestBuffer::put(DmaMemory& memory, std::span<const uint8_t> from) {
   });
 }
 
+void GuestBuffer::look_at(DmaMemory& memory, std::span<uint8_t> to) const {
+  GuestBuffer(*this).take(memory, to);
+}
+
+void GuestBuffer::drop(size_t bytes) {
+  advance(bytes, [](uint64_t, size_t, uint32_t) {});
+}
+
 GuestBuffer::Range GuestBuffer::skip(uint64_t most) {
   CHECK(bytes_ != 0 && most != 0);
   const auto count = static_cast<uint32_t>(std::min<uint64_t>(pieces_[next_].bytes, most));

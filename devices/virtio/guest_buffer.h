@@ -27,6 +27,9 @@ class GuestBuffer {
   // The next bytes, out of guest RAM or into it, are used up. Pre: there are so many.
   void take(DmaMemory& memory, std::span<uint8_t> to);
   void put(DmaMemory& memory, std::span<const uint8_t> from);
+  // The next bytes, which stay the next ones; and those are used up untouched. Pre: as above.
+  void look_at(DmaMemory& memory, std::span<uint8_t> to) const;
+  void drop(size_t bytes);
   // The next bytes, at most so many and in one piece, are used up untouched. Pre: bytes() != 0, and
   // most != 0.
   struct Range {

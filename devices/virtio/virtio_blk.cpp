@@ -37,6 +37,8 @@ void put_number(std::vector<uint8_t>& to, size_t at, uint64_t value, size_t byte
 VirtioBlk::VirtioBlk(DiskBackend& medium, std::string serial)
     : medium_(medium), serial_(std::move(serial)), buffer_(kBufferBytes) {
   CHECK(sectors() != 0 && serial_.size() <= kIdentityBytes);
+  medium_.abandon();
+  medium_.set_on_ready([this] { transport().serve_soon(0); });
   make_config();
 }
 
@@ -74,13 +76,15 @@ uint8_t VirtioBlk::config_byte(unsigned offset) const { return config_[offset]; 
 VirtioDevice::Served VirtioBlk::serve(unsigned index) {
   Virtqueue& queue = transport().queue(index);
   for (size_t cost = 0; cost < kMostAtOnce;) {
-    if ((is_active_ || queue.has_waiting()) && pause() != 0) return Served::More;
+    const bool may_begin = is_active_ ? !is_waiting_ : queue.has_waiting();
+    if (may_begin && pause() != 0) return Served::More;
     if (!is_active_) {
       const Virtqueue::Taken taken = queue.take(&chain_);
       if (taken == Virtqueue::Taken::None) return Served::All;
       if (taken == Virtqueue::Taken::Broken || !begin()) return Served::Broken;
     }
     cost += std::max(kLeastCost, is_active_ ? step() : 0);
+    if (is_waiting_) return Served::Waits;
   }
   return is_active_ || queue.has_waiting() ? Served::More : Served::All;
 }
@@ -135,8 +139,7 @@ size_t VirtioBlk::step() {
     case kWrite:
       return write_on();
     case kFlush:
-      finish(medium_.flush() ? kOk : kIoError);
-      return kMostAtOnce;  // nobody knows how long the host's disk takes
+      return flush();
     case kIdentify:
       return identify();
     default:
@@ -144,13 +147,17 @@ size_t VirtioBlk::step() {
   }
 }
 
+bool VirtioBlk::has_done(const DiskRequest& request) {
+  const DiskBackend::Progress progress = medium_.advance(request);
+  is_waiting_ = progress == DiskBackend::Progress::Waits;
+  if (progress == DiskBackend::Progress::Failed) finish(kIoError);
+  return progress == DiskBackend::Progress::Done;
+}
+
 size_t VirtioBlk::read_on() {
   const auto part = static_cast<size_t>(std::min<uint64_t>(data_.bytes(), buffer_.size()));
   const std::span<uint8_t> bytes = std::span(buffer_).first(part);
-  if (part != 0 && !medium_.read(offset_, bytes)) {
-    finish(kIoError);
-    return part;
-  }
+  if (part != 0 && !has_done({DiskRequest::Kind::Read, offset_, bytes})) return part;
   data_.put(transport().memory(), bytes);
   offset_ += part;
   written_ += part;
@@ -162,17 +169,22 @@ size_t VirtioBlk::read_on() {
 // (5.2.6.2).
 size_t VirtioBlk::write_on() {
   const auto part = static_cast<size_t>(std::min<uint64_t>(data_.bytes(), buffer_.size()));
-  const std::span<uint8_t> bytes = std::span(buffer_).first(part);
-  data_.take(transport().memory(), bytes);
-  if (part != 0 && !medium_.write(offset_, bytes)) {
-    finish(kIoError);
-    return part;
+  if (part != 0) {
+    const std::span<uint8_t> bytes = std::span(buffer_).first(part);
+    if (!is_waiting_) data_.look_at(transport().memory(), bytes);
+    if (!has_done({DiskRequest::Kind::Write, offset_, bytes})) return part;
+    data_.drop(part);
+    offset_ += part;
+    if (data_.bytes() != 0) return part;
   }
-  offset_ += part;
-  if (data_.bytes() != 0) return part;
-  const bool is_safe = transport().has_feature(kCanFlush) || medium_.flush();
-  finish(is_safe ? kOk : kIoError);
-  return transport().has_feature(kCanFlush) ? part : kMostAtOnce;
+  if (!transport().has_feature(kCanFlush)) return flush();
+  finish(kOk);
+  return part;
+}
+
+size_t VirtioBlk::flush() {
+  if (has_done({.kind = DiskRequest::Kind::Flush})) finish(kOk);
+  return kMostAtOnce;  // nobody knows how long the host's disk takes
 }
 
 size_t VirtioBlk::identify() {
@@ -185,34 +197,42 @@ size_t VirtioBlk::identify() {
   return part;
 }
 
-VirtioBlk::Range VirtioBlk::take_range() {
+VirtioBlk::Range VirtioBlk::first_range() const {
   std::array<uint8_t, kRangeBytes> bytes{};
-  data_.take(transport().memory(), bytes);
+  data_.look_at(transport().memory(), bytes);
   return {.sector = number_at(bytes, 0, 8),
           .sectors = static_cast<uint32_t>(number_at(bytes, 8, 4)),
           .flags = static_cast<uint32_t>(number_at(bytes, 12, 4))};
 }
 
 // 5.2.6.1: of the flags, only zeros know one.
-VirtioBlk::Status VirtioBlk::clear(const Range& range) {
+VirtioBlk::Status VirtioBlk::judge(const Range& range) const {
   const bool zeros = type_ == kWriteZeroes;
   if ((range.flags & ~(zeros ? kMayUnmap : 0)) != 0) return kUnsupported;
   const uint32_t most = zeros ? kMostZeroSectors : kMostDiscardSectors;
-  if (range.sectors > most || !is_on_medium(range.sector, range.sectors)) return kIoError;
-  if (range.sectors == 0) return kOk;
-  const uint64_t offset = range.sector * kSector;
-  const uint64_t count = range.sectors * kSector;
-  const bool may_free = (range.flags & kMayUnmap) != 0;
-  const auto how = may_free ? DiskBackend::Zeroing::MayFree : DiskBackend::Zeroing::Keep;
-  const bool is_done =
-      zeros ? medium_.write_zeroes(offset, count, how) : medium_.discard(offset, count);
-  return is_done ? kOk : kIoError;
+  const bool is_there = range.sectors <= most && is_on_medium(range.sector, range.sectors);
+  return is_there ? kOk : kIoError;
 }
 
 size_t VirtioBlk::clear_on() {
-  const Status status = clear(take_range());
-  if (status != kOk || data_.bytes() == 0) finish(status);
-  return kMostAtOnce / 2;
+  constexpr size_t kCost = kMostAtOnce / 2;
+  // While the medium is at work the guest may write another range there: it is the first that is
+  // cleared.
+  if (!is_waiting_) range_ = first_range();
+  if (const Status status = judge(range_); status != kOk) {
+    finish(status);
+    return kCost;
+  }
+  const bool may_free = (range_.flags & kMayUnmap) != 0;
+  const DiskRequest request = {.kind = type_ == kDiscard ? DiskRequest::Kind::Discard
+                                       : may_free        ? DiskRequest::Kind::FreeingZeroes
+                                                         : DiskRequest::Kind::Zeroes,
+                               .offset = range_.sector * kSector,
+                               .count = range_.sectors * kSector};
+  if (request.count != 0 && !has_done(request)) return kCost;
+  data_.drop(kRangeBytes);
+  if (data_.bytes() == 0) finish(kOk);
+  return kCost;
 }
 
 // The status is the last byte that is written, and counts among them.
@@ -223,9 +243,14 @@ void VirtioBlk::finish(Status status) {
   end();
 }
 
+void VirtioBlk::stop() {
+  medium_.abandon();
+  end();
+}
+
 // What is over is not kept, nor saved.
 void VirtioBlk::end() {
-  is_active_ = false;
+  is_active_ = is_waiting_ = false;
   head_ = 0;
   type_ = 0;
   offset_ = written_ = status_address_ = 0;

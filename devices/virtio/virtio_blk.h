@@ -22,8 +22,8 @@ class VirtioBlk final : public VirtioDevice {
 
   [[nodiscard]] VirtioKind kind() const override;
   [[nodiscard]] uint8_t config_byte(unsigned offset) const override;
-  void reset() override { end(); }
-  void forget(unsigned) override { end(); }
+  void reset() override { stop(); }
+  void forget(unsigned) override { stop(); }
   [[nodiscard]] Served serve(unsigned queue) override;
   [[nodiscard]] Nanoseconds pause() override { return pause_of(&medium_); }
 
@@ -59,16 +59,21 @@ class VirtioBlk final : public VirtioDevice {
   size_t step();
   size_t read_on();
   size_t write_on();
+  size_t flush();
   size_t clear_on();
   size_t identify();
-  [[nodiscard]] Range take_range();
-  [[nodiscard]] Status clear(const Range& range);
+  [[nodiscard]] Range first_range() const;
+  [[nodiscard]] Status judge(const Range& range) const;
+  // Of the medium. False: it waits, or has failed, and the request has ended with that.
+  [[nodiscard]] bool has_done(const DiskRequest& request);
   void finish(Status status);
   void end();
+  void stop();
 
   static constexpr uint64_t kSector = 512;
   // Not state: serial_, config_: what it is made with.
   // Not state: buffer_, chain_: where bytes and chains pass through; kept for their room.
+  // Not state: is_waiting_, range_: the medium is asked again where the machine goes on.
   DiskBackend& medium_;
   std::string serial_;
   std::vector<uint8_t> config_;
@@ -82,6 +87,8 @@ class VirtioBlk final : public VirtioDevice {
   uint64_t written_ = 0;
   uint64_t status_address_ = 0;
   GuestBuffer data_;
+  Range range_;
+  bool is_waiting_ = false;  // the medium is at work on what comes next in it
 };
 
 }  // namespace ringshift

@@ -60,6 +60,7 @@ bool RunSurroundings::open(RunOptions* options, std::string* error) {
                        open_media(options->media, &options->machine.media, error) &&
                        ports.open(&options->machine.ports, error) && tape.open(options, error) &&
                        pid_file.write(options->pid_file, error);
+  if (!options->machine.event_clock.is_used()) options->machine.media.work_beside_guest();
   limit_disks(options->limits, &options->machine.media);
   return is_open && limit_memory(options->limits, fixed, error);
 }

@@ -59,6 +59,7 @@ bool Machine::build(std::string* error) {
                         .feed_guest = [this] { feed_guest(); },
                         .before_sleep = [this] { guest_ports_->flush(); }};
   processor_->make_loop(loop, config_.vcpu);
+  config_.media.set_on_news([this] { attention().raise(); });
   prepare_saving();
   prepare_sharing();
   if (config_.tape != nullptr) begin_tape();
@@ -126,6 +127,10 @@ void Machine::on_memory_map_changed() { processor_->note_memory_map_changed(); }
 
 void Machine::change_disc(unsigned place, std::shared_ptr<DiskBackend> disc,
                           const std::string& name) {
+  if (disc != nullptr && !config_.event_clock.is_used()) {
+    disc = beside_guest(std::move(disc));
+    disc->set_on_news([this] { attention().raise(); });
+  }
   for (const auto& medium : config_.media.slot) {
     const auto* const limited = dynamic_cast<const LimitedDisk*>(medium.get());
     if (limited == nullptr || disc == nullptr) continue;
@@ -319,6 +324,7 @@ Machine::~Machine() {
   board_.reset();
   guest_ports_.reset();
   HostSignals::uninstall();
+  config_.media.set_on_news({});
   processor_.reset();  // its loop has a timer on the clock
 }
 

@@ -169,6 +169,7 @@ void Machine::service_debugger() {
 
 void Machine::service_host() {
   empty_inbox();
+  config_.media.deliver();
   tell_paravirt();
   stand_still_while_unread();
   if (event_clock_ == nullptr) deliver_input();

@@ -13,6 +13,11 @@
 #include "shadowmmu/base/interruption.h"
 
 namespace ringshift {
+namespace {
+
+constexpr int kSecond = 1000;  // milliseconds
+
+}  // namespace
 
 HostThread::~HostThread() {
   join();
@@ -43,15 +48,22 @@ void HostThread::request_stop() {
 }
 
 void HostThread::join() {
-  if (!thread_.joinable()) return;
+  while (!join_within(kSecond)) {
+  }
+}
+
+bool HostThread::join_within(int milliseconds) {
+  if (!thread_.joinable()) return true;
   request_stop();
   constexpr int kBetweenTriesMilliseconds = 1;
   // A single interruption may come just before the call that it is meant for.
-  while (!has_ended_.load()) {
+  for (; !has_ended_.load(); milliseconds -= kBetweenTriesMilliseconds) {
+    if (milliseconds <= 0) return false;
     pthread_kill(thread_.native_handle(), interruption_signal());
     (void)poll(nullptr, 0, kBetweenTriesMilliseconds);
   }
   thread_.join();
+  return true;
 }
 
 void HostThread::wake() {

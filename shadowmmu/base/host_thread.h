@@ -26,6 +26,9 @@ class HostThread {
   [[nodiscard]] bool is_stopping() const { return is_stopping_.load(); }
   // Asks for the end of the work and waits for it. Does nothing if there is none.
   void join();
+  // The same, and gives up after so long, since work that the host holds where no signal reaches
+  // cannot be ended. False: it goes on; who owns what it uses must keep that, and this, for ever.
+  [[nodiscard]] bool join_within(int milliseconds);
   [[nodiscard]] bool is_running() const { return thread_.joinable() && !has_ended_.load(); }
 
   // Any thread: what the work waits for may have changed. Does nothing before start(), which finds

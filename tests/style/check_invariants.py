@@ -18,13 +18,16 @@ ENTRY = re.compile(r"^#{2,4}\s+\**([A-Z]\d{1,3})\b", re.MULTILINE)
 TEST_PATH = re.compile(r"\btests/[A-Za-z0-9_./-]*[A-Za-z0-9_]")
 
 
-def entries(document):
-    """{number: text} of the headings that begin with a number."""
+def entries(document, problems):
+    """{number: text} of the headings that begin with a number, each of which is there once."""
     path = ROOT / document
     if not path.exists():
         return {}
     text = path.read_text()
     found = list(ENTRY.finditer(text))
+    numbers = [match.group(1) for match in found]
+    problems += [f"{document}: {number} is there twice"
+                 for number in sorted({each for each in numbers if numbers.count(each) > 1})]
     ends = [match.start() for match in found[1:]] + [len(text)]
     return {match.group(1): text[match.start():end] for match, end in zip(found, ends)}
 
@@ -61,11 +64,11 @@ def main():
     problems = []
     invariants = {}
     for document in ("docs/invariants.md", "docs/security.md"):
-        found = entries(document)
+        found = entries(document, problems)
         invariants.update(found)
         for number, text in found.items():
             check_invariant_entry(f"{document}: {number}", text, problems)
-    check_citations(invariants, entries("docs/limitations.md"), problems)
+    check_citations(invariants, entries("docs/limitations.md", problems), problems)
     return report(problems)
 
 

@@ -48,6 +48,7 @@ constexpr int kAllowed[] = {
     SCMP_SYS(pread64),
     SCMP_SYS(pwrite64),
     SCMP_SYS(preadv),
+    SCMP_SYS(preadv2),
     SCMP_SYS(pwritev),
     SCMP_SYS(lseek),
     SCMP_SYS(close),

@@ -6,6 +6,7 @@
 #include "devices/host/nbd_disk.h"
 #include "monitor/host/children/image_server.h"
 #include "monitor/host/host_signals.h"
+#include "monitor/machine/media/background_disk.h"
 #include "monitor/machine/media/image_format.h"
 #include "shadowmmu/base/state_archive.h"
 
@@ -190,6 +191,31 @@ DiskTraffic Media::traffic() const {
   for (const auto& medium : slot) add(medium);
   for (const auto& medium : virtio) add(medium);
   return all;
+}
+
+std::shared_ptr<DiskBackend> beside_guest(std::shared_ptr<DiskBackend> medium) {
+  return std::make_shared<BackgroundDisk>(std::move(medium), HostSignals::termination_requested);
+}
+
+void Media::work_beside_guest() {
+  for (auto& medium : slot) {
+    if (medium != nullptr) medium = beside_guest(std::move(medium));
+  }
+  for (auto& medium : virtio) medium = beside_guest(std::move(medium));
+}
+
+void Media::set_on_news(const std::function<void()>& on_news) const {
+  for (const auto& medium : slot) {
+    if (medium != nullptr) medium->set_on_news(on_news);
+  }
+  for (const auto& medium : virtio) medium->set_on_news(on_news);
+}
+
+void Media::deliver() const {
+  for (const auto& medium : slot) {
+    if (medium != nullptr) medium->deliver();
+  }
+  for (const auto& medium : virtio) medium->deliver();
 }
 
 void Media::visit_state(StateArchive& archive) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,11 @@ struct Media {
   [[nodiscard]] bool flush() const;
   // Of all of them.
   [[nodiscard]] DiskTraffic traffic() const;
+  // The guest runs on while the host is at work on them. Once, before the machine is made.
+  void work_beside_guest();
+  // Who is told, on any thread, that deliver() has something to do; empty: nobody.
+  void set_on_news(const std::function<void()>& on_news) const;
+  void deliver() const;
   static constexpr unsigned kStateVersion = 2;
   void visit_state(StateArchive& archive);
   // Not state: slot, is_disc, virtio, name, virtio_name, may_have_changed, was_changed: which media
@@ -71,6 +77,8 @@ struct MediumName {
 [[nodiscard]] MediumName medium_name(const std::string& text, const MediaRequest& request,
                                      bool is_cdrom);
 
+// One more for Media::work_beside_guest().
+[[nodiscard]] std::shared_ptr<DiskBackend> beside_guest(std::shared_ptr<DiskBackend> medium);
 // Another CD-ROM for a machine that runs: a raw image. Null with one line in *error.
 [[nodiscard]] std::shared_ptr<DiskBackend> open_disc(const std::string& path, std::string* error);
 

@@ -95,7 +95,8 @@ FuzzBoard::Drives::Drives(FuzzBoard& on)
     : buses{on.ports_, on.memory_, [] {}},
       ide(buses, on.clock_, *on.physical_, on.board_->interrupts().line(14),
           on.board_->interrupts().line(15)),
-      floppy(on.board_->interrupts().line(6), on.board_->dma(), *on.physical_, &on.floppy_),
+      floppy(on.clock_, on.board_->interrupts().line(6), on.board_->dma(), *on.physical_,
+             &on.floppy_),
       fw_cfg(on.clock_, *on.physical_) {
   ide.add_disk(0, on.disk_);
   ide.add_cdrom(2, &on.cdrom_);

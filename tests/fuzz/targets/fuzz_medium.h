@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstring>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "devices/storage/disk_backend.h"
@@ -30,10 +32,34 @@ class FuzzMedium final : public DiskBackend {
     return !broken;
   }
   [[nodiscard]] bool flush() override { return !broken; }
+  // A slow one lets each request wait once. It is always the same one that is made again.
+  [[nodiscard]] Progress advance(const DiskRequest& request) override {
+    if (is_slow && !is_waiting) {
+      is_waiting = true;
+      waits_for = request;
+      return Progress::Waits;
+    }
+    CHECK(!is_waiting ||
+          (request.kind == waits_for.kind && request.offset == waits_for.offset &&
+           request.bytes.size() == waits_for.bytes.size() && request.count == waits_for.count));
+    is_waiting = false;
+    return DiskBackend::advance(request);
+  }
+  void abandon() override { is_waiting = false; }
+  void set_on_ready(std::function<void()> on_ready) override { on_ready_ = std::move(on_ready); }
+  void deliver() override {
+    if (is_waiting && on_ready_) on_ready_();
+  }
 
   std::vector<uint8_t> content;
   bool locked;
   bool broken = false;
+  bool is_slow = false;
+  bool is_waiting = false;
+  DiskRequest waits_for;
+
+ private:
+  std::function<void()> on_ready_;
 };
 
 }  // namespace ringshift::fuzz

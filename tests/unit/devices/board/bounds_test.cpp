@@ -157,7 +157,8 @@ TEST(Bounds, FloppyTakesNineBytesAndAnswersTen) {
   RecordingLine line;
   DmaControllers dma;
   VectorMemory memory(0x1000);
-  FloppyController floppy(line, dma, memory, nullptr);
+  ManualClock clock;
+  FloppyController floppy(clock, line, dma, memory, nullptr);
   PortDevice& ports = floppy.ports();
   out8(ports, 2, 0x0c);
   std::minstd_rand random(3);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <random>
 
+#include "tests/support/slow_disk.h"
 #include "tests/unit/devices/bus/device_test_support.h"
 #include "tests/unit/devices/pci/pci_test_support.h"
 
@@ -38,6 +39,9 @@ class MemoryFloppy final : public DiskBackend {
 
 class Floppy : public ::testing::Test {
  protected:
+  enum class Pace : uint8_t { Quick, Slow };
+  Floppy() : Floppy(Pace::Quick) {}
+  explicit Floppy(Pace pace) : is_slow_(pace == Pace::Slow) {}
   void out(unsigned port, unsigned value) { out8(fdc_.ports(), port, value); }
   uint8_t in(unsigned port) { return in8(fdc_.ports(), port); }
   void start() {
@@ -72,7 +76,11 @@ class Floppy : public ::testing::Test {
   DmaControllers dma_;
   VectorMemory memory_{0x40000};
   MemoryFloppy medium_;
-  FloppyController fdc_{line_, dma_, memory_, &medium_};
+  ManualClock clock_;
+  SlowDisk slow_{medium_};
+  bool is_slow_;
+  FloppyController fdc_{clock_, line_, dma_, memory_,
+                        is_slow_ ? static_cast<DiskBackend*>(&slow_) : &medium_};
 };
 
 TEST_F(Floppy, ResetInterruptsAndReportsFourDrives) {
@@ -151,6 +159,73 @@ TEST_F(Floppy, SurvivesRandomTraffic) {
   }
   out(2, 0x00);
   start();
+}
+
+// A medium that the host takes its time for.
+class SlowFloppy : public Floppy {
+ protected:
+  SlowFloppy() : Floppy(Pace::Slow) {}
+  void give(std::initializer_list<unsigned> bytes) {
+    for (const unsigned byte : bytes) out(5, byte);
+  }
+  static constexpr uint8_t kBusyOnly = 0x10;
+};
+
+TEST_F(SlowFloppy, ACommandThatWaitsTakesNothingAndHasNoAnswer) {
+  start();
+  seek(0);
+  set_dma(1024, 0x46);
+  const int edges = line_.rising_edges;
+  give({0xe6, 0, 0, 0, 1, 2, 18, 0x1b, 0xff});
+  for (int sector = 0; sector < 2; ++sector) {
+    EXPECT_EQ(in(4), kBusyOnly);
+    out(5, 0x08);
+    EXPECT_EQ(in(5), 0);
+    EXPECT_EQ(line_.rising_edges, edges);
+    slow_.be_ready();
+  }
+  EXPECT_EQ(line_.rising_edges, edges + 1);
+  EXPECT_EQ(command({}), (std::vector<uint8_t>{0, 0, 0, 0, 0, 3, 2}));
+  EXPECT_EQ(memory_.bytes[0x21200], 1);
+}
+
+TEST_F(SlowFloppy, AWriteTakesItsSectorFromDmaOnce) {
+  start();
+  seek(0);
+  memory_.bytes[0x21000] = 0x77;
+  set_dma(512, 0x4a);
+  give({0xc5, 0, 0, 0, 3, 2, 18, 0x1b, 0xff});
+  memory_.bytes[0x21000] = 0x99;
+  clock_.advance(10'000'000);
+  EXPECT_EQ(in(4), kBusyOnly);
+  slow_.be_ready();
+  EXPECT_EQ(command({}).at(0), 0);
+  EXPECT_EQ(medium_.content[2 * 512], 0x77);
+}
+
+TEST_F(SlowFloppy, AResetEndsTheWait) {
+  start();
+  seek(0);
+  set_dma(512, 0x46);
+  give({0xe6, 0, 0, 0, 1, 2, 18, 0x1b, 0xff});
+  out(2, 0x18);
+  EXPECT_FALSE(slow_.waiting());
+  start();
+  EXPECT_EQ(in(4), 0x80);
+}
+
+TEST_F(SlowFloppy, FormatFillsTheTrackSectorBySector) {
+  start();
+  seek(0);
+  set_dma(72, 0x4a);
+  give({0x4d, 0, 2, 18, 0x1b, 0xf6});
+  for (int sector = 0; sector < 18; ++sector) {
+    EXPECT_EQ(in(4), kBusyOnly);
+    slow_.be_ready();
+  }
+  EXPECT_EQ(command({}).at(0), 0);
+  EXPECT_EQ(medium_.content[17 * 512], 0xf6);
+  EXPECT_EQ(medium_.content[18 * 512], 18);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "devices/bus/bus.h"
 #include "devices/storage/ide_controller.h"
 #include "devices/storage/paced_medium.h"
+#include "tests/support/slow_disk.h"
 #include "tests/unit/devices/bus/device_test_support.h"
 #include "tests/unit/devices/pci/pci_test_support.h"
 
@@ -46,9 +47,12 @@ class MemoryDisk final : public DiskBackend {
 
 class Ide : public ::testing::Test {
  protected:
-  Ide() {
-    ide_.add_disk(0, disk_);
-    ide_.add_cdrom(2, &cd_);
+  enum class Pace : uint8_t { Quick, Slow };
+  Ide() : Ide(Pace::Quick) {}
+  explicit Ide(Pace pace) {
+    const bool is_slow = pace == Pace::Slow;
+    ide_.add_disk(0, is_slow ? static_cast<DiskBackend&>(slow_disk_) : disk_);
+    ide_.add_cdrom(2, is_slow ? static_cast<DiskBackend*>(&slow_cd_) : &cd_);
     for (unsigned i = 0; i < 2; ++i) {
       const uint16_t base = i == 0 ? kFirst : kSecond;
       EXPECT_TRUE(ports_.claim(base, 8, ide_.channel(i).command_ports(), "ide"));
@@ -111,6 +115,7 @@ class Ide : public ::testing::Test {
   RecordingLine line14_, line15_;
   MemoryDisk disk_{300};
   MemoryDisk cd_{40, 2048};
+  SlowDisk slow_disk_{disk_}, slow_cd_{cd_};
   ManualClock clock_;
   IdeController ide_{buses_, clock_, memory_, line14_, line15_};
 };
@@ -552,6 +557,116 @@ TEST_F(Ide, SurvivesRandomTraffic) {
   out(kFirst + 0x206, 0x00);
   command(0xec, 0, 0);
   EXPECT_EQ(read_block(kFirst, 512)[120], 300 & 0xff);
+}
+
+// The same drives with media that the host takes its time for.
+class SlowIde : public Ide {
+ protected:
+  static constexpr uint8_t kBusy = 0x80;
+  SlowIde() : Ide(Pace::Slow) {}
+};
+
+TEST_F(SlowIde, ADriveThatWaitsIsBusyAndInterruptsWhenItHasItsSector) {
+  command(0x20, 5, 1);
+  EXPECT_FALSE(line14_.level);
+  EXPECT_EQ(in(kFirst + 7) & (kBusy | kDataRequest), kBusy);
+  EXPECT_EQ(in16(kFirst), 0);
+  slow_disk_.be_ready();
+  EXPECT_TRUE(line14_.level);
+  EXPECT_EQ(in(kFirst + 7), kReady | kDataRequest);
+  EXPECT_EQ(read_block(kFirst, 512)[0], 6);
+  EXPECT_EQ(in(kFirst + 7), kReady);
+  EXPECT_FALSE(slow_disk_.waiting());
+}
+
+// ATA/ATAPI-6, 7.15.6.1: the registers are the drive's.
+TEST_F(SlowIde, NothingIsWrittenToADriveThatIsBusy) {
+  command(0x20, 5, 1);
+  command(0x30, 9, 2);
+  ASSERT_TRUE(slow_disk_.waiting());
+  EXPECT_EQ(slow_disk_.waiting()->kind, DiskRequest::Kind::Read);
+  EXPECT_EQ(in(kFirst + 2), 1);
+  EXPECT_EQ(in(kFirst + 3), 5);
+  slow_disk_.be_ready();
+  EXPECT_EQ(read_block(kFirst, 512)[0], 6);
+}
+
+TEST_F(SlowIde, ASoftResetEndsTheWait) {
+  command(0x20, 5, 1);
+  out(kFirst + 0x206, 0x04);
+  out(kFirst + 0x206, 0);
+  EXPECT_FALSE(slow_disk_.waiting());
+  EXPECT_EQ(in(kFirst + 7), kReady);
+  slow_disk_.be_ready();  // of what nobody waits for
+  EXPECT_EQ(in(kFirst + 7), kReady);
+  command(0x20, 7, 1);
+  slow_disk_.be_ready();
+  EXPECT_EQ(read_block(kFirst, 512)[0], 8);
+}
+
+TEST_F(SlowIde, AWriteIsBusyUntilItIsDoneAndAFlushToo) {
+  command(0x30, 4, 2);
+  for (int sector = 0; sector < 2; ++sector) {
+    EXPECT_EQ(in(kFirst + 7), kReady | kDataRequest);
+    for (int i = 0; i < 256; ++i) out16(kFirst, 0x4040);
+    EXPECT_EQ(in(kFirst + 7) & (kBusy | kDataRequest), kBusy);
+    EXPECT_FALSE(line14_.level);
+    slow_disk_.be_ready();
+    EXPECT_TRUE(line14_.level);
+  }
+  EXPECT_EQ(in(kFirst + 7), kReady);
+  EXPECT_EQ(disk_.content[4 * 512], 0x40);
+  EXPECT_EQ(disk_.content[6 * 512 - 1], 0x40);
+  command(0xe7, 0, 0);
+  EXPECT_EQ(in(kFirst + 7) & kBusy, kBusy);
+  EXPECT_EQ(disk_.flushes, 0);
+  slow_disk_.be_ready();
+  EXPECT_EQ(in(kFirst + 7), kReady);
+  EXPECT_EQ(disk_.flushes, 1);
+}
+
+TEST_F(SlowIde, AFailureOfTheHostIsToldLater) {
+  disk_.broken = true;
+  command(0x20, 5, 1);
+  EXPECT_EQ(in(kFirst + 7) & kBusy, kBusy);
+  slow_disk_.be_ready();
+  EXPECT_TRUE(line14_.level);
+  EXPECT_EQ(in(kFirst + 7) & (kBusy | kError), kError);
+}
+
+TEST_F(SlowIde, TheBusMasterWaitsWithTheDrive) {
+  descriptor(0x1000, 0x8000, 2048, true);
+  command(0xc8, 3, 4);
+  start_bus_master(0, 0x1000, 8);
+  EXPECT_EQ(in(kBusMaster + 2) & 1, 1);
+  EXPECT_FALSE(line14_.level);
+  slow_disk_.be_ready();
+  EXPECT_TRUE(line14_.level);
+  EXPECT_EQ(memory_.bytes[0x8000], 4);
+  EXPECT_EQ(memory_.bytes[0x8600], 7);
+  EXPECT_EQ(in(kBusMaster + 2) & 5, 4);
+}
+
+TEST_F(SlowIde, ACdromWaitsAndADeviceResetEndsThat) {
+  packet({0x28, 0, 0, 0, 0, 7, 0, 0, 2}, 4096);
+  EXPECT_EQ(in(kSecond + 7) & (kBusy | kDataRequest), kBusy);
+  ASSERT_TRUE(slow_cd_.waiting());
+  slow_cd_.be_ready();
+  EXPECT_TRUE(line15_.level);
+  EXPECT_EQ(read_block(kSecond, 4096)[2048], 9);
+  packet({0x28, 0, 0, 0, 0, 7, 0, 0, 2}, 4096);
+  out(kSecond + 7, 0x08);
+  EXPECT_FALSE(slow_cd_.waiting());
+  EXPECT_EQ(in(kSecond + 7) & kBusy, 0);
+}
+
+// Who is told too early, or not at all, looks again by a timer.
+TEST_F(SlowIde, TheDriveIsLookedAtAgain) {
+  command(0x20, 5, 1);
+  ASSERT_TRUE(clock_.next_deadline());
+  clock_.advance(10'000'000);
+  EXPECT_EQ(in(kFirst + 7) & kBusy, kBusy);
+  EXPECT_TRUE(clock_.next_deadline());
 }
 
 }  // namespace

@@ -18,6 +18,9 @@ namespace {
 struct MediumState {
   std::map<uint64_t, std::vector<uint8_t>> written;  // by sector
   bool broken = false;
+  bool slow = false;   // each request waits once or twice
+  uint32_t asked = 0;  // requests that have begun
+  uint32_t waits = 0;  // that the one on its way has left, and one more
   bool operator==(const MediumState&) const = default;
 };
 
@@ -49,8 +52,17 @@ class Medium final : public DiskBackend {
     return !state_.broken;
   }
   [[nodiscard]] bool flush() override { return !state_.broken; }
+  [[nodiscard]] Progress advance(const DiskRequest& request) override {
+    if (state_.slow && state_.waits == 0) state_.waits = 2 + state_.asked++ % 2;
+    if (state_.slow && --state_.waits != 0) return Progress::Waits;
+    return DiskBackend::advance(request);
+  }
+  void abandon() override { state_.waits = 0; }
+  void set_on_ready(std::function<void()> on_ready) override { on_ready_ = std::move(on_ready); }
+  void deliver() override { on_ready_(); }
 
  private:
+  std::function<void()> on_ready_;
   MediumState& state_;
   uint64_t bytes_;
   bool locked_;
@@ -107,6 +119,9 @@ struct IdeWorld {
 
   PortDevice& channel(unsigned index) { return ide.channel(index).command_ports(); }
   uint64_t act(Random& random) {
+    for (Medium* medium : {&disk, &locked_disk, &disc}) {
+      if (outside.disk.slow && random.one_in(4)) medium->deliver();
+    }
     if (random.one_in(25)) outside.habit = random.below(5);
     const unsigned index = outside.habit == 0 ? random.below(2) : outside.habit % 2;
     const bool begins = random.one_in(6);
@@ -324,6 +339,16 @@ TEST(SavedStorage, TheIdeControllerGoesOn) {
   twins.expect_that_they_agree();
 }
 
+// Drives that wait for their media in the middle of everything.
+struct SlowIdeWorld : IdeWorld {
+  SlowIdeWorld() { outside.disk.slow = outside.disc.slow = true; }
+};
+
+TEST(SavedStorage, SlowDrivesGoOn) {
+  const SavedTwins<SlowIdeWorld> twins(150, 200);
+  twins.expect_that_they_agree();
+}
+
 TEST(SavedStorage, EachFieldOfTheIdeControllerShows) {
   const SavedTwins<IdeWorld> twins(500, 80);
   // The rest of a transfer is always due at once, and no table here has thousands of entries. The
@@ -332,7 +357,15 @@ TEST(SavedStorage, EachFieldOfTheIdeControllerShows) {
       {"ide/master N/more/deadline", "ide/master N/descriptors seen", "ide/master N/region/address",
        "ide/master N/region/last", "ide/channel N/drive N/per block",
        "ide/channel N/drive N/changed", "ide/channel N/drive N/event",
-       "ide/channel N/drive N/sector bytes"});
+       "ide/channel N/drive N/sector bytes", "ide/channel N/drive N/is waiting",
+       "ide/look again N/armed", "ide/look again N/deadline"});
+}
+
+TEST(SavedStorage, EachFieldOfAWaitShows) {
+  const SavedTwins<SlowIdeWorld> twins(500, 80);
+  for (const char* field : {"ide/channel N/drive N/is waiting", "ide/look again N"}) {
+    twins.expect_that_each_field_shows({}, field);
+  }
 }
 
 // Nothing but the tray, and what the guest is told of it.
@@ -497,7 +530,7 @@ struct FloppyWorld {
   WrappedRam ram{outside.ram};
   Medium disk{outside.disk, 1440 * 1024};
   DmaControllers dma;
-  FloppyController floppy{line, dma, ram, &disk};
+  FloppyController floppy{clock, line, dma, ram, &disk};
 };
 
 TEST(SavedStorage, TheFloppyGoesOn) {
@@ -505,8 +538,22 @@ TEST(SavedStorage, TheFloppyGoesOn) {
   twins.expect_that_they_agree();
 }
 
+struct SlowFloppyWorld : FloppyWorld {
+  SlowFloppyWorld() { outside.disk.slow = true; }
+  uint64_t act(Random& random) {
+    if (random.one_in(3)) disk.deliver();
+    if (random.one_in(9)) clock.advance(10'000'000);
+    return FloppyWorld::act(random);
+  }
+};
+
+TEST(SavedStorage, ASlowFloppyGoesOn) {
+  const SavedTwins<SlowFloppyWorld> twins(60, 200);
+  twins.expect_that_they_agree();
+}
+
 TEST(SavedStorage, EachFieldOfTheFloppyShows) {
-  struct OnlyFloppy : FloppyWorld {
+  struct OnlyFloppy : SlowFloppyWorld {
     void visit_state(StateArchive& archive) { archive.part("floppy", floppy); }
   };
   const SavedTwins<OnlyFloppy> twins(800, 100);

@@ -21,6 +21,9 @@ struct Surroundings {
   uint64_t digest = 0;  // of all that was written to RAM, and done to the medium
   WireState wire;
   bool broken = false;
+  bool slow = false;   // each request of the medium's waits once or twice
+  uint32_t asked = 0;  // requests that have begun
+  uint32_t waits = 0;  // that the one on its way has left, and one more
   uint8_t random = 0;
   bool operator==(const Surroundings&) const = default;
   void note(uint64_t value) { digest = (digest ^ value) * 0x100000001b3ULL; }
@@ -63,12 +66,21 @@ class NotedMedium final : public DiskBackend {
   [[nodiscard]] bool discard(uint64_t offset, uint64_t count) override {
     return note(4, offset, count);
   }
+  [[nodiscard]] Progress advance(const DiskRequest& request) override {
+    if (outside_.slow && outside_.waits == 0) outside_.waits = 2 + outside_.asked++ % 2;
+    if (outside_.slow && --outside_.waits != 0) return Progress::Waits;
+    return DiskBackend::advance(request);
+  }
+  void abandon() override { outside_.waits = 0; }
+  void set_on_ready(std::function<void()> on_ready) override { on_ready_ = std::move(on_ready); }
+  void deliver() override { on_ready_(); }
 
  private:
   bool note(uint64_t what, uint64_t offset, uint64_t count) {
     outside_.note(what << 60 ^ offset << 8 ^ count);
     return !outside_.broken;
   }
+  std::function<void()> on_ready_;
   Surroundings& outside_;
 };
 
@@ -237,7 +249,8 @@ struct BlkParts {
   template <typename World>
   static bool fill(World& world, Random& random, unsigned head) {
     const uint32_t types[] = {0, 0, 0, 1, 1, 1, 4, 8, 11, 13, 2};
-    const uint32_t type = random.pick(types);
+    // Ranges are read again where the machine goes on, and this driver has changed them by then.
+    const uint32_t type = types[random.below(world.outside.slow ? 8 : 11)];
     const bool in = type == 0 || type == 8;
     const uint64_t header = kHeaders + 32 * head;
     world.put(header, type, 4);
@@ -277,6 +290,20 @@ struct RngParts {
 
 TEST(SavedVirtio, ADiskGoesOn) {
   const SavedTwins<VirtioWorld<BlkParts>> twins(150, 200);
+  twins.expect_that_they_agree();
+}
+
+struct SlowDiskWorld : VirtioWorld<BlkParts> {
+  SlowDiskWorld() { outside.slow = true; }
+  uint64_t act(Random& random) {
+    if (random.one_in(3)) parts.medium.deliver();
+    if (random.one_in(9)) clock.advance(10'000'000);
+    return VirtioWorld<BlkParts>::act(random);
+  }
+};
+
+TEST(SavedVirtio, ASlowDiskGoesOn) {
+  const SavedTwins<SlowDiskWorld> twins(150, 200);
   twins.expect_that_they_agree();
 }
 

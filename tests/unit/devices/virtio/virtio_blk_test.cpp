@@ -5,6 +5,7 @@
 #include <string>
 
 #include "devices/storage/paced_medium.h"
+#include "tests/support/slow_disk.h"
 #include "tests/unit/devices/virtio/virtio_test_support.h"
 
 namespace ringshift {
@@ -331,6 +332,90 @@ TEST(VirtioBlkAtARate, RequestsWaitInTheRing) {
   bench.clock.advance(1'000'000'000);
   EXPECT_TRUE(bench.next_used(0));
   EXPECT_EQ(bench.clock.armed_timers(), 0U);
+}
+
+// The driver looks, asks again and resets while the host is at work.
+class SlowVirtioBlk : public ::testing::Test {
+ protected:
+  SlowVirtioBlk() { bench.start(Interface::Modern); }
+  void ask(uint32_t type, uint64_t sector, std::vector<Piece> data) {
+    bench.set_number(kHeader, type, 4);
+    bench.set_number(kHeader + 4, 0, 4);
+    bench.set_number(kHeader + 8, sector, 8);
+    data.insert(data.begin(), {kHeader, 16, false});
+    data.push_back({kStatusAt, 1, true});
+    bench.add(0, 0, data);
+    bench.notify(0);
+  }
+  void be_ready() {
+    slow.be_ready();
+    bench.clock.run_due();
+  }
+  TestMedium medium{kDiskBytes};
+  SlowDisk slow{medium};
+  VirtioBlk device{slow, "RS1"};
+  VirtioBench bench{device};
+};
+
+TEST_F(SlowVirtioBlk, AReadIsThereWhenTheHostHasDoneItAndNotBefore) {
+  ask(kRead, 8, {{kData, 512, true}});
+  ASSERT_TRUE(slow.waiting());
+  EXPECT_FALSE(bench.next_used(0));
+  EXPECT_FALSE(bench.line.level);
+  bench.notify(0);  // asking again changes nothing
+  EXPECT_FALSE(bench.next_used(0));
+  be_ready();
+  EXPECT_EQ(bench.next_used(0), (Used{0, 513}));
+  EXPECT_TRUE(bench.line.level);
+  EXPECT_TRUE(std::equal(medium.content.begin() + 8 * 512, medium.content.begin() + 9 * 512,
+                         bench.memory.bytes.begin() + kData));
+  EXPECT_EQ(bench.memory.bytes[kStatusAt], 0);
+}
+
+TEST_F(SlowVirtioBlk, AWriteTakesItsBytesOnce) {
+  std::fill_n(bench.memory.bytes.begin() + kData, 1024, uint8_t{0x11});
+  ask(kWrite, 2, {{kData, 1024, false}});
+  std::fill_n(bench.memory.bytes.begin() + kData, 1024, uint8_t{0x22});
+  bench.notify(0);
+  be_ready();
+  EXPECT_EQ(bench.next_used(0), (Used{0, 1}));
+  EXPECT_EQ(medium.content[2 * 512], 0x11);
+  EXPECT_EQ(medium.content[4 * 512 - 1], 0x11);
+}
+
+TEST_F(SlowVirtioBlk, AFlushAndAFailureAreToldLater) {
+  ask(kFlush, 0, {});
+  EXPECT_EQ(medium.flushes, 0);
+  be_ready();
+  EXPECT_EQ(medium.flushes, 1);
+  EXPECT_TRUE(bench.next_used(0));
+  medium.broken = true;
+  ask(kRead, 0, {{kData, 512, true}});
+  EXPECT_FALSE(bench.next_used(0));
+  be_ready();
+  EXPECT_TRUE(bench.next_used(0));
+  EXPECT_EQ(bench.memory.bytes[kStatusAt], 1);
+}
+
+TEST_F(SlowVirtioBlk, WhoIsToldLooksAgainBeforeItIsDone) {
+  ask(kRead, 0, {{kData, 512, true}});
+  bench.clock.advance(10'000'000);  // the device's own timer
+  EXPECT_FALSE(bench.next_used(0));
+  ASSERT_TRUE(slow.waiting());
+  be_ready();
+  EXPECT_TRUE(bench.next_used(0));
+  EXPECT_FALSE(bench.clock.next_deadline());
+}
+
+TEST_F(SlowVirtioBlk, AResetForgetsTheRequestAndTheNextOneIsAnother) {
+  ask(kRead, 1, {{kData, 512, true}});
+  bench.start(Interface::Modern);
+  EXPECT_FALSE(slow.waiting());
+  ask(kRead, 7, {{kData, 512, true}});
+  ASSERT_TRUE(slow.waiting());
+  EXPECT_EQ(slow.waiting()->offset, 7U * 512);
+  be_ready();
+  EXPECT_EQ(bench.memory.bytes[kData], medium.content[7 * 512]);
 }
 
 }  // namespace
