@@ -173,6 +173,22 @@ Classification classify_plain(const GuestInstruction& instruction) {
   return {Treatment::Memory, Family::Reencode};
 }
 
+}  // namespace
+
+// With 16-bit operands the base has 24 bits: left to the interpreter, as is what is behind CS.
+bool loads_table_inline(const GuestInstruction& instruction, Privilege privilege,
+                        const CodeMode& mode) {
+  const ZydisDecodedOperand& source = instruction.operands[0];
+  if (privilege != Privilege::Supervisor || source.mem.segment == ZYDIS_REGISTER_CS ||
+      has_narrow_operands(instruction.facts, mode.has_narrow_code())) {
+    return false;
+  }
+  if (mode.is_flat()) return instruction.facts.address_width == 32;
+  return mode.may_access(segment_of(source.mem.segment), false);
+}
+
+namespace {
+
 bool is_sixteen_bit_stack_or_branch(const GuestInstruction& instruction, Family family) {
   switch (family) {
     case Family::Push:
@@ -386,7 +402,11 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
     case Family::ReadTime:
       return features.host_time_stamp ? listed : kInterpret;
     case Family::InterruptFlag:
+    case Family::ClearTaskSwitched:
+    case Family::FlushCaches:
       return privilege == Privilege::Supervisor ? listed : kInterpret;
+    case Family::LoadTable:
+      return loads_table_inline(instruction, privilege, mode) ? listed : kInterpret;
     case Family::Jump:
     case Family::Call: {
       const bool direct = instruction.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;

@@ -177,7 +177,11 @@ Classification classify_in_mode(const GuestInstruction& instruction, Classificat
     case Family::Return:
       return has_stack ? listed : kInterpret;
     case Family::InterruptFlag:
+    case Family::ClearTaskSwitched:
+    case Family::FlushCaches:
       return privilege == Privilege::Supervisor ? listed : kInterpret;
+    case Family::LoadTable:
+      return loads_table_inline(instruction, privilege, mode) ? listed : kInterpret;
     case Family::Call:
       if (!has_stack) return kInterpret;
       [[fallthrough]];

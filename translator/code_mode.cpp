@@ -18,7 +18,10 @@ SegmentKind kind_with_real_selectors(const SegmentCache& cache) {
 }
 
 SegmentKind kind_with_descriptors(const SegmentCache& cache) {
-  if (!cache.usable() || !cache.is_readable() || cache.is_expand_down()) return SegmentKind::Odd;
+  if (!cache.usable() || !cache.is_readable()) return SegmentKind::Odd;
+  if (cache.is_expand_down()) {
+    return cache.is_writable_data() ? SegmentKind::Down : SegmentKind::Odd;
+  }
   if (!cache.is_writable_data()) return SegmentKind::Readable;
   return cache.is_flat_data() ? SegmentKind::Flat : kind_by_limit(cache);
 }

@@ -18,7 +18,8 @@ enum class SegmentKind : uint8_t {
   Large,     // the same, and a limit to check from 64 KiB less one on
   Checked,   // the same with any limit
   Readable,  // Checked, and writes are for the interpreter
-  Odd,       // unusable, expand-down, execute-only: each access is for the interpreter
+  Odd,       // unusable, execute-only: each access is for the interpreter
+  Down,      // expand-down: offsets above the limit, to the end of 64 KiB or 4 GiB
 };
 
 struct CodeMode {

@@ -35,6 +35,8 @@ const char* kind_name(SegmentKind kind) {
       return "readable";
     case SegmentKind::Odd:
       return "odd";
+    case SegmentKind::Down:
+      return "down";
   }
   return "?";
 }

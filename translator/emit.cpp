@@ -155,6 +155,12 @@ void Emitter::emit_instruction(const UnitInstruction& instruction) {
       return emit_write_cr0(instruction);
     case Family::WriteCr2:
       return emit_write_cr2(instruction);
+    case Family::ClearTaskSwitched:
+      return emit_clear_task_switched();
+    case Family::FlushCaches:
+      return emit_flush_caches();
+    case Family::LoadTable:
+      return emit_load_table(instruction);
     case Family::ReadSelector:
       return emit_read_selector(instruction);
     case Family::PushSelector:

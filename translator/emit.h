@@ -49,6 +49,7 @@ class Emitter {
                             bool force_address_register);
   HostMemory effective_address_form(const ZydisDecodedOperand& operand) const;
   void load_address(const HostMemory& form);
+  void probe_segment(const UnitInstruction& instruction, const Mem& probe);
   void call_soft(bool is_write, uint32_t size);
   void emit_reencode(const UnitInstruction& instruction);
   void emit_with_swapped_high_byte(const UnitInstruction& instruction,
@@ -77,6 +78,9 @@ class Emitter {
   void emit_read_control(const UnitInstruction& instruction);
   void emit_write_cr0(const UnitInstruction& instruction);
   void emit_write_cr2(const UnitInstruction& instruction);
+  void emit_clear_task_switched();
+  void emit_flush_caches();
+  void emit_load_table(const UnitInstruction& instruction);
   void emit_read_selector(const UnitInstruction& instruction);
   void emit_push_selector(const UnitInstruction& instruction);
   void emit_load_segment(const UnitInstruction& instruction);
@@ -95,6 +99,7 @@ class Emitter {
   void load_address_in_mode(const ZydisDecodedOperand& operand, bool narrow);
   void to_linear(SegmentRegister segment, uint32_t size, bool narrow);
   void check_limit(uint32_t size);
+  void check_floor(SegmentRegister segment);
   void check_code_limit(bool narrow);
   Mem reach(const UnitInstruction& instruction, bool is_write, uint32_t size);
   Mem stack_slot_in_mode(const UnitInstruction& instruction, bool is_push, uint32_t size);

@@ -143,6 +143,17 @@ void Emitter::check_limit(uint32_t size) {
   a_.mov(host::scratch.r32(), x86::dword_ptr(host::frame, host::scratch, 3, kLimitCheck));
 }
 
+// The offset in R8D less the first within: negative below it, as for check_limit.
+void Emitter::check_floor(SegmentRegister segment) {
+  a_.mov(host::scratch2, slot64(RINGSHIFT_SLOT(segment_floor_negated) +
+                                static_cast<int32_t>(static_cast<size_t>(segment) * 8)));
+  a_.mov(host::scratch.r32(), host::address.r32());
+  a_.lea(host::scratch, x86::ptr(host::scratch, host::scratch2));
+  a_.bswap(host::scratch);
+  a_.movzx(host::scratch.r32(), host::scratch.r8());
+  a_.mov(host::scratch.r32(), x86::dword_ptr(host::frame, host::scratch, 3, kLimitCheck));
+}
+
 // R8D: offset of `size` bytes in the segment -> their linear address. Faults, with nothing
 // committed, if they are not within its limit: the instruction is then interpreted.
 void Emitter::to_linear(SegmentRegister segment, uint32_t size, bool narrow) {
@@ -158,6 +169,7 @@ void Emitter::to_linear(SegmentRegister segment, uint32_t size, bool narrow) {
       a_.mov(host::scratch.r32(), x86::dword_ptr(host::frame, host::scratch, 3, kLimitCheck));
     }
   } else if (kind != SegmentKind::Based) {
+    if (kind == SegmentKind::Down) check_floor(segment);
     a_.mov(host::scratch, host::address);
     a_.not_(host::scratch);
     a_.mov(host::scratch2, slot64(RINGSHIFT_SLOT(segment_room) +

@@ -167,6 +167,30 @@ void Emitter::emit_write_cr2(const UnitInstruction& instruction) {
   a_.mov(slot32(RINGSHIFT_STATE(cr2)), host_register_of(instruction.instruction.operands[1]));
 }
 
+void Emitter::emit_clear_task_switched() {
+  call_stub(stubs_.clear_ts);
+  x87_ensured_ = sse_ensured_ = false;
+}
+
+// The guest's caches are the host's, which are coherent.
+void Emitter::emit_flush_caches() { a_.nop(); }
+
+// LIDT and LGDT with 32-bit operands: nothing that we hold depends on the IDTR. Both parts are read
+// before either is stored.
+void Emitter::emit_load_table(const UnitInstruction& instruction) {
+  if (instruction.style == AccessStyle::Soft) return emit_callout(instruction);
+  const HostMemory memory = prepare_memory(instruction, instruction.instruction.operands[0], true);
+  const x86::Gp base = x86::gpq(*memory.base);
+  const x86::Gp index = x86::gpq(*memory.index);
+  a_.movzx(host::scratch.r32(), x86::word_ptr(base, index));
+  a_.mov(host::scratch2.r32(), x86::dword_ptr(base, index, 0, 2));
+  if (instruction.instruction.facts.mnemonic == ZYDIS_MNEMONIC_LGDT) {
+    return call_as_callout(instruction, stubs_.load_gdt);
+  }
+  a_.mov(slot32(RINGSHIFT_STATE(idtr.limit)), host::scratch.r32());
+  a_.mov(slot32(RINGSHIFT_STATE(idtr.base)), host::scratch2.r32());
+}
+
 void Emitter::emit_read_selector(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& destination = instruction.instruction.operands[0];
   const unsigned number =

@@ -31,6 +31,8 @@ using SoftTlb = std::array<SoftTlbEntry, kSoftTlbEntries>;
 // code loads it again from here if the descriptor's bytes are still those; the checks that the load
 // has to pass depend on nothing else. Kept by the monitor, by the low byte of the selector.
 inline constexpr uint64_t kNoDescriptor = 0;  // for null selectors and empty entries
+// A probe that is no host address of ours: to load from it faults.
+inline constexpr uint64_t kNoProbe = 8;
 struct alignas(64) LoadedDescriptor {
   // The descriptor's place in the supervisor window, as a host address; it can always be read.
   uint64_t address = reinterpret_cast<uint64_t>(&kNoDescriptor);
@@ -96,8 +98,8 @@ struct Slots {
   uint32_t interrupt_flag = 0;
   uint32_t system_flags = 0;
   uint32_t interrupt_waiting = 0;  // 0x200 (IF's bit): enabling IF must exit; else 0
-  uint32_t x87_live = 0;  // guest FPU state is in the host's registers and CR0 allows its use
-  uint32_t sse_live = 0;
+  uint32_t x87_live = 0;  // the guest's FPU state is loaded, and CR0 allows its use
+  uint32_t sse_live = 0;  // the same, and CR4.OSFXSR does
   // A readable byte when the segment may be used with any offset, an unmapped address when its
   // limits need checking: the access then faults and is interpreted.
   uint64_t fs_probe = 0;
@@ -115,8 +117,22 @@ struct Slots {
   // Where events are counted: the host address that the next one loads from (EventCounter).
   uint64_t event_walk = 0;
   uint64_t event_origin = 0;  // and the count of events plus that
-  // Of each segment register, limit plus one: what code in another mode than the usual checks by.
+  // Of each segment register, the first offset beyond it: what code in another mode than the usual
+  // checks by.
   std::array<uint64_t, kSegmentCount> segment_room{};
+  // The guest's FPU state is in the host's registers while generated code runs, whether it may be
+  // used there or not (CR0.TS comes and goes).
+  uint32_t fpu_loaded = 0;
+  // Of each expand-down segment, minus the first offset within it.
+  std::array<uint64_t, kSegmentCount> segment_floor_negated{};
+
+  // The state in memory is not to be loaded until somebody wants it.
+  void unload_fpu() { x87_live = sse_live = fpu_loaded = 0; }
+  // What is loaded may be used as far as these allow.
+  void allow_fpu(uint32_t cr0, uint32_t cr4) {
+    x87_live = (cr0 & (kCr0Ts | kCr0Em)) != 0 ? 0 : fpu_loaded;
+    sse_live = (cr4 & kCr4Osfxsr) != 0 ? x87_live : 0;
+  }
 };
 
 // The answers of a callout that are not the host address at which to go on.

@@ -216,7 +216,7 @@ Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {
   reinterpret_cast<void (*)(Slots*)>(stubs_.enter)(&slots);
   const auto reason = static_cast<ExitReason>(slots.exit_reason);
   if (reason != ExitReason::Callout) store_flags();
-  // x87_live and sse_live said whether the guest's FPU state was loaded; the leave stub stored it.
+  // fpu_loaded said whether the guest's FPU state was; the leave stub stored it.
   Exit exit;
   exit.reason = reason;
   switch (exit.reason) {

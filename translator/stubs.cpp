@@ -48,6 +48,8 @@ class StubEmitter {
       }
     }
     stubs.write_cr0 = emit_write_cr0(stubs.callout);
+    stubs.clear_ts = emit_clear_ts();
+    stubs.load_gdt = emit_load_gdt(stubs.callout);
     stubs.ensure_fpu = emit_exit(ExitReason::EnsureFpu);
     stubs.event_window = emit_exit(ExitReason::EventWindow);
     for (Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
@@ -142,7 +144,7 @@ class StubEmitter {
 
   void load_fpu() {
     Label no_fpu = a_.newLabel();
-    a_.cmp(slot32(RINGSHIFT_SLOT(x87_live)), 0);
+    a_.cmp(slot32(RINGSHIFT_SLOT(fpu_loaded)), 0);
     a_.je(no_fpu);
     a_.fxrstor(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
     a_.bind(no_fpu);
@@ -158,7 +160,7 @@ class StubEmitter {
     a_.pop(slot64(RINGSHIFT_SLOT(host_flags)));
     a_.cld();
     Label no_fpu = a_.newLabel();
-    a_.cmp(slot32(RINGSHIFT_SLOT(x87_live)), 0);
+    a_.cmp(slot32(RINGSHIFT_SLOT(fpu_loaded)), 0);
     a_.je(no_fpu);
     a_.fxsave(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
     a_.fninit();
@@ -242,9 +244,8 @@ class StubEmitter {
     return at;
   }
 
-  // TS only says whether FPU instructions fault, and they ask the slots, which say "not loaded"
-  // while TS is set. With the guest's FPU state loaded it is the monitor that has to store it
-  // first.
+  // CR0 := R8D. TS only says whether FPU instructions fault, and they ask the slots; what is loaded
+  // stays so. Anything else is for the monitor.
   uint64_t emit_write_cr0(uint64_t callout) {
     Label slow = a_.newLabel();
     a_.align(AlignMode::kCode, 16);
@@ -252,11 +253,50 @@ class StubEmitter {
     save_flags();
     a_.mov(host::scratch.r32(), slot32(RINGSHIFT_STATE(cr0)));
     a_.xor_(host::scratch.r32(), host::address.r32());
-    a_.and_(host::scratch.r32(), ~kCr0Ts);
-    a_.or_(host::scratch.r32(), slot32(RINGSHIFT_SLOT(x87_live)));
-    a_.or_(host::scratch.r32(), slot32(RINGSHIFT_SLOT(sse_live)));
+    a_.test(host::scratch.r32(), ~kCr0Ts);
     a_.jnz(slow);
+    store_cr0();
+    a_.bind(slow);
+    restore_flags();
+    a_.jmp(imm(callout));
+    return at;
+  }
+
+  uint64_t emit_clear_ts() {
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    save_flags();
+    a_.mov(host::address.r32(), slot32(RINGSHIFT_STATE(cr0)));
+    a_.and_(host::address.r32(), ~kCr0Ts);
+    store_cr0();
+    return at;
+  }
+
+  // CR0 := R8D, which differs in TS at most; Slots::allow_fpu; back to the fragment.
+  void store_cr0() {
     a_.mov(slot32(RINGSHIFT_STATE(cr0)), host::address.r32());
+    a_.xor_(host::scratch2.r32(), host::scratch2.r32());
+    a_.mov(host::scratch.r32(), slot32(RINGSHIFT_SLOT(fpu_loaded)));
+    a_.test(host::address.r32(), kCr0Ts | kCr0Em);
+    a_.cmovnz(host::scratch.r32(), host::scratch2.r32());
+    a_.mov(slot32(RINGSHIFT_SLOT(x87_live)), host::scratch.r32());
+    a_.test(slot32(RINGSHIFT_STATE(cr4)), kCr4Osfxsr);
+    a_.cmovz(host::scratch.r32(), host::scratch2.r32());
+    a_.mov(slot32(RINGSHIFT_SLOT(sse_live)), host::scratch.r32());
+    restore_flags();
+    a_.ret();
+  }
+
+  // GDTR := base R10D, limit R9D, if it is that already, as where a BIOS is called again and again.
+  uint64_t emit_load_gdt(uint64_t callout) {
+    Label slow = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    save_flags();
+    a_.cmp(host::scratch2.r32(), slot32(RINGSHIFT_STATE(gdtr.base)));
+    a_.jne(slow);
+    a_.cmp(host::scratch.r32(), slot32(RINGSHIFT_STATE(gdtr.limit)));
+    a_.jne(slow);
     restore_flags();
     a_.ret();
     a_.bind(slow);

@@ -29,6 +29,9 @@ struct Stubs {
   std::array<std::array<uint64_t, 2>, kSegmentCount> load_segment{};
   // Called with the value in R8D; exit_eip and callout_next_eip set.
   uint64_t write_cr0 = 0;
+  uint64_t clear_ts = 0;
+  // Called with the base in R10D and the limit in R9D; exit_eip and callout_next_eip set.
+  uint64_t load_gdt = 0;
   uint64_t callout = 0;  // called; comes back behind the call, or goes elsewhere
   uint64_t ensure_fpu = 0;
   uint64_t event_window = 0;

@@ -16,9 +16,7 @@ bool loads_at_ring_0(const Descriptor& descriptor, uint16_t selector) {
 }  // namespace
 
 uint64_t segment_probe(const SegmentCache& cache) {
-  // Any address that nothing of ours is mapped at will do: the access faults and is interpreted.
-  constexpr uint64_t kPoison = 8;
-  return cache.is_unlimited_data() ? reinterpret_cast<uint64_t>(&kNoDescriptor) : kPoison;
+  return cache.is_unlimited_data() ? reinterpret_cast<uint64_t>(&kNoDescriptor) : kNoProbe;
 }
 
 LoadedDescriptors::LoadedDescriptors(Frame& frame, LinearMemory& memory, DataPaths& data)

@@ -118,7 +118,7 @@ bool TranslateEngine::may_go_on_inside() {
   if (guest.activity != ActivityState::Running) return false;
   const ExecutionControl* control = parts_.boundary.control();
   if (control != nullptr && control->is_touched()) return false;
-  const std::optional<CodeMode> mode = translated_mode(guest);
+  const std::optional<CodeMode>& mode = modes_.of(guest);
   if (!mode || !may_translate_in(*mode)) return false;
   mode_ = *mode;
   const Privilege privilege = guest.privilege();

@@ -64,7 +64,7 @@ TranslateEngine::TranslateEngine(const EngineParts& parts, DirectEngine& direct,
 
 Turn TranslateEngine::run() {
   const Privilege privilege = state().privilege();
-  const std::optional<CodeMode> mode = translated_mode(state());
+  const std::optional<CodeMode>& mode = modes_.of(state());
   if (!mode) return Turn::Declined;
   mode_ = *mode;
   if (interpret_until_verified(privilege)) return Turn::Done;
@@ -153,7 +153,7 @@ void TranslateEngine::prepare_slots(Privilege privilege) {
   Slots& slots = slots_;
   parts_.spaces.select(privilege, mode_);
   slots.interrupt_waiting = parts_.boundary.interrupt_is_pending() ? kFlagIf : 0;
-  if ((guest.cr0 & (kCr0Ts | kCr0Em)) != 0) slots.x87_live = slots.sse_live = 0;
+  slots.allow_fpu(guest.cr0, guest.cr4);
   slots.time_stamp_denied = guest.cr4 & kCr4Tsd;
   descriptors_.check_table();
   slots.fs_probe = segment_probe(guest.seg(SegmentRegister::Fs));
@@ -162,8 +162,15 @@ void TranslateEngine::prepare_slots(Privilege privilege) {
 }
 
 void TranslateEngine::prepare_mode() {
+  constexpr uint64_t kNarrowEnd = uint64_t{1} << 16;
+  constexpr uint64_t kWideEnd = uint64_t{1} << 32;
   for (size_t i = 0; i < kSegmentCount; ++i) {
-    slots_.segment_room[i] = uint64_t{state().segment[i].limit} + 1;
+    const SegmentCache& cache = state().segment[i];
+    const uint64_t beyond_limit = uint64_t{cache.limit} + 1;
+    slots_.segment_room[i] = beyond_limit;
+    if (!cache.is_expand_down()) continue;
+    slots_.segment_room[i] = cache.default_32() ? kWideEnd : kNarrowEnd;
+    slots_.segment_floor_negated[i] = 0 - beyond_limit;
   }
 }
 
@@ -246,8 +253,8 @@ void TranslateEngine::handle_ensure_fpu() {
   const bool already = slots.x87_live != 0 && (slots.sse_live != 0 || !sse);
   // Already loaded and still asked for: SSE without CR4.OSFXSR. The interpreter raises #UD or #NM.
   if (already || (guest.cr0 & (kCr0Ts | kCr0Em)) != 0) return parts_.boundary.interpret();
-  slots.x87_live = 1;
-  slots.sse_live = sse ? 1 : 0;
+  slots.fpu_loaded = 1;
+  slots.allow_fpu(guest.cr0, guest.cr4);
 }
 
 void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privilege) {

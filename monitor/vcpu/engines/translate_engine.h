@@ -7,6 +7,7 @@
 
 #include "monitor/vcpu/engines/direct_engine.h"
 #include "monitor/vcpu/engines/execution_engine.h"
+#include "monitor/vcpu/execution_mode.h"
 #include "monitor/vcpu/loaded_descriptors.h"
 #include "translator/code_mode.h"
 
@@ -61,6 +62,7 @@ class TranslateEngine final : public ExecutionEngine {
   DirectEngine& direct_;
   TranslateConfig config_;
   LoadedDescriptors descriptors_;
+  ModeMemory modes_;
   CodeMode mode_;  // of the guest, at the last look
   uint32_t interpreted_unverified_ = 0;
   // An instruction with two accesses whose pages share a TLB entry would miss for ever.
