@@ -50,6 +50,12 @@ struct TranslatorFeatures {
                                       const CodeMode& mode);
 // Does a load of this segment register change its selector and base, and nothing else?
 [[nodiscard]] bool loads_by_selector(const CodeMode& mode, ZydisRegister reg);
+[[nodiscard]] bool loads_by_selector(const CodeMode& mode, SegmentRegister segment);
+// Is the selector of this far pointer right behind its offset? Addresses of 16 bits wrap.
+[[nodiscard]] bool is_in_one_piece(const GuestInstruction& instruction,
+                                   const ZydisDecodedOperand& pointer, const CodeMode& mode);
+// What LDS, LES, LFS or LGS loads.
+[[nodiscard]] SegmentRegister pointer_segment(ZydisMnemonic mnemonic);
 // DS for no segment register.
 [[nodiscard]] SegmentRegister segment_of(ZydisRegister reg);
 

@@ -67,5 +67,7 @@ struct CodeMode {
 // The mode of code that is to go on from this state. Pre: CS, SS, DS or ES is not flat, or code or
 // stack have 16 bits: anything else runs in the usual mode, whatever FS and GS are.
 [[nodiscard]] CodeMode code_mode_of(const GuestState& state);
+// Of a segment loaded by a descriptor.
+[[nodiscard]] SegmentKind segment_kind(const SegmentCache& cache);
 
 }  // namespace ringshift

@@ -45,6 +45,7 @@ constexpr auto kNamedSlots = std::to_array<NamedSlot>({
     {RINGSHIFT_SLOT(x87_live), "x87_live"},
     {RINGSHIFT_SLOT(sse_live), "sse_live"},
     {RINGSHIFT_SLOT(fpu_loaded), "fpu_loaded"},
+    {RINGSHIFT_SLOT(untold_descriptors), "untold_descriptors"},
     {RINGSHIFT_SLOT(fs_probe), "fs_probe"},
     {RINGSHIFT_SLOT(gs_probe), "gs_probe"},
     {RINGSHIFT_STATE(cr0), "cr0"},

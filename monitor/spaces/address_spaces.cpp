@@ -162,6 +162,7 @@ void AddressSpaces::select(Privilege privilege, const CodeMode& mode) {
   CodeView& view = enter(privilege);
   Slots& slots = gate_->frame().slots;
   slots.jump_table = view.jumps->address_for(mode);
+  if (view.jumps->has_moved()) gate_->forget_far_targets();
   // Without a window the view's fragments are soft and never use the base.
   slots.window_base = 0;
   if (view.window != nullptr) {
@@ -177,7 +178,7 @@ void AddressSpaces::select(Privilege privilege, const CodeMode& mode) {
   CodeMode& returns = return_modes_[static_cast<size_t>(privilege)];
   if (returns != mode) {
     returns = mode;
-    gate_->reset_return_stack(privilege);
+    gate_->empty_return_stack(privilege);
   }
   gate_->select_return_stack(privilege);
 }

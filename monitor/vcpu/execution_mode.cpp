@@ -47,8 +47,8 @@ uint64_t control_of(const GuestState& state) {
   constexpr unsigned kBitsOfShadow = 40;
   constexpr unsigned kBitsOfDr7 = 56;
   return (state.eflags & (kFlagTf | kFlagVm | kFlagAc)) |
-         uint64_t{state.cr0 & (kCr0Pe | kCr0Am)} << kBitsOfCr0 |
-         uint64_t{state.cpl} << kBitsOfCpl | uint64_t{state.interrupt_shadow} << kBitsOfShadow |
+         uint64_t{state.cr0 & (kCr0Pe | kCr0Am)} << kBitsOfCr0 | uint64_t{state.cpl} << kBitsOfCpl |
+         uint64_t{state.interrupt_shadow} << kBitsOfShadow |
          uint64_t{state.dr[7] & kDr7AnyEnable} << kBitsOfDr7;
 }
 

@@ -168,7 +168,7 @@ class TranslatorMachine : public CodeSource,
         reinterpret_cast<uint64_t>(&readable_);
   }
   void poison_segment(SegmentRegister segment) {
-    (segment == SegmentRegister::Fs ? slots().fs_probe : slots().gs_probe) = reservation_.value();
+    (segment == SegmentRegister::Fs ? slots().fs_probe : slots().gs_probe) = kNoProbe;
   }
 
   // -- running

@@ -56,7 +56,7 @@ TranslateEngine::TranslateEngine(const EngineParts& parts, DirectEngine& direct,
       slots_(parts.gate.frame().slots),
       direct_(direct),
       config_(config),
-      descriptors_(parts.gate.frame(), parts.boundary.cpu().memory, parts.data) {
+      descriptors_(parts.gate, parts.boundary.cpu().memory, parts.data) {
   if (!config_.make_callouts) return;
   parts_.gate.set_callout(
       [](void* engine) { return static_cast<TranslateEngine*>(engine)->answer_callout(); }, this);
@@ -89,6 +89,7 @@ Turn TranslateEngine::run() {
   if (!parts_.attention.enter()) return Turn::Done;  // looked up again afterwards
   const Exit exit = parts_.gate.run(entry, parts_.translator.cache());
   parts_.attention.leave();
+  follow_mode();
   count(exit.reason);
   if (config_.trace_exits) {
     std::fprintf(stderr, "exit %s cpl=%u eip=%08x\n", exit_reason_name(exit.reason),
@@ -156,9 +157,18 @@ void TranslateEngine::prepare_slots(Privilege privilege) {
   slots.allow_fpu(guest.cr0, guest.cr4);
   slots.time_stamp_denied = guest.cr4 & kCr4Tsd;
   descriptors_.check_table();
+  // Descriptor tables are read as the supervisor reads, which may be out of date until it is back.
+  const bool is_untold =
+      privilege == Privilege::User && parts_.spaces.supervisor_needs_verification();
+  slots.untold_descriptors = is_untold ? kNoTag : 0;
   slots.fs_probe = segment_probe(guest.seg(SegmentRegister::Fs));
   slots.gs_probe = segment_probe(guest.seg(SegmentRegister::Gs));
   if (!mode_.is_flat()) prepare_mode();
+}
+
+// Far transfers in generated code change it without a word.
+void TranslateEngine::follow_mode() {
+  if (const std::optional<CodeMode>& now = modes_.of(state())) mode_ = *now;
 }
 
 void TranslateEngine::prepare_mode() {
@@ -287,14 +297,22 @@ void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privil
 
 // False: the window has nothing for this address.
 bool TranslateEngine::fill_window(const HostFault& fault, Privilege privilege) {
-  const auto linear = parts_.data.window_address(fault.address, privilege);
+  auto linear = parts_.data.window_address(fault.address, privilege);
+  Privilege as = privilege;
+  if (!linear && !fault.is_write) {  // user code has read a descriptor
+    as = Privilege::Supervisor;
+    linear = parts_.data.window_address(fault.address, as);
+  }
   if (!linear) return false;
-  const bool filled = parts_.data.fill_window(*linear, fault.is_write, privilege) == Miss::Filled;
+  const bool filled = parts_.data.fill_window(*linear, fault.is_write, as) == Miss::Filled;
   if (ExecutionObserver* observer = parts_.boundary.observer()) {
     observer->on_host_fault(filled ? FaultKind::Hidden : FaultKind::Traced, *linear, fault.is_write,
                             state());
   }
   if (!filled) counters().faults_traced++;
+  if (!filled && as == Privilege::Supervisor && !fault.is_write) {
+    descriptors_.forget_at(fault.address);
+  }
   return filled;
 }
 
