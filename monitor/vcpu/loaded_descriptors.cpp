@@ -58,20 +58,7 @@ std::optional<LoadedDescriptors::Found> LoadedDescriptors::find(uint16_t selecto
   return found;
 }
 
-// The page has become the user's, say.
-void LoadedDescriptors::forget_at(uint64_t host_address) {
-  for (LoadedDescriptor& entry : frame_.descriptors) {
-    if (entry.address == host_address) entry = LoadedDescriptor{};
-  }
-  gate_.forget_far_targets();
-}
-
 void LoadedDescriptors::note(SegmentRegister segment) {
-  constexpr uint32_t kLoadsToSkip = 64;
-  if (loads_to_skip_ != 0) {
-    --loads_to_skip_;
-    return;
-  }
   check_table();
   const SegmentCache& loaded = frame_.state.seg(segment);
   const uint16_t selector = loaded.selector;
@@ -80,10 +67,7 @@ void LoadedDescriptors::note(SegmentRegister segment) {
   std::array<bool, 2> passes{true, true};  // by Privilege
   if (!is_null_selector(selector)) {
     const std::optional<Found> found = find(selector);
-    if (!found) {
-      loads_to_skip_ = kLoadsToSkip;
-      return;
-    }
+    if (!found) return;
     // The load may have faulted, and the register hold something from elsewhere.
     const Descriptor descriptor = descriptor_of(found->bytes);
     if (descriptor.is_system() || descriptor.cache(selector) != loaded) return;

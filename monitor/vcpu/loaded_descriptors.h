@@ -33,8 +33,6 @@ class LoadedDescriptors {
   // This register has just been loaded, in protected mode: the same load may be made again without
   // us.
   void note(SegmentRegister segment);
-  // A descriptor cannot be read at this host address any more, and its page is not to be had there.
-  void forget_at(uint64_t host_address);
   // The far transfer that Slots::far_tag and far_eip describe has just been made from a mode to
   // the one in the slots, without a fault, and `body` is the code there.
   void note_far(const CodeMode& from, const CodeMode& to, uint64_t body);
@@ -53,7 +51,6 @@ class LoadedDescriptors {
   DescriptorTableRegister gdtr_;
   SegmentCache ldtr_;
   uint64_t window_ = 0;
-  uint32_t loads_to_skip_ = 0;  // since a descriptor was not to be had
 };
 
 }  // namespace ringshift

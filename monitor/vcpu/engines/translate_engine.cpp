@@ -47,6 +47,14 @@ void count(ExitReason reason) {
   UNREACHABLE();
 }
 
+// A descriptor was read there, and cannot be any more: its page has become the user's, say.
+void forget_descriptors_at(Gate& gate, uint64_t host_address) {
+  for (LoadedDescriptor& entry : gate.frame().descriptors) {
+    if (entry.address == host_address) entry = LoadedDescriptor{};
+  }
+  gate.forget_far_targets();
+}
+
 }  // namespace
 
 TranslateEngine::TranslateEngine(const EngineParts& parts, DirectEngine& direct,
@@ -311,7 +319,7 @@ bool TranslateEngine::fill_window(const HostFault& fault, Privilege privilege) {
   }
   if (!filled) counters().faults_traced++;
   if (!filled && as == Privilege::Supervisor && !fault.is_write) {
-    descriptors_.forget_at(fault.address);
+    forget_descriptors_at(parts_.gate, fault.address);
   }
   return filled;
 }
