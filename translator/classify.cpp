@@ -89,12 +89,10 @@ bool is_data_segment(ZydisRegister reg) {
          reg == ZYDIS_REGISTER_GS;
 }
 
-// Loads at CPL 0 from a register or from memory that is not behind CS.
-Classification classify_segment_load(const GuestInstruction& instruction, Privilege privilege) {
+// Loads from a register or from memory that is not behind CS.
+Classification classify_segment_load(const GuestInstruction& instruction) {
   constexpr Classification kLoad{Treatment::Inline, Family::LoadSegment};
-  if (privilege != Privilege::Supervisor || !is_data_segment(instruction.operands[0].reg.value)) {
-    return kInterpret;
-  }
+  if (!is_data_segment(instruction.operands[0].reg.value)) return kInterpret;
   if (instruction.facts.mnemonic == ZYDIS_MNEMONIC_POP) {
     return instruction.facts.operand_width == 32 ? kLoad : kInterpret;
   }
@@ -105,13 +103,26 @@ Classification classify_segment_load(const GuestInstruction& instruction, Privil
              : kInterpret;
 }
 
+// The breakpoints' addresses.
+bool is_plain_debug_register(ZydisRegister reg) {
+  return reg == ZYDIS_REGISTER_DR0 || reg == ZYDIS_REGISTER_DR1 || reg == ZYDIS_REGISTER_DR2 ||
+         reg == ZYDIS_REGISTER_DR3;
+}
+
 // MOV to and from segment, control and debug registers share a mnemonic with plain MOV.
-Classification classify_system_mov(const GuestInstruction& instruction, Privilege privilege) {
+Classification classify_system_mov(const GuestInstruction& instruction, Privilege privilege,
+                                   const CodeMode& mode) {
   if (has_register_of(instruction, ZYDIS_REGCLASS_SEGMENT)) {
     const ZydisDecodedOperand& destination = instruction.operands[0];
-    if (destination.type != ZYDIS_OPERAND_TYPE_REGISTER) return kInterpret;
+    if (destination.type != ZYDIS_OPERAND_TYPE_REGISTER) {
+      const bool may_write = mode.is_flat()
+                                 ? instruction.facts.address_width == 32 &&
+                                       destination.mem.segment != ZYDIS_REGISTER_CS
+                                 : mode.may_access(segment_of(destination.mem.segment), true);
+      return may_write ? Classification{Treatment::Inline, Family::ReadSelector} : kInterpret;
+    }
     return ZydisRegisterGetClass(destination.reg.value) == ZYDIS_REGCLASS_SEGMENT
-               ? classify_segment_load(instruction, privilege)
+               ? classify_segment_load(instruction)
                : Classification{Treatment::Inline, Family::ReadSelector};
   }
   if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL) && privilege == Privilege::Supervisor) {
@@ -125,7 +136,20 @@ Classification classify_system_mov(const GuestInstruction& instruction, Privileg
         return kInterpret;
     }
   }
-  return kInterpret;  // debug registers
+  if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL)) return kInterpret;
+  if (privilege != Privilege::Supervisor) return kInterpret;
+  // Debug registers, while none is enabled: what is in them changes nothing.
+  if (destination_is_gpr32(instruction)) {
+    return is_plain_debug_register(instruction.operands[1].reg.value) ||
+                   instruction.operands[1].reg.value == ZYDIS_REGISTER_DR6 ||
+                   instruction.operands[1].reg.value == ZYDIS_REGISTER_DR7
+               ? Classification{Treatment::Inline, Family::ReadDebug}
+               : kInterpret;
+  }
+  const ZydisRegister written = instruction.operands[0].reg.value;
+  return is_plain_debug_register(written) || written == ZYDIS_REGISTER_DR7
+             ? Classification{Treatment::Inline, Family::WriteDebug}
+             : kInterpret;
 }
 
 bool is_system_mov(const GuestInstruction& instruction) {
@@ -133,6 +157,31 @@ bool is_system_mov(const GuestInstruction& instruction) {
          (has_register_of(instruction, ZYDIS_REGCLASS_SEGMENT) ||
           has_register_of(instruction, ZYDIS_REGCLASS_CONTROL) ||
           has_register_of(instruction, ZYDIS_REGCLASS_DEBUG));
+}
+
+// Far JMP, CALL and RET. What leads through a gate, or to another ring, is found out when it has
+// been done; user code may not read descriptor tables as they lie in its own window.
+Classification classify_far_transfer(const GuestInstruction& instruction, Privilege privilege,
+                                     const TranslatorFeatures& features, const CodeMode& mode) {
+  constexpr uint32_t kRealLimit = 0xffff;
+  const ZydisDecodedInstruction& facts = instruction.facts;
+  const bool uses_stack = facts.mnemonic != ZYDIS_MNEMONIC_JMP;
+  if (features.counts_events) return kInterpret;
+  const bool is_narrow = has_narrow_operands(facts, mode.has_narrow_code());
+  if (mode.has_real_selectors()) {
+    const bool has_kept_cs = mode.kind(SegmentRegister::Cs) != SegmentKind::Odd;
+    if (!is_narrow || mode.limit != kRealLimit || !has_kept_cs) return kInterpret;
+  } else if (privilege != Privilege::Supervisor || (mode.is_flat() && is_narrow)) {
+    return kInterpret;
+  }
+  if (uses_stack && !mode.may_access(SegmentRegister::Ss, true)) return kInterpret;
+  const ZydisDecodedOperand* memory = memory_operand(instruction);
+  const bool may_read =
+      memory == nullptr ||
+      (mode.is_flat() ? facts.address_width == 32 && memory->mem.segment != ZYDIS_REGISTER_CS
+                      : mode.may_access(segment_of(memory->mem.segment), false) &&
+                            is_in_one_piece(instruction, *memory, mode));
+  return may_read ? Classification{Treatment::Inline, Family::FarTransfer} : kInterpret;
 }
 
 // String instructions through flat DS/ES with 32-bit addresses; INS and OUTS go to the port bus.
@@ -172,6 +221,22 @@ Classification classify_plain(const GuestInstruction& instruction) {
   if (memory->mem.segment == ZYDIS_REGISTER_CS) return kInterpret;
   return {Treatment::Memory, Family::Reencode};
 }
+
+}  // namespace
+
+// With 16-bit operands the base has 24 bits: left to the interpreter, as is what is behind CS.
+bool loads_table_inline(const GuestInstruction& instruction, Privilege privilege,
+                        const CodeMode& mode) {
+  const ZydisDecodedOperand& source = instruction.operands[0];
+  if (privilege != Privilege::Supervisor || source.mem.segment == ZYDIS_REGISTER_CS ||
+      has_narrow_operands(instruction.facts, mode.has_narrow_code())) {
+    return false;
+  }
+  if (mode.is_flat()) return instruction.facts.address_width == 32;
+  return mode.may_access(segment_of(source.mem.segment), false);
+}
+
+namespace {
 
 bool is_sixteen_bit_stack_or_branch(const GuestInstruction& instruction, Family family) {
   switch (family) {
@@ -294,6 +359,7 @@ bool ends_unit(const UnitInstruction& instruction) {
     case Family::Return:
       return !instruction.is_inlined;
     case Family::LoopBranch:
+    case Family::FarTransfer:
     case Family::Interpret:
       return true;
     default:
@@ -310,12 +376,18 @@ bool goes_on_behind(const GuestInstruction& instruction) {
   return isa_group(instruction.facts.meta.isa_set) != IsaGroup::Unknown;
 }
 
-// May a load of this segment register be done in generated code as in the usual mode? It leaves DS
-// and ES flat, and so the mode what it is.
-bool loads_flat_only(const CodeMode& mode, ZydisRegister reg) {
-  return !mode.has_narrow_code() && !mode.has_real_selectors() &&
-         (reg == ZYDIS_REGISTER_DS || reg == ZYDIS_REGISTER_ES) &&
-         mode.kind(segment_of(reg)) == SegmentKind::Flat;
+// May a load of this segment register be done in generated code by its descriptor? It leaves the
+// segment's kind, and so the mode, what it is.
+bool loads_by_descriptor(const CodeMode& mode, ZydisRegister reg) {
+  return !mode.has_real_selectors() && is_data_segment(reg) &&
+         mode.kind(segment_of(reg)) != SegmentKind::Down;
+}
+
+// Is the source of a MOV to a segment register one that generated code may read?
+bool may_read_source(const GuestInstruction& instruction, const CodeMode& mode) {
+  const ZydisDecodedOperand& source = instruction.operands[1];
+  return source.type == ZYDIS_OPERAND_TYPE_REGISTER ||
+         mode.may_access(segment_of(source.mem.segment), false);
 }
 
 // The same where the mode is not the usual one.
@@ -327,24 +399,24 @@ Classification classify_run_in_mode(const GuestInstruction& instruction, Privile
   if (!is_system_mov(instruction)) {
     const Classification listed = by_table(instruction.facts.mnemonic);
     if (listed.family == Family::ReadTime && !features.host_time_stamp) return kInterpret;
-    const bool pops_segment = listed.family == Family::Pop && mode.has_plain_stack() &&
+    const bool is_far = instruction.facts.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+    if (is_far && listed.family != Family::Interpret) {
+      return classify_far_transfer(instruction, privilege, features, mode);
+    }
+    const bool pops_segment = listed.family == Family::Pop &&
+                              mode.may_access(SegmentRegister::Ss, false) &&
                               instruction.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-                              loads_flat_only(mode, instruction.operands[0].reg.value);
-    if (pops_segment) return classify_segment_load(instruction, privilege);
+                              loads_by_descriptor(mode, instruction.operands[0].reg.value);
+    if (pops_segment) return {Treatment::Inline, Family::LoadSegment};
     return classify_in_mode(instruction, listed, privilege, mode);
   }
   const ZydisDecodedOperand& destination = instruction.operands[0];
   const bool loads = destination.type == ZYDIS_OPERAND_TYPE_REGISTER &&
                      ZydisRegisterGetClass(destination.reg.value) == ZYDIS_REGCLASS_SEGMENT;
-  if (!loads) return classify_system_mov(instruction, privilege);
-  if (loads_flat_only(mode, destination.reg.value)) {
-    const ZydisDecodedOperand& source = instruction.operands[1];
-    const bool may_read = source.type == ZYDIS_OPERAND_TYPE_REGISTER ||
-                          mode.may_access(segment_of(source.mem.segment), false);
-    return may_read ? classify_segment_load(instruction, privilege) : kInterpret;
-  }
-  const bool is_inline = loads_by_selector(mode, destination.reg.value) &&
-                         instruction.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+  if (!loads) return classify_system_mov(instruction, privilege, mode);
+  const bool is_inline = (loads_by_descriptor(mode, destination.reg.value) ||
+                          loads_by_selector(mode, destination.reg.value)) &&
+                         may_read_source(instruction, mode);
   return is_inline ? Classification{Treatment::Inline, Family::LoadSegment} : kInterpret;
 }
 
@@ -364,14 +436,16 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
       break;
   }
   if (!mode.is_flat()) return classify_run_in_mode(instruction, privilege, features, mode);
-  if (is_system_mov(instruction)) return classify_system_mov(instruction, privilege);
+  if (is_system_mov(instruction)) return classify_system_mov(instruction, privilege, mode);
   if (facts.meta.category == ZYDIS_CATEGORY_STRINGOP ||
       facts.meta.category == ZYDIS_CATEGORY_IOSTRINGOP) {
     return classify_string(instruction);
   }
   const Classification listed = by_table(facts.mnemonic);
   if (listed.family == Family::Interpret || listed.family == Family::Callout) return kInterpret;
-  if (facts.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return kInterpret;
+  if (facts.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) {
+    return classify_far_transfer(instruction, privilege, features, mode);
+  }
   if (is_sixteen_bit_stack_or_branch(instruction, listed.family)) return kInterpret;
   switch (listed.family) {
     case Family::Push:
@@ -381,12 +455,16 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
           destination_is_gpr32(instruction)) {
         return listed;
       }
-      if (listed.family == Family::Pop) return classify_segment_load(instruction, privilege);
+      if (listed.family == Family::Pop) return classify_segment_load(instruction);
       return {Treatment::Inline, Family::PushSelector};
     case Family::ReadTime:
       return features.host_time_stamp ? listed : kInterpret;
     case Family::InterruptFlag:
+    case Family::ClearTaskSwitched:
+    case Family::FlushCaches:
       return privilege == Privilege::Supervisor ? listed : kInterpret;
+    case Family::LoadTable:
+      return loads_table_inline(instruction, privilege, mode) ? listed : kInterpret;
     case Family::Jump:
     case Family::Call: {
       const bool direct = instruction.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;

@@ -45,8 +45,17 @@ struct TranslatorFeatures {
 [[nodiscard]] bool has_narrow_operands(const ZydisDecodedInstruction& facts, bool narrow_code);
 // Does prefix 66 choose between 16 and 32 bits, or do nothing? To MMX and SSE it is something else.
 [[nodiscard]] bool has_operand_size(const ZydisDecodedInstruction& facts);
+// May LGDT or LIDT be done in generated code?
+[[nodiscard]] bool loads_table_inline(const GuestInstruction& instruction, Privilege privilege,
+                                      const CodeMode& mode);
 // Does a load of this segment register change its selector and base, and nothing else?
 [[nodiscard]] bool loads_by_selector(const CodeMode& mode, ZydisRegister reg);
+[[nodiscard]] bool loads_by_selector(const CodeMode& mode, SegmentRegister segment);
+// Is the selector of this far pointer right behind its offset? Addresses of 16 bits wrap.
+[[nodiscard]] bool is_in_one_piece(const GuestInstruction& instruction,
+                                   const ZydisDecodedOperand& pointer, const CodeMode& mode);
+// What LDS, LES, LFS or LGS loads.
+[[nodiscard]] SegmentRegister pointer_segment(ZydisMnemonic mnemonic);
 // DS for no segment register.
 [[nodiscard]] SegmentRegister segment_of(ZydisRegister reg);
 

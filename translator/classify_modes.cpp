@@ -120,6 +120,18 @@ Classification push_or_pop(const GuestInstruction& instruction, Classification l
   return listed;
 }
 
+bool loads_pointer(ZydisMnemonic mnemonic) {
+  return mnemonic == ZYDIS_MNEMONIC_LDS || mnemonic == ZYDIS_MNEMONIC_LES ||
+         mnemonic == ZYDIS_MNEMONIC_LFS || mnemonic == ZYDIS_MNEMONIC_LGS;
+}
+
+bool may_load_pointer(const GuestInstruction& instruction, const CodeMode& mode) {
+  return loads_by_selector(mode, pointer_segment(instruction.facts.mnemonic)) &&
+         has_narrow_operands(instruction.facts, mode.has_narrow_code()) &&
+         may_access(mode, instruction.operands[1], false) &&
+         is_in_one_piece(instruction, instruction.operands[1], mode);
+}
+
 }  // namespace
 
 SegmentRegister segment_of(ZydisRegister reg) {
@@ -139,8 +151,32 @@ SegmentRegister segment_of(ZydisRegister reg) {
   }
 }
 
+// Of these kinds a limit, or its check, ends the segment before they do.
+bool is_in_one_piece(const GuestInstruction& instruction, const ZydisDecodedOperand& pointer,
+                     const CodeMode& mode) {
+  const SegmentKind kind = mode.kind(segment_of(pointer.mem.segment));
+  return instruction.facts.address_width == 32 || kind == SegmentKind::Large ||
+         kind == SegmentKind::Checked;
+}
+
+SegmentRegister pointer_segment(ZydisMnemonic mnemonic) {
+  switch (mnemonic) {
+    case ZYDIS_MNEMONIC_LES:
+      return SegmentRegister::Es;
+    case ZYDIS_MNEMONIC_LFS:
+      return SegmentRegister::Fs;
+    case ZYDIS_MNEMONIC_LGS:
+      return SegmentRegister::Gs;
+    default:
+      return SegmentRegister::Ds;
+  }
+}
+
 bool loads_by_selector(const CodeMode& mode, ZydisRegister reg) {
-  const SegmentRegister segment = segment_of(reg);
+  return loads_by_selector(mode, segment_of(reg));
+}
+
+bool loads_by_selector(const CodeMode& mode, SegmentRegister segment) {
   return mode.has_real_selectors() && segment != SegmentRegister::Cs &&
          segment != SegmentRegister::Ss && mode.kind(segment) != SegmentKind::Odd;
 }
@@ -155,6 +191,11 @@ Classification classify_in_mode(const GuestInstruction& instruction, Classificat
   if (facts.meta.category == ZYDIS_CATEGORY_STRINGOP ||
       facts.meta.category == ZYDIS_CATEGORY_IOSTRINGOP) {
     return string(instruction, mode);
+  }
+  if (loads_pointer(facts.mnemonic)) {
+    return may_load_pointer(instruction, mode)
+               ? Classification{Treatment::Inline, Family::LoadPointer}
+               : kInterpret;
   }
   if (facts.mnemonic == ZYDIS_MNEMONIC_JCXZ) return {Treatment::DirectBranch, Family::LoopBranch};
   const bool has_stack = mode.may_access(SegmentRegister::Ss, true);
@@ -177,7 +218,11 @@ Classification classify_in_mode(const GuestInstruction& instruction, Classificat
     case Family::Return:
       return has_stack ? listed : kInterpret;
     case Family::InterruptFlag:
+    case Family::ClearTaskSwitched:
+    case Family::FlushCaches:
       return privilege == Privilege::Supervisor ? listed : kInterpret;
+    case Family::LoadTable:
+      return loads_table_inline(instruction, privilege, mode) ? listed : kInterpret;
     case Family::Call:
       if (!has_stack) return kInterpret;
       [[fallthrough]];

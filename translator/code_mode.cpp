@@ -17,13 +17,16 @@ SegmentKind kind_with_real_selectors(const SegmentCache& cache) {
   return kind_by_limit(cache);
 }
 
-SegmentKind kind_with_descriptors(const SegmentCache& cache) {
-  if (!cache.usable() || !cache.is_readable() || cache.is_expand_down()) return SegmentKind::Odd;
+}  // namespace
+
+SegmentKind segment_kind(const SegmentCache& cache) {
+  if (!cache.usable() || !cache.is_readable()) return SegmentKind::Odd;
+  if (cache.is_expand_down()) {
+    return cache.is_writable_data() ? SegmentKind::Down : SegmentKind::Odd;
+  }
   if (!cache.is_writable_data()) return SegmentKind::Readable;
   return cache.is_flat_data() ? SegmentKind::Flat : kind_by_limit(cache);
 }
-
-}  // namespace
 
 CodeMode code_mode_of(const GuestState& state) {
   const bool is_virtual = state.v86_mode();
@@ -39,7 +42,7 @@ CodeMode code_mode_of(const GuestState& state) {
     const auto segment = static_cast<SegmentRegister>(i);
     const SegmentCache& cache = state.seg(segment);
     const SegmentKind kind =
-        is_real || is_virtual ? kind_with_real_selectors(cache) : kind_with_descriptors(cache);
+        is_real || is_virtual ? kind_with_real_selectors(cache) : segment_kind(cache);
     mode.bits |= static_cast<uint32_t>(kind) << CodeMode::shift_of(segment);
   }
   return mode;

@@ -18,7 +18,8 @@ enum class SegmentKind : uint8_t {
   Large,     // the same, and a limit to check from 64 KiB less one on
   Checked,   // the same with any limit
   Readable,  // Checked, and writes are for the interpreter
-  Odd,       // unusable, expand-down, execute-only: each access is for the interpreter
+  Odd,       // unusable, execute-only: each access is for the interpreter
+  Down,      // expand-down: offsets above the limit, to the end of 64 KiB or 4 GiB
 };
 
 struct CodeMode {
@@ -66,5 +67,7 @@ struct CodeMode {
 // The mode of code that is to go on from this state. Pre: CS, SS, DS or ES is not flat, or code or
 // stack have 16 bits: anything else runs in the usual mode, whatever FS and GS are.
 [[nodiscard]] CodeMode code_mode_of(const GuestState& state);
+// Of a segment loaded by a descriptor.
+[[nodiscard]] SegmentKind segment_kind(const SegmentCache& cache);
 
 }  // namespace ringshift

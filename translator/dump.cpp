@@ -35,6 +35,8 @@ const char* kind_name(SegmentKind kind) {
       return "readable";
     case SegmentKind::Odd:
       return "odd";
+    case SegmentKind::Down:
+      return "down";
   }
   return "?";
 }
@@ -128,10 +130,21 @@ class Dumper {
     names_[stubs.interpret] = "interpret";
     names_[stubs.callout] = "callout";
     names_[stubs.write_cr0] = "write cr0";
+    names_[stubs.clear_ts] = "clear ts";
+    names_[stubs.load_gdt] = "load gdt";
+    names_[stubs.check_debug] = "check debug";
+    names_[stubs.write_dr7] = "write dr7";
+    names_[stubs.far_find] = "far find";
+    names_[stubs.far_verify] = "far verify";
+    names_[stubs.far_enter] = "far enter";
+    names_[stubs.far_enter_by_selector] = "far enter by selector";
     for (const auto& [pop, name] : {std::pair{0, "load segment"}, std::pair{1, "pop segment"}}) {
       for (const auto& segment : stubs.load_segment) {
-        if (segment[static_cast<size_t>(pop)] != 0)
-          names_[segment[static_cast<size_t>(pop)]] = name;
+        for (const auto& of_ring : segment[static_cast<size_t>(pop)]) {
+          for (const uint64_t stub : of_ring) {
+            if (stub != 0) names_[stub] = name;
+          }
+        }
       }
     }
     names_[stubs.ensure_fpu] = "ensure fpu";

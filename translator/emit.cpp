@@ -155,12 +155,26 @@ void Emitter::emit_instruction(const UnitInstruction& instruction) {
       return emit_write_cr0(instruction);
     case Family::WriteCr2:
       return emit_write_cr2(instruction);
+    case Family::ReadDebug:
+      return emit_read_debug(instruction);
+    case Family::WriteDebug:
+      return emit_write_debug(instruction);
+    case Family::ClearTaskSwitched:
+      return emit_clear_task_switched();
+    case Family::FlushCaches:
+      return emit_flush_caches();
+    case Family::LoadTable:
+      return emit_load_table(instruction);
     case Family::ReadSelector:
       return emit_read_selector(instruction);
     case Family::PushSelector:
       return emit_push_selector(instruction);
     case Family::LoadSegment:
       return emit_load_segment(instruction);
+    case Family::LoadPointer:
+      return emit_load_pointer(instruction);
+    case Family::FarTransfer:
+      return emit_far_transfer(instruction);
     case Family::ReadTime:
       return emit_read_time(instruction);
     case Family::Jump:

@@ -49,6 +49,7 @@ class Emitter {
                             bool force_address_register);
   HostMemory effective_address_form(const ZydisDecodedOperand& operand) const;
   void load_address(const HostMemory& form);
+  void probe_segment(const UnitInstruction& instruction, const Mem& probe);
   void call_soft(bool is_write, uint32_t size);
   void emit_reencode(const UnitInstruction& instruction);
   void emit_with_swapped_high_byte(const UnitInstruction& instruction,
@@ -77,10 +78,17 @@ class Emitter {
   void emit_read_control(const UnitInstruction& instruction);
   void emit_write_cr0(const UnitInstruction& instruction);
   void emit_write_cr2(const UnitInstruction& instruction);
+  void emit_read_debug(const UnitInstruction& instruction);
+  void emit_write_debug(const UnitInstruction& instruction);
+  void emit_clear_task_switched();
+  void emit_flush_caches();
+  void emit_load_table(const UnitInstruction& instruction);
   void emit_read_selector(const UnitInstruction& instruction);
   void emit_push_selector(const UnitInstruction& instruction);
   void emit_load_segment(const UnitInstruction& instruction);
   void load_selector(const UnitInstruction& instruction);
+  void pop_selector(const UnitInstruction& instruction);
+  void load_descriptor_at(size_t table, size_t member);
   void emit_read_time(const UnitInstruction& instruction);
   void load_event_time();
   void guard_divide(const UnitInstruction& instruction);
@@ -95,9 +103,12 @@ class Emitter {
   void load_address_in_mode(const ZydisDecodedOperand& operand, bool narrow);
   void to_linear(SegmentRegister segment, uint32_t size, bool narrow);
   void check_limit(uint32_t size);
+  void check_floor(SegmentRegister segment);
   void check_code_limit(bool narrow);
   Mem reach(const UnitInstruction& instruction, bool is_write, uint32_t size);
   Mem stack_slot_in_mode(const UnitInstruction& instruction, bool is_push, uint32_t size);
+  Mem stack_slot_at(const UnitInstruction& instruction, int32_t from_esp, bool is_push,
+                    uint32_t size);
   void move_stack_pointer(int32_t by);
   struct StackSlot {
     Mem memory;
@@ -110,6 +121,8 @@ class Emitter {
   void emit_pop_in_mode(const UnitInstruction& instruction);
   void emit_leave_in_mode(const UnitInstruction& instruction);
   void load_selector_in_mode(const UnitInstruction& instruction);
+  void store_selector(SegmentRegister segment, const Gp& selector);
+  void emit_load_pointer(const UnitInstruction& instruction);
   void load_target(const UnitInstruction& instruction);
   void emit_jump_in_mode(const UnitInstruction& instruction);
   void emit_call_in_mode(const UnitInstruction& instruction);
@@ -120,6 +133,12 @@ class Emitter {
   void emit_string_in_mode(const UnitInstruction& instruction);
   void load_string_address(const UnitInstruction& instruction, bool is_source, uint32_t size);
   void advance_string_registers(const UnitInstruction& instruction, uint32_t size);
+
+  // emit_far.cpp
+  void emit_far_transfer(const UnitInstruction& instruction);
+  void load_far_pointer(const UnitInstruction& instruction, uint32_t size);
+  void pop_far_pointer(const UnitInstruction& instruction, uint32_t size);
+  void push_far_return(const UnitInstruction& instruction, uint32_t size);
 
   // emit_control.cpp: branches.
   void emit_poll();

@@ -52,6 +52,7 @@ bool Emitter::is_counted(const UnitInstruction& instruction) {
 bool Emitter::polls_first(const UnitInstruction& instruction) {
   const bool is_direct_branch = instruction.treatment == Treatment::DirectBranch;
   if (instruction.family == Family::Return) return !instruction.is_inlined;
+  if (instruction.family == Family::FarTransfer) return true;
   // What an inlined call comes to is the instruction behind it.
   if (is_direct_branch && !instruction.is_inlined) {
     if (!goes_up_in_page(instruction.eip, branch_destination(instruction))) return true;

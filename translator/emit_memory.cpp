@@ -111,6 +111,28 @@ void Emitter::call_soft(bool is_write, uint32_t size) {
   call_stub(stub);
 }
 
+// A segment that may not be used, or not like this, is for the interpreter (T5). Plain sites find
+// out by a fault, soft ones, which others have become by such faults, look.
+void Emitter::probe_segment(const UnitInstruction& instruction, const x86::Mem& probe) {
+  if (instruction.style == AccessStyle::Window) {
+    a_.mov(host::scratch, probe);
+    a_.mov(host::scratch.r32(), x86::dword_ptr(host::scratch));
+    return;
+  }
+  Label refused = a_.newLabel();
+  Label allowed = a_.newLabel();
+  a_.mov(host::saved_rcx, x86::rcx);
+  a_.mov(x86::rcx, probe);
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, -static_cast<int32_t>(kNoProbe)));
+  a_.jecxz(x86::rcx, refused);
+  a_.mov(x86::rcx, host::saved_rcx);
+  a_.short_().jmp(allowed);
+  a_.bind(refused);
+  a_.mov(x86::rcx, host::saved_rcx);
+  emit_interpret(instruction);
+  a_.bind(allowed);
+}
+
 HostMemory Emitter::prepare_memory(const UnitInstruction& instruction,
                                    const ZydisDecodedOperand& operand,
                                    bool force_address_register) {
@@ -125,9 +147,7 @@ HostMemory Emitter::prepare_memory(const UnitInstruction& instruction,
   } else if (is_fs_or_gs(operand) && mode.is_flat()) {
     const bool fs = operand.mem.segment == ZYDIS_REGISTER_FS;
     const auto index = static_cast<size_t>(fs ? SegmentRegister::Fs : SegmentRegister::Gs);
-    // Faults when the segment's limits need a check (T5): the instruction is then interpreted.
-    a_.mov(host::scratch, slot64(fs ? RINGSHIFT_SLOT(fs_probe) : RINGSHIFT_SLOT(gs_probe)));
-    a_.mov(host::scratch.r32(), x86::dword_ptr(host::scratch));
+    probe_segment(instruction, slot64(fs ? RINGSHIFT_SLOT(fs_probe) : RINGSHIFT_SLOT(gs_probe)));
     load_address(form);
     a_.mov(host::scratch.r32(),
            slot32(RINGSHIFT_STATE(segment) + static_cast<int32_t>(index * sizeof(SegmentCache)) +

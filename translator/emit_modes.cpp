@@ -75,6 +75,9 @@ bool Emitter::is_as_usual(const UnitInstruction& instruction) const {
       return is_wide || is_immediate(instruction);
     case Family::LoadSegment:
       return !mode.has_real_selectors();
+    case Family::LoadPointer:
+    case Family::FarTransfer:
+      return true;
     case Family::Lea:
       return !has_narrow_address(instruction) || instruction.has_narrow_operands;
     case Family::LoopBranch:
@@ -143,6 +146,17 @@ void Emitter::check_limit(uint32_t size) {
   a_.mov(host::scratch.r32(), x86::dword_ptr(host::frame, host::scratch, 3, kLimitCheck));
 }
 
+// The offset in R8D less the first within: negative below it, as for check_limit.
+void Emitter::check_floor(SegmentRegister segment) {
+  a_.mov(host::scratch2, slot64(RINGSHIFT_SLOT(segment_floor_negated) +
+                                static_cast<int32_t>(static_cast<size_t>(segment) * 8)));
+  a_.mov(host::scratch.r32(), host::address.r32());
+  a_.lea(host::scratch, x86::ptr(host::scratch, host::scratch2));
+  a_.bswap(host::scratch);
+  a_.movzx(host::scratch.r32(), host::scratch.r8());
+  a_.mov(host::scratch.r32(), x86::dword_ptr(host::frame, host::scratch, 3, kLimitCheck));
+}
+
 // R8D: offset of `size` bytes in the segment -> their linear address. Faults, with nothing
 // committed, if they are not within its limit: the instruction is then interpreted.
 void Emitter::to_linear(SegmentRegister segment, uint32_t size, bool narrow) {
@@ -158,6 +172,7 @@ void Emitter::to_linear(SegmentRegister segment, uint32_t size, bool narrow) {
       a_.mov(host::scratch.r32(), x86::dword_ptr(host::frame, host::scratch, 3, kLimitCheck));
     }
   } else if (kind != SegmentKind::Based) {
+    if (kind == SegmentKind::Down) check_floor(segment);
     a_.mov(host::scratch, host::address);
     a_.not_(host::scratch);
     a_.mov(host::scratch2, slot64(RINGSHIFT_SLOT(segment_room) +
@@ -189,9 +204,15 @@ x86::Mem Emitter::reach(const UnitInstruction& instruction, bool is_write, uint3
 
 x86::Mem Emitter::stack_slot_in_mode(const UnitInstruction& instruction, bool is_push,
                                      uint32_t size) {
+  return stack_slot_at(instruction, is_push ? -static_cast<int32_t>(size) : 0, is_push, size);
+}
+
+// `size` bytes, so far from ESP.
+x86::Mem Emitter::stack_slot_at(const UnitInstruction& instruction, int32_t from_esp, bool is_push,
+                                uint32_t size) {
   const bool narrow = unit_->key.mode.has_narrow_stack();
-  if (is_push) {
-    a_.lea(host::address.r32(), x86::ptr(host::guest_esp, -static_cast<int32_t>(size)));
+  if (from_esp != 0) {
+    a_.lea(host::address.r32(), x86::ptr(host::guest_esp, from_esp));
     if (narrow) a_.movzx(host::address.r32(), host::address.r16());
   } else if (narrow) {
     a_.movzx(host::address.r32(), host::guest_esp.r16());
@@ -309,15 +330,34 @@ void Emitter::load_selector_in_mode(const UnitInstruction& instruction) {
   if (is_pop) {
     a_.movzx(host::address.r32(), stack_slot_in_mode(instruction, false, kWord));
   } else {
-    const unsigned source = host_number(instruction.instruction.operands[1].reg.value);
-    a_.movzx(host::address.r32(), x86::gpw(source));
+    load_selector(instruction);
   }
-  a_.mov(x86::word_ptr(host::frame, field_of(segment, offsetof(SegmentCache, selector))),
-         host::address.r16());
-  a_.lea(host::scratch.r32(), x86::ptr(0, host::address, 3));
-  a_.lea(host::scratch.r32(), x86::ptr(host::scratch, host::scratch));
-  a_.mov(slot32(field_of(segment, offsetof(SegmentCache, base))), host::scratch.r32());
+  store_selector(segment, host::address);
   if (is_pop) move_stack_pointer(kWord);
+}
+
+// Where a selector is a base. It is zero-extended, and lost.
+void Emitter::store_selector(SegmentRegister segment, const Gp& selector) {
+  a_.mov(x86::word_ptr(host::frame, field_of(segment, offsetof(SegmentCache, selector))),
+         selector.r16());
+  a_.lea(selector.r32(), x86::ptr(0, selector, 3));
+  a_.lea(selector.r32(), x86::ptr(selector, selector));
+  a_.mov(slot32(field_of(segment, offsetof(SegmentCache, base))), selector.r32());
+}
+
+// LDS, LES, LFS, LGS there, of 16 bits: both parts are read before either is stored.
+void Emitter::emit_load_pointer(const UnitInstruction& instruction) {
+  const auto& operands = instruction.instruction.operands;
+  const HostMemory memory = prepare_memory(instruction, operands[1], true);
+  x86::Mem offset = memory.index ? x86::ptr(x86::gpq(*memory.base), x86::gpq(*memory.index))
+                                 : x86::ptr(x86::gpq(*memory.base));
+  offset.setSize(kWord);
+  x86::Mem selector = offset;
+  selector.addOffset(kWord);
+  a_.movzx(host::scratch.r32(), offset);
+  a_.movzx(host::scratch2.r32(), selector);
+  store_selector(pointer_segment(instruction.instruction.facts.mnemonic), host::scratch2);
+  a_.mov(x86::gpw(host_number(operands[0].reg.value)), host::scratch.r16());
 }
 
 // ---- branches ----

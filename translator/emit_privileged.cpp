@@ -19,12 +19,18 @@ namespace {
 constexpr uint32_t kRarePopFlags =
     kFlagTf | kFlagNt | kFlagRf | kFlagAc | kFlagVif | kFlagVip | kFlagId;
 
-CalloutKind callout_kind(const GuestInstruction& instruction) {
-  switch (instruction.facts.mnemonic) {
+CalloutKind callout_kind(const GuestInstruction& instruction, const CodeMode& mode) {
+  // What those kinds leave out is asked in virtual-8086 mode: IOPL.
+  if (mode.is_virtual_8086()) return CalloutKind::Any;
+  const ZydisMnemonic mnemonic = instruction.facts.mnemonic;
+  if (mnemonic == ZYDIS_MNEMONIC_INT) return CalloutKind::SoftwareInterrupt;
+  if (mnemonic == ZYDIS_MNEMONIC_IRET && mode.has_real_selectors()) {
+    return CalloutKind::RealInterruptReturn;
+  }
+  if (!mode.is_flat()) return CalloutKind::Any;
+  switch (mnemonic) {
     case ZYDIS_MNEMONIC_IRETD:
       return CalloutKind::InterruptReturn;
-    case ZYDIS_MNEMONIC_INT:
-      return CalloutKind::SoftwareInterrupt;
     case ZYDIS_MNEMONIC_SYSENTER:
       return CalloutKind::SystemEnter;
     case ZYDIS_MNEMONIC_SYSEXIT:
@@ -45,6 +51,11 @@ x86::Gp host_register_of(const ZydisDecodedOperand& operand) {
   const unsigned number =
       static_cast<unsigned>(operand.reg.value) - static_cast<unsigned>(ZYDIS_REGISTER_EAX);
   return x86::gpd(host::of_guest(number));
+}
+
+x86::Mem debug_register(const ZydisDecodedOperand& operand) {
+  const auto number = static_cast<int32_t>(ZydisRegisterGetId(operand.reg.value));
+  return slot32(RINGSHIFT_STATE(dr) + number * static_cast<int32_t>(sizeof(uint32_t)));
 }
 
 }  // namespace
@@ -167,11 +178,63 @@ void Emitter::emit_write_cr2(const UnitInstruction& instruction) {
   a_.mov(slot32(RINGSHIFT_STATE(cr2)), host_register_of(instruction.instruction.operands[1]));
 }
 
+// Unless DR7.GD guards them.
+void Emitter::emit_read_debug(const UnitInstruction& instruction) {
+  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
+  call_stub(stubs_.check_debug);
+  a_.mov(host_register_of(instruction.instruction.operands[0]),
+         debug_register(instruction.instruction.operands[1]));
+}
+
+void Emitter::emit_write_debug(const UnitInstruction& instruction) {
+  const auto& operands = instruction.instruction.operands;
+  if (operands[0].reg.value == ZYDIS_REGISTER_DR7) {
+    a_.mov(host::address.r32(), host_register_of(operands[1]));
+    return call_as_callout(instruction, stubs_.write_dr7);
+  }
+  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
+  call_stub(stubs_.check_debug);
+  a_.mov(debug_register(operands[0]), host_register_of(operands[1]));
+}
+
+void Emitter::emit_clear_task_switched() {
+  call_stub(stubs_.clear_ts);
+  x87_ensured_ = sse_ensured_ = false;
+}
+
+// The guest's caches are the host's, which are coherent.
+void Emitter::emit_flush_caches() { a_.nop(); }
+
+// LIDT and LGDT with 32-bit operands: nothing that we hold depends on the IDTR. Both parts are read
+// before either is stored.
+void Emitter::emit_load_table(const UnitInstruction& instruction) {
+  if (instruction.style == AccessStyle::Soft) return emit_callout(instruction);
+  const HostMemory memory = prepare_memory(instruction, instruction.instruction.operands[0], true);
+  const x86::Gp base = x86::gpq(*memory.base);
+  const x86::Gp index = x86::gpq(*memory.index);
+  a_.movzx(host::scratch.r32(), x86::word_ptr(base, index));
+  a_.mov(host::scratch2.r32(), x86::dword_ptr(base, index, 0, 2));
+  if (instruction.instruction.facts.mnemonic == ZYDIS_MNEMONIC_LGDT) {
+    return call_as_callout(instruction, stubs_.load_gdt);
+  }
+  a_.mov(slot32(RINGSHIFT_STATE(idtr.limit)), host::scratch.r32());
+  a_.mov(slot32(RINGSHIFT_STATE(idtr.base)), host::scratch2.r32());
+}
+
 void Emitter::emit_read_selector(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& destination = instruction.instruction.operands[0];
+  const x86::Mem selector = selector_of(instruction.instruction.operands[1].reg.value);
+  if (destination.type == ZYDIS_OPERAND_TYPE_MEMORY) {
+    const HostMemory memory = prepare_memory(instruction, destination, true);
+    const x86::Mem operand = memory.index
+                                 ? x86::word_ptr(x86::gpq(*memory.base), x86::gpq(*memory.index))
+                                 : x86::word_ptr(x86::gpq(*memory.base));
+    a_.movzx(host::scratch.r32(), selector);
+    a_.mov(operand, host::scratch.r16());
+    return;
+  }
   const unsigned number =
       host::of_guest(static_cast<unsigned>(ZydisRegisterGetId(destination.reg.value)));
-  const x86::Mem selector = selector_of(instruction.instruction.operands[1].reg.value);
   if (destination.size == 16) {
     a_.mov(x86::gpw(number), selector);
   } else {
@@ -191,26 +254,59 @@ void Emitter::emit_push_selector(const UnitInstruction& instruction) {
 
 // The descriptor is read here, where a fault has its boundary; the rest is the stub's.
 void Emitter::emit_load_segment(const UnitInstruction& instruction) {
+  const CodeMode& mode = unit_->key.mode;
   const bool is_pop = instruction.instruction.facts.mnemonic == ZYDIS_MNEMONIC_POP;
-  const auto segment =
-      static_cast<size_t>(segment_of(instruction.instruction.operands[0].reg.value));
+  const bool is_user = unit_->key.privilege == Privilege::User;
+  const SegmentRegister segment = segment_of(instruction.instruction.operands[0].reg.value);
+  const bool is_fs_or_gs = segment == SegmentRegister::Fs || segment == SegmentRegister::Gs;
+  // The usual mode's code does not know what FS and GS are.
+  const bool is_for_kind = !mode.is_flat() || !is_fs_or_gs;
   if (is_pop) {
-    x86::Mem slot = stack_slot_for_pop(instruction.style);
-    slot.setSize(2);
-    a_.movzx(host::address.r32(), slot);
+    pop_selector(instruction);
   } else {
     load_selector(instruction);
   }
-  const auto address = offsetof(Frame, descriptors) + offsetof(LoadedDescriptor, address);
   a_.movzx(host::scratch.r32(), host::address.r8());
   a_.lea(host::scratch.r32(), x86::ptr(0, host::scratch, 3));
-  a_.mov(host::scratch2,
-         x86::qword_ptr(host::frame, host::scratch, 3, frame_displacement(address)));
-  a_.mov(host::scratch2, x86::qword_ptr(host::scratch2));
-  call_as_callout(instruction, stubs_.load_segment[segment][is_pop ? 1 : 0]);
+  load_descriptor_at(offsetof(Frame, descriptors), offsetof(LoadedDescriptor, address));
+  if (is_for_kind && mode.kind(segment) != SegmentKind::Flat) {
+    a_.lea(host::address.r32(),
+           x86::ptr(host::address, static_cast<int32_t>(descriptor_tag(0, mode.kind(segment)))));
+  }
+  if (is_user) {
+    a_.mov(host::saved_rcx.r32(), slot32(RINGSHIFT_SLOT(untold_descriptors)));
+    a_.lea(host::address.r32(), x86::ptr(host::address, host::saved_rcx));
+  }
+  call_as_callout(instruction, stubs_.load_segment[static_cast<size_t>(segment)][is_pop ? 1 : 0]
+                                                  [is_user ? 1 : 0][is_for_kind ? 1 : 0]);
 }
 
-// R8D := the 16-bit source operand of a MOV.
+// R8D := the selector on the stack, Slots::scratch := ESP behind it.
+void Emitter::pop_selector(const UnitInstruction& instruction) {
+  const CodeMode& mode = unit_->key.mode;
+  const uint32_t size = instruction.has_narrow_operands ? 2 : 4;
+  x86::Mem slot = mode.is_flat() ? stack_slot_for_pop(instruction.style)
+                                 : stack_slot_in_mode(instruction, false, size);
+  slot.setSize(2);
+  a_.movzx(host::address.r32(), slot);
+  a_.lea(host::scratch.r32(), x86::ptr(host::guest_esp, static_cast<int32_t>(size)));
+  if (mode.has_narrow_stack()) {
+    a_.mov(host::scratch2.r32(), host::guest_esp.r32());
+    a_.mov(host::scratch2.r16(), host::scratch.r16());
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::scratch2.r32());
+  } else {
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::scratch.r32());
+  }
+}
+
+// R10 := the descriptor where this table's entry, whose index R9 has 8 times, says that it lies.
+void Emitter::load_descriptor_at(size_t table, size_t member) {
+  a_.mov(host::scratch2,
+         x86::qword_ptr(host::frame, host::scratch, 3, frame_displacement(table + member)));
+  a_.mov(host::scratch2, x86::qword_ptr(host::scratch2));
+}
+
+// R8D := the selector that a MOV's source operand holds.
 void Emitter::load_selector(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& source = instruction.instruction.operands[1];
   if (source.type == ZYDIS_OPERAND_TYPE_REGISTER) {
@@ -322,9 +418,7 @@ void Emitter::call_as_callout(const UnitInstruction& instruction, uint64_t stub)
 // The monitor does the instruction, and the guest goes on wherever that leads.
 void Emitter::emit_interpret(const UnitInstruction& instruction) {
   store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
-  // What those kinds leave out is asked in other modes: IOPL in virtual-8086 mode, for one.
-  const CalloutKind kind =
-      unit_->key.mode.is_flat() ? callout_kind(instruction.instruction) : CalloutKind::Any;
+  const CalloutKind kind = callout_kind(instruction.instruction, unit_->key.mode);
   if (kind != CalloutKind::Any) {
     a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(kind));
   }

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "shadowmmu/base/address.h"
+#include "translator/code_mode.h"
 #include "translator/guest_state.h"
 
 namespace ringshift {
@@ -40,25 +41,65 @@ struct WatchedPart {
   uint64_t addend = 0;  // host address minus linear address
 };
 
-// A descriptor of the GDT that a data segment register has been loaded from at CPL 0. Generated
-// code loads it again from here if the descriptor's bytes are still those; the checks that the load
-// has to pass depend on nothing else. Kept by the monitor, by the low byte of the selector.
+// A descriptor that a data segment register has been loaded from. Generated code loads it again
+// from here if the descriptor's bytes are still those; the checks that the load has to pass depend
+// on nothing else but the ring. Kept by the monitor, by the low byte of the selector.
 inline constexpr uint64_t kNoDescriptor = 0;  // for null selectors and empty entries
+// A probe that is no host address of ours: to load from it faults.
+inline constexpr uint64_t kNoProbe = 8;
 struct alignas(64) LoadedDescriptor {
   // The descriptor's place in the supervisor window, as a host address; it can always be read.
   uint64_t address = reinterpret_cast<uint64_t>(&kNoDescriptor);
   uint64_t negated_bytes = 0;
-  // Minus the selector, modulo 2^32; 1 for none. The second only if the segment is flat, writable
-  // data, which translated code needs in DS and ES.
-  uint32_t negated_selector = 1;
-  uint32_t negated_flat_selector = 1;
+  // By Privilege, if a load in that ring passes: minus descriptor_tag(selector, kind), modulo 2^32;
+  // 1 for none. The second is for FS and GS in the usual mode, which does not know their kinds:
+  // minus the selector, if that leaves the mode what it is.
+  std::array<uint32_t, 2> negated_tag{1, 1};
+  std::array<uint32_t, 2> negated_selector{1, 1};
   SegmentCache cache;
-  uint32_t reserved = 0;
   uint64_t probe = 0;  // for Slots::fs_probe or gs_probe
+  uint64_t room = 0;   // for Slots::segment_room
 };
 inline constexpr size_t kLoadedDescriptors = 256;
 static_assert(sizeof(LoadedDescriptor) == 64, "generated code scales the index by 64");
 using LoadedDescriptorTable = std::array<LoadedDescriptor, kLoadedDescriptors>;
+// What a load asks the table for: code of a mode takes only what leaves the segment's kind as it
+// is.
+constexpr uint32_t descriptor_tag(uint32_t selector, SegmentKind kind) {
+  return selector + (static_cast<uint32_t>(kind) << 16);
+}
+// Added to the tag where the table must not be believed.
+inline constexpr uint32_t kNoTag = 1U << 24;
+
+// Where a far transfer that stays in its ring has led. Generated code goes there again if the
+// transfer is the same, in a mode that is the same but for CS, and the descriptor's bytes, if there
+// is one, are still those. Kept by the monitor, by far_target_index.
+struct alignas(64) FarTarget {
+  uint64_t address = reinterpret_cast<uint64_t>(&kNoDescriptor);  // as above
+  uint64_t negated_bytes = 0;
+  uint64_t negated_tag = 1;  // minus far_tag plus the selector; 1 for none
+  uint64_t body = 0;         // host address of the destination's fragment
+  uint64_t jump_table = 0;   // for Slots::jump_table
+  uint32_t negated_eip = 0;
+  SegmentCache cs;
+  uint64_t room = 0;  // for Slots::segment_room
+};
+inline constexpr size_t kFarTargets = 256;
+static_assert(sizeof(FarTarget) == 64, "generated code scales the index by 64");
+using FarTargetTable = std::array<FarTarget, kFarTargets>;
+constexpr uint8_t far_target_index(uint32_t selector, uint32_t eip) {
+  return static_cast<uint8_t>(eip + selector * 4);
+}
+// What, beside selector and EIP, decides where a far JMP, CALL or RET leads: the mode it is made
+// in, the ring, and which rule it follows.
+constexpr uint64_t far_tag(const CodeMode& mode, Privilege privilege, bool is_return) {
+  constexpr unsigned kBitsOfMode = 16;
+  constexpr unsigned kBitOfPrivilege = 48;
+  constexpr unsigned kBitOfReturn = 49;
+  return uint64_t{mode.bits} << kBitsOfMode |
+         uint64_t{privilege == Privilege::User ? 1U : 0U} << kBitOfPrivilege |
+         uint64_t{is_return ? 1U : 0U} << kBitOfReturn;
+}
 
 // Of EFLAGS, what the host's own flags hold while translated code runs; and what RFLAGS has beside
 // them at CPL 3, always.
@@ -79,10 +120,12 @@ enum class CalloutKind : uint32_t {
   LoadDs,
   LoadFs,
   LoadGs,
-  InterruptReturn,    // IRETD
-  SoftwareInterrupt,  // INT n: the vector is in exit_address, callout_next_eip behind it
+  InterruptReturn,      // IRETD
+  RealInterruptReturn,  // IRET of 16 bits in real mode
+  SoftwareInterrupt,    // INT n: the vector is in exit_address, callout_next_eip behind it
   SystemEnter,
   SystemExit,
+  FarTransfer,  // far JMP, CALL or RET: it may be noted in Frame::far_targets
 };
 constexpr CalloutKind callout_kind_of_load(SegmentRegister segment) {
   return static_cast<CalloutKind>(1 + static_cast<uint32_t>(segment));
@@ -109,8 +152,8 @@ struct Slots {
   uint32_t interrupt_flag = 0;
   uint32_t system_flags = 0;
   uint32_t interrupt_waiting = 0;  // 0x200 (IF's bit): enabling IF must exit; else 0
-  uint32_t x87_live = 0;  // guest FPU state is in the host's registers and CR0 allows its use
-  uint32_t sse_live = 0;
+  uint32_t x87_live = 0;           // the guest's FPU state is loaded, and CR0 allows its use
+  uint32_t sse_live = 0;           // the same, and CR4.OSFXSR does
   // A readable byte when the segment may be used with any offset, an unmapped address when its
   // limits need checking: the access then faults and is interpreted.
   uint64_t fs_probe = 0;
@@ -128,8 +171,28 @@ struct Slots {
   // Where events are counted: the host address that the next one loads from (EventCounter).
   uint64_t event_walk = 0;
   uint64_t event_origin = 0;  // and the count of events plus that
-  // Of each segment register, limit plus one: what code in another mode than the usual checks by.
+  // Of each segment register, the first offset beyond it: what code in another mode than the usual
+  // checks by.
   std::array<uint64_t, kSegmentCount> segment_room{};
+  // The guest's FPU state is in the host's registers while generated code runs, whether it may be
+  // used there or not (CR0.TS comes and goes).
+  uint32_t fpu_loaded = 0;
+  // Of each expand-down segment, minus the first offset within it.
+  std::array<uint64_t, kSegmentCount> segment_floor_negated{};
+  uint32_t untold_descriptors = 0;  // kNoTag where user code may not load by Frame::descriptors
+  // The far transfer being made: what it asks for, and its FarTarget (a displacement over 8).
+  uint32_t far_eip = 0;
+  uint64_t far_tag = 0;  // with the selector
+  uint64_t far_entry = 0;
+  uint64_t return_stack_bottom = 0;  // return_stack when it is empty
+
+  // The state in memory is not to be loaded until somebody wants it.
+  void unload_fpu() { x87_live = sse_live = fpu_loaded = 0; }
+  // What is loaded may be used as far as these allow.
+  void allow_fpu(uint32_t cr0, uint32_t cr4) {
+    x87_live = (cr0 & (kCr0Ts | kCr0Em)) != 0 ? 0 : fpu_loaded;
+    sse_live = (cr4 & kCr4Osfxsr) != 0 ? x87_live : 0;
+  }
 };
 
 // The answers of a callout that are not the host address at which to go on.
@@ -143,6 +206,7 @@ struct alignas(4096) Frame {
   alignas(64) SoftTlb user_tlb;
   LoadedDescriptorTable descriptors;
   std::array<WatchedPart, 2> watched_parts;  // by the privilege of the code
+  FarTargetTable far_targets;
   // Never readable: an offset beyond a limit ends here, one within it before.
   alignas(4096) std::array<uint8_t, kPageSize> limit_guard{};
   // Loaded from where the guest may go back, or anywhere; made unreadable when attention is wanted.

@@ -118,17 +118,30 @@ Gate::~Gate() {
 }
 
 void Gate::reset_return_stack(Privilege privilege) {
+  empty_return_stack(privilege);
+  forget_far_targets();
+}
+
+void Gate::empty_return_stack(Privilege privilege) {
   const auto index = static_cast<size_t>(privilege);
-  const uint64_t top = return_stacks_[index] + kReturnStackBytes - 64;
-  std::memcpy(reinterpret_cast<void*>(top), &stubs_.return_underflow, sizeof(uint64_t));
-  return_stack_tops_[index] = top;
-  if (privilege == selected_) frame_->slots.return_stack = top;
+  const uint64_t bottom = return_stack_bottom(privilege);
+  std::memcpy(reinterpret_cast<void*>(bottom), &stubs_.return_underflow, sizeof(uint64_t));
+  return_stack_tops_[index] = bottom;
+  if (privilege != selected_) return;
+  frame_->slots.return_stack = frame_->slots.return_stack_bottom = bottom;
+}
+
+void Gate::forget_far_targets() {
+  if (!has_far_targets_) return;
+  frame_->far_targets.fill(FarTarget{});
+  has_far_targets_ = false;
 }
 
 void Gate::select_return_stack(Privilege privilege) {
   if (privilege == selected_) return;
   return_stack_tops_[static_cast<size_t>(selected_)] = frame_->slots.return_stack;
   frame_->slots.return_stack = return_stack_tops_[static_cast<size_t>(privilege)];
+  frame_->slots.return_stack_bottom = return_stack_bottom(privilege);
   selected_ = privilege;
 }
 
@@ -216,7 +229,7 @@ Exit Gate::run(uint64_t host_pc, const TranslationCache& cache) {
   reinterpret_cast<void (*)(Slots*)>(stubs_.enter)(&slots);
   const auto reason = static_cast<ExitReason>(slots.exit_reason);
   if (reason != ExitReason::Callout) store_flags();
-  // x87_live and sse_live said whether the guest's FPU state was loaded; the leave stub stored it.
+  // fpu_loaded said whether the guest's FPU state was; the leave stub stored it.
   Exit exit;
   exit.reason = reason;
   switch (exit.reason) {

@@ -50,10 +50,18 @@ class Gate {
   [[nodiscard]] uint64_t enter_from_callout(uint64_t body);
   [[nodiscard]] uint64_t leave_from_callout();
 
-  // Forgets every pending return: after code was dropped, after a view or privilege switch. A
-  // return then finds the sentinel and goes through the jump table. Each privilege has a stack of
-  // its own, so that no return crosses rings.
+  // Forgets every pending return and where far transfers lead: after code was dropped, after a view
+  // switch. A return then finds the sentinel and goes through the jump table. Each privilege has a
+  // stack of its own, so that no return crosses rings.
   void reset_return_stack(Privilege privilege);
+  // The same for the returns alone: those pending belong to another mode.
+  void empty_return_stack(Privilege privilege);
+  void forget_far_targets();
+  // To be filled in: true until the next of those above forgets it.
+  [[nodiscard]] FarTarget& far_target_to_note(uint8_t index) {
+    has_far_targets_ = true;
+    return frame_->far_targets[index];
+  }
   void select_return_stack(Privilege privilege);
   [[nodiscard]] bool is_return_stack_guard(uint64_t host_address) const;
 
@@ -83,6 +91,9 @@ class Gate {
   void store_flags();
   [[nodiscard]] bool map_event_walk();
   void protect_polls(int protection);
+  [[nodiscard]] uint64_t return_stack_bottom(Privilege privilege) const {
+    return return_stacks_[static_cast<size_t>(privilege)] + kReturnStackBytes - 64;
+  }
   void recover_at(uint64_t host_pc, const TranslationCache& cache, uint32_t address_register);
 
   static constexpr uint64_t kReturnStackBytes = 256 * 1024;
@@ -93,6 +104,7 @@ class Gate {
   std::array<uint64_t, 2> return_stacks_{};  // lowest addresses; the first page of each is a guard
   std::array<uint64_t, 2> return_stack_tops_{};  // RSP of the one not selected
   Privilege selected_ = Privilege::Supervisor;
+  bool has_far_targets_ = false;
   uint64_t event_floor_ = 0;
   HostFault fault_;
 };

@@ -16,6 +16,9 @@ using host::slot64;
 using x86::dword_ptr;
 using x86::qword_ptr;
 
+constexpr int32_t kDr7 = RINGSHIFT_STATE(dr) + 7 * static_cast<int32_t>(sizeof(uint32_t));
+constexpr uint32_t kDr7GeneralDetect = 1U << 13;
+
 class StubEmitter {
  public:
   StubEmitter(CodeArena& arena, bool counts_events) : arena_(arena), counts_events_(counts_events) {
@@ -40,14 +43,13 @@ class StubEmitter {
     emit_leave(&stubs);
     stubs.unlinked = emit_exit(ExitReason::Unlinked);
     emit_callout(&stubs);
-    for (const SegmentRegister segment :
-         {SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs, SegmentRegister::Gs}) {
-      for (const bool is_pop : {false, true}) {
-        stubs.load_segment[static_cast<size_t>(segment)][is_pop ? 1 : 0] =
-            emit_load_segment(segment, is_pop, stubs.callout);
-      }
-    }
+    emit_segment_loads(&stubs);
+    emit_far_transfers(&stubs);
     stubs.write_cr0 = emit_write_cr0(stubs.callout);
+    stubs.clear_ts = emit_clear_ts();
+    stubs.check_debug = emit_check_debug(stubs.interpret);
+    stubs.write_dr7 = emit_write_dr7(stubs.callout);
+    stubs.load_gdt = emit_load_gdt(stubs.callout);
     stubs.ensure_fpu = emit_exit(ExitReason::EnsureFpu);
     stubs.event_window = emit_exit(ExitReason::EventWindow);
     for (Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
@@ -142,7 +144,7 @@ class StubEmitter {
 
   void load_fpu() {
     Label no_fpu = a_.newLabel();
-    a_.cmp(slot32(RINGSHIFT_SLOT(x87_live)), 0);
+    a_.cmp(slot32(RINGSHIFT_SLOT(fpu_loaded)), 0);
     a_.je(no_fpu);
     a_.fxrstor(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
     a_.bind(no_fpu);
@@ -158,7 +160,7 @@ class StubEmitter {
     a_.pop(slot64(RINGSHIFT_SLOT(host_flags)));
     a_.cld();
     Label no_fpu = a_.newLabel();
-    a_.cmp(slot32(RINGSHIFT_SLOT(x87_live)), 0);
+    a_.cmp(slot32(RINGSHIFT_SLOT(fpu_loaded)), 0);
     a_.je(no_fpu);
     a_.fxsave(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
     a_.fninit();
@@ -189,38 +191,70 @@ class StubEmitter {
     a_.bind(done);
   }
 
+  // Of the table at this offset in the frame, the entry whose index R9 has 8 times.
+  [[nodiscard]] static x86::Mem entry64(size_t table, size_t member) {
+    return qword_ptr(host::frame, host::scratch, 3, frame_displacement(table + member));
+  }
+  [[nodiscard]] static x86::Mem entry32(size_t table, size_t member) {
+    return dword_ptr(host::frame, host::scratch, 3, frame_displacement(table + member));
+  }
   [[nodiscard]] static x86::Mem descriptor64(size_t member) {
-    return qword_ptr(host::frame, host::scratch, 3,
-                     frame_displacement(offsetof(Frame, descriptors) + member));
+    return entry64(offsetof(Frame, descriptors), member);
   }
   [[nodiscard]] static x86::Mem descriptor32(size_t member) {
-    return dword_ptr(host::frame, host::scratch, 3,
-                     frame_displacement(offsetof(Frame, descriptors) + member));
+    return entry32(offsetof(Frame, descriptors), member);
+  }
+  [[nodiscard]] static x86::Mem far64(size_t member) {
+    return entry64(offsetof(Frame, far_targets), member);
+  }
+  [[nodiscard]] static x86::Mem far32(size_t member) {
+    return entry32(offsetof(Frame, far_targets), member);
+  }
+  [[nodiscard]] static int32_t cache_of(SegmentRegister segment) {
+    return RINGSHIFT_STATE(segment) +
+           static_cast<int32_t>(static_cast<size_t>(segment) * sizeof(SegmentCache));
+  }
+  [[nodiscard]] static x86::Mem room_of(SegmentRegister segment) {
+    return slot64(RINGSHIFT_SLOT(segment_room) +
+                  static_cast<int32_t>(static_cast<size_t>(segment) * sizeof(uint64_t)));
+  }
+
+  void emit_segment_loads(Stubs* stubs) {
+    for (const SegmentRegister segment :
+         {SegmentRegister::Es, SegmentRegister::Ds, SegmentRegister::Fs, SegmentRegister::Gs}) {
+      for (const size_t is_pop : {0U, 1U}) {
+        for (const size_t privilege : {0U, 1U}) {
+          for (const size_t is_for_kind : {0U, 1U}) {
+            const size_t tags = (is_for_kind != 0 ? offsetof(LoadedDescriptor, negated_tag)
+                                                  : offsetof(LoadedDescriptor, negated_selector));
+            stubs->load_segment[static_cast<size_t>(segment)][is_pop][privilege][is_for_kind] =
+                emit_load_segment(segment, is_pop != 0, tags + privilege * sizeof(uint32_t),
+                                  stubs->callout);
+          }
+        }
+      }
+    }
   }
 
   // The load is done here if its descriptor has been noted and is what it was; otherwise it is a
-  // callout. Nothing is changed before that is decided.
-  uint64_t emit_load_segment(SegmentRegister segment, bool is_pop, uint64_t callout) {
-    const bool needs_flat = segment == SegmentRegister::Ds || segment == SegmentRegister::Es;
-    const auto index = static_cast<uint32_t>(segment);
-    const int32_t cache =
-        RINGSHIFT_STATE(segment) + static_cast<int32_t>(index * sizeof(SegmentCache));
-    Label same_selector = a_.newLabel();
+  // callout. Nothing is changed before that is decided. tag: the member that has to match.
+  uint64_t emit_load_segment(SegmentRegister segment, bool is_pop, size_t tag, uint64_t callout) {
+    const int32_t cache = cache_of(segment);
+    Label same_tag = a_.newLabel();
     Label same_bytes = a_.newLabel();
     Label slow = a_.newLabel();
     a_.align(AlignMode::kCode, 16);
     const uint64_t at = here();
     a_.mov(host::saved_rcx, x86::rcx);
-    a_.mov(x86::ecx, descriptor32(needs_flat ? offsetof(LoadedDescriptor, negated_flat_selector)
-                                             : offsetof(LoadedDescriptor, negated_selector)));
+    a_.mov(x86::ecx, descriptor32(tag));
     a_.lea(x86::ecx, x86::ptr(x86::rcx, host::address));
-    a_.jecxz(x86::ecx, same_selector);
+    a_.jecxz(x86::ecx, same_tag);
     a_.bind(slow);
     a_.mov(x86::rcx, host::saved_rcx);
     a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)),
            static_cast<uint32_t>(callout_kind_of_load(segment)));
     a_.jmp(imm(callout));
-    a_.bind(same_selector);
+    a_.bind(same_tag);
     a_.mov(x86::rcx, descriptor64(offsetof(LoadedDescriptor, negated_bytes)));
     a_.lea(x86::rcx, x86::ptr(x86::rcx, host::scratch2));
     a_.jecxz(x86::rcx, same_bytes);
@@ -231,20 +265,111 @@ class StubEmitter {
     a_.mov(slot64(cache), host::scratch2);
     a_.mov(host::scratch2.r32(), descriptor32(offsetof(LoadedDescriptor, cache) + 8));
     a_.mov(slot32(cache + 8), host::scratch2.r32());
-    if (!needs_flat) {
+    a_.mov(host::scratch2, descriptor64(offsetof(LoadedDescriptor, room)));
+    a_.mov(room_of(segment), host::scratch2);
+    if (segment == SegmentRegister::Fs || segment == SegmentRegister::Gs) {
       a_.mov(host::scratch2, descriptor64(offsetof(LoadedDescriptor, probe)));
       a_.mov(slot64(segment == SegmentRegister::Fs ? RINGSHIFT_SLOT(fs_probe)
                                                    : RINGSHIFT_SLOT(gs_probe)),
              host::scratch2);
     }
-    if (is_pop) a_.lea(host::guest_esp.r32(), x86::ptr(host::guest_esp, 4));
+    if (is_pop) a_.mov(host::guest_esp.r32(), slot32(RINGSHIFT_SLOT(scratch)));
     a_.ret();
     return at;
   }
 
-  // TS only says whether FPU instructions fault, and they ask the slots, which say "not loaded"
-  // while TS is set. With the guest's FPU state loaded it is the monitor that has to store it
-  // first.
+  void emit_far_transfers(Stubs* stubs) {
+    stubs->far_find = emit_far_find(stubs->interpret);
+    stubs->far_verify = emit_far_verify(stubs->interpret);
+    stubs->far_enter = emit_far_enter(false);
+    stubs->far_enter_by_selector = emit_far_enter(true);
+  }
+
+  // A far transfer that has not been made before, or not like this, is the monitor's, which notes
+  // it. RCX is in saved_rcx.
+  void leave_far_transfer(uint64_t interpret) {
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.pop(host::scratch);  // of the call
+    a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(CalloutKind::FarTransfer));
+    a_.jmp(imm(interpret));
+  }
+
+  uint64_t emit_far_find(uint64_t interpret) {
+    Label same_tag = a_.newLabel();
+    Label same_eip = a_.newLabel();
+    Label other = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    a_.mov(slot32(RINGSHIFT_SLOT(far_eip)), host::address.r32());
+    a_.mov(slot64(RINGSHIFT_SLOT(far_tag)), host::scratch2);
+    a_.mov(host::saved_rcx, x86::rcx);
+    a_.lea(host::scratch.r32(), x86::ptr(host::address, host::scratch, 2));  // far_target_index
+    a_.movzx(host::scratch.r32(), host::scratch.r8());
+    a_.lea(host::scratch.r32(), x86::ptr(0, host::scratch, 3));
+    a_.mov(x86::rcx, far64(offsetof(FarTarget, negated_tag)));
+    a_.lea(x86::rcx, x86::ptr(x86::rcx, host::scratch2));
+    a_.jecxz(x86::rcx, same_tag);
+    a_.bind(other);
+    leave_far_transfer(interpret);
+    a_.bind(same_tag);
+    a_.mov(x86::ecx, far32(offsetof(FarTarget, negated_eip)));
+    a_.lea(x86::ecx, x86::ptr(x86::rcx, host::address));
+    a_.jecxz(x86::ecx, same_eip);
+    a_.jmp(other);
+    a_.bind(same_eip);
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.mov(slot64(RINGSHIFT_SLOT(far_entry)), host::scratch);
+    a_.ret();
+    return at;
+  }
+
+  uint64_t emit_far_verify(uint64_t interpret) {
+    Label same = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    a_.mov(host::saved_rcx, x86::rcx);
+    a_.mov(x86::rcx, far64(offsetof(FarTarget, negated_bytes)));
+    a_.lea(x86::rcx, x86::ptr(x86::rcx, host::scratch2));
+    a_.jecxz(x86::rcx, same);
+    leave_far_transfer(interpret);
+    a_.bind(same);
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.ret();
+    return at;
+  }
+
+  // The return points on the stack belong to the mode that is left: they compare EIPs.
+  uint64_t emit_far_enter(bool by_selector) {
+    const int32_t cache = cache_of(SegmentRegister::Cs);
+    const size_t cs = offsetof(FarTarget, cs);
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    a_.mov(host::scratch, slot64(RINGSHIFT_SLOT(far_entry)));
+    if (by_selector) {
+      a_.mov(host::address.r32(), far32(cs + offsetof(SegmentCache, base)));
+      a_.mov(slot32(cache + static_cast<int32_t>(offsetof(SegmentCache, base))),
+             host::address.r32());
+      a_.mov(host::address.r32(), far32(cs + offsetof(SegmentCache, selector)));
+      a_.mov(x86::word_ptr(host::frame,
+                           cache + static_cast<int32_t>(offsetof(SegmentCache, selector))),
+             host::address.r16());
+    } else {
+      a_.mov(host::address, far64(cs));
+      a_.mov(slot64(cache), host::address);
+      a_.mov(host::address.r32(), far32(cs + 8));
+      a_.mov(slot32(cache + 8), host::address.r32());
+      a_.mov(host::address, far64(offsetof(FarTarget, room)));
+      a_.mov(room_of(SegmentRegister::Cs), host::address);
+    }
+    a_.mov(host::jump_table, far64(offsetof(FarTarget, jump_table)));
+    a_.mov(slot64(RINGSHIFT_SLOT(jump_table)), host::jump_table);
+    a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack_bottom)));
+    a_.jmp(far64(offsetof(FarTarget, body)));
+    return at;
+  }
+
+  // CR0 := R8D. TS only says whether FPU instructions fault, and they ask the slots; what is loaded
+  // stays so. Anything else is for the monitor.
   uint64_t emit_write_cr0(uint64_t callout) {
     Label slow = a_.newLabel();
     a_.align(AlignMode::kCode, 16);
@@ -252,11 +377,85 @@ class StubEmitter {
     save_flags();
     a_.mov(host::scratch.r32(), slot32(RINGSHIFT_STATE(cr0)));
     a_.xor_(host::scratch.r32(), host::address.r32());
-    a_.and_(host::scratch.r32(), ~kCr0Ts);
-    a_.or_(host::scratch.r32(), slot32(RINGSHIFT_SLOT(x87_live)));
-    a_.or_(host::scratch.r32(), slot32(RINGSHIFT_SLOT(sse_live)));
+    a_.test(host::scratch.r32(), ~kCr0Ts);
     a_.jnz(slow);
+    store_cr0();
+    a_.bind(slow);
+    restore_flags();
+    a_.jmp(imm(callout));
+    return at;
+  }
+
+  uint64_t emit_clear_ts() {
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    save_flags();
+    a_.mov(host::address.r32(), slot32(RINGSHIFT_STATE(cr0)));
+    a_.and_(host::address.r32(), ~kCr0Ts);
+    store_cr0();
+    return at;
+  }
+
+  // Any access to a debug register is #DB while DR7.GD is set (SDM 3B 17.2.4).
+  uint64_t emit_check_debug(uint64_t interpret) {
+    Label guarded = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    save_flags();
+    a_.test(slot32(kDr7), kDr7GeneralDetect);
+    a_.jnz(guarded);
+    restore_flags();
+    a_.ret();
+    a_.bind(guarded);
+    restore_flags();
+    a_.pop(host::scratch);  // of the call
+    a_.jmp(imm(interpret));
+    return at;
+  }
+
+  // DR7 := R8D, if it is that already.
+  uint64_t emit_write_dr7(uint64_t callout) {
+    Label slow = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    save_flags();
+    a_.test(slot32(kDr7), kDr7GeneralDetect);
+    a_.jnz(slow);
+    a_.cmp(host::address.r32(), slot32(kDr7));
+    a_.jne(slow);
+    restore_flags();
+    a_.ret();
+    a_.bind(slow);
+    restore_flags();
+    a_.jmp(imm(callout));
+    return at;
+  }
+
+  // CR0 := R8D, which differs in TS at most; Slots::allow_fpu; back to the fragment.
+  void store_cr0() {
     a_.mov(slot32(RINGSHIFT_STATE(cr0)), host::address.r32());
+    a_.xor_(host::scratch2.r32(), host::scratch2.r32());
+    a_.mov(host::scratch.r32(), slot32(RINGSHIFT_SLOT(fpu_loaded)));
+    a_.test(host::address.r32(), kCr0Ts | kCr0Em);
+    a_.cmovnz(host::scratch.r32(), host::scratch2.r32());
+    a_.mov(slot32(RINGSHIFT_SLOT(x87_live)), host::scratch.r32());
+    a_.test(slot32(RINGSHIFT_STATE(cr4)), kCr4Osfxsr);
+    a_.cmovz(host::scratch.r32(), host::scratch2.r32());
+    a_.mov(slot32(RINGSHIFT_SLOT(sse_live)), host::scratch.r32());
+    restore_flags();
+    a_.ret();
+  }
+
+  // GDTR := base R10D, limit R9D, if it is that already, as where a BIOS is called again and again.
+  uint64_t emit_load_gdt(uint64_t callout) {
+    Label slow = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    save_flags();
+    a_.cmp(host::scratch2.r32(), slot32(RINGSHIFT_STATE(gdtr.base)));
+    a_.jne(slow);
+    a_.cmp(host::scratch.r32(), slot32(RINGSHIFT_STATE(gdtr.limit)));
+    a_.jne(slow);
     restore_flags();
     a_.ret();
     a_.bind(slow);

@@ -24,11 +24,29 @@ struct Stubs {
   uint64_t return_underflow = 0;
   uint64_t unlinked = 0;
   uint64_t interpret = 0;  // a callout that does not come back: jumped to
-  // [segment register][is POP]: called with the selector in R8D, 8 times its low byte in R9 and the
-  // descriptor that LoadedDescriptor::address leads to in R10; exit_eip and callout_next_eip set.
-  std::array<std::array<uint64_t, 2>, kSegmentCount> load_segment{};
+  // [segment register][is POP][Privilege][is for a kind]: called with the selector in R8D (its
+  // descriptor_tag, if it is for a kind), 8 times its low byte in R9, the descriptor that
+  // LoadedDescriptor::address leads to in R10 and, for POP, ESP behind it in Slots::scratch;
+  // exit_eip and callout_next_eip set. DS and ES are always for a kind.
+  std::array<std::array<std::array<std::array<uint64_t, 2>, 2>, 2>, kSegmentCount> load_segment{};
   // Called with the value in R8D; exit_eip and callout_next_eip set.
   uint64_t write_cr0 = 0;
+  uint64_t clear_ts = 0;
+  // Called with exit_eip set: comes back unless DR7.GD is set, and then goes to the interpreter.
+  uint64_t check_debug = 0;
+  // Called with the value in R8D; exit_eip and callout_next_eip set.
+  uint64_t write_dr7 = 0;
+  // Called with the base in R10D and the limit in R9D; exit_eip and callout_next_eip set.
+  uint64_t load_gdt = 0;
+  // Called with EIP in R8D, the selector in R9D and far_tag plus it in R10; exit_eip set. Comes
+  // back with R9 times 8 the displacement of the FarTarget, or goes to the interpreter.
+  uint64_t far_find = 0;
+  // Called with the descriptor's bytes in R10. The same.
+  uint64_t far_verify = 0;
+  // Jumped to when the rest has been done: goes on at the destination, CS loaded from a descriptor
+  // or by its selector.
+  uint64_t far_enter = 0;
+  uint64_t far_enter_by_selector = 0;
   uint64_t callout = 0;  // called; comes back behind the call, or goes elsewhere
   uint64_t ensure_fpu = 0;
   uint64_t event_window = 0;

@@ -51,14 +51,17 @@ def other_points():
               9: "accesses by FS that expands down"}
     for shape, what in shapes.items():
         yield f"user, {what}", 2, [f"SHAPE={shape}", "IN_RING=IN_USER"]
-    for shape, what in {0: "plain accesses", 4: "DS not flat", 6: "ES null"}.items():
+    for shape, what in {0: "plain accesses", 4: "DS not flat", 5: "ES loaded each time", 6: "ES null"}.items():
         yield f"kernel, {what}", 2, [f"SHAPE={shape}"]
     for mode, what in {1: "16-bit protected mode", 2: "real mode", 3: "virtual-8086 mode"}.items():
         yield f"loop in {what}", 3, [f"MODE={mode}"]
     kinds = {1: "calls and the stack", 2: "string instructions", 3: "REP MOVSW of 64",
-             4: "32-bit operands", 5: "far calls", 6: "ES loaded"}
+             4: "32-bit operands", 5: "far calls", 6: "ES loaded", 7: "far pointers loaded"}
     for (kind, words), (mode, what) in itertools.product(kinds.items(), {1: "16-bit protected", 2: "real"}.items()):
         yield f"{what} mode, {words}", 3, [f"MODE={mode}", f"KIND={kind}"]
+    yield "virtual-8086 mode, far calls", 3, ["MODE=3", "KIND=5"]
+    yield "real mode, INT and IRET", 3, ["MODE=2", "KIND=9"]
+    yield "real mode, far calls of 16 segments", 3, ["MODE=2", "KIND=8"]
     for pages in (4, 64, 256):
         yield f"functions on {pages} pages called in turn", 4, ["HOW=1", f"PAGES={pages}"]
     written = {2: "store beside the code of a page", 3: "operand patched, code run",
@@ -67,7 +70,7 @@ def other_points():
         yield what, 4, [f"HOW={how}"]
     modes = {1: "CR0.WP cleared and set around writes", 2: "CR0.TS set, cleared, FPU used",
              3: "CR4.PGE toggled", 4: "paging off and on", 5: "CR4.PSE toggled", 7: "LGDT, far jump",
-             8: "LIDT", 9: "WBINVD", 10: "DR7 read and written"}
+             8: "LIDT", 9: "WBINVD", 10: "DR7 read and written", 11: "far calls in flat code"}
     for which, what in modes.items():
         yield what, 5, [f"WHICH={which}"]
     yield "INT and IRET, ring 3 to 0", 5, ["WHICH=6", "IN_RING=IN_USER"]

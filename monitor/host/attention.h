@@ -43,7 +43,7 @@ class Attention {
   // attention is already wanted: a raise between the check and the first poll finds inside_ set and
   // protects the page, or interrupts the process, which stays pending until it runs.
   [[nodiscard]] bool enter(pid_t process = 0) {
-    process_.store(process);
+    if (process_.load(std::memory_order_relaxed) != process) process_.store(process);
     if (process != 0) tracer_.store(pthread_self());
     inside_.store(true);
     if (!raised_.load()) return true;

@@ -111,7 +111,7 @@ Vcpu& Processor::make_loop(const LoopSurroundings& in, const VcpuConfig& config)
 void Processor::note_state_changed() {
   linear_->flush();
   spaces_->on_paging_mode_changed();
-  gate_->frame().slots.x87_live = gate_->frame().slots.sse_live = 0;
+  gate_->frame().slots.unload_fpu();
 }
 
 void Processor::note_memory_map_changed() {

@@ -11,21 +11,28 @@ constexpr uint64_t kWorkBeforeWindow = 2500;
 // Ticks of 4 ms, most often, after which code of its own (1,000 cycles an instruction) begins to
 // pay: linked across pages, it runs half as fast again.
 constexpr uint32_t kTicksBeforeOwnCode = 8;
+// CR0.PG is changed once or twice by most guests; who does it more often has two views for it.
+constexpr uint32_t kSwitchesBeforeTwoViews = 4;
+// TranslationKey::view of the supervisor's code while paging is off, then. No user view gets there.
+constexpr uint32_t kUnpagedView = 0xffffffff;
 
 }  // namespace
 
 std::unique_ptr<AddressSpaces> AddressSpaces::create(SpaceResources& resources, HotSites& sites,
                                                      std::string* error) {
   auto spaces = std::unique_ptr<AddressSpaces>(new AddressSpaces(resources, sites));
-  CodeView& supervisor = spaces->supervisor_;
-  supervisor.window =
-      ShadowSpace::create(resources.physical.ram(), resources.watch.reverse(),
-                          resources.watch.traces(), resources.budgets.supervisor, error);
-  if (supervisor.window == nullptr) return nullptr;
-  supervisor.jumps = JumpTable::create(error);
-  if (supervisor.jumps == nullptr) return nullptr;
+  if (!spaces->set_up_supervisor(spaces->supervisor_, error)) return nullptr;
   if (!spaces->users_.set_up(resources.refusals, error)) return nullptr;
   return spaces;
+}
+
+bool AddressSpaces::set_up_supervisor(CodeView& view, std::string* error) const {
+  view.window =
+      ShadowSpace::create(resources_.physical.ram(), resources_.watch.reverse(),
+                          resources_.watch.traces(), resources_.budgets.supervisor, error);
+  if (view.window == nullptr) return false;
+  view.jumps = JumpTable::create(error);
+  return view.jumps != nullptr;
 }
 
 void AddressSpaces::attach(Gate& gate, TranslationCache& cache, const CodeArena& arena) {
@@ -74,12 +81,36 @@ void AddressSpaces::on_paging_mode_changed() {
       std::exchange(before.write_protect, now.write_protect) != now.write_protect;
   if (protection_changed && before == now) return resources_.soft_tlbs.flush();
   begin_flush(Flush::All);
+  if (before.paging != now.paging && exchange_supervisor(now.paging)) return;
   // Toggling CR4.PGE is how kernels flush global translations: most of what we hold is still true.
-  PagingMode same_but_global = before;
-  same_but_global.global = now.global;
-  if (now.paging && same_but_global == now) return supervisor_flushed(Flush::All);
+  // What CR4.PSE makes of a directory entry is in the hash of its region.
+  PagingMode same_but_flags = before;
+  same_but_flags.global = now.global;
+  same_but_flags.pse = now.pse;
+  if (now.paging && same_but_flags == now) return supervisor_flushed(Flush::All);
   forget_all_mappings();
 }
+
+// The view for the state that paging is in now takes the other's place. False: there is none.
+bool AddressSpaces::exchange_supervisor(bool paging) {
+  const bool is_unpaged = supervisor_.id == kUnpagedView;
+  if (paging ? !is_unpaged : ++paging_switches_ < kSwitchesBeforeTwoViews) return false;
+  std::string error;
+  if (parked_.jumps == nullptr &&
+      (resources_.refusals.refuses() || !set_up_supervisor(parked_, &error))) {
+    parked_ = CodeView();
+    supervisor_.id = 0;
+    return false;
+  }
+  std::swap(supervisor_, parked_);
+  supervisor_.id = paging ? 0 : kUnpagedView;
+  supervisor_unverified_ = false;
+  gate_->reset_return_stack(Privilege::Supervisor);
+  if (paging) supervisor_flushed(Flush::All);
+  return true;
+}
+
+void AddressSpaces::forget_parked() { parked_ = CodeView(); }
 
 void AddressSpaces::on_memory_map_changed() {
   begin_flush(Flush::All);
@@ -87,6 +118,7 @@ void AddressSpaces::on_memory_map_changed() {
 }
 
 void AddressSpaces::forget_all_mappings() {
+  forget_parked();
   supervisor_.window->drop_all();
   users_.drop_all();
   supervisor_.pages.clear();
@@ -162,6 +194,7 @@ void AddressSpaces::select(Privilege privilege, const CodeMode& mode) {
   CodeView& view = enter(privilege);
   Slots& slots = gate_->frame().slots;
   slots.jump_table = view.jumps->address_for(mode);
+  if (view.jumps->has_moved()) gate_->forget_far_targets();
   // Without a window the view's fragments are soft and never use the base.
   slots.window_base = 0;
   if (view.window != nullptr) {
@@ -177,7 +210,7 @@ void AddressSpaces::select(Privilege privilege, const CodeMode& mode) {
   CodeMode& returns = return_modes_[static_cast<size_t>(privilege)];
   if (returns != mode) {
     returns = mode;
-    gate_->reset_return_stack(privilege);
+    gate_->empty_return_stack(privilege);
   }
   gate_->select_return_stack(privilege);
 }
@@ -194,6 +227,7 @@ void AddressSpaces::on_fragment_dropped(const Fragment& fragment) {
   const auto offset = static_cast<uint32_t>(fragment.code.address - arena_->base());
   const Eip eip = fragment.key.eip;
   supervisor_.jumps->clear_if(eip, offset);
+  if (parked_.jumps != nullptr) parked_.jumps->clear_if(eip, offset);
   users_.for_each([eip, offset](CodeView& view) { view.jumps->clear_if(eip, offset); });
   gate_->reset_return_stack(Privilege::Supervisor);
   gate_->reset_return_stack(Privilege::User);
@@ -208,6 +242,7 @@ void AddressSpaces::on_copies_dropped() {
 void AddressSpaces::on_all_dropped() {
   sites_.forget_all();
   supervisor_.jumps->clear();
+  if (parked_.jumps != nullptr) parked_.jumps->clear();
   users_.for_each([](CodeView& view) { view.jumps->clear(); });
   gate_->reset_return_stack(Privilege::Supervisor);
   gate_->reset_return_stack(Privilege::User);
@@ -255,6 +290,7 @@ void AddressSpaces::verify_invariants() const {
   ram.verify_invariants();
   resources_.linear.verify_invariants();
   supervisor_.window->verify_invariants();
+  if (parked_.window != nullptr) parked_.window->verify_invariants();
   users_.for_each([](const CodeView& view) {
     if (view.window != nullptr) view.window->verify_invariants();
     if (view.direct != nullptr) view.direct->shadow().verify_invariants();

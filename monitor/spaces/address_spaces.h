@@ -51,6 +51,8 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   void set_jump(const Fragment& fragment);
   // Everything remembered of the guest's mappings goes; code stays, unlinked.
   void forget_all_mappings();
+  // The same of the supervisor's view that waits while paging is off, or on.
+  void forget_parked();
 
   // After a flush of many supervisor translations what we hold of them is not verified at once: a
   // kernel with page-table isolation runs a few instructions on each set of tables and changes
@@ -98,6 +100,8 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   [[nodiscard]] bool may_hold_code(GuestPhysical address, uint32_t length) const override;
   void drop_code(GuestPhysical address, uint32_t length, const SafePoint& safe) override;
   void forget_write_paths(GuestPhysicalPage page) override;
+  [[nodiscard]] bool set_up_supervisor(CodeView& view, std::string* error) const;
+  [[nodiscard]] bool exchange_supervisor(bool paging);
   void begin_flush(Flush flush);
   void give_up_window(CodeView& view);
   void make_room_for_window();
@@ -130,6 +134,10 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
 
   TableHashes hashes_;
   CodeView supervisor_;  // its window is always there
+  // Of a guest that switches paging off and on: what is true of the other state. While paging is
+  // off nothing that tables say matters, and back on it is verified.
+  CodeView parked_;
+  uint32_t paging_switches_ = 0;
   UserViews users_;
   uint64_t flush_epoch_ = 1;
   uint32_t views_with_own_code_ = 0;  // so far: the last CodeView::id given

@@ -120,6 +120,7 @@ void AddressSpaces::forget_code_page(CodeView& view, GuestVirtualPage page, Gues
 // ---- the supervisor ----
 
 void AddressSpaces::supervisor_flushed(Flush flush) {
+  if (!resources_.tables.mode().paging) return;  // nothing held depends on them
   const bool holds_local =
       supervisor_.window->local_pages() != 0 || supervisor_.local_regions.any();
   if (flush == Flush::Local && !holds_local) return;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kEntries = JumpTable::kBytes / sizeof(uint32_t);
 constexpr uint32_t kLongestInstruction = 15;
-constexpr size_t kMostOthers = 4;
+constexpr size_t kMostOthers = 32;
 
 HostAddress address_of(const uint32_t* entries) {
   return HostAddress(reinterpret_cast<uint64_t>(entries));
@@ -45,14 +45,17 @@ JumpTable::~JumpTable() {
 }
 
 uint32_t* JumpTable::other_entries(const CodeMode& mode) {
-  for (OfMode& other : others_) {
-    if (other.mode != mode) continue;
-    other.last_used = ++use_clock_;
-    return other.entries;
+  if (latest_ < others_.size() && others_[latest_].mode == mode) return others_[latest_].entries;
+  for (size_t i = 0; i < others_.size(); ++i) {
+    if (others_[i].mode != mode) continue;
+    others_[i].last_used = ++use_clock_;
+    latest_ = i;
+    return others_[i].entries;
   }
   OfMode& other = table_to_use();
   other.mode = mode;
   other.last_used = ++use_clock_;
+  latest_ = static_cast<size_t>(&other - others_.data());
   return other.entries;
 }
 
@@ -67,6 +70,7 @@ JumpTable::OfMode& JumpTable::table_to_use() {
       *std::min_element(others_.begin(), others_.end(),
                         [](const OfMode& a, const OfMode& b) { return a.last_used < b.last_used; });
   empty(oldest.entries);
+  has_moved_ = true;
   return oldest;
 }
 

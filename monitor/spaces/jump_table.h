@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "shadowmmu/base/address.h"
@@ -31,6 +32,8 @@ class JumpTable {
   void set(Eip eip, uint32_t arena_offset, const CodeMode& mode = {}) {
     entries_for(mode)[jump_table_index(eip)] = arena_offset;
   }
+  // Has a mode's table become another's since this was last asked?
+  [[nodiscard]] bool has_moved() { return std::exchange(has_moved_, false); }
   void clear_if(Eip eip, uint32_t arena_offset);
   // Entries of the EIPs in this page, and of the last instruction before it (it may cross into it).
   // In modes whose EIPs are no linear addresses: all of them.
@@ -57,6 +60,8 @@ class JumpTable {
   uint32_t* entries_ = nullptr;  // the usual mode's; the first other's memory follows it
   std::vector<OfMode> others_;   // those in use
   uint64_t use_clock_ = 0;
+  size_t latest_ = 0;  // of others_, asked for last
+  bool has_moved_ = false;
 };
 
 }  // namespace ringshift

@@ -111,7 +111,7 @@ void Boundary::deliver(const Event& event, Eip instruction_eip) {
   continuation_.resume_pc = 0;
   if (parts_.frame != nullptr) {
     // Kernels rarely use the FPU: do not carry its state into the handler and back.
-    parts_.frame->slots.x87_live = parts_.frame->slots.sse_live = 0;
+    parts_.frame->slots.unload_fpu();
   }
   if (parts_.delivers_quickly && transfers_.deliver(event)) return;
   if (ringshift::deliver(parts_.cpu, event, instruction_eip) == DeliveryResult::Shutdown) {

@@ -1,6 +1,8 @@
 #include "monitor/vcpu/execution_mode.h"
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
 
 namespace ringshift {
 namespace {
@@ -38,6 +40,18 @@ ModeReason obstacle(const GuestState& state) {
   return ModeReason::Translatable;
 }
 
+// All that a mode depends on beside the segments, each in bits of its own.
+uint64_t control_of(const GuestState& state) {
+  constexpr unsigned kBitsOfCr0 = 32;  // PE and AM: 32 and 50
+  constexpr unsigned kBitsOfCpl = 34;
+  constexpr unsigned kBitsOfShadow = 40;
+  constexpr unsigned kBitsOfDr7 = 56;
+  return (state.eflags & (kFlagTf | kFlagVm | kFlagAc)) |
+         uint64_t{state.cr0 & (kCr0Pe | kCr0Am)} << kBitsOfCr0 | uint64_t{state.cpl} << kBitsOfCpl |
+         uint64_t{state.interrupt_shadow} << kBitsOfShadow |
+         uint64_t{state.dr[7] & kDr7AnyEnable} << kBitsOfDr7;
+}
+
 }  // namespace
 
 ModeReason execution_mode(const GuestState& state) {
@@ -54,6 +68,17 @@ std::optional<CodeMode> translated_mode(const GuestState& state) {
   if (has_descriptors && is_flat(state)) return CodeMode{};
   if (state.v86_mode() && !has_segments_of_virtual_8086(state)) return std::nullopt;
   return code_mode_of(state);
+}
+
+const std::optional<CodeMode>& ModeMemory::of(const GuestState& state) {
+  static_assert(std::has_unique_object_representations_v<SegmentCache>);
+  const uint64_t rest = control_of(state);
+  if (rest != rest_ || std::memcmp(&segments_, &state.segment, sizeof(segments_)) != 0) {
+    mode_ = translated_mode(state);
+    segments_ = state.segment;
+    rest_ = rest;
+  }
+  return mode_;
 }
 
 bool needs_own_mode(const SegmentCache& fs_or_gs) {

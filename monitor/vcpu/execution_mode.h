@@ -3,6 +3,7 @@
 // See docs/architecture.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -35,6 +36,16 @@ enum class ModeReason : uint8_t {
 [[nodiscard]] ModeReason execution_mode(const GuestState& state);
 // The mode in which code is translated that goes on from here; nothing: it is interpreted.
 [[nodiscard]] std::optional<CodeMode> translated_mode(const GuestState& state);
+// What translated_mode() says, and is asked after each callout: the same as last time, as a rule.
+class ModeMemory {
+ public:
+  [[nodiscard]] const std::optional<CodeMode>& of(const GuestState& state);
+
+ private:
+  std::array<SegmentCache, kSegmentCount> segments_{};
+  uint64_t rest_ = ~uint64_t{0};  // no state's: the first question is answered anew
+  std::optional<CodeMode> mode_;
+};
 // FS or GS with a limit to check, or not to be written. Null, which they are in most kernels or
 // most programs, is no mode of its own: the usual mode's code finds out when it uses them.
 [[nodiscard]] bool needs_own_mode(const SegmentCache& fs_or_gs);

@@ -190,7 +190,7 @@ void Guest::prepare(const Start& start, Ring ring, std::span<const uint8_t> code
     loaded_cr3_ = guest.cr3;
     processor().note_state_changed();
   }
-  processor().gate().frame().slots.x87_live = processor().gate().frame().slots.sse_live = 0;
+  processor().gate().frame().slots.unload_fpu();
 }
 
 uint32_t Guest::read(uint16_t, AccessWidth) { return 0xffffffffU; }

@@ -43,7 +43,7 @@ class Differential : public InterpreterFixture, public ::testing::WithParamInter
     state.fxsave = machine_.state().fxsave;
     machine_.set_flat_segment(SegmentRegister::Fs, kFsBase);
     machine_.set_flat_segment(SegmentRegister::Gs, kGsBase);
-    machine_.slots().x87_live = machine_.slots().sse_live = 1;
+    machine_.slots().fpu_loaded = machine_.slots().x87_live = machine_.slots().sse_live = 1;
     for (uint32_t at = 0x40000; at < kRamBytes; at += 4) set32(at, number());
   }
   [[nodiscard]] static uint64_t seed() {

@@ -168,7 +168,7 @@ class TranslatorMachine : public CodeSource,
         reinterpret_cast<uint64_t>(&readable_);
   }
   void poison_segment(SegmentRegister segment) {
-    (segment == SegmentRegister::Fs ? slots().fs_probe : slots().gs_probe) = reservation_.value();
+    (segment == SegmentRegister::Fs ? slots().fs_probe : slots().gs_probe) = kNoProbe;
   }
 
   // -- running
@@ -336,7 +336,7 @@ class TranslatorMachine : public CodeSource,
         set_jump_table(fragment_at_eip(exit.eip.value()));
         return true;
       case ExitReason::EnsureFpu:
-        slots().x87_live = slots().sse_live = 1;
+        slots().fpu_loaded = slots().x87_live = slots().sse_live = 1;
         return true;
       case ExitReason::SoftMiss:
         return fill_soft_tlb(exit);

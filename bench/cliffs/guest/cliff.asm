@@ -121,6 +121,7 @@ prepare:
   inc ecx
   cmp ecx, 0x400
   jb .user
+  and dword [PAGE_TABLES + (addr(gdt) >> 12) * 4], ~U  ; no kernel's GDT is the user's
   call flush_tlb
   gdt_entry FREE0, 0x1000, 0xfffff, 0xc0f3  ; data of ring 3 that does not begin at 0
   gdt_entry FREE1, 0, 0xfffff, 0x40fb       ; code of ring 3 with a limit of 1 MiB less one
@@ -225,6 +226,7 @@ from_virtual:
 back:
   mov eax, DATA0
   mov ds, eax
+  lidt [idt_pointer]
   mov es, eax
   mov ss, eax
   mov esp, [saved_esp]
@@ -245,6 +247,10 @@ sixteen:
   mov ds, ax
   mov ss, ax
 %elif MODE == 2
+  mov ax, FREE1                   ; segments of 64 KiB, as the manual asks
+  mov ds, ax
+  mov es, ax
+  mov ss, ax
   mov eax, cr0
   and al, 0xfe
   mov cr0, eax
@@ -309,6 +315,27 @@ sixteen:
   mov ax, [es:0x6000]
   add [es:0x6002], ax
   %endrep
+%elif KIND == 7                   ; far pointers loaded
+  mov word [0x6010], 0x6000
+  mov [0x6012], ds
+  %rep 16
+  les si, [0x6010]
+  mov ax, [es:si]
+  add [es:si + 2], ax
+  %endrep
+%elif KIND == 9                   ; INT and IRET in real mode
+  o32 lidt [there(.vectors)]
+  mov word [0x80 * 4], there(.service)
+  mov word [0x80 * 4 + 2], 0
+  %rep 16
+  int 0x80
+  %endrep
+%elif KIND == 8                   ; far calls of 16 segments in turn, in real mode
+  %assign segment 0
+  %rep 16
+  call (REAL_CODE >> 4) - segment:(.far_callee - sixteen + segment * 16)
+  %assign segment segment + 1
+  %endrep
 %endif
   dec ebx
   jnz .turn
@@ -327,6 +354,11 @@ sixteen:
   ret
 .far_callee:
   retf
+.service:
+  iret
+.vectors:
+  dw 0x3ff
+  dd 0
 sixteen_end:
 bits 32
 %endif
@@ -482,6 +514,9 @@ body:
 %elif WHICH == 9                  ; WBINVD
   wbinvd
   wbinvd
+%elif WHICH == 11                 ; far calls in flat code
+  call CODE0:.callee
+  call CODE0:.callee
 %elif WHICH == 10                 ; debug registers
   mov eax, dr7
   mov dr7, eax
@@ -491,6 +526,8 @@ body:
   int USER_EXIT
 %else
   ret
+.callee:
+  retf
 %endif
 %endif
 

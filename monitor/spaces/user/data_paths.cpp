@@ -104,7 +104,10 @@ std::optional<uint64_t> DataPaths::supervisor_host_address(GuestVirtual address)
   return window.base().value() + address.value();
 }
 
+uint64_t DataPaths::supervisor_base() const { return spaces_.supervisor().window->base().value(); }
+
 void DataPaths::drop_watched() {
+  spaces_.forget_parked();
   resources_.watched.for_each([this](GuestVirtualPage page) {
     spaces_.supervisor().window->drop_region(page);
     spaces_.users().for_each([page](CodeView& view) {

@@ -32,6 +32,8 @@ class DataPaths {
                                                            Privilege privilege) const;
   // Where supervisor code reads this address, if it may; the page is in its window now.
   [[nodiscard]] std::optional<uint64_t> supervisor_host_address(GuestVirtual address);
+  // The host address of linear address 0 there.
+  [[nodiscard]] uint64_t supervisor_base() const;
   // Has the entered view a window?
   [[nodiscard]] bool has_window(Privilege privilege) const;
   // Takes out of the host's tables what the window has dropped.

@@ -26,31 +26,40 @@ uint64_t TranslateEngine::answer_callout() {
   parts_.attention.leave();
   gate.begin_callout();
   const uint8_t cpl = guest.cpl;
+  follow_mode();
   const CodeMode mode = mode_;
+  const uint64_t window = slots.window_base;
   // A view that has just been given a window has other fragments from now on.
   const bool other_view = cpl == 3 && parts_.spaces.note_user_work(1);
   const CalloutKind kind = std::exchange(slots.callout_kind, CalloutKind::Any);
+  const uint64_t faults = counters().events_exceptions;
   execute_callout(kind);
-  if (cpl == 0 && loads_data_segment(kind)) {
+  if (loads_data_segment(kind)) {
     descriptors_.note(static_cast<SegmentRegister>(static_cast<uint32_t>(kind) - 1));
   }
+  const bool is_far = kind == CalloutKind::FarTransfer && guest.eip == slots.far_eip &&
+                      guest.cpl == cpl && counters().events_exceptions == faults;
   if (!may_go_on_inside() || !parts_.attention.enter()) return gate.leave_from_callout();
   if (slots.callout_return != 0 && !other_view && guest.eip == slots.callout_next_eip &&
-      guest.cpl == cpl && mode_ == mode) {
+      guest.cpl == cpl && mode_ == mode && slots.window_base == window) {
     counters().callouts_returned++;
     return gate.return_from_callout();
   }
   counters().callouts_dispatched++;
-  if (!mode_.is_flat() && mode_ != mode) return enter_from_callout();
+  if (is_far || (!mode_.is_flat() && mode_ != mode)) return enter_from_callout(is_far, mode);
   return gate.dispatch_from_callout();
 }
 
 // Modes share few jump tables, and far transfers change the mode: what there is at the guest's EIP
-// is asked of the cache, before the table.
-uint64_t TranslateEngine::enter_from_callout() {
+// is asked of the cache, before the table. is_far: by such a transfer, from this mode.
+uint64_t TranslateEngine::enter_from_callout(bool is_far, const CodeMode& from) {
   const auto key = parts_.code.key_for(state().pointer(), state().privilege(), mode_);
   const Fragment* fragment = key ? parts_.translator.cache().find(*key) : nullptr;
   const bool is_known = fragment != nullptr && !fragment->crosses_page && !fragment->is_incomplete;
+  if (is_known && is_far) {
+    descriptors_.note_far(from, mode_, fragment->body());
+    parts_.data.settle(Privilege::Supervisor);  // the descriptor may have cost it a page
+  }
   if (!is_known || parts_.spaces.has_pending_work()) return parts_.gate.dispatch_from_callout();
   return parts_.gate.enter_from_callout(fragment->body());
 }
@@ -94,6 +103,8 @@ bool TranslateEngine::transfer_quickly(CalloutKind kind) {
     }
     case CalloutKind::InterruptReturn:
       return parts_.boundary.transfers().return_from_interrupt();
+    case CalloutKind::RealInterruptReturn:
+      return !interrupt_return(parts_.boundary.cpu(), OperandSize::Bits16, state().pointer());
     case CalloutKind::SystemEnter:
       return !sysenter(parts_.boundary.cpu());
     case CalloutKind::SystemExit:
@@ -105,6 +116,7 @@ bool TranslateEngine::transfer_quickly(CalloutKind kind) {
     case CalloutKind::LoadDs:
     case CalloutKind::LoadFs:
     case CalloutKind::LoadGs:
+    case CalloutKind::FarTransfer:
       return false;
   }
   return false;
@@ -118,7 +130,7 @@ bool TranslateEngine::may_go_on_inside() {
   if (guest.activity != ActivityState::Running) return false;
   const ExecutionControl* control = parts_.boundary.control();
   if (control != nullptr && control->is_touched()) return false;
-  const std::optional<CodeMode> mode = translated_mode(guest);
+  const std::optional<CodeMode>& mode = modes_.of(guest);
   if (!mode || !may_translate_in(*mode)) return false;
   mode_ = *mode;
   const Privilege privilege = guest.privilege();

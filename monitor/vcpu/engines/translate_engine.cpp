@@ -47,6 +47,14 @@ void count(ExitReason reason) {
   UNREACHABLE();
 }
 
+// A descriptor was read there, and cannot be any more: its page has become the user's, say.
+void forget_descriptors_at(Gate& gate, uint64_t host_address) {
+  for (LoadedDescriptor& entry : gate.frame().descriptors) {
+    if (entry.address == host_address) entry = LoadedDescriptor{};
+  }
+  gate.forget_far_targets();
+}
+
 }  // namespace
 
 TranslateEngine::TranslateEngine(const EngineParts& parts, DirectEngine& direct,
@@ -56,7 +64,7 @@ TranslateEngine::TranslateEngine(const EngineParts& parts, DirectEngine& direct,
       slots_(parts.gate.frame().slots),
       direct_(direct),
       config_(config),
-      descriptors_(parts.gate.frame(), parts.boundary.cpu().memory, parts.data) {
+      descriptors_(parts.gate, parts.boundary.cpu().memory, parts.data) {
   if (!config_.make_callouts) return;
   parts_.gate.set_callout(
       [](void* engine) { return static_cast<TranslateEngine*>(engine)->answer_callout(); }, this);
@@ -64,7 +72,7 @@ TranslateEngine::TranslateEngine(const EngineParts& parts, DirectEngine& direct,
 
 Turn TranslateEngine::run() {
   const Privilege privilege = state().privilege();
-  const std::optional<CodeMode> mode = translated_mode(state());
+  const std::optional<CodeMode>& mode = modes_.of(state());
   if (!mode) return Turn::Declined;
   mode_ = *mode;
   if (interpret_until_verified(privilege)) return Turn::Done;
@@ -89,6 +97,7 @@ Turn TranslateEngine::run() {
   if (!parts_.attention.enter()) return Turn::Done;  // looked up again afterwards
   const Exit exit = parts_.gate.run(entry, parts_.translator.cache());
   parts_.attention.leave();
+  follow_mode();
   count(exit.reason);
   if (config_.trace_exits) {
     std::fprintf(stderr, "exit %s cpl=%u eip=%08x\n", exit_reason_name(exit.reason),
@@ -153,17 +162,33 @@ void TranslateEngine::prepare_slots(Privilege privilege) {
   Slots& slots = slots_;
   parts_.spaces.select(privilege, mode_);
   slots.interrupt_waiting = parts_.boundary.interrupt_is_pending() ? kFlagIf : 0;
-  if ((guest.cr0 & (kCr0Ts | kCr0Em)) != 0) slots.x87_live = slots.sse_live = 0;
+  slots.allow_fpu(guest.cr0, guest.cr4);
   slots.time_stamp_denied = guest.cr4 & kCr4Tsd;
   descriptors_.check_table();
+  // Descriptor tables are read as the supervisor reads, which may be out of date until it is back.
+  const bool is_untold =
+      privilege == Privilege::User && parts_.spaces.supervisor_needs_verification();
+  slots.untold_descriptors = is_untold ? kNoTag : 0;
   slots.fs_probe = segment_probe(guest.seg(SegmentRegister::Fs));
   slots.gs_probe = segment_probe(guest.seg(SegmentRegister::Gs));
   if (!mode_.is_flat()) prepare_mode();
 }
 
+// Far transfers in generated code change it without a word.
+void TranslateEngine::follow_mode() {
+  if (const std::optional<CodeMode>& now = modes_.of(state())) mode_ = *now;
+}
+
 void TranslateEngine::prepare_mode() {
+  constexpr uint64_t kNarrowEnd = uint64_t{1} << 16;
+  constexpr uint64_t kWideEnd = uint64_t{1} << 32;
   for (size_t i = 0; i < kSegmentCount; ++i) {
-    slots_.segment_room[i] = uint64_t{state().segment[i].limit} + 1;
+    const SegmentCache& cache = state().segment[i];
+    const uint64_t beyond_limit = uint64_t{cache.limit} + 1;
+    slots_.segment_room[i] = beyond_limit;
+    if (!cache.is_expand_down()) continue;
+    slots_.segment_room[i] = cache.default_32() ? kWideEnd : kNarrowEnd;
+    slots_.segment_floor_negated[i] = 0 - beyond_limit;
   }
 }
 
@@ -246,8 +271,8 @@ void TranslateEngine::handle_ensure_fpu() {
   const bool already = slots.x87_live != 0 && (slots.sse_live != 0 || !sse);
   // Already loaded and still asked for: SSE without CR4.OSFXSR. The interpreter raises #UD or #NM.
   if (already || (guest.cr0 & (kCr0Ts | kCr0Em)) != 0) return parts_.boundary.interpret();
-  slots.x87_live = 1;
-  slots.sse_live = sse ? 1 : 0;
+  slots.fpu_loaded = 1;
+  slots.allow_fpu(guest.cr0, guest.cr4);
 }
 
 void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privilege) {
@@ -281,14 +306,22 @@ void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privil
 
 // False: the window has nothing for this address.
 bool TranslateEngine::fill_window(const HostFault& fault, Privilege privilege) {
-  const auto linear = parts_.data.window_address(fault.address, privilege);
+  auto linear = parts_.data.window_address(fault.address, privilege);
+  Privilege as = privilege;
+  if (!linear && !fault.is_write) {  // user code has read a descriptor
+    as = Privilege::Supervisor;
+    linear = parts_.data.window_address(fault.address, as);
+  }
   if (!linear) return false;
-  const bool filled = parts_.data.fill_window(*linear, fault.is_write, privilege) == Miss::Filled;
+  const bool filled = parts_.data.fill_window(*linear, fault.is_write, as) == Miss::Filled;
   if (ExecutionObserver* observer = parts_.boundary.observer()) {
     observer->on_host_fault(filled ? FaultKind::Hidden : FaultKind::Traced, *linear, fault.is_write,
                             state());
   }
   if (!filled) counters().faults_traced++;
+  if (!filled && as == Privilege::Supervisor && !fault.is_write) {
+    forget_descriptors_at(parts_.gate, fault.address);
+  }
   return filled;
 }
 

@@ -7,6 +7,7 @@
 
 #include "monitor/vcpu/engines/direct_engine.h"
 #include "monitor/vcpu/engines/execution_engine.h"
+#include "monitor/vcpu/execution_mode.h"
 #include "monitor/vcpu/loaded_descriptors.h"
 #include "translator/code_mode.h"
 
@@ -31,13 +32,14 @@ class TranslateEngine final : public ExecutionEngine {
   void map_user_fault();
   [[nodiscard]] uint64_t entry_point(Privilege privilege);
   void prepare_slots(Privilege privilege);
+  void follow_mode();
   void prepare_mode();
   // Where events are counted the usual mode is the only one: its instructions are those that the
   // rule of events has been compared for.
   [[nodiscard]] bool may_translate_in(const CodeMode& mode) const {
     return mode.is_flat() || parts_.boundary.events() == nullptr;
   }
-  [[nodiscard]] uint64_t enter_from_callout();
+  [[nodiscard]] uint64_t enter_from_callout(bool is_far, const CodeMode& from);
   void handle(const Exit& exit, Privilege privilege);
   void handle_soft_miss(const Exit& exit, Privilege privilege);
   void handle_ensure_fpu();
@@ -61,6 +63,7 @@ class TranslateEngine final : public ExecutionEngine {
   DirectEngine& direct_;
   TranslateConfig config_;
   LoadedDescriptors descriptors_;
+  ModeMemory modes_;
   CodeMode mode_;  // of the guest, at the last look
   uint32_t interpreted_unverified_ = 0;
   // An instruction with two accesses whose pages share a TLB entry would miss for ever.

@@ -23,7 +23,7 @@ TEST_P(Fpu, TheFirstX87InstructionAsksForTheState) {
   EXPECT_EQ(machine_.run_once().reason, ExitReason::EnsureFpu);
   EXPECT_EQ(machine_.state().eip, Machine::kCode + 6);
   EXPECT_EQ(machine_.reg(Gpr::Ecx), 0x1234U);
-  machine_.slots().x87_live = machine_.slots().sse_live = 1;
+  machine_.slots().fpu_loaded = machine_.slots().x87_live = machine_.slots().sse_live = 1;
   EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
   EXPECT_EQ(machine_.read32(Machine::kData), 2U);
   EXPECT_EQ(machine_.reg(Gpr::Eax), 1U);

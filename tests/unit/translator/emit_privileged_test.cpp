@@ -213,14 +213,58 @@ TEST_P(Privileged, TaskSwitchedIsWrittenInlineAndNoFlagChanges) {
   }
 }
 
-TEST_P(Privileged, TaskSwitchedIsTheMonitorsToWriteWhileTheFpuIsLoaded) {
-  machine_.state().cr0 = 0x80050033;
-  machine_.reg(Gpr::Eax) = machine_.state().cr0 | kCr0Ts;
-  machine_.slots().x87_live = machine_.slots().sse_live = 1;
-  const Exit exit = machine_.run_code("0f 22 c0");  // mov cr0, eax
-  EXPECT_EQ(exit.reason, ExitReason::Interpret);
-  EXPECT_EQ(exit.eip, Eip(Machine::kCode));
-  EXPECT_EQ(machine_.state().cr0, 0x80050033U);
+TEST_P(Privileged, TaskSwitchedComesAndGoesWhileTheFpuIsLoaded) {
+  constexpr uint32_t kWithout = 0x80050033;
+  for (const bool has_sse : {false, true}) {
+    SCOPED_TRACE(has_sse);
+    machine_.forget_code();
+    machine_.state().cr4 = has_sse ? kCr4Osfxsr : 0;
+    machine_.state().cr0 = kWithout;
+    machine_.reg(Gpr::Eax) = kWithout | kCr0Ts;
+    machine_.slots().fpu_loaded = machine_.slots().x87_live = 1;
+    machine_.slots().sse_live = has_sse ? 1 : 0;
+    machine_.run_snippet("0f 22 c0");  // mov cr0, eax
+    EXPECT_EQ(machine_.state().cr0, kWithout | kCr0Ts);
+    EXPECT_EQ(machine_.slots().x87_live, 0U);
+    EXPECT_EQ(machine_.slots().sse_live, 0U);
+    machine_.forget_code();
+    machine_.run_snippet("0f 06");  // clts
+    EXPECT_EQ(machine_.state().cr0, kWithout);
+    EXPECT_EQ(machine_.slots().x87_live, 1U);
+    EXPECT_EQ(machine_.slots().sse_live, has_sse ? 1U : 0U);
+  }
+}
+
+TEST_P(Privileged, NothingIsAllowedWhileTheFpuIsNotLoadedOrEmulated) {
+  machine_.state().cr4 = kCr4Osfxsr;
+  machine_.state().cr0 = 0x80050033 | kCr0Ts;
+  machine_.run_snippet("0f 06");  // clts
+  EXPECT_EQ(machine_.slots().x87_live, 0U);
+  machine_.forget_code();
+  machine_.state().cr0 = 0x80050033 | kCr0Ts | kCr0Em;
+  machine_.slots().fpu_loaded = 1;
+  machine_.run_snippet("0f 06");  // clts
+  EXPECT_EQ(machine_.state().cr0, 0x80050033 | kCr0Em);
+  EXPECT_EQ(machine_.slots().x87_live, 0U);
+  machine_.slots().unload_fpu();
+}
+
+TEST_P(Privileged, CachesAndTablesAreNoReasonToLeave) {
+  const uint32_t flags = machine_.state().eflags;
+  machine_.state().gdtr = {.base = 0x12345678, .limit = 0x9abc};
+  machine_.reg(Gpr::Ebx) = Machine::kData;
+  machine_.write32(Machine::kData, 0x56789abc);
+  machine_.write32(Machine::kData + 4, 0x1234);
+  machine_.run_snippet("0f 09 0f 08");  // wbinvd; invd
+  EXPECT_EQ(machine_.state().eflags, flags);
+  if (GetParam() == AccessStyle::Soft) return;
+  machine_.forget_code();
+  machine_.run_snippet("0f 01 1b 0f 01 13");  // lidt [ebx]; lgdt [ebx] (the same again)
+  EXPECT_EQ(machine_.state().idtr.base, 0x12345678U);
+  EXPECT_EQ(machine_.state().idtr.limit, 0x9abcU);
+  machine_.forget_code();
+  ++machine_.state().gdtr.base;
+  EXPECT_EQ(machine_.run_code("0f 01 13").reason, ExitReason::Interpret);
 }
 
 TEST_P(Privileged, AnyOtherBitOfCr0IsInterpreted) {
@@ -270,6 +314,14 @@ TEST_P(Privileged, SelectorsAreReadIntoSixteenBits) {
   EXPECT_EQ(machine_.reg(Gpr::Ecx), 0x1234007bU);
 }
 
+TEST_P(Privileged, SelectorsAreStoredInSixteenBits) {
+  machine_.state().seg(SegmentRegister::Ds).selector = 0x7b;
+  machine_.reg(Gpr::Ebx) = Machine::kData;
+  machine_.write32(Machine::kData, 0xaaaaaaaa);
+  machine_.run_snippet("8c 1b");  // mov [ebx], ds
+  EXPECT_EQ(machine_.read32(Machine::kData), 0xaaaa007bU);
+}
+
 // A GDT entry at kData that has been loaded once; what comes of loading its selector again.
 class SegmentLoads : public Privileged {
  protected:
@@ -279,7 +331,7 @@ class SegmentLoads : public Privileged {
     LoadedDescriptor& entry = machine_.gate->frame().descriptors[kSelector];
     entry.address = machine_.window() + Machine::kData;
     entry.negated_bytes = 0 - kBytes;
-    entry.negated_selector = 0U - kSelector;
+    entry.negated_selector[0] = 0U - kSelector;
     entry.cache = {0x1000, 0xffffffffU, kSelector, 0xc0f3};
     entry.probe = 77;
     machine_.write32(Machine::kData, static_cast<uint32_t>(kBytes));
@@ -324,9 +376,47 @@ TEST_P(SegmentLoads, DsAndEsTakeFlatSegmentsOnly) {
   machine_.load(Machine::kCode, "8e d8 f4");  // mov ds, eax; hlt
   machine_.state().eip = Machine::kCode;
   EXPECT_EQ(machine_.run().reason, ExitReason::Interpret);
-  machine_.gate->frame().descriptors[kSelector].negated_flat_selector = 0U - kSelector;
+  machine_.gate->frame().descriptors[kSelector].negated_tag[0] = 0U - kSelector;
   machine_.run_snippet("8e d8");
   EXPECT_EQ(machine_.state().seg(SegmentRegister::Ds).selector, kSelector);
+}
+
+TEST_P(SegmentLoads, RingsHaveTagsOfTheirOwn) {
+  machine_.privilege = Privilege::User;
+  machine_.load(Machine::kCode, "8e e8 f4");  // mov gs, eax; hlt
+  machine_.state().eip = Machine::kCode;
+  EXPECT_EQ(machine_.run().eip, Eip(Machine::kCode));
+  LoadedDescriptor& entry = machine_.gate->frame().descriptors[kSelector];
+  entry.negated_selector = {1, 0U - kSelector};
+  machine_.run_snippet("8e e8");
+  EXPECT_EQ(machine_.state().seg(SegmentRegister::Gs).selector, kSelector);
+  machine_.slots().untold_descriptors = kNoTag;
+  machine_.state().eip = Machine::kCode;
+  EXPECT_EQ(machine_.run().eip, Eip(Machine::kCode));
+}
+
+TEST_P(Privileged, DebugRegistersAreReadAndWrittenUnlessTheyAreGuarded) {
+  machine_.state().dr = {0x11, 0x22, 0x33, 0x44, 0, 0, 0xffff0ff0U, 0x400U};
+  machine_.reg(Gpr::Edx) = 0x55;
+  machine_.run_snippet(
+      "0f 21 d8 "    // mov eax, dr3
+      "0f 23 ca "    // mov dr1, edx
+      "0f 21 f9 "    // mov ecx, dr7
+      "0f 23 f9 ");  // mov dr7, ecx
+  EXPECT_EQ(machine_.reg(Gpr::Eax), 0x44U);
+  EXPECT_EQ(machine_.reg(Gpr::Ecx), 0x400U);
+  EXPECT_EQ(machine_.state().dr[1], 0x55U);
+  machine_.forget_code();
+  machine_.reg(Gpr::Ecx) = 0x401;
+  EXPECT_EQ(machine_.run_code("0f 23 f9").reason, ExitReason::Interpret);
+  constexpr uint32_t kGuarded = 0x2400;
+  machine_.state().dr[7] = machine_.reg(Gpr::Ecx) = kGuarded;
+  for (const char* code : {"0f 21 d8", "0f 23 ca", "0f 23 f9", "0f 21 f8"}) {
+    machine_.forget_code();
+    EXPECT_EQ(machine_.run_code(code).eip, Eip(Machine::kCode)) << code;
+    EXPECT_EQ(machine_.reg(Gpr::Eax), 0x44U);
+    EXPECT_EQ(machine_.state().dr[1], 0x55U);
+  }
 }
 
 TEST_P(Privileged, EverySensitiveInstructionLeavesForTheInterpreter) {
@@ -362,24 +452,18 @@ TEST_P(Privileged, EverySensitiveInstructionLeavesForTheInterpreter) {
                                   "6c",
                                   "6e",
                                   "f3 6d",
-                                  "0f 01 13",
-                                  "0f 01 1b",
                                   "0f 00 d0",
                                   "0f 00 d8",
                                   "0f 01 f0",
-                                  "0f 06",
                                   "0f 01 3b",
-                                  "0f 08",
-                                  "0f 09",
                                   "0f 32",
                                   "0f 30",
                                   "0f 22 c0",
                                   "0f 20 c9",
-                                  "0f 21 c0",
-                                  "0f 23 c0",
+                                  "0f 21 e0",
+                                  "0f 23 f0",
                                   "8e d8",
                                   "8e 1b",
-                                  "8c 1b",
                                   "1f",
                                   "0f a1",
                                   "17",

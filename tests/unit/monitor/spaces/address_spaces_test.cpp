@@ -79,7 +79,7 @@ TEST_F(AddressSpacesTest, InvlpgDropsAPageThatIsGone) {
 
 TEST_F(AddressSpacesTest, AnotherPagingModeTakesEverything) {
   touch(Paged::kKernel + 0x7000);
-  paged_.state().cr4 ^= kCr4Pse;
+  paged_.state().cr0 ^= kCr0Pg;
   paged_.processor().note_state_changed();
   EXPECT_EQ(held(Paged::kKernel + 0x7000), nullptr);
   EXPECT_TRUE(spaces().has_pending_work()) << "links were made for the old mapping";
@@ -103,6 +103,47 @@ TEST_F(AddressSpacesTest, TogglingPgeKeepsWhatIsStillTrue) {
   paged_.state().cr4 |= kCr4Pge;
   paged_.processor().note_state_changed();
   EXPECT_NE(held(Paged::kKernel + 0x7000), nullptr);
+}
+
+TEST_F(AddressSpacesTest, TogglingPseKeepsWhatIsStillTrue) {
+  touch(Paged::kKernel + 0x7000);
+  for (int i = 0; i < 2; ++i) {
+    paged_.state().cr4 ^= kCr4Pse;
+    paged_.processor().note_state_changed();
+    EXPECT_NE(held(Paged::kKernel + 0x7000), nullptr);
+  }
+  paged_.map(Paged::kKernelTable, 7, 9, Paged::kSupervisorPage | Paged::kAccessed);
+  paged_.state().cr4 ^= kCr4Pse;
+  paged_.processor().note_state_changed();
+  EXPECT_EQ(held(Paged::kKernel + 0x7000), nullptr);
+}
+
+// The first times it is a change of mode like any other.
+TEST_F(AddressSpacesTest, PagingThatIsOftenSwitchedOffHasTwoViews) {
+  const auto switch_paging = [this] {
+    paged_.state().cr0 ^= kCr0Pg;
+    paged_.processor().note_state_changed();
+    spaces().apply(Paged::safe());
+  };
+  for (int i = 0; i < 10; ++i) {
+    touch(Paged::kKernel + 0x7000);
+    switch_paging();
+    EXPECT_EQ(held(Paged::kKernel + 0x7000), nullptr);
+    touch(0x5000);
+    switch_paging();
+  }
+  ASSERT_NE(held(Paged::kKernel + 0x7000), nullptr);
+  switch_paging();
+  ASSERT_NE(held(0x5000), nullptr);
+  EXPECT_EQ(held(0x5000)->physical_page, GuestPhysicalPage(5));
+  paged_.map(Paged::kKernelTable, 7, 9, Paged::kSupervisorPage | Paged::kAccessed);
+  switch_paging();
+  EXPECT_EQ(held(Paged::kKernel + 0x7000), nullptr) << "its entry says something else now";
+  spaces().verify_invariants();
+  spaces().on_memory_map_changed();
+  switch_paging();
+  EXPECT_EQ(held(0x5000), nullptr);
+  spaces().verify_invariants();
 }
 
 TEST_F(AddressSpacesTest, AViewIsEnteredByANamedVerbOnly) {

@@ -38,11 +38,19 @@ TEST_F(JumpTableTest, EqualEipsOfTwoModesAreTwoEntries) {
   EXPECT_EQ(at(mode(0x20), eip), 192U);
 }
 
-TEST_F(JumpTableTest, AModeThatComesBackLateFindsNothing) {
+TEST_F(JumpTableTest, AModeThatComesBackLateFindsNothingAndThatIsSaid) {
+  constexpr uint32_t kMoreThanAreKept = 40;
   const Eip eip(0x1234);
   for (uint32_t base = 1; base <= 8; ++base) table_->set(eip, base * 64, mode(base));
-  EXPECT_EQ(at(mode(8), eip), 8 * 64U);
+  EXPECT_FALSE(table_->has_moved());
+  for (uint32_t base = 9; base <= kMoreThanAreKept; ++base) {
+    table_->set(eip, base * 64, mode(base));
+  }
+  EXPECT_TRUE(table_->has_moved());
+  EXPECT_FALSE(table_->has_moved());
+  EXPECT_EQ(at(mode(kMoreThanAreKept), eip), kMoreThanAreKept * 64U);
   EXPECT_EQ(at(mode(1), eip), 0U);
+  EXPECT_TRUE(table_->has_moved());
 }
 
 TEST_F(JumpTableTest, APageThatIsMappedElsewhereTakesAllOfTheOtherModesAlong) {

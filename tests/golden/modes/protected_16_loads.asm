@@ -1,0 +1,6 @@
+; mode: protected 16-bit
+bits 16
+mov es, [bx]
+pop ds
+pop es
+call 0x40:0x1234

@@ -1,0 +1,3 @@
+; mode: real
+bits 16
+jmp far [bx]

@@ -1,0 +1,3 @@
+; mode: real
+bits 16
+retf 4
