@@ -94,6 +94,7 @@ class E1000 final : public PciFunction {
   [[nodiscard]] Ring ring(uint32_t base_register) const;
   void serve();
   void transmit();
+  void send_what_waits();
   [[nodiscard]] bool send_next_frame();
   void take_descriptor(const Descriptor& descriptor);
   void gather(uint64_t address, uint32_t bytes);

@@ -84,13 +84,19 @@ bool E1000Packet::can_be_cut() const {
          bytes_.size() > size_t{context_.header_bytes} + sent_;
 }
 
-std::span<const uint8_t> E1000Packet::next_frame() {
+// As far as a length in an IP packet can say it.
+bool E1000Packet::can_be_whole() const {
+  constexpr size_t kLongestIp = 65535;
+  return context_.is_tcp && sent_ == 0 && bytes_.size() <= kLongestIp + context_.ip_start;
+}
+
+std::span<const uint8_t> E1000Packet::next_frame(bool whole) {
   if (too_long_ || (options_.segments && !can_be_cut())) {
     clear();
     return {};
   }
   if (options_.segments) {
-    make_segment();
+    make_segment(whole && can_be_whole() ? bytes_.size() : context_.segment_bytes);
   } else {
     frame_ = bytes_;
     put_sums(frame_);
@@ -106,10 +112,10 @@ std::span<const uint8_t> E1000Packet::next_frame() {
 
 // 3.5: lengths, the number of the IPv4 packet and the sequence of TCP go on from one to the next;
 // FIN and PSH are the last one's.
-void E1000Packet::make_segment() {
+void E1000Packet::make_segment(size_t most) {
   const size_t header = context_.header_bytes;
   const size_t left = bytes_.size() - header - sent_;
-  const size_t count = std::min<size_t>(left, context_.segment_bytes);
+  const size_t count = std::min(left, most);
   const uint32_t number = sent_ / context_.segment_bytes;
   const auto begin = bytes_.begin();
   frame_.assign(begin, begin + static_cast<ptrdiff_t>(header));

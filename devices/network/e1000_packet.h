@@ -46,8 +46,11 @@ class E1000Packet {
 
   // Frames wait to be sent.
   [[nodiscard]] bool has_frame() const { return finished_; }
+  // It is to be cut.
+  [[nodiscard]] bool is_in_segments() const { return options_.segments; }
   // The next one; the packet is gone after its last. Pre: has_frame(). Empty: it makes no sense.
-  [[nodiscard]] std::span<const uint8_t> next_frame();
+  // whole: a large one that is to be cut is sent as it is, with its lengths and sums right.
+  [[nodiscard]] std::span<const uint8_t> next_frame(bool whole = false);
   void clear();
 
   static constexpr size_t kMostBytes = 65536 + 256;
@@ -57,7 +60,8 @@ class E1000Packet {
 
  private:
   [[nodiscard]] bool can_be_cut() const;
-  void make_segment();
+  [[nodiscard]] bool can_be_whole() const;
+  void make_segment(size_t most);
   void put_sums(std::span<uint8_t> frame) const;
   void insert_tag();
 

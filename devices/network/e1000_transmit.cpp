@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "devices/network/e1000.h"
+#include "devices/virtio/tcp_frames.h"
 
 namespace ringshift {
 
@@ -27,6 +28,11 @@ uint64_t address_in(std::span<const uint8_t, kDescriptorBytes> d) {
 }  // namespace
 
 void E1000::transmit() {
+  send_what_waits();
+  port_.flush();
+}
+
+void E1000::send_what_waits() {
   for (budget_ = 0; budget_ < kMostAtOnce;) {
     if (packet_.has_frame()) {
       if (!send_next_frame()) return;
@@ -50,9 +56,11 @@ void E1000::transmit() {
 // False: it has to wait, and the port calls when it need not.
 bool E1000::send_next_frame() {
   if (!port_.has_room()) return false;
-  const std::span<const uint8_t> frame = packet_.next_frame();
+  const bool may_be_large = port_.takes_large() && packet_.is_in_segments();
+  const std::span<const uint8_t> frame = packet_.next_frame(may_be_large);
   budget_ += std::max(kLeastCost, frame.size());
-  if (frame.size() < kLeastFrame || frame.size() > kLongestFrame) return true;
+  const size_t most = may_be_large ? kLongestLargeFrame : kLongestFrame;
+  if (frame.size() < kLeastFrame || frame.size() > most) return true;
   count_frame(frame, kGptc, kMptc, kBptc, kGotcl);
   if ((value(kRctl) & kLoopBack) == 0) port_.send(frame);
   return true;

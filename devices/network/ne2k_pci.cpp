@@ -319,6 +319,7 @@ void Ne2kPci::transmit() {
       frame_.push_back(memory_at(transmit_page_ * kPageBytes + i));
     }
     port_.send(frame_);
+    port_.flush();
   }
   command_ &= static_cast<uint8_t>(~kTransmit);
   transmit_status_ = kIntact;

@@ -19,8 +19,13 @@ class PacketPort {
   // May a frame be sent now? If not, on_change is called when one may.
   [[nodiscard]] virtual bool has_room() const = 0;
   // A frame of the guest's, from its destination address on and without a check sequence. Pre:
-  // has_room().
+  // has_room(); of the frames that one large packet is cut into, for the first one.
   virtual void send(std::span<const uint8_t> frame) = 0;
+  // Does it take packets of TCP that are larger than a frame (kLongestLargeFrame), whole, with
+  // their lengths and sums right?
+  [[nodiscard]] virtual bool takes_large() const { return false; }
+  // What has been sent may leave now. Called behind all that was sent together.
+  virtual void flush() {}
   // The frame that the guest is to get next, which stays until it is taken; empty: there is none.
   [[nodiscard]] virtual std::span<const uint8_t> received() const = 0;
   virtual void take_received() = 0;

@@ -1,5 +1,6 @@
-// VirtioNet: a virtio network card: a queue of frames to the guest, and one of frames from it.
-// Does not own: the port that they go through. See docs/devices.md; VIRTIO 1.1, 5.1.
+// VirtioNet: a virtio network card: a queue of frames to the guest, and one of frames from it. What
+// a driver sends of TCP may be larger than a frame, and frames that follow each other come to it as
+// one. Does not own: the port that they go through. See docs/devices.md; VIRTIO 1.2, 5.1.
 #pragma once
 
 #include <array>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "devices/virtio/packet_port.h"
+#include "devices/virtio/tcp_frames.h"
 #include "devices/virtio/virtio_device.h"
 
 namespace ringshift {
@@ -31,21 +33,43 @@ class VirtioNet final : public VirtioDevice {
   static constexpr unsigned kReceiveQueue = 0, kTransmitQueue = 1;
   // Two addresses, a type, a tag and 1,500 bytes: a longer frame of the guest's goes nowhere.
   static constexpr size_t kLeastFrame = 14, kLongestFrame = 1518;
+  // In front of each frame (5.1.6); the last two bytes, in how many buffers a frame is, are not
+  // there in the legacy interface without VIRTIO_NET_F_MRG_RXBUF (5.1.6.1).
+  static constexpr size_t kHeaderBytes = 12, kLegacyHeaderBytes = 10;
 
  private:
+  using Header = std::array<uint8_t, kHeaderBytes>;
   [[nodiscard]] size_t header_bytes() const;
   [[nodiscard]] Served receive();
+  // None: there are not enough buffers; Broken: they make no sense.
+  enum class Room : uint8_t { Enough, None, Broken };
+  // As many as have room for so much, the header with it.
+  [[nodiscard]] Room take_buffers(size_t bytes);
+  void put_back(size_t count);
+  [[nodiscard]] bool may_join() const;
+  [[nodiscard]] Room join_more();
+  [[nodiscard]] Header header_of_train() const;
+  void give_to_driver();
   [[nodiscard]] Served transmit();
+  [[nodiscard]] Served send_what_waits();
+  void send(const Header& header);
+  void send_large(const Header& header);
 
   void on_port_change();
 
   // Not state: address_, takes_any_address_: what it is made with.
-  // Not state: chain_: where chains pass through; kept for its room.
+  // Not state: chain_, buffers_, buffer_count_, room_, train_, packet_: where chains and frames
+  // pass through; kept for their room.
   PacketPort& port_;
   MacAddress address_;
   bool takes_any_address_;
   bool told_up_ = true;  // what the driver has last heard of the link
   DescriptorChain chain_;
+  std::vector<DescriptorChain> buffers_;  // the first buffer_count_ of them: for the train
+  size_t buffer_count_ = 0;
+  uint64_t room_ = 0;  // of those
+  TcpTrain train_;
+  std::vector<uint8_t> packet_;
 };
 
 }  // namespace ringshift

@@ -48,6 +48,10 @@ class Virtqueue {
   // The next chain; the queue must be in use. Broken: the rings make no sense.
   enum class Taken : uint8_t { None, Chain, Broken };
   [[nodiscard]] Taken take(DescriptorChain* chain);
+  // The last `count` chains that were taken wait again, the first of them first.
+  void put_back(uint16_t count) {
+    next_available_ = static_cast<uint16_t>(next_available_ - count);
+  }
   // Something to take() waits, or the rings make no sense.
   [[nodiscard]] bool has_waiting();
   // The chain is the driver's again; `written` bytes of its writable part have been written.

@@ -46,7 +46,9 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
   for (const PortTarget* port : all_ports(machine.ports)) {
     files.push_back({port->path, FileUse::Replace});
     const SocketAddress& where = port->request.where;
-    if (!where.connects) files.push_back({where.path, FileUse::Remove});
+    const bool is_made_by_us = where.kind == SocketAddress::Kind::Unix && !where.connects;
+    if (is_made_by_us) files.push_back({where.path, FileUse::Remove});
+    if (where.again_after.count() != 0) files.push_back({where.name(), FileUse::Connect});
   }
   files.push_back({options.control.folder, FileUse::Folder});
   for (const std::string& where : options.migration.to) files.push_back({where, FileUse::Connect});

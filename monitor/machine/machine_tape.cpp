@@ -63,7 +63,9 @@ void Machine::on_room() {
 
 // A replay's network is what the tape has of it.
 std::unique_ptr<GuestPackets> Machine::make_network() {
-  if (is_replay()) return std::make_unique<GuestPackets>();
+  if (is_replay()) {
+    return std::make_unique<GuestPackets>(NetworkPort::frames_of(config_.network));
+  }
   return std::make_unique<NetworkPort>(*config_.network_link, inbox_);
 }
 

@@ -12,7 +12,9 @@ namespace ringshift {
 
 // A frame as a network card moves it: two addresses, a type, a tag and 1,500 bytes.
 inline constexpr size_t kLeastFrame = 14, kMostFrame = 1518;
-// The longest that others send (with offloads, which are not for us): beyond it the stream is none.
+// A packet of TCP that nobody has cut yet, on its way to address translation.
+inline constexpr size_t kMostLargeFrame = 65535 + 18;
+// The longest that others send: beyond it the stream is none.
 inline constexpr size_t kMostStreamFrame = 4096 + 65536;
 inline constexpr size_t kFramePrefix = 4;
 

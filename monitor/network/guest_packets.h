@@ -19,6 +19,11 @@ class StateArchive;
 
 class GuestPackets : public PacketPort {
  public:
+  // What the other end of the cable takes. A recording and its replay have the same.
+  enum class Frames : uint8_t { Usual, Large };
+  explicit GuestPackets(Frames frames = Frames::Usual) : frames_(frames) {}
+
+  [[nodiscard]] bool takes_large() const override { return frames_ == Frames::Large; }
   [[nodiscard]] bool has_room() const override { return outgoing_ < kMostOutgoing; }
   void send(std::span<const uint8_t> frame) override;
   [[nodiscard]] std::span<const uint8_t> received() const override;
@@ -55,6 +60,8 @@ class GuestPackets : public PacketPort {
   virtual void on_taken(size_t /*bytes*/) {}
 
  private:
+  // Not state: frames_: what it is made with.
+  Frames frames_;
   std::function<void()> on_change_;
   ByteQueue received_;
   size_t outgoing_ = 0;  // sent, and not yet told to have left

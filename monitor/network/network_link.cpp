@@ -89,15 +89,27 @@ void NetworkLink::send(std::vector<uint8_t> frames) {
   outgoing_.clear();  // nobody is there
 }
 
+bool NetworkLink::try_send(std::vector<uint8_t> frames) {
+  CHECK(is_idle() && dump_ == nullptr);
+  if (socket_ < 0) return true;
+  outgoing_ = std::move(frames);
+  sent_ = 0;
+  return write_some() && is_idle();
+}
+
 void NetworkLink::write() {
+  if (!write_some()) unplug("has ended");
+}
+
+bool NetworkLink::write_some() {
   while (!is_idle()) {
     const ssize_t count = ::send(socket_, outgoing_.data() + sent_, outgoing_.size() - sent_,
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (count < 0 && errno == EAGAIN) return;
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return unplug("has ended");
+    if (count < 0) return errno == EAGAIN;
     sent_ += static_cast<size_t>(count);
   }
+  return true;
 }
 
 void NetworkLink::flush_dump() {

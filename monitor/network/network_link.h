@@ -46,6 +46,9 @@ class NetworkLink {
   void limit_to(uint64_t rate) { rate_ = rate; }
   [[nodiscard]] uint64_t rate() const { return rate_; }
 
+  // There is a file for all frames, and to write it may take long.
+  [[nodiscard]] bool has_dump() const { return dump_ != nullptr; }
+
   // ---- for one thread at a time ----
   // reads: there is room for what may come.
   [[nodiscard]] pollfd waiting_for(bool reads) const;
@@ -55,6 +58,9 @@ class NetworkLink {
   [[nodiscard]] bool is_idle() const { return sent_ == outgoing_.size(); }
   // Frames with their lengths. Pre: is_idle().
   void send(std::vector<uint8_t> frames);
+  // The same, but what goes wrong shows at the next serve(), or send(). True: all of it has gone.
+  // Pre: has_dump() is false.
+  [[nodiscard]] bool try_send(std::vector<uint8_t> frames);
   void flush_dump();
 
  private:
@@ -63,6 +69,8 @@ class NetworkLink {
   void take_in(std::span<const uint8_t> frame, std::vector<uint8_t>* frames);
   void read(std::vector<uint8_t>* frames);
   void write();
+  // False: nobody will ever read it.
+  [[nodiscard]] bool write_some();
   void unplug(const char* why);
 
   NetworkRequest request_;

@@ -6,11 +6,15 @@
 #include <array>
 #include <utility>
 
+#include "devices/virtio/tcp_frames.h"
 #include "monitor/host/time/host_clock.h"
 
 namespace ringshift {
 
-NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : link_(link), inbox_(inbox) {
+static_assert(kMostLargeFrame == kLongestLargeFrame);
+
+NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox)
+    : GuestPackets(frames_of(link.request())), link_(link), inbox_(inbox) {
   if (link.rate() != 0) {
     sent_.emplace(link.rate());
     read_.emplace(link.rate());
@@ -22,15 +26,43 @@ NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : link_(link), inbox_(
 NetworkPort::~NetworkPort() { thread_.join(); }
 
 void NetworkPort::on_sent(std::span<const uint8_t> frame) {
-  bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
-    is_first = outgoing_.empty();
     append_frame(frame, &outgoing_);
   }
   link_.traffic().sent_frames.fetch_add(1, std::memory_order_relaxed);
   link_.traffic().sent_bytes.fetch_add(frame.size(), std::memory_order_relaxed);
-  if (is_first) thread_.wake();
+}
+
+void NetworkPort::flush() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (outgoing_.empty()) return;
+  }
+  if (send_at_once()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(thread_is_woken_, true)) return;
+  }
+  thread_.wake();
+}
+
+// False: it is for the thread to send.
+bool NetworkPort::send_at_once() {
+  constexpr size_t kLittle = size_t{8} << 10;
+  if (sent_ || link_.has_dump()) return false;
+  const std::unique_lock link(link_mutex_, std::try_to_lock);
+  if (!link.owns_lock() || !link_.is_idle()) return false;
+  std::vector<uint8_t> frames;
+  {
+    const std::lock_guard lock(mutex_);
+    if (outgoing_.size() > kLittle) return false;
+    frames = std::exchange(outgoing_, {});
+  }
+  const size_t bytes = frames.size();
+  const bool is_gone = link_.try_send(std::move(frames));
+  note_moved(bytes);
+  return is_gone;
 }
 
 void NetworkPort::on_taken(size_t bytes) {
@@ -82,17 +114,28 @@ std::vector<uint8_t> NetworkPort::take_outgoing() {
 }
 
 void NetworkPort::move_outgoing() {
+  const std::lock_guard link(link_mutex_);
   if (!link_.is_idle() || (sent_ && sent_->due(HostClock::monotonic()) != 0)) return;
   std::vector<uint8_t> frames;
-  size_t left = 0;  // to be told: in lumps, of which the guest never waits for more than one
   {
     const std::lock_guard lock(mutex_);
+    thread_is_woken_ = false;
     frames = take_outgoing();
-    moved_ += frames.size();
-    if (moved_ >= kMostOutgoing / 2) left = std::exchange(moved_, 0);
   }
   if (sent_) sent_->take(frames.size());
-  if (!frames.empty()) link_.send(std::move(frames));
+  const size_t bytes = frames.size();
+  if (bytes != 0) link_.send(std::move(frames));
+  note_moved(bytes);
+}
+
+// The guest is told in lumps, of which it never waits for more than one.
+void NetworkPort::note_moved(size_t bytes) {
+  size_t left = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    moved_ += bytes;
+    if (moved_ >= kMostOutgoing / 2) left = std::exchange(moved_, 0);
+  }
   if (left != 0) inbox_.put(room_input(static_cast<uint32_t>(left)));
 }
 
@@ -124,13 +167,20 @@ bool NetworkPort::serve_once() {
   if (thread_.is_stopping()) return false;
   const bool was_up = link_.is_up();
   move_outgoing();
-  link_.flush_dump();
-  std::array<pollfd, 2> waiting{
-      {{thread_.wake_descriptor(), POLLIN, 0}, link_.waiting_for(may_read())}};
+  std::array<pollfd, 2> waiting{{{thread_.wake_descriptor(), POLLIN, 0}, {}}};
+  const bool reads = may_read();
+  {
+    const std::lock_guard link(link_mutex_);
+    link_.flush_dump();
+    waiting[1] = link_.waiting_for(reads);
+  }
   if (poll(waiting.data(), waiting.size(), longest_wait()) < 0) return true;
   if (waiting[0].revents != 0) thread_.take_wake();
   std::vector<uint8_t> frames;
-  link_.serve(waiting[1].revents, &frames);
+  {
+    const std::lock_guard link(link_mutex_);
+    link_.serve(waiting[1].revents, &frames);
+  }
   if (!frames.empty()) {
     if (read_) read_->take(frames.size());
     {

@@ -20,6 +20,10 @@ namespace ringshift {
 
 class NetworkPort final : public GuestPackets {
  public:
+  // Address translation takes large packets of TCP as they are; other machines may not.
+  [[nodiscard]] static Frames frames_of(const NetworkRequest& request) {
+    return request.kind == NetworkRequest::Kind::User ? Frames::Large : Frames::Usual;
+  }
   // Throws std::system_error when the host refuses a thread or a descriptor.
   NetworkPort(NetworkLink& link, Inbox& inbox);
   ~NetworkPort() override;
@@ -27,6 +31,8 @@ class NetworkPort final : public GuestPackets {
   NetworkPort& operator=(const NetworkPort&) = delete;
 
   void take_in(const HostInput& input) override;
+  // What is little leaves at once, by the virtual CPU's own thread: to wake another takes longer.
+  void flush() override;
   // Ends the thread.
   [[nodiscard]] bool finish() override;
 
@@ -39,6 +45,8 @@ class NetworkPort final : public GuestPackets {
   // False: the thread is to end.
   [[nodiscard]] bool serve_once();
   void move_outgoing();
+  [[nodiscard]] bool send_at_once();
+  void note_moved(size_t bytes);
   // Once until the guest has it, however often the peer comes and goes meanwhile.
   void tell_link();
   [[nodiscard]] bool may_read();
@@ -48,10 +56,12 @@ class NetworkPort final : public GuestPackets {
   NetworkLink& link_;
   Inbox& inbox_;
   std::atomic<bool> is_link_told_{false};
-  std::mutex mutex_;  // guards the four below
+  std::mutex link_mutex_;  // guards the link; taken before the other one
+  std::mutex mutex_;       // guards the five below
   std::vector<uint8_t> outgoing_;
-  size_t moved_ = 0;      // to the link, and not yet told to the guest
-  size_t in_flight_ = 0;  // read, and not yet taken by the guest
+  bool thread_is_woken_ = false;  // and has not looked at that yet
+  size_t moved_ = 0;              // to the link, and not yet told to the guest
+  size_t in_flight_ = 0;          // read, and not yet taken by the guest
   bool thread_waits_ = false;
   // The thread's; nothing: no rate is to be kept.
   std::optional<TokenBucket> sent_, read_;

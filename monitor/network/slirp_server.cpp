@@ -195,7 +195,7 @@ bool SlirpServer::read_frames() {
   return count > 0 &&
          reader_.add(std::span(bytes).first(static_cast<size_t>(count)),
                      [this](std::span<const uint8_t> frame) {
-                       if (frame.size() < kLeastFrame || frame.size() > kMostFrame) return;
+                       if (frame.size() < kLeastFrame || frame.size() > kMostLargeFrame) return;
                        slirp_input(slirp_, frame.data(), static_cast<int>(frame.size()));
                      });
 }

@@ -139,6 +139,16 @@ int listen_for_connection(const ConnectionName& name, uint16_t* port) {
   return made;
 }
 
+int open_datagrams(const ConnectionName& own, const ConnectionName& other) {
+  const int made = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (made < 0) return -1;
+  const HostAddress from = address_of(own), to = address_of(other);
+  if (bind(made, from.generic(), from.length) != 0 || connect(made, to.generic(), to.length) != 0) {
+    return close_and_fail(made, errno);
+  }
+  return made;
+}
+
 int accept_connection(int listener) {
   return accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }

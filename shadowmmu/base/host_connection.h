@@ -30,6 +30,9 @@ struct ConnectionName {
 // A socket that does not block, at which others are waited for; of UNIX ones the owner alone. Port
 // 0: any that is free; *port is the one it is then. -1 with errno.
 [[nodiscard]] int listen_for_connection(const ConnectionName& name, uint16_t* port);
+// A socket for datagrams to and from one other, that does not block. -1 with errno. Pre: both
+// TCP's.
+[[nodiscard]] int open_datagrams(const ConnectionName& own, const ConnectionName& other);
 // Whoever has come there; -1: nobody. Like all of these it does not block.
 [[nodiscard]] int accept_connection(int listener);
 

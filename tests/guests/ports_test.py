@@ -234,6 +234,55 @@ def connected_to(ringshift):
                 expect(run.finish() == EXIT_DONE, f"exit code: {run.errors()!r}")
 
 
+def found_again(ringshift):
+    """reconnect=: nobody is there at first, and whoever leaves is looked for."""
+    with Stage(ringshift) as stage, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        words = [*echo_kernel(stage), "-serial", f"tcp:127.0.0.1:{port},reconnect-ms=50", "--debugcon", "none"]
+        with Run(stage, words, TIMEOUT) as run:
+            time.sleep(0.3)
+            listener.listen(1)
+            for say in (b"once", b"twice"):
+                accepted, _ = listener.accept()
+                with Peer(accepted.fileno(), accepted) as peer:
+                    peer.say(say)
+                    peer.hear(say.upper())
+            accepted, _ = listener.accept()
+            run.assert_unprivileged()
+            with Peer(accepted.fileno(), accepted) as peer:
+                peer.say(b"q")
+                expect(run.finish() == EXIT_DONE, f"exit code: {run.errors()!r}")
+
+
+def fifos_and_datagrams(ringshift):
+    with Stage(ringshift) as stage, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+        ours.bind(("127.0.0.1", 0))
+        ours.settimeout(TIMEOUT)
+        fifo = stage.path / "fifo"
+        for name in (f"{fifo}.in", f"{fifo}.out"):
+            os.mkfifo(name)
+            os.chmod(name, 0o666)
+        words = [*echo_kernel(stage), "-serial", f"pipe:{fifo}", "-serial", f"udp:127.0.0.1:{ours.getsockname()[1]}",
+                 "--debugcon", "none"]
+        with Run(stage, words, TIMEOUT) as run:
+            with Peer(os.open(f"{fifo}.out", os.O_RDONLY | os.O_NONBLOCK)) as peer:
+                peer.hear(READY)
+                first, machine = ours.recvfrom(4096)
+                expect(first, "no datagram has come")
+                ours.sendto(b"by datagram", machine)
+                text = b""
+                while b"BY DATAGRAM" not in text:
+                    text += ours.recv(4096)
+                for say in (b"one", b"two"):
+                    with open(f"{fifo}.in", "wb", buffering=0) as said_by_us:
+                        said_by_us.write(say)
+                    peer.hear(say.upper())
+                with open(f"{fifo}.in", "wb", buffering=0) as last:
+                    last.write(b"q")
+                expect(run.finish() == EXIT_DONE, f"exit code: {run.errors()!r}")
+
+
 def answered(run):
     began = time.monotonic()
     run.terminate()
@@ -288,6 +337,11 @@ def what_cannot_be(ringshift):
         refuse(stage, [*kernel, "--debugcon", "unix:/nowhere/port"], "--debugcon: cannot listen at /nowhere/port")
         refuse(stage, [*kernel, "--serial", "tcp:some.host:1"], "is none of console, none")
         refuse(stage, [*kernel, "--serial", "tcp::1,color=on"], "is none of console, none")
+        refuse(stage, [*kernel, "--serial", "tcp::1,reconnect=5"], "is none of console, none")
+        refuse(stage, [*kernel, "--serial", "tcp::1,server=off,reconnect=x"], "is none of console, none")
+        refuse(stage, [*kernel, "--serial", f"pipe:{stage.path}/none"],
+               f"--serial: cannot open the FIFOs .in and .out of {stage.path}/none: No such file")
+        refuse(stage, [*kernel, "-serial", "tcp::1,server=on,websocket=on"], "a port does not speak the WebSocket")
         refuse(stage, [*kernel, "--serial2", "console"], "--serial2: 'console' is none of none, file=PATH")
         refuse(stage, [*kernel, "--serial", "tcp::1", "--record", "tape"], "--record cannot be used with")
 
@@ -326,7 +380,8 @@ def linux_ports(ringshift):
 
 def main():
     ringshift = parser(__doc__).parse_args().ringshift
-    cases = (one_peer_after_another, telnet, pseudo_terminals, connected_to, bad_peers, what_cannot_be, linux_ports)
+    cases = (one_peer_after_another, telnet, pseudo_terminals, connected_to, found_again, fifos_and_datagrams,
+             bad_peers, what_cannot_be, linux_ports)
     sys.exit(run_cases([(case.__name__, lambda case=case: case(ringshift)) for case in cases]))
 
 

@@ -13,10 +13,10 @@ constexpr size_t kMostSockets = 8;
 
 bool parse_one(const std::string& text, control::ControlRequest request, ControlOptions* options,
                std::string* problem) {
-  const auto take_pretty = [&](const std::string& key, bool on) {
-    if (key != "pretty" || !request.speaks_qmp) return false;
-    request.pretty = on;
-    return true;
+  const auto take_pretty = [&](const KeyValue& item) {
+    if (item.key != "pretty" || !request.speaks_qmp) return false;
+    request.pretty = true;
+    return item.value.empty() || parse_on_off(item.value, &request.pretty);
   };
   SocketWords words;
   if (!parse_socket_words(text, take_pretty, &words)) {

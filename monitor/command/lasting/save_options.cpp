@@ -126,7 +126,8 @@ std::vector<std::string> words_for_clone(const std::vector<std::string>& words) 
                                                       "--virtio-console"};
   const auto is_taken = [](const std::string& value) {
     const auto begins_with = [&](const char* name) { return value.starts_with(name); };
-    constexpr std::array<const char*, 5> kTaken = {"file:", "file=", "unix:", "tcp:", "telnet:"};
+    constexpr std::array<const char*, 8> kTaken = {
+        "file:", "file=", "unix:", "tcp:", "udp:", "telnet:", "pipe:", "pipe="};
     return std::any_of(kTaken.begin(), kTaken.end(), begins_with);
   };
   bool lost_console = false;

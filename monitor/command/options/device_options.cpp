@@ -11,7 +11,8 @@ void add_port_and_time_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--serial", options->serial,
                   "the guest's serial port: console (default), none, file=FILE, pty,\n"
-                  "unix:PATH, tcp:[HOST]:PORT, telnet:[HOST]:PORT; wait=on, server=off")
+                  "pipe:PATH, unix:PATH, tcp:[HOST]:PORT, telnet:[HOST]:PORT, udp:[HOST]:PORT;\n"
+                  "wait=on, server=off, reconnect=SECONDS")
       ->type_name("WHERE")
       ->group("Devices");
   command

@@ -1,8 +1,11 @@
 #include "monitor/command/options/port_options.h"
 
 #include <algorithm>
+#include <chrono>
 
+#include "monitor/command/options/option_items.h"
 #include "monitor/command/options/socket_words.h"
+#include "shadowmmu/base/number_text.h"
 
 namespace ringshift {
 namespace {
@@ -10,25 +13,43 @@ namespace {
 using Kind = PortTarget::Kind;
 
 constexpr const char* kPlaces =
-    "none, file=PATH, pty, unix:PATH, tcp:[HOST]:PORT, telnet:[HOST]:PORT";
+    "none, file=PATH, pty, pipe:PATH, unix:PATH, tcp:[HOST]:PORT, telnet:[HOST]:PORT, "
+    "udp:[HOST]:PORT[@[HOST]:PORT]";
 
 // The terminal is the first serial port's.
 enum class Terminal : uint8_t { Possible, Taken };
+
+// How long after a peer that has gone, or is not there yet, it is looked for again: a day at most.
+bool take_pause(const KeyValue& item, std::chrono::milliseconds* pause) {
+  constexpr uint32_t kMostSeconds = 24 * 60 * 60, kMilliseconds = 1000;
+  const bool is_seconds = item.key == "reconnect";
+  uint32_t count = 0;
+  if (!parse_number(item.value, &count)) return false;
+  if (count > (is_seconds ? kMostSeconds : kMostSeconds * kMilliseconds)) return false;
+  *pause = std::chrono::milliseconds(is_seconds ? count * kMilliseconds : count);
+  return true;
+}
 
 bool parse_socket(const std::string& text, PortSocketRequest* request) {
   constexpr const char* kTelnet = "telnet:";
   std::string spelled = text;
   request->is_telnet = text.starts_with(kTelnet);
   if (request->is_telnet) spelled.replace(0, std::string(kTelnet).size(), "tcp:");
-  const auto take_telnet = [&](const std::string& key, bool on) {
-    if (key != "telnet") return false;
-    request->is_telnet = on;
-    return true;
+  std::chrono::milliseconds again_after{0};
+  const auto take = [&](const KeyValue& item) {
+    if (item.key == "reconnect" || item.key == "reconnect-ms") {
+      return take_pause(item, &again_after);
+    }
+    if (item.key != "telnet") return false;
+    request->is_telnet = true;
+    return item.value.empty() || parse_on_off(item.value, &request->is_telnet);
   };
   SocketWords words;
-  if (!parse_socket_words(spelled, take_telnet, &words)) return false;
+  if (!parse_socket_words(spelled, take, &words)) return false;
   if (words.where.connects && words.waits) return false;
+  if (!words.where.connects && again_after.count() != 0) return false;
   request->where = words.where;
+  request->where.again_after = again_after;
   request->waits = words.waits;
   return true;
 }
@@ -47,7 +68,12 @@ bool parse_target(const std::string& option, const std::string& text, Terminal t
   } else if (text == "pty") {
     target->kind = Kind::Socket;
     target->request.where.kind = SocketAddress::Kind::Pty;
-  } else if (parse_socket(text, &target->request)) {
+  } else if ((text.starts_with("pipe:") || text.starts_with("pipe=")) && text.size() > 5) {
+    target->kind = Kind::Socket;
+    target->request.where.kind = SocketAddress::Kind::Fifos;
+    target->request.where.path = text.substr(5);
+  } else if (parse_datagram_address(text, &target->request.where) ||
+             parse_socket(text, &target->request)) {
     target->kind = Kind::Socket;
   } else {
     *problem =

@@ -3,11 +3,12 @@
 namespace ringshift {
 namespace {
 
-using TakeOther = std::function<bool(const std::string& key, bool on)>;
+using TakeOther = std::function<bool(const KeyValue& item)>;
 
 // One item behind the address. False: it is none.
 bool take_item(const std::string& item, const TakeOther& take_other, SocketWords* words) {
   const auto [key, value] = split_item(item);
+  if (take_other({key, value})) return true;
   bool on = true;
   if (!value.empty() && !parse_on_off(value, &on)) return false;
   if (key == "server") {
@@ -17,8 +18,7 @@ bool take_item(const std::string& item, const TakeOther& take_other, SocketWords
   } else if (key == "nowait") {
     words->waits = !on;
   } else {
-    const bool is_anyway = key == "nodelay" || (key == "ipv4" && on);
-    return is_anyway || take_other(key, on);
+    return key == "nodelay" || (key == "ipv4" && on);
   }
   return true;
 }

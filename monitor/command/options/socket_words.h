@@ -15,9 +15,9 @@ struct SocketWords {
   bool waits = false;  // nothing begins before a client has come
 };
 
-// take_other: an item that not all of them know, with on or off for its value; false: nor does it.
-[[nodiscard]] bool parse_socket_words(
-    const std::string& text, const std::function<bool(const std::string& key, bool on)>& take_other,
-    SocketWords* words);
+// take_other: an item that not all of them know; false: nor does it.
+[[nodiscard]] bool parse_socket_words(const std::string& text,
+                                      const std::function<bool(const KeyValue& item)>& take_other,
+                                      SocketWords* words);
 
 }  // namespace ringshift

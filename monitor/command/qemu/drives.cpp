@@ -251,10 +251,9 @@ bool read_block_device(QemuLine* line, const std::string& value) {
                                    "server.port", "server.path",   "export"};
   for (const Item& item : items) {
     bool is_read_only = false;
-    if (item.key == "read-only" && parse_on_off(item.value, &is_read_only) && is_read_only) {
-      drive.items += ",readonly=on";
-    }
-    if (item.key == "read-only" || among(kUsed, item.key) || among(kIdleItems, item.key)) continue;
+    const bool says_it = item.key == "read-only" && parse_on_off(item.value, &is_read_only);
+    if (is_read_only) drive.items += ",readonly=on";
+    if (says_it || among(kUsed, item.key) || among(kIdleItems, item.key)) continue;
     return line->refuse("-blockdev: cannot use '" + item.key + "=" + item.value + "'");
   }
   line->loose_drives[name] = drive;

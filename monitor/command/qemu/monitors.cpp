@@ -52,24 +52,44 @@ bool add_qmp(QemuLine* line, const char* word, const char* option, const std::st
 
 // -chardev socket: the items that say where, in the form of -qmp.
 bool read_socket_device(QemuLine* line, const std::vector<Item>& items) {
-  constexpr std::string_view kKnown[] = {"backend", "id",     "path",    "host", "port", "server",
-                                         "wait",    "nowait", "nodelay", "ipv4", "mux",  "telnet"};
+  constexpr std::string_view kKnown[] = {
+      "backend", "id",   "path", "host",   "port",      "server",       "wait",     "nowait",
+      "nodelay", "ipv4", "mux",  "telnet", "reconnect", "reconnect-ms", "websocket"};
+  constexpr std::string_view kPassed[] = {"server", "wait", "nowait", "reconnect", "reconnect-ms"};
   const std::string path = value_of(items, "path");
   std::string where = path.empty()
                           ? "tcp:" + value_of(items, "host") + ":" + value_of(items, "port")
                           : "unix:" + path;
   for (const Item& item : items) {
     if (!among(kKnown, item.key)) {
-      return line->refuse("-chardev socket: cannot use '" + item.key +
-                          "' (id, path, host, port, server, wait)");
+      return line->refuse(
+          "-chardev socket: cannot use '" + item.key +
+          "' (id, path, host, port, server, wait, telnet, reconnect, reconnect-ms)");
     }
-    if (item.key == "server" || item.key == "wait" || item.key == "nowait") {
-      where += "," + item.key + "=" + item.value;
+    if (item.key == "websocket" && item.value != "off") {
+      return line->refuse(
+          "-chardev socket: a port does not speak the WebSocket protocol here; "
+          "--display web has a page with the serial port");
     }
+    if (among(kPassed, item.key)) where += "," + item.key + "=" + item.value;
   }
   if (value_of(items, "telnet") == "on") where = "telnet:" + where.substr(where.find(':') + 1);
   line->character_devices[value_of(items, "id")] = {Target::Kind::Socket, with_defaults(where)};
   return true;
+}
+
+// -chardev in the form of -serial.
+std::string spelled_backend(const std::vector<Item>& items) {
+  const std::string backend = value_of(items, "backend");
+  if (backend == "file" || backend == "pipe") return backend + ":" + value_of(items, "path");
+  if (backend != "udp") return backend;
+  const std::string own_host = value_of(items, "localaddr"),
+                    own_port = value_of(items, "localport");
+  std::string text = "udp:" + value_of(items, "host") + ":" + value_of(items, "port");
+  if (!own_host.empty() || !own_port.empty()) {
+    text += "@" + own_host + ":" + (own_port.empty() ? "0" : own_port);
+  }
+  return text;
 }
 
 }  // namespace
@@ -126,18 +146,16 @@ bool read_monitor_device(QemuLine* line, const std::string& value) {
 
 bool read_character_device(QemuLine* line, const std::string& value) {
   constexpr std::string_view kKnown[] = {"backend", "id", "path", "mux", "signal"};
+  constexpr std::string_view kOfDatagrams[] = {"host", "port", "localaddr", "localport", "ipv4"};
   const std::vector<Item> items = items_of(value, "backend");
   const std::string id = value_of(items, "id");
   if (id.empty()) return line->refuse("-chardev: needs id=");
   if (value_of(items, "backend") == "socket") return read_socket_device(line, items);
   Target target;
   const std::string backend = value_of(items, "backend");
-  if (!read_target(line, "-chardev",
-                   backend == "file" ? "file:" + value_of(items, "path") : backend, &target)) {
-    return false;
-  }
+  if (!read_target(line, "-chardev", spelled_backend(items), &target)) return false;
   for (const Item& item : items) {
-    if (among(kKnown, item.key)) continue;
+    if (among(kKnown, item.key) || (backend == "udp" && among(kOfDatagrams, item.key))) continue;
     return line->refuse("-chardev: cannot use '" + item.key + "' (id, path, mux, signal)");
   }
   line->character_devices[id] = target;

@@ -13,8 +13,9 @@ struct BackendRow {
   Target::Kind kind;
   const char* why_not;  // not null: it is refused
 };
-constexpr const char* kNoSuchSocket =
-    "a port can be a TCP or UNIX socket here: tcp:HOST:PORT, telnet:HOST:PORT, unix:PATH";
+constexpr const char* kNoWebSocket =
+    "a port does not speak the WebSocket protocol here; use tcp:HOST:PORT with a gateway, or "
+    "--display web, whose page has the serial port";
 constexpr BackendRow kBackends[] = {
     {"stdio", Target::Kind::Console, nullptr},
     {"console", Target::Kind::Console, nullptr},
@@ -26,14 +27,21 @@ constexpr BackendRow kBackends[] = {
     {"tcp", Target::Kind::Socket, nullptr},
     {"telnet", Target::Kind::Socket, nullptr},
     {"unix", Target::Kind::Socket, nullptr},
-    {"websocket", Target::Kind::None, kNoSuchSocket},
-    {"udp", Target::Kind::None, kNoSuchSocket},
-    {"pipe", Target::Kind::None, "a port cannot be a pair of FIFOs here; use stdio with a pipe"},
+    {"websocket", Target::Kind::None, kNoWebSocket},
+    {"udp", Target::Kind::Socket, nullptr},
+    {"pipe", Target::Kind::Socket, nullptr},
     {"ringbuf", Target::Kind::None, "there is no ring buffer to be read; use file:FILE"},
     {"braille", Target::Kind::None, "there is no braille display"},
     {"msmouse", Target::Kind::None, "there is no serial mouse; there is a PS/2 mouse"},
     {"spicevmc", Target::Kind::None, "there is no SPICE"},
 };
+
+// Behind a socket's address.
+bool is_asked_for(const std::string& text, const char* key) {
+  const std::vector<Item> items = items_of(text, "where");
+  return std::any_of(items.begin(), items.end(),
+                     [key](const Item& item) { return item.key == key && item.value != "off"; });
+}
 
 const BackendRow* find_backend(const std::string& name) {
   const auto* row = std::find_if(std::begin(kBackends), std::end(kBackends),
@@ -47,17 +55,23 @@ bool take_backend(QemuLine* line, const std::string& option, const std::string& 
   const BackendRow* row = find_backend(name);
   if (row == nullptr) {
     const bool is_device = name.rfind("/dev/", 0) == 0;
-    return line->refuse(option + " " + name + ": " +
-                        (is_device ? "a port cannot be a device of the host's here"
-                                   : "there is no such place (stdio, file:FILE, null, pty, "
-                                     "tcp:HOST:PORT, telnet:HOST:PORT, unix:PATH)"));
+    return line->refuse(
+        option + " " + name + ": " +
+        (is_device ? "a port cannot be a device of the host's here"
+                   : "there is no such place (stdio, file:FILE, null, pty, "
+                     "pipe:PATH, tcp:HOST:PORT, telnet:HOST:PORT, udp:HOST:PORT, unix:PATH)"));
   }
   if (row->why_not != nullptr) return line->refuse(option + " " + name + ": " + row->why_not);
-  if (row->kind == Target::Kind::File && path.empty()) {
-    return line->refuse(option + " file: needs the file's name");
+  const bool is_pipe = name == "pipe";
+  if ((row->kind == Target::Kind::File || is_pipe) && path.empty()) {
+    return line->refuse(option + " " + name + ": needs the file's name");
   }
+  if (is_asked_for(text, "websocket"))
+    return line->refuse(option + " " + name + ": " + kNoWebSocket);
   *target = {row->kind, row->kind == Target::Kind::File ? path : ""};
-  if (row->kind == Target::Kind::Socket) target->path = name == "pty" ? name : with_defaults(text);
+  if (row->kind != Target::Kind::Socket) return true;
+  const bool has_items = name != "pty" && name != "udp" && !is_pipe;
+  target->path = has_items ? with_defaults(text) : name == "pty" ? name : text;
   return true;
 }
 

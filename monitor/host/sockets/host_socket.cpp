@@ -1,16 +1,13 @@
 #include "monitor/host/sockets/host_socket.h"
 
-#include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
-#include "devices/host/deserted_socket.h"
-#include "devices/host/pseudo_terminal.h"
 #include "shadowmmu/base/host_connection.h"
 #include "shadowmmu/base/host_files.h"
 #include "shadowmmu/base/interruption.h"
@@ -32,57 +29,6 @@ std::unique_ptr<HostSocket> HostSocket::create(const SocketAddress& address, std
   return socket->open(error) ? std::move(socket) : nullptr;
 }
 
-bool HostSocket::open(std::string* error) {
-  if (address_.kind == SocketAddress::Kind::Pty) return make_terminal(error);
-  return address_.connects ? connect_once(error) : listen(error);
-}
-
-bool HostSocket::fail(const char* what, std::string* error) const {
-  *error = option_ + ": cannot " + what + " " + where_ + ": " + std::strerror(errno);
-  return false;
-}
-
-// Waits, once: the program at the other end is there before the machine is.
-bool HostSocket::connect_once(std::string* error) {
-  where_ = address_.name().substr(address_.name().find(':') + 1);
-  // Others may be waiting to be accepted, and as many as may.
-  while ((connected_ = begin_connection(address_.name().c_str())) < 0 && errno == EAGAIN) {
-    (void)poll(nullptr, 0, kLookMilliseconds);
-  }
-  if (connected_ < 0) return fail("connect to", error);
-  pollfd waited{connected_, POLLOUT, 0};
-  while (poll(&waited, 1, -1) < 0 && errno == EINTR) {
-  }
-  const int problem = connection_error(connected_);
-  send_at_once(connected_);
-  errno = problem;
-  return problem == 0 || fail("connect to", error);
-}
-
-bool HostSocket::listen(std::string* error) {
-  const bool is_unix = address_.kind == SocketAddress::Kind::Unix;
-  where_ = is_unix ? address_.path : fmt::format("{}:{}", address_.host, address_.port);
-  ConnectionName name;
-  if (!parse_connection(address_.name().c_str(), &name)) {
-    *error = option_ + ": " + address_.host + " is not an address of four numbers";
-    return false;
-  }
-  if (is_unix) remove_deserted_socket(address_.path);
-  uint16_t port = 0;
-  listening_ = listen_for_connection(name, &port);
-  if (listening_ < 0) return fail("listen at", error);
-  made_path_ = is_unix;
-  if (!is_unix) where_ = fmt::format("{}:{}", address_.host, port);
-  return true;
-}
-
-bool HostSocket::make_terminal(std::string* error) {
-  where_ = "a pseudo-terminal";
-  hung_up_ = true;
-  connected_ = open_pseudo_terminal(&where_);
-  return connected_ >= 0 || fail("make", error);
-}
-
 void HostSocket::start(std::function<void()> notify) {
   notify_ = std::move(notify);
   thread_.start("host-socket", [this] { wait_and_read(); });
@@ -94,7 +40,7 @@ HostSocket::~HostSocket() {
     given_up_at_ = Clock::now() + kFarewell;
   }
   thread_.join();
-  for (const int descriptor : {connected_, listening_}) {
+  for (const int descriptor : {connected_, written_to_, connecting_, listening_}) {
     if (descriptor >= 0) ::close(descriptor);
   }
   if (made_path_) remove_host_file(address_.path);
@@ -110,16 +56,19 @@ bool HostSocket::prepare_to_wait() {
   const bool has_words = is_there && !outbox_.empty();
   if (thread_.is_stopping() && (is_over || !has_words)) return false;
   const bool reads = is_there && !ended_ && !closing_ && inbox_.size() < kInboxLimit;
-  const auto events = static_cast<int16_t>((reads ? POLLIN : 0) | (has_words ? POLLOUT : 0));
+  const bool is_pair = written_to_ >= 0;
+  const auto events =
+      static_cast<int16_t>((reads ? POLLIN : 0) | (has_words && !is_pair ? POLLOUT : 0));
   waiting_ = {{{thread_.wake_descriptor(), POLLIN, 0},
                {connected_ < 0 ? listening_ : -1, POLLIN, 0},
-               {events != 0 ? connected_ : -1, events, 0}}};
+               {events != 0 ? connected_ : -1, events, 0},
+               {has_words && is_pair ? written_to_ : connecting_, POLLOUT, 0}}};
   return true;
 }
 
 void HostSocket::wait_and_read() {
   while (prepare_to_wait()) {
-    int longest = -1;
+    int longest = connecting_ >= 0 ? -1 : until_next_try();
     {
       const std::lock_guard lock(mutex_);
       if (hung_up_) longest = kTerminalMilliseconds;
@@ -133,7 +82,10 @@ void HostSocket::wait_and_read() {
     if (waiting_[1].revents != 0) accept_one();
     if ((waiting_[2].revents & ~POLLOUT) != 0) read_some();
     if ((waiting_[2].revents & POLLOUT) != 0) write_some();
+    if (waiting_[3].revents != 0 && connecting_ >= 0) end_connecting();
+    if (waiting_[3].revents != 0 && written_to_ >= 0) write_some();
     close_if_done();
+    try_to_connect();
     if (is_terminal()) look_at_terminal();
   }
 }
@@ -151,6 +103,30 @@ void HostSocket::look_at_terminal() {
   notify_();
 }
 
+// In milliseconds; -1: there is none.
+int HostSocket::until_next_try() {
+  if (address_.again_after.count() == 0) return -1;
+  const std::lock_guard lock(mutex_);
+  if (connected_ >= 0) return -1;
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(next_try_ - Clock::now()).count();
+  return static_cast<int>(std::clamp<int64_t>(left + 1, 0, address_.again_after.count()));
+}
+
+// Nobody is told what goes wrong: the next try may be better.
+void HostSocket::try_to_connect() {
+  if (connecting_ >= 0 || thread_.is_stopping() || until_next_try() != 0) return;
+  connecting_ = open_host_file(address_.name(), FileUse::Connect);
+  const std::lock_guard lock(mutex_);
+  next_try_ = Clock::now() + address_.again_after;
+}
+
+void HostSocket::end_connecting() {
+  const int made = std::exchange(connecting_, -1);
+  if (connection_error(made) == 0) return take_peer(made);
+  ::close(made);
+}
+
 void HostSocket::tell_if_given_up() {
   {
     const std::lock_guard lock(mutex_);
@@ -164,12 +140,10 @@ void HostSocket::write_some() {
     const std::lock_guard lock(mutex_);
     if (connected_ < 0) return;
     const bool had_room = outbox_.size() < kEnoughWaits;
-    const auto* words = reinterpret_cast<const uint8_t*>(outbox_.data());
-    const long sent = is_terminal() ? ::write(connected_, words, outbox_.size())
-                                    : send_some(connected_, words, outbox_.size());
+    const long sent = write_bytes(outbox_);
     if (sent > 0) outbox_.erase(0, static_cast<size_t>(sent));
     const bool is_news = !had_room && outbox_.size() < kEnoughWaits;
-    const bool has_failed = sent < 0 && errno != EINTR && errno != EAGAIN && !is_terminal();
+    const bool has_failed = sent < 0 && errno != EINTR && errno != EAGAIN && can_end();
     if (!has_failed && !is_news) return;
     if (has_failed) give_up();
   }
@@ -188,17 +162,21 @@ void HostSocket::close_if_done() {
   if (connected_ >= 0) ::close(connected_);
   connected_ = -1;
   closing_ = ended_ = broken_ = false;
+  next_try_ = Clock::now() + address_.again_after;
   inbox_.clear();
   outbox_.clear();
 }
 
 void HostSocket::accept_one() {
   const int accepted = accept_connection(listening_);
-  if (accepted < 0) return;
-  send_at_once(accepted);
+  if (accepted >= 0) take_peer(accepted);
+}
+
+void HostSocket::take_peer(int descriptor) {
+  send_at_once(descriptor);
   {
     const std::lock_guard lock(mutex_);
-    connected_ = accepted;
+    connected_ = descriptor;
     inbox_.clear();
     outbox_.clear();
     ended_ = broken_ = false;
@@ -206,16 +184,34 @@ void HostSocket::accept_one() {
   notify_();
 }
 
+long HostSocket::read_bytes(std::span<uint8_t> bytes) const {
+  const bool is_file = is_terminal() || written_to_ >= 0;
+  return is_file ? ::read(connected_, bytes.data(), bytes.size())
+                 : receive_some(connected_, bytes.data(), bytes.size());
+}
+
+// A datagram that cannot be sent is lost, as others are on their way.
+long HostSocket::write_bytes(std::string_view bytes) const {
+  constexpr size_t kMostInDatagram = 1400;
+  const auto* words = reinterpret_cast<const uint8_t*>(bytes.data());
+  if (written_to_ >= 0) return ::write(written_to_, words, bytes.size());
+  if (is_terminal()) return ::write(connected_, words, bytes.size());
+  if (can_end()) return send_some(connected_, words, bytes.size());
+  const size_t part = std::min(bytes.size(), kMostInDatagram);
+  const long sent = send_some(connected_, words, part);
+  const bool is_lost = sent < 0 && errno != EAGAIN && errno != EINTR;
+  return is_lost ? static_cast<long>(part) : sent;
+}
+
 void HostSocket::read_some() {
   std::array<uint8_t, 4096> bytes;
   {
     const std::lock_guard lock(mutex_);
     if (connected_ < 0) return;
-    const long count = is_terminal() ? ::read(connected_, bytes.data(), bytes.size())
-                                     : receive_some(connected_, bytes.data(), bytes.size());
+    const long count = read_bytes(bytes);
     if (count > 0) {
       inbox_.insert(inbox_.end(), bytes.begin(), bytes.begin() + count);
-    } else if (!is_terminal() && (count == 0 || (errno != EINTR && errno != EAGAIN))) {
+    } else if (can_end() && (count == 0 || (errno != EINTR && errno != EAGAIN))) {
       ended_ = true;
     }
   }
@@ -272,7 +268,7 @@ bool HostSocket::has_room() {
 void HostSocket::close() {
   {
     const std::lock_guard lock(mutex_);
-    if (connected_ < 0 || is_terminal()) return;
+    if (connected_ < 0 || !can_end()) return;
     closing_ = true;
     given_up_at_ = Clock::now() + kFarewell;
   }

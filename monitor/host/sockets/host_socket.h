@@ -1,5 +1,6 @@
 // HostSocket: listens for one peer at a time (a debugger, a control program, the other end of a
-// serial port), TCP or UNIX, or connects to it once at the start, or is a pseudo-terminal. Owns:
+// serial port), TCP or UNIX, or connects to it, once at the start or again and again; or is a
+// pseudo-terminal, a pair of FIFOs, or datagrams to and from one other. Owns:
 // the listening and the connected descriptor, the thread that waits on both, what has come and what
 // is to go (both bounded). See docs/debugging.md, docs/control.md.
 #pragma once
@@ -12,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,8 +62,20 @@ class HostSocket {
   [[nodiscard]] bool listen(std::string* error);
   [[nodiscard]] bool connect_once(std::string* error);
   [[nodiscard]] bool make_terminal(std::string* error);
+  [[nodiscard]] bool open_fifos(std::string* error);
+  [[nodiscard]] bool open_datagram_socket(std::string* error);
   [[nodiscard]] bool is_terminal() const { return address_.kind == SocketAddress::Kind::Pty; }
+  // Somebody can be there, and be gone.
+  [[nodiscard]] bool can_end() const {
+    return address_.kind == SocketAddress::Kind::Tcp || address_.kind == SocketAddress::Kind::Unix;
+  }
+  [[nodiscard]] long read_bytes(std::span<uint8_t> bytes) const;
+  [[nodiscard]] long write_bytes(std::string_view bytes) const;
   void look_at_terminal();
+  [[nodiscard]] int until_next_try();
+  void try_to_connect();
+  void end_connecting();
+  void take_peer(int descriptor);
   [[nodiscard]] bool fail(const char* what, std::string* error) const;
   void wait_and_read();
   [[nodiscard]] bool prepare_to_wait();
@@ -81,8 +95,9 @@ class HostSocket {
   bool made_path_ = false;
   int listening_ = -1;
   std::function<void()> notify_;
-  std::mutex mutex_;  // guards the ten below
+  std::mutex mutex_;  // guards the eleven below
   int connected_ = -1;
+  int written_to_ = -1;   // the second one of a pair of FIFOs
   bool hung_up_ = false;  // nobody has opened the pseudo-terminal
   std::vector<uint8_t> inbox_;
   std::string outbox_;
@@ -91,7 +106,10 @@ class HostSocket {
   bool closing_ = false;
   bool gave_up_ = false;           // whoever waits for news is to hear of it
   Clock::time_point given_up_at_;  // closing, or the thread is to end: no longer than until then
-  std::array<pollfd, 3> waiting_{};
+  // The thread's:
+  int connecting_ = -1;
+  Clock::time_point next_try_{};  // if it connects again and again
+  std::array<pollfd, 4> waiting_{};
   HostThread thread_;
 };
 

@@ -22,6 +22,15 @@ bool parse_host(const std::string& text, std::string* host) {
   return host->find_first_not_of("0123456789.") == std::string::npos;
 }
 
+bool parse_host_and_port(const std::string& text, std::string* host, uint16_t* port) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || !parse_host(text.substr(0, colon), host)) return false;
+  const char* begin = text.data() + colon + 1;
+  const char* end = text.data() + text.size();
+  const auto [stopped, error] = std::from_chars(begin, end, *port);
+  return error == std::errc() && stopped == end && begin != end;
+}
+
 }  // namespace
 
 std::string SocketAddress::name() const {
@@ -39,13 +48,18 @@ bool parse_socket_address(const std::string& text, SocketAddress* address) {
   }
   if (!take_word(&rest, "tcp")) return false;
   address->kind = SocketAddress::Kind::Tcp;
-  const size_t colon = rest.rfind(':');
-  if (colon == std::string::npos || !parse_host(rest.substr(0, colon), &address->host))
-    return false;
-  const char* begin = rest.data() + colon + 1;
-  const char* end = rest.data() + rest.size();
-  const auto [stopped, error] = std::from_chars(begin, end, address->port);
-  return error == std::errc() && stopped == end && begin != end;
+  return parse_host_and_port(rest, &address->host, &address->port);
+}
+
+bool parse_datagram_address(const std::string& text, SocketAddress* address) {
+  std::string rest = text;
+  if (!take_word(&rest, "udp")) return false;
+  address->kind = SocketAddress::Kind::Udp;
+  const size_t at = rest.find('@');
+  if (!parse_host_and_port(rest.substr(0, at), &address->host, &address->port)) return false;
+  return address->port != 0 &&
+         (at == std::string::npos ||
+          parse_host_and_port(rest.substr(at + 1), &address->own_host, &address->own_port));
 }
 
 }  // namespace ringshift

@@ -48,6 +48,7 @@ struct Surroundings {
   std::vector<uint8_t> ram = std::vector<uint8_t>(kRam);
   std::vector<uint8_t> disk;
   std::deque<std::vector<uint8_t>> frames;
+  uint32_t sequence = 0;                     // of the next one of TCP
   std::deque<std::vector<uint8_t>> answers;  // of the file server
   std::set<uint16_t> asked, in_use;          // tags
   bool serves = true;
@@ -95,11 +96,15 @@ class Source final : public RandomSource {
 class Port final : public PacketPort {
  public:
   explicit Port(Surroundings& around) : around_(around) {}
-  [[nodiscard]] bool has_room() const override { return around_.room != 0; }
+  [[nodiscard]] bool has_room() const override {
+    since_asked_ = 0;
+    return around_.room != 0;
+  }
   void send(std::span<const uint8_t> frame) override {
-    CHECK(around_.room != 0 && frame.size() >= VirtioNet::kLeastFrame &&
-          frame.size() <= VirtioNet::kLongestFrame);
-    --around_.room;
+    CHECK(frame.size() >= VirtioNet::kLeastFrame && frame.size() <= VirtioNet::kLongestFrame);
+    // There was some for the first of several that one packet is cut into.
+    around_.room -= around_.room != 0 ? 1 : 0;
+    CHECK(++since_asked_ <= kLongestLargeFrame / kLeastSegment + 1);
     for (const uint8_t byte : frame) around_.note(byte);
   }
   [[nodiscard]] std::span<const uint8_t> received() const override {
@@ -110,6 +115,7 @@ class Port final : public PacketPort {
   std::function<void()> change;
 
  private:
+  mutable size_t since_asked_ = 0;
   Surroundings& around_;
 };
 
@@ -252,6 +258,7 @@ class World {
   void write_request(FuzzBytes& bytes);
   void write_ram(FuzzBytes& bytes);
   void offer(FuzzBytes& bytes);
+  void add_frame(uint8_t what);
   void come_from_outside(FuzzBytes& bytes);
   void come_for_others(FuzzBytes& bytes, uint8_t what);
   void write_message(FuzzBytes& bytes);
@@ -433,6 +440,24 @@ void World::write_ram(FuzzBytes& bytes) {
   for (const uint8_t byte : bytes.take(bytes.below(64))) put(at++, byte, 1);
 }
 
+// Some are TCP's, and follow the one before.
+void World::add_frame(uint8_t what) {
+  if ((what & 0x80) == 0) return (void)around_.frames.emplace_back(60 + 20 * (what >> 2), what);
+  constexpr uint8_t kHeaders[] = {2, 0, 0, 0, 0,  1, 2, 0, 0, 0, 0,    2,    8, 0, 0x45, 0, 0, 0,
+                                  0, 1, 0, 0, 64, 6, 0, 0, 1, 2, 3,    4,    5, 6, 7,    8, 0, 80,
+                                  1, 2, 0, 0, 0,  0, 0, 0, 0, 1, 0x50, 0x10, 1, 0, 0,    0, 0, 0};
+  constexpr size_t kSequenceAt = 38;
+  const size_t payload = (what & 0x40) != 0 ? 1000 : 100;
+  std::vector<uint8_t> frame(std::begin(kHeaders), std::end(kHeaders));
+  for (size_t i = 0; i < 4; ++i) {
+    frame[kSequenceAt + i] = static_cast<uint8_t>(around_.sequence >> (8 * (3 - i)));
+  }
+  frame.resize(frame.size() + payload, what);
+  around_.sequence += static_cast<uint32_t>(payload);
+  complete_packet(frame, *find_tcp(frame, LengthFrom::Frame));
+  around_.frames.push_back(std::move(frame));
+}
+
 void World::come_from_outside(FuzzBytes& bytes) {
   const uint8_t what = bytes.u8();
   if (chosen_ >= 3) return come_for_others(bytes, what);
@@ -445,7 +470,7 @@ void World::come_from_outside(FuzzBytes& bytes) {
       packets_.change();
       return clock_.run_due();
     case 2:
-      if (around_.frames.size() < 8) around_.frames.emplace_back(60 + 20 * (what >> 2), what);
+      if (around_.frames.size() < 8) add_frame(what);
       packets_.change();
       return clock_.run_due();
     default:

@@ -246,6 +246,40 @@ TEST_F(E1000Test, ALongPacketIsCutIntoSegments) {
   }
 }
 
+// As above, of 60,000 bytes; what is no TCP, or more than a length can say, is cut all the same.
+TEST_F(E1000Test, APortThatTakesItGetsALongPacketWhole) {
+  bench.port.large = true;
+  bench.start();
+  constexpr uint32_t kHeader = 54, kTcp = 1U << 24, kIpv4 = 2U << 24, kSegment = 4U << 24;
+  const auto send = [&](uint32_t payload, uint32_t kinds, uint32_t pieces) {
+    bench.port.sent.clear();
+    bench.write(0x8000, Frame(kHeader, 0));
+    bench.memory.bytes[0x8000 + 14] = 0x45;
+    bench.memory.bytes[0x8000 + 51] = 6;
+    bench.describe(0, 14 | 24U << 8 | 33U << 16 | uint64_t{34 | 50U << 8} << 32,
+                   (payload & 0xfffff) | kDext | kinds | kSegment, kHeader << 8 | 1000U << 16);
+    bench.describe(1, 0x8000, kHeader | kDataType | kDext | kSumOrSegment, 3U << 8);
+    for (uint32_t i = 0; i < pieces; ++i) {
+      bench.describe(
+          2 + i, 0x8000,
+          payload / pieces | kDataType | kDext | kSumOrSegment | (i + 1 == pieces ? kEop : 0), 0);
+    }
+    bench.set(kTdh, 0);
+    bench.set(kTdt, 2 + pieces);
+  };
+  send(60'000, kTcp | kIpv4, 1);
+  ASSERT_EQ(bench.port.sent.size(), 1U);
+  const Frame& frame = bench.port.sent[0];
+  ASSERT_EQ(frame.size(), kHeader + 60'000);
+  EXPECT_EQ(frame[16] << 8 | frame[17], 60'040);
+  EXPECT_EQ(sum_over(frame, 14, 34), 0xffff);
+  EXPECT_EQ(sum_over(frame, 34, frame.size(), 6 + 60'020), 0xffff);
+  send(60'000, kIpv4, 1);
+  EXPECT_EQ(bench.port.sent.size(), 60U);
+  send(65'600, kTcp | kIpv4, 2);
+  EXPECT_EQ(bench.port.sent.size(), 66U);
+}
+
 TEST_F(E1000Test, SegmentsWaitForRoomInTheMiddle) {
   bench.start();
   bench.port.room = 1;

@@ -27,11 +27,13 @@ class CardPort final : public PacketPort {
   }
   void take_received() override { waiting.pop_front(); }
   [[nodiscard]] bool is_up() const override { return up; }
+  [[nodiscard]] bool takes_large() const override { return large; }
   void set_on_change(std::function<void()> on_change) override { change = std::move(on_change); }
 
   std::deque<Frame> sent, waiting;
   size_t room = 1000;
   bool up = true;
+  bool large = false;
   std::function<void()> change;
 };
 

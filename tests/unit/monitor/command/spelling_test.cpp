@@ -156,6 +156,9 @@ TEST(Spelling, NodesOfBlocksAreDrives) {
                       "nbd,node-name=d,server.type=inet,server.host=h,server.port=1,export=e",
                       "-device", "ide-hd,drive=d"}),
             (Words{"--hda", "nbd://h:1/e"}));
+  EXPECT_NE(problem_of({"-blockdev", "raw,node-name=d,file.filename=f,read-only=maybe"})
+                .find("cannot use 'read-only=maybe'"),
+            std::string::npos);
   EXPECT_NE(problem_of({"-blockdev", "{}"}).find("JSON is not read here"), std::string::npos);
   EXPECT_NE(problem_of({"-blockdev", "raw,node-name=d,file=f"}).find("needs node-name="),
             std::string::npos);
@@ -256,8 +259,34 @@ TEST(Spelling, PortsAtSocketsConnectOrServeAndWaitAsQemusDo) {
             (Words{"--virtio-console", "null"}));
   // The monitor has a socket of its own.
   EXPECT_NE(problem_of({"-serial", "mon:telnet::4444,server"}), "");
-  EXPECT_NE(problem_of({"-serial", "udp::4444"}), "");
-  EXPECT_NE(problem_of({"-serial", "websocket::4444,server"}), "");
+}
+
+TEST(Spelling, PortsAtPeersThatComeAndGoFifosAndDatagrams) {
+  EXPECT_EQ(words_of({"-serial", "tcp:localhost:4444,reconnect=5"}),
+            (Words{"--serial", "tcp:localhost:4444,server=off,reconnect=5"}));
+  EXPECT_EQ(words_of({"-chardev", "socket,id=c,path=p,reconnect-ms=500", "-serial", "chardev:c"}),
+            (Words{"--serial", "unix:p,server=off,reconnect-ms=500"}));
+  EXPECT_EQ(words_of({"-serial", "udp:127.0.0.1:4444@:5555"}),
+            (Words{"--serial", "udp:127.0.0.1:4444@:5555"}));
+  EXPECT_EQ(words_of({"-chardev", "udp,id=c,host=127.0.0.1,port=4444,localport=5555", "-serial",
+                      "chardev:c"}),
+            (Words{"--serial", "udp:127.0.0.1:4444@:5555"}));
+  EXPECT_EQ(words_of({"-serial", "pipe:/tmp/p"}), (Words{"--serial", "pipe:/tmp/p"}));
+  EXPECT_EQ(words_of({"-chardev", "pipe,id=c,path=/tmp/p", "-debugcon", "chardev:c"}),
+            (Words{"--debugcon", "pipe:/tmp/p"}));
+  EXPECT_NE(problem_of({"-serial", "pipe:"}).find("needs the file's name"), std::string::npos);
+  EXPECT_NE(problem_of({"-chardev", "pipe,id=c,path=p,host=h"}).find("cannot use 'host'"),
+            std::string::npos);
+}
+
+TEST(Spelling, APortThatSpeaksWebSocketIsRefusedByName) {
+  EXPECT_EQ(words_of({"-chardev", "socket,id=c,path=p,websocket=off", "-serial", "chardev:c"}),
+            (Words{"--serial", "unix:p,server=off"}));
+  for (const Words& line : {Words{"-serial", "websocket::4444,server"},
+                            Words{"-serial", "tcp::4444,server,websocket=on"},
+                            Words{"-chardev", "socket,id=c,port=1,server=on,websocket=on"}}) {
+    EXPECT_NE(problem_of(line).find("WebSocket"), std::string::npos) << line[1];
+  }
 }
 
 TEST(Spelling, PortsGoToTheTerminalAFileOrNowhere) {
@@ -292,7 +321,6 @@ TEST(Spelling, ControlSocketsConnectOrServeAndWaitAsQemusDo) {
   EXPECT_EQ(words_of({"-name", "box,process=p"}), (Words{"--name", "box"}));
   EXPECT_NE(problem_of({"-qmp", "stdio"}), "");
   EXPECT_NE(problem_of({"-mon", "chardev=m"}), "");
-  EXPECT_NE(problem_of({"-chardev", "socket,id=m,path=p,reconnect=1"}), "");
 }
 
 TEST(Spelling, TheNearestProcessorIsShown) {

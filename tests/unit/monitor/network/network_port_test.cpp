@@ -23,10 +23,13 @@ class NetworkPortTest : public ::testing::Test {
     std::string name = testing::TempDir() + "ringshift-network-XXXXXX";
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     folder_ = name;
+    open_link(folder_ + "/dump");
+  }
+  void open_link(const std::string& dump) {
     NetworkRequest request;
     request.kind = NetworkRequest::Kind::Stream;
     request.peer = {.is_unix = true, .path = folder_ + "/wire", .listens = true};
-    request.dump_path = folder_ + "/dump";
+    request.dump_path = dump;
     std::string error;
     link_ = NetworkLink::open(request, SlirpProcess::Walls::Down, &error);
     ASSERT_NE(link_, nullptr) << error;
@@ -86,6 +89,7 @@ TEST_F(NetworkPortTest, FramesGoBothWays) {
   connect();
   const Frame out(100, 7), in(60, 9);
   port_->send(out);
+  port_->flush();
   Frame got(104);
   ASSERT_EQ(recv(peer_, got.data(), got.size(), MSG_WAITALL), 104);
   EXPECT_EQ(got, framed(out));
@@ -94,6 +98,40 @@ TEST_F(NetworkPortTest, FramesGoBothWays) {
   EXPECT_EQ(Frame(port_->received().begin(), port_->received().end()), in);
   port_->take_received();
   EXPECT_TRUE(port_->received().empty());
+}
+
+// Unless the thread has the link just then.
+TEST_F(NetworkPortTest, LittleLeavesAtOnceWhereThereIsNoDump) {
+  port_.reset();
+  link_.reset();
+  open_link("");
+  connect();
+  int at_once = 0;
+  for (int i = 0; i < 50; ++i) {
+    port_->send(Frame(60, 7));
+    port_->flush();
+    Frame got(64);
+    if (recv(peer_, got.data(), got.size(), MSG_DONTWAIT) == 64) {
+      ++at_once;
+    } else {
+      ASSERT_EQ(recv(peer_, got.data(), got.size(), MSG_WAITALL), 64);
+    }
+    EXPECT_EQ(got, framed(Frame(60, 7)));
+  }
+  EXPECT_GT(at_once, 0);
+  // What the peer does not read waits for it, in order.
+  size_t sent = 0;
+  for (; sent < 2000 && port_->has_room(); ++sent) {
+    port_->send(Frame(1000, static_cast<uint8_t>(sent)));
+    port_->flush();
+    look();
+  }
+  for (size_t i = 0; i < sent; ++i) {
+    Frame got(1004);
+    ASSERT_EQ(recv(peer_, got.data(), got.size(), MSG_WAITALL), 1004);
+    EXPECT_EQ(got.back(), static_cast<uint8_t>(i));
+  }
+  EXPECT_TRUE(eventually([this] { return port_->has_room(); }));
 }
 
 // 100 frames of 1,004 bytes at 256 KiB a second, of which a tenth of a second's are there at once.
@@ -110,6 +148,7 @@ TEST_F(NetworkPortTest, ARateHoldsFramesBackBothWays) {
   Frame in;
   for (size_t i = 0; i < kFrames; ++i) {
     port_->send(Frame(1000, 7));
+    port_->flush();
     append_frame(Frame(1000, 9), &in);
   }
   say(in);
@@ -159,6 +198,7 @@ TEST_F(NetworkPortTest, APeerThatDoesNotReadFillsThePortAndNoMore) {
   for (int i = 0; i < 2000; ++i) {
     while (port_->has_room()) {
       port_->send(frame);
+      port_->flush();
       ++sent;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -206,6 +246,7 @@ TEST_F(NetworkPortTest, APeerThatLeavesIsNoticedAndTheNextOneServed) {
   close(peer_);
   EXPECT_TRUE(eventually([this] { return !port_->is_up(); }));
   port_->send(Frame(60, 1));  // to nobody
+  port_->flush();
   connect();
   say(framed(Frame(60, 5)));
   EXPECT_TRUE(eventually([this] { return !port_->received().empty(); }));
@@ -227,6 +268,7 @@ TEST_F(NetworkPortTest, AResetOfTheMachineCutsNoFrame) {
 TEST_F(NetworkPortTest, TheDumpHasBothWays) {
   connect();
   port_->send(Frame(100, 7));
+  port_->flush();
   Frame got(104);
   ASSERT_EQ(recv(peer_, got.data(), got.size(), MSG_WAITALL), 104);
   say(framed(Frame(60, 9)));

@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <string>
 
@@ -223,6 +225,123 @@ TEST_F(Port, APseudoTerminalChangesNoByte) {
     leave();
     (void)poll(nullptr, 0, 300);  // it is looked for whether it is closed
   }
+}
+
+// Whoever is looked for is a listening socket of this test's.
+class Listener {
+ public:
+  explicit Listener(const SocketAddress& where) {
+    ConnectionName name;
+    uint16_t port = 0;
+    if (parse_connection(where.name().c_str(), &name)) socket_ = listen_for_connection(name, &port);
+  }
+  ~Listener() { ::close(socket_); }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  [[nodiscard]] int accept() const {
+    pollfd waited{socket_, POLLIN, 0};
+    return poll(&waited, 1, 10'000) == 1 ? accept_connection(socket_) : -1;
+  }
+
+ private:
+  int socket_ = -1;
+};
+
+TEST_F(Port, WhoeverComesLateOrComesBackIsFound) {
+  request_.where.connects = true;
+  request_.where.again_after = std::chrono::milliseconds(5);
+  open();
+  print("nobody is there\n");
+  for (int i = 0; i < 3; ++i) {
+    std::filesystem::remove(request_.where.path);
+    const Listener listener(request_.where);
+    peer_ = listener.accept();
+    ASSERT_GE(peer_, 0);
+    say("x");
+    EXPECT_EQ(come_in(1), "x");
+    port_->input_taken(1);
+    print("!\n");
+    EXPECT_EQ(hear(2), "!\n");
+    leave();
+  }
+}
+
+TEST_F(Port, ThePeerThatIsLookedForInVainHoldsNothingUp) {
+  request_.where.connects = true;
+  request_.where.again_after = std::chrono::hours(1);
+  open();
+  for (int i = 0; i < 10'000; ++i) print("to nobody\n");
+  EXPECT_FALSE(port_->is_full());
+  port_->detach();
+  port_.reset();
+}
+
+TEST_F(Port, APairOfFifosIsReadAndWritten) {
+  request_.where.kind = SocketAddress::Kind::Fifos;
+  request_.where.path = folder_ + "/fifo";
+  const std::string in = request_.where.path + ".in", out = request_.where.path + ".out";
+  std::string error;
+  EXPECT_EQ(PortSocket::create(request_, &error), nullptr);
+  EXPECT_NE(error.find("cannot open the FIFOs"), std::string::npos) << error;
+  ASSERT_EQ(mkfifo(in.c_str(), 0600), 0);
+  EXPECT_EQ(PortSocket::create(request_, &error), nullptr);
+  ASSERT_EQ(mkfifo(out.c_str(), 0600), 0);
+  open();
+  for (int i = 0; i < 2; ++i) {  // one after another
+    const int writer = ::open(in.c_str(), O_WRONLY);
+    ASSERT_EQ(write(writer, "typed", 5), 5);
+    ::close(writer);
+    EXPECT_EQ(come_in(5), "typed");
+    port_->input_taken(5);
+    print("printed\n");
+    peer_ = ::open(out.c_str(), O_RDONLY | O_NONBLOCK);
+    EXPECT_EQ(hear(8), "printed\n");
+    leave();
+  }
+  ASSERT_EQ(std::filesystem::remove(in) && std::filesystem::remove(out), true);
+}
+
+TEST_F(Port, OneFifoIsBoth) {
+  request_.where.kind = SocketAddress::Kind::Fifos;
+  request_.where.path = folder_ + "/file";
+  ::close(::open(request_.where.path.c_str(), O_CREAT | O_WRONLY, 0600));
+  std::string error;
+  EXPECT_EQ(PortSocket::create(request_, &error), nullptr);  // it is none
+  std::filesystem::remove(request_.where.path);
+  ASSERT_EQ(mkfifo(request_.where.path.c_str(), 0600), 0);
+  open();
+  print("x\n");
+  EXPECT_EQ(come_in(2), "x\n");  // nobody else has read it
+}
+
+// One that listens at a port of its own, and does not at first.
+TEST_F(Port, DatagramsAreSentAndComeAndAreLost) {
+  ConnectionName other, ours;
+  ASSERT_TRUE(parse_connection("tcp:127.0.0.1:0", &ours));
+  uint16_t port = 0;
+  const int taken = listen_for_connection(ours, &port);  // a number that is likely to be free
+  ASSERT_GE(taken, 0);
+  request_.where.kind = SocketAddress::Kind::Udp;
+  request_.where.port = port;
+  request_.where.own_host = "127.0.0.1";
+  request_.where.own_port = static_cast<uint16_t>(port == 65535 ? 1024 : port + 1);
+  open();
+  for (int i = 0; i < 20; ++i) print("nobody is there\n");
+  ASSERT_TRUE(parse_connection(request_.where.name().c_str(), &ours));
+  ASSERT_TRUE(parse_connection(("tcp:127.0.0.1:" + std::to_string(request_.where.own_port)).c_str(),
+                               &other));
+  peer_ = open_datagrams(ours, other);
+  ASSERT_GE(peer_, 0);
+  say("");  // one without a byte in it
+  say("typed");
+  EXPECT_EQ(come_in(5), "typed");
+  print(std::string(4000, 'a'));
+  port_->flush();
+  std::string heard;  // some lines may have waited for the peer
+  for (int i = 0; i < 100 && !heard.ends_with(std::string(4000, 'a')); ++i) heard += hear(1);
+  EXPECT_TRUE(heard.ends_with(std::string(4000, 'a'))) << heard.size();
+  EXPECT_FALSE(port_->is_full());
+  ::close(taken);
 }
 
 }  // namespace
