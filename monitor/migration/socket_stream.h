@@ -1,9 +1,10 @@
-// SocketStream: a migration's stream over a socket that does not block. Whoever uses it waits, but
+// SocketStream: a migration's or a replica's stream over a socket that does not block. Whoever uses it waits, but
 // never longer than it says, nor after nobody wants it any more. Owns: the socket. See
 // docs/migration.md.
 #pragma once
 
 #include <functional>
+#include <utility>
 
 #include "monitor/migration/migration_messages.h"
 
@@ -19,6 +20,8 @@ class SocketStream final : public MigrationStream {
 
   // For how long the other side may be silent; 30 seconds, unless said otherwise.
   void set_patience(int milliseconds) { patience_ = milliseconds; }
+  // Somebody else uses it from here on.
+  void set_wanted(std::function<bool()> is_wanted) { is_wanted_ = std::move(is_wanted); }
   // Of one that is being connected. False: *problem says why.
   [[nodiscard]] bool wait_until_connected(std::string* problem);
   // Something has come, or the connection has ended. Does not wait.

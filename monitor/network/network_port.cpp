@@ -10,7 +10,11 @@
 
 namespace ringshift {
 
-NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : link_(link), inbox_(inbox) {
+NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox)
+    : NetworkPort(link, inbox, Pair{}) {}
+
+NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox, Pair pair)
+    : link_(link), inbox_(inbox), pair_(std::move(pair)), is_live_(pair_.is_live) {
   if (link.rate() != 0) {
     sent_.emplace(link.rate());
     read_.emplace(link.rate());
@@ -22,15 +26,34 @@ NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : link_(link), inbox_(
 NetworkPort::~NetworkPort() { thread_.join(); }
 
 void NetworkPort::on_sent(std::span<const uint8_t> frame) {
+  link_.traffic().sent_frames.fetch_add(1, std::memory_order_relaxed);
+  link_.traffic().sent_bytes.fetch_add(frame.size(), std::memory_order_relaxed);
+  std::vector<uint8_t> with_length;
+  append_frame(frame, &with_length);
+  if (pair_.hold) return pair_.hold(with_length);
+  push(with_length);
+}
+
+void NetworkPort::push(std::span<const uint8_t> frames) {
   bool is_first = false;
   {
     const std::lock_guard lock(mutex_);
     is_first = outgoing_.empty();
-    append_frame(frame, &outgoing_);
+    outgoing_.insert(outgoing_.end(), frames.begin(), frames.end());
   }
-  link_.traffic().sent_frames.fetch_add(1, std::memory_order_relaxed);
-  link_.traffic().sent_bytes.fetch_add(frame.size(), std::memory_order_relaxed);
   if (is_first) thread_.wake();
+}
+
+// What has left by the other machine, and the guest was not told of, it is told of by this one.
+void NetworkPort::go_live(size_t held) {
+  {
+    const std::lock_guard lock(mutex_);
+    moved_ = outgoing() - std::min(outgoing(), held);
+  }
+  is_live_.store(true);
+  is_link_told_.store(false);
+  if (link_.is_up() != is_up()) tell_link();
+  thread_.wake();
 }
 
 void NetworkPort::on_taken(size_t bytes) {
@@ -39,7 +62,7 @@ void NetworkPort::on_taken(size_t bytes) {
   bool wakes = false;
   {
     const std::lock_guard lock(mutex_);
-    in_flight_ -= bytes;
+    in_flight_ -= std::min(in_flight_, bytes);  // of a pair, some were read by the other
     wakes = thread_waits_ && in_flight_ < kMostReceived / 2;
     if (wakes) thread_waits_ = false;
   }
@@ -54,7 +77,7 @@ void NetworkPort::take_in(const HostInput& input) {
 }
 
 void NetworkPort::tell_link() {
-  if (!is_link_told_.exchange(true)) inbox_.put(link_input(link_.is_up()));
+  if (is_live_.load() && !is_link_told_.exchange(true)) inbox_.put(link_input(link_.is_up()));
 }
 
 bool NetworkPort::finish() {
@@ -131,7 +154,7 @@ bool NetworkPort::serve_once() {
   if (waiting[0].revents != 0) thread_.take_wake();
   std::vector<uint8_t> frames;
   link_.serve(waiting[1].revents, &frames);
-  if (!frames.empty()) {
+  if (!frames.empty() && is_live_.load()) {
     if (read_) read_->take(frames.size());
     {
       const std::lock_guard lock(mutex_);

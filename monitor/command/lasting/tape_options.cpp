@@ -68,21 +68,11 @@ std::optional<std::string> hash_of_file(const std::string& path) {
   return fmt::format("{:016x}", hash_bytes(bytes, bytes.size()));
 }
 
-// What comes to the guest by a way that is not recorded; empty: nothing.
 std::string obstacle(const RunOptions& options) {
-  const MachineConfig& machine = options.machine;
-  if (!options.share_request.folder.empty()) return "--share";
-  for (const PortTarget* port : all_ports(machine.ports)) {
+  for (const PortTarget* port : all_ports(options.machine.ports)) {
     if (port->kind == PortTarget::Kind::Socket) return port->request.option + " at a socket";
   }
-  if (options.limits.disk_rate != 0) return "--limit disk";
-  if (!machine.save.path.empty()) return "--save";
-  if (!machine.resume_path.empty()) return "a machine that is resumed";
-  if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";
-  if (!options.control.requests.empty()) return "--qmp or --monitor";
-  if (options.display_request.has_web) return "--display web";  // its buttons
-  if (!options.gdb.empty() || options.default_gdb) return "--gdb";
-  return unkept_disk(options.media);
+  return unrecorded(options);
 }
 
 json described(const std::vector<TapeDisk>& disks) {
@@ -112,17 +102,8 @@ std::vector<TapeDisk> described_disks(const json& all) {
 
 bool write_description(const RunOptions& options, const std::vector<TapeDisk>& disks,
                        std::string* error) {
-  json files = json::object();
-  for (const std::string& path : first_files(options.machine)) {
-    if (const auto hash = hash_of_file(path)) files[path] = *hash;
-  }
-  const json description = {{"format", kFormat},
-                            {"words", options.machine.save.words},
-                            {"epoch", options.machine.event_clock.epoch_seconds},
-                            {"files", files},
-                            {"disks", described(disks)}};
   const std::string path = description_path(options.record);
-  const std::string text = description.dump(1) + "\n";
+  const std::string text = run_description(options, options.machine.save.words, disks);
   const OpenFile file(path, FileUse::Replace);
   if (file.is_open() &&
       write(file.descriptor(), text.data(), text.size()) == static_cast<ssize_t>(text.size())) {
@@ -140,26 +121,8 @@ bool read_description(const std::string& folder, std::vector<std::string>* words
     *problem = "replay: cannot read " + description_path(folder) + ": " + std::strerror(errno);
     return false;
   }
-  try {
-    const json description = json::parse(bytes);
-    if (description.at("format").get<int>() != kFormat) {
-      *problem = "replay: the recording is of another format";
-      return false;
-    }
-    *words = description.at("words").get<std::vector<std::string>>();
-    request->epoch_seconds = description.at("epoch").get<int64_t>();
-    request->disks = described_disks(description.at("disks"));
-    for (const auto& [path, hash] : description.at("files").items()) {
-      if (hash_of_file(path) == hash.get<std::string>()) continue;
-      *problem = "replay: " + path + " is not what it was when the run was recorded";
-      return false;
-    }
-  } catch (const json::exception&) {
-    *problem = "replay: " + description_path(folder) + " does not describe a recording";
-    return false;
-  }
-  if (!words->empty() && words->front() == "run") return true;
-  *problem = "replay: the recording does not say how it was started";
+  if (read_run_description(bytes, words, request, problem)) return true;
+  *problem = "replay: " + *problem;
   return false;
 }
 
@@ -188,6 +151,58 @@ bool take_own_word(const std::vector<std::string>& words, size_t* at, ReplayRequ
 }
 
 }  // namespace
+
+std::string unrecorded(const RunOptions& options) {
+  const MachineConfig& machine = options.machine;
+  if (!options.share_request.folder.empty()) return "--share";
+  if (options.limits.disk_rate != 0) return "--limit disk";
+  if (!machine.save.path.empty()) return "--save";
+  if (!machine.resume_path.empty()) return "a machine that is resumed";
+  if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";
+  if (!options.control.requests.empty()) return "--qmp or --monitor";
+  if (options.display_request.has_web) return "--display web";  // its buttons
+  if (!options.gdb.empty() || options.default_gdb) return "--gdb";
+  return unkept_disk(options.media);
+}
+
+std::string run_description(const RunOptions& options, const std::vector<std::string>& words,
+                            const std::vector<TapeDisk>& disks) {
+  json files = json::object();
+  for (const std::string& path : first_files(options.machine)) {
+    if (const auto hash = hash_of_file(path)) files[path] = *hash;
+  }
+  const json description = {{"format", kFormat},
+                            {"words", words},
+                            {"epoch", options.machine.event_clock.epoch_seconds},
+                            {"files", files},
+                            {"disks", described(disks)}};
+  return description.dump(1) + "\n";
+}
+
+bool read_run_description(const std::vector<uint8_t>& text, std::vector<std::string>* words,
+                          ReplayRequest* request, std::string* problem) {
+  try {
+    const json description = json::parse(text);
+    if (description.at("format").get<int>() != kFormat) {
+      *problem = "the recording is of another format";
+      return false;
+    }
+    *words = description.at("words").get<std::vector<std::string>>();
+    request->epoch_seconds = description.at("epoch").get<int64_t>();
+    request->disks = described_disks(description.at("disks"));
+    for (const auto& [path, hash] : description.at("files").items()) {
+      if (hash_of_file(path) == hash.get<std::string>()) continue;
+      *problem = path + " is not what it was when the run was recorded";
+      return false;
+    }
+  } catch (const json::exception&) {
+    *problem = "its description does not describe a run";
+    return false;
+  }
+  if (!words->empty() && words->front() == "run") return true;
+  *problem = "the recording does not say how it was started";
+  return false;
+}
 
 bool replayed_words(std::vector<std::string>* words, ReplayRequest* request, std::string* problem) {
   if (words->size() < 2 || (*words)[1].empty() || (*words)[1][0] == '-') {

@@ -236,6 +236,7 @@ void add_run_options(CLI::App& command, RunOptions* options) {
   add_debug_options(command, options);
   add_control_options(command, &options->control);
   add_migration_options(command, &options->migration);
+  add_replica_options(command, &options->replica);
   add_report_options(command, options);
 }
 

@@ -39,6 +39,8 @@ class PortSocket final : public SerialBackend {
 
   // Returns when there is a peer, if it is to be waited for.
   void wait_for_peer();
+  // There is none yet, and it is to be waited for.
+  [[nodiscard]] bool awaits_peer();
   // Around the life of a machine. vCPU thread.
   struct Machine {
     Inbox* inbox = nullptr;
