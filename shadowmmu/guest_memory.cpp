@@ -43,13 +43,33 @@ std::unique_ptr<GuestMemory> GuestMemory::create(uint64_t bytes, std::string* er
   return memory;
 }
 
+HostResult GuestMemory::reserve(uint64_t bytes) {
+  CHECK(bytes % kPageSize == 0 && bytes <= size_);
+  if (bytes == 0) return HostResult();
+  const HostResult result = reserve_contents(descriptor_, 0, bytes);
+  if (result.ok()) reserved_ = bytes;
+  return result;
+}
+
+HostResult GuestMemory::empty(uint64_t offset, uint64_t bytes) const {
+  static constexpr std::array<uint8_t, 16 * kPageSize> kZeros{};
+  const uint64_t end = offset + bytes;
+  while (offset < std::min(end, reserved_)) {
+    const auto part = std::min<uint64_t>(kZeros.size(), std::min(end, reserved_) - offset);
+    const HostResult result = write_contents(descriptor_, offset, std::span(kZeros).first(part));
+    if (!result.ok()) return result;
+    offset += part;
+  }
+  return offset == end ? HostResult() : discard_contents(descriptor_, offset, end - offset);
+}
+
 bool GuestMemory::clear() {
   if (machine_ != nullptr) {
     const HostAddress base(static_cast<uint64_t>(reinterpret_cast<uintptr_t>(base_)));
     if (!map_fixed(base, descriptor_, 0, size_, HostAccess::ReadWrite).ok()) return false;
     machine_.reset();
   }
-  return discard_contents(descriptor_, 0, size_).ok();
+  return empty(0, size_).ok();
 }
 
 HostResult GuestMemory::take_base(RamBase base, std::vector<RamBase> others) {
@@ -78,6 +98,7 @@ HostResult GuestMemory::map_again(PageRange pages) {
   const GuestPhysical first = pages.first.address();
   const HostAddress at(static_cast<uint64_t>(reinterpret_cast<uintptr_t>(base_)) + first.value());
   const size_t bytes = size_t{pages.pages} * kPageSize;
+  if (is_absent(pages.first)) return unmap_to_reserved(at, bytes);
   const HostAccess access = is_shared(pages.first) ? HostAccess::Read : HostAccess::ReadWrite;
   return map_fixed(at, descriptor_of(pages.first), offset_of(pages.first), bytes, access);
 }
@@ -101,6 +122,12 @@ HostResult GuestMemory::copy_from_base(PageRange pages) {
 HostResult GuestMemory::make_own(GuestPhysicalPage page, PageRange* moved) {
   CHECK(is_shared(page));
   *moved = machine_->grain_around(page);
+  if (is_absent(page)) {
+    const auto grain = static_cast<size_t>(page.number() / machine_->grain_pages());
+    CHECK(absent_ != nullptr);
+    absent_->fetch(grain);
+    return take_arrived(grain, 1, moved);
+  }
   if (!is_from_base(page)) {
     if (frozen_ != nullptr) frozen_->before_write(page.number() / machine_->grain_pages());
     machine_->set(page, Backing::Own);
@@ -162,8 +189,7 @@ HostResult GuestMemory::finish_join(PageRange pages) {
     return map_again(pages);
   }
   // A host that refuses keeps memory in use that nobody sees.
-  (void)discard_contents(descriptor_, pages.first.address().value(),
-                         uint64_t{pages.pages} * kPageSize);
+  (void)empty(pages.first.address().value(), uint64_t{pages.pages} * kPageSize);
   return HostResult();
 }
 
@@ -176,8 +202,7 @@ HostResult GuestMemory::make_shared(GuestPhysicalPage page, PageRange* moved) {
   *moved = machine_->grain_around(page);
   machine_->set(page, Backing::Base);
   if (const HostResult result = map_again(*moved); !result.ok()) return result;
-  return discard_contents(descriptor_, moved->first.address().value(),
-                          uint64_t{moved->pages} * kPageSize);
+  return empty(moved->first.address().value(), uint64_t{moved->pages} * kPageSize);
 }
 
 void GuestMemory::track_writes(uint32_t grain_pages) {
@@ -209,8 +234,7 @@ HostResult GuestMemory::move_to_base(size_t first, size_t count, PageRange* move
   *moved = pages_of(first, count);
   for (size_t i = first; i < first + count; ++i) machine_->set(first_page_of(i), Backing::Base);
   if (const HostResult result = map_again(*moved); !result.ok()) return result;
-  return discard_contents(descriptor_, moved->first.address().value(),
-                          uint64_t{moved->pages} * kPageSize);
+  return empty(moved->first.address().value(), uint64_t{moved->pages} * kPageSize);
 }
 
 // What is Clean stays so until it is written: making all of it Own would take long.
@@ -226,6 +250,31 @@ HostResult GuestMemory::freeze(size_t first, size_t count, PageRange* moved) {
   if (is_shared(moved->first)) return HostResult();
   *moved = pages_of(first, count);
   for (size_t i = first; i < first + count; ++i) machine_->set(first_page_of(i), Backing::Clean);
+  return map_again(*moved);
+}
+
+HostResult GuestMemory::set_absent(const std::vector<bool>& grains, uint32_t grain_pages,
+                                   AbsentGrains* from) {
+  CHECK(machine_ == nullptr);
+  use_grains(grain_pages);
+  CHECK(grains.size() == machine_->grains());
+  absent_ = from;
+  for (size_t first = 0; first < grains.size();) {
+    size_t end = first + 1;
+    while (end < grains.size() && grains[end] == grains[first]) ++end;
+    if (grains[first]) {
+      for (size_t i = first; i < end; ++i) machine_->set(first_page_of(i), Backing::Absent);
+      const HostResult result = map_again(pages_of(first, end - first));
+      if (!result.ok()) return result;
+    }
+    first = end;
+  }
+  return HostResult();
+}
+
+HostResult GuestMemory::take_arrived(size_t first, size_t count, PageRange* moved) {
+  *moved = pages_of(first, count);
+  for (size_t i = first; i < first + count; ++i) machine_->set(first_page_of(i), Backing::Own);
   return map_again(*moved);
 }
 

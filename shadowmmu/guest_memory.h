@@ -24,6 +24,15 @@ class FrozenGrains {
   virtual void before_write(size_t grain) = 0;
 };
 
+// Brings grains that are Absent.
+class AbsentGrains {
+ public:
+  virtual ~AbsentGrains() = default;
+  // Returns once all of the grain's bytes are in RAM's descriptor; ends the process if they cannot
+  // come any more.
+  virtual void fetch(size_t grain) = 0;
+};
+
 class GuestMemory {
  public:
   // bytes: size of RAM, a multiple of 4 KiB, starting at guest-physical 0. On failure returns null
@@ -33,22 +42,36 @@ class GuestMemory {
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
+  // The host gives memory for the first `bytes` of it now, and they keep it until the end: whatever
+  // empties them leaves zeros that take memory. A multiple of the page size. Pre: nothing has been
+  // written. Not ok: the host refuses.
+  [[nodiscard]] HostResult reserve(uint64_t bytes);
+  [[nodiscard]] uint64_t reserved() const { return reserved_; }
+  // Own bytes are zeros from here on, and what they took is the host's, but for what is reserved.
+  // Pre: whole pages.
+  [[nodiscard]] HostResult empty(uint64_t offset, uint64_t bytes) const;
   // All of it zero again, as a machine finds it that is switched on, without a base, and none of it
-  // in use on the host. Pre: nobody is left who would have to be told. False: the host refuses.
+  // in use on the host but what is reserved. Pre: nobody is left who would have to be told. False:
+  // the host refuses.
   [[nodiscard]] bool clear();
 
   // RAM is what the base has, until it is written, or what the base and others have, which have the
   // same grains: each grain is of one. Pre: it is all zeros, has no base, and is mapped nowhere but
   // here. Not ok: the host refuses, and RAM is of no use.
   [[nodiscard]] HostResult take_base(RamBase base, std::vector<RamBase> others = {});
-  // Must whoever writes the page make_own() it first? It is mapped for reading only. Pre, here and
-  // below: it is RAM.
+  // Must whoever writes the page make_own() it first? It is mapped for reading only, or, if it is
+  // Absent, not at all. Pre, here and below: it is RAM.
   [[nodiscard]] bool is_shared(GuestPhysicalPage page) const {
     return machine_ != nullptr && machine_->backing(page) != Backing::Own;
   }
   [[nodiscard]] Backing backing(GuestPhysicalPage page) const {
     return machine_ != nullptr ? machine_->backing(page) : Backing::Own;
   }
+  // Must whoever reads the page make_own() it first?
+  [[nodiscard]] bool is_absent(GuestPhysicalPage page) const {
+    return machine_ != nullptr && machine_->backing(page) == Backing::Absent;
+  }
+  [[nodiscard]] bool has_absent() const { return machine_ != nullptr && machine_->has_absent(); }
   // Where the host has the bytes of the page: a descriptor, and an offset in it.
   [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const {
     return is_from_base(page) ? machine_->descriptor_of(page) : descriptor_;
@@ -61,6 +84,16 @@ class GuestMemory {
   // address space stays; whoever maps them elsewhere is to follow. Pre: is_shared(page). Not ok:
   // the host has no memory, or the base cannot be read any more.
   [[nodiscard]] HostResult make_own(GuestPhysicalPage page, PageRange* moved);
+  // These grains, one bit for each of `grain_pages`, are Absent: `from` brings them, one that is
+  // asked for at once. Pre: all is Own, without grains, and mapped nowhere but here. Not ok: the
+  // host refuses, and RAM is of no use.
+  [[nodiscard]] HostResult set_absent(const std::vector<bool>& grains, uint32_t grain_pages,
+                                      AbsentGrains* from);
+  // Nobody does any more.
+  void forget_absent_source() { absent_ = nullptr; }
+  // These Absent grains are Own from here on. *moved and not ok: as for make_own(). Pre: their
+  // bytes are in descriptor().
+  [[nodiscard]] HostResult take_arrived(size_t first, size_t count, PageRange* moved);
   // The other way, for pages that is_as_base(): what they take of the host is given back.
   [[nodiscard]] HostResult make_shared(GuestPhysicalPage page, PageRange* moved);
   [[nodiscard]] bool is_as_base(GuestPhysicalPage page) const;
@@ -140,8 +173,10 @@ class GuestMemory {
 
   uint8_t* base_ = nullptr;
   uint64_t size_ = 0;
+  uint64_t reserved_ = 0;
   int descriptor_ = -1;
   FrozenGrains* frozen_ = nullptr;
+  AbsentGrains* absent_ = nullptr;
   std::unique_ptr<MachinePages> machine_;
 };
 

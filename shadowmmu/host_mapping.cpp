@@ -101,6 +101,15 @@ HostResult discard_contents(int descriptor, uint64_t offset, uint64_t bytes) {
   return result == 0 ? HostResult() : HostResult(errno);
 }
 
+HostResult reserve_contents(int descriptor, uint64_t offset, uint64_t bytes) {
+  int result = 0;
+  do {
+    result = fallocate(descriptor, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                       static_cast<off_t>(bytes));
+  } while (result != 0 && errno == EINTR);
+  return result == 0 ? HostResult() : HostResult(errno);
+}
+
 HostResult read_contents(int descriptor, uint64_t offset, std::span<uint8_t> bytes) {
   while (!bytes.empty()) {
     const ssize_t count = pread(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));

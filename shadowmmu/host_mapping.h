@@ -44,6 +44,9 @@ HostResult create_sealable_memfd(const char* name, uint64_t bytes, int* descript
 [[nodiscard]] bool is_sealed(int descriptor, uint64_t bytes);
 // Bytes [offset, offset+bytes) are zeros again, and their memory is the host's; the size stays.
 [[nodiscard]] HostResult discard_contents(int descriptor, uint64_t offset, uint64_t bytes);
+// The host has memory for all of [offset, offset+bytes) from here on, as long as it is not
+// discarded; what they are stays.
+[[nodiscard]] HostResult reserve_contents(int descriptor, uint64_t offset, uint64_t bytes);
 // Writes all of the bytes to a memfd or a file at `offset`, or reads all of them; if it ends
 // before, ENODATA.
 [[nodiscard]] HostResult write_contents(int descriptor, uint64_t offset,

@@ -40,9 +40,12 @@ bool HostWindow::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages
   while (pages != 0) {
     const uint32_t run = machine == nullptr ? pages : machine->run(from, pages);
     const bool is_shared = ram_.is_shared(from);
-    if (!map_fixed(host_of(at), ram_.descriptor_of(from), ram_.offset_of(from),
-                   uint64_t{run} * kPageSize, is_shared ? HostAccess::Read : access, population)
-             .ok()) {
+    if (ram_.is_absent(from)) {
+      if (!unmap_to_reserved(host_of(at), uint64_t{run} * kPageSize).ok()) return false;
+    } else if (!map_fixed(host_of(at), ram_.descriptor_of(from), ram_.offset_of(from),
+                          uint64_t{run} * kPageSize, is_shared ? HostAccess::Read : access,
+                          population)
+                    .ok()) {
       return false;
     }
     at = at + run;

@@ -101,6 +101,8 @@ uint32_t MachinePages::inner_ends_around(uint64_t page) const {
 void MachinePages::change(uint64_t page, Backing backing) {
   if (backing_[page] == backing) return;
   if (backing_[page] == Backing::Elsewhere) elsewhere_.erase(page);
+  if (backing_[page] == Backing::Absent) --absent_pages_;
+  if (backing == Backing::Absent) ++absent_pages_;
   inner_ends_ -= inner_ends_around(page);
   backing_[page] = backing;
   inner_ends_ += inner_ends_around(page);
@@ -132,10 +134,10 @@ bool MachinePages::is_mixed(GuestPhysicalPage page) const {
   return false;
 }
 
-// Clean grains are so as a whole.
+// Clean and absent grains are so as a whole.
 void MachinePages::verify_invariants() const {
   uint32_t ends = 0;
-  size_t elsewhere = 0;
+  size_t elsewhere = 0, absent = 0;
   for (uint64_t number = 0; number < pages_; ++number) {
     const GuestPhysicalPage page(number);
     if (number % grain_pages_ != 0 && !joins(number)) ++ends;
@@ -145,9 +147,11 @@ void MachinePages::verify_invariants() const {
     }
     CHECK(backing(page) != Backing::Base ||
           (is_in_base(page) && bases_[place_of(page).base].is_there));
-    CHECK(backing(page) != Backing::Clean || !is_mixed(page));
+    const bool is_whole = backing(page) == Backing::Clean || backing(page) == Backing::Absent;
+    CHECK(!is_whole || !is_mixed(page));
+    if (backing(page) == Backing::Absent) ++absent;
   }
-  CHECK(ends == inner_ends_ && elsewhere == elsewhere_.size());
+  CHECK(ends == inner_ends_ && elsewhere == elsewhere_.size() && absent == absent_pages_);
 }
 
 }  // namespace ringshift

@@ -3,8 +3,8 @@
 // been written since somebody asked. There may be several bases: a machine that is cloned gets one
 // more each time. It changes by grains, some pages that lie together; a page that has become equal
 // to one of a base may change by itself. Owns: the bases' descriptors. Does not own: any mapping.
-// See docs/decisions/0017-machine-memory.md, 0020-live-migration.md, 0023-clones.md and
-// 0031-equal-pages.md.
+// See docs/decisions/0017-machine-memory.md, 0020-live-migration.md, 0023-clones.md,
+// 0031-equal-pages.md and 0035-post-copy.md.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,7 @@ enum class Backing : uint8_t {
   Base,
   Clean,      // the machine's own, and its next write is to be seen: it is Own from then on
   Elsewhere,  // a base's, but another page of it: the bytes are the same
+  Absent,     // on its way here: nobody may look at it before it has come, and it is Own then
 };
 
 // Where a page of a base is.
@@ -66,11 +67,12 @@ class MachinePages {
   // The page's grain, all of it. Pre: Backing::Base only for a page that is_in_base(), and then as
   // the base has it; Elsewhere never.
   void set(GuestPhysicalPage page, Backing backing);
-  // The page alone. Pre: the same; not Clean.
+  // The page alone. Pre: the same; neither Clean nor Absent.
   void set_alone(GuestPhysicalPage page, Backing backing);
   void set_elsewhere(GuestPhysicalPage page, const BasePlace& place);
   // Its grain has pages of more than one backing, or of another page's.
   [[nodiscard]] bool is_mixed(GuestPhysicalPage page) const;
+  [[nodiscard]] bool has_absent() const { return absent_pages_ != 0; }
   // How many mappings pages that were set alone have added: ends of runs within grains.
   [[nodiscard]] uint32_t inner_ends() const { return inner_ends_; }
   void verify_invariants() const;
@@ -151,6 +153,7 @@ class MachinePages {
   std::vector<Backing> backing_;                       // by page
   std::unordered_map<uint64_t, BasePlace> elsewhere_;  // of the pages that are
   uint32_t inner_ends_ = 0;
+  uint32_t absent_pages_ = 0;
   uint32_t bases_version_ = 0;
   std::vector<bool> dirty_;  // by grain; empty: nobody asks
 };

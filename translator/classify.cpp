@@ -1,6 +1,7 @@
 #include "translator/classify.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace ringshift {
 namespace {
@@ -398,13 +399,19 @@ Classification classify_as_run(const GuestInstruction& instruction, Privilege pr
   }
 }
 
+bool is_time_read_inline(const TranslatorFeatures& features) {
+  if (features.interpret_time) return false;
+  const uint32_t scale = features.event_nanoseconds;
+  return !features.counts_events || (std::has_single_bit(scale) && scale <= 8);
+}
+
 }  // namespace
 
 Classification classify(const GuestInstruction& instruction, Privilege privilege,
                         const TranslatorFeatures& features, const CodeMode& mode) {
   Classification judged = classify_as_run(instruction, privilege, features, mode);
   if (features.interpret_inline && judged.treatment == Treatment::Inline) judged = kInterpret;
-  if (features.interpret_time && judged.family == Family::ReadTime) judged = kInterpret;
+  if (judged.family == Family::ReadTime && !is_time_read_inline(features)) judged = kInterpret;
   // An interrupt comes at an event, and not in the shadow of an STI that has opened it: the
   // interpreter knows of the shadow, whether an interrupt is waiting or not.
   if (features.counts_events && instruction.facts.mnemonic == ZYDIS_MNEMONIC_STI) {

@@ -27,6 +27,9 @@ struct TranslatorFeatures {
   // address is then left out: inlined calls, units that go on in other pages, STI without a step
   // for what stands in its shadow.
   bool counts_events = false;
+  // Then: the guest's TSC is so many times their count plus GuestState::tsc_offset. Generated code
+  // reads it if that is a scale of an address: 1, 2, 4 or 8.
+  uint32_t event_nanoseconds = 0;
 };
 
 [[nodiscard]] Classification classify(const GuestInstruction& instruction, Privilege privilege,

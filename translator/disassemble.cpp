@@ -35,6 +35,8 @@ constexpr auto kNamedSlots = std::to_array<NamedSlot>({
     {RINGSHIFT_SLOT(scratch) + 4, "scratch+4"},
     {RINGSHIFT_SLOT(time_stamp_denied), "time_stamp_denied"},
     {RINGSHIFT_SLOT(repeats_held_back), "repeats_held_back"},
+    {RINGSHIFT_SLOT(event_walk), "event_walk"},
+    {RINGSHIFT_SLOT(event_origin), "event_origin"},
     {RINGSHIFT_STATE(tsc_offset), "tsc_offset"},
     {RINGSHIFT_SLOT(window_negated), "window_negated"},
     {RINGSHIFT_SLOT(interrupt_flag), "interrupt_flag"},

@@ -24,7 +24,9 @@ class RefusedEncoding final : public asmjit::ErrorHandler {
 
 class Emitter {
  public:
-  explicit Emitter(const Stubs& stubs) : stubs_(stubs) {}
+  // event_nanoseconds: TranslatorFeatures'.
+  explicit Emitter(const Stubs& stubs, uint32_t event_nanoseconds = 0)
+      : stubs_(stubs), event_nanoseconds_(event_nanoseconds) {}
 
   // at: where the code will run. Links are numbered from first_link. The result is valid until the
   // next call.
@@ -80,6 +82,7 @@ class Emitter {
   void emit_load_segment(const UnitInstruction& instruction);
   void load_selector(const UnitInstruction& instruction);
   void emit_read_time(const UnitInstruction& instruction);
+  void load_event_time();
   void guard_divide(const UnitInstruction& instruction);
   void emit_interpret(const UnitInstruction& instruction);
   void emit_callout(const UnitInstruction& instruction);
@@ -120,7 +123,7 @@ class Emitter {
 
   // emit_control.cpp: branches.
   void emit_poll();
-  void emit_event(const UnitInstruction& instruction);
+  void emit_event(const UnitInstruction& instruction, uint64_t events = 1);
   [[nodiscard]] static bool polls_first(const UnitInstruction& instruction);
   [[nodiscard]] static bool is_counted(const UnitInstruction& instruction);
   // Whether a branch to this EIP goes through the jump table, whatever is there.
@@ -147,6 +150,7 @@ class Emitter {
   [[nodiscard]] uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
 
   const Stubs& stubs_;
+  uint32_t event_nanoseconds_;
   const TranslationUnit* unit_ = nullptr;
   RefusedEncoding refused_encoding_;
   asmjit::CodeHolder code_;

@@ -16,11 +16,11 @@ void Emitter::emit_poll() {
   a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
 }
 
-// The same for attention, and one event less that the guest may pass. What faults behind it has the
+// The same for attention, and fewer events that the guest may pass. What faults behind it has the
 // event taken back, as the instruction will be done again (Gate::recover_at).
-void Emitter::emit_event(const UnitInstruction& instruction) {
+void Emitter::emit_event(const UnitInstruction& instruction, uint64_t events) {
   a_.movzx(host::scratch.r32(), x86::byte_ptr(host::event_walk));
-  a_.lea(host::event_walk, x86::ptr(host::event_walk, -1));
+  a_.lea(host::event_walk, x86::ptr(host::event_walk, -static_cast<int32_t>(events)));
   mark(instruction.eip, RecoveryKind::Counted);
 }
 

@@ -1,6 +1,9 @@
 // Sensitive instructions as inline code: what Popek and Goldberg's theorem would have trap.
+#include <bit>
+
 #include "translator/classify.h"
 #include "translator/emit.h"
+#include "translator/event_rule.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
 
@@ -222,8 +225,8 @@ void Emitter::load_selector(const UnitInstruction& instruction) {
   a_.movzx(host::address.r32(), operand);
 }
 
-// The host's counter plus the guest's offset. Halves are joined and parted in memory, without a
-// flag.
+// The host's counter, or that of events, plus the guest's offset. Halves are joined and parted in
+// memory, without a flag.
 void Emitter::emit_read_time(const UnitInstruction& instruction) {
   Label done = a_.newLabel();
   if (unit_->key.privilege == Privilege::User) {
@@ -237,16 +240,34 @@ void Emitter::emit_read_time(const UnitInstruction& instruction) {
     a_.bind(allowed);
     a_.mov(x86::rcx, host::saved_rcx);
   }
-  a_.rdtsc();
-  a_.mov(slot32(RINGSHIFT_SLOT(scratch)), x86::eax);
-  a_.mov(slot32(RINGSHIFT_SLOT(scratch) + 4), x86::edx);
-  a_.mov(host::scratch, slot64(RINGSHIFT_SLOT(scratch)));
-  a_.mov(host::scratch2, slot64(RINGSHIFT_STATE(tsc_offset)));
-  a_.lea(host::scratch, x86::ptr(host::scratch, host::scratch2));
+  if (stubs_.counts_events) {
+    mark(instruction.eip);  // what a callout has left behind it is not so here
+    emit_event(instruction, kEventsOfTimeRead);
+    load_event_time();
+  } else {
+    a_.rdtsc();
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch)), x86::eax);
+    a_.mov(slot32(RINGSHIFT_SLOT(scratch) + 4), x86::edx);
+    a_.mov(host::scratch, slot64(RINGSHIFT_SLOT(scratch)));
+    a_.mov(host::scratch2, slot64(RINGSHIFT_STATE(tsc_offset)));
+    a_.lea(host::scratch, x86::ptr(host::scratch, host::scratch2));
+  }
   a_.mov(slot64(RINGSHIFT_SLOT(scratch)), host::scratch);
   a_.mov(x86::eax, host::scratch.r32());
   a_.mov(x86::edx, slot32(RINGSHIFT_SLOT(scratch) + 4));
   a_.bind(done);
+}
+
+// R9 := the guest's time-stamp counter from the count of events, which is event_origin less the
+// walk (EventCounter).
+void Emitter::load_event_time() {
+  a_.mov(host::scratch, host::event_walk);
+  a_.not_(host::scratch);  // minus itself, less one
+  a_.mov(host::scratch2, slot64(RINGSHIFT_SLOT(event_origin)));
+  a_.lea(host::scratch, x86::ptr(host::scratch, host::scratch2, 0, 1));
+  a_.mov(host::scratch2, slot64(RINGSHIFT_STATE(tsc_offset)));
+  a_.lea(host::scratch, x86::ptr(host::scratch2, host::scratch,
+                                 static_cast<uint32_t>(std::countr_zero(event_nanoseconds_))));
 }
 
 // A site that has divided by zero before (or one in soft style) looks at the divisor first, which

@@ -38,8 +38,9 @@ EventRule event_rule(const GuestInstruction& instruction) {
     case ZYDIS_MNEMONIC_LOOPNE:
       return EventRule::Branch;
     case ZYDIS_MNEMONIC_RET:
-    case ZYDIS_MNEMONIC_RDTSC:
       return EventRule::Always;
+    case ZYDIS_MNEMONIC_RDTSC:
+      return EventRule::Time;
     case ZYDIS_MNEMONIC_IN:
     case ZYDIS_MNEMONIC_OUT:
       return EventRule::Port;

@@ -13,14 +13,21 @@ namespace ringshift {
 
 enum class EventRule : uint8_t {
   None,    // never an event
-  Always,  // each execution is one: near RET, indirect and far JMP and CALL, RDTSC
+  Always,  // each execution is one: near RET, indirect and far JMP and CALL
+  Time,    // RDTSC: kEventsOfTimeRead at once, since loops that wait are made of it
   Port,    // IN and OUT: kEventsOfPortAccess at once, as a bus takes its time
   Branch,  // a direct branch: one unless its destination lies above it in the same page, whether it
            // is taken or not
 };
 
-// With 8 ns an event, close to a microsecond: guests wait by such accesses.
+// With 8 ns an event, an eighth of a microsecond.
+inline constexpr uint64_t kEventsOfTimeRead = 16;
+// The same, close to a microsecond: guests wait by such accesses.
 inline constexpr uint64_t kEventsOfPortAccess = 100;
+// What an instruction (or an iteration of REP) adds when it is done, for each access to memory that
+// is a device's and can only be reached through it (PhysicalMemory::device_calls). It is no event:
+// nobody looks before the next one.
+inline constexpr uint64_t kEventsOfDeviceAccess = 100;
 
 [[nodiscard]] EventRule event_rule(const GuestInstruction& instruction);
 

@@ -114,6 +114,7 @@ struct Slots {
   uint32_t repeats_held_back = 0;  // of ECX, while a repeated string instruction does a part
   // Where events are counted: the host address that the next one loads from (EventCounter).
   uint64_t event_walk = 0;
+  uint64_t event_origin = 0;  // and the count of events plus that
   // Of each segment register, limit plus one: what code in another mode than the usual checks by.
   std::array<uint64_t, kSegmentCount> segment_room{};
 };

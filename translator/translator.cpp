@@ -34,7 +34,7 @@ Translator::Translator(const TranslatorConfig& config, std::unique_ptr<CodeArena
       arena_(std::move(arena)),
       stubs_(emit_stubs(*arena_, config.features.counts_events)),
       cache_(*arena_, observer),
-      emitter_(std::make_unique<Emitter>(stubs_)),
+      emitter_(std::make_unique<Emitter>(stubs_, config.features.event_nanoseconds)),
       source_(source),
       traces_(traces),
       soft_sites_(soft_sites) {}

@@ -47,7 +47,8 @@ def page_points():
 
 def other_points():
     shapes = {1: "ES null", 2: "DS not flat", 3: "accesses by FS", 5: "ES loaded each time",
-              7: "accesses by FS with a limit"}
+              7: "accesses by FS with a limit", 8: "reads by FS that is read-only",
+              9: "accesses by FS that expands down"}
     for shape, what in shapes.items():
         yield f"user, {what}", 2, [f"SHAPE={shape}", "IN_RING=IN_USER"]
     for shape, what in {0: "plain accesses", 4: "DS not flat", 6: "ES null"}.items():

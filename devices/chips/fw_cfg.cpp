@@ -12,7 +12,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint16_t kFirstFile = 0x20;
-constexpr size_t kMostFiles = 64, kLongestName = 55, kDirectoryEntry = 64;
+constexpr size_t kMostFiles = 64, kDirectoryEntry = 64;
 constexpr uint32_t kTraditional = 1, kDma = 2;  // the interface item's bits
 
 // Control word of a DMA request.

@@ -4,6 +4,7 @@
 // Device" specification.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -38,8 +39,11 @@ class FwCfg {
   // returns.
   static constexpr uint32_t kDmaStep = 1U << 20;
 
+  static constexpr size_t kLongestName = 55;  // of a file, in letters
+
   void add(FwCfgItem item, std::vector<uint8_t> bytes);
-  // A file of the directory. Pre: name has at most 55 characters and is new; room for 64 files.
+  // A file of the directory. Pre: name has at most kLongestName letters and is new; room for 64
+  // files.
   void add_file(const std::string& name, std::vector<uint8_t> bytes);
 
   // At its ports, which nobody else may have.

@@ -109,6 +109,16 @@ std::vector<uint8_t> read_text_font(const std::string& path) {
   return {};
 }
 
+bool add_firmware_files(const FirmwareRequest& request, FwCfg& fw_cfg, std::string* error) {
+  constexpr uint64_t kLargestFile = uint64_t{64} << 20;
+  for (const FirmwareFile& file : request.files) {
+    std::vector<uint8_t> bytes(file.text.begin(), file.text.end());
+    if (!file.path.empty() && !read_file(file.path, kLargestFile, &bytes, error)) return false;
+    fw_cfg.add_file(file.name, std::move(bytes));
+  }
+  return true;
+}
+
 void describe_machine(const FirmwareRequest& request, uint64_t ram_bytes, FwCfg& fw_cfg,
                       RtcCmos& cmos) {
   fw_cfg.add(FwCfgItem::RamSize, number(ram_bytes, 8));
@@ -119,7 +129,7 @@ void describe_machine(const FirmwareRequest& request, uint64_t ram_bytes, FwCfg&
   put(map, 0, 8);
   put(map, ram_bytes, 8);
   put(map, kUsable, 4);
-  fw_cfg.add_file("etc/e820", map);
+  fw_cfg.add_file(kMemoryMapFile, map);
   set_boot_order(request.boot_order, cmos);
 }
 

@@ -8,9 +8,11 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "devices/storage/paced_medium.h"
+#include "monitor/host/memory/available_memory.h"
 #include "monitor/host/sandbox/host_limits.h"
 #include "monitor/host/time/host_clock.h"
 
@@ -26,10 +28,27 @@ uint64_t taken(const FixedMemory& fixed) {
   return fixed.guest_ram + fixed.translated_code + (fixed.has_network_process ? kForNetwork : 0);
 }
 
+// The host is asked before: memory that it promises and does not have ends somebody.
+bool can_have_minimum(const ResourceLimits& limits, const FixedMemory& fixed,
+                      std::string* problem) {
+  if (limits.memory_min == 0) return true;
+  if (limits.memory_min > fixed.guest_ram) {
+    *problem = fmt::format("--limit: memory-min={}M is more than the guest has: --memory {}M",
+                           limits.memory_min / kMiB, fixed.guest_ram / kMiB);
+    return false;
+  }
+  const std::optional<uint64_t> available = available_memory();
+  if (!available || limits.memory_min <= *available) return true;
+  *problem = fmt::format("--limit: the host cannot give memory-min={}M: it has {}M left",
+                         limits.memory_min / kMiB, *available / kMiB);
+  return false;
+}
+
 }  // namespace
 
 bool is_enough_memory(const ResourceLimits& limits, const FixedMemory& fixed,
                       std::string* problem) {
+  if (!can_have_minimum(limits, fixed, problem)) return false;
   if (limits.memory_bytes == 0) return true;
   const uint64_t least = taken(fixed) + kLeastForMonitor;
   if (limits.memory_bytes < least) {

@@ -12,6 +12,7 @@ namespace ringshift {
 // 0: no limit.
 struct ResourceLimits {
   uint64_t memory_bytes = 0;  // of the machine's processes: guest RAM and all else
+  uint64_t memory_min = 0;    // of guest RAM, that it has from its start to its end
   uint64_t disk_rate = 0;     // bytes a second, of all disks together
   uint64_t network_rate = 0;  // bytes a second, each way
   unsigned shares = 0;        // of the processor, against others of the session: 1 to 100
@@ -30,7 +31,8 @@ struct FixedMemory {
 // For this process and those it starts from now on; before it has threads.
 void limit_shares(const ResourceLimits& limits);
 
-// False with one line in *problem: the limit is too little to begin with.
+// False with one line in *problem: the limit is too little to begin with, or the minimum is more
+// than the guest's RAM or than the host has.
 [[nodiscard]] bool is_enough_memory(const ResourceLimits& limits, const FixedMemory& fixed,
                                     std::string* problem);
 

@@ -30,6 +30,9 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
   if (!machine.firmware.bios_path.empty()) {
     files.push_back({machine.firmware.bios_path, FileUse::Read});
   }
+  for (const FirmwareFile& file : machine.firmware.files) {
+    files.push_back({file.path, FileUse::Read});
+  }
   if (machine.network.peer.listens) {
     files.push_back({machine.network.peer.path, FileUse::Remove});
   }

@@ -43,6 +43,8 @@ FixedMemory fixed_memory(const MachineConfig& machine) {
 
 bool RunSurroundings::open(RunOptions* options, std::string* error) {
   const FixedMemory fixed = fixed_memory(options->machine);
+  options->machine.memory_min =
+      (options->limits.memory_min + kPageSize - 1) / kPageSize * kPageSize;
   limit_shares(options->limits);
   if (!is_enough_memory(options->limits, fixed, error) || !sandbox.prepare(*options, error)) {
     return false;
@@ -52,11 +54,12 @@ bool RunSurroundings::open(RunOptions* options, std::string* error) {
     if (!open_network(options, this, error)) return false;
   }
   if (network != nullptr) network->limit_to(options->limits.network_rate);
-  const bool is_open = open_incoming(options, this, error) && open_share(options, this, error) &&
-                       open_media(options->media, &options->machine.media, error) &&
-                       ports.open(&options->machine.ports, options->replica.from == nullptr, error) &&
-                       tape.open(options, error) && replica.open(options, error) &&
-                       pid_file.write(options->pid_file, error);
+  const bool is_open =
+      open_incoming(options, this, error) && open_share(options, this, error) &&
+      open_media(options->media, &options->machine.media, error) &&
+      ports.open(&options->machine.ports, options->replica.from == nullptr, error) &&
+      tape.open(options, error) && replica.open(options, error) &&
+      pid_file.write(options->pid_file, error);
   limit_disks(options->limits, &options->machine.media);
   return is_open && limit_memory(options->limits, fixed, error);
 }

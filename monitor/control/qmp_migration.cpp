@@ -24,6 +24,7 @@ Object ram_of(const MigrationProgress& now) {
           {"normal-bytes", number(now.data_grains * now.grain_bytes)},
           {"dirty-pages-rate", number(now.dirty_rate / kPageSize)},
           {"dirty-sync-count", number(now.rounds)},
+          {"postcopy-requests", number(now.wanted_grains)},
           {"page-size", number(kPageSize)},
           {"mbps", static_cast<double>(now.bandwidth) * kBitsInMegabit}};
 }
@@ -33,9 +34,20 @@ Object ram_of(const MigrationProgress& now) {
 QmpReply migrate(QmpArguments& arguments, ControlTarget& target) {
   const std::string where = arguments.needed_text("uri");
   (void)arguments.flag("detach");
+  const std::optional<int64_t> rounds = arguments.integer("postcopy");
   if (!arguments.good()) return QmpReply::error(arguments.problem());
+  std::optional<uint32_t> postcopy_after;
+  if (rounds) {
+    postcopy_after = debug::postcopy_rounds(std::to_string(*rounds));
+    if (!postcopy_after) return QmpReply::error("postcopy is a number of rounds, 0 to 1000");
+  }
   std::string error;
-  return QmpReply::done(debug::begin_migration(target, where, &error), error);
+  return QmpReply::done(debug::begin_migration(target, where, postcopy_after, &error), error);
+}
+
+QmpReply start_postcopy(QmpArguments&, ControlTarget& target) {
+  std::string error;
+  return QmpReply::done(debug::start_postcopy(target, &error), error);
 }
 
 QmpReply cancel_migration(QmpArguments&, ControlTarget& target) {

@@ -9,6 +9,7 @@
 namespace ringshift::control {
 
 [[nodiscard]] QmpReply migrate(QmpArguments& arguments, debug::ControlTarget& target);
+[[nodiscard]] QmpReply start_postcopy(QmpArguments& arguments, debug::ControlTarget& target);
 [[nodiscard]] QmpReply cancel_migration(QmpArguments& arguments, debug::ControlTarget& target);
 [[nodiscard]] QmpReply set_migration_parameters(QmpArguments& arguments,
                                                 debug::ControlTarget& target);

@@ -84,6 +84,11 @@ bool MachineControl::set_balloon(uint64_t bytes, std::string* error) {
     return fail("there is no balloon: --device virtio-balloon-pci brings one", error);
   }
   if (bytes == 0) return fail("a guest keeps something of its RAM", error);
+  const uint64_t least = machine_.config().memory_min;
+  if (bytes < least) {
+    return fail("the machine keeps memory-min=" + std::to_string(least >> 20) + "M (--limit)",
+                error);
+  }
   balloon->set_target(bytes);
   machine_.attention().raise();
   return true;

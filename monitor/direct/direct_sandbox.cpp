@@ -115,7 +115,8 @@ std::vector<sock_filter> Filter::compile() const {
   if (file < 0 || seccomp_export_bpf(filter_, file) != 0) return {};
   const off_t bytes = lseek(file, 0, SEEK_END);
   std::vector<sock_filter> program(static_cast<size_t>(bytes) / sizeof(sock_filter));
-  const bool is_read = pread(file, program.data(), static_cast<size_t>(bytes), 0) == bytes;
+  const bool is_read = lseek(file, 0, SEEK_SET) == 0 &&
+                       read(file, program.data(), static_cast<size_t>(bytes)) == bytes;
   close(file);
   return is_read ? program : std::vector<sock_filter>{};
 }

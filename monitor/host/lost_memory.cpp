@@ -35,12 +35,16 @@ const char* lost_memory_text() {
                 : "the host cannot supply memory that the guest was given";
 }
 
-void end_without_memory() {
+void end_process(const char* why, int exit_code) {
   restore_terminal();
   say("ringshift: ");
-  say(lost_memory_text());
+  say(why);
   say("\n");
-  _exit(kExitHost);
+  _exit(exit_code);
 }
+
+void end_in_two(const char* why) { end_process(why, kExitInTwo); }
+
+void end_without_memory() { end_process(lost_memory_text(), kExitHost); }
 
 }  // namespace ringshift

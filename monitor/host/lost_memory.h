@@ -12,6 +12,10 @@ namespace ringshift {
 void note_ram_file(int descriptor, uint64_t bytes);
 // In one line, without its end: what is lost. async-signal-safe
 [[nodiscard]] const char* lost_memory_text();
+// Gives the terminal back, says why in one line, and ends the process. async-signal-safe
+[[noreturn]] void end_process(const char* why, int exit_code);
+// A machine that is whole on neither side of a migration: ends the process with kExitInTwo.
+[[noreturn]] void end_in_two(const char* why);
 // Says so and ends the process with kExitHost. async-signal-safe
 [[noreturn]] void end_without_memory();
 

@@ -68,6 +68,7 @@ struct Interpreter::Impl {
   [[nodiscard]] const Operation* known_plain(DecodeMode mode);
   [[nodiscard]] uint64_t events_of(const Operation& op) const;
   [[nodiscard]] bool pass_event(const Operation& op);
+  [[nodiscard]] MaybeFault run(const Operation& op);
 
   Execution x;
   std::vector<Operation> cache;
@@ -82,6 +83,8 @@ uint64_t Interpreter::Impl::events_of(const Operation& op) const {
       return 0;
     case EventRule::Always:
       return 1;
+    case EventRule::Time:
+      return kEventsOfTimeRead;
     case EventRule::Port:
       return kEventsOfPortAccess;
     case EventRule::Branch: {
@@ -102,6 +105,14 @@ bool Interpreter::Impl::pass_event(const Operation& op) {
   if (events->is_due()) return false;
   events->add(passed);
   return true;
+}
+
+MaybeFault Interpreter::Impl::run(const Operation& op) {
+  const uint64_t calls = x.memory.physical().device_calls();
+  const MaybeFault fault = op.handler(x, op);
+  const uint64_t made = x.memory.physical().device_calls() - calls;
+  if (made != 0 && events != nullptr) events->add(made * kEventsOfDeviceAccess);
+  return fault;
 }
 
 // Reads as far as the end of the page: most instructions end before it, and the next page must not
@@ -203,7 +214,7 @@ MaybeFault Interpreter::Impl::execute(bool* single_step) {
   ++count.interpreted_instructions;
   state.interrupt_shadow = 0;
   x.next_eip = state.pointer() + op->length;
-  return op->handler(x, *op);
+  return run(*op);
 }
 
 StepResult Interpreter::Impl::finish(bool single_step) {
@@ -247,7 +258,10 @@ Interpreter::~Interpreter() = default;
 
 void Interpreter::iterate_singly(bool singly) { impl_->x.single_iterations = singly; }
 
-void Interpreter::set_event_counter(EventCounter* events) { impl_->events = events; }
+void Interpreter::set_event_counter(EventCounter* events) {
+  impl_->events = events;
+  impl_->x.counts_events = events != nullptr;
+}
 
 void Interpreter::set_data_watcher(DataWatcher* watcher) { impl_->x.watcher = watcher; }
 
@@ -301,7 +315,7 @@ Interpreter::PlainRun Interpreter::run_plain(uint32_t most) {
     const Operation* op = impl.known_plain(mode);
     if (op == nullptr || !impl.pass_event(*op)) break;
     x.next_eip = x.state.pointer() + op->length;
-    run.fault = op->handler(x, *op);
+    run.fault = impl.run(*op);
     if (run.fault) [[unlikely]]
       break;
     x.state.eip = x.next_eip.value();

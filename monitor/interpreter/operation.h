@@ -111,6 +111,7 @@ struct Execution {
   bool single_iterations = false;  // Interpreter::iterate_singly
   bool stepping = false;           // TF or data breakpoints: one string iteration at a time
   bool watching = false;           // DR7 enables something, or there is a watcher
+  bool counts_events = false;      // an iteration that has called a device ends its batch
   uint32_t debug_hits = 0;         // DR6 bits of data breakpoints that this instruction hit
   std::string message;             // StepKind::Unimplemented
   DataWatcher* watcher = nullptr;

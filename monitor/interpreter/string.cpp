@@ -218,6 +218,7 @@ MaybeFault repeat(Execution& x, const Operation& op) {
   constexpr uint32_t kBatch = kUsesPort<Kind, T> ? Interpreter::kPortBatch : Interpreter::kRepBatch;
   uint32_t budget = x.stepping ? 1 : kBatch;
   uint32_t count = masked_register(x, op, Gpr::Ecx);
+  const uint64_t device_calls = x.memory.physical().device_calls();
   if constexpr (kUsesPort<Kind, T>) {
     // The right to use the port is asked for even if the count is 0 (SDM 2A INS).
     if (count == 0) return check_port(x, sizeof(T));
@@ -236,6 +237,7 @@ MaybeFault repeat(Execution& x, const Operation& op) {
     advance(x, op, Gpr::Ecx, 0U - done);
     count -= done;
     budget -= done;
+    if (x.counts_events && x.memory.physical().device_calls() != device_calls) budget = 0;
     if constexpr (kCompares<Kind, T>) {
       const bool equal = (x.state.eflags & kFlagZf) != 0;
       if (equal != (op.repeat == Repeat::WhileEqual)) break;

@@ -3,6 +3,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "monitor/lab/parts/run_end.h"
 #include "monitor/lab/three.h"
 
 namespace ringshift::lab {
@@ -31,13 +32,14 @@ std::vector<std::string> coverage_lines(const ThreeReport& report) {
   std::vector<std::string> lines;
   lines.push_back(
       fmt::format("covered: from {:08x} to {:08x} at CPL {}, {} instructions ({:.1f}% at CPL 3) in "
-                  "{:.1f} s{}",
+                  "{}{}",
                   f.first_eip, f.last_eip, f.last_cpl, f.instructions,
-                  percent(f.user_instructions, f.instructions), f.seconds,
+                  percent(f.user_instructions, f.instructions), duration_text(f.seconds),
                   f.time_was_up ? "; then time was up" : ""));
-  lines.push_back(report.lines == 0 ? std::string("the guest has printed nothing")
-                                    : fmt::format("the guest has printed {} lines, the last: {}",
-                                                  report.lines, report.last_line));
+  lines.push_back(report.lines == 0
+                      ? std::string("the guest has printed nothing")
+                      : fmt::format("lines that the guest has printed: {}; the last: {}",
+                                    report.lines, report.last_line));
   return lines;
 }
 

@@ -242,7 +242,8 @@ bool Machine::build_board(std::string* error) {
   fw_cfg_ = std::make_unique<FwCfg>(*clock_, *physical_);
   fw_cfg_->attach(ports_);
   describe_machine(config_.firmware, config_.memory_bytes, *fw_cfg_, board_->rtc());
-  return (!has_pci() || build_pci(error)) && add_devices(error);
+  return add_firmware_files(config_.firmware, *fw_cfg_, error) &&
+         (!has_pci() || build_pci(error)) && add_devices(error);
 }
 
 bool Machine::add_devices(std::string* error) {
@@ -296,6 +297,7 @@ void Machine::print_state() const {
 Machine::~Machine() {
   travel_.reset();     // the debugger's control outlives us
   migration_.reset();  // its thread puts words into the inbox
+  if (late_ != nullptr) late_->finish();
   clone_.reset();
   if (base_guard_ != nullptr) note_ram_file(-1, 0);
   base_guard_.reset();

@@ -42,6 +42,7 @@
 #include "monitor/memory/page_sharing.h"
 #include "monitor/memory/physical_memory.h"
 #include "monitor/migration/incoming_migration.h"
+#include "monitor/migration/late_grains.h"
 #include "monitor/migration/outgoing_clone.h"
 #include "monitor/migration/outgoing_migration.h"
 #include "monitor/network/network_port.h"
@@ -173,6 +174,7 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] bool release_media(std::string* error) override;
   [[nodiscard]] bool retake_media(std::string* error) override;  // ArrivingMachine's, too
   void stand_still(Nanoseconds time) override;
+  void end_in_two(const std::string& problem) override;
   void end_migrated() override;
   void wake_for_migration() override;
   // ClonedMachine
@@ -198,7 +200,11 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] GuestMemory& arriving_memory() override { return *memory_; }
   [[nodiscard]] bool load_state(std::span<const uint8_t> state, bool with_media,
                                 std::string* error) override;
+  [[nodiscard]] bool expect_late(const LateGrainsSetup& setup, std::string* error) override;
   [[nodiscard]] bool arrive(std::string* error);
+  void take_in_late();
+  // Not all of its RAM is here. *error, if not null, says so in one line.
+  [[nodiscard]] bool is_arriving(std::string* error = nullptr) const;
   [[nodiscard]] bool defer(const HostInput& input);
   void take_in_deferred();
   [[nodiscard]] bool has_firmware() const { return !config_.firmware.bios_path.empty(); }
@@ -309,8 +315,9 @@ class Machine final : public MigratedMachine,
   std::unique_ptr<PageSharing> sharing_;  // null: no page is looked for
   std::unique_ptr<ClockTimer> sharing_timer_;
   bool is_sharing_due_ = false;
-  std::vector<HostInput> deferred_;  // until the guest goes on here, if it does
-  bool was_held_ = false;            // by somebody else, before a migration's end
+  std::unique_ptr<LateGrains> late_;  // null: no RAM was to come later
+  std::vector<HostInput> deferred_;   // until the guest goes on here, if it does
+  bool was_held_ = false;             // by somebody else, before a migration's end
   bool stands_on_arrival_ = false;
   uint8_t debug_exit_value_ = 0;
 };

@@ -26,6 +26,7 @@ bool Machine::can_be_cloned(bool freezes_disks, std::string* error) {
   if (migration_ != nullptr && migration_->is_handing_over()) {
     return refuse("the machine is on its way to another process", error);
   }
+  if (is_arriving(error)) return false;
   if (config_.tape != nullptr) return refuse("it is recorded, or replayed", error);
   if (config_.media.was_changed) {
     return refuse("the drive has another CD-ROM than the command line says", error);

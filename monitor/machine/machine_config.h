@@ -63,6 +63,7 @@ struct MachineConfig {
   std::function<std::string(Machine&)> figures;
   std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
   uint64_t memory_bytes = 128U << 20;
+  uint64_t memory_min = 0;  // of it, that the host gives at the start and that stays
   CpuModel cpu;
   VcpuConfig vcpu;
   CpuidGuard cpuid_guard = CpuidGuard::Auto;  // of user code that runs directly

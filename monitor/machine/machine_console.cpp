@@ -102,6 +102,7 @@ void Machine::give_to_guest(const HostInput& input) {
       return;  // served below, whoever has come
     case HostInput::Kind::Migration:
       if (migration_ != nullptr) migration_->service();
+      take_in_late();
       clone_->service();
       return share_pages();
     case HostInput::Kind::NetworkRoom:
@@ -156,7 +157,7 @@ void Machine::empty_inbox() {
   const bool is_leaving = migration_ != nullptr && migration_->is_handing_over();
   if (is_leaving) migration_->service();  // the guest may just have come to stand
   if (!is_leaving) service_debugger();
-  if (!is_leaving && !deferred_.empty()) take_in_deferred();
+  if (!is_leaving && !is_arriving() && !deferred_.empty()) take_in_deferred();
   if (config_.service_control) config_.service_control(*this);
 }
 

@@ -22,7 +22,13 @@ bool Machine::prepare_direct(const MachineConfig& config, MachineFoundation* fou
 bool Machine::lay_foundation(const MachineConfig& config, MachineFoundation* foundation,
                              std::string* error) {
   foundation->memory = GuestMemory::create(config.memory_bytes, error);
-  if (foundation->memory == nullptr || !prepare_direct(config, foundation, error)) return false;
+  if (foundation->memory == nullptr) return false;
+  if (const HostResult result = foundation->memory->reserve(config.memory_min); !result.ok()) {
+    *error = "--limit: the host cannot give memory-min=" + std::to_string(config.memory_min >> 20) +
+             "M: " + result.text();
+    return false;
+  }
+  if (!prepare_direct(config, foundation, error)) return false;
   if (config.cpu.paravirt != Paravirt::None) foundation->run_delay = RunDelay::of_this_thread();
   if (config.vcpu.engine != Engine::Trap) return true;
   for (std::shared_ptr<lab::Tracee>& tracee : foundation->tracees) {

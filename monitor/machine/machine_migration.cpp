@@ -8,7 +8,7 @@
 #include "devices/host/host_random.h"
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/machine.h"
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/migration_listener.h"
 #include "monitor/migration/socket_stream.h"
 #include "shadowmmu/base/state_archive.h"
@@ -18,6 +18,7 @@ namespace ringshift {
 // ---- one that leaves ----
 
 bool Machine::save_state(bool with_media, std::vector<uint8_t>* state, std::string* error) {
+  if (is_arriving(error)) return false;
   // Damage is not to be given hashes that are right.
   if (base_guard_ != nullptr && !base_guard_->finish(error)) return false;
   if (config_.media.was_changed) {
@@ -67,12 +68,21 @@ void Machine::stand_still(Nanoseconds time) {
   (void)poll(nullptr, 0, static_cast<int>(time / kMillisecond));
 }
 
+void Machine::end_in_two(const std::string& problem) {
+  refused_ = problem;
+  processor_->loop().request_stop(StopReason::InTwo);
+}
+
 void Machine::end_migrated() { processor_->loop().request_stop(StopReason::Migrated); }
 
 void Machine::wake_for_migration() { inbox_.put({HostInput::Kind::Migration, 0, {}}); }
 
 // The state is on its way, and RAM with it: what would change either waits.
 bool Machine::defer(const HostInput& input) {
+  if (input.kind == HostInput::Kind::Save && is_arriving()) {
+    deferred_.push_back(input);
+    return true;
+  }
   if (migration_ == nullptr || !migration_->is_handing_over()) return false;
   switch (input.kind) {
     case HostInput::Kind::Save:
@@ -101,20 +111,41 @@ bool Machine::load_state(std::span<const uint8_t> state, bool with_media, std::s
   return is_loaded;
 }
 
+bool Machine::expect_late(const LateGrainsSetup& setup, std::string* error) {
+  late_ = std::make_unique<LateGrains>(*memory_, setup, [this] { wake_for_migration(); });
+  return late_->begin(error);
+}
+
+bool Machine::is_arriving(std::string* error) const {
+  const bool is = late_ != nullptr && !late_->is_over();
+  if (is && error != nullptr) *error = "not all of the machine's memory has arrived yet";
+  return is;
+}
+
+void Machine::take_in_late() {
+  if (late_ == nullptr) return;
+  late_->service(*physical_);
+  const std::string problem = late_->is_over() ? "" : late_->problem();
+  if (!problem.empty()) end_in_two(problem);
+}
+
 // Waits for a machine, whoever brings it. Strangers cost a line each, and no more.
 bool Machine::arrive(std::string* error) {
   std::fprintf(stderr, "ringshift: --incoming: waits at %s\n", config_.incoming->where().c_str());
   while (true) {
     const int socket = config_.incoming->wait(error);
     if (socket < 0) return false;
-    SocketStream stream(socket, [] { return !HostSignals::termination_requested(); });
+    auto stream = std::make_unique<SocketStream>(
+        socket, [] { return !HostSignals::termination_requested(); });
     MigrationNonce nonce{};
     HostRandom().fill(nonce);
-    IncomingMigration incoming(stream, *this, config_.migration.key, nonce);
+    IncomingMigration incoming(*stream, *this, config_.migration.key, nonce);
     switch (incoming.receive()) {
       case IncomingMigration::Outcome::Arrived:
-        std::fprintf(stderr, "ringshift: the machine has arrived\n");
+        std::fprintf(stderr, "ringshift: the machine has arrived%s\n",
+                     incoming.is_late() ? "; part of its memory comes while it runs" : "");
         stands_on_arrival_ = incoming.stands();
+        if (incoming.is_late()) late_->start(std::move(stream), incoming.take_messages());
         config_.incoming->close();
         return true;
       case IncomingMigration::Outcome::Failed:

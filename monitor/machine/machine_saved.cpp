@@ -36,6 +36,7 @@ void Machine::visit_state(StateArchive& archive, uint64_t host_time_stamp, Visit
 }
 
 bool Machine::save(const std::string& path, std::string* error) {
+  if (is_arriving(error)) return false;
   // Damage is not to be given a hash that is right.
   if (base_guard_ != nullptr && !base_guard_->finish(error)) return false;
   // A guest that stands anyway: both do so already.

@@ -65,9 +65,10 @@ std::unique_ptr<GuestPackets> Machine::make_network() {
     if (is_replay()) return std::make_unique<GuestPackets>();
     return std::make_unique<NetworkPort>(*config_.network_link, inbox_);
   }
-  NetworkPort::Pair pair{.hold = [this](std::span<const uint8_t> frame) {
-                           config_.replica->output().put(HeldOutput::Network, frame);
-                         },
+  NetworkPort::Pair pair{.hold =
+                             [this](std::span<const uint8_t> frame) {
+                               config_.replica->output().put(HeldOutput::Network, frame);
+                             },
                          .is_live = !is_replay()};
   auto port = std::make_unique<NetworkPort>(*config_.network_link, inbox_, std::move(pair));
   network_port_ = port.get();

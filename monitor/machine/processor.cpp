@@ -63,15 +63,17 @@ bool Processor::build_translator(std::string* error) {
   features.tzcnt = config_.cpu.bmi1;
   features.host_time_stamp |= in_.time_stamp == nullptr;
   features.counts_events = config_.event_clock.is_used();
-  features.interpret_time |= features.counts_events || !config_.time_scale.is_one();
+  features.event_nanoseconds = config_.event_clock.nanoseconds;
+  features.interpret_time |= !config_.time_scale.is_one();
   translator_ = Translator::create(config_.translator, *code_, in_.watch, sites_, *spaces_, error);
   if (translator_ == nullptr) return false;
   gate_ =
       Gate::create(translator_->stubs(), translator_->arena(), error, std::move(frame_storage_));
   if (gate_ == nullptr) return false;
   if (features.counts_events) {
-    events_ = std::make_unique<EventPositions>(
-        EventCounter(&gate_->frame().slots.event_walk, gate_->event_floor(), Gate::kEventRoom));
+    Slots& slots = gate_->frame().slots;
+    events_ = std::make_unique<EventPositions>(EventCounter(
+        &slots.event_walk, &slots.event_origin, gate_->event_floor(), Gate::kEventRoom));
   }
   spaces_->attach(*gate_, translator_->cache(), translator_->arena());
   DirectRules rules;

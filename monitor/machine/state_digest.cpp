@@ -39,6 +39,15 @@ uint64_t hash_of_registers(Machine& machine) {
   return hash_bytes(bytes, 0);
 }
 
+// Of a machine that was moved by post-copy: all of it is to be here.
+void bring_all(Machine& machine) {
+  const GuestMemory& memory = machine.memory();
+  const PhysicalMemory& physical = machine.processor().cpu().memory.physical();
+  for (uint64_t at = 0; at < memory.size() && memory.has_absent(); at += kPageSize) {
+    physical.will_read(GuestPhysicalPage(at / kPageSize));
+  }
+}
+
 // What has not been touched is zeros, and takes no memory by being looked at.
 uint64_t hash_of_memory(const GuestMemory& memory) {
   constexpr uint64_t kPart = uint64_t{64} << 10;
@@ -64,6 +73,7 @@ std::string StateDigest::text() const {
 
 StateDigest digest_of(Machine& machine, bool with_memory) {
   EventPositions* const events = machine.processor().events();
+  if (with_memory) bring_all(machine);
   return {.events = events != nullptr ? events->counter().count() : 0,
           .registers = hash_of_registers(machine),
           .memory = with_memory ? hash_of_memory(machine.memory()) : 0};

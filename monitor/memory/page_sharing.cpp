@@ -86,6 +86,7 @@ uint32_t PageSharing::look_at(size_t grain) {
       const auto page = GuestPhysicalPage::of(GuestPhysical(at));
       const Backing backing = pages().backing(page);
       if (backing != Backing::Own && backing != Backing::Clean) continue;
+      if (at < memory_.ram().reserved()) continue;  // nothing would come of it
       ++looked_at;
       consider(page);
     }

@@ -79,6 +79,7 @@ void PhysicalMemory::write_within_page(GuestPhysical address, const uint8_t* byt
 
 void PhysicalMemory::read_device(GuestPhysical address, uint8_t* bytes, uint32_t length) {
   ++device_accesses_;
+  ++device_calls_;
   while (length != 0) {
     AccessWidth width = widest_access(address, length);
     uint32_t part = static_cast<uint32_t>(width);
@@ -92,6 +93,7 @@ void PhysicalMemory::read_device(GuestPhysical address, uint8_t* bytes, uint32_t
 
 void PhysicalMemory::write_device(GuestPhysical address, const uint8_t* bytes, uint32_t length) {
   ++device_accesses_;
+  if (bus_.writable_page(address.page_base()) == nullptr) ++device_calls_;
   while (length != 0) {
     AccessWidth width = widest_access(address, length);
     uint32_t part = static_cast<uint32_t>(width);
@@ -106,7 +108,9 @@ void PhysicalMemory::write_device(GuestPhysical address, const uint8_t* bytes, u
 
 const uint8_t* PhysicalMemory::readable_page(GuestPhysicalPage page) const {
   const GuestPhysical base = masked(page.address());
-  return is_ram(page) ? ram_.at(base) : bus_.readable_page(base);
+  if (!is_ram(page)) return bus_.readable_page(base);
+  will_read(GuestPhysicalPage::of(base));
+  return ram_.at(base);
 }
 
 uint8_t* PhysicalMemory::writable_page(GuestPhysicalPage page) {
@@ -116,9 +120,15 @@ uint8_t* PhysicalMemory::writable_page(GuestPhysicalPage page) {
   return ram_.at(base);
 }
 
-void PhysicalMemory::make_own(GuestPhysicalPage page) {
+void PhysicalMemory::make_own(GuestPhysicalPage page) const {
   PageRange moved;
   if (!ram_.make_own(page, &moved).ok()) end_without_memory();
+  if (observer_ != nullptr) observer_->on_moved(moved, Backing::Own);
+}
+
+void PhysicalMemory::take_arrived(size_t first_grain, size_t grains) {
+  PageRange moved;
+  if (!ram_.take_arrived(first_grain, grains, &moved).ok()) end_without_memory();
   if (observer_ != nullptr) observer_->on_moved(moved, Backing::Own);
 }
 
@@ -163,8 +173,8 @@ void PhysicalMemory::join_elsewhere(GuestPhysicalPage page, const BasePlace& pla
 
 // Whoever has them mapped goes on to see zeros. A host that refuses keeps its memory in use.
 void PhysicalMemory::drop_zeros(PageRange pages) {
-  const uint64_t bytes = uint64_t{pages.pages} * kPageSize;
-  if (!discard_contents(ram_.descriptor(), pages.first.address().value(), bytes).ok()) return;
+  const uint64_t first = pages.first.address().value(), bytes = uint64_t{pages.pages} * kPageSize;
+  if (first < ram_.reserved() || !ram_.empty(first, bytes).ok()) return;
   counters().memory_pages_zeroed += pages.pages;
 }
 
@@ -189,6 +199,7 @@ void PhysicalMemory::flip_backing(GuestPhysicalPage page, Flip how) {
 
 void PhysicalMemory::flip_some_backing(uint32_t random) {
   constexpr uint32_t kLooked = 256, kMoreFlips = 16;
+  if (ram_.has_absent()) return;  // nobody else may look at it
   const MachinePages* pages = ram_.machine_pages();
   const bool has_base = pages != nullptr && pages->has_base();
   if (!has_base || flips_ != 0) {
@@ -212,6 +223,11 @@ void PhysicalMemory::flip_some_backing(uint32_t random) {
 void PhysicalMemory::read_ram(uint64_t address, std::span<uint8_t> bytes) {
   const uint64_t present =
       address < ram_.size() ? std::min(bytes.size(), ram_.size() - address) : 0;
+  for (uint64_t at = address; ram_.has_absent() && at < address + present;) {
+    const GuestPhysical page = GuestPhysical(at).page_base();
+    will_read(GuestPhysicalPage::of(page));
+    at = page.value() + kPageSize;
+  }
   if (present != 0) std::memcpy(bytes.data(), ram_.at(GuestPhysical(address)), present);
   std::fill(bytes.begin() + static_cast<ptrdiff_t>(present), bytes.end(), uint8_t{0xff});
 }
@@ -238,13 +254,15 @@ void PhysicalMemory::give_back(uint64_t address, uint64_t bytes) {
     will_write(page);
     if (is_watched(page)) write_ram(at, kZeros);
   }
-  if (discard_contents(ram_.descriptor(), address, bytes).ok()) return;
+  if (ram_.empty(address, bytes).ok()) return;
   for (uint64_t at = address; at < address + bytes; at += kPageSize) write_ram(at, kZeros);
 }
 
 uint8_t* PhysicalMemory::entry_in_ram(GuestPhysical address) const {
   GuestPhysical reached = masked(address);
-  return is_ram(GuestPhysicalPage::of(reached)) ? ram_.at(reached) : nullptr;
+  if (!is_ram(GuestPhysicalPage::of(reached))) return nullptr;
+  will_read(GuestPhysicalPage::of(reached));
+  return ram_.at(reached);
 }
 
 uint32_t PhysicalMemory::read_entry32(GuestPhysical address) {

@@ -55,6 +55,13 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
     make_own(page);
     return true;
   }
+  // The same before RAM is read: a page that is Absent is brought here first.
+  void will_read(GuestPhysicalPage page) const {
+    if (ram_.is_absent(page)) [[unlikely]]
+      make_own(page);
+  }
+  // RAM's take_arrived(), of those that are Absent still, and all who map them follow.
+  void take_arrived(size_t first_grain, size_t grains);
   // RAM's make_clean(), and all who map these pages follow: the next write to each is seen, by
   // whatever path. Ends the process as will_write() does.
   void make_clean(size_t first_grain, size_t grains);
@@ -102,6 +109,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
 
   // How often read() and write() have reached something other than RAM.
   [[nodiscard]] uint64_t device_accesses() const { return device_accesses_; }
+  // How often they had to, as readable_page() and writable_page() have no bytes there.
+  [[nodiscard]] uint64_t device_calls() const { return device_calls_; }
 
   // DmaMemory: RAM as bus masters reach it, under whatever devices claim there and past A20.
   void read_ram(uint64_t address, std::span<uint8_t> bytes) override;
@@ -125,7 +134,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   void write_within_page(GuestPhysical address, const uint8_t* bytes, uint32_t length);
   void read_device(GuestPhysical address, uint8_t* bytes, uint32_t length);
   void write_device(GuestPhysical address, const uint8_t* bytes, uint32_t length);
-  void make_own(GuestPhysicalPage page);
+  void make_own(GuestPhysicalPage page) const;
   // Host address of a naturally aligned page-table entry, or null outside RAM.
   [[nodiscard]] uint8_t* entry_in_ram(GuestPhysical address) const;
 
@@ -134,6 +143,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   WriteObserver* observer_ = nullptr;
   uint64_t a20_mask_ = ~uint64_t{0};
   uint64_t device_accesses_ = 0;
+  uint64_t device_calls_ = 0;
   uint32_t flips_ = 0;  // for tests
   uint32_t flips_until_base_ = 4;
 };

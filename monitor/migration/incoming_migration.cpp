@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "monitor/migration/greeting.h"
+#include "monitor/migration/greeting/greeting.h"
 #include "shadowmmu/base/hash.h"
 #include "shadowmmu/base/zeroed_bytes.h"
 
@@ -12,7 +12,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint64_t kLargestGrain = uint64_t{1} << 20;
-constexpr size_t kGrainHead = 8, kBeginBytes = 16, kEndBytes = 16;
+constexpr size_t kBeginBytes = 16, kEndBytes = 16;
 
 // Pages of zeros stay holes where nothing was.
 void put_into(std::span<uint8_t> ram, std::span<const uint8_t> bytes, bool was_zero) {
@@ -27,10 +27,7 @@ void put_into(std::span<uint8_t> ram, std::span<const uint8_t> bytes, bool was_z
 
 IncomingMigration::IncomingMigration(MigrationStream& stream, ArrivingMachine& machine,
                                      std::string key, const MigrationNonce& nonce)
-    : messages_(stream),
-      machine_(machine),
-      key_(std::move(key)),
-      nonce_(nonce) {}
+    : messages_(stream), machine_(machine), key_(std::move(key)), nonce_(nonce) {}
 
 bool IncomingMigration::refuse(std::string problem) {
   problem_ = std::move(problem);
@@ -92,6 +89,9 @@ bool IncomingMigration::take_all() {
       case MessageKind::State:
         if (!take_state(message)) return false;
         break;
+      case MessageKind::Missing:
+        if (!take_missing(message)) return false;
+        break;
       case MessageKind::End:
         return take_end(message);
       default:
@@ -109,17 +109,17 @@ bool IncomingMigration::take_state(const MigrationMessage& message) {
 }
 
 bool IncomingMigration::take_grain(const MigrationMessage& message) {
-  if (message.bytes.size() < kGrainHead) return refuse("a piece of memory is none");
+  if (!missing_.empty()) return refuse("something is said out of turn");
+  if (message.bytes.size() < kGrainHeadBytes) return refuse("a piece of memory is none");
   const uint32_t number = get_u32(message.bytes, 0);
   if (number >= hashes_.size()) return refuse("a piece of memory lies behind its end");
   GuestMemory& memory = machine_.arriving_memory();
   const uint64_t start = number * grain_bytes_;
   const uint64_t length = std::min(grain_bytes_, memory.size() - start);
-  const auto bytes = std::span(message.bytes).subspan(kGrainHead);
+  const auto bytes = std::span(message.bytes).subspan(kGrainHeadBytes);
   if (bytes.empty()) {
     hashes_[number] = 0;
-    return discard_contents(memory.descriptor(), start, length).ok() ||
-           refuse("the host does not take memory back");
+    return memory.empty(start, length).ok() || refuse("the host does not take memory back");
   }
   if (bytes.size() != length) return refuse("a piece of memory has another size");
   put_into(memory.span(GuestPhysical(start), length), bytes, hashes_[number] == 0);
@@ -127,9 +127,42 @@ bool IncomingMigration::take_grain(const MigrationMessage& message) {
   return true;
 }
 
+// One bit a grain, the lowest of a byte first.
+bool IncomingMigration::take_missing(const MigrationMessage& message) {
+  const size_t grains = hashes_.size();
+  if (!missing_.empty()) return refuse("something is said out of turn");
+  if (grains > kMostLateGrains) return refuse("memory comes in too many pieces to come later");
+  if (message.bytes.size() != (grains + 7) / 8) {
+    return refuse("the list of what comes later is none");
+  }
+  missing_.resize(grains);
+  for (size_t i = 0; i < message.bytes.size() * 8; ++i) {
+    if ((message.bytes[i / 8] >> (i % 8) & 1) == 0) continue;
+    if (i >= grains || i * grain_bytes_ < kNeverLate) {
+      return refuse("memory comes later that cannot");
+    }
+    missing_[i] = true;
+  }
+  return true;
+}
+
+bool IncomingMigration::expect_missing() {
+  LateGrainsSetup setup{.missing = missing_,
+                        .had_bytes = std::vector<bool>(hashes_.size()),
+                        .grain_bytes = static_cast<uint32_t>(grain_bytes_),
+                        .messages = &messages_};
+  for (size_t i = 0; i < hashes_.size(); ++i) {
+    setup.had_bytes[i] = hashes_[i] != 0;
+    if (missing_[i]) hashes_[i] = 0;
+  }
+  std::string error;
+  return machine_.expect_late(setup, &error) || refuse(error);
+}
+
 bool IncomingMigration::take_end(const MigrationMessage& message) {
   if (message.bytes.size() != kEndBytes) return refuse("the end of the stream is none");
   stands_ = (get_u32(message.bytes, 0) & kMigratedStands) != 0;
+  if (!missing_.empty() && !expect_missing()) return false;
   const uint64_t hash = hash_of_grains(hashes_);
   if (get_u64(message.bytes, sizeof(uint64_t)) != hash) {
     return refuse("memory has come otherwise than it was sent");

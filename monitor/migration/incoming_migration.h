@@ -8,13 +8,22 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/migration_messages.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
+
+// What a machine has to know of grains that are not there yet.
+struct LateGrainsSetup {
+  std::vector<bool> missing;    // by grain
+  std::vector<bool> had_bytes;  // by grain: something that is out of date is in its place
+  uint32_t grain_bytes = 0;
+  MigrationMessages* messages = nullptr;  // the conversation that they come in
+};
 
 // The machine that waits for its state. Implemented by Machine, and by a fake in tests.
 class ArrivingMachine {
@@ -26,6 +35,9 @@ class ArrivingMachine {
   // last one, which has the state of the disks.
   [[nodiscard]] virtual bool load_state(std::span<const uint8_t> state, bool with_media,
                                         std::string* error) = 0;
+  // These grains of RAM come after the machine runs, in messages that begin with the next one.
+  // False with one line in *error. Before the last load_state(), and not more than once.
+  [[nodiscard]] virtual bool expect_late(const LateGrainsSetup& setup, std::string* error) = 0;
   // The images that it writes to are its own from now on. False with one line in *error.
   [[nodiscard]] virtual bool retake_media(std::string* error) = 0;
 };
@@ -46,6 +58,10 @@ class IncomingMigration {
   [[nodiscard]] const std::string& problem() const { return problem_; }
   // Somebody has stopped the guest: it is not to run before somebody lets it go.
   [[nodiscard]] bool stands() const { return stands_; }
+  // Of one that has arrived: not all of its RAM has.
+  [[nodiscard]] bool is_late() const { return !missing_.empty(); }
+  // The conversation goes on without us. Once, and nothing else is called after it.
+  [[nodiscard]] MigrationMessages take_messages() { return std::move(messages_); }
 
  private:
   [[nodiscard]] bool greet();
@@ -53,6 +69,8 @@ class IncomingMigration {
   [[nodiscard]] bool take_all();
   [[nodiscard]] bool take_state(const MigrationMessage& message);
   [[nodiscard]] bool take_grain(const MigrationMessage& message);
+  [[nodiscard]] bool take_missing(const MigrationMessage& message);
+  [[nodiscard]] bool expect_missing();
   [[nodiscard]] bool take_end(const MigrationMessage& message);
   [[nodiscard]] bool take_over();
   // What was wrong, and the other side is told.
@@ -66,6 +84,7 @@ class IncomingMigration {
   std::string problem_;
   uint64_t grain_bytes_ = 0;
   std::vector<uint64_t> hashes_;  // by grain; 0: zeros
+  std::vector<bool> missing_;     // by grain; empty: all comes before the end
   std::vector<uint8_t> state_;    // as much of it as has come
   bool stands_ = false;
 };

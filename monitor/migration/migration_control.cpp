@@ -12,6 +12,8 @@ const char* migration_status_name(MigrationStatus status) {
       return "active";
     case MigrationStatus::Device:
       return "device";
+    case MigrationStatus::PostcopyActive:
+      return "postcopy-active";
     case MigrationStatus::Completed:
       return "completed";
     case MigrationStatus::Failed:

@@ -4,19 +4,21 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace ringshift {
 
 enum class MigrationStatus : uint8_t {
-  None,       // nobody has asked
-  Setup,      // the other side is being asked whether it takes the machine
-  Active,     // RAM is being copied while the guest runs
-  Device,     // the guest stands; the rest is on its way
-  Completed,  // the other side has the machine
-  Failed,     // the guest goes on here
-  Cancelled,  // the same, because somebody wanted it
-  Unknown,    // the other side may have it, or not: the guest stands here
+  None,            // nobody has asked
+  Setup,           // the other side is being asked whether it takes the machine
+  Active,          // RAM is being copied while the guest runs
+  Device,          // the guest stands; the rest is on its way
+  PostcopyActive,  // the other side runs the guest, and gets the rest of RAM
+  Completed,       // the other side has the machine
+  Failed,          // the guest goes on here, or, if there was a PostcopyActive, nowhere
+  Cancelled,       // the same, because somebody wanted it
+  Unknown,         // the other side may have it, or not: the guest stands here
 };
 // As QEMU's monitor calls them; "unknown" is ours.
 [[nodiscard]] const char* migration_status_name(MigrationStatus status);
@@ -36,6 +38,7 @@ struct MigrationProgress {
   uint64_t remaining = 0;    // bytes of RAM that are written and not sent
   uint64_t zero_grains = 0;  // parts of RAM that were sent as zeros
   uint64_t data_grains = 0;
+  uint64_t wanted_grains = 0;  // that the other side has asked for, as its guest stood for them
   uint64_t grain_bytes = 0;
   uint32_t rounds = 0;      // over RAM, begun
   uint64_t dirty_rate = 0;  // bytes of RAM a second, in the last round
@@ -50,7 +53,12 @@ class MigrationControl {
  public:
   virtual ~MigrationControl() = default;
   // False with one line in *error. True: it has begun, and goes on beside the guest.
-  [[nodiscard]] virtual bool begin(const std::string& where, std::string* error) = 0;
+  // postcopy_after: after so many rounds over RAM, or before the first, the other side runs the
+  // guest and gets the rest later; none: it gets all of RAM first.
+  [[nodiscard]] virtual bool begin(const std::string& where, std::optional<uint32_t> postcopy_after,
+                                   std::string* error) = 0;
+  // The other side runs the guest from now on, whatever is left. False with one line in *error.
+  [[nodiscard]] virtual bool start_postcopy(std::string* error) = 0;
   // False with one line in *error: there is nothing to cancel, or it is too late.
   [[nodiscard]] virtual bool cancel(std::string* error) = 0;
   [[nodiscard]] virtual MigrationProgress progress() = 0;

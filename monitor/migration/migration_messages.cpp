@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/migration_key.h"
 #include "shadowmmu/base/hash.h"
 
 namespace ringshift {

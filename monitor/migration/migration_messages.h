@@ -1,8 +1,8 @@
 // MigrationMessages: what the two sides of a migration, or a primary and its backup, say to each
-// other, piece by piece, each with
-// its length and a hash over what it is, its place in the order and its bytes. What comes is never
-// trusted: a piece that is too long, out of order or damaged ends the conversation with one line.
-// Does not own: the stream. See docs/migration.md, "The stream".
+// other, piece by piece, each with its length and a hash over what it is, its place in the order
+// and its bytes. What comes is never trusted: a piece that is too long, out of order or damaged
+// ends the conversation with one line. Does not own: the stream. See docs/migration.md, "The
+// stream".
 #pragma once
 
 #include <cstdint>
@@ -46,6 +46,11 @@ enum class MessageKind : uint32_t {
   Ready,
   Running,
   Refuse,  // one line of text
+  // Of post-copy. The source's: which grains come after the guest runs. The target's: one that it
+  // waits for; and that it wants no more.
+  Missing,
+  Want,
+  Whole,
   // Of a primary and its backup (monitor/replication/).
   Log,
   Beat,
@@ -111,6 +116,13 @@ struct MigrationHello {
 
 // One number for all of RAM: of its grains' hashes, 0 for one of zeros.
 [[nodiscard]] uint64_t hash_of_grains(std::span<const uint64_t> hashes);
+
+// Of MessageKind::Grain, in front of its bytes.
+inline constexpr size_t kGrainHeadBytes = 8;
+// RAM below comes before the guest runs, whatever comes later: firmware keeps pointers there.
+inline constexpr uint64_t kNeverLate = uint64_t{1} << 20;
+// More grains than that are not late: each may take a mapping of the host's.
+inline constexpr size_t kMostLateGrains = 4097;
 
 // Of MessageKind::End: somebody has stopped the guest, and it stands on the other side, too.
 inline constexpr uint32_t kMigratedStands = 1;

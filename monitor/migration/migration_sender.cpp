@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "monitor/host/time/host_clock.h"
-#include "monitor/migration/greeting.h"
+#include "monitor/migration/greeting/greeting.h"
 #include "shadowmmu/base/hash.h"
 #include "shadowmmu/base/zeroed_bytes.h"
 #include "shadowmmu/host_mapping.h"
@@ -63,8 +63,9 @@ void MigrationSender::give(const Grain& grain) {
   if (queue_.size() == 1) thread_.wake();
 }
 
-void MigrationSender::finish(std::vector<uint8_t> state, uint32_t flags) {
+void MigrationSender::finish(std::vector<uint8_t> state, uint32_t flags, std::vector<Grain> late) {
   const std::lock_guard lock(mutex_);
+  given_late_ = std::move(late);
   state_ = std::move(state);
   flags_ = flags;
   is_finishing_ = true;
@@ -179,26 +180,33 @@ bool MigrationSender::send_grains() {
 }
 
 bool MigrationSender::send_grain(const Grain& grain) {
-  const uint64_t start = uint64_t{grain.number} * setup_.grain_bytes;
-  std::vector<uint8_t> bytes(std::min<uint64_t>(setup_.grain_bytes, setup_.ram_bytes - start));
-  if (!read_contents(grain.descriptor, grain.offset, bytes).ok()) {
-    return fail("RAM cannot be read");
-  }
+  bool good = false;
+  const std::vector<uint8_t> bytes = bytes_of(grain, &good);
+  if (!good) return fail("RAM cannot be read");
   const bool is_empty = is_zero(bytes);
   const uint64_t hash = is_empty ? 0 : hash_bytes(bytes, grain.number);
   if (is_empty && hashes_[grain.number] == 0) return true;  // as the other side's RAM began
   hashes_[grain.number] = hash;
+  if (!send_bytes(grain, is_empty ? std::span<const uint8_t>() : bytes)) return fail();
+  keep_to_bandwidth();
+  return true;
+}
+
+std::vector<uint8_t> MigrationSender::bytes_of(const Grain& grain, bool* good) const {
+  const uint64_t start = uint64_t{grain.number} * setup_.grain_bytes;
+  std::vector<uint8_t> bytes(std::min<uint64_t>(setup_.grain_bytes, setup_.ram_bytes - start));
+  *good = read_contents(grain.descriptor, grain.offset, bytes).ok();
+  return bytes;
+}
+
+// bytes: empty: zeros.
+bool MigrationSender::send_bytes(const Grain& grain, std::span<const uint8_t> bytes) {
   std::vector<uint8_t> head;
   put_u32(&head, grain.number);
   put_u32(&head, 0);
-  if (!messages_->send(MessageKind::Grain, head, is_empty ? std::span<const uint8_t>() : bytes)) {
-    return fail();
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    ++(is_empty ? figures_.zero_grains : figures_.data_grains);
-  }
-  keep_to_bandwidth();
+  if (!messages_->send(MessageKind::Grain, head, bytes)) return false;
+  const std::lock_guard lock(mutex_);
+  ++(bytes.empty() ? figures_.zero_grains : figures_.data_grains);
   return true;
 }
 
@@ -207,7 +215,7 @@ void MigrationSender::keep_to_bandwidth() {
   uint64_t limit = 0;
   {
     const std::lock_guard lock(mutex_);
-    limit = is_finishing_ ? 0 : bandwidth_;  // the guest stands then
+    limit = is_finishing_ && !is_serving_ ? 0 : bandwidth_;  // the guest stands then
   }
   const uint64_t sent = messages_->bytes_sent() - pace_bytes_;
   const int64_t now = HostClock::monotonic();
@@ -233,19 +241,15 @@ bool MigrationSender::finish_sending() {
     const std::lock_guard lock(mutex_);
     state = std::move(state_);
     flags = flags_;
+    late_ = std::move(given_late_);
   }
+  if (!announce_late()) return fail();
   std::vector<uint8_t> end;
   put_u32(&end, flags);
   put_u32(&end, 0);
   put_u64(&end, hash_of_grains(hashes_));
-  MigrationMessage message;
-  if (!send_state(state) || !messages_->send(MessageKind::End, end) ||
-      !messages_->expect(MessageKind::Ready, &message)) {
-    return fail();
-  }
-  const bool has_all = message.bytes.size() == sizeof(uint64_t) &&
-                       get_u64(message.bytes, 0) == hash_of_grains(hashes_);
-  if (!has_all) return fail("the other side has other bytes than were sent");
+  if (!send_state(state) || !messages_->send(MessageKind::End, end)) return fail();
+  if (!expect_ready()) return false;
   {
     const std::lock_guard lock(mutex_);
     figures_.bytes = messages_->bytes_sent();
@@ -273,7 +277,9 @@ void MigrationSender::hand_over() {
   MigrationMessage message;
   if (!messages_->send(MessageKind::Commit)) return (void)fail();
   const bool has_answer = messages_->receive(&message);
-  if (has_answer && message.kind == MessageKind::Running) return note(Phase::HandedOver);
+  if (has_answer && message.kind == MessageKind::Running) {
+    return late_left_ == 0 ? note(Phase::HandedOver) : serve();
+  }
   if (has_answer && message.kind == MessageKind::Refuse) {
     return note(Phase::Failed, "the other side refuses: " + shown_line(message.bytes));
   }

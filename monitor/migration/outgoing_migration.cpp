@@ -68,7 +68,8 @@ int OutgoingMigration::connect(const std::string& where, std::string* error) con
   return made;
 }
 
-bool OutgoingMigration::begin(const std::string& where, std::string* error) {
+bool OutgoingMigration::begin(const std::string& where, std::optional<uint32_t> postcopy_after,
+                              std::string* error) {
   if (step_ != Step::Idle) return fail("a migration is under way", error);
   if (progress_.status == MigrationStatus::Unknown) {
     return fail("it is not known whether the machine runs somewhere else", error);
@@ -88,6 +89,7 @@ bool OutgoingMigration::begin(const std::string& where, std::string* error) {
   progress_.grain_bytes = setup.grain_bytes;
   state_bytes_ = setup.rehearsal.size();
   where_ = where;
+  postcopy_after_ = postcopy_after;
   next_grain_ = 0;
   expected_before_ = 0;
   began_ = HostClock::monotonic();
@@ -104,10 +106,19 @@ bool OutgoingMigration::begin(const std::string& where, std::string* error) {
 
 bool OutgoingMigration::cancel(std::string* error) {
   if (step_ == Step::Idle) return fail("no migration is under way", error);
-  if (step_ == Step::Committing) {
+  if (step_ >= Step::Committing) {
     return fail("it is too late: the other side has been told to run the machine", error);
   }
   give_up(MigrationStatus::Cancelled, "cancelled");
+  return true;
+}
+
+bool OutgoingMigration::start_postcopy(std::string* error) {
+  if (step_ != Step::Asking && step_ != Step::Copying) {
+    return fail("no migration is under way whose guest runs", error);
+  }
+  postcopy_after_ = 0;
+  machine_.wake_for_migration();
   return true;
 }
 
@@ -138,7 +149,10 @@ MigrationProgress OutgoingMigration::progress() {
   progress_.sent = figures.bytes;
   progress_.zero_grains = figures.zero_grains;
   progress_.data_grains = figures.data_grains;
-  progress_.remaining = dirty_bytes() + figures.waiting * progress_.grain_bytes;
+  const size_t waiting = step_ == Step::Serving ? figures.late : figures.waiting;
+  progress_.remaining = waiting * progress_.grain_bytes;
+  if (step_ != Step::Serving) progress_.remaining += dirty_bytes();
+  progress_.wanted_grains = figures.wanted;
   progress_.total_milliseconds = (HostClock::monotonic() - began_) / kMillisecond;
   return progress_;
 }
@@ -152,6 +166,7 @@ void OutgoingMigration::service() {
   if (phase == MigrationSender::Phase::Unknown) {
     return give_up(MigrationStatus::Unknown, sender_->problem());
   }
+  if (phase == MigrationSender::Phase::InTwo) return lose(sender_->problem());
   switch (step_) {
     case Step::Idle:
       return;
@@ -173,6 +188,10 @@ void OutgoingMigration::service() {
       if (phase == MigrationSender::Phase::Ready) commit();
       return;
     case Step::Committing:
+      if (phase == MigrationSender::Phase::Serving) begin_serving();
+      if (phase == MigrationSender::Phase::HandedOver) complete();
+      return;
+    case Step::Serving:
       if (phase == MigrationSender::Phase::HandedOver) complete();
       return;
   }
@@ -181,6 +200,7 @@ void OutgoingMigration::service() {
 // As many as the sender takes, and no more: a step is bounded by its queue. From the moment that a
 // grain is clean its next write is seen, and it is sent again.
 void OutgoingMigration::copy_some() {
+  if (postcopy_after_ && progress_.rounds > *postcopy_after_) return stop_guest();
   const MachinePages& pages = *ram().machine_pages();
   size_t room = sender_->room();
   while (room > 0) {
@@ -226,11 +246,8 @@ void OutgoingMigration::end_round() {
   progress_.downtime_milliseconds = static_cast<int64_t>(expected);
   const bool is_all_there = dirty == 0 && figures.waiting == 0;
   if (expected <= limits_.downtime || is_all_there) {
-    if (!machine_.hold_guest())
-      return give_up(MigrationStatus::Failed, "nobody can stop the guest");
-    step_ = Step::Stopping;
-    machine_.wake_for_migration();
-    return;
+    postcopy_after_.reset();
+    return stop_guest();
   }
   if (figures.waiting != 0) return;  // what is dirty now will be more before the wire is free
   constexpr uint32_t kPatientRounds = 2;
@@ -240,6 +257,12 @@ void OutgoingMigration::end_round() {
   round_began_ = now;
   round_bytes_ = figures.bytes;
   next_grain_ = 0;
+  machine_.wake_for_migration();
+}
+
+void OutgoingMigration::stop_guest() {
+  if (!machine_.hold_guest()) return give_up(MigrationStatus::Failed, "nobody can stop the guest");
+  step_ = Step::Stopping;
   machine_.wake_for_migration();
 }
 
@@ -256,77 +279,6 @@ void OutgoingMigration::slow_down() {
     throttle_->arm(clock_.now() + kPeriod);
   });
   throttle_->arm(clock_.now() + kPeriod);
-}
-
-// The guest stands. The rest of RAM and the state go in one piece.
-void OutgoingMigration::finish() {
-  stopped_ = HostClock::monotonic();
-  throttle_.reset();
-  set_status(MigrationStatus::Device);
-  std::vector<uint8_t> state;
-  std::string error;
-  if (!machine_.save_state(true, &state, &error)) {
-    return give_up(MigrationStatus::Failed, error);
-  }
-  const MachinePages& pages = *ram().machine_pages();
-  for (size_t i = 0; i < pages.grains(); ++i) {
-    if (!pages.is_dirty(i)) continue;
-    const auto number = static_cast<uint32_t>(i);
-    const GuestPhysicalPage first(number * pages.grain_pages());
-    sender_->give({number, ram().descriptor_of(first), ram().offset_of(first)});
-  }
-  step_ = Step::Finishing;
-  sender_->finish(std::move(state), machine_.is_guest_held() ? kMigratedStands : 0);
-}
-
-// From here on the other side may run the machine, and nothing brings it back but its word, or its
-// end.
-void OutgoingMigration::commit() {
-  std::string error;
-  if (!machine_.release_media(&error)) return give_up(MigrationStatus::Failed, error);
-  step_ = Step::Committing;
-  sender_->commit();
-}
-
-void OutgoingMigration::complete() {
-  (void)progress();
-  progress_.downtime_milliseconds = (HostClock::monotonic() - stopped_) / kMillisecond;
-  progress_.remaining = 0;
-  step_ = Step::Idle;
-  sender_.reset();
-  set_status(MigrationStatus::Completed);
-  std::fprintf(stderr,
-               "ringshift: the machine has moved to %s (%lld ms, of which the guest stood %lld)\n",
-               where_.c_str(), static_cast<long long>(progress_.total_milliseconds),
-               static_cast<long long>(progress_.downtime_milliseconds));
-  machine_.end_migrated();
-}
-
-void OutgoingMigration::give_up(MigrationStatus status, const std::string& problem) {
-  (void)progress();
-  const bool stands = is_handing_over();
-  const bool was_released = step_ == Step::Committing;
-  step_ = Step::Idle;
-  sender_.reset();  // the connection ends before the guest goes on
-  throttle_.reset();
-  ram().end_tracking();
-  progress_.problem = problem;
-  std::string error;
-  if (was_released && status != MigrationStatus::Unknown && !machine_.retake_media(&error)) {
-    status = MigrationStatus::Unknown;
-    progress_.problem = problem + "; " + error;
-  }
-  set_status(status);
-  if (status == MigrationStatus::Unknown) {
-    std::fprintf(stderr,
-                 "ringshift: migration to %s: %s; it is not known whether the machine runs there, "
-                 "so it stands here: cont if it does not, else quit\n",
-                 where_.c_str(), progress_.problem.c_str());
-    return;
-  }
-  std::fprintf(stderr, "ringshift: migration to %s: %s; the machine goes on here\n", where_.c_str(),
-               progress_.problem.c_str());
-  if (stands) machine_.let_go();
 }
 
 }  // namespace ringshift

@@ -41,6 +41,8 @@ class MigratedMachine {
   [[nodiscard]] virtual bool retake_media(std::string* error) = 0;
   // The guest does nothing for so long.
   virtual void stand_still(Nanoseconds time) = 0;
+  // Its memory is partly here and partly with whoever was to have it: it must not run.
+  virtual void end_in_two(const std::string& problem) = 0;
   // Another machine has its guest now.
   virtual void end_migrated() = 0;
   // Something has changed: service() is to be called. Any thread.
@@ -57,9 +59,13 @@ class OutgoingMigration final : public MigrationControl {
  public:
   OutgoingMigration(MigratedMachine& machine, VirtualClock& clock, MigrationPeers peers)
       : machine_(machine), clock_(clock), peers_(std::move(peers)) {}
+  // While the other side has not all of RAM: the machine ends there, too, and a line says so.
+  ~OutgoingMigration() override;
 
   // MigrationControl
-  [[nodiscard]] bool begin(const std::string& where, std::string* error) override;
+  [[nodiscard]] bool begin(const std::string& where, std::optional<uint32_t> postcopy_after,
+                           std::string* error) override;
+  [[nodiscard]] bool start_postcopy(std::string* error) override;
   [[nodiscard]] bool cancel(std::string* error) override;
   [[nodiscard]] MigrationProgress progress() override;
   [[nodiscard]] const MigrationLimits& limits() const override { return limits_; }
@@ -73,13 +79,16 @@ class OutgoingMigration final : public MigrationControl {
   [[nodiscard]] std::vector<MigrationStatus> take_news() { return std::exchange(news_, {}); }
 
  private:
-  enum class Step : uint8_t { Idle, Asking, Copying, Stopping, Finishing, Committing };
+  enum class Step : uint8_t { Idle, Asking, Copying, Stopping, Finishing, Committing, Serving };
   [[nodiscard]] int connect(const std::string& where, std::string* error) const;
   void copy_some();
   void end_round();
   void slow_down();
+  void stop_guest();
   void finish();
   void commit();
+  void begin_serving();
+  void lose(const std::string& problem);
   void complete();
   void give_up(MigrationStatus status, const std::string& problem);
   void set_status(MigrationStatus status);
@@ -92,6 +101,7 @@ class OutgoingMigration final : public MigrationControl {
   MigrationLimits limits_;
   MigrationProgress progress_;
   std::string where_;
+  std::optional<uint32_t> postcopy_after_;  // rounds; none: all of RAM goes before the end
   Step step_ = Step::Idle;
   std::unique_ptr<MigrationSender> sender_;
   std::optional<ClockTimer> throttle_;

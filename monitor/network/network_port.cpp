@@ -10,8 +10,7 @@
 
 namespace ringshift {
 
-NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox)
-    : NetworkPort(link, inbox, Pair{}) {}
+NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : NetworkPort(link, inbox, Pair{}) {}
 
 NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox, Pair pair)
     : link_(link), inbox_(inbox), pair_(std::move(pair)), is_live_(pair_.is_live) {

@@ -16,7 +16,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint64_t kMagic = 0x455041545f535201;  // "\x01RS_TAPE"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr uint32_t kChunkMagic = 0x4b4e4843;  // "CHNK"
 constexpr int kLevel = 3;
 

@@ -121,6 +121,7 @@ class TimeTravel final : public ExecutionGuide {
   bool is_near_ = false;  // the way is gone instruction by instruction
   GuestPlace target_;
   uint64_t count_ = 0;              // Goal::Count
+  uint64_t single_events_ = 1;      // of the target's last events, gone instruction by instruction
   uint64_t near_count_ = 0;         // from where on it is near
   DebugStop reason_;                // Goal::Place: why it stands there
   GuestPlace from_;                 // where this way began

@@ -54,7 +54,8 @@ void Backup::detach() {
 
 void Backup::differ(const TapePosition& at, const char* what) {
   if (problem_.empty()) {
-    problem_ = fmt::format("the backup is not the same machine any more: at {} {}", at.text(), what);
+    problem_ =
+        fmt::format("the backup is not the same machine any more: at {} {}", at.text(), what);
   }
 }
 

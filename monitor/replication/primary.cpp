@@ -163,8 +163,7 @@ void Primary::end(const TapePosition& at, const TapeMark& here, EndedBy who) {
 
 bool Primary::take(const MigrationMessage& message, std::string* problem) {
   const std::lock_guard lock(mutex_);
-  if (message.kind != MessageKind::Heard ||
-      !read_heard(message.bytes, heard_, number_, &heard_)) {
+  if (message.kind != MessageKind::Heard || !read_heard(message.bytes, heard_, number_, &heard_)) {
     *problem = "the backup says what makes no sense";
     return false;
   }

@@ -37,8 +37,10 @@ std::unique_ptr<TieBreaker> TieBreaker::open(const std::string& path, Side side,
   const bool is_good = side == Side::Primary ? breaker->write(kNobody)
                                              : breaker->read(&found, &winner) && found == pair;
   if (!is_good) {
-    if (side == Side::Primary) (void)breaker->fail(error);
-    else *error = "--tie-breaker: " + path + " is not the file of this primary";
+    if (side == Side::Primary)
+      (void)breaker->fail(error);
+    else
+      *error = "--tie-breaker: " + path + " is not the file of this primary";
   }
   (void)breaker->lock(false);
   return is_good ? std::move(breaker) : nullptr;

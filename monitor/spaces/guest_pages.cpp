@@ -11,6 +11,7 @@ std::optional<GuestPage> GuestPages::in_ram(const WalkResult& result) const {
   if (result.fault) return std::nullopt;
   const GuestPhysicalPage at = GuestPhysicalPage::of(result.translation.physical);
   if (!physical_.is_ram(at)) return std::nullopt;
+  physical_.will_read(at);
   return GuestPage{result.translation, at};
 }
 

@@ -57,8 +57,7 @@ std::optional<CodeMode> translated_mode(const GuestState& state) {
 }
 
 bool needs_own_mode(const SegmentCache& fs_or_gs) {
-  return fs_or_gs.usable() && fs_or_gs.is_writable_data() && !fs_or_gs.is_expand_down() &&
-         !fs_or_gs.is_unlimited_data();
+  return fs_or_gs.usable() && !fs_or_gs.is_unlimited_data();
 }
 
 const char* mode_reason_name(ModeReason reason) {

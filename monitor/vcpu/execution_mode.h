@@ -35,8 +35,8 @@ enum class ModeReason : uint8_t {
 [[nodiscard]] ModeReason execution_mode(const GuestState& state);
 // The mode in which code is translated that goes on from here; nothing: it is interpreted.
 [[nodiscard]] std::optional<CodeMode> translated_mode(const GuestState& state);
-// FS or GS with a limit to check. With anything else in them the usual mode's code finds out when
-// it uses them.
+// FS or GS with a limit to check, or not to be written. Null, which they are in most kernels or
+// most programs, is no mode of its own: the usual mode's code finds out when it uses them.
 [[nodiscard]] bool needs_own_mode(const SegmentCache& fs_or_gs);
 [[nodiscard]] const char* mode_reason_name(ModeReason reason);
 

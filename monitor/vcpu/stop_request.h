@@ -21,6 +21,7 @@ enum class StopReason : uint8_t {
   Migrated,       // another process has it
   Unimplemented,  // an instruction or feature we do not have: message
   HostFailure,    // the host took something away that cannot be done without: message
+  InTwo,          // a migration has left it whole on neither side: message
   Panicked,       // the guest's kernel says that it has panicked
 };
 

@@ -170,7 +170,31 @@ LINES = [
     Line(FOUND + ": the same without its log",
          "-chardev stdio,id=char0,mux=on,signal=off -serial chardev:char0 -mon chardev=char0 -hda disk.img",
          {"disk.img": "disk"}),
+    Line(FOUND + ": the monitor's character device behind its use",
+         "-mon chardev=c0 -serial chardev:c0 -chardev stdio,id=c0,mux=on -hda disk.img", {"disk.img": "disk"}),
+    Line(FOUND + ": random numbers and a thread for the disk",
+         "-object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0 "
+         "-object iothread,id=io0 -drive if=none,id=d0,file=disk.img,format=raw "
+         "-device virtio-blk-pci,drive=d0,iothread=io0 -nographic", {"disk.img": "disk"}),
+    Line("QEMU's documentation, block device options: a node over a node",
+         "-blockdev driver=file,node-name=f0,filename=disk.img -blockdev driver=raw,node-name=d0,file=f0 "
+         "-device virtio-blk-pci,drive=d0 -nographic", {"disk.img": "disk"}),
+    Line(FOUND + ": the same in one", "-device ide-hd,drive=d0 -serial stdio "
+         "-blockdev raw,node-name=d0,file.driver=file,file.filename=disk.img", {"disk.img": "disk"}),
+    Line("QEMU's documentation: something for the guest to find", "-fw_cfg name=opt/com.example/answer,string=42 "
+         "-hda disk.img -nographic", {"disk.img": "disk"}),
+    Line(FOUND + ": instructions are counted", "-icount shift=auto,sleep=off -hda disk.img -nographic",
+         {"disk.img": "disk"}),
+    Line(FOUND + ": memory with places for more", "-m size=64M,slots=2,maxmem=1G -hda disk.img -nographic",
+         {"disk.img": "disk"}),
     # ---- not possible here
+    Line(FOUND + ": a folder as a disk", "-hda fat:rw:out -nographic", refused="QEMU's fat: is not supported"),
+    Line("QEMU's documentation: an image by HTTP", "-drive file=https://example.org/disk.img,if=virtio -nographic",
+         refused="QEMU's https: is not supported"),
+    Line(FOUND + ": a recorded run", "-icount shift=7,rr=record,rrfile=replay.bin -hda disk.img",
+         {"disk.img": "disk"}, refused="recorded by --record FOLDER"),
+    Line(FOUND + ": random numbers of a game's", "-object rng-egd,id=r,chardev=c -kernel k", {"k": "kernel"},
+         refused="of objects there are rng-random and filter-dump"),
     Line(FOUND + ": a network card",
          "-kernel os-multiboot.bin -serial stdio -netdev user,id=f1,hostfwd=tcp:127.0.0.1:8000-:8000 "
          "-device rtl8139,netdev=f1", {"os-multiboot.bin": "kernel"}, refused="there is no such network card; use virtio-net-pci, e1000 or ne2k_pci"),
@@ -205,7 +229,7 @@ LINES = [
          refused="QMP is spoken at a socket here"),
     Line(FOUND + ": less than a machine",
          "-drive format=raw,file=build/disk.img,if=floppy -m size=1M,maxmem=1M -serial stdio -name Native",
-         {"build/disk.img": "floppy"}, refused="'size=1M,maxmem=1M' is not a size"),
+         {"build/disk.img": "floppy"}, refused="1M is outside 4M..3584M"),
 ]
 
 

@@ -37,6 +37,15 @@ WAYS = {
 }
 
 
+# Known to end with other RAM; docs/exact-execution.md says so. All else must be equal.
+UNLIKE_RAM = {("memory_update_faults", "in a small arena"), ("memory_update_faults", "dropped")}
+
+
+def without_ram(end):
+    text, code, digest = end
+    return text, code, digest.split(" memory=")[0]
+
+
 def digest_of(stage, arguments, name):
     """What a run prints, how it ends, and its digest."""
     path = pathlib.Path(stage.write(name, b""))
@@ -69,7 +78,8 @@ def guests(options):
                 ends[way] = digest_of(stage, line + more, "digest")
             first = ends["translated"]
             for way, end in ends.items():
-                expect(end == first, f"{source.stem}, {way}: {end[1:]}, translated {first[1:]}")
+                same = without_ram(end) == without_ram(first) if (source.stem, way) in UNLIKE_RAM else end == first
+                expect(same, f"{source.stem}, {way}: {end[1:]}, translated {first[1:]}")
             compared += len(ends)
     print(f"  {compared} runs")
     expect(compared > 20, f"only {compared} runs were compared")

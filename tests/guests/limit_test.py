@@ -14,6 +14,7 @@ import time
 
 from harness import EXIT_QUIT, EXIT_USAGE, Run, Stage, expect, guest_file, parser, run_cases
 from disk_test import DRIVERS as IDE_DRIVERS, MIB, initrd_with
+from migration_test import Qmp, assemble
 from paravirt_test import Shell
 
 TIMEOUT = 200
@@ -157,6 +158,38 @@ def limited_memory(options):
                    run.errors())
 
 
+def minimum_memory(options):
+    """A minimum that cannot be is one line; one that can be is there from the start, and no balloon goes below it."""
+    with Stage(options.ringshift) as stage:
+        words = assemble(stage, 100_000)  # of 16 MiB
+        for minimum, why in (("17M", "memory-min=17M is more than the guest has"), ("0", "cannot use")):
+            with Run(stage, [*words, "--limit", f"memory-min={minimum}"], TIMEOUT) as run:
+                expect(run.finish() == EXIT_USAGE and why in run.errors(), run.errors())
+                expect(run.errors().count("\n") == 1, run.errors())
+        folder = stage.path / "sockets"
+        folder.mkdir()
+        folder.chmod(0o777)
+        with Run(stage, [*words, "--limit", "memory-min=12M", "--device", "virtio-balloon-pci", "--qmp",
+                         f"unix:{folder}/qmp"], TIMEOUT) as run, Qmp(f"{folder}/qmp") as qmp:
+            expect("memory-min=12M" in qmp.refuses("balloon", value=11 * MIB), "a balloon below it")
+            qmp.ask("balloon", value=12 * MIB)
+            taken = bytes_of_ram(run.process.pid)
+            expect(taken is None or taken >= 12 * MIB, f"the host has given {taken} bytes")
+            run.terminate()
+            run.finish()
+
+
+def bytes_of_ram(process):
+    """That the host keeps for guest RAM; None: it does not say."""
+    try:
+        for file in pathlib.Path(f"/proc/{process}/fd").iterdir():
+            if "ringshift-ram" in os.readlink(file):
+                return file.stat().st_blocks * 512
+    except OSError:
+        pass
+    return None
+
+
 def main():
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=4)
@@ -165,7 +198,7 @@ def main():
     guest_file("linux-686/vmlinuz")
     guest_file("initramfs.cpio.gz")
     return run_cases([(case.__name__, lambda case=case: case(options))
-                      for case in (limited, limited_direct, limited_disk, limited_memory)])
+                      for case in (limited, limited_direct, limited_disk, limited_memory, minimum_memory)])
 
 
 if __name__ == "__main__":

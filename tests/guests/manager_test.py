@@ -297,6 +297,7 @@ BAD_FILES = (
     ("[machine.a]\nkernel = \"typist\"\n[machine.b]\nmemory = 16\n", 3, "nothing to boot"),
     ("[machine.a]\nkernel = \"typist\"\nengine = \"fast\"\n", 3, "none of translate, interpret, trap"),
     ("[machine.a]\nkernel = \"typist\"\nlimit = { cpu = \"200%\" }\n", 3, "--limit"),
+    ("[machine.a]\nkernel = \"typist\"\nlimit = { memory-min = \"none\" }\n", 3, "memory-min=SIZE"),
     ("[machine.a]\nkernel = \"typist\"\ndaemonize = true\n", 3, "in the background"),
     ("[machine.a]\nkernel = \"typist\"\nno-reboot = 1\n", 3, "true or false is expected"),
     ("[machine.a]\nkernel = \"typist\"\n[machine.a]\nkernel = \"typist\"\n", 3, ""),
@@ -403,7 +404,8 @@ SHARES = {"small": 25, "middle": 50, "large": 100}
 
 def shares(ringshift):
     """1:2:4 of one host CPU, for guests that spin, by the host's own count."""
-    text = "".join(f"[machine.{name}]\nkernel = \"typist\"\nmemory = 16\nlimit = {{ shares = {number} }}\n"
+    text = "".join(f"[machine.{name}]\nkernel = \"typist\"\nmemory = 16\n"
+                   f"limit = {{ shares = {number}, memory-min = \"8M\" }}\n"
                    for name, number in SHARES.items())
     with Managed(ringshift, text) as stage:
         cpu = max(os.sched_getaffinity(0))

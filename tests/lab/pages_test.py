@@ -238,6 +238,22 @@ while (walker.nextNode()) {
   const contrast = (light + 0.05) / (dark + 0.05);
   if (contrast < 4.5) faults.push(`contrast ${contrast.toFixed(1)}: ${words.slice(0, 40)}`);
 }
+// Words of a drawing lie inside it, and none over others.
+for (const drawing of document.querySelectorAll('svg')) {
+  if (!drawing.getClientRects().length || drawing.closest('[aria-hidden="true"]')) continue;
+  const frame = drawing.getBoundingClientRect(), placed = [];
+  for (const text of drawing.querySelectorAll('text')) {
+    const box = text.getBoundingClientRect(), words = text.textContent.trim().slice(0, 40);
+    if (!words || !box.width) continue;
+    if (box.left < frame.left - 1 || box.right > frame.right + 1) faults.push(`cut off: ${words}`);
+    for (const other of placed) {
+      const wide = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left);
+      const high = Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top);
+      if (wide > 3 && high > box.height / 2) faults.push(`one over the other: ${words} | ${other.words}`);
+    }
+    placed.push({box, words});
+  }
+}
 const root = document.documentElement;
 if (root.scrollWidth > root.clientWidth) {
   faults.push(`${root.scrollWidth} pixels wide in ${root.clientWidth}`);
@@ -246,7 +262,7 @@ for (const entry of performance.getEntriesByType('resource')) {
   if (!entry.name.endsWith('/favicon.ico')) faults.push('fetches ' + entry.name);
 }
 parent.postMessage(JSON.stringify({
-  texts, faults: faults.slice(0, 5), count: faults.length, width: innerWidth,
+  texts, faults: faults.slice(0, 8), count: faults.length, width: innerWidth,
   paper: luminance(behind(document.body) || [255, 255, 255]),
   heading: document.querySelector('h1').innerText}), '*');
 """
@@ -294,11 +310,13 @@ def the_check_can_fail(browser, folder):
     """A page with each fault has each of them found."""
     bad = ("<!DOCTYPE html><html><style>body {background: #fff}</style><body><h1 style='color:#ccc'>faint</h1>"
            "<div style='width:3000px'>wide</div><svg><rect width='90' height='40' fill='#222'/>"
-           "<text x='5' y='20' fill='#333'>hidden</text></svg><script>nothing.here()</script>"
+           "<text x='5' y='20' fill='#333'>hidden</text><text x='15' y='22'>above</text>"
+           "<text x='280' y='90'>outside of it</text></svg><script>nothing.here()</script>"
            "</body></html>")
     faults = " ".join(look(browser, folder, bad, LIGHT, 800, "expect(false, 'not used');")["faults"])
     return [f"not found on a bad page: {fault}; only: {faults}"
-            for fault in ("faint", "hidden", "pixels wide", "nothing is not", "not used") if fault not in faults]
+            for fault in ("faint", "hidden", "pixels wide", "nothing is not", "not used",
+                          "one over the other", "cut off") if fault not in faults]
 
 
 def main():

@@ -9,11 +9,19 @@ namespace ringshift {
 
 class FakeMigration final : public MigrationControl {
  public:
-  [[nodiscard]] bool begin(const std::string& where, std::string* error) override {
+  [[nodiscard]] bool begin(const std::string& where, std::optional<uint32_t> postcopy_after,
+                           std::string* error) override {
     asked = where;
+    rounds = postcopy_after;
     *error = "nobody is there";
     if (where != "unix:/nobody") now.status = MigrationStatus::Active;
     return where != "unix:/nobody";
+  }
+  [[nodiscard]] bool start_postcopy(std::string* error) override {
+    *error = "no migration is under way";
+    if (now.status != MigrationStatus::Active) return false;
+    now.status = MigrationStatus::PostcopyActive;
+    return true;
   }
   [[nodiscard]] bool cancel(std::string* error) override {
     *error = "no migration is under way";
@@ -29,6 +37,7 @@ class FakeMigration final : public MigrationControl {
   }
 
   std::string asked;
+  std::optional<uint32_t> rounds;
   MigrationProgress now;
   MigrationLimits kept;
 };

@@ -4,13 +4,15 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/incoming_migration.h"
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/late_grains.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift {
@@ -73,6 +75,10 @@ class FakeArrival final : public ArrivingMachine {
     *error = "saved state: it begins with an x";
     return false;
   }
+  [[nodiscard]] bool expect_late(const LateGrainsSetup& setup, std::string* error) override {
+    late = std::make_unique<LateGrains>(*memory, setup, [this] { has_news = true; });
+    return late->begin(error);
+  }
   [[nodiscard]] bool retake_media(std::string* error) override {
     has_media = !media_are_taken;
     if (media_are_taken) *error = "disk: is in use by another machine";
@@ -80,6 +86,8 @@ class FakeArrival final : public ArrivingMachine {
   }
 
   std::unique_ptr<GuestMemory> memory;
+  std::unique_ptr<LateGrains> late;
+  std::atomic<bool> has_news{false};
   std::string state, rehearsal;
   bool has_media = false, media_are_taken = false;
 };

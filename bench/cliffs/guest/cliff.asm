@@ -125,7 +125,13 @@ prepare:
   gdt_entry FREE0, 0x1000, 0xfffff, 0xc0f3  ; data of ring 3 that does not begin at 0
   gdt_entry FREE1, 0, 0xfffff, 0x40fb       ; code of ring 3 with a limit of 1 MiB less one
   gdt_entry FREE2, 0x1000, 0xfffff, 0xc093  ; data of ring 0 that does not begin at 0
+%if SHAPE == 8
+  gdt_entry FREE3, 0x1000, 0xfffff, 0xc0f1  ; data of ring 3, read-only
+%elif SHAPE == 9
+  gdt_entry FREE3, 0x1000, 0x0, 0xc0f7      ; data of ring 3 above the first 4 KiB
+%else
   gdt_entry FREE3, 0x1000, 0x3ff, 0xc0f3    ; data of ring 3 with a limit of 4 MiB less one
+%endif
   ret
 body:
 %if SHAPE == 1                    ; ES null in ring 3
@@ -137,7 +143,7 @@ body:
 %elif SHAPE == 3                  ; accesses by FS
   mov eax, FREE0 | 3
   mov fs, ax
-%elif SHAPE == 7                  ; accesses by FS that has a limit
+%elif SHAPE >= 7 && SHAPE <= 9    ; accesses by FS that has a limit, is read-only, expands down
   mov eax, FREE3 | 3
   mov fs, ax
 %elif SHAPE == 4                  ; DS not flat in ring 0
@@ -149,9 +155,12 @@ body:
 %endif
 .turn:
 %rep 8
-  %if SHAPE == 3 || SHAPE == 7
+  %if SHAPE == 3 || SHAPE == 7 || SHAPE == 9
   add eax, [fs:USER_STACK - 0x3000]
   mov [fs:USER_STACK - 0x3000], eax
+  %elif SHAPE == 8
+  add eax, [fs:USER_STACK - 0x3000]
+  add eax, [fs:USER_STACK - 0x2ff0]
   %elif SHAPE == 5                ; a segment register loaded each time
   mov ecx, ds
   mov es, cx

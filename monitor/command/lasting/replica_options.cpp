@@ -16,7 +16,7 @@
 #include "monitor/command/options/options.h"
 #include "monitor/command/options/port_options.h"
 #include "monitor/host/exit_codes.h"
-#include "monitor/migration/greeting.h"
+#include "monitor/migration/greeting/greeting.h"
 #include "monitor/migration/migration_listener.h"
 #include "monitor/replication/backup.h"
 #include "monitor/replication/primary.h"
@@ -240,8 +240,8 @@ bool RunReplica::open_primary(RunOptions* options, std::string* error) {
 
 bool RunReplica::open_backup(RunOptions* options, std::string* error) {
   ArrivedPrimary& from = *options->replica.from;
-  std::unique_ptr<TieBreaker> tie = TieBreaker::open(options->replica.tie_breaker,
-                                                     TieBreaker::Side::Backup, from.pair, error);
+  std::unique_ptr<TieBreaker> tie =
+      TieBreaker::open(options->replica.tie_breaker, TieBreaker::Side::Backup, from.pair, error);
   if (tie == nullptr) return refuse(from.connection, *error);
   options->machine.event_clock.epoch_seconds = options->replay.epoch_seconds;
   if (!from.connection.messages->send(MessageKind::Ready)) {

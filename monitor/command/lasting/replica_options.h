@@ -34,7 +34,7 @@ struct ReplicaOptions {
   std::string tie_breaker;  // a file
   // finish_replica_options: `to`, taken apart.
   std::string where;
-  uint32_t timeout = 1000;  // milliseconds
+  uint32_t timeout = 1000;               // milliseconds
   std::shared_ptr<ArrivedPrimary> from;  // null: this is no backup
   [[nodiscard]] bool is_pair() const { return !to.empty() || from != nullptr; }
 };

@@ -124,6 +124,7 @@ std::string qemu_words() {
         understood += item(bold(word.name), std::string("is ") + word.text);
         break;
       case qemu::Meaning::Read:
+      case qemu::Meaning::ReadLast:
         understood += item(bold(word.name) + (word.has_value ? " " + italic("VALUE") : ""),
                            "is read as QEMU reads it");
         break;

@@ -91,6 +91,13 @@ void add_firmware_options(CLI::App& command, RunOptions* options) {
       ->type_name("FILE")
       ->group("Guest");
   command
+      .add_option("--fw-cfg", options->firmware_files,
+                  "something for the guest to read at the firmware configuration port:\n"
+                  "name=opt/NAME,file=FILE or name=opt/NAME,string=TEXT; may be repeated")
+      ->type_name("ITEMS")
+      ->allow_extra_args(false)
+      ->group("Guest");
+  command
       .add_option("--screendump", options->screendump,
                   "write the screen there when the run ends, as a PNG picture")
       ->type_name("FILE")
@@ -141,7 +148,8 @@ void add_host_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--limit", options->limit,
                   "what the machine gets at most: cpu=25% of a host CPU's time, memory=SIZE of\n"
-                  "all its memory, disk=RATE and network=RATE in bytes a second; shares=50: half\n"
+                  "all its memory (and at least memory-min=SIZE of RAM), disk=RATE and "
+                  "network=RATE in bytes a second; shares=50: half\n"
                   "of what another one gets where both want the processor")
       ->type_name("KEY=VALUE,...")
       ->group("Guest");

@@ -50,6 +50,7 @@ struct RunOptions {
   std::string pid_file;  // empty: none
   bool daemonize = false;
   std::string boot;
+  std::vector<std::string> firmware_files;
   std::string sandbox_text = "on";
   std::string keys;
   // Empty: none, but the text screen's last page is shown at the end.

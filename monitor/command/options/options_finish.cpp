@@ -4,9 +4,10 @@
 #include <set>
 
 #include "monitor/command/lasting/save_options.h"
+#include "monitor/command/limit_options.h"
 #include "monitor/command/options/clock_options.h"
 #include "monitor/command/options/event_options.h"
-#include "monitor/command/options/limit_options.h"
+#include "monitor/command/options/firmware_options.h"
 #include "monitor/command/options/network_options.h"
 #include "monitor/command/options/option_items.h"
 #include "monitor/command/options/options.h"
@@ -139,30 +140,6 @@ bool apply_source(TranslateOptions* options, std::string* problem) {
   return true;
 }
 
-// "dc", "order=dc,menu=on".
-bool apply_boot(const std::string& text, FirmwareRequest* firmware, std::string* problem) {
-  size_t begin = 0;
-  while (begin < text.size()) {
-    const size_t end = std::min(text.find(',', begin), text.size());
-    const auto [key, value] = split_item(text.substr(begin, end - begin));
-    const std::string& order = key == "order" || key == "once" ? value : key;
-    bool good = false;
-    if (key == "menu") {
-      good = parse_on_off(value, &firmware->boot_menu);
-    } else {
-      good = !order.empty() && order.size() <= 3 &&
-             order.find_first_not_of("acdn") == std::string::npos;
-      firmware->boot_order = order;
-    }
-    if (!good) {
-      *problem = "--boot: cannot use '" + text + "' (up to three of a, c, d, n; menu=on|off)";
-      return false;
-    }
-    begin = end + 1;
-  }
-  return true;
-}
-
 // A guest comes as a kernel, or from a medium that firmware boots.
 bool apply_firmware(RunOptions* options, std::string* problem) {
   const bool has_kernel = !options->machine.boot.kernel_path.empty();
@@ -181,7 +158,8 @@ bool apply_firmware(RunOptions* options, std::string* problem) {
     *problem = "--type: " + *problem;
     return false;
   }
-  return apply_boot(options->boot, &firmware, problem);
+  return apply_firmware_files(options->firmware_files, &firmware, problem) &&
+         apply_boot(options->boot, &firmware, problem);
 }
 
 bool apply_user(const std::string& text, MachineConfig* machine, std::string* problem) {

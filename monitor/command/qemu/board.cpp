@@ -14,11 +14,6 @@ bool starts_with(const std::string& text, const char* beginning) {
   return text.rfind(beginning, 0) == 0;
 }
 
-template <typename Names>
-bool among(const Names& names, const std::string& name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
 // QEMU takes the first that works; translated code needs none of them.
 constexpr const char* kAccelerators[] = {"tcg", "kvm", "hvf", "whpx", "nvmm", "hax"};
 
@@ -176,6 +171,38 @@ bool read_cpu(QemuLine* line, const std::string& value) {
   }
   line->add("--cpu", ours);
   return true;
+}
+
+bool read_memory(QemuLine* line, const std::string& value) {
+  std::string size;
+  for (const Item& item : items_of(value, "size")) {
+    if (item.key == "size") {
+      size = item.value;
+    } else if (item.key == "slots" || item.key == "maxmem") {
+      (void)line->ignore("-m " + item.key, "no memory is added to a machine that runs");
+    } else {
+      return line->refuse("-m: there is no '" + item.key + "' (size, slots, maxmem)");
+    }
+  }
+  line->add("--memory", size);
+  return true;
+}
+
+// Counted are branches, not instructions; both make runs that are alike.
+bool read_icount(QemuLine* line, const std::string& value) {
+  std::string clock = "events";
+  for (const Item& item : items_of(value, "shift")) {
+    if (item.key == "rr" || item.key == "rrfile" || item.key == "rrsnapshot") {
+      return line->refuse(
+          "-icount " + item.key +
+          ": runs are recorded by --record FOLDER and replayed by ringshift replay");
+    }
+    if (item.key == "sleep") clock += item.value == "off" ? ",idle=skip" : ",idle=wait";
+    if (item.key == "shift" || item.key == "sleep" || item.key == "align") continue;
+    return line->refuse("-icount: there is no '" + item.key + "' (shift, align, sleep)");
+  }
+  line->add("--clock", clock);
+  return line->ignore("-icount shift", "time is told by events of the guest's: --clock events");
 }
 
 bool read_processors(QemuLine* line, const std::string& value) {

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <iterator>
 
+#include "monitor/command/options/option_items.h"
 #include "monitor/command/qemu/qemu_line.h"
 
 namespace ringshift::qemu {
@@ -55,9 +56,45 @@ bool to_number(const std::string& text, std::optional<uint32_t>* number) {
   return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
-bool is_on(const std::string& value) { return value == "on" || value == "yes" || value == "true"; }
-bool is_off(const std::string& value) {
-  return value == "off" || value == "no" || value == "false";
+// What QEMU reaches by other ways than the host's files, known by what comes before the colon.
+struct ProtocolRow {
+  const char* name;
+  const char* why_not;
+};
+constexpr ProtocolRow kProtocols[] = {
+    {"fat", "no disk is made of a folder; --share shows a guest a folder"},
+    {"json", "images are named by a file or an NBD address"},
+    {"http", "images are files or come from NBD servers"},
+    {"https", "images are files or come from NBD servers"},
+    {"ftp", "images are files or come from NBD servers"},
+    {"ftps", "images are files or come from NBD servers"},
+    {"ssh", "images are files or come from NBD servers"},
+    {"iscsi", "there is no iSCSI; images are files or come from NBD servers"},
+    {"rbd", "images are files or come from NBD servers"},
+    {"gluster", "images are files or come from NBD servers"},
+};
+
+// A file's name as we take it. False: it is none.
+bool take_file(QemuLine* line, const std::string& typed, std::string* file) {
+  const size_t colon = typed.find(':');
+  const std::string protocol = colon == std::string::npos ? "" : typed.substr(0, colon);
+  const std::string rest = colon == std::string::npos ? "" : typed.substr(colon + 1);
+  for (const ProtocolRow& row : kProtocols) {
+    if (protocol == row.name) {
+      return line->refuse(
+          fmt::format("{}: QEMU's {}: is not supported: {}", typed, protocol, row.why_not));
+    }
+  }
+  *file = protocol == "file" ? rest : typed;
+  // The older way to say it: nbd:unix:PATH, nbd:HOST:PORT, :exportname=NAME behind either.
+  if (protocol != "nbd" || rest.rfind("//", 0) == 0) return true;
+  const size_t name_at = rest.find(":exportname=");
+  const std::string where = rest.substr(0, name_at);
+  const std::string name = name_at == std::string::npos ? "" : rest.substr(name_at + 12);
+  *file = where.rfind("unix:", 0) == 0
+              ? fmt::format("nbd+unix:///{}?socket={}", name, where.substr(5))
+              : fmt::format("nbd://{}/{}", where, name);
+  return true;
 }
 
 // False: there is no such item, or it cannot have this value.
@@ -78,14 +115,15 @@ bool take_drive_item(const Item& item, Wanted* wanted) {
     return value == "cdrom" || value == "disk";
   } else if (key == "format" || key == "driver") {
     wanted->drive.items += ",format=" + value;
-    return std::find(std::begin(kFormats), std::end(kFormats), value) != std::end(kFormats);
+    return among(kFormats, value);
   } else if (key == "snapshot" || key == "readonly" || key == "read-only") {
-    if (!is_on(value) && !is_off(value)) return false;
+    bool is_on = false;
+    if (!parse_on_off(value, &is_on)) return false;
     const std::string ours = key == "snapshot" ? ",snapshot=" : ",readonly=";
-    wanted->drive.items += ours + (is_on(value) ? "on" : "off");
+    wanted->drive.items += ours + (is_on ? "on" : "off");
   } else {
     if (key == "id") wanted->id = value;
-    return std::find(std::begin(kIdleItems), std::end(kIdleItems), key) != std::end(kIdleItems);
+    return among(kIdleItems, key);
   }
   return true;
 }
@@ -133,7 +171,7 @@ bool put_at_interface(QemuLine* line, const Wanted& wanted) {
     }
     if (wanted.interface == "ide") return place_ide(line, wanted);
     if (wanted.interface == "virtio") {
-      line->virtio_disks.push_back(wanted.drive);
+      line->implied_virtio_disks.push_back(wanted.drive);
       return true;
     }
     if (wanted.interface == "none") {
@@ -147,13 +185,21 @@ bool put_at_interface(QemuLine* line, const Wanted& wanted) {
   return line->refuse("-drive: there is no if=" + wanted.interface);
 }
 
+// A drive that is nothing but its file.
+bool place_file(QemuLine* line, std::optional<Drive>* where, const std::string& typed,
+                bool is_cdrom, const char* what) {
+  Drive drive;
+  drive.is_cdrom = is_cdrom;
+  return take_file(line, typed, &drive.file) && place(line, where, std::move(drive), what);
+}
+
 bool read_place(QemuLine* line, size_t at, const std::string& file) {
   constexpr const char* kNames[] = {"-hda", "-hdb", "-hdc", "-hdd"};
-  return place(line, &line->ide[at], {file, "", false}, kNames[at]);
+  return place_file(line, &line->ide[at], file, false, kNames[at]);
 }
 
 bool read_floppy(QemuLine* line, size_t at, const std::string& file) {
-  return place(line, &line->floppies[at], {file, "", false}, at == 0 ? "-fda" : "-fdb");
+  return place_file(line, &line->floppies[at], file, false, at == 0 ? "-fda" : "-fdb");
 }
 
 }  // namespace
@@ -168,7 +214,51 @@ bool read_drive(QemuLine* line, const std::string& value) {
           "snapshot, readonly)");
     }
   }
-  return put_at_interface(line, wanted);
+  return take_file(line, wanted.drive.file, &wanted.drive.file) && put_at_interface(line, wanted);
+}
+
+// A node that is a file or a server, or the format of another node.
+bool read_block_device(QemuLine* line, const std::string& value) {
+  if (!value.empty() && value[0] == '{') {
+    return line->refuse("-blockdev: JSON is not read here; use driver=...,node-name=...");
+  }
+  const std::vector<Item> items = items_of(value, "driver");
+  const std::string driver = value_of(items, "driver"), name = value_of(items, "node-name");
+  Drive drive;
+  if (driver == "file" || driver == "host_device") {
+    drive.file = value_of(items, "filename");
+  } else if (driver == "nbd") {
+    const std::string path = value_of(items, "server.path"), what = value_of(items, "export");
+    drive.file = path.empty() ? fmt::format("nbd://{}:{}/{}", value_of(items, "server.host"),
+                                            value_of(items, "server.port"), what)
+                              : fmt::format("nbd+unix:///{}?socket={}", what, path);
+  } else if (among(kFormats, driver)) {
+    const auto below = line->loose_drives.find(value_of(items, "file"));
+    if (below != line->loose_drives.end()) drive = below->second;
+    if (drive.file.empty()) drive.file = value_of(items, "file.filename");
+    drive.items += ",format=" + driver;
+  } else {
+    return line->refuse("-blockdev: there is no driver " + driver +
+                        " (file, host_device, nbd, raw, qcow2...)");
+  }
+  if (drive.file.empty() || name.empty()) {
+    return line->refuse(
+        "-blockdev: needs node-name= and a file (filename=, file.filename=, or file= "
+        "with the name of a -blockdev before it)");
+  }
+  constexpr const char* kUsed[] = {"driver",      "node-name",     "filename",    "file",
+                                   "file.driver", "file.filename", "server.type", "server.host",
+                                   "server.port", "server.path",   "export"};
+  for (const Item& item : items) {
+    bool is_read_only = false;
+    if (item.key == "read-only" && parse_on_off(item.value, &is_read_only) && is_read_only) {
+      drive.items += ",readonly=on";
+    }
+    if (item.key == "read-only" || among(kUsed, item.key) || among(kIdleItems, item.key)) continue;
+    return line->refuse("-blockdev: cannot use '" + item.key + "=" + item.value + "'");
+  }
+  line->loose_drives[name] = drive;
+  return true;
 }
 
 bool read_bare_image(QemuLine* line, const std::string& value) {
@@ -181,7 +271,7 @@ bool read_hdd(QemuLine* line, const std::string& value) { return read_place(line
 bool read_fda(QemuLine* line, const std::string& value) { return read_floppy(line, 0, value); }
 bool read_fdb(QemuLine* line, const std::string& value) { return read_floppy(line, 1, value); }
 bool read_cdrom(QemuLine* line, const std::string& value) {
-  return place(line, &line->ide[2], {value, "", true}, "-cdrom");
+  return place_file(line, &line->ide[2], value, true, "-cdrom");
 }
 
 // What SeaBIOS is not told here makes no difference to which medium boots, but for `strict`.

@@ -82,7 +82,7 @@ bool read_fsdev(QemuLine* line, const std::string& value) {
 bool put_folder(QemuLine* line, const std::vector<Item>& items) {
   const auto found = line->folders.find(value_of(items, "fsdev"));
   if (found == line->folders.end()) {
-    return line->refuse("-device virtio-9p-pci: needs fsdev=ID of a -fsdev with that id before it");
+    return line->refuse("-device virtio-9p-pci: needs fsdev=ID of a -fsdev with that id");
   }
   return add_share(line, "-device virtio-9p-pci", found->second, value_of(items, "mount_tag"));
 }

@@ -27,7 +27,7 @@ std::string with_defaults(const std::string& text) {
   spelled += serves && waits ? ",wait=on" : "";
   for (const Item& item : items) {
     constexpr std::string_view kSeen[] = {"where", "server", "wait", "nowait", "nodelay", "ipv4"};
-    if (std::find(std::begin(kSeen), std::end(kSeen), item.key) != std::end(kSeen)) continue;
+    if (among(kSeen, item.key)) continue;
     spelled += "," + item.key + "=" + item.value;
   }
   return spelled;
@@ -59,7 +59,7 @@ bool read_socket_device(QemuLine* line, const std::vector<Item>& items) {
                           ? "tcp:" + value_of(items, "host") + ":" + value_of(items, "port")
                           : "unix:" + path;
   for (const Item& item : items) {
-    if (std::find(std::begin(kKnown), std::end(kKnown), item.key) == std::end(kKnown)) {
+    if (!among(kKnown, item.key)) {
       return line->refuse("-chardev socket: cannot use '" + item.key +
                           "' (id, path, host, port, server, wait)");
     }
@@ -109,11 +109,8 @@ bool read_monitor_device(QemuLine* line, const std::string& value) {
   const std::vector<Item> items = items_of(value, "chardev");
   const std::string id = value_of(items, "chardev");
   const bool speaks_qmp = value_of(items, "mode") == "control";
-  const auto found = line->character_devices.find(id);
-  if (found == line->character_devices.end()) {
-    return line->refuse("-mon: there is no -chardev with id=" + id + " before it");
-  }
-  const Target& target = found->second;
+  Target target;
+  if (!read_target(line, "-mon", "chardev:" + id, &target)) return false;
   if (target.kind == Target::Kind::Socket) {
     const bool pretty = value_of(items, "pretty") == "on";
     if (speaks_qmp) {
@@ -140,7 +137,7 @@ bool read_character_device(QemuLine* line, const std::string& value) {
     return false;
   }
   for (const Item& item : items) {
-    if (std::find(std::begin(kKnown), std::end(kKnown), item.key) != std::end(kKnown)) continue;
+    if (among(kKnown, item.key)) continue;
     return line->refuse("-chardev: cannot use '" + item.key + "' (id, path, mux, signal)");
   }
   line->character_devices[id] = target;

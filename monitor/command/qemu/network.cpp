@@ -180,6 +180,19 @@ class NetworkReader {
 // A card without a name is what QEMU's board has.
 constexpr const char* kUsualModel = "e1000";
 
+// Random numbers are the host kernel's, whichever of its files is named.
+bool take_random_source(QemuLine* line, const std::vector<Item>& items) {
+  const std::string file = value_of(items, "filename");
+  if (!file.empty() && !among(file, "/dev/urandom", "/dev/random")) {
+    return line->refuse(
+        "-object rng-random: random numbers are the host kernel's "
+        "(filename=/dev/urandom), not those of " +
+        file);
+  }
+  line->random_sources.push_back(value_of(items, "id"));
+  return true;
+}
+
 }  // namespace
 
 bool read_netdev(QemuLine* line, const std::string& value) {
@@ -244,9 +257,11 @@ bool put_network_card(QemuLine* line, const std::vector<Item>& items) {
 bool read_object(QemuLine* line, const std::string& value) {
   const std::vector<Item> items = items_of(value, "type");
   const std::string type = items.empty() ? "" : items[0].value;
+  if (among(type, "rng-random", "rng-builtin")) return take_random_source(line, items);
+  if (type == "iothread") return line->ignore("-object iothread", "host I/O has its own threads");
   if (type != "filter-dump") {
     return line->refuse("QEMU's -object " + type +
-                        " is not supported: of objects there is filter-dump");
+                        " is not supported: of objects there are rng-random and filter-dump");
   }
   std::string file;
   for (size_t i = 1; i < items.size(); ++i) {

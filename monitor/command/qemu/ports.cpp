@@ -66,7 +66,7 @@ bool find_character_device(QemuLine* line, const std::string& option, const std:
                            Target* target) {
   const auto found = line->character_devices.find(id);
   if (found == line->character_devices.end()) {
-    return line->refuse(option + ": there is no -chardev with id=" + id + " before it");
+    return line->refuse(option + ": there is no -chardev with id=" + id);
   }
   *target = found->second;
   return true;
@@ -90,7 +90,7 @@ bool put_debug_console(QemuLine* line, const std::vector<Item>& items) {
 bool put_ide(QemuLine* line, const std::vector<Item>& items, bool is_cdrom) {
   const auto loose = line->loose_drives.find(value_of(items, "drive"));
   if (loose == line->loose_drives.end()) {
-    return line->refuse("-device: an IDE drive needs drive=ID of a -drive if=none,id=ID before it");
+    return line->refuse("-device: an IDE drive needs drive=ID of a -drive if=none,id=ID");
   }
   Drive drive = loose->second;
   drive.is_cdrom = is_cdrom || drive.is_cdrom;
@@ -118,8 +118,7 @@ bool put_cdrom(QemuLine* line, const std::vector<Item>& items) {
 bool put_virtio_disk(QemuLine* line, const std::vector<Item>& items) {
   const auto loose = line->loose_drives.find(value_of(items, "drive"));
   if (loose == line->loose_drives.end()) {
-    return line->refuse(
-        "-device: a virtio disk needs drive=ID of a -drive if=none,id=ID before it");
+    return line->refuse("-device: a virtio disk needs drive=ID of a -drive if=none,id=ID");
   }
   line->virtio_disks.push_back(loose->second);
   return true;
@@ -135,6 +134,17 @@ bool put_floppy(QemuLine* line, const std::vector<Item>& items) {
 
 // The device that a virtconsole is a port of.
 bool put_nothing(QemuLine*, const std::vector<Item>&) { return true; }
+// Whose source is named has one of those that are all the same here.
+bool put_random_source(QemuLine* line, const std::vector<Item>& items) {
+  const std::string id = value_of(items, "rng");
+  const auto& known = line->random_sources;
+  if (!id.empty() && std::find(known.begin(), known.end(), id) == known.end()) {
+    return line->refuse("-device " + items[0].value +
+                        ": there is no -object rng-random with id=" + id);
+  }
+  line->add("--device", "virtio-rng-pci");
+  return true;
+}
 bool put_balloon(QemuLine* line, const std::vector<Item>&) {
   line->add("--device", "virtio-balloon-pci");
   return true;
@@ -145,11 +155,8 @@ bool is_there_anyway(QemuLine* line, const std::string& name) {
   constexpr const char* kOnTheBoard[] = {"VGA", "piix3-ide", "isa-fdc", "i8042", "mc146818rtc"};
   constexpr const char* kInputs[] = {"usb-tablet", "usb-mouse", "usb-kbd",     "piix3-usb-uhci",
                                      "usb-ehci",   "qemu-xhci", "nec-usb-xhci"};
-  const auto among = [&](const auto& names) {
-    return std::find(std::begin(names), std::end(names), name) != std::end(names);
-  };
-  if (among(kOnTheBoard)) return line->ignore("-device " + name, "every machine has it");
-  return among(kInputs) &&
+  if (among(kOnTheBoard, name)) return line->ignore("-device " + name, "every machine has it");
+  return among(kInputs, name) &&
          line->ignore("-device " + name, "there is no USB; keyboard and mouse are PS/2");
 }
 
@@ -190,6 +197,8 @@ constexpr DeviceRow kDevices[] = {
     {"virtio-serial-pci", put_nothing, nullptr},
     {"virtio-serial", put_nothing, nullptr},
     {"virtio-balloon", put_balloon, nullptr},
+    {"virtio-rng", put_random_source, nullptr},
+    {"virtio-rng-pci", put_random_source, nullptr},
     {"virtio-9p-pci", put_folder, nullptr},
     {"virtconsole", put_virtio_console, nullptr},
     {"virtserialport", nullptr, kNoPorts},
@@ -222,12 +231,23 @@ constexpr DeviceRow kDevices[] = {
 // Of the devices that are put together here. Which form of virtio a guest uses is its own choice.
 bool has_known_items(QemuLine* line, const std::vector<Item>& items) {
   constexpr std::string_view kKnown[] = {
-      "driver",         "id",    "drive",     "bus",       "unit",   "chardev",
-      "iobase",         "irq",   "serial",    "bootindex", "addr",   "disable-legacy",
-      "disable-modern", "index", "ver",       "scsi",      "netdev", "mac",
-      "romfile",        "fsdev", "mount_tag", "name",      "nr",     "max_ports"};
+      "driver", "id",     "drive",     "bus",  "unit",           "chardev",        "iobase",
+      "irq",    "serial", "bootindex", "addr", "disable-legacy", "disable-modern", "index",
+      "ver",    "scsi",   "netdev",    "mac",  "romfile",        "fsdev",          "mount_tag",
+      "name",   "nr",     "max_ports", "rng"};
+  // How the host goes about it, and how fast; what a driver may use, and does without.
+  constexpr std::string_view kIdle[] = {
+      "iothread",     "ioeventfd",     "vectors",       "num-queues",    "queue-size", "mq",
+      "packed",       "event_idx",     "rombar",        "write-cache",   "share-rw",   "max-bytes",
+      "period",       "rx_queue_size", "tx_queue_size", "rotation_rate", "model",      "acpi-index",
+      "multifunction"};
   for (const Item& item : items) {
-    if (std::find(std::begin(kKnown), std::end(kKnown), item.key) != std::end(kKnown)) continue;
+    if (among(kKnown, item.key)) continue;
+    if (among(kIdle, item.key)) {
+      (void)line->ignore("-device " + items[0].value + "," + item.key + "=" + item.value,
+                         "the device is as it is");
+      continue;
+    }
     return line->refuse("-device " + items[0].value + ": cannot use '" + item.key + "'");
   }
   return true;

@@ -112,6 +112,7 @@ bool QemuLine::finish_drives() {
     const char* more = ide[i]->is_cdrom && !is_usual ? ",media=cdrom" : "";
     add(is_usual ? "--cdrom" : kNames[i], ide[i]->file + ide[i]->items + more);
   }
+  virtio_disks.insert(virtio_disks.end(), implied_virtio_disks.begin(), implied_virtio_disks.end());
   for (const Drive& disk : virtio_disks) {
     if (disk.is_cdrom || disk.file.empty()) return refuse("-drive: a virtio disk needs file=");
     add("--virtio-disk", disk.file + disk.items);

@@ -3,10 +3,13 @@
 // and their character devices) are gathered here until the line ends. See docs/usage.md.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ringshift::qemu {
@@ -19,6 +22,12 @@ struct Item {
 // A comma within a value is written twice. What comes first may leave its key out, if there is one
 // to be implied.
 [[nodiscard]] std::vector<Item> items_of(const std::string& text, const char* implied_key = "");
+
+// Whether a table of names has this one.
+template <typename Names>
+[[nodiscard]] bool among(const Names& names, std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
 
 // Of the first of them with this key; empty: there is none.
 [[nodiscard]] std::string value_of(const std::vector<Item>& items, const char* key);
@@ -71,12 +80,14 @@ class QemuLine {
   std::string debug_console;                        // as typed; empty: not mentioned
   bool debug_console_is_firmwares = false;          // at port 0x402
   bool without_defaults = false;
-  std::map<std::string, Drive> loose_drives;  // if=none, by id
+  std::map<std::string, Drive> loose_drives;  // if=none by id, -blockdev by name
   std::array<std::optional<Drive>, 4> ide;    // by place
   std::array<std::optional<Drive>, 2> floppies;
-  std::vector<Drive> virtio_disks;
+  std::vector<Drive> virtio_disks;              // of -device
+  std::vector<Drive> implied_virtio_disks;      // of if=virtio: behind those, as QEMU has them
   std::map<std::string, std::string> networks;  // by id: the text of --net
   std::vector<Card> cards;
+  std::vector<std::string> random_sources;     // of -object, by id
   std::map<std::string, std::string> folders;  // by id: the text of --share, without its tag
   std::vector<Drive> unplaced;                 // IDE, in the first place that is free at the end
 
@@ -103,6 +114,7 @@ bool put_virtio_console(QemuLine* line, const std::vector<Item>& items);
 using Reader = bool (*)(QemuLine*, const std::string& value);
 bool read_bare_image(QemuLine* line, const std::string& value);
 bool read_drive(QemuLine* line, const std::string& value);
+bool read_block_device(QemuLine* line, const std::string& value);
 bool read_hda(QemuLine* line, const std::string& value);
 bool read_hdb(QemuLine* line, const std::string& value);
 bool read_hdc(QemuLine* line, const std::string& value);
@@ -126,6 +138,8 @@ bool read_machine(QemuLine* line, const std::string& value);
 bool read_accelerator(QemuLine* line, const std::string& value);
 bool read_cpu(QemuLine* line, const std::string& value);
 bool read_processors(QemuLine* line, const std::string& value);
+bool read_memory(QemuLine* line, const std::string& value);
+bool read_icount(QemuLine* line, const std::string& value);
 bool read_display(QemuLine* line, const std::string& value);
 bool read_vga(QemuLine* line, const std::string& value);
 bool read_vnc(QemuLine* line, const std::string& value);

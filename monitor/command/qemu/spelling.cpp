@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <utility>
 
 #include "monitor/command/near_word.h"
 #include "monitor/command/qemu/words.h"
@@ -10,31 +11,25 @@
 namespace ringshift {
 namespace {
 
+using qemu::among;
 using qemu::Meaning;
 using qemu::QemuLine;
 using qemu::Word;
 
-constexpr std::array kCommands{"run",       "resume", "clone", "replay",   "test",
-                               "translate", "doctor", "lab",   "describe", "up",
-                               "ps",        "stop",   "kill",  "logs",     "console",
-                               "top",       "events", "down",  "web",      "keep",
-                               "backup"};
+constexpr std::array kCommands{"run",    "resume", "clone",    "replay", "test",   "translate",
+                               "doctor", "lab",    "describe", "up",     "ps",     "stop",
+                               "kill",   "logs",   "console",  "top",    "events", "down",
+                               "web",    "keep",   "backup"};
 constexpr std::array kOfNoCommand{"--help", "-help", "-h", "--version", "-version"};
 // What the other commands understand besides two dashes.
 constexpr std::array kOfEveryCommand{"-kernel", "-initrd", "-append", "-m",
                                      "-h",      "-help",   "-version"};
 
-template <typename Names>
-bool among(const Names& names, const std::string& word) {
-  return std::find(names.begin(), names.end(), word) != names.end();
-}
-
 bool begins_with_dash(const std::string& word) { return word.size() > 1 && word[0] == '-'; }
 
 // The word behind it is no option, whatever it looks like.
 bool takes_file(const std::string& command) {
-  return command == "resume" || command == "clone" || command == "replay" ||
-         command == "backup";
+  return command == "resume" || command == "clone" || command == "replay" || command == "backup";
 }
 
 const Word* find_word(const std::string& name) {
@@ -74,6 +69,10 @@ class Speller {
     // The saved machine, or the recording.
     if (goes_on && at_ < typed_.size()) line.words.push_back(typed_[at_++]);
     while (line_.problem.empty() && at_ < typed_.size()) is_run ? take_of_run() : take_of_other();
+    // What names things by id may stand before the words that make them.
+    for (const auto& [word, value] : last_) {
+      if (line_.problem.empty()) (void)word->read(&line_, value);
+    }
     if (line_.finish()) {
       line.words.insert(line.words.end(), line_.words.begin(), line_.words.end());
     }
@@ -127,9 +126,10 @@ class Speller {
       refuse_unknown(word);
     } else if (!among(kOfEveryCommand, word)) {
       line_.refuse(word + " is of ringshift run, not of this command");
+    } else if (known->has_value && at_ == typed_.size()) {
+      line_.refuse(word + ": needs a value");
     } else {
-      line_.words.push_back(known->text);
-      if (known->has_value && at_ < typed_.size()) line_.words.push_back(take());
+      take_known(*known);
     }
   }
 
@@ -167,6 +167,9 @@ class Speller {
       case Meaning::Read:
         (void)word.read(&line_, value);
         break;
+      case Meaning::ReadLast:
+        last_.emplace_back(&word, value);
+        break;
       case Meaning::Idle:
         line_.ignore(word.name, word.text);
         break;
@@ -197,6 +200,7 @@ class Speller {
   const std::vector<std::string>& typed_;
   const LongOptions& options_;
   size_t at_ = 0;
+  std::vector<std::pair<const Word*, std::string>> last_;
   QemuLine line_;
 };
 

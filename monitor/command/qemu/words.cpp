@@ -21,6 +21,9 @@ constexpr Word refused(const char* name, const char* why) {
 constexpr Word read(const char* name, Reader reader) {
   return {name, true, Meaning::Read, nullptr, reader};
 }
+constexpr Word read_last(const char* name, Reader reader) {
+  return {name, true, Meaning::ReadLast, nullptr, reader};
+}
 
 constexpr char kNoNuma[] = "there is one processor, and one memory";
 constexpr char kHostMemory[] = "guest memory is the host's to place";
@@ -45,7 +48,7 @@ constexpr Word kWords[] = {
     idle("-no-kvm", "guests run by binary translation"),
     read("-cpu", read_cpu),
     read("-smp", read_processors),
-    ours("-m", "--memory"),
+    read("-m", read_memory),
     read("-rtc", read_rtc),
     {"-localtime", false, Meaning::Read, nullptr,
      [](QemuLine* line, const std::string&) { return read_rtc(line, "base=localtime"); }},
@@ -53,18 +56,18 @@ constexpr Word kWords[] = {
      [](QemuLine* line, const std::string&) { return read_machine(line, "acpi=off"); }},
     {"-no-hpet", false, Meaning::Read, nullptr,
      [](QemuLine* line, const std::string&) { return read_machine(line, "hpet=off"); }},
-    read("-device", read_device),
+    read_last("-device", read_device),
     read("-global", read_global),
     idle_with_value("-uuid", kNotATable),
     idle_with_value("-smbios", kNotATable),
     refused("-acpitable", kNotATable),
-    refused("-fw_cfg", "nothing can be added to what the BIOS is told"),
+    ours("-fw_cfg", "--fw-cfg"),
     refused("-numa", kNoNuma),
     read("-object", read_object),
     idle_with_value("-mem-path", kHostMemory),
     idle("-mem-prealloc", kHostMemory),
     idle_with_value("-overcommit", kHostMemory),
-    refused("-icount", "time is the host's"),
+    read("-icount", read_icount),
     refused("-tpmdev", "there is no TPM"),
     read("-watchdog", read_watchdog),
     {"-watchdog-action", true, Meaning::Read, nullptr,
@@ -82,7 +85,7 @@ constexpr Word kWords[] = {
     read("-cdrom", read_cdrom),
     our_flag("-snapshot", "--snapshot"),
     idle("-no-fd-bootchk", "any floppy is tried"),
-    refused("-blockdev", "use -drive"),
+    read("-blockdev", read_block_device),
     refused("-sd", "a PC has no SD card reader; use -hda"),
     refused("-mtdblock", "a PC has no such flash memory; use -hda"),
     refused("-iscsi", "there is no iSCSI; use -hda with an NBD server"),
@@ -95,7 +98,7 @@ constexpr Word kWords[] = {
     read("-debugcon", read_debugcon),
     read("-parallel", read_parallel),
     read("-monitor", read_monitor),
-    read("-mon", read_monitor_device),
+    read_last("-mon", read_monitor_device),
     read("-qmp", read_qmp),
     read("-qmp-pretty", read_qmp_pretty),
     read("-display", read_display),

@@ -10,10 +10,11 @@
 namespace ringshift::qemu {
 
 enum class Meaning : uint8_t {
-  Ours,     // text: our word, with the same value
-  Idle,     // text: why it changes nothing
-  Refused,  // text: why it cannot be had
-  Read,     // by a reader
+  Ours,      // text: our word, with the same value
+  Idle,      // text: why it changes nothing
+  Refused,   // text: why it cannot be had
+  Read,      // by a reader
+  ReadLast,  // by a reader, behind all others: it names by their ids what other words make
 };
 
 struct Word {

@@ -26,6 +26,9 @@ int exit_code_of(const MachineOutcome& outcome) {
     case StopReason::HostFailure:
       std::fprintf(stderr, "ringshift: %s\n", outcome.message.c_str());
       return kExitHost;
+    case StopReason::InTwo:
+      std::fprintf(stderr, "ringshift: %s\n", outcome.message.c_str());
+      return kExitInTwo;
     case StopReason::Unimplemented:
       std::fprintf(stderr, "ringshift: %s\n", outcome.message.c_str());
       return kExitUnimplemented;
@@ -37,7 +40,8 @@ int exit_code_of(const MachineOutcome& outcome) {
 
 int final_exit_code(const MachineOutcome& outcome, bool all_written) {
   const int exit_code = exit_code_of(outcome);
-  const bool is_worse = exit_code == kExitUnimplemented || exit_code == kExitInternal;
+  const bool is_worse =
+      exit_code == kExitUnimplemented || exit_code == kExitInternal || exit_code == kExitInTwo;
   return all_written || is_worse ? exit_code : kExitHost;
 }
 

@@ -35,9 +35,25 @@ std::optional<uint64_t> bytes_of(const std::string& text) {
 
 }  // namespace
 
-bool begin_migration(ControlTarget& target, const std::string& where, std::string* error) {
+bool begin_migration(ControlTarget& target, const std::string& where,
+                     std::optional<uint32_t> postcopy_after, std::string* error) {
   *error = kCannot;
-  return target.migration() != nullptr && target.migration()->begin(where, error);
+  return target.migration() != nullptr && target.migration()->begin(where, postcopy_after, error);
+}
+
+bool start_postcopy(ControlTarget& target, std::string* error) {
+  *error = kCannot;
+  return target.migration() != nullptr && target.migration()->start_postcopy(error);
+}
+
+std::optional<uint32_t> postcopy_rounds(const std::string& text) {
+  uint32_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, value);
+  if (result.ec != std::errc() || result.ptr != end || value > kMostPostcopyRounds) {
+    return std::nullopt;
+  }
+  return value;
 }
 
 bool cancel_migration(ControlTarget& target, std::string* error) {
@@ -75,6 +91,8 @@ std::string migration_text(ControlTarget& target) {
                       now.remaining / kKilobyte, now.sent / kKilobyte);
   text += fmt::format("Parts of {} KiB: {} sent, {} more as zeros; rounds: {}\n",
                       now.grain_bytes / kKilobyte, now.data_grains, now.zero_grains, now.rounds);
+  if (now.wanted_grains != 0)
+    text += fmt::format("Asked for by the other side: {}\n", now.wanted_grains);
   text += fmt::format("Dirty rate: {} KiB/s; throughput: {} KiB/s; throttled by {} %\n",
                       now.dirty_rate / kKilobyte, now.bandwidth / kKilobyte, now.throttle);
   return text;

@@ -184,10 +184,22 @@ std::string change(const Asked& asked) {
 
 std::string migrate(const Asked& asked) {
   // It never waits, with -d or without.
-  const bool has_flag = asked.words.size() > 1 && asked.words[1] == "-d";
-  if (asked.words.size() != (has_flag ? 3U : 2U)) return no_arguments(asked);
+  constexpr std::string_view kPostcopy = "postcopy=";
+  std::vector<std::string> words = asked.words;
+  if (words.size() > 1 && words[1] == "-d") words.erase(words.begin() + 1);
+  std::optional<uint32_t> rounds;
+  if (words.size() == 3 && words[2].starts_with(kPostcopy)) {
+    rounds = postcopy_rounds(words[2].substr(kPostcopy.size()));
+    if (rounds) words.pop_back();
+  }
+  if (words.size() != 2) return no_arguments(asked);
   std::string error;
-  return told(begin_migration(asked.target, asked.words.back(), &error), error);
+  return told(begin_migration(asked.target, words[1], rounds, &error), error);
+}
+
+std::string postcopy(const Asked& asked) {
+  std::string error;
+  return told(start_postcopy(asked.target, &error), error);
 }
 
 std::string cancel(const Asked& asked) {
@@ -259,7 +271,10 @@ constexpr Command kCommands[] = {
     {"ringshift-save", "savevm", "FILE", "write the machine to a file; it goes on", save},
     {"ringshift-clone", "clone", "[disks=freeze]",
      "make ready for clones as it is now; info clone says how to begin one", clone},
-    {"migrate", nullptr, "[-d] WHERE", "move the machine to another process (--incoming)", migrate},
+    {"migrate", nullptr, "[-d] WHERE [postcopy=ROUNDS]",
+     "move the machine to another process (--incoming)", migrate},
+    {"migrate_start_postcopy", nullptr, "", "it runs there now, and gets the rest of RAM later",
+     postcopy},
     {"migrate_cancel", nullptr, "", "it stays", cancel},
     {"migrate_set_parameter", nullptr, "NAME VALUE", "max-bandwidth (bytes/s), downtime-limit (ms)",
      set_migration},

@@ -1,5 +1,6 @@
 #include "monitor/lab/census/census.h"
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <unordered_map>
@@ -159,6 +160,14 @@ class SectionCounter {
   std::array<std::unordered_map<int, uint64_t*>, kTreatments> known_;
 };
 
+// How many bytes of padding begin there. Read as code each pair of zeros is an ADD.
+size_t padding_at(std::span<const uint8_t> code) {
+  constexpr size_t kFewest = 16;
+  const auto end = std::find_if(code.begin(), code.end(), [](uint8_t byte) { return byte != 0; });
+  const auto zeros = static_cast<size_t>(end - code.begin());
+  return zeros < kFewest ? 0 : zeros;
+}
+
 }  // namespace
 
 InstructionStarts census_linear(const CensusImage& image, Census* census) {
@@ -169,9 +178,14 @@ InstructionStarts census_linear(const CensusImage& image, Census* census) {
     census->linear_bytes += range.bytes.size();
     size_t at = 0;
     while (at < range.bytes.size()) {
+      const std::span<const uint8_t> code = std::span(range.bytes).subspan(at);
+      if (const size_t padding = padding_at(code); padding != 0) {
+        census->padding += padding;
+        at += padding;
+        continue;
+      }
       GuestInstruction instruction;
-      if (decode(std::span(range.bytes).subspan(at), DecodeMode::Bits32, &instruction) !=
-          DecodeOutcome::Ok) {
+      if (decode(code, DecodeMode::Bits32, &instruction) != DecodeOutcome::Ok) {
         ++census->undecodable;
         ++at;
         continue;

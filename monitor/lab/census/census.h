@@ -50,6 +50,7 @@ struct Census {
   uint64_t linear_instructions = 0;
   uint64_t linear_bytes = 0;
   uint64_t undecodable = 0;
+  uint64_t padding = 0;  // bytes of long runs of zeros, which are not taken for instructions
   uint64_t reached_instructions = 0;
   uint64_t reached_by_branches = 0;  // without the addresses that code and data hold
   ByTreatment linear_by_treatment{};
@@ -62,7 +63,8 @@ struct Census {
 // Where the linear sweep has found instructions to begin, in each range of the image's code.
 using InstructionStarts = std::vector<std::vector<bool>>;
 
-// Decodes everything from each range's start on, one instruction after the other.
+// Decodes everything from each range's start on, one instruction after the other. 16 zeros or more
+// where an instruction would begin are padding.
 [[nodiscard]] InstructionStarts census_linear(const CensusImage& image, Census* census);
 // Follows direct branches and fall-through from the entry point, and then from each address of code
 // (one where the linear sweep found an instruction) that reached code or the image's data holds.

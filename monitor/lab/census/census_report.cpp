@@ -9,6 +9,7 @@
 #include "monitor/lab/census/census.h"
 #include "monitor/lab/parts/html.h"
 #include "monitor/lab/parts/page_texts.h"
+#include "monitor/lab/parts/run_end.h"
 
 namespace ringshift::lab {
 namespace {
@@ -51,17 +52,19 @@ uint64_t cycles_each(const CensusRow& row) {
 std::string run_line(const Census& census) {
   if (!census.run.done) return "not run (--run SECONDS counts what executes)";
   return fmt::format(
-      "run for {:.1f} s: {}; {} executions of the instructions below, {} other interpretations",
-      census.run.seconds, census.run.end, executed_in_all(census), census.run.other_interpreted);
+      "run for {}: {}; {} executions of the instructions below, {} other interpretations",
+      duration_text(census.run.seconds), census.run.end, executed_in_all(census),
+      census.run.other_interpreted);
 }
 
 std::string static_line(const Census& census) {
   return fmt::format(
-      "{}: {}; {} instructions in {} bytes of code, {} bytes are no instruction; {} instructions "
-      "reached from the entry point by direct branches, {} with the addresses of code that these "
+      "{}: {}; {} instructions in {} bytes of code, {} bytes are padding, {} no instruction; {} "
+      "instructions reached from the entry point by direct branches, {} with the addresses of code "
+      "that these "
       "and the data hold",
-      census.path, census.kind, census.linear_instructions, census.linear_bytes, census.undecodable,
-      census.reached_by_branches, census.reached_instructions);
+      census.path, census.kind, census.linear_instructions, census.linear_bytes, census.padding,
+      census.undecodable, census.reached_by_branches, census.reached_instructions);
 }
 
 // What becomes of all instructions, and of those below that executed.
@@ -186,7 +189,7 @@ std::string census_finding(const Census& census) {
       "Of {} instructions in the image {} are sensitive and unprivileged, {} privileged.",
       census.linear_instructions, sensitive, privileged);
   if (census.run.done) {
-    text += fmt::format(" In {:.1f} s {} of them were executed.", census.run.seconds,
+    text += fmt::format(" In {} {} of them were executed.", duration_text(census.run.seconds),
                         executed_in_all(census));
   }
   return text;
@@ -228,6 +231,7 @@ std::string census_as_json(const Census& census) {
   out["remark"] = census.remark;
   out["linear"] = {{"instructions", census.linear_instructions},
                    {"bytes", census.linear_bytes},
+                   {"padding", census.padding},
                    {"undecodable", census.undecodable}};
   out["reached"] = {{"instructions", census.reached_instructions},
                     {"by_direct_branches", census.reached_by_branches}};

@@ -130,6 +130,7 @@ const char* end_name(StopReason reason) {
     case StopReason::Migrated:
       return "time was up";
     case StopReason::HostFailure:
+    case StopReason::InTwo:
       return "the host failed";
     case StopReason::Unimplemented:
       return "the guest used something not implemented";

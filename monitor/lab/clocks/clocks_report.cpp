@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "monitor/lab/clocks/clocks.h"
@@ -8,7 +9,10 @@
 namespace ringshift::lab {
 namespace {
 
-double milliseconds(Nanoseconds time) { return static_cast<double>(time) / 1e6; }
+// In tenths; never a negative zero.
+double milliseconds(Nanoseconds time) {
+  return std::round(static_cast<double>(time) / 1e5) / 10 + 0.0;
+}
 
 const ClockSample& last_of(const ClockRun& run) { return run.samples.back(); }
 
@@ -27,7 +31,7 @@ const char* meaning_of(const std::string& policy) {
   return "half the host's time, by every clock";
 }
 
-constexpr double kPanelWidth = 560, kPanelHeight = 330, kLeft = 56, kTop = 40, kBottom = 36;
+constexpr double kPanelWidth = 560, kPanelHeight = 350, kLeft = 56, kTop = 60, kBottom = 36;
 
 // One policy's panel: the host's clock to the right, the guest's clocks upwards.
 class Panel {
@@ -37,7 +41,7 @@ class Panel {
 
   void draw(const ClockRun& run) {
     out_.text(x_ + kLeft, y_ + 18, "--time " + run.policy, "ink", 15, "start", true);
-    out_.text(x_ + kPanelWidth - 10, y_ + 18, meaning_of(run.policy), "faint", 11, "end");
+    out_.text(x_ + kLeft, y_ + 38, meaning_of(run.policy), "faint", 12);
     shade(report_.stall_begin, report_.stall_end, "warnfill", "not run");
     shade(report_.stop_begin, report_.stop_end, "held", "stopped");
     for (int tenths = 0; tenths <= 20; tenths += 5) axis(tenths);
@@ -86,7 +90,8 @@ class Panel {
 
 Drawing curves_picture(const ClocksReport& report) {
   constexpr double kLegend = 34;
-  const auto rows = static_cast<double>((report.runs.size() + 1) / 2);
+  const size_t pairs = (report.runs.size() + 1) / 2;
+  const auto rows = static_cast<double>(pairs);
   Drawing out(2 * kPanelWidth, kLegend + rows * kPanelHeight,
               "The guest's clock and the time of the ticks it has counted, over the host's clock, "
               "under each policy of time");
@@ -98,7 +103,8 @@ Drawing curves_picture(const ClocksReport& report) {
   out.text(568, 21, "the host's clock");
   for (size_t i = 0; i < report.runs.size(); ++i) {
     const double x = kPanelWidth * static_cast<double>(i % 2);
-    const double y = kLegend + kPanelHeight * static_cast<double>(i / 2);
+    const size_t row = i / 2;
+    const double y = kLegend + kPanelHeight * static_cast<double>(row);
     Panel(&out, report, x, y).draw(report.runs[i]);
   }
   return out;
@@ -131,8 +137,8 @@ std::string course_of(const ClocksReport& report) {
 std::string clocks_finding(const ClocksReport& report) {
   std::string out = "In the end, clock and ticks are behind the host's by";
   for (const ClockRun& run : report.runs) {
-    out += fmt::format("{} {:.0f} and {:.0f} ms under {}", &run == report.runs.data() ? "" : ",",
-                       clock_behind(run), ticks_behind(run), run.policy);
+    out += fmt::format("{} {} and {} ms under {}", &run == report.runs.data() ? "" : ",",
+                       std::lround(clock_behind(run)), std::lround(ticks_behind(run)), run.policy);
   }
   return out + ".";
 }

@@ -7,6 +7,7 @@
 
 #include "monitor/lab/explorer/explorer.h"
 #include "monitor/lab/parts/page_texts.h"
+#include "monitor/lab/parts/run_end.h"
 #include "monitor/lab/parts/sensitive.h"
 
 namespace ringshift::lab {
@@ -92,7 +93,7 @@ std::string weight_text(const Exploration& exploration, const ExploredBlock& blo
 }
 
 Drawing hot_picture(const Exploration& exploration) {
-  constexpr double kWidth = 1000, kLeft = 330, kRow = 24;
+  constexpr double kWidth = 1000, kLeft = 370, kRow = 24;
   constexpr size_t kMost = 24;
   const size_t rows = std::min(exploration.blocks.size(), kMost);
   Drawing out(kWidth, 66 + kRow * static_cast<double>(rows),
@@ -159,7 +160,7 @@ std::string block_section(const Exploration& exploration, const ExploredBlock& b
       "<section class=\"panel block\" id=\"{}\">\n<h2>{}</h2>\n<p class=\"faint\">{}</p>\n"
       "<div class=\"scroll\" tabindex=\"0\"><table class=\"code\">\n<tr><th>guest</th>"
       "<th class=\"n\">executed</th><th class=\"n\">cycles, "
-      "sampled</th><th>treatment</th><th>host</th>"
+      "sampled</th><th>host</th>"
       "</tr>\n",
       block.id, escape(block_title(block)), escape(count_text(exploration, block)));
   for (size_t i = 0; i < block.unit.instructions.size(); ++i) {
@@ -167,12 +168,10 @@ std::string block_section(const Exploration& exploration, const ExploredBlock& b
     const char* treatment = treatment_name(guest.treatment);
     out += fmt::format(
         "<tr class=\"t-{}\"><td><code>{:08x}  <b>{}</b><br><span class=\"faint\">{}</span></code>"
-        "</td><td class=\"n\">{}</td><td "
-        "class=\"n\">{}</td><td>{}</td><td><pre>{}</pre></td></tr>\n",
-        treatment, guest.eip.value(), escape(guest.text), escape(guest.bytes),
+        "<br>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td><pre>{}</pre></td></tr>\n",
+        treatment, guest.eip.value(), escape(guest.text), escape(guest.bytes), treatment,
         has_run(exploration) ? std::to_string(block.executed[i]) : "",
-        cycles_text(exploration, block.sampled[i]), treatment,
-        host_lines(exploration, block, guest.host));
+        cycles_text(exploration, block.sampled[i]), host_lines(exploration, block, guest.host));
   }
   out += fmt::format(
       "</table></div>\n<details><summary>entry and exits</summary><pre tabindex=\"0\">{}\n{}</pre>"
@@ -256,8 +255,8 @@ std::string exploration_finding(const Exploration& exploration) {
 std::string exploration_as_text(const Exploration& exploration) {
   std::string out = exploration.image;
   if (has_run(exploration)) {
-    out += fmt::format(": the guest {}; {} instructions counted in {:.1f} s{}", exploration.end,
-                       exploration.instructions, exploration.seconds,
+    out += fmt::format(": the guest {}; {} instructions counted in {}{}", exploration.end,
+                       exploration.instructions, duration_text(exploration.seconds),
                        exploration.time_was_up ? "; then time was up" : "");
   }
   out += "\n" + exploration_finding(exploration) + "\n";

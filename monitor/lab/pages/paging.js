@@ -82,7 +82,7 @@
         lab.make('p', '', lab.make('b', looks[event.kind], event.kind), ` at the ${what}`),
         lab.make('p', '', why(event, before && before[concerned], event.state[concerned])),
         lab.make('p', 'faint', `${event.shadow_pages} pages in the shadow afterwards`));
-    now.replaceChildren(lab.make('div', 'columns',
+    now.replaceChildren(lab.make('div', 'columns stepper',
         machine,
         table('Guest’s tables', ['page', 'frame', ...bits.map(([name]) => name)], guest),
         table('Shadow', ['page', 'the host maps'], shadow)));

@@ -1,6 +1,14 @@
 #include "monitor/lab/parts/run_end.h"
 
+#include <fmt/format.h>
+
 namespace ringshift::lab {
+
+std::string duration_text(double seconds) {
+  constexpr double kLong = 0.95;
+  return seconds < kLong ? fmt::format("{:.0f} ms", seconds * 1e3)
+                         : fmt::format("{:.1f} s", seconds);
+}
 
 std::string end_of(const MachineOutcome& outcome) {
   switch (outcome.reason) {
@@ -17,6 +25,7 @@ std::string end_of(const MachineOutcome& outcome) {
     case StopReason::Migrated:
       return "was stopped: time was up";
     case StopReason::HostFailure:
+    case StopReason::InTwo:
     case StopReason::Unimplemented:
       return outcome.message;
     case StopReason::Running:

@@ -1,4 +1,4 @@
-// Run end: how the run of a guest ended, in words. See docs/lab.md.
+// Run end: how long the run of a guest was and how it ended, in words. See docs/lab.md.
 #pragma once
 
 #include <string>
@@ -7,6 +7,8 @@
 
 namespace ringshift::lab {
 
+// "4 ms", "2.5 s"
+[[nodiscard]] std::string duration_text(double seconds);
 // "powered off", "ended the run with 3"
 [[nodiscard]] std::string end_of(const MachineOutcome& outcome);
 

@@ -88,6 +88,8 @@ Miss DataPaths::fill_window(GuestVirtual address, bool is_write, Privilege privi
 
 std::optional<uint64_t> DataPaths::supervisor_host_address(GuestVirtual address) {
   const ShadowSpace& window = *spaces_.supervisor().window;
+  const ShadowMapping* held = window.find(GuestVirtualPage::of(address));
+  if (held != nullptr) resources_.physical.will_read(held->physical_page);
   const bool present = window.find(GuestVirtualPage::of(address)) != nullptr;
   if (!present && fill_window(address, false, Privilege::Supervisor) != Miss::Filled) {
     return std::nullopt;

@@ -13,6 +13,7 @@ void fuzz_gdb(std::span<const uint8_t> input);
 void fuzz_guest(std::span<const uint8_t> input);
 void fuzz_images(std::span<const uint8_t> input);
 void fuzz_interpreter(std::span<const uint8_t> input);
+void fuzz_late(std::span<const uint8_t> input);
 void fuzz_migration(std::span<const uint8_t> input);
 void fuzz_nbd(std::span<const uint8_t> input);
 void fuzz_ne2k(std::span<const uint8_t> input);
@@ -31,12 +32,13 @@ struct FuzzTarget {
   void (*fuzz_one)(std::span<const uint8_t> input);
 };
 
-inline constexpr std::array<FuzzTarget, 17> kFuzzTargets{{
+inline constexpr std::array<FuzzTarget, 18> kFuzzTargets{{
     {"board", fuzz_board},
     {"gdb", fuzz_gdb},
     {"guest", fuzz_guest},
     {"images", fuzz_images},
     {"interpreter", fuzz_interpreter},
+    {"late", fuzz_late},
     {"migration", fuzz_migration},
     {"nbd", fuzz_nbd},
     {"ne2k", fuzz_ne2k},

@@ -35,6 +35,31 @@ TEST(GuestMemory, ClearedRamIsAllZeroInEveryMappingAndTakesNothingFromTheHost) {
   EXPECT_TRUE(release(second, kMebibyte).ok());
 }
 
+// What has been given stays given, whatever empties it.
+TEST(GuestMemory, ReservedRamKeepsItsMemory) {
+  constexpr uint64_t kReserved = 5 * kPageSize, kBlock = 512;
+  std::string error;
+  auto memory = GuestMemory::create(kMebibyte, &error);
+  ASSERT_NE(memory, nullptr) << error;
+  ASSERT_TRUE(memory->reserve(kReserved).ok());
+  const auto taken = [&] {
+    struct stat status {};
+    EXPECT_EQ(fstat(memory->descriptor(), &status), 0);
+    return static_cast<uint64_t>(status.st_blocks) * kBlock;
+  };
+  EXPECT_EQ(taken(), kReserved);
+  for (uint8_t& byte : memory->span(GuestPhysical(0), kMebibyte)) byte = 0x5a;
+  ASSERT_TRUE(memory->empty(3 * kPageSize, 4 * kPageSize).ok());
+  EXPECT_EQ(taken(), kMebibyte - 2 * kPageSize);
+  EXPECT_EQ(*memory->at(GuestPhysical(3 * kPageSize - 1)), 0x5a);
+  EXPECT_EQ(*memory->at(GuestPhysical(3 * kPageSize)), 0);
+  EXPECT_EQ(*memory->at(GuestPhysical(7 * kPageSize - 1)), 0);
+  EXPECT_EQ(*memory->at(GuestPhysical(7 * kPageSize)), 0x5a);
+  ASSERT_TRUE(memory->clear());
+  EXPECT_EQ(taken(), kReserved);
+  for (uint8_t byte : memory->span(GuestPhysical(0), kMebibyte)) ASSERT_EQ(byte, 0);
+}
+
 TEST(GuestMemory, ASecondMappingOfItsDescriptorShowsTheSameBytes) {
   std::string error;
   auto memory = GuestMemory::create(kMebibyte, &error);

@@ -43,13 +43,13 @@ TEST(EventRule, BranchesThatDoNotSayWhereAreEventsAlways) {
                                          {0xff, 0x20},
                                          {0xff, 0x28},
                                          {0xea, 0, 0, 0, 0, 8, 0},
-                                         {0x9a, 0, 0, 0, 0, 8, 0},
-                                         {0x0f, 0x31}}) {
+                                         {0x9a, 0, 0, 0, 0, 8, 0}}) {
     EXPECT_EQ(rule_of(bytes), EventRule::Always);
   }
 }
 
-TEST(EventRule, PortsTakeTheirTimeAndTheRestNone) {
+TEST(EventRule, PortsAndTheClockTakeTheirTimeAndTheRestNone) {
+  EXPECT_EQ(rule_of({0x0f, 0x31}), EventRule::Time);
   EXPECT_EQ(rule_of({0xe4, 0x60}), EventRule::Port);
   EXPECT_EQ(rule_of({0xef}), EventRule::Port);
   for (const std::vector<uint8_t>& bytes : std::vector<std::vector<uint8_t>>{{0x90},
@@ -75,7 +75,8 @@ TEST(EventRule, OnlyAStepUpwardsInItsPageIsNone) {
 TEST(EventCounter, CountsAndStopsWhereItsBudgetEnds) {
   constexpr uint64_t kFloor = 0x10000, kRoom = 64;
   uint64_t walk = 0;
-  EventCounter counter(&walk, kFloor, kRoom);
+  uint64_t origin = 0;
+  EventCounter counter(&walk, &origin, kFloor, kRoom);
   EXPECT_TRUE(counter.is_due());
   EXPECT_EQ(counter.count(), 0U);
   counter.allow(3);
@@ -95,11 +96,16 @@ TEST(EventCounter, CountsAndStopsWhereItsBudgetEnds) {
 
 TEST(EventCounter, MayPassItsBudgetByAnAccessToAPort) {
   uint64_t walk = 0;
-  EventCounter counter(&walk, 0x10000, 64);
+  uint64_t origin = 0;
+  EventCounter counter(&walk, &origin, 0x10000, 64);
   counter.allow(1);
   counter.add(kEventsOfPortAccess);
   EXPECT_TRUE(counter.is_due());
   EXPECT_EQ(counter.count(), kEventsOfPortAccess);
+  EXPECT_GT(walk, 0x10000U - kPageSize);
+  counter.add(1'000'000);  // many accesses to a device, without an event between
+  EXPECT_TRUE(counter.is_due());
+  EXPECT_EQ(counter.count(), kEventsOfPortAccess + 1'000'000);
   EXPECT_GT(walk, 0x10000U - kPageSize);
   counter.set_count(5000);
   EXPECT_EQ(counter.count(), 5000U);

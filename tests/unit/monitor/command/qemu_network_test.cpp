@@ -79,7 +79,7 @@ TEST(QemuNetwork, WhatIsNotThereIsNamed) {
   EXPECT_NE(problem_of({"-net", "nic"}).find("needs a network"), std::string::npos);
   EXPECT_NE(problem_of({"-net", "user", "-net", "user"}).find("one network"), std::string::npos);
   EXPECT_NE(problem_of({"-netdev", "stream,id=a"}).find("needs addr.path"), std::string::npos);
-  EXPECT_NE(problem_of({"-object", "rng-random,id=r"}).find("filter-dump"), std::string::npos);
+  EXPECT_NE(problem_of({"-object", "secret,id=r"}).find("filter-dump"), std::string::npos);
   EXPECT_NE(
       problem_of({"-device", "rtl8139,netdev=n"}).find("use virtio-net-pci, e1000 or ne2k_pci"),
       std::string::npos);

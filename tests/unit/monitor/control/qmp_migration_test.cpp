@@ -34,6 +34,22 @@ TEST_F(QmpMigrationTest, BeginsAndIsCancelled) {
   EXPECT_EQ(*query_migration(target_).find("status")->as_text(), "cancelled");
 }
 
+TEST_F(QmpMigrationTest, GoesOnByPostCopy) {
+  const auto move_after = [&](int64_t rounds) {
+    return run(migrate, {{"uri", "unix:/there"}, {"postcopy", rounds}}, "uri detach postcopy ");
+  };
+  EXPECT_TRUE(run(start_postcopy, {}, "").is_error);
+  EXPECT_TRUE(move_after(-1).is_error);
+  EXPECT_TRUE(move_after(1001).is_error);
+  EXPECT_TRUE(target_.moving.asked.empty());
+  EXPECT_FALSE(move("unix:/there").is_error);
+  EXPECT_EQ(target_.moving.rounds, std::nullopt);
+  EXPECT_FALSE(move_after(3).is_error);
+  EXPECT_EQ(target_.moving.rounds, 3U);
+  EXPECT_FALSE(run(start_postcopy, {}, "").is_error);
+  EXPECT_EQ(*query_migration(target_).find("status")->as_text(), "postcopy-active");
+}
+
 TEST_F(QmpMigrationTest, SaysHowFarItIs) {
   target_.moving.now = {.status = MigrationStatus::Active,
                         .total = 1 << 20,
@@ -50,11 +66,12 @@ TEST_F(QmpMigrationTest, SaysHowFarItIs) {
                         .setup_milliseconds = 2,
                         .downtime_milliseconds = 7,
                         .problem = ""};
-  EXPECT_EQ(query_migration(target_).text(),
-            R"({"status":"active","ram":{"transferred":300,"remaining":65536,"total":1048576,)"
-            R"("duplicate":16,"normal":32,"normal-bytes":131072,"dirty-pages-rate":2,)"
-            R"("dirty-sync-count":3,"page-size":4096,"mbps":8.0},"total-time":12,)"
-            R"("setup-time":2,"expected-downtime":7,"cpu-throttle-percentage":30})");
+  EXPECT_EQ(
+      query_migration(target_).text(),
+      R"({"status":"active","ram":{"transferred":300,"remaining":65536,"total":1048576,)"
+      R"("duplicate":16,"normal":32,"normal-bytes":131072,"dirty-pages-rate":2,)"
+      R"("dirty-sync-count":3,"postcopy-requests":0,"page-size":4096,"mbps":8.0},"total-time":12,)"
+      R"("setup-time":2,"expected-downtime":7,"cpu-throttle-percentage":30})");
   target_.moving.now.status = MigrationStatus::Failed;
   target_.moving.now.problem = "the other side has gone";
   EXPECT_EQ(*query_migration(target_).find("error-desc")->as_text(), "the other side has gone");

@@ -47,6 +47,7 @@ class FakeMachine final : public MigratedMachine {
   [[nodiscard]] bool release_media(std::string*) override { return !(has_media = false); }
   [[nodiscard]] bool retake_media(std::string*) override { return has_media = true; }
   void stand_still(Nanoseconds) override { ++rests; }
+  void end_in_two(const std::string& problem) override { lost = problem; }
   void end_migrated() override { has_ended = true; }
   void wake_for_migration() override { is_woken = true; }
 
@@ -60,6 +61,7 @@ class FakeMachine final : public MigratedMachine {
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
 
   int writes = 0, rests = 0;
+  std::string lost;
   bool is_held = false, has_ended = false, has_media = true, cannot_save = false;
   std::atomic<bool> is_woken{false};
 
@@ -90,9 +92,30 @@ class OutgoingMigrationTest : public ::testing::Test {
       problem_ = incoming.problem();
     });
   }
+  // As receive(), and goes on as a machine does whose guest runs: it looks at RAM from its end on.
+  // stays: until the last of it has come; else it ends with the first that it has looked at.
+  void receive_and_run(bool stays) {
+    other_ = std::thread([this, stays] {
+      auto stream = std::make_unique<SocketStream>(ends_[1], [this] { return !gives_up_.load(); });
+      IncomingMigration incoming(*stream, arrival_, "", MigrationNonce{});
+      outcome_ = incoming.receive();
+      problem_ = incoming.problem();
+      is_late_ = incoming.is_late();
+      if (outcome_ != IncomingMigration::Outcome::Arrived || !is_late_) return;
+      if (!stays) return;
+      arrival_.late->start(std::move(stream), incoming.take_messages());
+      MemoryBus bus;
+      PhysicalMemory memory(*arrival_.memory, bus);
+      for (uint64_t at = kRam; at != 0 && arrival_.late->problem().empty(); at -= kGrain) {
+        (void)memory.read_entry32(GuestPhysical(at - kGrain));
+      }
+      arrival_.late->service(memory);
+      arrival_.late->finish();
+    });
+  }
   void begin() {
     std::string error;
-    ASSERT_TRUE(migration_->begin(where_, &error)) << error;
+    ASSERT_TRUE(migration_->begin(where_, rounds_, &error)) << error;
     close(ends_[0]);  // or the other side would not see ours end
     ends_[0] = -1;
   }
@@ -102,7 +125,7 @@ class OutgoingMigrationTest : public ::testing::Test {
     const auto is_over = [&] {
       const MigrationStatus now = migration_->progress().status;
       return now != MigrationStatus::Setup && now != MigrationStatus::Active &&
-             now != MigrationStatus::Device;
+             now != MigrationStatus::Device && now != MigrationStatus::PostcopyActive;
     };
     for (int i = 0; i < kMost && !is_over(); ++i) {
       guest();
@@ -144,6 +167,8 @@ class OutgoingMigrationTest : public ::testing::Test {
   std::atomic<bool> gives_up_{false};
   IncomingMigration::Outcome outcome_ = IncomingMigration::Outcome::Failed;
   std::string problem_;
+  std::optional<uint32_t> rounds_;
+  std::atomic<bool> is_late_{false};
 };
 
 TEST_F(OutgoingMigrationTest, MovesAllThatIsWrittenMeanwhile) {
@@ -166,6 +191,95 @@ TEST_F(OutgoingMigrationTest, MovesAllThatIsWrittenMeanwhile) {
             (std::vector<MigrationStatus>{MigrationStatus::Setup, MigrationStatus::Active,
                                           MigrationStatus::Device, MigrationStatus::Completed}));
   EXPECT_GT(migration_->progress().sent, kRam / kGrain);
+}
+
+TEST_F(OutgoingMigrationTest, WithPostCopyTheRestGoesLater) {
+  for (const uint32_t rounds : {0U, 1U}) {
+    if (rounds != 0) {
+      ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends_.data()),
+                0);
+      where_ = "fd:" + std::to_string(ends_[0]);
+      migration_.emplace(machine_, clock_, MigrationPeers{{where_}, ""});
+      arrival_.late.reset();
+      ASSERT_TRUE(arrival_.memory->clear());
+      machine_.is_held = false;
+    }
+    rounds_ = rounds;
+    for (int i = 0; i < 2000; ++i) machine_.write_somewhere();
+    receive_and_run(true);
+    begin();
+    std::string error;
+    ASSERT_TRUE(migration_->set_limits({.bandwidth = 64 << 20, .downtime = 0}, &error)) << error;
+    run([this] {
+      for (int i = 0; i < 50; ++i) machine_.write_somewhere(kRam);
+    });
+    other_.join();
+    EXPECT_EQ(outcome_, IncomingMigration::Outcome::Arrived) << problem_;
+    EXPECT_TRUE(is_late_) << rounds;
+    EXPECT_FALSE(arrival_.memory->has_absent());
+    EXPECT_EQ(migration_->progress().status, MigrationStatus::Completed);
+    EXPECT_TRUE(machine_.has_ended);
+    EXPECT_TRUE(machine_.lost.empty()) << machine_.lost;
+    ASSERT_EQ(std::memcmp(arrival_.memory->at(GuestPhysical(0)),
+                          machine_.memory().at(GuestPhysical(0)), kRam),
+              0);
+    EXPECT_EQ(migration_->take_news().back(), MigrationStatus::Completed);
+    EXPECT_GT(migration_->progress().wanted_grains, 0U);
+  }
+}
+
+// From the moment that the other side runs it, it does not run here any more, whatever happens.
+TEST_F(OutgoingMigrationTest, WithPostCopyTheOtherSidesEndLosesTheMachine) {
+  rounds_ = 0;
+  for (int i = 0; i < 2000; ++i) machine_.write_somewhere();
+  receive_and_run(false);
+  begin();
+  run([] {});
+  other_.join();
+  EXPECT_EQ(outcome_, IncomingMigration::Outcome::Arrived) << problem_;
+  EXPECT_EQ(migration_->progress().status, MigrationStatus::Failed);
+  EXPECT_NE(machine_.lost.find("whole on neither side"), std::string::npos) << machine_.lost;
+  EXPECT_TRUE(machine_.is_held);
+  EXPECT_FALSE(machine_.has_media);
+  EXPECT_FALSE(machine_.has_ended);
+}
+
+// What the other side wants is what it may want.
+TEST_F(OutgoingMigrationTest, WithPostCopyWhatMakesNoSenseLosesTheMachine) {
+  rounds_ = 0;
+  for (int i = 0; i < 2000; ++i) machine_.write_somewhere();
+  answer_until(MessageKind::Commit, [](MigrationMessages& messages) {
+    (void)messages.send(MessageKind::Running);
+    std::vector<uint8_t> want;
+    put_u32(&want, 3);  // it has come already
+    put_u32(&want, 0);
+    (void)messages.send(MessageKind::Want, want);
+    for (MigrationMessage message; messages.receive(&message);) continue;
+  });
+  begin();
+  run([] {});
+  other_.join();
+  EXPECT_NE(machine_.lost.find("not to be said"), std::string::npos) << machine_.lost;
+  EXPECT_TRUE(machine_.is_held);
+}
+
+TEST_F(OutgoingMigrationTest, PostCopyCanBeAskedForWhileItIsUnderWay) {
+  std::string error;
+  EXPECT_FALSE(migration_->start_postcopy(&error));
+  ASSERT_TRUE(migration_->set_limits({.bandwidth = 1 << 20, .downtime = 0}, &error));
+  for (int i = 0; i < 2000; ++i) machine_.write_somewhere();
+  receive_and_run(true);
+  begin();
+  run([&, i = 0]() mutable {
+    machine_.write_somewhere();
+    ++i;
+    EXPECT_TRUE(i != 20 || migration_->start_postcopy(&error)) << error;
+    EXPECT_TRUE(i != 40 || migration_->set_limits({.bandwidth = 0}, &error)) << error;
+  });
+  other_.join();
+  EXPECT_TRUE(is_late_);
+  EXPECT_EQ(migration_->progress().status, MigrationStatus::Completed);
+  EXPECT_FALSE(migration_->start_postcopy(&error));
 }
 
 TEST_F(OutgoingMigrationTest, PartsThatAreZerosAgainAreSentAsZeros) {
@@ -210,7 +324,7 @@ TEST_F(OutgoingMigrationTest, StaysIfItIsCancelled) {
   for (int i = 0; i < 500; ++i) machine_.write_somewhere();
   receive();
   begin();
-  EXPECT_FALSE(migration_->begin(where_, &error));
+  EXPECT_FALSE(migration_->begin(where_, {}, &error));
   run([&, i = 0]() mutable {
     machine_.write_somewhere();
     if (++i != 40) return;
@@ -285,12 +399,12 @@ TEST_F(OutgoingMigrationTest, StandsIfItIsNotKnownWhoHasIt) {
   EXPECT_FALSE(machine_.has_ended);
   EXPECT_FALSE(migration_->is_handing_over());
   std::string error;
-  EXPECT_FALSE(migration_->begin(where_, &error));
+  EXPECT_FALSE(migration_->begin(where_, {}, &error));
 }
 
 TEST_F(OutgoingMigrationTest, GoesOnlyWhereItMay) {
   std::string error;
-  EXPECT_FALSE(migration_->begin("unix:/somewhere", &error));
+  EXPECT_FALSE(migration_->begin("unix:/somewhere", {}, &error));
   EXPECT_NE(error.find("--migrate-to"), std::string::npos);
   EXPECT_FALSE(migration_->set_limits({.bandwidth = 5, .downtime = 1}, &error));
   EXPECT_FALSE(migration_->set_limits({.bandwidth = 0, .downtime = 5000}, &error));

@@ -89,7 +89,8 @@ class CountingGuest final : public TravelledMachine {
  private:
   struct Positions {
     uint64_t walk = 0;
-    EventPositions positions{EventCounter(&walk, 0x100000, 0x40000)};
+    uint64_t origin = 0;
+    EventPositions positions{EventCounter(&walk, &origin, 0x100000, 0x40000)};
     [[nodiscard]] uint64_t counter_count() const {
       return const_cast<EventPositions&>(positions).counter().count();
     }

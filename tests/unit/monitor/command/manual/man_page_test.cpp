@@ -53,7 +53,7 @@ TEST_F(ManPage, OptionsOfQemusAreCompletedAsOurs) {
   const CommandText program = read_commands(app_);
   bool found = false;
   for (const OptionText& option : qemu_options(command_of(program, "run"))) {
-    EXPECT_NE(option.names.front(), "-fw_cfg") << "is refused";
+    EXPECT_NE(option.names.front(), "-pflash") << "is refused";
     if (option.names.front() != "-kernel") continue;
     found = true;
     EXPECT_EQ(option.takes, Takes::File);

@@ -154,11 +154,12 @@ TEST(RunOptions, ALimitIsAPercentageOfAHostCpu) {
     EXPECT_EQ(options.machine.vcpu.cpu_percent, percent) << word;
   }
   for (const char* word : {"cpu", "cpu=", "cpu=0", "cpu=101%", "cpu=%", "cpu=2%%", "cpu=-1",
-                           "cpu=1e1", "memory=", "memory=0", "memory=2048G", "disk=255K",
-                           "disk=17G", "network=1", "shares=0", "shares=101"}) {
+                           "cpu=1e1", "memory=", "memory=0", "memory=2048G", "memory-min=0",
+                           "disk=255K", "disk=17G", "network=1", "shares=0", "shares=101"}) {
     EXPECT_EQ(problem_with({"--limit", word}),
               "--limit: cannot use '" + std::string(word) +
-                  "' (cpu=1% to cpu=100%, shares=1 to shares=100, memory=SIZE, disk=RATE, "
+                  "' (cpu=1% to cpu=100%, shares=1 to shares=100, memory=SIZE, memory-min=SIZE, "
+                  "disk=RATE, "
                   "network=RATE; RATE is 256K to 16G bytes a second)");
   }
 }
@@ -198,6 +199,22 @@ TEST(RunOptions, ALimitHasItemsForWhatElseAMachineUses) {
   EXPECT_EQ(options.limits.disk_rate, uint64_t{1} << 20);
   EXPECT_EQ(options.limits.network_rate, uint64_t{256} << 10);
   EXPECT_EQ(options.limits.shares, 25U);
+}
+
+TEST(RunOptions, AMinimumOfMemoryIsOfTheGuests) {
+  RunOptions options;
+  ASSERT_EQ(parse_run({"--kernel", "k", "--limit", "memory-min=64M"}, &options), "");
+  EXPECT_EQ(options.limits.memory_min, uint64_t{64} << 20);
+  std::string problem;
+  const FixedMemory fixed{.guest_ram = uint64_t{128} << 20};
+  EXPECT_TRUE(is_enough_memory(options.limits, fixed, &problem)) << problem;
+  options.limits.memory_min = uint64_t{129} << 20;
+  EXPECT_FALSE(is_enough_memory(options.limits, fixed, &problem));
+  EXPECT_EQ(problem, "--limit: memory-min=129M is more than the guest has: --memory 128M");
+  // More than any host has.
+  options.limits.memory_min = uint64_t{1} << 50;
+  EXPECT_FALSE(is_enough_memory(options.limits, {.guest_ram = uint64_t{1} << 51}, &problem));
+  EXPECT_TRUE(problem.starts_with("--limit: the host cannot give memory-min=")) << problem;
 }
 
 TEST(RunOptions, Bmi1IsTheHostsAndCanBeTakenAway) {

@@ -199,6 +199,29 @@ TEST(CensusImage, APackedKernelIsCountedAsWhatItUnpacksTo) {
   EXPECT_EQ(all, census.linear_instructions);
 }
 
+// With so many more bytes of its section of code, which are zeros.
+Census census_with_zeros(size_t zeros) {
+  constexpr size_t kSizeOfCode = 0x400 + 20;
+  Bytes elf = kernel();
+  put(&elf, kSizeOfCode, elf[kSizeOfCode] + zeros, 4);
+  std::string error;
+  const auto file = ImageFile::create(elf, &error);
+  EXPECT_NE(file, nullptr) << error;
+  const auto image = CensusImage::open(file->path(), &error);
+  EXPECT_NE(image, nullptr) << error;
+  Census census;
+  (void)census_linear(*image, &census);
+  return census;
+}
+
+TEST(CensusImage, ManyZerosArePaddingAndFewAreInstructions) {
+  const Census few = census_with_zeros(14), many = census_with_zeros(80);
+  EXPECT_EQ(few.padding, 0U);
+  EXPECT_EQ(few.linear_instructions, 6U + 7U) << "add byte ptr [eax], al";
+  EXPECT_EQ(many.padding, 80U);
+  EXPECT_EQ(many.linear_instructions, 6U);
+}
+
 TEST(CensusImage, APackedFileThatIsNoKernelIsOneLine) {
   std::string error;
   const auto file = ImageFile::create(bzimage(gzip(Bytes(5000, 7))), &error);

@@ -24,7 +24,8 @@ class EventPositionsTest : public testing::Test {
   EventCounter& counter() { return positions.counter(); }
 
   uint64_t walk = 0;
-  EventPositions positions{EventCounter(&walk, 0x100000, 0x40000)};
+  uint64_t origin = 0;
+  EventPositions positions{EventCounter(&walk, &origin, 0x100000, 0x40000)};
 };
 
 TEST_F(EventPositionsTest, TheNearestOfTimerAndReplayEndsTheBudget) {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/migration_messages.h"
 
 namespace ringshift {

@@ -1,4 +1,4 @@
-#include "monitor/migration/greeting.h"
+#include "monitor/migration/greeting/greeting.h"
 
 #include <algorithm>
 

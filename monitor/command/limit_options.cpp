@@ -1,4 +1,4 @@
-#include "monitor/command/options/limit_options.h"
+#include "monitor/command/limit_options.h"
 
 #include "monitor/command/options/option_items.h"
 #include "shadowmmu/base/number_text.h"
@@ -42,11 +42,13 @@ bool apply_limit(const std::string& text, VcpuConfig* vcpu, ResourceLimits* limi
     if (key == "cpu" && parse_percent(value, &vcpu->cpu_percent)) continue;
     if (key == "shares" && parse_shares(value, &limits->shares)) continue;
     if (key == "memory" && parse_memory(value, &limits->memory_bytes)) continue;
+    if (key == "memory-min" && parse_memory(value, &limits->memory_min)) continue;
     if (key == "disk" && parse_rate(value, &limits->disk_rate)) continue;
     if (key == "network" && parse_rate(value, &limits->network_rate)) continue;
-    *problem = "--limit: cannot use '" + item +
-               "' (cpu=1% to cpu=100%, shares=1 to shares=100, memory=SIZE, disk=RATE, "
-               "network=RATE; RATE is 256K to 16G bytes a second)";
+    *problem =
+        "--limit: cannot use '" + item +
+        "' (cpu=1% to cpu=100%, shares=1 to shares=100, memory=SIZE, memory-min=SIZE, disk=RATE, "
+        "network=RATE; RATE is 256K to 16G bytes a second)";
     return false;
   }
   return true;

@@ -1,0 +1,19 @@
+// Firmware options: what the BIOS is told, and what guests find at its configuration port: --boot,
+// --fw-cfg. See docs/usage.md.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "monitor/boot/boot_firmware.h"
+
+namespace ringshift {
+
+// "dc", "order=dc,menu=on". False with one line in *problem.
+[[nodiscard]] bool apply_boot(const std::string& text, FirmwareRequest* firmware,
+                              std::string* problem);
+// "name=opt/me/answer,string=42" each; a name may stand without its key. False with one line.
+[[nodiscard]] bool apply_firmware_files(const std::vector<std::string>& texts,
+                                        FirmwareRequest* firmware, std::string* problem);
+
+}  // namespace ringshift
