@@ -28,9 +28,12 @@ void Machine::detach_replica() {
 SerialBackend* Machine::held(HeldOutput::Port port, SerialBackend* to) {
   if (config_.replica == nullptr || to == nullptr) return to;
   HeldOutput& output = config_.replica->output();
-  output.set_sink(port, [to](std::span<const uint8_t> bytes) {
-    for (const uint8_t byte : bytes) to->transmit(byte);
-  });
+  output.set_sink(
+      port,
+      [to](std::span<const uint8_t> bytes) {
+        for (const uint8_t byte : bytes) to->transmit(byte);
+      },
+      [this, port] { return guest_ports_->unsent(port); });
   return output.device_end(port);
 }
 

@@ -39,6 +39,15 @@ HeldOutput::Totals HeldOutput::left() const {
   return totals;
 }
 
+HeldOutput::Totals HeldOutput::shown() const {
+  Totals totals{};
+  for (size_t i = 0; i < kPorts; ++i) {
+    const End& end = ports_.at(i);
+    totals.at(i) = end.left - std::min<uint64_t>(end.left, end.unsent ? end.unsent() : 0);
+  }
+  return totals;
+}
+
 void HeldOutput::leave(End& end, size_t count, bool is_shown) {
   if (count == 0) return;
   if (is_shown && end.sink) end.sink(end.waiting.waiting().first(count));

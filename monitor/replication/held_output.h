@@ -27,9 +27,14 @@ class HeldOutput {
   HeldOutput(const HeldOutput&) = delete;
   HeldOutput& operator=(const HeldOutput&) = delete;
 
+  // Bytes that have been given to a sink, and that nobody would be shown if the process ended now.
+  using Unsent = std::function<size_t()>;
   // Where the port leads, around one life of the guest; nothing: nowhere, and what is to leave is
   // lost.
-  void set_sink(Port port, Sink sink) { ports_.at(port).sink = std::move(sink); }
+  void set_sink(Port port, Sink sink, Unsent unsent = {}) {
+    ports_.at(port).sink = std::move(sink);
+    ports_.at(port).unsent = std::move(unsent);
+  }
   // Called when several bytes have been given to sinks.
   void set_flush(std::function<void()> flush) { flush_ = std::move(flush); }
   // Called when something begins to wait.
@@ -40,6 +45,8 @@ class HeldOutput {
 
   [[nodiscard]] Totals come() const;
   [[nodiscard]] Totals left() const;
+  // Of what has left, that which nothing can take back from the outside any more.
+  [[nodiscard]] Totals shown() const;
   [[nodiscard]] size_t waiting() const { return waiting_; }
   [[nodiscard]] size_t waiting_of(Port port) const { return ports_.at(port).waiting.size(); }
   // What has come up to there may leave. True: something has left.
@@ -56,6 +63,7 @@ class HeldOutput {
     HeldOutput* owner = nullptr;
     Port port = Serial;
     Sink sink;
+    Unsent unsent;
     ByteQueue waiting;
     uint64_t come = 0, left = 0;  // left: come - waiting
     uint64_t gone = 0;            // by the primary

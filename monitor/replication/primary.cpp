@@ -74,9 +74,10 @@ void Primary::send_log(const TapePosition& at) {
   logged_at_ = HostClock::monotonic();
   reached_ = at;
   has_reached_ = true;
+  const HeldOutput::Totals shown = output_.shown();
   const std::lock_guard lock(mutex_);
   const size_t bytes = kLogBytes + plain_.size();
-  link_->send(MessageKind::Log, bytes_of_log(++number_, at, output_.left(), plain_));
+  link_->send(MessageKind::Log, bytes_of_log(++number_, at, shown, plain_));
   plain_.clear();
   sent_.push_back({.number = number_, .at = logged_at_, .bytes = bytes, .come = logged_});
   waiting_bytes_ += bytes;
@@ -119,10 +120,9 @@ void Primary::service() {
     may_leave = may_leave_;
     why = why_;
   }
-  if (known_ == Phase::Paired && output_.release(may_leave)) {
-    const std::lock_guard lock(mutex_);
-    told_ = output_.left();
-    link_->send(MessageKind::Beat, bytes_of_beat(told_));
+  if (known_ == Phase::Paired) {
+    (void)output_.release(may_leave);
+    tell_shown();
   }
   if (phase == known_) return;
   known_ = phase;
@@ -134,6 +134,15 @@ void Primary::service() {
   std::fprintf(stderr, "ringshift: the backup has gone (%s): the machine goes on without one\n",
                why.c_str());
   output_.open();
+}
+
+// What has been shown to the outside is not shown by the backup again.
+void Primary::tell_shown() {
+  const HeldOutput::Totals shown = output_.shown();
+  const std::lock_guard lock(mutex_);
+  if (shown == told_) return;
+  told_ = shown;
+  link_->send(MessageKind::Beat, bytes_of_beat(told_));
 }
 
 // The backup is not to take over a machine whose disks it cannot have, so this one has to end.
@@ -155,6 +164,19 @@ void Primary::end(const TapePosition& at, const TapeMark& here, EndedBy who) {
     std::unique_lock lock(mutex_);
     const auto is_settled = [this] { return phase_ != Phase::Paired || heard_.heard == number_; };
     (void)news_.wait_for(lock, is_guests ? kEnd : kFarewell, is_settled);
+  }
+  service();
+  if (is_guests) wait_until_shown();
+}
+
+void Primary::wait_until_shown() {
+  constexpr std::chrono::milliseconds kLook{2};
+  const auto is_shown = [this] { return output_.shown() == output_.come(); };
+  for (auto left = kEnd; known_ == Phase::Paired && !is_shown() && left.count() > 0;
+       left -= kLook) {
+    std::unique_lock lock(mutex_);
+    (void)news_.wait_for(lock, kLook, [this] { return phase_ != Phase::Paired; });
+    if (phase_ != Phase::Paired) break;
   }
   service();
 }

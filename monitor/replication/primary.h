@@ -68,6 +68,8 @@ class Primary final : public Replica {
   };
   void add(const TapeEntry& entry);
   void send_log(const TapePosition& at);
+  void tell_shown();
+  void wait_until_shown();
   // The link's thread.
   [[nodiscard]] bool take(const MigrationMessage& message, std::string* problem);
   [[nodiscard]] bool tick(std::string* problem);
@@ -94,7 +96,7 @@ class Primary final : public Replica {
   uint64_t number_ = 0;  // logs that have been sent
   ReplicaHeard heard_;
   HeldOutput::Totals may_leave_{};  // what the guest had sent by the last log that was heard
-  HeldOutput::Totals told_{};       // what has left, as the backup is told
+  HeldOutput::Totals told_{};       // what has been shown, as the backup is told
   size_t waiting_bytes_ = 0;        // of logs that have not been played
   bool is_look_due_ = false;
   bool wants_log_ = false;  // when the last one has been heard

@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <CLI/App.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +14,7 @@
 #include "monitor/command/lasting/save_options.h"
 #include "monitor/command/options/options.h"
 #include "monitor/command/options/port_options.h"
+#include "monitor/command/tape_disks.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/migration/greeting/greeting.h"
 #include "monitor/migration/migration_listener.h"
@@ -41,8 +41,16 @@ ReplicaConnection connection_of(int socket) {
 // What a pair cannot have; empty: nothing.
 std::string obstacle(const RunOptions& options) {
   if (!options.record.empty()) return "--record";
+  for (const PortTarget* port : all_ports(options.machine.ports)) {
+    if (port->kind == PortTarget::Kind::File) {
+      return "a port into a file, " + port->path + ", which both machines would write";
+    }
+  }
   if (options.machine.network.kind == NetworkRequest::Kind::User) {
     return "--net user: its connections would end with the process (--net stream)";
+  }
+  if (const std::string disk = written_disk(options.media); !disk.empty()) {
+    return "a written disk, " + disk + ", which both machines would write (add ,snapshot=on)";
   }
   return unrecorded(options);
 }
@@ -97,21 +105,6 @@ ReplicaConnection wait_for_primary(int listening, const std::string& key) {
 }
 
 }  // namespace
-
-void add_replica_options(CLI::App& command, ReplicaOptions* options) {
-  command
-      .add_option("--replicate-to", options->to,
-                  "have a second machine there (ringshift backup WHERE) follow this one,\n"
-                  "which takes over when this one dies; taken for dead after MS of silence")
-      ->type_name("WHERE[,timeout=MS]")
-      ->group("Replication");
-  command
-      .add_option("--tie-breaker", options->tie_breaker,
-                  "a file that both machines of a pair can reach: who writes it first goes on\n"
-                  "when they lose each other")
-      ->type_name("FILE")
-      ->group("Replication");
-}
 
 bool backed_up_words(std::vector<std::string>* words, ReplicaOptions* options, ReplayRequest* run,
                      std::string* problem) {

@@ -11,10 +11,6 @@
 #include "monitor/replication/replica_link.h"
 #include "monitor/replication/tie_breaker.h"
 
-namespace CLI {
-class App;
-}
-
 namespace ringshift {
 
 class Backup;
@@ -38,8 +34,6 @@ struct ReplicaOptions {
   std::shared_ptr<ArrivedPrimary> from;  // null: this is no backup
   [[nodiscard]] bool is_pair() const { return !to.empty() || from != nullptr; }
 };
-
-void add_replica_options(CLI::App& command, ReplicaOptions* options);
 
 // From {"backup", WHERE, WORD...}: waits there for a primary; the words of its run with these after
 // them. False with one line in *problem.

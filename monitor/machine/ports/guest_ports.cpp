@@ -149,6 +149,24 @@ bool GuestPorts::awaits_peer() {
   return std::ranges::any_of(ends(), awaits);
 }
 
+size_t GuestPorts::unsent(HeldOutput::Port port) {
+  const auto of = [](const End& end) {
+    if (end.socket != nullptr) return end.socket->unsent();
+    return end.console != nullptr ? end.console->unsent() : 0;
+  };
+  switch (port) {
+    case HeldOutput::SecondSerial:
+      return of(second_);
+    case HeldOutput::VirtioConsole:
+      return of(virtio_);
+    case HeldOutput::DebugConsole:
+      if (debug_backend_ != nullptr && debug_backend_ == console_) return console_->unsent();
+      return config_.debug_console_is_serials ? of(serial_) : of(debug_);
+    default:
+      return of(serial_);
+  }
+}
+
 void GuestPorts::flush() {
   if (console_ != nullptr) console_->flush();
   for (End* end : ends()) {

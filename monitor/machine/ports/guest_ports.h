@@ -24,6 +24,7 @@
 #include "monitor/machine/ports/file_serial.h"
 #include "monitor/machine/ports/serial_tee.h"
 #include "monitor/machine/ports/serial_watch.h"
+#include "monitor/replication/held_output.h"
 
 namespace ringshift {
 
@@ -87,6 +88,8 @@ class GuestPorts {
   void go_live();
   // Somebody is to be there before the guest goes on.
   [[nodiscard]] bool awaits_peer();
+  // Bytes of what the port was given that nobody has been shown; a console's may be of all of them.
+  [[nodiscard]] size_t unsent(HeldOutput::Port port);
   void flush();
   // Output waits that flush() would show: it is called soon.
   void flush_soon();
