@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "monitor/host/time/host_clock.h"
+
 namespace ringshift {
 namespace {
 
@@ -15,6 +17,7 @@ constexpr size_t kMostWaiting = size_t{64} << 20;
 constexpr size_t kMostLogs = 100'000;
 constexpr size_t kEntryBytes = sizeof(TapeEntry);
 constexpr std::chrono::milliseconds kEnd{3000};
+constexpr Nanoseconds kBetweenWords = 10'000'000;
 
 size_t bytes_of_entry(const TapeEntry& entry) { return kEntryBytes + entry.input.bytes.size(); }
 
@@ -30,8 +33,7 @@ Backup::Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, ui
                                std::string* problem) { return take(message, problem); },
           .on_tick =
               [this](std::string* /*problem*/) {
-                const std::lock_guard lock(mutex_);
-                link_->send(MessageKind::Heard, bytes_of(heard_));
+                say_heard();
                 return true;
               },
           .on_end = [this](const std::string& why) { lose(why); }});
@@ -213,6 +215,15 @@ bool Backup::take(const MigrationMessage& message, std::string* problem) {
   news_.notify_all();
   if (machine_.wake) machine_.wake();
   return true;
+}
+
+// Saying something wakes the link's thread, which is not to say it again at once.
+void Backup::say_heard() {
+  const std::lock_guard lock(mutex_);
+  const Nanoseconds now = HostClock::monotonic();
+  if (now - said_at_ < kBetweenWords) return;
+  said_at_ = now;
+  link_->send(MessageKind::Heard, bytes_of(heard_));
 }
 
 // Pre: the mutex is held.

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "devices/bus/virtual_clock.h"
 #include "monitor/replication/replica.h"
 #include "monitor/replication/replica_link.h"
 #include "monitor/replication/replica_messages.h"
@@ -70,6 +71,7 @@ class Backup final : public Replica {
   // The link's thread.
   [[nodiscard]] bool take(const MigrationMessage& message, std::string* problem);
   [[nodiscard]] bool take_log(std::span<const uint8_t> bytes, std::string* problem);
+  void say_heard();
   void lose(const std::string& why);
 
   HeldOutput output_;
@@ -81,6 +83,7 @@ class Backup final : public Replica {
 
   std::unique_ptr<TieBreaker> tie_;  // the link's thread
   bool is_damaged_ = false;          // the same
+  Nanoseconds said_at_ = 0;          // the same; of the host's clock
   std::mutex mutex_;                 // guards what follows
   std::condition_variable news_;
   Attached machine_;

@@ -98,9 +98,12 @@ void Primary::passed(const TapePosition& at) {
   send_log(at);
 }
 
+// What is held behind the last log that was heard waits for the next one, which is sent at an
+// event.
 bool Primary::wants_look() {
   const std::lock_guard lock(mutex_);
-  return phase_ == Phase::Paired && is_look_due_;
+  const bool is_held = heard_.heard == number_ && output_.waiting() != 0;
+  return phase_ == Phase::Paired && (is_look_due_ || is_held);
 }
 
 bool Primary::is_full() {

@@ -9,10 +9,12 @@ import select
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 
-from harness import EXIT_QUIT, Failure, Stage, expect
+from harness import EXIT_QUIT, HERE, Failure, Stage, expect, guests_folder
 from network_test import DRIVERS, UP, words_for
 
 TIMEOUT = 120
@@ -186,36 +188,93 @@ class Connection:
         return answer
 
 
-def serve(pair, wire, rng, asked=60):
-    connection = Connection(wire)
+class Rows:
+    """What a shell keeps in a file."""
+
+    script = SERVER
+
+    def line(self, row):
+        return row + b"\n"
+
+    def answer(self, number, row):
+        return b"%d %s " % (number, row)
+
+    def check(self, connection, rows):
+        pass
+
+    def add_to(self, stage, initrd):
+        pass
+
+
+class Database(Rows):
+    """What sqlite3 keeps."""
+
+    script = SERVER.replace("sh /tmp/serve </tmp/in", "(cat /tmp/begin /tmp/in) | sqlite3 /tmp/rows.db").replace(
+        "mkfifo", "echo 'create table rows(number integer primary key autoincrement, text unique);' >/tmp/begin\nmkfifo")
+
+    def line(self, row):
+        return (b"insert into rows(text) values('%s'); select count(*), max(number), (select text from rows order by "
+                b"number desc limit 1) from rows;\n" % row)
+
+    def answer(self, number, row):
+        return b"%d|%d|%s" % (number, number, row)
+
+    def check(self, connection, rows):
+        expect(connection.ask(b"pragma integrity_check;\n") == b"ok", "the database is damaged")
+        all_of_them = connection.ask(b"select group_concat(text, ' ') from (select text from rows order by number);\n")
+        expect(all_of_them.split() == rows, f"{len(rows)} rows were acknowledged, and there are {all_of_them}")
+
+    def add_to(self, stage, initrd):
+        trees, files = guests_folder() / "tree", [""]
+        for tree, name in (("libc6", "ld-linux.so.2"), ("libc6", "libc.so.6"), ("libc6", "libm.so.6"),
+                           ("libsqlite3-0", "libsqlite3.so.0"), ("libreadline8", "libreadline.so.8"),
+                           ("libtinfo6", "libtinfo.so.6"), ("zlib1g", "libz.so.1")):
+            found = next((trees / tree).rglob(f"i386-linux-gnu/{name}")).resolve()
+            files.append(f"file lib/{name} 755 {found}")
+        files[0] = f"file bin/sqlite3 755 {trees / 'sqlite3/usr/bin/sqlite3'}"
+        added = stage.path / "database.gz"
+        subprocess.run([sys.executable, str(HERE.parent / "setup/newc.py"), str(added)], check=True,
+                       input=("dir lib 755\n" + "\n".join(files) + "\n").encode())
+        with open(initrd, "ab") as whole:
+            whole.write(added.read_bytes())
+
+
+def serve(pair, wire, rng, kind, asked=60):
+    connection, rows = Connection(wire), []
     connection.connect(lambda: pair.primary.process.poll() is None)
-    kill_at, longest = rng.randrange(5, asked - 20), 0.0
+    kill_at, before, longest = rng.randrange(5, asked - 20), 0.0, 0.0
     killer = threading.Timer(0.02 * rng.random(), pair.primary.process.kill)
     for number in range(1, asked + 1):
-        line = b"row%d" % rng.randrange(10**9)
+        rows.append(b"row%d" % rng.randrange(10**9))
         if number == kill_at:
+            before, longest = longest, 0.0
             killer.start()
         begin = time.monotonic()
-        answer = connection.ask(line + b"\n")
+        answer = connection.ask(kind.line(rows[-1]))
         longest = max(longest, time.monotonic() - begin)
-        expect(answer.startswith(b"%d %s " % (number, line)), f"row {number}, {line}, was answered {answer}")
+        expect(answer.startswith(kind.answer(number, rows[-1])), f"row {number}, {rows[-1]}, was answered {answer}")
     killer.join()
-    expect("this machine goes on" in pair.backup.errors(), pair.said())
-    print(f"  killed at row {kill_at}: no answer took longer than {longest * 1000:.0f} ms")
+    expect("this machine goes on" in pair.backup.errors(), "nobody has taken over")
+    kind.check(connection, rows)
+    print(f"  killed at row {kill_at}: no answer took longer than {before * 1000:.0f} ms before, {longest * 1000:.0f} ms then")
 
 
-def served(program, seed, make_pair):
-    """A client's rows are in the guest's file once each, whichever machine the guest is on."""
+def served(program, seed, make_pair, kind):
+    """A client's rows are in the guest once each, whichever machine the guest is on."""
     rng = random.Random(seed)
+    if isinstance(kind, Database) and not (guests_folder() / "tree/sqlite3").is_dir():
+        print("  skipped: tests/setup/fetch_database.sh fetches what it needs")
+        return
     with Stage(program) as stage:
         stage.path.chmod(0o777)
         path = stage.path / "wire"
-        words = words_for(stage, SERVER, f"stream,unix={path},mac=52:54:00:00:00:01", DRIVERS["virtio"])
+        words = words_for(stage, kind.script, f"stream,unix={path},mac=52:54:00:00:00:01", DRIVERS["virtio"])
+        kind.add_to(stage, words[words.index("--initrd") + 1])
         with Wire(path) as wire, make_pair(stage, words, serial=False) as pair:
             try:
-                serve(pair, wire, rng)
+                serve(pair, wire, rng, kind)
             except Failure as problem:
-                raise Failure(f"seed {seed}: {problem}: {pair.said()}") from None
+                raise Failure(f"seed {seed}: {problem}: {pair.said()} {pair.primary.text()[-500:]}") from None
             pair.backup.process.send_signal(signal.SIGTERM)
             code = pair.backup.finish()
             expect(code == EXIT_QUIT, f"{code}: {pair.said()}")

@@ -4,7 +4,7 @@ nothing is answered twice; and never do both of them live.
 
 A small guest that answers each byte with a count of them and of its timer's ticks, killed at random moments (--seed
 says which); the stream between the two cut, silent, damaged and from strangers; either side stopped by SIGTERM; and
-a Debian kernel that serves a client over TCP, on a network that outlives both (replicated_server.py).
+a Debian kernel that serves a client over TCP, by a shell and by sqlite3, on a network that outlives both (replicated_server.py).
 usage: replication_test.py --ringshift PROGRAM [--seed N] [--kills N] [CASE...]
 """
 
@@ -22,7 +22,7 @@ import time
 
 from harness import EXIT_QUIT, EXIT_USAGE, HERE, Failure, Run, Stage, expect, parser, run_cases
 from migration_test import EXIT_DONE, TIMEOUT, free_port, wait_for_errors
-from replicated_server import served
+from replicated_server import Database, Rows, served
 
 EXIT_HOST, EXIT_DIVERGED = 10, 14
 REPLY = 18  # eight digits of a count, eight of ticks, the byte, the end of the line
@@ -524,7 +524,8 @@ def main():
         "terminated": lambda: terminated(program, seed),
         "guest": lambda: guests_end(program, seed),
         "words": lambda: bad_words(program),
-        "served": lambda: served(program, seed, Pair),
+        "served": lambda: served(program, seed, Pair, Rows()),
+        "database": lambda: served(program, seed, Pair, Database()),
     }
     return 1 if run_cases((name, cases[name]) for name in chosen.cases or cases) else 0
 

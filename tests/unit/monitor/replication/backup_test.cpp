@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <semaphore>
+#include <thread>
 
 #include "tests/support/replication_fixture.h"
 
@@ -24,7 +25,9 @@ class BackupTest : public ::testing::Test {
       shown_.append(bytes.begin(), bytes.end());
     });
   }
-  ~BackupTest() override { backup_->detach(); }
+  ~BackupTest() override {
+    if (backup_) backup_->detach();
+  }
 
   void say(MessageKind kind, const std::vector<uint8_t>& bytes) {
     ASSERT_TRUE(ends_.ours.messages->send(kind, bytes));
@@ -90,6 +93,16 @@ TEST_F(BackupTest, PlaysUpToWhereThePrimaryIsKnownToBe) {
   EXPECT_EQ(heard(2).played, 1U);
   EXPECT_EQ(backup_->turn(position(100), true), Turn::GoOn);
   EXPECT_TRUE(backup_->is_replay());
+}
+
+TEST_F(BackupTest, DoesNotSayTheSameAllTheTime) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  backup_.reset();
+  int words = 0;
+  MigrationMessage message;
+  while (ends_.ours.messages->receive(&message)) ++words;
+  EXPECT_GE(words, 1);
+  EXPECT_LE(words, 50);
 }
 
 TEST_F(BackupTest, TakesOverWhereThePrimaryWasLastHeardOf) {

@@ -92,6 +92,17 @@ TEST_F(PrimaryTest, ShowsWhatTheBackupHasTheCauseOf) {
   }
 }
 
+TEST_F(PrimaryTest, LooksAgainForWhatCameBehindTheLastLog) {
+  print("a");
+  primary_->passed(position(10));
+  print("b");
+  EXPECT_FALSE(primary_->wants_look());
+  (void)log();
+  hear(1);
+  serve_until([this] { return shown_ == "a"; });
+  EXPECT_TRUE(primary_->wants_look());
+}
+
 TEST_F(PrimaryTest, HasOneLogOnItsWay) {
   print("a");
   primary_->passed(position(10));
