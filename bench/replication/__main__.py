@@ -10,6 +10,7 @@ usage: python3 bench/replication [--ringshift PROGRAM] [--rounds N] [--guest NAM
 import argparse
 import os
 import pathlib
+import runpy
 import shutil
 import socket
 import statistics
