@@ -26,8 +26,6 @@ from disk_test import initrd_with  # noqa: E402
 from harness import guest_file  # noqa: E402
 from replication_test import REPLY, assemble  # noqa: E402
 
-import runpy  # noqa: E402
-
 TAPE = runpy.run_path(str(ROOT / "bench/tape/__main__.py"), run_name="tape")
 GUESTS = {name: TAPE["GUESTS"][name] for name in ("boot", "idle", "work")}
 WAYS = {"host": ["--user", "translate"], "events": ["--clock", "events,idle=wait"], "record": ["--record", "tape"],

@@ -26,6 +26,7 @@ using nlohmann::json;
 
 constexpr int kFormat = 2;
 constexpr const char* kDiskFailure = "the host cannot read or write a disk's image";
+constexpr const char* kNoDescription = "what describes the run makes no sense";
 constexpr size_t kMostDescription = size_t{1} << 20;
 
 std::string description_path(const std::string& folder) { return folder + "/run.json"; }
@@ -122,6 +123,9 @@ bool read_description(const std::string& folder, std::vector<std::string>* words
     return false;
   }
   if (read_run_description(bytes, words, request, problem)) return true;
+  if (*problem == kNoDescription) {
+    *problem = description_path(folder) + " does not describe a recording";
+  }
   *problem = "replay: " + *problem;
   return false;
 }
@@ -196,7 +200,7 @@ bool read_run_description(const std::vector<uint8_t>& text, std::vector<std::str
       return false;
     }
   } catch (const json::exception&) {
-    *problem = "its description does not describe a run";
+    *problem = kNoDescription;
     return false;
   }
   if (!words->empty() && words->front() == "run") return true;
