@@ -273,14 +273,18 @@ def end(run, number, wanted, limit=None):
     return took
 
 
+# What a backup may do otherwise than its primary: positions do not depend on it.
+OTHERWISE = ((), ("--engine", "interpret"), ("--translator", "arena=256K,drop-every=50"), ())
+
+
 def killed(program, seed, kills):
-    """The primary, at any moment: from the first byte on, at work and idle."""
+    """The primary, at any moment: from the first byte on, at work and idle; the backup has an engine of its own."""
     rng = random.Random(seed)
     with Stage(program) as stage:
         took = []
         for number in range(kills):
             words = assemble(stage, halts=number % 2 == 1)
-            with Pair(stage, words) as pair:
+            with Pair(stage, words, more=((), OTHERWISE[number // 2 % 4])) as pair:
                 client = pair.client(rng)
                 client.talk(rng.choice((0, 0.002, 0.02, 0.1, 0.3)) * rng.random())
                 at = time.monotonic()
