@@ -194,7 +194,7 @@ LINES = [
     Line(FOUND + ": a recorded run", "-icount shift=7,rr=record,rrfile=replay.bin -hda disk.img",
          {"disk.img": "disk"}, refused="recorded by --record FOLDER"),
     Line(FOUND + ": random numbers of a game's", "-object rng-egd,id=r,chardev=c -kernel k", {"k": "kernel"},
-         refused="of objects there are rng-random and filter-dump"),
+         refused="of objects there are rng-random, rng-builtin, iothread and filter-dump"),
     Line(FOUND + ": a network card",
          "-kernel os-multiboot.bin -serial stdio -netdev user,id=f1,hostfwd=tcp:127.0.0.1:8000-:8000 "
          "-device rtl8139,netdev=f1", {"os-multiboot.bin": "kernel"}, refused="there is no such network card; use virtio-net-pci, e1000 or ne2k_pci"),

@@ -29,6 +29,7 @@ LINES = {
     "ringshift run --display vn": "ringshift run --display vnc=",
     "ringshift run --cpu model=pen": "ringshift run --cpu model=pentium3 ",
     "ringshift -enable-k": "ringshift -enable-kvm ",
+    "ringshift -fw_c": "ringshift -fw_cfg ",
     "ringshift -kernel bz": "ringshift -kernel bzImage-of-a-test ",
     "ringshift --verify-r": "ringshift --verify-ram ",
     "ringshift lab cens": "ringshift lab census ",
@@ -48,7 +49,7 @@ OF_ZSH = {
     "ringshift test --initr": "ringshift test --initrd=",
 }
 # QEMU's words that are refused are not offered, nor is what is hidden.
-NOT_COMPLETED = ("ringshift -fw_c", "ringshift descr", "ringshift run --no-such-option")
+NOT_COMPLETED = ("ringshift -pfla", "ringshift descr", "ringshift run --no-such-option")
 
 
 class Shell:

@@ -261,7 +261,8 @@ bool read_object(QemuLine* line, const std::string& value) {
   if (type == "iothread") return line->ignore("-object iothread", "host I/O has its own threads");
   if (type != "filter-dump") {
     return line->refuse("QEMU's -object " + type +
-                        " is not supported: of objects there are rng-random and filter-dump");
+                        " is not supported: of objects there are rng-random, rng-builtin, iothread and "
+                        "filter-dump");
   }
   std::string file;
   for (size_t i = 1; i < items.size(); ++i) {

@@ -32,12 +32,20 @@ TEST(MigrationCommands, SayHowFarItIs) {
   FakeControl target;
   EXPECT_EQ(migration_text(target), "");
   std::string error;
-  ASSERT_TRUE(begin_migration(target, "unix:/there", &error));
+  ASSERT_TRUE(begin_migration(target, "unix:/there", std::nullopt, &error));
   EXPECT_TRUE(migration_text(target).starts_with("Status: active\n"));
   ASSERT_TRUE(cancel_migration(target, &error));
   target.moving.now.problem = "cancelled";
   EXPECT_TRUE(migration_text(target).starts_with("Status: cancelled\nProblem: cancelled\n"));
   EXPECT_FALSE(cancel_migration(target, &error));
+}
+
+TEST(MigrationCommands, PostCopyIsANumberOfRounds) {
+  EXPECT_EQ(postcopy_rounds("0"), 0U);
+  EXPECT_EQ(postcopy_rounds("1000"), 1000U);
+  for (const char* bad : {"", "-1", "1001", "1x", "99999999999", " 1"}) {
+    EXPECT_FALSE(postcopy_rounds(bad)) << bad;
+  }
 }
 
 }  // namespace
