@@ -453,6 +453,33 @@ def terminated(program, seed):
         print(f"  at most {took * 1000:.0f} ms")
 
 
+def at_consoles(program):
+    """Each machine has its own terminal: what is typed at the backup's is the guest's when that has taken over."""
+    with Stage(program) as stage:
+        folder = stage.path / "pair"
+        folder.mkdir()
+        folder.chmod(0o777)
+        tie = ["--tie-breaker", str(folder / "tie")]
+        with Run(stage, ["backup", f"unix:{folder}/pair", *tie], TIMEOUT, keyboard=True) as backup:
+            while not (folder / "pair").exists():
+                time.sleep(0.002)
+            words = [*assemble(stage), "--replicate-to", f"unix:{folder}/pair", *tie]
+            with Run(stage, words, TIMEOUT, keyboard=True) as primary:
+                primary.type("ab")
+                primary.wait_for("b\n")
+                backup.type("lost")
+                primary.type("c")
+                primary.wait_for("c\n")
+                primary.process.kill()
+            wait_for_errors(backup, "this machine goes on")
+            backup.type("d")
+            backup.wait_for("d\n")
+            said = backup.text().splitlines()
+            expect(said[-1].startswith("00000004") and all(line[16] in "abc" for line in said[:-1]),
+                   f"{said} {backup.errors()}")
+            end(backup, signal.SIGTERM, EXIT_QUIT)
+
+
 def guests_end(program, seed):
     """The guest ends by itself in both; after a reset they are as much a pair as before."""
     rng = random.Random(seed)
@@ -526,6 +553,7 @@ def main():
         "damage": lambda: damaged(program, seed, 6),
         "strangers": lambda: strangers(program, seed),
         "terminated": lambda: terminated(program, seed),
+        "consoles": lambda: at_consoles(program),
         "guest": lambda: guests_end(program, seed),
         "words": lambda: bad_words(program),
         "served": lambda: served(program, seed, Pair, Rows()),

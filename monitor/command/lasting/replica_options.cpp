@@ -171,7 +171,6 @@ bool apply_replica(RunOptions* options, std::string* problem) {
     return false;
   }
   if (options->clock.empty() || options->clock == "host") options->clock = "events,idle=wait";
-  if (replica.from != nullptr) options->machine.raw_console = false;
   const std::string what = obstacle(*options);
   if (what.empty()) return true;
   *problem = name + " cannot be used with " + what;
