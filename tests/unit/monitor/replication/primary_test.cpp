@@ -92,15 +92,17 @@ TEST_F(PrimaryTest, ShowsWhatTheBackupHasTheCauseOf) {
   }
 }
 
+// Often, since a tick may ask for a look at any moment.
 TEST_F(PrimaryTest, LooksAgainForWhatCameBehindTheLastLog) {
-  print("a");
-  primary_->passed(position(10));
-  print("b");
-  EXPECT_FALSE(primary_->wants_look());
-  (void)log();
-  hear(1);
-  serve_until([this] { return shown_ == "a"; });
-  EXPECT_TRUE(primary_->wants_look());
+  for (uint64_t round = 1; round <= 20; ++round) {
+    print("a");
+    primary_->passed(position(10 * round));
+    print("b");
+    (void)log();
+    hear(round);
+    serve_until([&] { return shown_.size() == 2 * round - 1; });
+    EXPECT_TRUE(primary_->wants_look());
+  }
 }
 
 TEST_F(PrimaryTest, HasOneLogOnItsWay) {
@@ -109,7 +111,6 @@ TEST_F(PrimaryTest, HasOneLogOnItsWay) {
   print("b");
   primary_->passed(position(20));
   print("c");
-  EXPECT_FALSE(primary_->wants_look());
   EXPECT_EQ(log().reached, position(10));
   hear(1);
   serve_until([this] { return primary_->wants_look(); });
