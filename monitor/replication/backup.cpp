@@ -231,7 +231,8 @@ bool Backup::take_log(std::span<const uint8_t> bytes, std::string* problem) {
   ReplicaLog log;
   if (!read_log(bytes, heard_.heard + 1, &log, problem)) return false;
   *problem = "the log is in disorder";
-  TapePosition last = entries_.empty() ? reached_ : entries_.back().at;
+  TapePosition last = reached_;
+  if (!entries_.empty() && is_before(last, entries_.back().at)) last = entries_.back().at;
   if (is_before(log.reached, reached_)) return false;
   for (TapeEntry& entry : log.entries) {
     const bool is_first = heard_.heard == 0;

@@ -113,7 +113,8 @@ TEST_F(PrimaryTest, HasOneLogOnItsWay) {
   print("c");
   EXPECT_EQ(log().reached, position(10));
   hear(1);
-  serve_until([this] { return primary_->wants_look(); });
+  serve_until([this] { return shown_ == "a"; });
+  EXPECT_TRUE(primary_->wants_look());
   primary_->passed(position(30));
   EXPECT_EQ(log().reached, position(30));
   hear(2);
