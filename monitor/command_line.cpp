@@ -164,7 +164,7 @@ int run_command(RunOptions* options, const RunContext& context) {
   }
   if (!around.open(options, &problem)) return fail(problem);
   const int exit_code = run_machine(*options, &around, context);
-  return around.tape.finish(exit_code);
+  return around.replica.finish(around.tape.finish(exit_code));
 }
 
 int translate_command(TranslateOptions* options) {
@@ -193,6 +193,9 @@ void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version
   app->add_subcommand("replay",
                       "run again what --record has kept: replay FOLDER [--until EVENT]\n"
                       "[--verify] [OPTION OF RUN...]");
+  app->add_subcommand("backup",
+                      "follow a machine that was run with --replicate-to, and take over when it\n"
+                      "dies: backup WHERE [OPTION OF RUN...]");
   app->add_subcommand("resume", "go on with a saved machine: resume FILE [OPTION OF RUN...]");
   app->add_subcommand("clone",
                       "a second machine as one that runs is now: clone QMP-SOCKET [--freeze-disks] "
@@ -258,7 +261,12 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
       !replayed_words(&words, &arguments.run.replay, &problem)) {
     return fail(problem);
   }
-  if (!machine.resume_path.empty() || !arguments.run.replay.folder.empty())
+  if (!words.empty() && words[0] == "backup" && !asks_for_help &&
+      !backed_up_words(&words, &arguments.run.replica, &arguments.run.replay, &problem)) {
+    return fail(problem);
+  }
+  if (!machine.resume_path.empty() || !arguments.run.replay.folder.empty() ||
+      arguments.run.replica.from != nullptr)
     let_later_words_win(app.get_subcommand("run"));
   machine.save.words = words_to_keep(words);
   std::reverse(words.begin(), words.end());  // CLI11 takes them last first
@@ -271,7 +279,7 @@ int run_command_line(int argc, char** argv, const ProgramVersion& version,
   }
   if (app.get_subcommands().empty()) {
     return fail(
-        "needs a command: run, resume, clone, replay, test, up, translate, doctor or lab "
+        "needs a command: run, resume, clone, replay, backup, test, up, translate, doctor or lab "
         "(see ringshift --help)");
   }
   if (app.got_subcommand("translate")) return translate_command(&arguments.translate);

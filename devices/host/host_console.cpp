@@ -148,6 +148,11 @@ bool HostConsole::is_full() {
   return room_is_wanted_;
 }
 
+size_t HostConsole::unsent() {
+  const std::lock_guard lock(output_mutex_);
+  return output_broken_ ? 0 : output_buffer_.size() + outbox_.size() + being_written_;
+}
+
 bool HostConsole::has_backlog() {
   const std::lock_guard lock(output_mutex_);
   return !output_broken_ && outbox_.size() + being_written_ != 0;

@@ -62,6 +62,8 @@ class HostConsole final : public SerialBackend {
   void flush();
   // Nobody reads what has been written so far: the guest should stand still until it is woken.
   [[nodiscard]] bool is_full();
+  // Bytes that the terminal has not taken yet.
+  [[nodiscard]] size_t unsent();
   [[nodiscard]] bool has_backlog();
   // Waits until all is written, or nobody will read it, or the run is to end anyway.
   void drain();

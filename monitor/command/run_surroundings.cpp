@@ -56,10 +56,12 @@ bool RunSurroundings::open(RunOptions* options, std::string* error) {
     if (!open_network(options, this, error)) return false;
   }
   if (network != nullptr) network->limit_to(options->limits.network_rate);
-  const bool is_open = open_incoming(options, this, error) && open_share(options, this, error) &&
-                       open_media(options->media, &options->machine.media, error) &&
-                       ports.open(&options->machine.ports, error) && tape.open(options, error) &&
-                       pid_file.write(options->pid_file, error);
+  const bool is_open =
+      open_incoming(options, this, error) && open_share(options, this, error) &&
+      open_media(options->media, &options->machine.media, error) &&
+      ports.open(&options->machine.ports, options->replica.from == nullptr, error) &&
+      tape.open(options, error) && replica.open(options, error) &&
+      pid_file.write(options->pid_file, error);
   if (!options->machine.event_clock.is_used()) options->machine.media.work_beside_guest();
   limit_disks(options->limits, &options->machine.media);
   return is_open && limit_memory(options->limits, fixed, error);

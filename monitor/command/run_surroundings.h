@@ -27,6 +27,7 @@ struct RunSurroundings {
   std::unique_ptr<ShareLink> share;             // null: no folder is shared
   RunPorts ports;
   RunTape tape;
+  RunReplica replica;
 
   // Opens all of it but the daemon, and tells the options' machine. False with one line in *error:
   // the host refuses something.

@@ -85,6 +85,14 @@ std::string unkept_disk(const MediaRequest& media) {
   return "";
 }
 
+std::string written_disk(const MediaRequest& media) {
+  MediaRequest request = media;
+  for (const Typed& medium : typed_media(request)) {
+    if (medium.name.is_written) return *medium.words;
+  }
+  return "";
+}
+
 bool keep_disks(const MediaRequest& media, const std::string& folder, std::vector<TapeDisk>* disks,
                 std::string* error) {
   MediaRequest request = media;

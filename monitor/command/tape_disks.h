@@ -27,6 +27,8 @@ struct TapeDisk {
 
 // What cannot be kept; empty: nothing.
 [[nodiscard]] std::string unkept_disk(const MediaRequest& media);
+// The first whose image is written, as it was typed; empty: there is none.
+[[nodiscard]] std::string written_disk(const MediaRequest& media);
 
 // Makes the copies. The media are open: nobody else writes them. False with one line in *error.
 [[nodiscard]] bool keep_disks(const MediaRequest& media, const std::string& folder,

@@ -62,6 +62,7 @@ bool Machine::build(std::string* error) {
   config_.media.set_on_news([this] { attention().raise(); });
   prepare_saving();
   prepare_sharing();
+  if (config_.replica != nullptr) attach_replica();
   if (config_.tape != nullptr) begin_tape();
   if (config_.goes_back) {
     travel_ = std::make_unique<TimeTravel>(*this, *config_.control, TravelConfig{});
@@ -176,7 +177,7 @@ bool Machine::build_pci(std::string* error) {
     pci.on_watchdog = [this] { on_watchdog(); };
     pci.watchdog_has_fired = config_.watchdog_has_fired;
   }
-  pci.console = shown_once(guest_ports_->virtio_console());
+  pci.console = shown_once(held(HeldOutput::VirtioConsole, guest_ports_->virtio_console()));
   if (const VirtioBalloonRequest* balloon = wanted_balloon(config_.devices)) {
     pci.balloon = {.deflates_on_oom = balloon->deflates_on_oom,
                    .reports_free = balloon->reports_free,
@@ -209,9 +210,9 @@ bool Machine::build_board(std::string* error) {
   board.ram_bytes = config_.memory_bytes;
   board.epoch_seconds = config_.event_clock.is_used() ? config_.event_clock.epoch_seconds
                                                       : std::time(nullptr) + config_.rtc_offset;
-  board.serial0 = shown_once(guest_ports_->serial());
-  board.serial1 = shown_once(guest_ports_->second_serial());
-  board.debug_console = shown_once(guest_ports_->debug_console());
+  board.serial0 = shown_once(held(HeldOutput::Serial, guest_ports_->serial()));
+  board.serial1 = shown_once(held(HeldOutput::SecondSerial, guest_ports_->second_serial()));
+  board.debug_console = shown_once(held(HeldOutput::DebugConsole, guest_ports_->debug_console()));
   board.on_debug_exit = [this](uint8_t code) { end_by_debug_exit(code); };
   board.on_reset = [this] { processor_->loop().request_stop(StopReason::Reset); };
   board.on_a20 = [this](bool enabled) {
@@ -307,6 +308,7 @@ Machine::~Machine() {
   clone_.reset();
   if (base_guard_ != nullptr) note_ram_file(-1, 0);
   base_guard_.reset();
+  if (config_.replica != nullptr) detach_replica();
   // The console gives the terminal back while signals still find us; then nobody may.
   text_display_.reset();
   remote_input_.reset();

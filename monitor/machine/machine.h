@@ -51,6 +51,7 @@
 #include "monitor/paravirt/vmware_interface.h"
 #include "monitor/replay/input_tape.h"
 #include "monitor/replay/time_travel.h"
+#include "monitor/replication/replica.h"
 #include "monitor/share/share_port.h"
 #include "shadowmmu/guest_memory.h"
 
@@ -228,7 +229,16 @@ class Machine final : public MigratedMachine,
   void mark_tape();
   void feed_guest();
   void feed_from_outside();
-  void feed_from_tape();
+  void feed_from_tape(bool after_timers);
+  // machine_replica.cpp
+  void attach_replica();
+  void detach_replica();
+  [[nodiscard]] SerialBackend* held(HeldOutput::Port port, SerialBackend* to);
+  void service_replica();
+  [[nodiscard]] bool must_stand_still();
+  [[nodiscard]] bool follow_primary(const TapePosition& here, bool after_timers);
+  void go_live();
+  void wait_for_news();
   void deliver_input();
   [[nodiscard]] bool keep_for_event(const HostInput& input);
   void on_memory_map_changed();
@@ -285,6 +295,7 @@ class Machine final : public MigratedMachine,
   HostRandom random_;
   std::unique_ptr<GuestPackets> network_;  // null: no network
   std::unique_ptr<GuestFiles> share_;      // null: no shared folder
+  NetworkPort* network_port_ = nullptr;    // network_, if it has another half
   std::unique_ptr<PciBoard> pci_;          // null: no PCI bus
   std::unique_ptr<AddedDevices> added_devices_;
   std::unique_ptr<KeyboardScript> keys_;

@@ -28,6 +28,7 @@ namespace ringshift {
 class InputTape;
 class Machine;
 class MigrationListener;
+class Replica;
 
 // How a machine saves itself when it is asked to.
 struct SaveRequest {
@@ -76,6 +77,7 @@ struct MachineConfig {
   EventClockConfig event_clock;  // --clock events, in place of the host's clock
   InputTape* tape =
       nullptr;  // with an event clock; outlives the machine; null: none is made or played
+  Replica* replica = nullptr;               // the tape, if it is one of a pair's
   bool goes_back = false;                   // a replay whose debugger may want to; with `control`
   std::function<void(Machine&)> on_report;  // SIGUSR1, at a safe point; may be empty
   // A debugger's, which outlives the machine; null: none. It is serviced at safe points.

@@ -170,6 +170,7 @@ void Machine::service_debugger() {
 void Machine::service_host() {
   empty_inbox();
   config_.media.deliver();
+  service_replica();
   tell_paravirt();
   stand_still_while_unread();
   if (event_clock_ == nullptr) deliver_input();
@@ -185,12 +186,9 @@ void Machine::deliver_input() {
 void Machine::stand_still_while_unread() {
   const ExecutionControl* control = config_.control;
   bool stood_still = false;
-  while ((control == nullptr || !control->is_standing()) && guest_ports_->is_unread() &&
+  while ((control == nullptr || !control->is_standing()) && must_stand_still() &&
          !processor_->loop().is_stopping()) {
-    attention().sleep_until(nullptr);
-    attention().take();
-    attention().drain_wakeups();
-    empty_inbox();
+    wait_for_news();
     stood_still = true;
   }
   // Among what was taken here may have been a timer's.

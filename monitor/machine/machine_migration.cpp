@@ -8,7 +8,7 @@
 #include "devices/host/host_random.h"
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/machine.h"
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/migration_listener.h"
 #include "monitor/migration/socket_stream.h"
 #include "shadowmmu/base/state_archive.h"

@@ -61,12 +61,22 @@ void Machine::on_room() {
   processor_->events()->request_look();
 }
 
-// A replay's network is what the tape has of it.
+// A replay's network is what the tape has of it; that of a pair's machine has the other half, too.
 std::unique_ptr<GuestPackets> Machine::make_network() {
-  if (is_replay()) {
-    return std::make_unique<GuestPackets>(NetworkPort::frames_of(config_.network));
+  if (config_.replica == nullptr) {
+    if (is_replay()) {
+      return std::make_unique<GuestPackets>(NetworkPort::frames_of(config_.network));
+    }
+    return std::make_unique<NetworkPort>(*config_.network_link, inbox_);
   }
-  return std::make_unique<NetworkPort>(*config_.network_link, inbox_);
+  NetworkPort::Pair pair{.hold =
+                             [this](std::span<const uint8_t> frame) {
+                               config_.replica->output().put(HeldOutput::Network, frame);
+                             },
+                         .is_live = !is_replay()};
+  auto port = std::make_unique<NetworkPort>(*config_.network_link, inbox_, std::move(pair));
+  network_port_ = port.get();
+  return port;
 }
 
 // A replay's folder is what the tape has of it. Answers to a guest before this one, which the next
@@ -114,6 +124,8 @@ void Machine::mark_tape() {
 }
 
 void Machine::end_tape(StopReason reason) {
+  // The backup of a host that has failed takes over.
+  if (config_.replica != nullptr && reason == StopReason::HostFailure) return;
   InputTape& tape = *config_.tape;
   const auto who =
       was_ended_by_guest(reason) ? InputTape::EndedBy::Guest : InputTape::EndedBy::Outside;
@@ -130,13 +142,15 @@ bool Machine::keep_for_event(const HostInput& input) {
 
 void Machine::feed_guest() {
   (void)processor_->events()->take_look();
+  const bool after_timers = config_.tape != nullptr && fed_at_ == tape_position();
   if (is_replay()) {
     waiting_for_event_.clear();
-    feed_from_tape();
+    feed_from_tape(after_timers);
   } else if (!waiting_for_event_.empty()) {
     feed_from_outside();
   }
   if (config_.tape != nullptr) fed_at_ = tape_position();
+  if (config_.replica != nullptr && after_timers) config_.replica->passed(*fed_at_);
   if (std::exchange(has_room_news_, false)) deliver_input();
 }
 
@@ -155,14 +169,16 @@ void Machine::feed_from_outside() {
   deliver_input();
 }
 
-void Machine::feed_from_tape() {
+void Machine::feed_from_tape(bool after_timers) {
   InputTape& tape = *config_.tape;
   const TapePosition here = tape_position();
   bool has_come = false;
-  while (const std::optional<HostInput> input = tape.next_at(here)) {
-    give_to_guest(*input);
-    has_come = true;
-  }
+  do {
+    while (const std::optional<HostInput> input = tape.next_at(here)) {
+      give_to_guest(*input);
+      has_come = true;
+    }
+  } while (config_.replica != nullptr && follow_primary(here, after_timers));
   if (has_come) deliver_input();
   if (tape.wants_stop(here)) {
     const bool is_seen = travel_ != nullptr && !tape.problem().empty();

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/greeting.h"
 #include "shadowmmu/base/hash.h"
 #include "shadowmmu/base/zeroed_bytes.h"
 
@@ -26,11 +26,8 @@ void put_into(std::span<uint8_t> ram, std::span<const uint8_t> bytes, bool was_z
 }  // namespace
 
 IncomingMigration::IncomingMigration(MigrationStream& stream, ArrivingMachine& machine,
-                                     std::string key, std::span<const uint8_t> nonce)
-    : messages_(stream),
-      machine_(machine),
-      key_(std::move(key)),
-      nonce_(nonce.begin(), nonce.end()) {}
+                                     std::string key, const MigrationNonce& nonce)
+    : messages_(stream), machine_(machine), key_(std::move(key)), nonce_(nonce) {}
 
 bool IncomingMigration::refuse(std::string problem) {
   problem_ = std::move(problem);
@@ -49,33 +46,7 @@ IncomingMigration::Outcome IncomingMigration::receive() {
   return take_description() && take_all() && take_over() ? Outcome::Arrived : Outcome::Failed;
 }
 
-bool IncomingMigration::greet() {
-  MigrationMessage message;
-  MigrationHello hello;
-  std::string problem;
-  if (!messages_.expect(MessageKind::Hello, &message)) return fail_by_messages();
-  if (!read_hello(message.bytes, !key_.empty(), &hello, &problem)) {
-    // It hears from our own words what is the matter, if it is one of us.
-    (void)messages_.send(MessageKind::Hello,
-                         bytes_of_hello({.has_key = !key_.empty(), .nonce = nonce_}));
-    problem_ = std::move(problem);
-    return false;
-  }
-  MigrationNonce other{}, own{};
-  std::copy(hello.nonce.begin(), hello.nonce.end(), other.begin());
-  std::copy(nonce_.begin(), nonce_.end(), own.begin());
-  if (!messages_.send(MessageKind::Hello,
-                      bytes_of_hello({.has_key = !key_.empty(), .nonce = nonce_}))) {
-    return fail_by_messages();
-  }
-  if (key_.empty()) return true;
-  if (!messages_.expect(MessageKind::Proof, &message)) return fail_by_messages();
-  if (!is_same_proof(message.bytes, prove(key_, MigrationSide::Source, other, own))) {
-    return refuse("the other side has another key");
-  }
-  return messages_.send(MessageKind::Proof, prove(key_, MigrationSide::Target, other, own)) ||
-         fail_by_messages();
-}
+bool IncomingMigration::greet() { return answer_greeting(messages_, key_, nonce_, &problem_); }
 
 bool IncomingMigration::take_description() {
   MigrationMessage message;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/migration_messages.h"
 #include "shadowmmu/guest_memory.h"
 
@@ -50,7 +51,7 @@ class IncomingMigration {
   };
   // key: empty: none. nonce: fresh random bytes.
   IncomingMigration(MigrationStream& stream, ArrivingMachine& machine, std::string key,
-                    std::span<const uint8_t> nonce);
+                    const MigrationNonce& nonce);
 
   [[nodiscard]] Outcome receive();
   // One line; of Arrived, empty.
@@ -79,7 +80,7 @@ class IncomingMigration {
   MigrationMessages messages_;
   ArrivingMachine& machine_;
   std::string key_;
-  std::vector<uint8_t> nonce_;
+  MigrationNonce nonce_;
   std::string problem_;
   uint64_t grain_bytes_ = 0;
   std::vector<uint64_t> hashes_;  // by grain; 0: zeros

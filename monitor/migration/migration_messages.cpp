@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/migration_key.h"
 #include "shadowmmu/base/hash.h"
 
 namespace ringshift {
@@ -90,13 +90,13 @@ bool MigrationMessages::receive(MigrationMessage* message) {
   if (!stream_.read(header)) return fail_by_end();
   const uint32_t kind = get_u32(header, 0), length = get_u32(header, 4);
   if (kind == 0 || kind > kLastMessageKind || length > kMostBytes) {
-    return fail("the stream is no migration's, or is damaged");
+    return fail("the stream is none of ringshift's, or is damaged");
   }
   message->kind = static_cast<MessageKind>(kind);
   message->bytes.resize(length);
   if (!stream_.read(message->bytes)) return fail_by_end();
   if (hash_of(message->kind, received_++, message->bytes) == get_u64(header, 8)) return true;
-  return fail("the stream is no migration's, or is damaged");
+  return fail("the stream is none of ringshift's, or is damaged");
 }
 
 bool MigrationMessages::expect(MessageKind kind, MigrationMessage* message) {

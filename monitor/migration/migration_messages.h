@@ -1,7 +1,8 @@
-// MigrationMessages: what the two sides of a migration say to each other, piece by piece, each with
-// its length and a hash over what it is, its place in the order and its bytes. What comes is never
-// trusted: a piece that is too long, out of order or damaged ends the conversation with one line.
-// Does not own: the stream. See docs/migration.md, "The stream".
+// MigrationMessages: what the two sides of a migration, or a primary and its backup, say to each
+// other, piece by piece, each with its length and a hash over what it is, its place in the order
+// and its bytes. What comes is never trusted: a piece that is too long, out of order or damaged
+// ends the conversation with one line. Does not own: the stream. See docs/migration.md, "The
+// stream".
 #pragma once
 
 #include <cstdint>
@@ -50,8 +51,12 @@ enum class MessageKind : uint32_t {
   Missing,
   Want,
   Whole,
+  // Of a primary and its backup (monitor/replication/).
+  Log,
+  Beat,
+  Heard,
 };
-inline constexpr uint32_t kLastMessageKind = static_cast<uint32_t>(MessageKind::Whole);
+inline constexpr uint32_t kLastMessageKind = static_cast<uint32_t>(MessageKind::Heard);
 
 struct MigrationMessage {
   MessageKind kind = MessageKind::Hello;

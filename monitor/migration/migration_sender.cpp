@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "devices/host/host_random.h"
 #include "monitor/host/time/host_clock.h"
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/greeting.h"
 #include "shadowmmu/base/hash.h"
 #include "shadowmmu/base/zeroed_bytes.h"
 #include "shadowmmu/host_mapping.h"
@@ -116,24 +115,9 @@ bool MigrationSender::introduce() {
   std::string problem;
   stream_->set_patience(kConnecting);
   if (!stream_->wait_until_connected(&problem)) return fail("cannot connect: " + problem);
-  MigrationNonce own{}, other{};
-  HostRandom().fill(own);
-  MigrationHello hello{.has_key = !setup_.key.empty(), .nonce = own};
-  MigrationMessage message;
-  if (!messages_->send(MessageKind::Hello, bytes_of_hello(hello)) ||
-      !messages_->expect(MessageKind::Hello, &message)) {
-    return fail();
-  }
-  if (!read_hello(message.bytes, !setup_.key.empty(), &hello, &problem)) return fail(problem);
+  if (!greet(*messages_, setup_.key, &problem)) return fail(problem);
   stream_->set_patience(kPatience);
-  if (setup_.key.empty()) return true;
-  std::copy(hello.nonce.begin(), hello.nonce.end(), other.begin());
-  if (!messages_->send(MessageKind::Proof, prove(setup_.key, MigrationSide::Source, own, other)) ||
-      !messages_->expect(MessageKind::Proof, &message)) {
-    return fail();
-  }
-  const MigrationProof wanted = prove(setup_.key, MigrationSide::Target, own, other);
-  return is_same_proof(message.bytes, wanted) || fail("the other side has another key");
+  return true;
 }
 
 bool MigrationSender::ask() {

@@ -1,6 +1,6 @@
-// SocketStream: a migration's stream over a socket that does not block. Whoever uses it waits, but
-// never longer than it says, nor after nobody wants it any more. Owns: the socket. See
-// docs/migration.md.
+// SocketStream: a migration's or a replica's stream over a socket that does not block. Whoever uses
+// it waits, but never longer than it says, nor after nobody wants it any more. Owns: the socket.
+// See docs/migration.md.
 #pragma once
 
 #include <functional>

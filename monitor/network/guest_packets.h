@@ -55,6 +55,8 @@ class GuestPackets : public PacketPort {
   [[nodiscard]] static bool is_sound(const HostInput& input);
 
  protected:
+  // Bytes that the guest has sent and was not told to have left.
+  [[nodiscard]] size_t outgoing() const { return outgoing_; }
   // Of a frame with its length.
   virtual void on_sent(std::span<const uint8_t> /*frame*/) {}
   virtual void on_taken(size_t /*bytes*/) {}

@@ -13,8 +13,14 @@ namespace ringshift {
 
 static_assert(kMostLargeFrame == kLongestLargeFrame);
 
-NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox)
-    : GuestPackets(frames_of(link.request())), link_(link), inbox_(inbox) {
+NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox) : NetworkPort(link, inbox, Pair{}) {}
+
+NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox, Pair pair)
+    : GuestPackets(frames_of(link.request())),
+      link_(link),
+      inbox_(inbox),
+      pair_(std::move(pair)),
+      is_live_(pair_.is_live) {
   if (link.rate() != 0) {
     sent_.emplace(link.rate());
     read_.emplace(link.rate());
@@ -26,12 +32,23 @@ NetworkPort::NetworkPort(NetworkLink& link, Inbox& inbox)
 NetworkPort::~NetworkPort() { thread_.join(); }
 
 void NetworkPort::on_sent(std::span<const uint8_t> frame) {
-  {
-    const std::lock_guard lock(mutex_);
-    append_frame(frame, &outgoing_);
-  }
   link_.traffic().sent_frames.fetch_add(1, std::memory_order_relaxed);
   link_.traffic().sent_bytes.fetch_add(frame.size(), std::memory_order_relaxed);
+  if (pair_.hold) {
+    std::vector<uint8_t> with_length;
+    append_frame(frame, &with_length);
+    return pair_.hold(with_length);
+  }
+  const std::lock_guard lock(mutex_);
+  append_frame(frame, &outgoing_);
+}
+
+void NetworkPort::push(std::span<const uint8_t> frames) {
+  {
+    const std::lock_guard lock(mutex_);
+    outgoing_.insert(outgoing_.end(), frames.begin(), frames.end());
+  }
+  thread_.wake();
 }
 
 void NetworkPort::flush() {
@@ -65,13 +82,25 @@ bool NetworkPort::send_at_once() {
   return is_gone;
 }
 
+// What has left by the other machine, and the guest was not told of, it is told of by this one.
+void NetworkPort::go_live(size_t held) {
+  {
+    const std::lock_guard lock(mutex_);
+    moved_ = outgoing() - std::min(outgoing(), held);
+  }
+  is_live_.store(true);
+  is_link_told_.store(false);
+  if (link_.is_up() != is_up()) tell_link();
+  thread_.wake();
+}
+
 void NetworkPort::on_taken(size_t bytes) {
   link_.traffic().taken_frames.fetch_add(1, std::memory_order_relaxed);
   link_.traffic().taken_bytes.fetch_add(bytes - kFramePrefix, std::memory_order_relaxed);
   bool wakes = false;
   {
     const std::lock_guard lock(mutex_);
-    in_flight_ -= bytes;
+    in_flight_ -= std::min(in_flight_, bytes);  // of a pair, some were read by the other
     wakes = thread_waits_ && in_flight_ < kMostReceived / 2;
     if (wakes) thread_waits_ = false;
   }
@@ -86,7 +115,7 @@ void NetworkPort::take_in(const HostInput& input) {
 }
 
 void NetworkPort::tell_link() {
-  if (!is_link_told_.exchange(true)) inbox_.put(link_input(link_.is_up()));
+  if (is_live_.load() && !is_link_told_.exchange(true)) inbox_.put(link_input(link_.is_up()));
 }
 
 bool NetworkPort::finish() {
@@ -181,7 +210,7 @@ bool NetworkPort::serve_once() {
     const std::lock_guard link(link_mutex_);
     link_.serve(waiting[1].revents, &frames);
   }
-  if (!frames.empty()) {
+  if (!frames.empty() && is_live_.load()) {
     if (read_) read_->take(frames.size());
     {
       const std::lock_guard lock(mutex_);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -24,11 +25,24 @@ class NetworkPort final : public GuestPackets {
   [[nodiscard]] static Frames frames_of(const NetworkRequest& request) {
     return request.kind == NetworkRequest::Kind::User ? Frames::Large : Frames::Usual;
   }
+  // Of one of two machines that are the same (docs/replication.md).
+  struct Pair {
+    // Gets the frames that the guest sends, with their lengths: push() sends them; empty: they
+    // leave at once.
+    std::function<void(std::span<const uint8_t>)> hold;
+    bool is_live = true;  // false: what comes is not the guest's, until go_live()
+  };
   // Throws std::system_error when the host refuses a thread or a descriptor.
   NetworkPort(NetworkLink& link, Inbox& inbox);
+  NetworkPort(NetworkLink& link, Inbox& inbox, Pair pair);
   ~NetworkPort() override;
   NetworkPort(const NetworkPort&) = delete;
   NetworkPort& operator=(const NetworkPort&) = delete;
+
+  // Frames with their lengths leave; what is none is lost.
+  void push(std::span<const uint8_t> frames);
+  // `held`: bytes that the guest has sent and that will be pushed.
+  void go_live(size_t held);
 
   void take_in(const HostInput& input) override;
   // What is little leaves at once, by the virtual CPU's own thread: to wake another takes longer.
@@ -55,6 +69,8 @@ class NetworkPort final : public GuestPackets {
 
   NetworkLink& link_;
   Inbox& inbox_;
+  Pair pair_;
+  std::atomic<bool> is_live_;
   std::atomic<bool> is_link_told_{false};
   std::mutex link_mutex_;  // guards the link; taken before the other one
   std::mutex mutex_;       // guards the five below

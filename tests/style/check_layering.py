@@ -24,7 +24,7 @@ ALLOWED = {
 # The rooms of a folder, top floor first: a room includes itself and those below it. What lies in the
 # folder itself is above them all.
 ROOMS = {
-    "monitor": ("lab", "manager", "command", "control", "debug", "machine", "migration", "replay", "vcpu", "trap", "interpreter", "spaces",
+    "monitor": ("lab", "manager", "command", "control", "debug", "machine", "replication", "migration", "replay", "vcpu", "trap", "interpreter", "spaces",
                 "direct", "paravirt", "cpu", "memory", "boot", "network", "share", "host"),
     "monitor/lab": ("explorer", "census", "ways", "matrix", "lockstep", "clocks", "parts"),
     "devices": ("board", "host", "screen", "network", "virtio", "storage", "pci", "input", "chips", "timers",
@@ -84,7 +84,7 @@ CODE_HOMES = (
     # What opens a file by itself does so before the run is confined, or is not of a run.
     ("files opened by name", r"\b(fopen|ifstream|ofstream|fstream)\b|(?<!\w)::open\s*\(",
      ("shadowmmu/base/host_files.cpp", "shadowmmu/host_mapping.cpp", "devices/host/host_disk.cpp", "devices/host/pseudo_terminal.cpp", "monitor/host/sockets/fifo_pair.cpp",
-      "monitor/command_line.cpp", "monitor/command/reports/run_report.cpp",
+      "monitor/replication/tie_breaker.cpp", "monitor/command_line.cpp", "monitor/command/reports/run_report.cpp",
       "monitor/command/reports/host_facts.cpp", "monitor/command/translate_command.cpp", "monitor/lab/*")),
     ("random numbers", r"\b(getrandom|getentropy)\b", ("devices/host/host_random.cpp", "monitor/host/sandbox/confinement.cpp",
                                                        "monitor/network/slirp_sandbox.cpp")),

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/incoming_migration.h"
 #include "monitor/migration/late_grains.h"
-#include "monitor/migration/migration_key.h"
 #include "shadowmmu/base/check.h"
 
 namespace ringshift {

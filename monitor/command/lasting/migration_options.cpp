@@ -2,7 +2,7 @@
 
 #include <CLI/App.hpp>
 
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/migration_listener.h"
 #include "shadowmmu/base/host_connection.h"
 

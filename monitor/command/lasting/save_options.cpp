@@ -105,9 +105,9 @@ bool apply_share_pages(const std::string& text, MachineConfig* machine, std::str
 
 std::vector<std::string> words_to_keep(const std::vector<std::string>& words) {
   // Of a socket there can be one: whoever resumes the machine says where its own is.
-  constexpr std::array<std::string_view, 9> kOfThisRun = {
+  constexpr std::array<std::string_view, 10> kOfThisRun = {
       "--save",     "--verify-ram", "--qmp",           "--qmp-pretty", "--monitor",
-      "--incoming", "--migrate-to", "--migration-key", "--record"};
+      "--incoming", "--migrate-to", "--migration-key", "--record",     "--replicate-to"};
   return without(words, [&](const std::string& word, const std::string& next) {
     const std::string name = word.substr(0, word.find('='));
     const bool is_dropped =

@@ -26,6 +26,7 @@ using nlohmann::json;
 
 constexpr int kFormat = 3;
 constexpr const char* kDiskFailure = "the host cannot read or write a disk's image";
+constexpr const char* kNoDescription = "what describes the run makes no sense";
 constexpr size_t kMostDescription = size_t{1} << 20;
 
 std::string description_path(const std::string& folder) { return folder + "/run.json"; }
@@ -68,20 +69,11 @@ std::optional<std::string> hash_of_file(const std::string& path) {
   return fmt::format("{:016x}", hash_bytes(bytes, bytes.size()));
 }
 
-// What comes to the guest by a way that is not recorded; empty: nothing.
 std::string obstacle(const RunOptions& options) {
-  const MachineConfig& machine = options.machine;
-  for (const PortTarget* port : all_ports(machine.ports)) {
+  for (const PortTarget* port : all_ports(options.machine.ports)) {
     if (port->kind == PortTarget::Kind::Socket) return port->request.option + " at a socket";
   }
-  if (options.limits.disk_rate != 0) return "--limit disk";
-  if (!machine.save.path.empty()) return "--save";
-  if (!machine.resume_descriptors.empty()) return "a clone";
-  if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";
-  if (!options.control.requests.empty()) return "--qmp or --monitor";
-  if (options.display_request.has_web) return "--display web";  // its buttons
-  if (!options.gdb.empty() || options.default_gdb) return "--gdb";
-  return unkept_disk(options.media);
+  return unrecorded(options);
 }
 
 json described(const std::vector<TapeDisk>& disks) {
@@ -111,18 +103,8 @@ std::vector<TapeDisk> described_disks(const json& all) {
 
 bool write_description(const RunOptions& options, const std::vector<TapeDisk>& disks,
                        std::string* error) {
-  json files = json::object();
-  for (const std::string& path : first_files(options.machine)) {
-    if (const auto hash = hash_of_file(path)) files[path] = *hash;
-  }
-  const json description = {{"format", kFormat},
-                            {"words", options.machine.save.words},
-                            {"epoch", options.machine.event_clock.epoch_seconds},
-                            {"files", files},
-                            {"resumed", !options.machine.resume_path.empty()},
-                            {"disks", described(disks)}};
   const std::string path = description_path(options.record);
-  const std::string text = description.dump(1) + "\n";
+  const std::string text = run_description(options, options.machine.save.words, disks);
   const OpenFile file(path, FileUse::Replace);
   if (file.is_open() &&
       write(file.descriptor(), text.data(), text.size()) == static_cast<ssize_t>(text.size())) {
@@ -140,27 +122,11 @@ bool read_description(const std::string& folder, std::vector<std::string>* words
     *problem = "replay: cannot read " + description_path(folder) + ": " + std::strerror(errno);
     return false;
   }
-  try {
-    const json description = json::parse(bytes);
-    if (description.at("format").get<int>() != kFormat) {
-      *problem = "replay: the recording is of another format";
-      return false;
-    }
-    *words = description.at("words").get<std::vector<std::string>>();
-    request->epoch_seconds = description.at("epoch").get<int64_t>();
-    request->disks = described_disks(description.at("disks"));
-    request->is_resumed = description.at("resumed").get<bool>();
-    for (const auto& [path, hash] : description.at("files").items()) {
-      if (hash_of_file(path) == hash.get<std::string>()) continue;
-      *problem = "replay: " + path + " is not what it was when the run was recorded";
-      return false;
-    }
-  } catch (const json::exception&) {
-    *problem = "replay: " + description_path(folder) + " does not describe a recording";
-    return false;
+  if (read_run_description(bytes, words, request, problem)) return true;
+  if (*problem == kNoDescription) {
+    *problem = description_path(folder) + " does not describe a recording";
   }
-  if (!words->empty() && words->front() == "run") return true;
-  *problem = "replay: the recording does not say how it was started";
+  *problem = "replay: " + *problem;
   return false;
 }
 
@@ -191,6 +157,59 @@ bool take_own_word(const std::vector<std::string>& words, size_t* at, ReplayRequ
 }  // namespace
 
 std::string kept_machine_path(const std::string& folder) { return folder + "/machine"; }
+
+std::string unrecorded(const RunOptions& options) {
+  const MachineConfig& machine = options.machine;
+  if (options.limits.disk_rate != 0) return "--limit disk";
+  if (!machine.save.path.empty()) return "--save";
+  if (!machine.resume_descriptors.empty()) return "a clone";
+  if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";
+  if (!options.control.requests.empty()) return "--qmp or --monitor";
+  if (options.display_request.has_web) return "--display web";  // its buttons
+  if (!options.gdb.empty() || options.default_gdb) return "--gdb";
+  return unkept_disk(options.media);
+}
+
+std::string run_description(const RunOptions& options, const std::vector<std::string>& words,
+                            const std::vector<TapeDisk>& disks) {
+  json files = json::object();
+  for (const std::string& path : first_files(options.machine)) {
+    if (const auto hash = hash_of_file(path)) files[path] = *hash;
+  }
+  const json description = {{"format", kFormat},
+                            {"words", words},
+                            {"epoch", options.machine.event_clock.epoch_seconds},
+                            {"files", files},
+                            {"resumed", !options.machine.resume_path.empty()},
+                            {"disks", described(disks)}};
+  return description.dump(1) + "\n";
+}
+
+bool read_run_description(const std::vector<uint8_t>& text, std::vector<std::string>* words,
+                          ReplayRequest* request, std::string* problem) {
+  try {
+    const json description = json::parse(text);
+    if (description.at("format").get<int>() != kFormat) {
+      *problem = "the recording is of another format";
+      return false;
+    }
+    *words = description.at("words").get<std::vector<std::string>>();
+    request->epoch_seconds = description.at("epoch").get<int64_t>();
+    request->disks = described_disks(description.at("disks"));
+    request->is_resumed = description.at("resumed").get<bool>();
+    for (const auto& [path, hash] : description.at("files").items()) {
+      if (hash_of_file(path) == hash.get<std::string>()) continue;
+      *problem = path + " is not what it was when the run was recorded";
+      return false;
+    }
+  } catch (const json::exception&) {
+    *problem = kNoDescription;
+    return false;
+  }
+  if (!words->empty() && words->front() == "run") return true;
+  *problem = "the recording does not say how it was started";
+  return false;
+}
 
 bool replayed_words(std::vector<std::string>* words, ReplayRequest* request, std::string* problem) {
   if (words->size() < 2 || (*words)[1].empty() || (*words)[1][0] == '-') {

@@ -41,6 +41,19 @@ struct ReplayRequest {
 // In a recording's folder: the saved machine that it began as.
 [[nodiscard]] std::string kept_machine_path(const std::string& folder);
 
+// What comes to a guest by a way that is on no tape; empty: nothing. A port at a socket is on one,
+// but its bytes are not in a recording's folder.
+[[nodiscard]] std::string unrecorded(const RunOptions& options);
+
+// A run as a text that another process can begin it by: its words, and hashes of what it begins
+// with. And back: false with one line in *problem, also where a file is another here.
+[[nodiscard]] std::string run_description(const RunOptions& options,
+                                          const std::vector<std::string>& words,
+                                          const std::vector<TapeDisk>& disks);
+[[nodiscard]] bool read_run_description(const std::vector<uint8_t>& text,
+                                        std::vector<std::string>* words, ReplayRequest* request,
+                                        std::string* problem);
+
 class RunTape {
  public:
   RunTape();

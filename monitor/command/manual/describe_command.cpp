@@ -55,7 +55,7 @@ CommandText read_command(const CLI::App& app, const std::string& path) {
   read.text = one_line(app.get_description());
   read.footer = app.get_footer();
   read.takes_options_of_run =
-      path == "test" || path == "resume" || path == "clone" || path == "replay";
+      path == "test" || path == "resume" || path == "clone" || path == "replay" || path == "backup";
   for (const CLI::Option* option : app.get_options()) {
     if (!option->get_group().empty()) read.options.push_back(read_option(*option));
   }

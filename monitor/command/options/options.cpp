@@ -155,6 +155,21 @@ void add_host_options(CLI::App& command, RunOptions* options) {
       ->group("Guest");
 }
 
+void add_replica_options(CLI::App& command, ReplicaOptions* options) {
+  command
+      .add_option("--replicate-to", options->to,
+                  "have a second machine there (ringshift backup WHERE) follow this one,\n"
+                  "which takes over when this one dies; taken for dead after MS of silence")
+      ->type_name("WHERE[,timeout=MS]")
+      ->group("Replication");
+  command
+      .add_option("--tie-breaker", options->tie_breaker,
+                  "a file that both machines of a pair can reach: who writes it first goes on\n"
+                  "when they lose each other")
+      ->type_name("FILE")
+      ->group("Replication");
+}
+
 void add_report_options(CLI::App& command, RunOptions* options) {
   command
       .add_option("--stats", options->stats_text,
@@ -244,6 +259,7 @@ void add_run_options(CLI::App& command, RunOptions* options) {
   add_debug_options(command, options);
   add_control_options(command, &options->control);
   add_migration_options(command, &options->migration);
+  add_replica_options(command, &options->replica);
   add_report_options(command, options);
 }
 

@@ -8,6 +8,7 @@
 
 #include "monitor/command/lasting/control_options.h"
 #include "monitor/command/lasting/migration_options.h"
+#include "monitor/command/lasting/replica_options.h"
 #include "monitor/command/lasting/tape_options.h"
 #include "monitor/command/options/display_options.h"
 #include "monitor/command/resource_limits.h"
@@ -77,6 +78,7 @@ struct RunOptions {
   debug::DebugRequest debug;
   ControlOptions control;
   MigrationOptions migration;
+  ReplicaOptions replica;
   bool default_gdb = false;  // -s
 };
 

@@ -254,7 +254,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
          apply_stats(options->stats_text, options, problem) && apply_debug(options, problem) &&
          apply_sandbox(options, problem) &&
          apply_modules(options->modules, &options->machine.boot) && apply_tape(options, problem) &&
-         apply_clock(options, problem);
+         apply_replica(options, problem) && apply_clock(options, problem);
 }
 
 }  // namespace

@@ -121,12 +121,12 @@ bool has_one_terminal(const RunOptions& options, std::string* problem) {
   return !is_twice;
 }
 
-bool RunPorts::open(PortsConfig* ports, std::string* error) {
+bool RunPorts::open(PortsConfig* ports, bool waits, std::string* error) {
   for (PortTarget* target : all_ports(*ports)) {
     if (target->kind != Kind::Socket) continue;
     std::unique_ptr<PortSocket> socket = PortSocket::create(target->request, error);
     if (socket == nullptr) return false;
-    socket->wait_for_peer();
+    if (waits) socket->wait_for_peer();
     target->socket = socket.get();
     sockets_.push_back(std::move(socket));
   }

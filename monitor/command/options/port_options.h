@@ -25,8 +25,8 @@ template <typename Ports>
 // The sockets that the ports lead to, open from before the first machine to the end of the run.
 class RunPorts {
  public:
-  // Waits for peers, where the command line says so.
-  [[nodiscard]] bool open(PortsConfig* ports, std::string* error);
+  // Waits for peers, where the command line says so; not if the guest is somebody else's yet.
+  [[nodiscard]] bool open(PortsConfig* ports, bool waits, std::string* error);
 
  private:
   std::vector<std::unique_ptr<PortSocket>> sockets_;

@@ -16,10 +16,10 @@ using qemu::Meaning;
 using qemu::QemuLine;
 using qemu::Word;
 
-constexpr std::array kCommands{"run",       "resume", "clone", "replay",   "test",
-                               "translate", "doctor", "lab",   "describe", "up",
-                               "ps",        "stop",   "kill",  "logs",     "console",
-                               "top",       "events", "down",  "web",      "keep"};
+constexpr std::array kCommands{"run",    "resume", "clone",    "replay", "test",   "translate",
+                               "doctor", "lab",    "describe", "up",     "ps",     "stop",
+                               "kill",   "logs",   "console",  "top",    "events", "down",
+                               "web",    "keep",   "backup"};
 constexpr std::array kOfNoCommand{"--help", "-help", "-h", "--version", "-version"};
 // What the other commands understand besides two dashes.
 constexpr std::array kOfEveryCommand{"-kernel", "-initrd", "-append", "-m",
@@ -29,7 +29,7 @@ bool begins_with_dash(const std::string& word) { return word.size() > 1 && word[
 
 // The word behind it is no option, whatever it looks like.
 bool takes_file(const std::string& command) {
-  return command == "resume" || command == "clone" || command == "replay";
+  return command == "resume" || command == "clone" || command == "replay" || command == "backup";
 }
 
 const Word* find_word(const std::string& name) {

@@ -255,6 +255,11 @@ bool HostSocket::has_ended() {
   return ended_;
 }
 
+size_t HostSocket::waiting() {
+  const std::lock_guard lock(mutex_);
+  return outbox_.size();
+}
+
 bool HostSocket::is_broken() {
   const std::lock_guard lock(mutex_);
   return broken_;

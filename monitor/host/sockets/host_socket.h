@@ -50,6 +50,8 @@ class HostSocket {
   void send(std::string_view bytes);
   // The peer takes what it is sent: less than 64 KiB waits. notify() tells of a change to that.
   [[nodiscard]] bool has_room();
+  // Bytes that wait for the peer to take them.
+  [[nodiscard]] size_t waiting();
   // Nobody will read what is sent any more.
   [[nodiscard]] bool is_broken();
   // Once what has been sent is on its way, or nobody takes it. A pseudo-terminal stays.

@@ -58,8 +58,10 @@ std::unique_ptr<PortSocket> PortSocket::create(const PortSocketRequest& request,
 PortSocket::~PortSocket() = default;
 
 void PortSocket::wait_for_peer() {
-  while (request_.waits && !socket_->is_connected()) (void)poll(nullptr, 0, kLookMilliseconds);
+  while (awaits_peer()) (void)poll(nullptr, 0, kLookMilliseconds);
 }
+
+bool PortSocket::awaits_peer() { return request_.waits && !socket_->is_connected(); }
 
 void PortSocket::attach(Machine machine) {
   {

@@ -39,6 +39,8 @@ class PortSocket final : public SerialBackend {
 
   // Returns when there is a peer, if it is to be waited for.
   void wait_for_peer();
+  // There is none yet, and it is to be waited for.
+  [[nodiscard]] bool awaits_peer();
   // Around the life of a machine. vCPU thread.
   struct Machine {
     Inbox* inbox = nullptr;
@@ -55,6 +57,8 @@ class PortSocket final : public SerialBackend {
   // The peer does not read what has been sent to it: the guest should stand still until it is
   // woken.
   [[nodiscard]] bool is_full();
+  // Bytes that the peer, if somebody is there, has not been sent.
+  [[nodiscard]] size_t unsent() { return buffer_.size() + socket_->waiting(); }
   // So many bytes of what was put into the inbox have found their reader.
   void input_taken(size_t count);
 

@@ -1,5 +1,7 @@
 #include "monitor/machine/ports/guest_ports.h"
 
+#include <algorithm>
+
 namespace ringshift {
 namespace {
 
@@ -63,13 +65,26 @@ bool GuestPorts::open_end(const PortTarget& target, uint8_t socket_source, End* 
     case Kind::Socket:
       if (target.socket == nullptr) return true;
       end->socket = target.socket;
-      target.socket->attach({.inbox = &around_.inbox,
-                             .source = socket_source,
-                             .takes_input = socket_source != kNoInput,
-                             .on_held = [this] { flush_soon(); }});
+      if (!around_.is_replay) attach(target.socket, socket_source);
       return true;
   }
   return true;
+}
+
+void GuestPorts::attach(PortSocket* socket, uint8_t source) {
+  if (socket == nullptr) return;
+  socket->attach({.inbox = &around_.inbox,
+                  .source = source,
+                  .takes_input = source != kNoInput,
+                  .on_held = [this] { flush_soon(); }});
+}
+
+void GuestPorts::go_live() {
+  around_.is_replay = false;
+  attach(serial_.socket, kSerialSocket);
+  attach(second_.socket, kSecondSocket);
+  attach(virtio_.socket, kVirtioSocket);
+  attach(debug_.socket, kNoInput);
 }
 
 // What the serial port is connected to: its end, and whoever else hears what it says.
@@ -127,6 +142,29 @@ void GuestPorts::deliver(Uart16550& first, Uart16550& second, VirtioConsole* vir
   deliver_to(first, page_inlet_);
   deliver_to(first, serial_inlet_);
   deliver_to(second, second_inlet_);
+}
+
+bool GuestPorts::awaits_peer() {
+  const auto awaits = [](End* end) { return end->socket != nullptr && end->socket->awaits_peer(); };
+  return std::ranges::any_of(ends(), awaits);
+}
+
+size_t GuestPorts::unsent(HeldOutput::Port port) {
+  const auto of = [](const End& end) {
+    if (end.socket != nullptr) return end.socket->unsent();
+    return end.console != nullptr ? end.console->unsent() : 0;
+  };
+  switch (port) {
+    case HeldOutput::SecondSerial:
+      return of(second_);
+    case HeldOutput::VirtioConsole:
+      return of(virtio_);
+    case HeldOutput::DebugConsole:
+      if (debug_backend_ != nullptr && debug_backend_ == console_) return console_->unsent();
+      return config_.debug_console_is_serials ? of(serial_) : of(debug_);
+    default:
+      return of(serial_);
+  }
 }
 
 void GuestPorts::flush() {

@@ -24,6 +24,7 @@
 #include "monitor/machine/ports/file_serial.h"
 #include "monitor/machine/ports/serial_tee.h"
 #include "monitor/machine/ports/serial_watch.h"
+#include "monitor/replication/held_output.h"
 
 namespace ringshift {
 
@@ -56,7 +57,7 @@ class GuestPorts {
     Inbox& inbox;
     ControlPort* page = nullptr;  // shows the serial port, and types into it; null: there is none
     std::string watched_text;     // of the serial port: it asks for a saved machine; empty: not
-    bool is_replay = false;       // what the guest takes did not come from here
+    bool is_replay = false;       // what the guest takes did not come from here (go_live())
     // With our terminal, on which only one of the ports can be.
     std::function<std::unique_ptr<HostConsole>(uint8_t source)> make_console;
   };
@@ -83,6 +84,12 @@ class GuestPorts {
   // What has come, to the ports that take it now. virtio: null if there is none.
   void deliver(Uart16550& first, Uart16550& second, VirtioConsole* virtio);
 
+  // A backup's, when it has taken over: from here on what comes to the sockets is the guest's.
+  void go_live();
+  // Somebody is to be there before the guest goes on.
+  [[nodiscard]] bool awaits_peer();
+  // Bytes of what the port was given that nobody has been shown; a console's may be of all of them.
+  [[nodiscard]] size_t unsent(HeldOutput::Port port);
   void flush();
   // Output waits that flush() would show: it is called soon.
   void flush_soon();
@@ -106,13 +113,14 @@ class GuestPorts {
   [[nodiscard]] bool open(std::string* error);
   [[nodiscard]] bool open_end(const PortTarget& target, uint8_t socket_source, End* end,
                               std::string* error);
+  void attach(PortSocket* socket, uint8_t source);
   [[nodiscard]] SerialBackend* serial_end();
   [[nodiscard]] SerialBackend* watched_serial();
   void note_taken(PortSocket* socket, size_t count);
   [[nodiscard]] std::array<End*, 4> ends() { return {&serial_, &second_, &virtio_, &debug_}; }
 
   const PortsConfig& config_;
-  const Surroundings around_;
+  Surroundings around_;
   NullSerial nowhere_;
   End serial_, second_, virtio_, debug_;
   HostConsole* console_ = nullptr;  // of one of them

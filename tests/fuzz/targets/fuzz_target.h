@@ -20,6 +20,7 @@ void fuzz_ne2k(std::span<const uint8_t> input);
 void fuzz_network(std::span<const uint8_t> input);
 void fuzz_options(std::span<const uint8_t> input);
 void fuzz_qmp(std::span<const uint8_t> input);
+void fuzz_replica(std::span<const uint8_t> input);
 void fuzz_rfb(std::span<const uint8_t> input);
 void fuzz_state(std::span<const uint8_t> input);
 void fuzz_storage(std::span<const uint8_t> input);
@@ -32,7 +33,7 @@ struct FuzzTarget {
   void (*fuzz_one)(std::span<const uint8_t> input);
 };
 
-inline constexpr std::array<FuzzTarget, 18> kFuzzTargets{{
+inline constexpr std::array<FuzzTarget, 19> kFuzzTargets{{
     {"board", fuzz_board},
     {"gdb", fuzz_gdb},
     {"guest", fuzz_guest},
@@ -45,6 +46,7 @@ inline constexpr std::array<FuzzTarget, 18> kFuzzTargets{{
     {"network", fuzz_network},
     {"options", fuzz_options},
     {"qmp", fuzz_qmp},
+    {"replica", fuzz_replica},
     {"rfb", fuzz_rfb},
     {"state", fuzz_state},
     {"storage", fuzz_storage},

@@ -1,4 +1,4 @@
-#include "monitor/migration/migration_key.h"
+#include "monitor/migration/greeting/migration_key.h"
 
 #include <nettle/hmac.h>
 #include <nettle/memops.h>

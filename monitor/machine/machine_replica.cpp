@@ -1,0 +1,92 @@
+// Machine, ninth part: as one of a pair. What its guest sends is held, and a backup that plays what
+// its primary's guest was given becomes the machine that the outside talks to. See
+// docs/replication.md.
+#include "monitor/machine/machine.h"
+
+namespace ringshift {
+
+void Machine::attach_replica() {
+  Replica& replica = *config_.replica;
+  replica.attach({.wake = [this] { attention().raise(); },
+                  .look = [this] { processor_->events()->request_look(); }});
+  replica.output().set_flush([this] { guest_ports_->flush(); });
+  if (network_port_ == nullptr) return;
+  replica.output().set_sink(HeldOutput::Network, [this](std::span<const uint8_t> frames) {
+    network_port_->push(frames);
+  });
+}
+
+void Machine::detach_replica() {
+  Replica& replica = *config_.replica;
+  replica.detach();
+  replica.output().set_flush({});
+  for (size_t port = 0; port < HeldOutput::kPorts; ++port) {
+    replica.output().set_sink(static_cast<HeldOutput::Port>(port), {});
+  }
+}
+
+SerialBackend* Machine::held(HeldOutput::Port port, SerialBackend* to) {
+  if (config_.replica == nullptr || to == nullptr) return to;
+  HeldOutput& output = config_.replica->output();
+  output.set_sink(
+      port,
+      [to](std::span<const uint8_t> bytes) {
+        for (const uint8_t byte : bytes) to->transmit(byte);
+      },
+      [this, port] { return guest_ports_->unsent(port); });
+  return output.device_end(port);
+}
+
+void Machine::service_replica() {
+  if (config_.replica == nullptr) return;
+  Replica& replica = *config_.replica;
+  replica.service();
+  if (replica.wants_look()) processor_->events()->request_look();
+  if (replica.problem().empty() || replica.is_replay() || !refused_.empty()) return;
+  refused_ = replica.problem();
+  processor_->loop().request_stop(StopReason::HostFailure);
+}
+
+bool Machine::must_stand_still() {
+  return guest_ports_->is_unread() || (config_.replica != nullptr && config_.replica->is_full());
+}
+
+// True: more may have come for the guest here.
+bool Machine::follow_primary(const TapePosition& here, bool after_timers) {
+  if (processor_->loop().is_stopping()) return false;
+  switch (config_.replica->turn(here, after_timers)) {
+    case Replica::Turn::GoOn:
+      return false;
+    case Replica::Turn::GoLive:
+      go_live();
+      return false;
+    case Replica::Turn::End:
+      processor_->loop().request_stop(StopReason::Quit);
+      return false;
+    case Replica::Turn::Wait:
+      break;
+  }
+  wait_for_news();
+  return true;
+}
+
+void Machine::wait_for_news() {
+  attention().sleep_until(nullptr);
+  attention().take();
+  attention().drain_wakeups();
+  empty_inbox();
+  service_replica();
+}
+
+// All that a machine has to do to come from playing to living is here: is_replay() says no from now
+// on, so what comes from outside is the guest's, and the clock waits for the host's.
+void Machine::go_live() {
+  HeldOutput& output = config_.replica->output();
+  if (network_port_ != nullptr) network_port_->go_live(output.waiting_of(HeldOutput::Network));
+  guest_ports_->go_live();
+  while (guest_ports_->awaits_peer() && !processor_->loop().is_stopping()) wait_for_news();
+  output.open();
+  attention().raise();
+}
+
+}  // namespace ringshift

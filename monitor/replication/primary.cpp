@@ -1,0 +1,237 @@
+#include "monitor/replication/primary.h"
+
+#include <chrono>
+#include <cstdio>
+#include <utility>
+
+#include "monitor/host/time/host_clock.h"
+
+namespace ringshift {
+namespace {
+
+constexpr Nanoseconds kMillisecond = 1'000'000;
+// How long the backup is not told how far the guest is, while nothing else is to be said.
+constexpr Nanoseconds kBetweenLogs = 20 * kMillisecond;
+// How far the backup's guest may be behind this one before this one waits, and before it is given
+// up.
+constexpr Nanoseconds kMostBehind = 200 * kMillisecond, kTooFarBehind = 10'000 * kMillisecond;
+// Of logs that have not been played, and of output that has not left.
+constexpr size_t kMostLog = size_t{4} << 20, kMostOutput = size_t{256} << 10;
+constexpr size_t kLogBytes = 100;  // of one without entries, about
+// An entry may have that much; a chunk of them at most 4 MiB.
+constexpr size_t kMostPlain = size_t{256} << 10;
+constexpr std::chrono::milliseconds kFarewell{100}, kEnd{2000};
+
+}  // namespace
+
+Primary::Primary(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout)
+    : tie_(std::move(tie)) {
+  link_ = std::make_unique<ReplicaLink>(
+      std::move(connection),
+      ReplicaLink::Setup{
+          .timeout = timeout,
+          .on_message = [this](const MigrationMessage& message,
+                               std::string* problem) { return take(message, problem); },
+          .on_tick = [this](std::string* problem) { return tick(problem); },
+          .on_end = [this](const std::string& why) { lose(why); }});
+  output_.set_on_held([this] {
+    if (machine_.look) machine_.look();
+  });
+  link_->start();
+}
+
+Primary::~Primary() { link_->finish(); }
+
+void Primary::attach(Attached machine) {
+  const std::lock_guard lock(mutex_);
+  machine_ = std::move(machine);
+}
+
+void Primary::detach() {
+  const std::lock_guard lock(mutex_);
+  machine_ = {};
+}
+
+// ---- the vCPU's thread ----
+
+void Primary::add(const TapeEntry& entry) {
+  if (known_ == Phase::Paired) append_entry(entry, &plain_);
+}
+
+void Primary::note(const TapePosition& at, const HostInput& input) {
+  add({.kind = TapeEntry::Kind::Input, .at = at, .input = input, .mark = {}});
+  if (plain_.size() > kMostPlain && has_reached_) send_log(reached_);
+}
+
+void Primary::mark(const TapePosition& at, const TapeMark& here) {
+  add({.kind = TapeEntry::Kind::Mark, .at = at, .input = {}, .mark = here});
+}
+
+// What has been given to the guest, and that it was all up to there. What it had sent when it came
+// there may leave by that.
+void Primary::send_log(const TapePosition& at) {
+  if (known_ != Phase::Paired) return plain_.clear();
+  logged_at_ = HostClock::monotonic();
+  reached_ = at;
+  has_reached_ = true;
+  const HeldOutput::Totals shown = output_.shown();
+  const std::lock_guard lock(mutex_);
+  const size_t bytes = kLogBytes + plain_.size();
+  link_->send(MessageKind::Log, bytes_of_log(++number_, at, shown, plain_));
+  plain_.clear();
+  sent_.push_back({.number = number_, .at = logged_at_, .bytes = bytes, .come = logged_});
+  waiting_bytes_ += bytes;
+  is_look_due_ = wants_log_ = false;
+}
+
+// One log at a time is on its way for what the guest prints byte by byte.
+void Primary::passed(const TapePosition& at) {
+  if (known_ != Phase::Paired) return;
+  const bool has_news = !plain_.empty() || output_.come() != logged_;
+  if (!has_news && HostClock::monotonic() - logged_at_ < kBetweenLogs) return;
+  {
+    const std::lock_guard lock(mutex_);
+    wants_log_ = heard_.heard != number_;
+    if (wants_log_) return;
+  }
+  logged_ = output_.come();
+  send_log(at);
+}
+
+// What is held behind the last log that was heard waits for the next one, which is sent at an
+// event.
+bool Primary::wants_look() {
+  const std::lock_guard lock(mutex_);
+  const bool is_held = heard_.heard == number_ && output_.waiting() != 0;
+  return phase_ == Phase::Paired && (is_look_due_ || is_held);
+}
+
+bool Primary::is_full() {
+  const std::lock_guard lock(mutex_);
+  if (phase_ != Phase::Paired || sent_.empty()) return false;
+  return waiting_bytes_ > kMostLog || output_.waiting() > kMostOutput ||
+         HostClock::monotonic() - sent_.front().at > kMostBehind;
+}
+
+void Primary::service() {
+  Phase phase{};
+  HeldOutput::Totals may_leave{};
+  std::string why;
+  {
+    const std::lock_guard lock(mutex_);
+    phase = phase_;
+    may_leave = may_leave_;
+    why = why_;
+  }
+  if (known_ == Phase::Paired) {
+    (void)output_.release(may_leave);
+    tell_shown();
+  }
+  if (phase == known_) return;
+  known_ = phase;
+  plain_.clear();
+  if (phase == Phase::Lost) {
+    if (problem_.empty()) problem_ = "the backup is out of reach: " + why;
+    return;
+  }
+  std::fprintf(stderr, "ringshift: the backup has gone (%s): the machine goes on without one\n",
+               why.c_str());
+  output_.open();
+}
+
+// What has been shown to the outside is not shown by the backup again.
+void Primary::tell_shown() {
+  const HeldOutput::Totals shown = output_.shown();
+  const std::lock_guard lock(mutex_);
+  if (shown == told_) return;
+  told_ = shown;
+  link_->send(MessageKind::Beat, bytes_of_beat(told_));
+}
+
+// The backup is not to take over a machine whose disks it cannot have, so this one has to end.
+void Primary::give_up(const std::string& why) {
+  if (known_ == Phase::Paired && problem_.empty()) problem_ = "the primary ends here: " + why;
+}
+
+// What the guest has sent last leaves before it begins again, or the process ends.
+void Primary::end(const TapePosition& at, const TapeMark& here, EndedBy who) {
+  const bool is_guests = who == EndedBy::Guest;
+  add({.kind = is_guests ? TapeEntry::Kind::End : TapeEntry::Kind::Stop,
+       .at = at,
+       .input = {},
+       .mark = here});
+  if (known_ != Phase::Paired) return;
+  logged_ = output_.come();
+  send_log(at);
+  {
+    std::unique_lock lock(mutex_);
+    const auto is_settled = [this] { return phase_ != Phase::Paired || heard_.heard == number_; };
+    (void)news_.wait_for(lock, is_guests ? kEnd : kFarewell, is_settled);
+  }
+  service();
+  if (is_guests) wait_until_shown();
+}
+
+void Primary::wait_until_shown() {
+  constexpr std::chrono::milliseconds kLook{2};
+  const auto is_shown = [this] { return output_.shown() == output_.come(); };
+  for (auto left = kEnd; known_ == Phase::Paired && !is_shown() && left.count() > 0;
+       left -= kLook) {
+    std::unique_lock lock(mutex_);
+    (void)news_.wait_for(lock, kLook, [this] { return phase_ != Phase::Paired; });
+    if (phase_ != Phase::Paired) break;
+  }
+  service();
+}
+
+// ---- the link's thread ----
+
+bool Primary::take(const MigrationMessage& message, std::string* problem) {
+  const std::lock_guard lock(mutex_);
+  if (message.kind != MessageKind::Heard || !read_heard(message.bytes, heard_, number_, &heard_)) {
+    *problem = "the backup says what makes no sense";
+    return false;
+  }
+  bool is_news = false;
+  for (Sent& log : sent_) {
+    if (log.number > heard_.heard) break;
+    if (std::exchange(log.is_heard, true)) continue;
+    is_news = is_news || log.come != may_leave_;
+    may_leave_ = log.come;
+  }
+  while (!sent_.empty() && sent_.front().number <= heard_.played) {
+    waiting_bytes_ -= sent_.front().bytes;
+    sent_.pop_front();
+  }
+  news_.notify_all();
+  is_look_due_ = is_look_due_ || wants_log_;
+  if ((is_news || wants_log_) && machine_.wake) machine_.wake();
+  return true;
+}
+
+bool Primary::tick(std::string* problem) {
+  const std::lock_guard lock(mutex_);
+  const Nanoseconds now = HostClock::monotonic();
+  if (!sent_.empty() && now - sent_.front().at > kTooFarBehind) {
+    *problem = "it does not keep up";
+    return false;
+  }
+  if (now - beat_at_ < kBetweenLogs) return true;
+  beat_at_ = now;
+  link_->send(MessageKind::Beat, bytes_of_beat(told_));
+  is_look_due_ = true;
+  if (machine_.wake) machine_.wake();
+  return true;
+}
+
+void Primary::lose(const std::string& why) {
+  std::string lost;
+  const bool is_ours = tie_->win(&lost);
+  const std::lock_guard lock(mutex_);
+  phase_ = is_ours ? Phase::Alone : Phase::Lost;
+  why_ = is_ours ? why : why + "; " + lost;
+  news_.notify_all();
+  if (machine_.wake) machine_.wake();
+}
+
+}  // namespace ringshift

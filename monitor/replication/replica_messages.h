@@ -1,0 +1,61 @@
+// ReplicaMessages: what a primary and its backup say to each other once they are a pair, as values
+// and as the bytes of a message (monitor/migration/migration_messages.h). What comes is never
+// trusted. See docs/replication.md, "The stream".
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "monitor/replay/tape_format.h"
+#include "monitor/replication/held_output.h"
+#include "monitor/replication/tie_breaker.h"
+
+namespace ringshift {
+
+// Of the primary, first of all (MessageKind::Begin).
+struct ReplicaBegin {
+  uint32_t timeout = 0;  // milliseconds of silence after which the other side is taken for dead
+  TieBreaker::Pair pair{};
+  std::vector<uint8_t> run;  // the run that both are, as its command describes it
+};
+inline constexpr uint32_t kReplicaFormat = 1;
+inline constexpr uint32_t kLeastTimeout = 100, kMostTimeout = 60'000;
+[[nodiscard]] std::vector<uint8_t> bytes_of(const ReplicaBegin& begin);
+// False with one line in *problem.
+[[nodiscard]] bool read_begin(std::span<const uint8_t> bytes, ReplicaBegin* begin,
+                              std::string* problem);
+
+// Of the primary: all that its guest was given up to a position (MessageKind::Log).
+struct ReplicaLog {
+  uint64_t number = 0;  // from 1 on
+  TapePosition reached;
+  HeldOutput::Totals left{};       // what the outside has been shown
+  std::vector<TapeEntry> entries;  // none of them behind `reached`
+};
+// What is logged, in pieces: `plain` is of append_entry().
+[[nodiscard]] std::vector<uint8_t> bytes_of_log(uint64_t number, const TapePosition& reached,
+                                                const HeldOutput::Totals& left,
+                                                std::span<const uint8_t> plain);
+[[nodiscard]] bool read_log(std::span<const uint8_t> bytes, uint64_t number, ReplicaLog* log,
+                            std::string* problem);
+
+// Of the primary, again and again (MessageKind::Beat).
+[[nodiscard]] std::vector<uint8_t> bytes_of_beat(const HeldOutput::Totals& left);
+[[nodiscard]] bool read_beat(std::span<const uint8_t> bytes, HeldOutput::Totals* left);
+
+// Of the backup, to each log and again and again (MessageKind::Heard): the last log that it has,
+// and the last whose end its guest has come to.
+struct ReplicaHeard {
+  uint64_t heard = 0, played = 0;
+};
+[[nodiscard]] std::vector<uint8_t> bytes_of(const ReplicaHeard& heard);
+// False: it is none, or says what cannot be behind `before`, where `sent` logs have been sent.
+[[nodiscard]] bool read_heard(std::span<const uint8_t> bytes, const ReplicaHeard& before,
+                              uint64_t sent, ReplicaHeard* heard);
+
+// The first comes before the second: a guest halts, and goes on behind that.
+[[nodiscard]] bool is_before(const TapePosition& one, const TapePosition& other);
+
+}  // namespace ringshift
