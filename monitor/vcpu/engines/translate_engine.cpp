@@ -159,18 +159,17 @@ uint64_t TranslateEngine::entry_point(Privilege privilege) {
 
 void TranslateEngine::prepare_slots(Privilege privilege) {
   const GuestState& guest = state();
-  Slots& slots = slots_;
   parts_.spaces.select(privilege, mode_);
-  slots.interrupt_waiting = parts_.boundary.interrupt_is_pending() ? kFlagIf : 0;
-  slots.allow_fpu(guest.cr0, guest.cr4);
-  slots.time_stamp_denied = guest.cr4 & kCr4Tsd;
+  slots_.interrupt_waiting = parts_.boundary.interrupt_is_pending() ? kFlagIf : 0;
+  slots_.allow_fpu(guest.cr0, guest.cr4);
+  slots_.time_stamp_denied = guest.cr4 & kCr4Tsd;
   descriptors_.check_table();
   // Descriptor tables are read as the supervisor reads, which may be out of date until it is back.
   const bool is_untold =
       privilege == Privilege::User && parts_.spaces.supervisor_needs_verification();
-  slots.untold_descriptors = is_untold ? kNoTag : 0;
-  slots.fs_probe = segment_probe(guest.seg(SegmentRegister::Fs));
-  slots.gs_probe = segment_probe(guest.seg(SegmentRegister::Gs));
+  slots_.untold_descriptors = is_untold ? kNoTag : 0;
+  slots_.fs_probe = segment_probe(guest.seg(SegmentRegister::Fs));
+  slots_.gs_probe = segment_probe(guest.seg(SegmentRegister::Gs));
   if (!mode_.is_flat()) prepare_mode();
 }
 
@@ -266,13 +265,12 @@ void TranslateEngine::note_needless_miss(Eip eip, Privilege privilege) {
 
 void TranslateEngine::handle_ensure_fpu() {
   const GuestState& guest = state();
-  Slots& slots = parts_.gate.frame().slots;
   const bool sse = (guest.cr4 & kCr4Osfxsr) != 0;
-  const bool already = slots.x87_live != 0 && (slots.sse_live != 0 || !sse);
+  const bool already = slots_.x87_live != 0 && (slots_.sse_live != 0 || !sse);
   // Already loaded and still asked for: SSE without CR4.OSFXSR. The interpreter raises #UD or #NM.
   if (already || (guest.cr0 & (kCr0Ts | kCr0Em)) != 0) return parts_.boundary.interpret();
-  slots.fpu_loaded = 1;
-  slots.allow_fpu(guest.cr0, guest.cr4);
+  slots_.fpu_loaded = 1;
+  slots_.allow_fpu(guest.cr0, guest.cr4);
 }
 
 void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privilege) {
