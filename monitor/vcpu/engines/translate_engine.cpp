@@ -13,8 +13,7 @@
 namespace ringshift {
 namespace {
 
-constexpr uint32_t kPageFaultTrap = 14;
-constexpr uint32_t kDivideErrorTrap = 0;
+constexpr uint32_t kPageFaultTrap = 14, kDivideErrorTrap = 0;
 
 void count(ExitReason reason) {
   Counters& count = counters();
