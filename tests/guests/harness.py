@@ -156,8 +156,8 @@ class Run:
         return self.console.decode(errors="replace").replace("\r", "")
 
     def errors(self):
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
+        file = self._errors.fileno()  # whose place is the process's, too: it may be writing there
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def read_some(self):
         """Waits for console output; False when there will be none any more."""

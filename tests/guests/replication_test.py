@@ -281,16 +281,16 @@ def killed(program, seed, kills):
     """The primary, at any moment: from the first byte on, at work and idle; the backup has an engine of its own."""
     rng = random.Random(seed)
     with Stage(program) as stage:
-        took = []
+        took, slow = [], []
         for number in range(kills):
-            words = assemble(stage, halts=number % 2 == 1)
-            with Pair(stage, words, more=((), OTHERWISE[number // 2 % 4])) as pair:
+            words, engine = assemble(stage, halts=number % 2 == 1), OTHERWISE[number // 2 % 4]
+            with Pair(stage, words, more=((), engine)) as pair:
                 client = pair.client(rng)
                 client.talk(rng.choice((0, 0.002, 0.02, 0.1, 0.3)) * rng.random())
                 at = time.monotonic()
                 pair.primary.process.kill()
                 try:
-                    took.append(client.take_over() - at)
+                    (slow if engine else took).append(client.take_over() - at)
                     client.talk(0.05)
                     client.answered()
                     client.check()
@@ -299,7 +299,7 @@ def killed(program, seed, kills):
                 expect(pair.backup.errors().count("\n") == 2, pair.backup.errors())
                 end(pair.backup, signal.SIGTERM, EXIT_QUIT)
         print(f"  {kills} kills: answers go on after {statistics.median(took) * 1000:.0f} ms, "
-              f"at most {max(took) * 1000:.0f}")
+              f"at most {max(took) * 1000:.0f}; of a slower engine at most {max(slow, default=0) * 1000:.0f}")
         expect(statistics.median(took) < 0.5, f"took {sorted(took)}")
 
 
