@@ -257,6 +257,7 @@ IdeStep AtapiCdrom::read(uint32_t first, uint32_t count, uint32_t sector_bytes) 
 IdeStep AtapiCdrom::next_data() {
   if (position_ == buffer_.size()) {
     if (sectors_left_ == 0) return finish();
+    chunk_ = 0;
     switch (load_sectors()) {
       case DiskBackend::Progress::Waits:
         return wait();

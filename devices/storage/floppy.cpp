@@ -114,7 +114,10 @@ void FloppyController::write_port(unsigned offset, uint8_t value) {
 void FloppyController::write_output(uint8_t value) {
   const bool leaves_reset = (value & ~output_ & kNotReset) != 0;
   output_ = value;
-  if ((value & kNotReset) == 0) irq_.set_level(false);
+  if ((value & kNotReset) == 0) {
+    irq_.set_level(false);
+    end_run();
+  }
   if (leaves_reset) reset();
 }
 

@@ -543,7 +543,22 @@ struct SlowFloppyWorld : FloppyWorld {
   uint64_t act(Random& random) {
     if (random.one_in(3)) disk.deliver();
     if (random.one_in(9)) clock.advance(10'000'000);
+    if (random.one_in(4)) write_sectors(random);
     return FloppyWorld::act(random);
+  }
+  // To the first cylinder, from wherever RAM is looked at.
+  void write_sectors(Random& random) {
+    PortDevice& ports = floppy.ports();
+    out8(ports, 2, 0x1c);
+    for (int i = 0; i < 10; ++i) (void)in8(ports, 5);
+    for (const unsigned byte : {0x07U, 0U, 0x08U}) out8(ports, 5, byte);
+    for (int i = 0; i < 2; ++i) (void)in8(ports, 5);
+    set_up_dma(random);
+    out8(dma.first_ports(), 11, 0x4a);
+    const uint8_t first = random.byte() % 18 + 1;
+    for (const unsigned byte : {0xc5U, 0U, 0U, 0U, unsigned{first}, 2U, 18U, 0x1bU, 0xffU}) {
+      out8(ports, 5, byte);
+    }
   }
 };
 

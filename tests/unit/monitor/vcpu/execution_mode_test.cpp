@@ -33,7 +33,7 @@ TEST(ExecutionMode, FsThatMustBeAskedIsAModeOfItsOwn) {
   constexpr Case kCases[] = {{0xfff, 0x40f3, SegmentKind::Checked},
                              {0xffffffffU, 0xc0f1, SegmentKind::Readable},  // read-only data
                              {0xffffffffU, 0xc0fb, SegmentKind::Readable},  // code
-                             {0xfff, 0xc0f7, SegmentKind::Odd}};            // expand-down
+                             {0xfff, 0xc0f7, SegmentKind::Down}};           // expand-down
   for (const Case& wanted : kCases) {
     SCOPED_TRACE(wanted.attributes);
     GuestState state = usual_state();
