@@ -380,7 +380,9 @@ void AtaDisk::visit_state(StateArchive& archive) {
   archive.field("left", left_, 0, 0x10000);
   archive.field("per block", per_block_, 1, kMostPerBlock);
   archive.field("in block", in_block_, 0, kMostPerBlock);
-  const bool has_block = activity_ != Activity::None && activity_ != Activity::Flush;
+  const bool is_read_later = activity_ == Activity::Read && is_waiting_;
+  const bool has_block =
+      activity_ != Activity::None && activity_ != Activity::Flush && !is_read_later;
   archive.memory("block", has_block ? block() : std::span<uint8_t>());
   // A block that was read lies before the position, one that is not yet, or being written, behind.
   const bool writes = activity_ == Activity::Write;

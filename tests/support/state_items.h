@@ -82,4 +82,17 @@ inline void for_each_item(StateItems& items,
   }
 }
 
+// Where two states differ, by name; empty: nowhere.
+inline std::string differing_items(const StateItems& one, const StateItems& other,
+                                   const std::string& where = "") {
+  if (one.size() != other.size()) return where + ": not the same items; ";
+  std::string all;
+  for (size_t i = 0; i < one.size(); ++i) {
+    const std::string name = where.empty() ? one[i].name : where + "/" + one[i].name;
+    if (one[i].name != other[i].name || one[i].payload != other[i].payload) all += name + "; ";
+    all += differing_items(one[i].items, other[i].items, name);
+  }
+  return all;
+}
+
 }  // namespace ringshift
