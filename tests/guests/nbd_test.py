@@ -5,6 +5,7 @@ Debian's IDE drivers read and write; what they wrote is looked up in the image b
 usage: nbd_test.py --ringshift PROGRAM [CASE...]
 """
 
+import pathlib
 import random
 import shutil
 import socket
@@ -18,6 +19,7 @@ from disk_test import SCRATCH_BYTES, check, initrd, module_files
 from harness import (EXIT_POWER_OFF, EXIT_USAGE, SKIPPED, Run, Stage, expect, guest_file, parser,
                      run_cases)
 
+HERE = pathlib.Path(__file__).resolve().parent
 NBD_MAGIC, OPTION_MAGIC, REPLY_MAGIC = 0x4e42444d41474943, 0x49484156454f5054, 0x3e889045565a9
 SIMPLE_REPLY, REQUEST = 0x67446698, 0x25609513
 READ, WRITE, DISCONNECT, FLUSH = range(4)
@@ -111,6 +113,8 @@ class Server(threading.Thread):
                 return
             if failing and self.fault == "silence":
                 time.sleep(3600)
+            if failing and self.fault == "late":
+                time.sleep(1)
             if failing and self.fault == "garbage":
                 self.client.sendall(self.garbage)
                 return
@@ -192,6 +196,27 @@ def greeting(ringshift):
         with_server(ringshift, judge, fault="greeting", garbage=garbage)
 
 
+def beside(ringshift):
+    """The guest runs on while its disk waits for the server: its timer ticks, and the drive is busy."""
+    with Stage(ringshift) as stage:
+        stage.path.chmod(0o777)
+        where, kernel = stage.path / "socket", stage.path / "kernel"
+        subprocess.run(["nasm", "-f", "bin", "-Werror", "-I", f"{HERE}/asm/", "-o", kernel,
+                        HERE / "answered/waits_for_disk.asm"], check=True)
+        kernel.chmod(0o644)
+        for engine in ("translate", "interpret"):
+            server = Server(where, fault="late")
+            words = ["run", "--kernel", kernel, "--memory", "32M", "--engine", engine, "--hda",
+                     f"nbd+unix:///?socket={where}"]
+            with Run(stage, words, timeout=120) as run:
+                code = run.finish()
+                expect(code == 1, f"exit code {code}: {run.errors()}")  # the guest's 0
+                said = run.text().split()
+            expect(said[:2] == ["busy", "done"] and int(said[2], 16) >= 200, f"the guest said {said}")
+            server.join(30)
+            where.unlink()
+
+
 def main():
     arguments = parser(__doc__)
     arguments.add_argument("cases", nargs="*", metavar="CASE")
@@ -200,7 +225,7 @@ def main():
         print("skipped: no qemu-nbd or no modules in the cache")
         return SKIPPED
     cases = [("qcow2", qcow2), ("vanished", vanished), ("full", full), ("nonsense", nonsense),
-             ("greeting", greeting)]
+             ("greeting", greeting), ("beside", beside)]
     return run_cases([(name, lambda case=case: case(chosen.ringshift)) for name, case in cases
                       if not chosen.cases or name in chosen.cases])
 

@@ -141,7 +141,7 @@ BackgroundDisk::~BackgroundDisk() {
 
 bool BackgroundDisk::is_quiet() {
   for (int left = kGoodbyeMilliseconds; !worker_->wait();) {
-    if (!is_unwanted_()) continue;
+    if (!is_over_ && !is_unwanted_()) continue;
     left -= static_cast<int>(std::chrono::milliseconds(kLook).count());
     if (left <= 0) return false;
   }
@@ -168,7 +168,9 @@ DiskBackend::Progress BackgroundDisk::advance(const DiskRequest& request) {
 
 void BackgroundDisk::abandon() { worker_->abandon(); }
 
+// Whoever listened may have heard that the run is to end, and nobody says so later.
 void BackgroundDisk::set_on_news(std::function<void()> on_news) {
+  is_over_ = on_news == nullptr && is_unwanted_();
   worker_->set_on_news(std::move(on_news));
 }
 

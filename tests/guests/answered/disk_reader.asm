@@ -1,7 +1,7 @@
 ; Reads the first sector of the first disk for ever, and says so each time; 'E' for an error.
 %include "guest.inc"
 ERROR equ 1
-DATA_REQUEST equ 8
+BUSY equ 0x80
 main:
   cld
 .again:
@@ -24,7 +24,7 @@ main:
 %endif
   out dx, al
   mov bl, 'E'
-  in al, dx
+  call ready
   test al, ERROR
   jnz .say
   mov bl, '.'
@@ -33,8 +33,7 @@ main:
 %ifdef WRITES
   mov esi, image
   rep outsw
-  mov edx, 0x1f7
-  in al, dx
+  call ready
   test al, ERROR
   jz .say
   mov bl, 'E'
@@ -49,3 +48,11 @@ main:
   mov al, 10
   out dx, al
   jmp .again
+
+ready:                            ; AL: the drive's status when it has done its work
+  mov edx, 0x1f7
+.wait:
+  in al, dx
+  test al, BUSY
+  jnz .wait
+  ret
