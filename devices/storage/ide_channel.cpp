@@ -95,6 +95,7 @@ std::span<uint8_t> IdeChannel::dma_block() {
 
 void IdeChannel::dma_moved(size_t bytes) {
   CHECK(dma_waiting() && bytes <= block_.size() - position_);
+  dma_has_moved_ = true;
   move_on(bytes);
 }
 
@@ -198,6 +199,7 @@ void IdeChannel::write_command(uint8_t code) {
   set_interrupt(false);
   // A command ends what the one before it had begun. Only a packet device takes DEVICE RESET.
   phase_ = IdePhase::Idle;
+  dma_has_moved_ = false;
   active_ = drive;
   if (code == kDeviceReset && drive->is_packet_device()) {
     const uint8_t device = drive->registers.device;
@@ -246,6 +248,7 @@ void IdeChannel::visit_state(StateArchive& archive) {
   archive.field("active", active, 0, kNobody);
   archive.choice("phase", phase_, archive.version() >= 2 ? IdePhase::Busy : IdePhase::DmaOut);
   archive.field("position", position_);
+  if (archive.version() >= 2) archive.field("dma has moved", dma_has_moved_);
   if (!archive.has_loaded()) return;
   active_ = active != kNobody ? drives_[active] : nullptr;
   const bool moves = is_moving();

@@ -20,9 +20,9 @@ class StateArchive;
 
 class IdeChannel {
  public:
-  // on_interrupt: the wire has risen, as a bus master notes; on_dma: a DMA phase has begun;
-  // on_busy: the drive waits for its medium, and resume() is wanted, soon and again, until it does
-  // not.
+  // on_interrupt: the wire has risen, as a bus master notes; on_dma: a DMA phase has begun, or goes
+  // on after a wait; on_busy: the drive waits for its medium, and resume() is wanted, soon and
+  // again, until it does not.
   IdeChannel(InterruptLine& line, std::function<void()> on_interrupt, std::function<void()> on_dma,
              std::function<void()> on_busy);
 
@@ -41,6 +41,8 @@ class IdeChannel {
   // Nanoseconds before more of it is to be moved; 0: none. Pre: dma_waiting().
   [[nodiscard]] Nanoseconds dma_pause() { return selected() != nullptr ? selected()->pause() : 0; }
   void dma_moved(size_t bytes);
+  // Some of the command's data have been moved.
+  [[nodiscard]] bool dma_has_moved() const { return dma_has_moved_; }
   // Looks whether a drive that waits for its medium has to wait on.
   void resume();
 
@@ -96,6 +98,7 @@ class IdeChannel {
   IdePhase phase_ = IdePhase::Idle;
   std::span<uint8_t> block_;
   size_t position_ = 0;
+  bool dma_has_moved_ = false;
   CommandPorts command_ports_;
   PortWindow control_port_;
 };

@@ -42,7 +42,7 @@ IdeController::IdeController(PciBuses& buses, VirtualClock& clock, DmaMemory& me
   InterruptLine* lines[] = {&irq14, &irq15};
   for (unsigned i = 0; i < 2; ++i) {
     channels_[i] = std::make_unique<IdeChannel>(
-        *lines[i], [this, i] { masters_[i].status |= kInterrupt; }, [this, i] { begin(i); },
+        *lines[i], [this, i] { masters_[i].status |= kInterrupt; }, [this, i] { on_dma(i); },
         [this, i] { look_again_[i].arm(clock_.now() + kLookAgain); });
   }
   add_port_range(4, 16, registers_);
@@ -124,6 +124,7 @@ void IdeController::write_command(unsigned channel, uint8_t value) {
     master.more.cancel();
   }
   if (!starts) return;
+  master.has_begun = false;
   master.status |= kActive;
   begin(channel);
 }
@@ -152,6 +153,12 @@ size_t IdeController::move(IdeChannel& channel, Region* region) {
   return bytes;
 }
 
+// A drive that has waited for its medium in the middle of a transfer goes on with that.
+void IdeController::on_dma(unsigned index) {
+  const bool goes_on = channels_[index]->dma_has_moved() && masters_[index].has_begun;
+  return goes_on ? go_on(index) : begin(index);
+}
+
 // Once the drive waits for the transfer and the guest has started it.
 void IdeController::begin(unsigned index) {
   BusMaster& master = masters_[index];
@@ -164,6 +171,7 @@ void IdeController::begin(unsigned index) {
   master.next_descriptor = master.table;
   master.descriptors_seen = 0;
   master.region = Region();
+  master.has_begun = true;
   go_on(index);
 }
 
@@ -204,6 +212,11 @@ void IdeController::BusMaster::visit_state(StateArchive& archive) {
   archive.field("descriptors seen", descriptors_seen, 0, kMostDescriptors + 1);
   archive.part("region", region);
   archive.part("more", more);
+  if (archive.version() >= 2) {
+    archive.field("has begun", has_begun);
+  } else if (archive.has_loaded()) {
+    has_begun = (status & kActive) != 0;
+  }
 }
 
 void IdeController::visit_state(StateArchive& archive) {

@@ -49,12 +49,13 @@ class IdeController final : public PciFunction {
   struct BusMaster {
     BusMaster(VirtualClock& clock, std::function<void()> go_on)
         : more(clock, [go_on = std::move(go_on)](Nanoseconds) { go_on(); }) {}
-    static constexpr unsigned kStateVersion = 1;
+    static constexpr unsigned kStateVersion = 2;
     void visit_state(StateArchive& archive);
     uint8_t command = 0;
     uint8_t status = 0;
     uint32_t table = 0;
-    // The transfer that is under way:
+    // The transfer that is under way, if it has begun since the guest started the master:
+    bool has_begun = false;
     uint32_t next_descriptor = 0;
     unsigned descriptors_seen = 0;
     Region region;
@@ -65,6 +66,7 @@ class IdeController final : public PciFunction {
   [[nodiscard]] uint8_t read_register(unsigned offset) const;
   void write_register(unsigned offset, uint8_t value);
   void write_command(unsigned channel, uint8_t value);
+  void on_dma(unsigned channel);
   void begin(unsigned channel);
   void go_on(unsigned channel);
   [[nodiscard]] Region read_descriptor(uint32_t address) const;

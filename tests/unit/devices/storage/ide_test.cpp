@@ -647,6 +647,39 @@ TEST_F(SlowIde, TheBusMasterWaitsWithTheDrive) {
   EXPECT_EQ(in(kBusMaster + 2) & 5, 4);
 }
 
+// Of several blocks: the table is not begun anew behind each wait.
+TEST_F(SlowIde, TheBusMasterGoesOnWhereItWas) {
+  constexpr unsigned kCount = 200;
+  descriptor(0x1000, 0x8000, 512, false);
+  descriptor(0x1008, 0x9000, (kCount - 1) * 512 - 0x10000, false);
+  descriptor(0x1010, 0x20000, 0, true);  // 64 KiB
+  command(0xc8, 0, kCount);
+  start_bus_master(0, 0x1000, 8);
+  for (int block = 0; block < 2; ++block) {
+    ASSERT_TRUE(slow_disk_.waiting());
+    EXPECT_FALSE(line14_.level);
+    slow_disk_.be_ready();
+  }
+  EXPECT_TRUE(line14_.level);
+  EXPECT_EQ(memory_.bytes[0x8000], 1);
+  EXPECT_EQ(memory_.bytes[0x9000], 2);
+  EXPECT_EQ(memory_.bytes[0x20000 + 127 * 512], kCount);
+  EXPECT_EQ(in(kBusMaster + 2) & 5, 4);
+  // And out of RAM again, to somewhere else.
+  (void)in(kFirst + 7);
+  out(kBusMaster, 0);
+  command(0xca, 50, kCount);
+  start_bus_master(0, 0x1000, 0);
+  for (int block = 0; block < 2; ++block) {
+    ASSERT_TRUE(slow_disk_.waiting());
+    slow_disk_.be_ready();
+  }
+  EXPECT_TRUE(line14_.level);
+  for (unsigned i : {0U, 1U, 100U, 150U, 199U}) {
+    EXPECT_EQ(disk_.content[(50 + i) * size_t{512}], static_cast<uint8_t>(i + 1)) << i;
+  }
+}
+
 TEST_F(SlowIde, ACdromWaitsAndADeviceResetEndsThat) {
   packet({0x28, 0, 0, 0, 0, 7, 0, 0, 2}, 4096);
   EXPECT_EQ(in(kSecond + 7) & (kBusy | kDataRequest), kBusy);

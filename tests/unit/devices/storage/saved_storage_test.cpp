@@ -358,12 +358,14 @@ TEST(SavedStorage, EachFieldOfTheIdeControllerShows) {
        "ide/master N/region/last", "ide/channel N/drive N/per block",
        "ide/channel N/drive N/changed", "ide/channel N/drive N/event",
        "ide/channel N/drive N/sector bytes", "ide/channel N/drive N/is waiting",
-       "ide/look again N/armed", "ide/look again N/deadline"});
+       "ide/channel N/dma has moved", "ide/master N/has begun", "ide/look again N/armed",
+       "ide/look again N/deadline"});
 }
 
 TEST(SavedStorage, EachFieldOfAWaitShows) {
   const SavedTwins<SlowIdeWorld> twins(500, 80);
-  for (const char* field : {"ide/channel N/drive N/is waiting", "ide/look again N"}) {
+  for (const char* field : {"ide/channel N/drive N/is waiting", "ide/look again N",
+                            "ide/channel N/dma has moved", "ide/master N/has begun"}) {
     twins.expect_that_each_field_shows({}, field);
   }
 }
