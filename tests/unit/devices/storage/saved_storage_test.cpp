@@ -409,7 +409,8 @@ struct MegabyteWorld : IdeWorld {
 TEST(SavedStorage, EachFieldOfALongTransferShows) {
   const SavedTwins<MegabyteWorld> twins(300, 16);
   twins.expect_that_each_field_shows(
-      {"ide/master N/more/deadline", "ide/master N/descriptors seen"}, "ide/master N/");
+      {"ide/master N/has begun", "ide/master N/more/deadline", "ide/master N/descriptors seen"},
+      "ide/master N/");
 }
 
 // Nothing but sectors of both sizes from the CD-ROM drive.
