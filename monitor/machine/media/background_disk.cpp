@@ -136,7 +136,15 @@ BackgroundDisk::BackgroundDisk(std::shared_ptr<DiskBackend> medium,
 BackgroundDisk::~BackgroundDisk() {
   worker_->set_on_news({});
   (void)is_quiet();
-  if (!worker_->end()) (void)worker_.release();
+  if (!worker_->end()) leave_behind(std::move(worker_));
+}
+
+// A thread that its host does not let go uses what it has for as long as the process lives.
+void BackgroundDisk::leave_behind(std::unique_ptr<Worker> worker) {
+  static std::mutex mutex;
+  static auto* const left_behind = new std::vector<std::unique_ptr<Worker>>;  // never destroyed
+  const std::lock_guard lock(mutex);
+  left_behind->push_back(std::move(worker));
 }
 
 bool BackgroundDisk::is_quiet() {

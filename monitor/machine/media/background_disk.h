@@ -49,6 +49,7 @@ class BackgroundDisk final : public DiskBackend {
   // The thread has nothing to do. False: the run is to end, and the host does not come back.
   [[nodiscard]] bool is_quiet();
   void count(const DiskRequest& request);
+  static void leave_behind(std::unique_ptr<Worker> worker);
 
   std::unique_ptr<Worker> worker_;
   std::function<bool()> is_unwanted_;
