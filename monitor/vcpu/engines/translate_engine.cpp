@@ -252,8 +252,7 @@ void TranslateEngine::handle_soft_miss(const Exit& exit, Privilege privilege) {
   if (privilege == Privilege::User) note_user_work(1);
 }
 
-// When a soft site has missed needlessly often enough, its fragment is made anew with plain
-// accesses.
+// A soft site that has missed needlessly often enough is made anew with plain accesses.
 void TranslateEngine::note_needless_miss(Eip eip, Privilege privilege) {
   if (!parts_.sites.note_needless_miss(eip)) return;
   const auto key = parts_.code.key_for(eip, privilege, mode_);
@@ -294,7 +293,8 @@ void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privil
   if (fault.signal == SIGBUS && fault.trap_number == kPageFaultTrap) {
     return parts_.boundary.stop().request(StopReason::HostFailure, lost_memory_text());
   }
-  if (fault.trap_number == kPageFaultTrap && fill_window(fault, privilege)) {
+  if (fault.trap_number == kPageFaultTrap && !progress_.is_stuck(state()) &&
+      fill_window(fault, privilege)) {
     return resume_at_boundary(fault.host_pc);
   }
   if (fault.trap_number == kPageFaultTrap || fault.trap_number == kDivideErrorTrap) soften_site();

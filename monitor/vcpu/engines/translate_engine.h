@@ -7,6 +7,7 @@
 
 #include "monitor/vcpu/engines/direct_engine.h"
 #include "monitor/vcpu/engines/execution_engine.h"
+#include "monitor/vcpu/engines/progress_watch.h"
 #include "monitor/vcpu/execution_mode.h"
 #include "monitor/vcpu/loaded_descriptors.h"
 #include "translator/code_mode.h"
@@ -69,6 +70,7 @@ class TranslateEngine final : public ExecutionEngine {
   // An instruction with two accesses whose pages share a TLB entry would miss for ever.
   Eip soft_miss_eip_;
   uint32_t soft_miss_repeats_ = 0;
+  ProgressWatch progress_;
 };
 
 }  // namespace ringshift
