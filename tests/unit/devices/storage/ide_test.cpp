@@ -666,15 +666,10 @@ TEST_F(SlowIde, TheBusMasterGoesOnWhereItWas) {
   EXPECT_EQ(memory_.bytes[0x20000 + 127 * 512], kCount);
   EXPECT_EQ(in(kBusMaster + 2) & 5, 4);
   // And out of RAM again, to somewhere else.
-  (void)in(kFirst + 7);
   out(kBusMaster, 0);
   command(0xca, 50, kCount);
   start_bus_master(0, 0x1000, 0);
-  for (int block = 0; block < 2; ++block) {
-    ASSERT_TRUE(slow_disk_.waiting());
-    slow_disk_.be_ready();
-  }
-  EXPECT_TRUE(line14_.level);
+  for (int block = 0; block < 2; ++block) slow_disk_.be_ready();
   for (unsigned i : {0U, 1U, 100U, 150U, 199U}) {
     EXPECT_EQ(disk_.content[(50 + i) * size_t{512}], static_cast<uint8_t>(i + 1)) << i;
   }
