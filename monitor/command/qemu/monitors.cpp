@@ -80,7 +80,7 @@ bool read_socket_device(QemuLine* line, const std::vector<Item>& items) {
 
 // -chardev in the form of -serial.
 std::string spelled_backend(const std::vector<Item>& items) {
-  const std::string backend = value_of(items, "backend");
+  std::string backend = value_of(items, "backend");
   if (backend == "file" || backend == "pipe") return backend + ":" + value_of(items, "path");
   if (backend != "udp") return backend;
   const std::string own_host = value_of(items, "localaddr"),
