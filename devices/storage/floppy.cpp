@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "devices/storage/paced_medium.h"
 #include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
@@ -21,9 +22,6 @@ constexpr uint8_t kEndOfCylinder = 0x80, kNoData = 0x04, kNotWritable = 0x02, kC
 constexpr uint8_t kMissingMark = 0x01;
 constexpr unsigned kDmaChannel = 2;
 constexpr uint8_t kSectorCode = 2;  // 128 << 2 bytes
-// A controller that waits for the medium is told when to go on, but not in a machine that was saved
-// meanwhile and goes on elsewhere.
-constexpr Nanoseconds kLookAgain = 10'000'000;
 
 // Commands by their low five bits, and how many bytes each has with its parameters.
 constexpr uint8_t kSpecify = 0x03, kSenseDrive = 0x04, kWrite = 0x05, kRead = 0x06;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "devices/storage/ata_disk.h"
+#include "devices/storage/paced_medium.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/state_archive.h"
 
@@ -23,9 +24,6 @@ constexpr unsigned kMostDescriptors = 8192;
 // A guest may ask for half a gigabyte at once. After so much of it the processor goes on, and the
 // rest follows as soon as the clock is looked at.
 constexpr size_t kMostAtOnce = size_t{1} << 20;
-// A drive that waits for its medium is told when to go on, but not in a machine that was saved
-// meanwhile and goes on elsewhere.
-constexpr Nanoseconds kLookAgain = 10'000'000;
 
 }  // namespace
 

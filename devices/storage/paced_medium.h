@@ -27,6 +27,10 @@ class PacedMedium {
   return paced != nullptr ? paced->pause() : 0;
 }
 
+// A drive that waits for its medium (DiskBackend::advance) is told when to go on, but not in a
+// machine that was saved meanwhile and goes on elsewhere: so it looks again by itself.
+inline constexpr Nanoseconds kLookAgain = 10'000'000;
+
 // Of all disks of a machine together.
 struct DiskRate {
   DiskRate(uint64_t bytes_per_second, std::function<Nanoseconds()> now)

@@ -77,14 +77,14 @@ VirtioDevice::Served VirtioBlk::serve(unsigned index) {
   Virtqueue& queue = transport().queue(index);
   for (size_t cost = 0; cost < kMostAtOnce;) {
     const bool may_begin = is_active_ ? !is_waiting_ : queue.has_waiting();
-    if (may_begin && pause() != 0) return Served::More;
+    if (may_begin && pause_of(&medium_) != 0) return Served::More;
     if (!is_active_) {
       const Virtqueue::Taken taken = queue.take(&chain_);
       if (taken == Virtqueue::Taken::None) return Served::All;
       if (taken == Virtqueue::Taken::Broken || !begin()) return Served::Broken;
     }
     cost += std::max(kLeastCost, is_active_ ? step() : 0);
-    if (is_waiting_) return Served::Waits;
+    if (is_waiting_) return Served::More;
   }
   return is_active_ || queue.has_waiting() ? Served::More : Served::All;
 }

@@ -25,7 +25,9 @@ class VirtioBlk final : public VirtioDevice {
   void reset() override { stop(); }
   void forget(unsigned) override { stop(); }
   [[nodiscard]] Served serve(unsigned queue) override;
-  [[nodiscard]] Nanoseconds pause() override { return pause_of(&medium_); }
+  [[nodiscard]] Nanoseconds pause() override {
+    return is_waiting_ ? kLookAgain : pause_of(&medium_);
+  }
 
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive) override;

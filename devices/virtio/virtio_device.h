@@ -61,10 +61,9 @@ class VirtioDevice {
   // The driver has taken a queue back, with all that waited in it or was under way.
   virtual void forget(unsigned /*queue*/) {}
   // Uses what waits in a queue that is in use, about a megabyte of it at most. More: there is more,
-  // and it wants to be called again soon. Waits: the host is at work, and serve_soon() is called
-  // when it has done it; it may be called before. Broken: the driver has made no sense, and nothing
-  // is served until it resets the device.
-  enum class Served : uint8_t { All, More, Waits, Broken };
+  // and it wants to be called again soon. Broken: the driver has made no sense, and nothing is
+  // served until it resets the device.
+  enum class Served : uint8_t { All, More, Broken };
   [[nodiscard]] virtual Served serve(unsigned queue) = 0;
 
   // How long after More: nanoseconds of the host's time; 0: as soon as the processor has gone on.

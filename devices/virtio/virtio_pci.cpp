@@ -36,10 +36,6 @@ constexpr unsigned kCommonCap = 0x40, kNotifyCap = 0x50, kIsrCap = 0x64, kDevice
 constexpr unsigned kWindowCap = 0x84, kWindowBar = kWindowCap + 4, kWindowOffset = kWindowCap + 8;
 constexpr unsigned kWindowLength = kWindowCap + 12, kWindowData = kWindowCap + 16;
 
-// A device that waits for the host is told when to go on, but not in a machine that was saved
-// meanwhile and goes on elsewhere.
-constexpr Nanoseconds kLookAgain = 10'000'000;
-
 bool overlaps(unsigned first, unsigned length, unsigned at, unsigned bytes) {
   return first < at + bytes && at < first + length;
 }
@@ -442,9 +438,6 @@ void VirtioPci::serve(unsigned index) {
     pending_ |= bit;
     const Nanoseconds pause = device_.pause();
     more_.arm(pause != 0 ? clock_.now() + pause : 0);
-  } else if (served == VirtioDevice::Served::Waits) {
-    pending_ |= bit;
-    more_.arm(clock_.now() + kLookAgain);
   }
   queue.ask_for_notification();
   if (queue.wants_interrupt()) raise(kQueueInterrupt);

@@ -24,7 +24,7 @@ size_t bytes_of_entry(const TapeEntry& entry) { return kEntryBytes + entry.input
 }  // namespace
 
 Backup::Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout)
-    : tie_(std::move(tie)) {
+    : Replica(std::move(tie)) {
   link_ = std::make_unique<ReplicaLink>(
       std::move(connection),
       ReplicaLink::Setup{
@@ -41,16 +41,6 @@ Backup::Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, ui
 }
 
 Backup::~Backup() { link_->finish(); }
-
-void Backup::attach(Attached machine) {
-  const std::lock_guard lock(mutex_);
-  machine_ = std::move(machine);
-}
-
-void Backup::detach() {
-  const std::lock_guard lock(mutex_);
-  machine_ = {};
-}
 
 // ---- the vCPU's thread ----
 

@@ -4,10 +4,8 @@
 // primary may not have sent. See docs/replication.md.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,22 +25,14 @@ class Backup final : public Replica {
   Backup(const Backup&) = delete;
   Backup& operator=(const Backup&) = delete;
 
-  void begin_life() override { ++life_; }
-  [[nodiscard]] uint32_t life() const override { return life_ - 1; }
   void note(const TapePosition& /*at*/, const HostInput& /*input*/) override {}
   [[nodiscard]] bool is_replay() const override { return !is_live_; }
   [[nodiscard]] std::optional<HostInput> next_at(const TapePosition& at) override;
   [[nodiscard]] std::optional<uint64_t> next_count() override;
-  [[nodiscard]] bool hashes_memory() const override { return false; }
   void mark(const TapePosition& at, const TapeMark& here) override;
   void end(const TapePosition& at, const TapeMark& here, EndedBy who) override;
-  [[nodiscard]] bool wants_stop(const TapePosition& /*at*/) override { return false; }
-  [[nodiscard]] const std::string& problem() const override { return problem_; }
   void give_up(const std::string& why) override;
 
-  void attach(Attached machine) override;
-  void detach() override;
-  [[nodiscard]] HeldOutput& output() override { return output_; }
   void passed(const TapePosition& /*at*/) override {}
   void service() override;
   [[nodiscard]] bool wants_look() override { return false; }
@@ -74,21 +64,14 @@ class Backup final : public Replica {
   void say_heard();
   void lose(const std::string& why);
 
-  HeldOutput output_;
-  uint32_t life_ = 0;  // lives that have begun
   bool is_live_ = false;
   bool was_ended_ = false;
   std::array<uint64_t, 256> taken_{};  // bytes of console input, by source
-  std::string problem_;                // why the machine has to end
 
-  std::unique_ptr<TieBreaker> tie_;  // the link's thread
-  bool is_damaged_ = false;          // the same
-  Nanoseconds said_at_ = 0;          // the same; of the host's clock
-  std::mutex mutex_;                 // guards what follows
-  std::condition_variable news_;
-  Attached machine_;
+  bool is_damaged_ = false;  // the link's thread's
+  Nanoseconds said_at_ = 0;  // the same; of the host's clock
+  // Guarded by mutex_:
   Phase phase_ = Phase::Following;
-  std::string why_;
   std::deque<TapeEntry> entries_;
   std::deque<Log> logs_;  // that have not been played
   TapePosition reached_;  // by the primary's guest, if anything has been heard

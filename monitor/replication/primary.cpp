@@ -25,7 +25,7 @@ constexpr std::chrono::milliseconds kFarewell{100}, kEnd{2000};
 }  // namespace
 
 Primary::Primary(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout)
-    : tie_(std::move(tie)) {
+    : Replica(std::move(tie)) {
   link_ = std::make_unique<ReplicaLink>(
       std::move(connection),
       ReplicaLink::Setup{
@@ -41,16 +41,6 @@ Primary::Primary(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, 
 }
 
 Primary::~Primary() { link_->finish(); }
-
-void Primary::attach(Attached machine) {
-  const std::lock_guard lock(mutex_);
-  machine_ = std::move(machine);
-}
-
-void Primary::detach() {
-  const std::lock_guard lock(mutex_);
-  machine_ = {};
-}
 
 // ---- the vCPU's thread ----
 

@@ -4,10 +4,8 @@
 // the output that is held. See docs/replication.md.
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -26,24 +24,16 @@ class Primary final : public Replica {
   Primary(const Primary&) = delete;
   Primary& operator=(const Primary&) = delete;
 
-  void begin_life() override { ++life_; }
-  [[nodiscard]] uint32_t life() const override { return life_ - 1; }
   void note(const TapePosition& at, const HostInput& input) override;
   [[nodiscard]] bool is_replay() const override { return false; }
   [[nodiscard]] std::optional<HostInput> next_at(const TapePosition& /*at*/) override {
     return std::nullopt;
   }
   [[nodiscard]] std::optional<uint64_t> next_count() override { return std::nullopt; }
-  [[nodiscard]] bool hashes_memory() const override { return false; }
   void mark(const TapePosition& at, const TapeMark& here) override;
   void end(const TapePosition& at, const TapeMark& here, EndedBy who) override;
-  [[nodiscard]] bool wants_stop(const TapePosition& /*at*/) override { return false; }
-  [[nodiscard]] const std::string& problem() const override { return problem_; }
   void give_up(const std::string& why) override;
 
-  void attach(Attached machine) override;
-  void detach() override;
-  [[nodiscard]] HeldOutput& output() override { return output_; }
   void passed(const TapePosition& at) override;
   void service() override;
   [[nodiscard]] bool wants_look() override;
@@ -75,23 +65,16 @@ class Primary final : public Replica {
   [[nodiscard]] bool tick(std::string* problem);
   void lose(const std::string& why);
 
-  HeldOutput output_;
-  uint32_t life_ = 0;            // lives that have begun
   std::vector<uint8_t> plain_;   // entries of the next log
   Nanoseconds logged_at_ = 0;    // the last log, of the host's clock
   HeldOutput::Totals logged_{};  // what the guest had sent where that log ends
   TapePosition reached_;         // that place
   bool has_reached_ = false;     // there is one
   Phase known_ = Phase::Paired;  // to the vCPU's thread
-  std::string problem_;          // why the machine has to end
 
-  std::unique_ptr<TieBreaker> tie_;  // the link's thread's, as the next
-  Nanoseconds beat_at_ = 0;          // of the host's clock
-  std::mutex mutex_;                 // guards what follows
-  std::condition_variable news_;
-  Attached machine_;
+  Nanoseconds beat_at_ = 0;  // the link's thread's; of the host's clock
+  // Guarded by mutex_:
   Phase phase_ = Phase::Paired;
-  std::string why_;
   std::deque<Sent> sent_;
   uint64_t number_ = 0;  // logs that have been sent
   ReplicaHeard heard_;

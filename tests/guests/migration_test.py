@@ -228,11 +228,11 @@ def counting(stage, rounds, more=()):
         rounds = 1 + int(rounds * max(1.5, 1.2 * LEAST_SECONDS / took))
 
 
-def move(pair, qmp, wait=0.05):
+def move(pair, qmp, wait=0.05, **how):
     pair.wait_for_target()
     pair.source.read_some()
     time.sleep(wait)
-    qmp.ask("migrate", uri=pair.where)
+    qmp.ask("migrate", uri=pair.where, **how)
 
 
 def moved(stage, words, wanted, where, more_source=(), more_target=(), under=None):
@@ -494,7 +494,8 @@ def with_disk(program, snapshot):
         expect((disk.read_bytes() == bytes(4 << 20)) == (snapshot == "on"), "the image is not as it should be")
 
 
-def debian(program, flavour, where, more):
+def debian(program, flavour, where, more, **how):
+    """The self-test in a machine that is moved meanwhile; how: more of QMP's migrate."""
     if not (guests_folder() / flavour / "vmlinuz").is_file():
         print(f"skipped: no {flavour}")
         return
@@ -503,13 +504,14 @@ def debian(program, flavour, where, more):
                  "console=ttyS0 panic=-1 quiet ringshift.script=self-test", "--memory", "128M",
                  "--no-reboot", *more]
         with Pair(stage, words, where) as pair, Qmp(pair.qmp_path) as qmp:
-            move(pair, qmp, wait=0.8)
+            move(pair, qmp, wait=0.8, **how)
             code = pair.source.finish()
             expect(code == EXIT_POWER_OFF and "has moved to" in pair.source.errors(),
                    f"source: exit code {code}: {pair.source.errors()!r}")
             code = pair.target.finish()
             expect(code == EXIT_POWER_OFF, f"target: {code}: {pair.target.errors()!r}")
-            print("  " + pair.source.errors().strip().split("\n")[-1])
+            for side in (pair.source, pair.target):
+                print("  " + side.errors().strip().split("\n")[-1])
             check_self_test(pair.lines())
 
 

@@ -13,9 +13,8 @@ import subprocess
 import sys
 import time
 
-from harness import EXIT_POWER_OFF, EXIT_QUIT, HERE, Stage, expect, guests_folder, parser, run_cases
-from migration_test import EXIT_DONE, Pair, Qmp, TIMEOUT, wait_for_errors, whole_run
-from run_linux import check_self_test
+from harness import EXIT_POWER_OFF, EXIT_QUIT, HERE, Stage, expect, parser, run_cases
+from migration_test import EXIT_DONE, Pair, Qmp, TIMEOUT, debian, wait_for_errors, whole_run
 
 EXIT_IN_TWO = 16
 
@@ -246,29 +245,6 @@ def ended(program):
             expect(code == EXIT_IN_TWO, f"target: {code}: {pair.target.errors()!r}")
 
 
-def debian(program, flavour, more):
-    if not (guests_folder() / flavour / "vmlinuz").is_file():
-        print(f"skipped: no {flavour}")
-        return
-    with Stage(program) as stage:
-        words = ["run", *stage.linux(flavour), "--append",
-                 "console=ttyS0 panic=-1 quiet ringshift.script=self-test", "--memory", "128M",
-                 "--no-reboot", *more]
-        with Pair(stage, words) as pair, Qmp(pair.qmp_path) as qmp:
-            pair.wait_for_target()
-            pair.source.read_some()
-            time.sleep(0.8)
-            qmp.ask("migrate", uri=pair.where, postcopy=0)
-            code = pair.source.finish()
-            expect(code == EXIT_POWER_OFF and "has moved to" in pair.source.errors(),
-                   f"source: exit code {code}: {pair.source.errors()!r}")
-            code = pair.target.finish()
-            expect(code == EXIT_POWER_OFF, f"target: {code}: {pair.target.errors()!r}")
-            print("  " + pair.source.errors().strip().split("\n")[-1])
-            print("  " + pair.target.errors().strip().split("\n")[-1])
-            check_self_test(pair.lines())
-
-
 def main():
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--seed", type=int, default=int(time.time()))
@@ -290,8 +266,9 @@ def main():
         ("saves wait", lambda: saves_wait(program)),
         ("killed", lambda: killed(program, seed, chosen.kills)),
         ("ended", lambda: ended(program)),
-        ("Debian", lambda: debian(program, "linux-686", [])),
-        ("Debian with PAE, paravirtual", lambda: debian(program, "linux-686-pae", ["--paravirt", "kvm"])),
+        ("Debian", lambda: debian(program, "linux-686", "unix", [], postcopy=0)),
+        ("Debian with PAE, paravirtual", lambda: debian(
+            program, "linux-686-pae", "unix", ["--paravirt", "kvm"], postcopy=0)),
     ]
     return 1 if run_cases([(name, case) for name, case in cases
                            if not chosen.case or any(part in name for part in chosen.case)]) else 0

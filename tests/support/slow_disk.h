@@ -13,6 +13,18 @@
 
 namespace ringshift {
 
+// The same as a value: each request waits once or twice.
+struct Slowness {
+  bool slow = false;
+  uint32_t asked = 0;  // requests that have begun
+  uint32_t waits = 0;  // that the one on its way has left, and one more
+  bool operator==(const Slowness&) const = default;
+  [[nodiscard]] bool must_wait() {
+    if (slow && waits == 0) waits = 2 + asked++ % 2;
+    return slow && --waits != 0;
+  }
+};
+
 class SlowDisk final : public DiskBackend {
  public:
   explicit SlowDisk(DiskBackend& medium) : medium_(medium) {}

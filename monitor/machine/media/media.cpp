@@ -205,17 +205,17 @@ void Media::work_beside_guest() {
 }
 
 void Media::set_on_news(const std::function<void()>& on_news) const {
-  for (const auto& medium : slot) {
-    if (medium != nullptr) medium->set_on_news(on_news);
-  }
-  for (const auto& medium : virtio) medium->set_on_news(on_news);
+  (void)each_of(*this, [&](DiskBackend& medium, const std::string&) {
+    medium.set_on_news(on_news);
+    return true;
+  });
 }
 
 void Media::deliver() const {
-  for (const auto& medium : slot) {
-    if (medium != nullptr) medium->deliver();
-  }
-  for (const auto& medium : virtio) medium->deliver();
+  (void)each_of(*this, [](DiskBackend& medium, const std::string&) {
+    medium.deliver();
+    return true;
+  });
 }
 
 void Media::visit_state(StateArchive& archive) {

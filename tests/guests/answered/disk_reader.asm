@@ -5,24 +5,11 @@ BUSY equ 0x80
 main:
   cld
 .again:
-  mov edx, 0x1f6
-  mov al, 0xe0
-  out dx, al
-  mov edx, 0x1f2
-  mov al, 1
-  out dx, al
-  xor al, al
-%rep 3
-  inc edx
-  out dx, al
-%endrep
-  mov edx, 0x1f7
 %ifdef WRITES
-  mov al, 0x30
+  disk_command 0x30
 %else
-  mov al, 0x20
+  disk_command 0x20
 %endif
-  out dx, al
   mov bl, 'E'
   call ready
   test al, ERROR

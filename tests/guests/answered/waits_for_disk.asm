@@ -6,21 +6,8 @@ main:
   mov ecx, 1193182 / 1000
   call start_timer
   sti
-  mov edx, 0x1f6
-  mov al, 0xe0
-  out dx, al
-  mov edx, 0x1f2
-  mov al, 1
-  out dx, al
-  xor al, al
-%rep 3
-  inc edx
-  out dx, al
-%endrep
   mov dword [ticks], 0
-  mov edx, 0x1f7
-  mov al, 0x20
-  out dx, al
+  disk_command 0x20
 .wait:
   mov edx, 0x3f6
   in al, dx

@@ -8,6 +8,7 @@
 #include "devices/storage/floppy.h"
 #include "devices/storage/ide_controller.h"
 #include "tests/support/saved_twins.h"
+#include "tests/support/slow_disk.h"
 #include "tests/unit/devices/bus/device_test_support.h"
 #include "tests/unit/devices/pci/pci_test_support.h"
 
@@ -18,9 +19,7 @@ namespace {
 struct MediumState {
   std::map<uint64_t, std::vector<uint8_t>> written;  // by sector
   bool broken = false;
-  bool slow = false;   // each request waits once or twice
-  uint32_t asked = 0;  // requests that have begun
-  uint32_t waits = 0;  // that the one on its way has left, and one more
+  Slowness pace;  // of the medium
   bool operator==(const MediumState&) const = default;
 };
 
@@ -53,11 +52,10 @@ class Medium final : public DiskBackend {
   }
   [[nodiscard]] bool flush() override { return !state_.broken; }
   [[nodiscard]] Progress advance(const DiskRequest& request) override {
-    if (state_.slow && state_.waits == 0) state_.waits = 2 + state_.asked++ % 2;
-    if (state_.slow && --state_.waits != 0) return Progress::Waits;
+    if (state_.pace.must_wait()) return Progress::Waits;
     return DiskBackend::advance(request);
   }
-  void abandon() override { state_.waits = 0; }
+  void abandon() override { state_.pace.waits = 0; }
   void set_on_ready(std::function<void()> on_ready) override { on_ready_ = std::move(on_ready); }
   void deliver() override { on_ready_(); }
 
@@ -120,7 +118,7 @@ struct IdeWorld {
   PortDevice& channel(unsigned index) { return ide.channel(index).command_ports(); }
   uint64_t act(Random& random) {
     for (Medium* medium : {&disk, &locked_disk, &disc}) {
-      if (outside.disk.slow && random.one_in(4)) medium->deliver();
+      if (outside.disk.pace.slow && random.one_in(4)) medium->deliver();
     }
     if (random.one_in(25)) outside.habit = random.below(5);
     const unsigned index = outside.habit == 0 ? random.below(2) : outside.habit % 2;
@@ -341,7 +339,7 @@ TEST(SavedStorage, TheIdeControllerGoesOn) {
 
 // Drives that wait for their media in the middle of everything.
 struct SlowIdeWorld : IdeWorld {
-  SlowIdeWorld() { outside.disk.slow = outside.disc.slow = true; }
+  SlowIdeWorld() { outside.disk.pace.slow = outside.disc.pace.slow = true; }
 };
 
 TEST(SavedStorage, SlowDrivesGoOn) {
@@ -542,7 +540,7 @@ TEST(SavedStorage, TheFloppyGoesOn) {
 }
 
 struct SlowFloppyWorld : FloppyWorld {
-  SlowFloppyWorld() { outside.disk.slow = true; }
+  SlowFloppyWorld() { outside.disk.pace.slow = true; }
   uint64_t act(Random& random) {
     if (random.one_in(3)) disk.deliver();
     if (random.one_in(9)) clock.advance(10'000'000);

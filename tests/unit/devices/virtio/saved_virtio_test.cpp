@@ -6,6 +6,7 @@
 #include "devices/virtio/virtio_pci.h"
 #include "devices/virtio/virtio_rng.h"
 #include "tests/support/saved_twins.h"
+#include "tests/support/slow_disk.h"
 #include "tests/unit/devices/bus/device_test_support.h"
 #include "tests/unit/devices/virtio/virtio_test_support.h"
 
@@ -21,9 +22,7 @@ struct Surroundings {
   uint64_t digest = 0;  // of all that was written to RAM, and done to the medium
   WireState wire;
   bool broken = false;
-  bool slow = false;   // each request of the medium's waits once or twice
-  uint32_t asked = 0;  // requests that have begun
-  uint32_t waits = 0;  // that the one on its way has left, and one more
+  Slowness pace;  // of the medium
   uint8_t random = 0;
   bool operator==(const Surroundings&) const = default;
   void note(uint64_t value) { digest = (digest ^ value) * 0x100000001b3ULL; }
@@ -60,7 +59,7 @@ class NotedMedium final : public DiskBackend {
   }
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override {
     // What waits is taken again where the machine goes on, and this driver has changed it by then.
-    return note(2, offset, from.size() ^ (outside_.slow ? 0U : from.front()));
+    return note(2, offset, from.size() ^ (outside_.pace.slow ? 0U : from.front()));
   }
   [[nodiscard]] bool flush() override { return note(3, 0, 0); }
   [[nodiscard]] bool can_discard() const override { return true; }
@@ -68,11 +67,10 @@ class NotedMedium final : public DiskBackend {
     return note(4, offset, count);
   }
   [[nodiscard]] Progress advance(const DiskRequest& request) override {
-    if (outside_.slow && outside_.waits == 0) outside_.waits = 2 + outside_.asked++ % 2;
-    if (outside_.slow && --outside_.waits != 0) return Progress::Waits;
+    if (outside_.pace.must_wait()) return Progress::Waits;
     return DiskBackend::advance(request);
   }
-  void abandon() override { outside_.waits = 0; }
+  void abandon() override { outside_.pace.waits = 0; }
   void set_on_ready(std::function<void()> on_ready) override { on_ready_ = std::move(on_ready); }
   void deliver() override { on_ready_(); }
 
@@ -251,7 +249,7 @@ struct BlkParts {
   static bool fill(World& world, Random& random, unsigned head) {
     const uint32_t types[] = {0, 0, 0, 1, 1, 1, 4, 8, 11, 13, 2};
     // Ranges are read again where the machine goes on, and this driver has changed them by then.
-    const uint32_t type = types[random.below(world.outside.slow ? 8 : 11)];
+    const uint32_t type = types[random.below(world.outside.pace.slow ? 8 : 11)];
     const bool in = type == 0 || type == 8;
     const uint64_t header = kHeaders + 32 * head;
     world.put(header, type, 4);
@@ -295,7 +293,7 @@ TEST(SavedVirtio, ADiskGoesOn) {
 }
 
 struct SlowDiskWorld : VirtioWorld<BlkParts> {
-  SlowDiskWorld() { outside.slow = true; }
+  SlowDiskWorld() { outside.pace.slow = true; }
   uint64_t act(Random& random) {
     if (random.one_in(3)) parts.medium.deliver();
     if (random.one_in(9)) clock.advance(10'000'000);
