@@ -135,7 +135,7 @@ BackgroundDisk::BackgroundDisk(std::shared_ptr<DiskBackend> medium,
 
 BackgroundDisk::~BackgroundDisk() {
   worker_->set_on_news({});
-  (void)is_quiet();
+  if (!is_given_up_) (void)is_quiet();
   if (!worker_->end()) leave_behind(std::move(worker_));
 }
 
@@ -149,7 +149,7 @@ void BackgroundDisk::leave_behind(std::unique_ptr<Worker> worker) {
 
 bool BackgroundDisk::is_quiet() {
   for (int left = kGoodbyeMilliseconds; !worker_->wait();) {
-    if (!is_over_ && !is_unwanted_()) continue;
+    if (!is_unwanted_()) continue;
     left -= static_cast<int>(std::chrono::milliseconds(kLook).count());
     if (left <= 0) return false;
   }
@@ -176,9 +176,10 @@ DiskBackend::Progress BackgroundDisk::advance(const DiskRequest& request) {
 
 void BackgroundDisk::abandon() { worker_->abandon(); }
 
-// Whoever listened may have heard that the run is to end, and nobody says so later.
+// That the run is to end is known while somebody listens, and forgotten then: who waits for the
+// host is told in time, and is not waited for again.
 void BackgroundDisk::set_on_news(std::function<void()> on_news) {
-  is_over_ = on_news == nullptr && is_unwanted_();
+  is_given_up_ = on_news == nullptr && is_unwanted_() && !is_quiet();
   worker_->set_on_news(std::move(on_news));
 }
 

@@ -54,7 +54,7 @@ class BackgroundDisk final : public DiskBackend {
   std::unique_ptr<Worker> worker_;
   std::function<bool()> is_unwanted_;
   std::function<void()> on_ready_;
-  bool is_over_ = false;  // the run was to end when the machine let the medium go
+  bool is_given_up_ = false;  // the run was to end, and the host has been waited for in vain
   std::atomic<uint64_t> read_bytes_{0}, written_bytes_{0};
 };
 
