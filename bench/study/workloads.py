@@ -34,8 +34,14 @@ ALL = (
     _row("chase", "pointer chase through 1 MiB: a step", "ns", 1),
     _row("x87", "x87 arithmetic: a turn", "ns", 100000),
     _row("sse", "SSE matrix product, 64x64", "us", 10),
+    _row("interpreter", "interpreter with a switch: an operation", "ns", 10),
+    _row("virtuals", "call through a table of functions", "ns", 10),
+    _row("generator", "function generated, called 64 times", "ns", 600),
+    _row("nbody", "five bodies, x87: a step", "ns", 10000),
+    _row("sha256", "SHA-256: a byte", "ns", 10),
 )
-COMPUTING = ("integer", "branches", "calls", "chase", "x87", "sse")
+COMPUTING = ("integer", "branches", "calls", "chase", "x87", "sse", "interpreter", "virtuals",
+             "generator", "nbody", "sha256")
 NEEDS_SOURCES = ("pack", "compile")
 MOST_TURNS = 1 << 30
 

@@ -16,7 +16,7 @@ initramfs=$study/initramfs.cpio.gz
 # With an x86-64 compiler this needs gcc-multilib.
 make_workloads() {
   "${CC:-gcc}" -m32 -march=i686 -static -O2 -Wall -Wextra -Werror -o "$study/workloads.new" \
-    $parts/workloads.c || die "cannot build i386 programs (Debian: gcc-multilib)"
+    $parts/workloads.c $parts/programs.c || die "cannot build i386 programs (Debian: gcc-multilib)"
   mv "$study/workloads.new" "$study/workloads"
 }
 

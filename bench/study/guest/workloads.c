@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "programs.h"
+
 enum { kPage = 4096, kSwitchers = 8, kPagesMapped = 64, kPagesOfProcess = 16, kFiles = 64 };
 
 static char** command;
@@ -311,6 +313,11 @@ static const struct workload workloads[] = {
     {"chase", run_chase, 1 << 18},
     {"x87", run_x87, 1},
     {"sse", run_sse, 1},
+    {"interpreter", run_interpreter, 4000 * 7},
+    {"virtuals", run_virtuals, 4096},
+    {"generator", run_generator, 1},
+    {"nbody", run_nbody, 1},
+    {"sha256", run_sha256, 1024},
     {"processes", run_processes, 1},
     {"counter", run_counter, 1},
 };
