@@ -23,7 +23,8 @@ constexpr uint8_t kReceived = 0x01, kTransmitted = 0x02, kOverwrite = 0x10, kCou
 constexpr uint8_t kDataDone = 0x40, kIsReset = 0x80, kMaskable = 0x7f;
 // Data configuration, receive configuration, receive status, transmit configuration and status.
 constexpr uint8_t kWords = 0x01;
-constexpr uint8_t kTakeBroadcast = 0x04, kTakeMulticast = 0x08, kTakeAll = 0x10, kMonitor = 0x20;
+constexpr uint8_t kAcceptBroadcast = 0x04, kAcceptMulticast = 0x08, kAcceptAll = 0x10,
+                  kMonitor = 0x20;
 constexpr uint8_t kIntact = 0x01, kWasGroup = 0x20;
 constexpr uint8_t kLoopback = 0x06;
 
@@ -381,15 +382,15 @@ void Ne2kPci::miss() {
 }
 
 bool Ne2kPci::accepts(std::span<const uint8_t> frame) const {
-  if ((receive_control_ & kTakeAll) != 0) return true;
+  if ((receive_control_ & kAcceptAll) != 0) return true;
   const auto address = frame.first(physical_.size());
   if ((frame[0] & 1) == 0) {
     return std::equal(address.begin(), address.end(), physical_.begin());
   }
   if (std::all_of(address.begin(), address.end(), [](uint8_t byte) { return byte == 0xff; })) {
-    return (receive_control_ & kTakeBroadcast) != 0;
+    return (receive_control_ & kAcceptBroadcast) != 0;
   }
-  if ((receive_control_ & kTakeMulticast) == 0) return false;
+  if ((receive_control_ & kAcceptMulticast) == 0) return false;
   // DP8390D, 10.2: the six highest bits of the check sequence, made from the lowest bit of each
   // byte on; zlib's has its bits the other way round.
   const auto sum =

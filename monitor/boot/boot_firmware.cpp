@@ -19,13 +19,13 @@ constexpr uint32_t kUsable = 1;  // memory map: RAM
 constexpr unsigned kCmosBootFlag1 = 0x38, kCmosBootFlag2 = 0x3d;
 constexpr unsigned kNoSignatureCheck = 1;  // of boot flag 1: any floppy is tried
 
-void put(std::vector<uint8_t>& to, uint64_t value, unsigned bytes) {
+void put_number(std::vector<uint8_t>& to, uint64_t value, unsigned bytes) {
   for (unsigned i = 0; i < bytes; ++i) to.push_back(static_cast<uint8_t>(value >> (8 * i)));
 }
 
 std::vector<uint8_t> number(uint64_t value, unsigned bytes) {
   std::vector<uint8_t> result;
-  put(result, value, bytes);
+  put_number(result, value, bytes);
   return result;
 }
 
@@ -126,9 +126,9 @@ void describe_machine(const FirmwareRequest& request, uint64_t ram_bytes, FwCfg&
   fw_cfg.add(FwCfgItem::MaxCpus, number(1, 2));
   fw_cfg.add(FwCfgItem::BootMenu, number(request.boot_menu ? 1 : 0, 2));
   std::vector<uint8_t> map;
-  put(map, 0, 8);
-  put(map, ram_bytes, 8);
-  put(map, kUsable, 4);
+  put_number(map, 0, 8);
+  put_number(map, ram_bytes, 8);
+  put_number(map, kUsable, 4);
   fw_cfg.add_file(kMemoryMapFile, map);
   set_boot_order(request.boot_order, cmos);
 }

@@ -15,16 +15,16 @@ namespace {
 uint64_t wide(uint32_t low, uint32_t high) { return uint64_t{high} << 32 | low; }
 
 // What POPA, four POPs of segment registers and IRET would take from a stack.
-struct Frame {
+struct PushedFrame {
   std::array<uint32_t, kGprCount> gpr;  // EDI, ESI, EBP, nothing, EBX, EDX, ECX, EAX
   std::array<uint32_t, 4> segments;     // GS, FS, ES, DS
 };
 constexpr std::array<SegmentRegister, 4> kSegmentOrder = {SegmentRegister::Gs, SegmentRegister::Fs,
                                                           SegmentRegister::Es, SegmentRegister::Ds};
 // The number of the event and its error code come before what the processor has pushed.
-constexpr uint32_t kPushedAt = sizeof(Frame) + 8;
+constexpr uint32_t kPushedAt = sizeof(PushedFrame) + 8;
 
-MaybeFault load_frame(CpuContext& cpu, const Frame& frame) {
+MaybeFault load_frame(CpuContext& cpu, const PushedFrame& frame) {
   for (size_t i = 0; i < kSegmentOrder.size(); ++i) {
     const auto selector = static_cast<uint16_t>(frame.segments[i]);
     RETURN_IF_FAULT(load_segment(cpu, kSegmentOrder[i], selector));
@@ -107,7 +107,7 @@ MaybeFault RingshiftInterface::return_from_event(CpuContext& cpu) {
   const auto masked = static_cast<uint8_t>(state.reg(Gpr::Ebx) & 1U);
   // A return to another task (SDM 3A 7.4) has no frame.
   if ((state.eflags & kFlagNt) != 0) return GuestFault::general_protection(0);
-  Frame frame{};
+  PushedFrame frame{};
   RETURN_IF_FAULT(cpu.memory.read(at, &frame, sizeof frame, Privilege::Supervisor));
   const auto registers = state.gpr;
   const auto segments = state.segment;

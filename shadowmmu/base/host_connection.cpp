@@ -16,7 +16,7 @@ namespace {
 
 constexpr mode_t kOwnerOnly = 0600;
 
-struct HostAddress {
+struct SocketName {
   sockaddr_storage bytes{};
   socklen_t length = 0;
   [[nodiscard]] const sockaddr* generic() const {
@@ -24,8 +24,8 @@ struct HostAddress {
   }
 };
 
-HostAddress address_of(const ConnectionName& name) {
-  HostAddress address;
+SocketName address_of(const ConnectionName& name) {
+  SocketName address;
   if (name.kind == ConnectionName::Kind::Unix) {
     sockaddr_un at{};
     at.sun_family = AF_UNIX;
@@ -111,7 +111,7 @@ int begin_connection(const char* text) {
   }
   const int made = make_socket(name);
   if (made < 0) return -1;
-  const HostAddress address = address_of(name);
+  const SocketName address = address_of(name);
   if (connect(made, address.generic(), address.length) == 0 || errno == EINPROGRESS) return made;
   return close_and_fail(made, errno);
 }
@@ -125,7 +125,7 @@ int listen_for_connection(const ConnectionName& name, uint16_t* port) {
   if (name.kind == ConnectionName::Kind::Tcp) {
     (void)setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   }
-  const HostAddress address = address_of(name);
+  const SocketName address = address_of(name);
   sockaddr_in own{};
   socklen_t length = sizeof(own);
   if (bind(made, address.generic(), address.length) != 0 || listen(made, 1) != 0) {
@@ -142,7 +142,7 @@ int listen_for_connection(const ConnectionName& name, uint16_t* port) {
 int open_datagrams(const ConnectionName& own, const ConnectionName& other) {
   const int made = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (made < 0) return -1;
-  const HostAddress from = address_of(own), to = address_of(other);
+  const SocketName from = address_of(own), to = address_of(other);
   if (bind(made, from.generic(), from.length) != 0 || connect(made, to.generic(), to.length) != 0) {
     return close_and_fail(made, errno);
   }

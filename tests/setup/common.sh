@@ -80,8 +80,7 @@ step_of_build() {
 build() {
   local preset=$1 launcher=()
   shift
-  # What is precompiled is in no cache of compilations.
-  if [ "$preset" != program ] && command -v ccache >/dev/null; then
+  if command -v ccache >/dev/null; then
     export CCACHE_DIR=${CCACHE_DIR:-$RINGSHIFT_CACHE/ccache}
     # A checkout in another folder finds what this one has compiled.
     export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1

@@ -23,14 +23,14 @@ bool parse_ipv4(const std::string& text, Ipv4* address) {
 }
 
 template <typename Number>
-bool parse_number(std::string_view text, Number least, Number most, Number* value) {
+bool parse_between(std::string_view text, Number least, Number most, Number* value) {
   const char* end = text.data() + text.size();
   const auto [stopped, error] = std::from_chars(text.data(), end, *value);
   return error == std::errc() && stopped == end && *value >= least && *value <= most;
 }
 
 bool parse_port(std::string_view text, uint16_t* port) {
-  return parse_number<uint16_t>(text, 1, 0xffff, port);
+  return parse_between<uint16_t>(text, 1, 0xffff, port);
 }
 
 // "10.0.2.0/24", "10.0.2.0/255.255.255.0", "10.0.2.0": of class A, B or C.
@@ -44,7 +44,7 @@ bool parse_net(const std::string& text, UserNetwork* user) {
     const bool is_a = (user->network & kNotA) == 0;
     const bool is_b = !is_a && (user->network & kNotB) == 0;
     user->mask = is_a ? 0xff000000 : is_b ? 0xffff0000 : 0xffffff00;
-  } else if (parse_number(std::string_view(mask), 1U, 30U, &bits)) {
+  } else if (parse_between(std::string_view(mask), 1U, 30U, &bits)) {
     user->mask = ~Ipv4{0} << (32 - bits);
   } else if (!parse_ipv4(mask, &user->mask)) {
     return false;

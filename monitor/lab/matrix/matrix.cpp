@@ -109,26 +109,26 @@ bool is_faked(const Measurement& m) {
 // What a 64-bit process of Linux gives 32-bit code to start with.
 constexpr std::array<uint16_t, kSegmentCount> kHostSelectors = {0x2b, 0x23, 0x2b, 0x2b, 0, 0};
 
-Deprivileged classify_silicon(const Measurement& m, const Row& row) {
-  if (!m.silicon.ran) return Deprivileged::NotMeasured;
-  if (m.silicon.is_system_call) return Deprivileged::SystemCall;
-  if (m.silicon.trapped) return Deprivileged::Traps;
-  if (is_faked(m)) return Deprivileged::KernelFakes;
-  if (m.truth.faulted) return Deprivileged::HostAnswers;
-  if (m.silicon.selector != kHostSelectors) return Deprivileged::HostSegment;
+DeprivilegedEffect classify_silicon(const Measurement& m, const Row& row) {
+  if (!m.silicon.ran) return DeprivilegedEffect::NotMeasured;
+  if (m.silicon.is_system_call) return DeprivilegedEffect::SystemCall;
+  if (m.silicon.trapped) return DeprivilegedEffect::Traps;
+  if (is_faked(m)) return DeprivilegedEffect::KernelFakes;
+  if (m.truth.faulted) return DeprivilegedEffect::HostAnswers;
+  if (m.silicon.selector != kHostSelectors) return DeprivilegedEffect::HostSegment;
   if (!same_visible(visible(m.truth), visible(m.silicon))) {
-    return row.depends.empty() ? Deprivileged::Differs : Deprivileged::HostAnswers;
+    return row.depends.empty() ? DeprivilegedEffect::Differs : DeprivilegedEffect::HostAnswers;
   }
-  return row.changes.empty() ? Deprivileged::SameResult : Deprivileged::EffectLost;
+  return row.changes.empty() ? DeprivilegedEffect::SameResult : DeprivilegedEffect::EffectLost;
 }
 
-std::string deprived(const Measurement& m, Deprivileged kind) {
+std::string deprived(const Measurement& m, DeprivilegedEffect kind) {
   switch (kind) {
-    case Deprivileged::NotMeasured:
+    case DeprivilegedEffect::NotMeasured:
       return m.silicon.problem;
-    case Deprivileged::SystemCall:
+    case DeprivilegedEffect::SystemCall:
       return "a system call of the host, caught";
-    case Deprivileged::Traps:
+    case DeprivilegedEffect::Traps:
       return exception_name(m.silicon.vector, m.silicon.error_code);
     default:
       break;
@@ -149,17 +149,17 @@ std::string sensitivity(const Row& row) {
   return joined(parts, " and ");
 }
 
-const char* consequence(Deprivileged kind) {
+const char* consequence(DeprivilegedEffect kind) {
   switch (kind) {
-    case Deprivileged::EffectLost:
+    case DeprivilegedEffect::EffectLost:
       return "the effect is lost in silence";
-    case Deprivileged::HostAnswers:
+    case DeprivilegedEffect::HostAnswers:
       return "the host's state answers";
-    case Deprivileged::HostSegment:
+    case DeprivilegedEffect::HostSegment:
       return "the host's descriptor is loaded";
-    case Deprivileged::KernelFakes:
+    case DeprivilegedEffect::KernelFakes:
       return "the host kernel makes up an answer";
-    case Deprivileged::Differs:
+    case DeprivilegedEffect::Differs:
       return "another result";
     default:
       return "here it gives the right result, by luck of the state";
@@ -168,9 +168,9 @@ const char* consequence(Deprivileged kind) {
 
 void decide(const Measurement& m, Row* row) {
   const bool sensitive = !row->changes.empty() || !row->depends.empty();
-  const bool traps =
-      row->deprivileged == Deprivileged::Traps || row->deprivileged == Deprivileged::SystemCall;
-  if (row->deprivileged == Deprivileged::NotMeasured || !m.truth.ran) {
+  const bool traps = row->deprivileged == DeprivilegedEffect::Traps ||
+                     row->deprivileged == DeprivilegedEffect::SystemCall;
+  if (row->deprivileged == DeprivilegedEffect::NotMeasured || !m.truth.ran) {
     row->verdict = Verdict::NotMeasured;
     row->reason = sensitive ? sensitivity(*row) + "; whether it traps was not measured"
                             : "whether it traps was not measured";
@@ -232,25 +232,25 @@ void compare_translation(const Measurement& m, Row* row) {
 
 }  // namespace
 
-const char* deprivileged_name(Deprivileged deprivileged) {
+const char* deprivileged_name(DeprivilegedEffect deprivileged) {
   switch (deprivileged) {
-    case Deprivileged::NotMeasured:
+    case DeprivilegedEffect::NotMeasured:
       return "not measured";
-    case Deprivileged::Traps:
+    case DeprivilegedEffect::Traps:
       return "traps";
-    case Deprivileged::SystemCall:
+    case DeprivilegedEffect::SystemCall:
       return "system call";
-    case Deprivileged::SameResult:
+    case DeprivilegedEffect::SameResult:
       return "same result";
-    case Deprivileged::EffectLost:
+    case DeprivilegedEffect::EffectLost:
       return "effect lost";
-    case Deprivileged::HostAnswers:
+    case DeprivilegedEffect::HostAnswers:
       return "host answers";
-    case Deprivileged::HostSegment:
+    case DeprivilegedEffect::HostSegment:
       return "host segment";
-    case Deprivileged::KernelFakes:
+    case DeprivilegedEffect::KernelFakes:
       return "kernel fakes";
-    case Deprivileged::Differs:
+    case DeprivilegedEffect::Differs:
       return "differs";
   }
   return "?";

@@ -27,7 +27,7 @@ struct Measurement {
   std::string host_code;
 };
 
-enum class Deprivileged : uint8_t {
+enum class DeprivilegedEffect : uint8_t {
   NotMeasured,
   Traps,        // an exception the monitor would see
   SystemCall,   // enters the host kernel; caught by its number, not by its meaning
@@ -38,7 +38,7 @@ enum class Deprivileged : uint8_t {
   KernelFakes,  // the processor traps, and the host kernel makes up an answer
   Differs,      // runs with another result that depends on nothing we varied
 };
-[[nodiscard]] const char* deprivileged_name(Deprivileged deprivileged);
+[[nodiscard]] const char* deprivileged_name(DeprivilegedEffect deprivileged);
 
 enum class Verdict : uint8_t {
   NotMeasured,
@@ -58,7 +58,7 @@ struct Row {
   std::vector<std::string> changes;  // control-sensitive: which control it changed
   std::vector<std::string> depends;  // behaviour-sensitive: on what its result depends
   std::string at_ring0;              // effects there
-  Deprivileged deprivileged = Deprivileged::NotMeasured;
+  DeprivilegedEffect deprivileged = DeprivilegedEffect::NotMeasured;
   std::string deprived;  // effects there, or the exception
   uint32_t cycles = 0;
   Treatment treatment = Treatment::Interpret;

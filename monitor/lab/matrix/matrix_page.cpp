@@ -131,7 +131,7 @@ std::string cycles_text(const Row& row) {
 }
 
 std::string privileged_text(const Row& row) {
-  if (row.deprivileged == Deprivileged::NotMeasured) return "?";
+  if (row.deprivileged == DeprivilegedEffect::NotMeasured) return "?";
   return row.privileged ? "yes" : "no";
 }
 

@@ -23,7 +23,7 @@ size_t count_agreeing(const Matrix& matrix) {
 std::string yes(bool answer) { return answer ? "yes" : "no"; }
 
 std::string privileged_text(const Row& row) {
-  return row.deprivileged == Deprivileged::NotMeasured ? "?" : yes(row.privileged);
+  return row.deprivileged == DeprivilegedEffect::NotMeasured ? "?" : yes(row.privileged);
 }
 
 std::string sensitive_text(const Row& row) {
@@ -96,7 +96,7 @@ std::string matrix_as_json(const Matrix& matrix) {
     one["purpose"] = row.purpose;
     one["bytes"] = row.bytes;
     one["group"] = group_name(row.group);
-    if (row.deprivileged == Deprivileged::NotMeasured) {
+    if (row.deprivileged == DeprivilegedEffect::NotMeasured) {
       one["privileged"] = nullptr;
     } else {
       one["privileged"] = row.privileged;

@@ -82,7 +82,7 @@ TEST(EveryInstruction, WithoutAProcessorThereIsNoVerdict) {
   for_each_instruction([](const Instruction& instruction) {
     const Row row = judge(measure(instruction, false));
     EXPECT_EQ(row.verdict, Verdict::NotMeasured);
-    EXPECT_EQ(row.deprivileged, Deprivileged::NotMeasured);
+    EXPECT_EQ(row.deprivileged, DeprivilegedEffect::NotMeasured);
   });
 }
 
@@ -145,12 +145,12 @@ TEST(Faked, OnlyWhatUmipCoversAndTookAnExceptionsTime) {
   m.silicon = like_ring0(m.truth);
   m.umip = true;
   m.cycles = 2000;
-  EXPECT_EQ(judge(m).deprivileged, Deprivileged::KernelFakes);
+  EXPECT_EQ(judge(m).deprivileged, DeprivilegedEffect::KernelFakes);
   m.cycles = 40;
-  EXPECT_NE(judge(m).deprivileged, Deprivileged::KernelFakes);
+  EXPECT_NE(judge(m).deprivileged, DeprivilegedEffect::KernelFakes);
   m.cycles = 2000;
   m.umip = false;
-  EXPECT_NE(judge(m).deprivileged, Deprivileged::KernelFakes);
+  EXPECT_NE(judge(m).deprivileged, DeprivilegedEffect::KernelFakes);
 }
 
 TEST(Report, SaysInEachFormWhatTheRowsSay) {
@@ -228,7 +228,7 @@ TEST_F(OnThisMachine, ASystemCallOfTheHostIsCaughtNotMade) {
 
 TEST_F(OnThisMachine, AnInnocuousInstructionGivesWhatTheInterpreterGives) {
   const Row row = judge(measure(named("ADD"), true));
-  EXPECT_EQ(row.deprivileged, Deprivileged::SameResult);
+  EXPECT_EQ(row.deprivileged, DeprivilegedEffect::SameResult);
   EXPECT_EQ(row.verdict, Verdict::Innocuous);
 }
 
@@ -243,7 +243,7 @@ TEST_F(OnThisMachine, EveryRowWithTheBytesOfHltIsHlt) {
     const Row row = measured(instruction);
     EXPECT_EQ(row.verdict, Verdict::Holds) << row.reason;
     EXPECT_EQ(row.changes, std::vector<std::string>{"activity"});
-    EXPECT_EQ(row.deprivileged, Deprivileged::Traps);
+    EXPECT_EQ(row.deprivileged, DeprivilegedEffect::Traps);
     EXPECT_EQ(row.treatment, Treatment::Interpret);
     EXPECT_TRUE(row.privileged && row.translation_agrees) << row.translation_differs;
   });
@@ -255,7 +255,7 @@ TEST_F(OnThisMachine, EveryRowWithTheBytesOfAMoveIsInnocuous) {
     instruction.has_umip = false;
     const Row row = measured(instruction);
     EXPECT_EQ(row.verdict, Verdict::Innocuous) << row.reason;
-    EXPECT_EQ(row.deprivileged, Deprivileged::SameResult) << row.deprived;
+    EXPECT_EQ(row.deprivileged, DeprivilegedEffect::SameResult) << row.deprived;
     EXPECT_EQ(row.treatment, Treatment::Identical);
     EXPECT_FALSE(row.privileged);
     EXPECT_TRUE(row.translation_agrees) << row.translation_differs;
@@ -356,7 +356,7 @@ TEST_F(OnThisMachine, OnAProcessorWithoutUmipNothingIsFaked) {
     Measurement m = measure(instruction, true);
     m.umip = false;
     const Row row = judge(m);
-    EXPECT_NE(row.deprivileged, Deprivileged::KernelFakes);
+    EXPECT_NE(row.deprivileged, DeprivilegedEffect::KernelFakes);
     EXPECT_TRUE(!instruction.has_umip || m.silicon.trapped || row.verdict == Verdict::Violates);
   });
 }
