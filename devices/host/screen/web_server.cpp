@@ -42,6 +42,10 @@ std::string quoted(std::string_view text) {
   return result + '"';
 }
 
+}  // namespace
+
+namespace web {
+
 // What libwebsockets keeps for each connection: a pointer to ours.
 struct Slot {
   struct Viewer* viewer;
@@ -61,7 +65,7 @@ struct Controller {
   size_t waiting = 0;  // bytes of them
 };
 
-}  // namespace
+}  // namespace web
 
 struct WebServer::Parts {
   Parts(const WebServerConfig& with, ScreenPort& screen_port, ControlPort& control_port)
@@ -92,15 +96,15 @@ struct WebServer::Parts {
 
   [[nodiscard]] bool may_enter(lws* connection, size_t others) const;
   [[nodiscard]] int serve_page(lws* connection, std::string_view path);
-  void open_viewer(lws* connection, Slot* slot);
-  [[nodiscard]] int receive(Viewer& viewer, std::span<const uint8_t> bytes) const;
-  [[nodiscard]] int write(Viewer& viewer) const;
-  [[nodiscard]] static int write(Controller& controller);
+  void open_viewer(lws* connection, web::Slot* slot);
+  [[nodiscard]] int receive(web::Viewer& viewer, std::span<const uint8_t> bytes) const;
+  [[nodiscard]] int write(web::Viewer& viewer) const;
+  [[nodiscard]] static int write(web::Controller& controller);
   void obey(std::string_view message);
-  static void say(Controller& controller, std::string message);
+  static void say(web::Controller& controller, std::string message);
   void tick();
   void show_screen();
-  void tell(Controller& controller);
+  void tell(web::Controller& controller);
   void schedule();
 
   WebServerConfig config;
@@ -118,8 +122,8 @@ struct WebServer::Parts {
   bool is_ticking = false;
   unsigned ticks = 0;
   std::string figures;  // the newest
-  std::vector<std::unique_ptr<Viewer>> viewers;
-  std::vector<std::unique_ptr<Controller>> controllers;
+  std::vector<std::unique_ptr<web::Viewer>> viewers;
+  std::vector<std::unique_ptr<web::Controller>> controllers;
   HostThread thread;
 };
 
@@ -164,7 +168,7 @@ int WebServer::Parts::on_http(lws* connection, lws_callback_reasons reason, void
 
 // ---- the screen ----
 
-void WebServer::Parts::open_viewer(lws* connection, Slot* slot) {
+void WebServer::Parts::open_viewer(lws* connection, web::Slot* slot) {
   rfb::SessionConfig session;
   session.name = "ringshift";
   session.on_keys = [this](std::vector<uint8_t> codes, KeyTranslator::Change change) {
@@ -173,7 +177,7 @@ void WebServer::Parts::open_viewer(lws* connection, Slot* slot) {
                                                  : ScreenPort::Loss::Forbidden);
   };
   session.on_motion = [this](const MouseMotion& motion) { screen.put_motion(motion); };
-  auto viewer = std::make_unique<Viewer>();
+  auto viewer = std::make_unique<web::Viewer>();
   viewer->connection = connection;
   viewer->session = std::make_unique<rfb::Session>(std::move(session));
   slot->viewer = viewer.get();
@@ -182,7 +186,7 @@ void WebServer::Parts::open_viewer(lws* connection, Slot* slot) {
   schedule();
 }
 
-int WebServer::Parts::receive(Viewer& viewer, std::span<const uint8_t> bytes) const {
+int WebServer::Parts::receive(web::Viewer& viewer, std::span<const uint8_t> bytes) const {
   viewer.session->receive(bytes);
   if (viewer.session->is_over()) return -1;
   if (!viewer.session->reads()) lws_rx_flow_control(viewer.connection, 0);
@@ -190,7 +194,7 @@ int WebServer::Parts::receive(Viewer& viewer, std::span<const uint8_t> bytes) co
   return 0;
 }
 
-int WebServer::Parts::write(Viewer& viewer) const {
+int WebServer::Parts::write(web::Viewer& viewer) const {
   std::vector<uint8_t>& output = viewer.session->output();
   if (output.empty()) return 0;
   const size_t count = std::min(kPiece, output.size() - viewer.sent);
@@ -227,7 +231,7 @@ void WebServer::Parts::show_screen() {
 int WebServer::Parts::on_screen(lws* connection, lws_callback_reasons reason, void* user, void* in,
                                 size_t length) {
   Parts& parts = of(connection);
-  auto* slot = static_cast<Slot*>(user);
+  auto* slot = static_cast<web::Slot*>(user);
   switch (reason) {
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
       return parts.may_enter(connection, parts.viewers.size()) ? 0 : -1;
@@ -251,14 +255,14 @@ int WebServer::Parts::on_screen(lws* connection, lws_callback_reasons reason, vo
 
 // ---- the control channel ----
 
-void WebServer::Parts::say(Controller& controller, std::string message) {
+void WebServer::Parts::say(web::Controller& controller, std::string message) {
   if (controller.waiting + message.size() > kMostWaiting) return;
   controller.waiting += message.size();
   controller.messages.push_back(std::move(message));
   lws_callback_on_writable(controller.connection);
 }
 
-int WebServer::Parts::write(Controller& controller) {
+int WebServer::Parts::write(web::Controller& controller) {
   if (controller.messages.empty()) return 0;
   const std::string message = std::move(controller.messages.front());
   controller.messages.erase(controller.messages.begin());
@@ -289,7 +293,7 @@ void WebServer::Parts::obey(std::string_view message) {
   }
 }
 
-void WebServer::Parts::tell(Controller& controller) {
+void WebServer::Parts::tell(web::Controller& controller) {
   const std::string said = control.output_since(&controller.place);
   if (!said.empty()) say(controller, "{\"serial\":" + quoted(said) + "}");
   if (ticks % kTicksBetweenFigures != 1) return;
@@ -304,12 +308,12 @@ void WebServer::Parts::tell(Controller& controller) {
 int WebServer::Parts::on_control(lws* connection, lws_callback_reasons reason, void* user, void* in,
                                  size_t length) {
   Parts& parts = of(connection);
-  auto* slot = static_cast<Slot*>(user);
+  auto* slot = static_cast<web::Slot*>(user);
   switch (reason) {
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
       return parts.may_enter(connection, parts.controllers.size()) ? 0 : -1;
     case LWS_CALLBACK_ESTABLISHED: {
-      auto controller = std::make_unique<Controller>();
+      auto controller = std::make_unique<web::Controller>();
       controller->connection = connection;
       slot->controller = controller.get();
       parts.controllers.push_back(std::move(controller));
@@ -367,8 +371,8 @@ bool WebServer::Parts::listen(std::string* error) {
   page = web_page(access.nonce());
   timer.parts = this;
   protocols[0] = {"http", on_http, 0, kLongestMessage, 0, nullptr, 0};
-  protocols[1] = {"rfb", on_screen, sizeof(Slot), kLongestMessage, 0, nullptr, 0};
-  protocols[2] = {"control", on_control, sizeof(Slot), kLongestMessage, 0, nullptr, 0};
+  protocols[1] = {"rfb", on_screen, sizeof(web::Slot), kLongestMessage, 0, nullptr, 0};
+  protocols[2] = {"control", on_control, sizeof(web::Slot), kLongestMessage, 0, nullptr, 0};
   context = access.listen(config.port, protocols.data(), this, 2 * kMostConnections, error);
   if (context == nullptr) *error = "--display web: " + *error;
   return context != nullptr;

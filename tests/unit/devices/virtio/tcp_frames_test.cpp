@@ -64,11 +64,11 @@ TEST_P(TcpFrames, WhatIsNotWholeIsNone) {
 TEST_P(TcpFrames, OtherProtocolsAndWrongHeadersAreNone) {
   const Frame good = make_frame(what);
   const size_t ip = 14, tcp = ip + ip_bytes(what);
-  struct Change {
+  struct ChangedByte {
     size_t at;
     uint8_t value;
   };
-  std::vector<Change> changes{{12, 0x81}, {ip, 0x55}, {tcp + 12, 0x40}, {tcp + 12, 0xf0}};
+  std::vector<ChangedByte> changes{{12, 0x81}, {ip, 0x55}, {tcp + 12, 0x40}, {tcp + 12, 0xf0}};
   if (GetParam()) {
     changes.insert(changes.end(), {{ip + 6, 17}, {ip + 4, 0x40}, {ip + 5, 19}});
   } else {
@@ -77,7 +77,7 @@ TEST_P(TcpFrames, OtherProtocolsAndWrongHeadersAreNone) {
         {{ip + 9, 17}, {ip + 6, 0x20}, {ip + 7, 1}, {ip, 0x44}, {ip + 2, 0x40}, {ip + 3, 39}});
   }
   what.payload = 10;
-  for (const Change& change : changes) {
+  for (const ChangedByte& change : changes) {
     Frame frame = make_frame(what);
     frame[change.at] = change.value;
     EXPECT_FALSE(find_tcp(frame, LengthFrom::Header)) << change.at;

@@ -27,7 +27,7 @@ uint16_t tag_of(const Message& message) {
   return static_cast<uint16_t>(message[kFileTagAt] | message[kFileTagAt + 1] << 8);
 }
 
-class TestPort final : public FilePort {
+class TestFilePort final : public FilePort {
  public:
   [[nodiscard]] bool is_up() const override { return up; }
   [[nodiscard]] bool has_room() const override { return room != 0; }
@@ -81,7 +81,7 @@ class Virtio9pTest : public ::testing::Test {
     bench.clock.run_due();
   }
 
-  TestPort port;
+  TestFilePort port;
   Virtio9p device{port, "music"};
   VirtioBench bench{device};
 };
