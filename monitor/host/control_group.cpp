@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <array>
 #include <cctype>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
@@ -104,14 +106,19 @@ bool is_delegated(const std::string& folder, uint32_t user) {
          has_word(content_of(folder + "/cgroup.controllers"), "cpu");
 }
 
+// "ringshift-PID" of a process that is no more? One that lives may be about to enter its group.
+bool is_left_behind(const char* name) {
+  if (std::strncmp(name, kPrefix, std::strlen(kPrefix)) != 0) return false;
+  const long process = std::strtol(name + std::strlen(kPrefix), nullptr, 10);
+  return process > 0 && kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH;
+}
+
 // Groups of machines that have ended: the kernel keeps those in which anybody is.
 void remove_empty_groups(const std::string& folder) {
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(opendir(folder.c_str()), &closedir);
   if (entries == nullptr) return;
   while (const dirent* entry = readdir(entries.get())) {
-    if (std::strncmp(entry->d_name, kPrefix, std::strlen(kPrefix)) == 0) {
-      (void)rmdir((folder + "/" + entry->d_name).c_str());
-    }
+    if (is_left_behind(entry->d_name)) (void)rmdir((folder + "/" + entry->d_name).c_str());
   }
 }
 
@@ -144,14 +151,14 @@ bool set_limits(const std::string& folder, const GroupLimits& limits) {
 std::optional<DelegatedGroup> find_delegated_group(const GroupHost& host) {
   const std::string mount = mount_point(host), path = own_path(host);
   if (mount.empty() || path.empty()) return std::nullopt;
-  const uint32_t user = host.user.value_or(geteuid());
-  const std::string own = host.root + mount + (path == "/" ? "" : path);
-  if (is_delegated(own, user)) return DelegatedGroup{own, true};
-  const size_t slash = path.rfind('/');
-  if (path == "/" || slash == std::string::npos) return std::nullopt;
-  const std::string parent = host.root + mount + path.substr(0, slash);
-  if (is_delegated(parent, user)) return DelegatedGroup{parent, false};
-  return std::nullopt;
+  // A manager has gone into one inside, for its machines.
+  const std::string inside = std::string("/") + kForManager;
+  const bool is_inside = path.ends_with(inside);
+  std::string folder = path.substr(0, path.size() - (is_inside ? inside.size() : 0));
+  if (folder == "/") folder.clear();
+  folder = host.root + mount + folder;
+  if (!is_delegated(folder, host.user.value_or(geteuid()))) return std::nullopt;
+  return DelegatedGroup{folder, !is_inside};
 }
 
 DelegatedGroup named_group(const std::string& folder, const GroupHost& host) {

@@ -31,7 +31,7 @@ struct GroupHost {
   std::optional<uint32_t> user;
 };
 
-// The process's own group or the one that it is in, if either is delegated.
+// The process's own group, or the one around it for the machines of a manager, if it is delegated.
 [[nodiscard]] std::optional<DelegatedGroup> find_delegated_group(const GroupHost& host = {});
 
 // The one at `folder`, which the user has named.

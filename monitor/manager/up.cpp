@@ -11,7 +11,6 @@
 
 #include "monitor/host/children/daemon.h"
 #include "monitor/host/control_group.h"
-#include "monitor/host/control_group.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/manager/asker.h"
 #include "monitor/manager/manager.h"

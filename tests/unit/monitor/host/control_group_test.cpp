@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -67,9 +68,10 @@ TEST_F(ControlGroups, AGroupOfTheUsersIsDelegated) {
   EXPECT_TRUE(group->has_processes);
 }
 
-TEST_F(ControlGroups, TheGroupAroundOursMayBeDelegatedInstead) {
-  add_group("user/app", "cpu\n");
-  const fs::path parent = add_group("user", "cpu\n");
+TEST_F(ControlGroups, MachinesOfAManagerHaveTheGroupAroundIts) {
+  add_group("user/app/ringshift-manager", "cpu\n");
+  const fs::path parent = add_group("user/app", "cpu\n");
+  write("proc/self/cgroup", "0::/user/app/ringshift-manager\n");
   if (!belongs_to(parent, kUser)) GTEST_SKIP() << "only root may give files away";
   const auto group = found();
   ASSERT_TRUE(group);
@@ -123,13 +125,24 @@ TEST_F(ControlGroups, WhatIsRefusedLeavesEverythingAsItWas) {
   EXPECT_FALSE(fs::exists(own / ("ringshift-" + std::to_string(getpid()))));
 }
 
+pid_t ended_process() {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  (void)waitpid(child, nullptr, 0);
+  return child;
+}
+
 TEST_F(ControlGroups, EmptyGroupsOfMachinesThatHaveEndedGo) {
   const fs::path own = add_group("user/app", "cpu\n");
-  fs::create_directories(own / "ringshift-1");
+  const std::string left = "ringshift-" + std::to_string(ended_process());
+  const std::string parent = "ringshift-" + std::to_string(getppid());
+  fs::create_directories(own / left);
+  fs::create_directories(own / parent);
   fs::create_directories(own / "other-1");
   std::string problem;
   (void)enter_group_of_its_own({own.string(), false}, {25, 0, 0}, &problem);
-  EXPECT_FALSE(fs::exists(own / "ringshift-1"));
+  EXPECT_FALSE(fs::exists(own / left));
+  EXPECT_TRUE(fs::exists(own / parent)) << "a process that lives may be about to enter it";
   EXPECT_TRUE(fs::exists(own / "other-1"));
 }
 
