@@ -12,7 +12,7 @@ import pathlib
 import sys
 import time
 
-from harness import EXIT_QUIT, EXIT_USAGE, Run, Stage, expect, guest_file, parser, run_cases
+from harness import EXIT_QUIT, EXIT_USAGE, NOBODY, Run, Stage, expect, guest_file, parser, run_cases
 from disk_test import DRIVERS as IDE_DRIVERS, MIB, initrd_with
 from migration_test import Qmp, assemble
 from paravirt_test import Shell
@@ -191,7 +191,8 @@ def bytes_of_ram(process):
 
 
 def group_to_use():
-    """A control group made for this test, where version 2 is mounted with the processor's controller and we may."""
+    """A control group given to those who run machines, where version 2 is mounted with the processor's controller
+    and we may make one."""
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
         if " - cgroup2 " not in line:
             continue
@@ -201,6 +202,8 @@ def group_to_use():
             if "cpu" not in (mount / "cgroup.subtree_control").read_text().split():
                 continue
             group.mkdir()
+            for part in (group, *(group / f"cgroup.{name}" for name in ("procs", "subtree_control", "threads"))):
+                os.chown(part, NOBODY, NOBODY)
         except OSError:
             continue
         return group
@@ -223,8 +226,8 @@ def control_group(options):
             print("  no control group can be made here")
             return
         try:
-            arguments[place] += f",group={group}"
-            with Run(stage, arguments, TIMEOUT, keyboard=True) as run:
+            enter = ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "-"]
+            with Run(stage, arguments, TIMEOUT, keyboard=True, before=enter) as run:
                 shell = Shell(run)
                 own = pathlib.Path(f"/proc/{run.process.pid}/cgroup").read_text()
                 expect(f"{group.name}/ringshift-{run.process.pid}" in own, own)
