@@ -73,6 +73,9 @@ Date date_from_days(int64_t days) {
           static_cast<unsigned>(day_of_year - (153 * month + 2) / 5 + 1)};
 }
 
+// 0 to 6, Sunday first. 1970-01-01 was a Thursday.
+unsigned weekday_of(int64_t days) { return static_cast<unsigned>(((days + 4) % 7 + 7) % 7); }
+
 int64_t floor_divide(int64_t value, int64_t by) { return value / by - (value % by < 0 ? 1 : 0); }
 
 }  // namespace
@@ -255,8 +258,7 @@ void RtcCmos::calendar_to_registers() {
   bytes_[kSeconds] = encode(of_day % 60);
   bytes_[kMinutes] = encode(of_day / 60 % 60);
   bytes_[kHours] = encode_hour(of_day / 3600);
-  // 1970-01-01 was a Thursday; the register counts Sunday as 1.
-  bytes_[kWeekday] = encode(static_cast<unsigned>(((days + 4) % 7 + 7) % 7) + 1);
+  bytes_[kWeekday] = encode((weekday_of(days) + weekday_ahead_) % 7 + 1);
   bytes_[kDay] = encode(date.day);
   bytes_[kMonth] = encode(date.month);
   bytes_[kYear] = encode(year % 100);
@@ -271,8 +273,12 @@ void RtcCmos::registers_to_calendar() {
   date.day = decode(bytes_[kDay]);
   const int64_t of_day = decode_hour(bytes_[kHours]) * int64_t{3600} +
                          decode(bytes_[kMinutes]) * int64_t{60} + decode(bytes_[kSeconds]);
-  base_seconds_ =
-      days_from_date(date) * kSecondsPerDay + of_day - chain_time() / kNanosecondsPerSecond;
+  const int64_t seconds = days_from_date(date) * kSecondsPerDay + of_day;
+  base_seconds_ = seconds - chain_time() / kNanosecondsPerSecond;
+  // The weekday is a counter of its own: it goes on from what the guest has written, whatever the
+  // date says. The register counts Sunday as 1.
+  const unsigned derived = weekday_of(floor_divide(seconds, kSecondsPerDay));
+  weekday_ahead_ = static_cast<uint8_t>((decode(bytes_[kWeekday]) + 13 - derived) % 7);
 }
 
 int64_t RtcCmos::periodic_ticks() const {
@@ -385,6 +391,7 @@ void RtcCmos::visit_state(StateArchive& archive) {
     archive.field("owed", owed_, 0, kLatestDeadline);
     archive.field("give from", give_from_, 0, kLatestDeadline);
   }
+  if (archive.version() >= 3) archive.field("weekday ahead", weekday_ahead_, 0, 6);
   archive.part("timer", timer_);
 }
 

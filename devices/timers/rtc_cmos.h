@@ -25,7 +25,7 @@ class RtcCmos final : public BytePorts {
   // CMOS memory behind the clock's fourteen registers. Pre: 14 <= index < 128.
   void set_byte(unsigned index, uint8_t value);
 
-  static constexpr unsigned kStateVersion = 2;
+  static constexpr unsigned kStateVersion = 3;
   void visit_state(StateArchive& archive);
 
  protected:
@@ -68,6 +68,7 @@ class RtcCmos final : public BytePorts {
   std::array<uint8_t, 128> bytes_{};
   uint8_t index_ = 0;
   int64_t base_seconds_;           // calendar seconds at chain time zero
+  uint8_t weekday_ahead_ = 0;      // of the weekday that the date has: 0 to 6
   Nanoseconds phase_ = 0;          // chain time minus virtual time
   Nanoseconds last_catch_up_ = 0;  // chain time up to which the flags are right
   int64_t owed_ = 0;  // periods that are over and have had no interrupt (MissedTicks::MakeUp)

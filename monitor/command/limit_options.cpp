@@ -45,10 +45,14 @@ bool apply_limit(const std::string& text, VcpuConfig* vcpu, ResourceLimits* limi
     if (key == "memory-min" && parse_memory(value, &limits->memory_min)) continue;
     if (key == "disk" && parse_rate(value, &limits->disk_rate)) continue;
     if (key == "network" && parse_rate(value, &limits->network_rate)) continue;
+    if (key == "group" && (value == "off" || value.starts_with('/'))) {
+      limits->group = value;
+      continue;
+    }
     *problem =
         "--limit: cannot use '" + item +
         "' (cpu=1% to cpu=100%, shares=1 to shares=100, memory=SIZE, memory-min=SIZE, disk=RATE, "
-        "network=RATE; RATE is 256K to 16G bytes a second)";
+        "network=RATE, group=off or group=/FOLDER; RATE is 256K to 16G bytes a second)";
     return false;
   }
   return true;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "devices/storage/paced_medium.h"
+#include "monitor/host/control_group.h"
 #include "monitor/host/memory/available_memory.h"
 #include "monitor/host/sandbox/host_limits.h"
 #include "monitor/host/time/host_clock.h"
@@ -20,6 +21,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr const char* kNoGroup = "off";
 // Of the monitor's own memory: without the first it does not begin; a network's process has the
 // second, which is beside it.
 constexpr uint64_t kLeastForMonitor = 96 * kMiB, kForNetwork = 32 * kMiB;
@@ -42,6 +44,14 @@ bool can_have_minimum(const ResourceLimits& limits, const FixedMemory& fixed,
   *problem = fmt::format("--limit: the host cannot give memory-min={}M: it has {}M left",
                          limits.memory_min / kMiB, *available / kMiB);
   return false;
+}
+
+// Whoever has started us at a level may have meant it.
+void set_nice_level(unsigned shares) {
+  if (shares == 0) return;
+  errno = 0;
+  const int before = getpriority(PRIO_PROCESS, 0);
+  if (errno == 0) (void)setpriority(PRIO_PROCESS, 0, before + nice_level_of(shares));
 }
 
 }  // namespace
@@ -85,12 +95,22 @@ int nice_level_of(unsigned shares) {
   return std::clamp(static_cast<int>(std::lround(level)), 0, kHighest);
 }
 
-// Whoever has started us at a level may have meant it.
-void limit_shares(const ResourceLimits& limits) {
-  if (limits.shares == 0) return;
-  errno = 0;
-  const int before = getpriority(PRIO_PROCESS, 0);
-  if (errno == 0) (void)setpriority(PRIO_PROCESS, 0, before + nice_level_of(limits.shares));
+bool limit_processor(const ResourceLimits& limits, unsigned cpu_percent, std::string* problem) {
+  const GroupLimits wanted{cpu_percent, limits.shares, limits.memory_min};
+  const bool is_named = !limits.group.empty() && limits.group != kNoGroup;
+  const bool is_wanted = limits.group != kNoGroup && (cpu_percent != 0 || limits.shares != 0);
+  if (is_named || is_wanted) {
+    const std::optional<DelegatedGroup> parent =
+        is_named ? named_group(limits.group) : find_delegated_group();
+    std::string reason;
+    if (parent && enter_group_of_its_own(*parent, wanted, &reason)) return true;
+    if (is_named) {
+      *problem = "--limit: " + reason;
+      return false;
+    }
+  }
+  set_nice_level(limits.shares);
+  return true;
 }
 
 // One that somebody else has set stays, if it is less.

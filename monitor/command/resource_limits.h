@@ -15,7 +15,8 @@ struct ResourceLimits {
   uint64_t memory_min = 0;    // of guest RAM, that it has from its start to its end
   uint64_t disk_rate = 0;     // bytes a second, of all disks together
   uint64_t network_rate = 0;  // bytes a second, each way
-  unsigned shares = 0;        // of the processor, against others of the session: 1 to 100
+  unsigned shares = 0;        // of the processor, against others beside it: 1 to 100
+  std::string group;          // a delegated control group; empty: if there is one; "off": none
 };
 
 // What a machine holds whatever its guest does.
@@ -28,8 +29,12 @@ struct FixedMemory {
 // The nice level at which a process gets about shares/100 of what one at level 0 gets (sched(7): a
 // level is a factor of 1.25). 0 to 19.
 [[nodiscard]] int nice_level_of(unsigned shares);
-// For this process and those it starts from now on; before it has threads.
-void limit_shares(const ResourceLimits& limits);
+// Shares, and a control group of its own with the limits for all threads together, where the host
+// has delegated one: for this process and those it starts from now on; before it has threads.
+// cpu_percent: 0, or what the virtual CPU keeps to by itself. False with one line in *problem: the
+// group that the user has named cannot be used.
+[[nodiscard]] bool limit_processor(const ResourceLimits& limits, unsigned cpu_percent,
+                                   std::string* problem);
 
 // False with one line in *problem: the limit is too little to begin with, or the minimum is more
 // than the guest's RAM or than the host has.

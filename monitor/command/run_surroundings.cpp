@@ -47,8 +47,8 @@ bool RunSurroundings::open(RunOptions* options, std::string* error) {
   const FixedMemory fixed = fixed_memory(options->machine);
   options->machine.memory_min =
       (options->limits.memory_min + kPageSize - 1) / kPageSize * kPageSize;
-  limit_shares(options->limits);
-  if (!is_enough_memory(options->limits, fixed, error) || !sandbox.prepare(*options, error)) {
+  if (!limit_processor(options->limits, options->machine.vcpu.cpu_percent, error) ||
+      !is_enough_memory(options->limits, fixed, error) || !sandbox.prepare(*options, error)) {
     return false;
   }
   {

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "monitor/host/children/daemon.h"
+#include "monitor/host/control_group.h"
 #include "monitor/host/exit_codes.h"
 #include "monitor/manager/asker.h"
 #include "monitor/manager/manager.h"
@@ -48,6 +49,7 @@ Begun begin_manager(const RunFolder& folder) {
       break;
   }
   (void)!chdir("/");
+  (void)make_room_for_groups();
   Manager manager(folder);
   switch (manager.open(&problem)) {
     case Manager::Opened::IsRunning:
@@ -95,6 +97,7 @@ int ask_for_machines(const UpRequest& request) {
 
 // The manager itself; the machines are asked for by a process beside it.
 int be_manager(const UpRequest& request) {
+  (void)make_room_for_groups();
   Manager manager(request.folder);
   std::string problem;
   manager.set_echo(true);

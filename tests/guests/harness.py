@@ -127,8 +127,8 @@ def without_privilege():
 class Run:
     """One run of ringshift in a process group of its own; with keyboard, type() is its input."""
 
-    def __init__(self, stage, arguments, timeout, terminal=None, keyboard=False, under=()):
-        """`under`: a command and its options that runs ours, in the same process."""
+    def __init__(self, stage, arguments, timeout, terminal=None, keyboard=False, under=(), before=()):
+        """`under`: a command and its options that runs ours, in the same process. `before`: the same, as who we are."""
         self.deadline = time.monotonic() + timeout
         self.console = b""
         streams = dict(stdin=subprocess.PIPE if keyboard else subprocess.DEVNULL,
@@ -137,7 +137,7 @@ class Run:
             streams = dict(stdin=terminal, stdout=terminal)
         self._errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [*without_privilege(), *under, stage.ringshift, *arguments], cwd=stage.path,
+            [*before, *without_privilege(), *under, stage.ringshift, *arguments], cwd=stage.path,
             stderr=self._errors, start_new_session=True, **streams)
         self.source = self.process.stdout.fileno() if terminal is None else None
 

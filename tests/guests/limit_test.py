@@ -12,7 +12,7 @@ import pathlib
 import sys
 import time
 
-from harness import EXIT_QUIT, EXIT_USAGE, Run, Stage, expect, guest_file, parser, run_cases
+from harness import EXIT_QUIT, EXIT_USAGE, NOBODY, Run, Stage, expect, guest_file, parser, run_cases
 from disk_test import DRIVERS as IDE_DRIVERS, MIB, initrd_with
 from migration_test import Qmp, assemble
 from paravirt_test import Shell
@@ -190,6 +190,57 @@ def bytes_of_ram(process):
     return None
 
 
+def group_to_use():
+    """A control group given to those who run machines, where version 2 is mounted with the processor's controller
+    and we may make one."""
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        if " - cgroup2 " not in line:
+            continue
+        mount = pathlib.Path(line.split()[4])
+        group = mount / f"ringshift-test-{os.getpid()}"
+        try:
+            if "cpu" not in (mount / "cgroup.subtree_control").read_text().split():
+                continue
+            group.mkdir()
+            for part in (group, *(group / f"cgroup.{name}" for name in ("procs", "subtree_control", "threads"))):
+                os.chown(part, NOBODY, NOBODY)
+        except OSError:
+            continue
+        return group
+    return None
+
+
+def control_group(options):
+    """All threads are held together in a group of the machine's own; one that cannot be used is refused in a line."""
+    with Stage(options.ringshift) as stage:
+        arguments = command(stage, options.percent)
+        place = arguments.index("--limit") + 1
+        for folder in ("/nowhere", str(stage.path)):
+            words = list(arguments)
+            words[place] += f",group={folder}"
+            with Run(stage, words, TIMEOUT) as run:
+                expect(run.finish() == EXIT_USAGE and run.errors().count("\n") == 1, run.errors())
+                expect("--limit: " in run.errors() and folder in run.errors(), run.errors())
+        group = group_to_use()
+        if group is None:
+            print("  no control group can be made here")
+            return
+        try:
+            enter = ["sh", "-c", f'echo $$ >{group}/cgroup.procs && exec "$@"', "-"]
+            with Run(stage, arguments, TIMEOUT, keyboard=True, before=enter) as run:
+                shell = Shell(run)
+                own = pathlib.Path(f"/proc/{run.process.pid}/cgroup").read_text()
+                expect(f"{group.name}/ringshift-{run.process.pid}" in own, own)
+                shell.do("(while :; do :; done) >/dev/null 2>&1 &")
+                check_share(run, "spinning in a group", options)
+                begin = time.monotonic()
+                run.terminate()
+                expect(run.finish() == EXIT_QUIT and time.monotonic() - begin < 5, "no answer to SIGTERM")
+        finally:
+            for folder in [*group.glob("ringshift-*"), group]:
+                folder.rmdir()
+
+
 def main():
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=4)
@@ -198,7 +249,7 @@ def main():
     guest_file("linux-686/vmlinuz")
     guest_file("initramfs.cpio.gz")
     return run_cases([(case.__name__, lambda case=case: case(options))
-                      for case in (limited, limited_direct, limited_disk, limited_memory, minimum_memory)])
+                      for case in (limited, limited_direct, limited_disk, limited_memory, minimum_memory, control_group)])
 
 
 if __name__ == "__main__":

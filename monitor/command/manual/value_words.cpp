@@ -18,7 +18,7 @@ constexpr ValueWords kValueWords[] = {
     {"--translator",
      "arena= unit-max= links=on links=off callouts=on callouts=off relocate=on relocate=off "
      "drop-every= verify-every= refuse-every= share-every="},
-    {"--limit", "cpu= shares= memory= disk= network="},
+    {"--limit", "cpu= shares= memory= memory-min= disk= network= group="},
     {"--engine", "translate interpret trap"},
     {"--user", "auto direct translate"},
     {"--sandbox", "on off require"},

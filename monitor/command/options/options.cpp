@@ -150,7 +150,8 @@ void add_host_options(CLI::App& command, RunOptions* options) {
                   "what the machine gets at most: cpu=25% of a host CPU's time, memory=SIZE of\n"
                   "all its memory (and at least memory-min=SIZE of RAM), disk=RATE and "
                   "network=RATE in bytes a second; shares=50: half\n"
-                  "of what another one gets where both want the processor")
+                  "of what another one gets where both want the processor; group=off or\n"
+                  "group=FOLDER: no control group, or one in that one")
       ->type_name("KEY=VALUE,...")
       ->group("Guest");
 }

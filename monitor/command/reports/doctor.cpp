@@ -181,6 +181,10 @@ void examine_the_rest(const HostFacts& facts, std::vector<Finding>* out) {
     direct.note = "user code runs translated: " + facts.direct_execution.error;
   }
   out->push_back(std::move(direct));
+  const bool has_group = !facts.delegated_group.empty();
+  out->push_back({"control-group", Verdict::Ok, false, has_group ? facts.delegated_group : "none",
+                  has_group ? "limits hold for all threads of a machine together"
+                            : "limits are kept by the virtual CPU itself and by nice levels"});
   out->push_back({"kvm", Verdict::Ok, false, facts.kvm_device ? "present" : "absent", "not used"});
   std::string who = facts.user_id == 0 ? "root" : fmt::format("uid {}", facts.user_id);
   if (facts.capabilities) {

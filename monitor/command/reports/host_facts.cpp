@@ -12,6 +12,7 @@
 
 #include "monitor/command/reports/host_probes.h"
 #include "monitor/direct/direct_process.h"
+#include "monitor/host/control_group.h"
 #include "monitor/host/sandbox/confinement.h"
 #include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/address.h"
@@ -169,6 +170,7 @@ HostFacts collect_host_facts() {
   facts.cpuid_faulting = ask_child(set_cpuid_faulting).has_value();
   facts.direct_execution = try_direct_execution();
   try_confinement(&facts);
+  if (const auto group = find_delegated_group()) facts.delegated_group = group->folder;
   struct stat kvm {};
   facts.kvm_device = stat("/dev/kvm", &kvm) == 0;
   return facts;

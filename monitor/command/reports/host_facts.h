@@ -44,6 +44,7 @@ struct HostFacts {
   HostAnswer direct_execution;      // a sandboxed process for user code
   bool sandbox_filter = false;      // a filter of system calls for the monitor itself
   int landlock_version = 0;         // in force for the monitor itself; 0: none
+  std::string delegated_group;      // a control group that machines may have groups in; or empty
   bool kvm_device = false;
   uint32_t user_id = 0;
   std::optional<uint64_t> capabilities;  // effective, as bits

@@ -49,6 +49,21 @@ TEST_F(Rtc, LeapDayFollowsInTheYear2000) {
   EXPECT_EQ(read(8), 0x03U);
 }
 
+TEST_F(Rtc, TheWeekdayThatTheGuestWritesGoesOnFromThere) {
+  write(6, 0x07);  // Saturday, whatever the date says
+  EXPECT_EQ(read(6), 0x07U);
+  EXPECT_EQ(read(7), 0x28U);
+  clock_.advance(kSecond);
+  EXPECT_EQ(read(6), 0x01U);
+  // As in the chip, where it is a counter of its own: another day of the month leaves it alone.
+  write(7, 0x05);
+  EXPECT_EQ(read(7), 0x05U);
+  EXPECT_EQ(read(6), 0x01U);
+  clock_.advance(86400 * kSecond);
+  EXPECT_EQ(read(6), 0x02U);
+  EXPECT_EQ(read(7), 0x06U);
+}
+
 TEST_F(Rtc, BinaryModeShowsPlainNumbers) {
   write(0x0b, 0x06);
   EXPECT_EQ(read(0), 59U);

@@ -153,14 +153,16 @@ TEST(RunOptions, ALimitIsAPercentageOfAHostCpu) {
     ASSERT_EQ(parse_run({"--kernel", "k", "--limit", word}, &options), "") << word;
     EXPECT_EQ(options.machine.vcpu.cpu_percent, percent) << word;
   }
-  for (const char* word : {"cpu", "cpu=", "cpu=0", "cpu=101%", "cpu=%", "cpu=2%%", "cpu=-1",
-                           "cpu=1e1", "memory=", "memory=0", "memory=2048G", "memory-min=0",
-                           "disk=255K", "disk=17G", "network=1", "shares=0", "shares=101"}) {
+  for (const char* word :
+       {"cpu",          "cpu=",         "cpu=0",     "cpu=101%", "cpu=%",
+        "cpu=2%%",      "cpu=-1",       "cpu=1e1",   "memory=",  "memory=0",
+        "memory=2048G", "memory-min=0", "disk=255K", "disk=17G", "network=1",
+        "shares=0",     "shares=101",   "group=",    "group=on", "group=folder"}) {
     EXPECT_EQ(problem_with({"--limit", word}),
               "--limit: cannot use '" + std::string(word) +
                   "' (cpu=1% to cpu=100%, shares=1 to shares=100, memory=SIZE, memory-min=SIZE, "
                   "disk=RATE, "
-                  "network=RATE; RATE is 256K to 16G bytes a second)");
+                  "network=RATE, group=off or group=/FOLDER; RATE is 256K to 16G bytes a second)");
   }
 }
 
