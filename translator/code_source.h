@@ -30,6 +30,8 @@ class SoftSites {
  public:
   virtual ~SoftSites() = default;
   [[nodiscard]] virtual bool is_soft(GuestPhysical instruction) const = 0;
+  // Which of them reach the memory of devices: the monitor does these, called from generated code.
+  [[nodiscard]] virtual bool reaches_device(GuestPhysical /*instruction*/) const { return false; }
 };
 
 }  // namespace ringshift

@@ -404,6 +404,9 @@ void Emitter::guard_divide(const UnitInstruction& instruction) {
 // The monitor does the instruction and comes back behind the call, unless the guest is to go on
 // elsewhere. What the fragment knew of the FPU's state it knows no longer.
 void Emitter::emit_callout(const UnitInstruction& instruction) {
+  if (instruction.reaches_device) {
+    a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(CalloutKind::DeviceMemory));
+  }
   call_as_callout(instruction, stubs_.callout);
 }
 

@@ -125,7 +125,8 @@ enum class CalloutKind : uint32_t {
   SoftwareInterrupt,    // INT n: the vector is in exit_address, callout_next_eip behind it
   SystemEnter,
   SystemExit,
-  FarTransfer,  // far JMP, CALL or RET: it may be noted in Frame::far_targets
+  FarTransfer,   // far JMP, CALL or RET: it may be noted in Frame::far_targets
+  DeviceMemory,  // an access that has reached a device's memory so far
 };
 constexpr CalloutKind callout_kind_of_load(SegmentRegister segment) {
   return static_cast<CalloutKind>(1 + static_cast<uint32_t>(segment));

@@ -98,6 +98,18 @@ class Planner {
     added->style = key_.style == AccessStyle::Soft || soft_sites_.is_soft(added->physical)
                        ? AccessStyle::Soft
                        : AccessStyle::Window;
+    if (added->style == AccessStyle::Soft && soft_sites_.reaches_device(added->physical)) {
+      leave_to_monitor(added);
+    }
+  }
+
+  // A soft access of a device's memory misses each time, which costs an exit; a callout does not.
+  static void leave_to_monitor(UnitInstruction* added) {
+    if (added->treatment != Treatment::Memory || added->family != Family::Reencode) return;
+    if (fpu_use(added->instruction) != FpuUse::None) return;
+    added->reaches_device = true;
+    added->treatment = Treatment::Callout;
+    added->family = Family::Callout;
   }
 
   // What leads out of the code segment, or over its 64 KiB, faults or wraps in the interpreter.

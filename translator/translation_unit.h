@@ -97,6 +97,7 @@ struct UnitInstruction {
   bool is_inlined = false;
   bool ignores_repeat = false;        // F2 and F3 say nothing here, but might to the host
   bool has_narrow_operands = false;   // operand size 16, of what has one
+  bool reaches_device = false;        // a callout for that reason alone
   bool inverts_operand_size = false;  // 16-bit code: 66 says what its absence says to the host
 
   [[nodiscard]] Eip next_eip() const { return eip + instruction.length; }

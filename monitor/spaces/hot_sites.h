@@ -59,12 +59,42 @@ class HotSites final : public SoftSites {
     return true;
   }
 
+  [[nodiscard]] bool reaches_device(GuestPhysical instruction) const override {
+    return devices_.contains(instruction);
+  }
+  // A soft access at this EIP has reached a device's memory. True: it is time for
+  // leave_to_monitor(). Is the next one that time? EIPs share counts.
+  [[nodiscard]] bool note_device_access(Eip eip) { return note(&device_accesses_, eip); }
+  [[nodiscard]] bool is_device_due(Eip eip) const {
+    const Seldom& seen = device_accesses_[eip.value() % device_accesses_.size()];
+    return seen.eip == eip && seen.count + 1 >= kAccessesBeforeChange;
+  }
+  // True: the site is a callout from now on, and its fragment must be made anew.
+  [[nodiscard]] bool leave_to_monitor(GuestPhysical instruction) {
+    if (devices_.size() >= kMostRemembered) devices_.clear();
+    if (returned_.size() >= kMostRemembered) returned_.clear();
+    const auto returned = returned_.find(instruction);
+    if (returned != returned_.end() && returned->second >= kMostReturns) return false;
+    counters().sites_of_devices++;
+    return devices_.insert(instruction).second;
+  }
+  // Such a callout has met RAM. True: it is time for take_back().
+  [[nodiscard]] bool note_ram_access(Eip eip) { return note(&ram_accesses_, eip); }
+  // True: the site is soft again, and its fragment must be made anew. After a few times it stays
+  // so.
+  [[nodiscard]] bool take_back(GuestPhysical instruction) {
+    ++returned_[instruction];
+    return devices_.erase(instruction) != 0;
+  }
+
   // Everything is translated anew, so each site gets another chance: the reason of its faults may
   // be gone, or its page may hold other code by now.
   void forget_all() {
     soft_.clear();
     faults_.clear();
     returns_.clear();
+    devices_.clear();
+    returned_.clear();
   }
 
   // In the kernel a site that faults touches user pages or traced ones and will do so again. In
@@ -74,6 +104,10 @@ class HotSites final : public SoftSites {
   // A miss takes 0.4 us, and a site that is made anew twice, with faults in between, some 30 us.
   static constexpr uint32_t kNeedlessMissesAtOnce = 64;
   static constexpr uint8_t kMostDoublings = 16;
+  // A callout saves some 300 cycles where a device is met, and costs some 150 where RAM is; a site
+  // that is made anew, some 10,000.
+  static constexpr uint32_t kAccessesBeforeChange = 64;
+  static constexpr uint32_t kMostReturns = 8;
   // A hostile guest could make the lists grow with its RAM.
   static constexpr size_t kMostRemembered = 32 * 1024;
 
@@ -90,6 +124,22 @@ class HotSites final : public SoftSites {
     uint8_t count = 0;    // how often it has become plain again
   };
   std::unordered_map<GuestPhysical, Returns> returns_;
+
+  struct Seldom {
+    Eip eip;
+    uint32_t count = 0;
+  };
+  using Seen = std::array<Seldom, 64>;
+  [[nodiscard]] static bool note(Seen* seen, Eip eip) {
+    Seldom& here = (*seen)[eip.value() % seen->size()];
+    if (here.eip != eip) here = {eip, 0};
+    if (++here.count < kAccessesBeforeChange) return false;
+    here.count = 0;
+    return true;
+  }
+  Seen device_accesses_{}, ram_accesses_{};
+  std::unordered_set<GuestPhysical> devices_;
+  std::unordered_map<GuestPhysical, uint32_t> returned_;  // how often they were taken back
 };
 
 }  // namespace ringshift

@@ -33,7 +33,14 @@ uint64_t TranslateEngine::answer_callout() {
   const bool other_view = cpl == 3 && parts_.spaces.note_user_work(1);
   const CalloutKind kind = std::exchange(slots.callout_kind, CalloutKind::Any);
   const uint64_t faults = counters().events_exceptions;
+  const uint64_t device_accesses = physical().device_accesses();
   execute_callout(kind);
+  const bool was_ram =
+      kind == CalloutKind::DeviceMemory && physical().device_accesses() == device_accesses;
+  if (was_ram && parts_.sites.note_ram_access(Eip(slots.exit_eip))) {
+    ram_site_ = Eip(slots.exit_eip);
+    return gate.leave_from_callout();
+  }
   if (loads_data_segment(kind)) {
     descriptors_.note(static_cast<SegmentRegister>(static_cast<uint32_t>(kind) - 1));
   }
@@ -117,6 +124,7 @@ bool TranslateEngine::transfer_quickly(CalloutKind kind) {
     case CalloutKind::LoadFs:
     case CalloutKind::LoadGs:
     case CalloutKind::FarTransfer:
+    case CalloutKind::DeviceMemory:
       return false;
   }
   return false;

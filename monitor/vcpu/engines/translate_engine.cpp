@@ -213,7 +213,7 @@ void TranslateEngine::handle(const Exit& exit, Privilege privilege) {
     case ExitReason::HostFault:
       return handle_host_fault(exit.fault, privilege);
     case ExitReason::Callout:
-      return;
+      return give_up_device_site(privilege);
   }
   UNREACHABLE();
 }
@@ -237,7 +237,7 @@ void TranslateEngine::handle_soft_miss(const Exit& exit, Privilege privilege) {
     return parts_.boundary.interpret();
   }
   if (parts_.data.fill_soft(address, exit.is_write, privilege) == Miss::Interpret) {
-    parts_.boundary.interpret();
+    interpret_missed();
     // A soft site needs no window to go on.
     if (privilege == Privilege::User) parts_.boundary.user_fault().is_known = false;
     return;
@@ -250,15 +250,6 @@ void TranslateEngine::handle_soft_miss(const Exit& exit, Privilege privilege) {
     note_needless_miss(exit.eip, privilege);
   }
   if (privilege == Privilege::User) note_user_work(1);
-}
-
-// A soft site that has missed needlessly often enough is made anew with plain accesses.
-void TranslateEngine::note_needless_miss(Eip eip, Privilege privilege) {
-  if (!parts_.sites.note_needless_miss(eip)) return;
-  const auto key = parts_.code.key_for(eip, privilege, mode_);
-  if (!key || !parts_.sites.note_needless_misses(key->physical)) return;
-  parts_.translator.cache().drop_overlapping(key->physical, 1, Boundary::safe_point());
-  continuation().forget();
 }
 
 void TranslateEngine::handle_ensure_fpu() {
@@ -320,15 +311,6 @@ bool TranslateEngine::fill_window(const HostFault& fault, Privilege privilege) {
     forget_descriptors_at(parts_.gate, fault.address);
   }
   return filled;
-}
-
-// Counts against the instruction at EIP; when it has cost enough, its fragment is made anew with
-// soft accesses.
-void TranslateEngine::soften_site() {
-  const Privilege privilege = state().privilege();
-  const auto key = parts_.code.key_for(state().pointer(), privilege, mode_);
-  if (!key || !parts_.sites.note_fault(key->physical, privilege)) return;
-  parts_.translator.cache().drop_overlapping(key->physical, 1, Boundary::safe_point());
 }
 
 // ---- user code at work ----

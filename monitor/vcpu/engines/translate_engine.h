@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "monitor/vcpu/engines/direct_engine.h"
 #include "monitor/vcpu/engines/execution_engine.h"
@@ -29,6 +30,7 @@ class TranslateEngine final : public ExecutionEngine {
  private:
   [[nodiscard]] GuestState& state() const { return state_; }
   [[nodiscard]] Continuation& continuation() const { return parts_.boundary.continuation(); }
+  [[nodiscard]] PhysicalMemory& physical() const { return parts_.boundary.cpu().memory.physical(); }
   [[nodiscard]] bool interpret_until_verified(Privilege privilege);
   void map_user_fault();
   [[nodiscard]] uint64_t entry_point(Privilege privilege);
@@ -48,6 +50,8 @@ class TranslateEngine final : public ExecutionEngine {
   [[nodiscard]] bool fill_window(const HostFault& fault, Privilege privilege);
   void soften_site();
   void note_needless_miss(Eip eip, Privilege privilege);
+  void interpret_missed();
+  void give_up_device_site(Privilege privilege);
   void resume_at_boundary(uint64_t host_pc);
   void note_user_work(uint64_t amount);
   void note_user_tick();
@@ -70,6 +74,8 @@ class TranslateEngine final : public ExecutionEngine {
   // An instruction with two accesses whose pages share a TLB entry would miss for ever.
   Eip soft_miss_eip_;
   uint32_t soft_miss_repeats_ = 0;
+  // A callout of a device's memory has found RAM again and again, at this EIP.
+  std::optional<Eip> ram_site_;
   ProgressWatch progress_;
 };
 

@@ -86,5 +86,35 @@ TEST(HotSites, AHostileGuestCannotMakeTheListGrow) {
   EXPECT_TRUE(sites.is_soft(GuestPhysical(3 * HotSites::kMostRemembered - 1)));
 }
 
+TEST(HotSites, ASiteThatReachesDevicesIsLeftToTheMonitorAndTakenBack) {
+  constexpr Eip kEip(0x401000);
+  HotSites sites;
+  for (uint32_t i = 1; i < HotSites::kAccessesBeforeChange; ++i) {
+    EXPECT_FALSE(sites.is_device_due(kEip)) << i;
+    ASSERT_FALSE(sites.note_device_access(kEip)) << i;
+  }
+  EXPECT_TRUE(sites.is_device_due(kEip));
+  EXPECT_TRUE(sites.note_device_access(kEip));
+  EXPECT_TRUE(sites.leave_to_monitor(kSite));
+  EXPECT_TRUE(sites.reaches_device(kSite));
+  for (uint32_t i = 1; i < HotSites::kAccessesBeforeChange; ++i) {
+    ASSERT_FALSE(sites.note_ram_access(kEip)) << i;
+  }
+  EXPECT_TRUE(sites.note_ram_access(kEip));
+  EXPECT_TRUE(sites.take_back(kSite));
+  EXPECT_FALSE(sites.reaches_device(kSite));
+}
+
+TEST(HotSites, ASiteThatIsTakenBackAgainAndAgainStaysSoft) {
+  HotSites sites;
+  for (uint32_t i = 0; i < HotSites::kMostReturns; ++i) {
+    ASSERT_TRUE(sites.leave_to_monitor(kSite)) << i;
+    ASSERT_TRUE(sites.take_back(kSite)) << i;
+  }
+  EXPECT_FALSE(sites.leave_to_monitor(kSite));
+  sites.forget_all();
+  EXPECT_TRUE(sites.leave_to_monitor(kSite));
+}
+
 }  // namespace
 }  // namespace ringshift
