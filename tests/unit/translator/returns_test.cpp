@@ -179,13 +179,20 @@ TEST_F(ExactJumps, LeadWhereTheGuestSaysAndMissOnceEach) {
       "49 "                    // dec ecx
       "75 ef "                 // jnz .again
       "eb 37 "                 // jmp .end
-      "90 90 90 90 90 90 90 90 90 90 90 90 90 "
-      "43 c3 90 90 90 90 90 90 "  // 0x1020: inc ebx; ret
-      "46 c3 90 90 90 90 90 90 "  // inc esi; ret
-      "b8 48 10 00 00 ff e0 90 "  // mov eax, 0x1048; jmp eax
-      "47 c3 90 90 90 90 90 90 "  // inc edi; ret
-      "90 90 90 90 90 90 90 90 "  // 0x1040
-      "45 c3 ");                  // 0x1048: inc ebp; ret
+      "90 90 90 90 90 90 "     // nop; nop; nop; nop; nop; nop
+      "90 90 90 90 90 90 90 "  // nop; nop; nop; nop; nop; nop; nop
+      "43 c3 "                 // inc ebx; ret
+      "90 90 90 90 90 90 "     // nop; nop; nop; nop; nop; nop
+      "46 c3 "                 // inc esi; ret
+      "90 90 90 90 90 90 "     // nop; nop; nop; nop; nop; nop
+      "b8 48 10 00 00 "        // mov eax, 0x1048
+      "ff e0 90 "              // jmp eax; nop
+      "47 c3 "                 // inc edi; ret
+      "90 90 90 90 90 90 "     // nop; nop; nop; nop; nop; nop
+      "90 90 90 90 90 90 "     // nop; nop; nop; nop; nop; nop
+      "90 90 45 c3 "           // nop; nop; inc ebp; ret
+      "90 "                    // .end: nop
+  );
   EXPECT_EQ(machine_.reg(Gpr::Ebx), 750U);
   EXPECT_EQ(machine_.reg(Gpr::Esi), 750U);
   EXPECT_EQ(machine_.reg(Gpr::Edi), 750U);
@@ -201,15 +208,16 @@ TEST_F(ExactJumps, TouchNoFlag) {
       "b8 0a 10 00 00 "  // mov eax, 0x100a
       "ff d0 "           // call eax
       "eb 02 90 "        // jmp .end; nop
-      "c3 "              // 0x100a: ret
-      "90 ");
+      "c3 "              // ret
+      "90 "              // .end: nop
+  );
   EXPECT_EQ(machine_.state().eflags & kFlagsArithmetic, kFlagsArithmetic);
 }
 
 // The poll comes before anything of the branch.
 TEST_F(ExactJumps, NoticeAttentionBeforeTheyPush) {
   machine_.reg(Gpr::Eax) = Machine::kCode;
-  machine_.load(Machine::kCode, "ff d0");  // call eax, for ever
+  machine_.load(Machine::kCode, "ff d0");  // call eax
   machine_.state().eip = Machine::kCode;
   EXPECT_EQ(machine_.run_once().reason, ExitReason::IndirectMiss);
   machine_.set_jump_table(machine_.fragment_at_eip(Machine::kCode));
