@@ -1,5 +1,6 @@
 #include "translator/emit.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "shadowmmu/base/check.h"
@@ -11,6 +12,24 @@ namespace ringshift {
 
 using namespace asmjit;  // NOLINT: the assembler's vocabulary
 using host::slot32;
+
+namespace {
+
+// What of the FPU has to be live for it.
+FpuUse fpu_use_of(const UnitInstruction& instruction) {
+  if (instruction.family == Family::Interpret || instruction.family == Family::Callout ||
+      instruction.instruction.length == 0) {
+    return FpuUse::None;
+  }
+  return fpu_use(instruction.instruction);
+}
+
+bool leads_to(const UnitInstruction& instruction, Eip eip) {
+  return instruction.family == Family::JumpConditional &&
+         instruction.treatment == Treatment::DirectBranch && branch_destination(instruction) == eip;
+}
+
+}  // namespace
 
 void RefusedEncoding::handleError(Error /*error*/, const char* /*message*/,
                                   BaseEmitter* /*origin*/) {
@@ -33,6 +52,7 @@ void Emitter::jump_to_stub(uint64_t stub) {
 }
 
 void Emitter::call_stub(uint64_t stub) {
+  has_called_ = true;
   a_.call(imm(stub));
   relocate(RelocationKind::ToStub);
 }
@@ -46,7 +66,8 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
                                  uint32_t first_link) {
   unit_ = &unit;
   first_link_ = first_link;
-  x87_ensured_ = sse_ensured_ = false;
+  x87_ensured_ = sse_ensured_ = has_called_ = false;
+  loop_.reset();
   out_.recovery.clear();
   out_.links.clear();
   out_.relocations.clear();
@@ -57,6 +78,7 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
   CHECK(code_.attach(&a_) == kErrorOk);
 
   emit_indirect_entry();
+  begin_fpu_loop();
   for (const UnitInstruction& instruction : unit.instructions) {
     out_.starts.push_back({offset(), static_cast<uint32_t>(out_.starts.size())});
     mark(instruction.eip);
@@ -65,7 +87,7 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
     } else if (polls_first(instruction)) {
       emit_poll();
     }
-    ensure_fpu(instruction);
+    ensure_fpu(fpu_use_of(instruction), instruction.eip);
     emit_instruction(instruction);
   }
   const UnitInstruction& last = unit.instructions.back();
@@ -100,12 +122,29 @@ void Emitter::verify_address_is(Eip eip, const Label& matches) {
   a_.mov(x86::rcx, host::saved_rcx);
 }
 
-void Emitter::ensure_fpu(const UnitInstruction& instruction) {
-  if (instruction.family == Family::Interpret || instruction.family == Family::Callout ||
-      instruction.instruction.length == 0) {
-    return;
+// A loop that computes is most often one unit, whose last conditional jump leads to its beginning.
+// What it is sure to use is asked for before its first instruction then, and the jump leads behind
+// that (emit_jump_conditional).
+void Emitter::begin_fpu_loop() {
+  const std::vector<UnitInstruction>& instructions = unit_->instructions;
+  const bool is_loop =
+      std::any_of(instructions.begin(), instructions.end(),
+                  [this](const UnitInstruction& one) { return leads_to(one, unit_->key.eip); });
+  if (!is_loop || unit_->key.style != AccessStyle::Window || !unit_->key.mode.is_flat()) return;
+  if (stubs_.counts_events) return;
+  mark(unit_->key.eip);
+  for (const UnitInstruction& instruction : instructions) {
+    ensure_fpu(fpu_use_of(instruction), unit_->key.eip);
+    const bool goes_on =
+        instruction.treatment == Treatment::Identical || instruction.treatment == Treatment::Memory;
+    if (!goes_on) break;
   }
-  const FpuUse use = fpu_use(instruction.instruction);
+  if (!x87_ensured_ && !sse_ensured_) return;
+  loop_ = FpuLoop{offset(), x87_ensured_, sse_ensured_};
+}
+
+// Leaves from `eip`, of which nothing is done yet, unless this state is live.
+void Emitter::ensure_fpu(FpuUse use, Eip eip) {
   if (use == FpuUse::None) return;
   bool& ensured = use == FpuUse::X87 ? x87_ensured_ : sse_ensured_;
   if (ensured) return;
@@ -120,7 +159,7 @@ void Emitter::ensure_fpu(const UnitInstruction& instruction) {
   a_.short_().jmp(live);
   a_.bind(missing);
   a_.mov(x86::rcx, host::saved_rcx);
-  store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
+  store_eip(RINGSHIFT_SLOT(exit_eip), eip);
   jump_to_stub(stubs_.ensure_fpu);
   a_.bind(live);
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "translator/classify.h"
 #include "translator/emitted_code.h"
 #include "translator/reencode.h"
 #include "translator/stubs.h"
@@ -41,7 +42,8 @@ class Emitter {
   void emit_instruction(const UnitInstruction& instruction);
   void emit_cold_stubs();
   void finish(CodeExecuteView at);
-  void ensure_fpu(const UnitInstruction& instruction);
+  void begin_fpu_loop();
+  void ensure_fpu(FpuUse use, Eip eip);
 
   // emit_memory.cpp: operands, plain instructions, stack, strings.
   // Leaves the operand's address in R8 (and R9, R10 undefined) or in the returned form.
@@ -150,11 +152,16 @@ class Emitter {
   void emit_link(unsigned opcode_bytes, unsigned opcode_length, Eip destination_eip);
   void jump_link(Eip destination_eip);
   void emit_jump(const UnitInstruction& instruction);
+  [[nodiscard]] bool may_loop_inside(Eip destination) const;
   void emit_jump_conditional(const UnitInstruction& instruction);
   void emit_loop_branch(const UnitInstruction& instruction);
+  [[nodiscard]] bool unit_jumps_exactly() const;
+  [[nodiscard]] bool polls_for_table(const UnitInstruction& instruction) const;
+  void find_exactly();
   void emit_call(const UnitInstruction& instruction);
   void emit_return(const UnitInstruction& instruction);
-  void emit_return_point(Eip return_eip);
+  void emit_return_point(const UnitInstruction& call);
+  void check_return(int32_t from_frame, Eip return_eip);
   void verify_address_is(Eip eip, const asmjit::Label& matches);
 
   void embed(const HostBytes& bytes) { a_.embed(bytes.bytes.data(), bytes.length); }
@@ -178,6 +185,13 @@ class Emitter {
   uint32_t first_link_ = 0;
   bool x87_ensured_ = false;
   bool sse_ensured_ = false;
+  bool has_called_ = false;  // a stub, which may have come back from the monitor
+  // Where a jump to the unit's own beginning may lead if this much is live.
+  struct FpuLoop {
+    uint32_t offset;
+    bool x87, sse;
+  };
+  std::optional<FpuLoop> loop_;
 };
 
 }  // namespace ringshift

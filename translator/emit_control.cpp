@@ -3,6 +3,7 @@
 #include "translator/classify.h"
 #include "translator/emit.h"
 #include "translator/event_rule.h"
+#include "translator/exact_jumps.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
 
@@ -89,13 +90,47 @@ bool is_direct(const UnitInstruction& instruction) {
 // A direct jump is no code: what the unit goes on with, or its last link, comes next.
 void Emitter::emit_jump(const UnitInstruction& instruction) {
   if (is_direct(instruction)) return;
+  if (polls_for_table(instruction)) emit_poll();
   if (!load_operand(instruction, host::address)) return emit_interpret(instruction);
-  jump_to_stub(stubs_.dispatch);
+  if (!unit_jumps_exactly()) return jump_to_stub(stubs_.dispatch);
+  find_exactly();
+  a_.jmp(host::scratch);
+}
+
+bool Emitter::unit_jumps_exactly() const {
+  return jumps_exactly(unit_->key) && !stubs_.counts_events;
+}
+
+// Without the dispatcher an indirect branch polls by itself, before anything is committed.
+bool Emitter::polls_for_table(const UnitInstruction& instruction) const {
+  return unit_jumps_exactly() && !polls_first(instruction);
+}
+
+// R9 := host address of the body for EIP in R8D, or of the stub for a miss.
+void Emitter::find_exactly() {
+  a_.mov(host::scratch, x86::qword_ptr(host::jump_table, kExactJumpsFromTable));
+  for (const unsigned byte : {0x4cU, 0x8dU, 0x15U}) embed_byte(byte);  // lea r10, [the arena]
+  embed32(static_cast<uint32_t>(stubs_.indirect_miss - (code_.baseAddress() + offset() + 4)));
+  relocate(RelocationKind::ToStub);
+  a_.mov(host::scratch.r32(), x86::dword_ptr(host::scratch, host::address, 2));
+  a_.lea(host::scratch, x86::ptr(host::scratch, host::scratch2));
+}
+
+// To the unit's beginning, where what it asks for is known to be live. It is no link, so nothing
+// can undo it while the fragment runs: only what runs without the monitor may go round so.
+bool Emitter::may_loop_inside(Eip destination) const {
+  return loop_ && destination == unit_->key.eip && !has_called_ && (x87_ensured_ || !loop_->x87) &&
+         (sse_ensured_ || !loop_->sse);
 }
 
 void Emitter::emit_jump_conditional(const UnitInstruction& instruction) {
   const Eip destination = branch_destination(instruction);
   const unsigned condition = instruction.instruction.facts.opcode & 0xfU;
+  if (may_loop_inside(destination)) {
+    embed_byte(0x0f);
+    embed_byte(0x80U | condition);
+    return embed32(loop_->offset - (offset() + 4));
+  }
   emit_link(0x0fU | ((0x80U | condition) << 8), 2, destination);
 }
 
@@ -120,8 +155,9 @@ void Emitter::emit_call(const UnitInstruction& instruction) {
     push_eip(instruction, return_eip);
     mark(destination);  // the host's CALL itself faults when the return stack is full
     emit_link(0xe8, 1, destination);
-    return emit_return_point(return_eip);
+    return emit_return_point(instruction);
   }
+  if (polls_for_table(instruction)) emit_poll();
   if (!load_operand(instruction, host::address)) return emit_interpret(instruction);
   if (instruction.style == AccessStyle::Soft) {
     a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::address.r32());
@@ -131,22 +167,40 @@ void Emitter::emit_call(const UnitInstruction& instruction) {
     push_eip(instruction, return_eip);
   }
   mark(Eip(0), RecoveryKind::EipInAddress);
-  call_stub(stubs_.dispatch);
-  emit_return_point(return_eip);
+  if (unit_jumps_exactly()) {
+    find_exactly();
+    a_.call(host::scratch);
+  } else {
+    call_stub(stubs_.dispatch);
+  }
+  emit_return_point(instruction);
 }
 
 // Where the host's RET lands, and the unit goes on if the guest has returned to it. It may have
 // returned anywhere, so R8D is compared with the address this call expects; nothing is assumed
 // about the guest's stack, nor of the FPU's state after what has run since.
-void Emitter::emit_return_point(Eip return_eip) {
-  mark(Eip(0), RecoveryKind::EipInAddress);
-  Label matches = a_.newLabel();
-  verify_address_is(return_eip, matches);
-  jump_to_stub(stubs_.dispatch);
-  a_.bind(matches);
-  a_.mov(x86::rcx, host::saved_rcx);
+void Emitter::emit_return_point(const UnitInstruction& call) {
+  const Eip return_eip = call.next_eip();
+  mark(return_eip, RecoveryKind::EipInAddress);
+  if (call.guards_return) {
+    check_return(kReturnFloor, return_eip);
+    check_return(kReturnCeiling, return_eip);
+  } else {
+    Label matches = a_.newLabel();
+    verify_address_is(return_eip, matches);
+    jump_to_stub(stubs_.dispatch);
+    a_.bind(matches);
+    a_.mov(x86::rcx, host::saved_rcx);
+  }
   mark(return_eip);
   x87_ensured_ = sse_ensured_ = false;
+}
+
+// mov r9d, [r13 + r8 + from_frame - return_eip], always with 32 bits of displacement.
+void Emitter::check_return(int32_t from_frame, Eip return_eip) {
+  for (const unsigned byte : {0x47U, 0x8bU, 0x8cU, 0x05U}) embed_byte(byte);
+  embed32(static_cast<uint32_t>(from_frame) - return_eip.value());
+  relocate(RelocationKind::EipNegated);
 }
 
 // Of an inlined callee: its caller's address is where it was pushed just before, and the unit goes

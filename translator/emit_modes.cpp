@@ -393,13 +393,12 @@ void Emitter::emit_jump_in_mode(const UnitInstruction& instruction) {
 }
 
 void Emitter::emit_call_in_mode(const UnitInstruction& instruction) {
-  const Eip return_eip = instruction.next_eip();
   if (is_immediate(instruction)) {
     const Eip destination = branch_destination(instruction);
     push_eip_in_mode(instruction);
     mark(destination);  // the host's CALL itself faults when the return stack is full
     emit_link(0xe8, 1, destination);
-    return emit_return_point(return_eip);
+    return emit_return_point(instruction);
   }
   load_target(instruction);
   a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::address.r32());
@@ -407,7 +406,7 @@ void Emitter::emit_call_in_mode(const UnitInstruction& instruction) {
   a_.mov(host::address.r32(), slot32(RINGSHIFT_SLOT(scratch)));
   mark(Eip(0), RecoveryKind::EipInAddress);
   call_stub(stubs_.dispatch);
-  emit_return_point(return_eip);
+  emit_return_point(instruction);
 }
 
 void Emitter::emit_return_in_mode(const UnitInstruction& instruction) {

@@ -214,7 +214,40 @@ struct alignas(4096) Frame {
   alignas(4096) std::array<uint8_t, kPageSize> poll_page{};
 };
 
-// A Frame in pages of its own (the poll page changes protection).
+// Displacement of a Frame member from the frame register, which points at `slots`.
+constexpr int32_t frame_displacement(size_t offset) {
+  return static_cast<int32_t>(offset) - static_cast<int32_t>(offsetof(Frame, slots));
+}
+constexpr int32_t slot_displacement(size_t offset_in_slots) {
+  return static_cast<int32_t>(offset_in_slots);
+}
+constexpr int32_t state_displacement(size_t offset_in_state) {
+  return frame_displacement(offsetof(Frame, state) + offset_in_state);
+}
+
+// Generated code compares R8D with a known EIP by two loads that touch no flag and take no branch
+// (docs/translator.md, "Calls and returns"): from the frame register plus R8 plus kReturnFloor
+// minus EIP, and the same with kReturnCeiling. If the two are equal, the first load is of the first
+// four bytes of one readable page and the second of the last four of another. If R8D is less, the
+// first lies partly or wholly below its page; if it is more, the second lies beyond its own.
+// Nothing else near is readable but the Frame itself, and the two are never in it at once.
+inline constexpr uint64_t kReturnFloorPage = 0x7f000000;  // bytes from the Frame
+inline constexpr uint64_t kReturnCeilingPage = 0x7fff0000;
+inline constexpr int32_t kReturnFloor = frame_displacement(kReturnFloorPage);
+inline constexpr int32_t kReturnCeiling =
+    frame_displacement(kReturnCeilingPage + kPageSize - sizeof(uint32_t));
+// The displacements of EIPs from here on are too large to encode.
+inline constexpr Eip kFirstUnguardedReturn{0xfe000000};
+// How far from the Frame these loads go.
+inline constexpr uint64_t kReturnReachBelow = uint64_t{2} << 30;
+inline constexpr uint64_t kReturnReachAbove = uint64_t{6} << 30;
+static_assert(sizeof(Frame) + kPageSize < kReturnCeilingPage - kReturnFloorPage,
+              "both loads could be from the Frame");
+static_assert(kReturnFloorPage + kReturnReachBelow > kFirstUnguardedReturn.value());
+static_assert(kReturnCeilingPage + kPageSize + (uint64_t{1} << 32) <= kReturnReachAbove);
+
+// A Frame in pages of its own (the poll page changes protection), and around it nothing but what
+// checks of returns load from.
 class FrameStorage {
  public:
   static std::unique_ptr<FrameStorage> create(std::string* error);
@@ -228,16 +261,6 @@ class FrameStorage {
   Frame* frame_;
 };
 
-// Displacement of a Frame member from the frame register, which points at `slots`.
-constexpr int32_t frame_displacement(size_t offset) {
-  return static_cast<int32_t>(offset) - static_cast<int32_t>(offsetof(Frame, slots));
-}
-constexpr int32_t slot_displacement(size_t offset_in_slots) {
-  return static_cast<int32_t>(offset_in_slots);
-}
-constexpr int32_t state_displacement(size_t offset_in_state) {
-  return frame_displacement(offsetof(Frame, state) + offset_in_state);
-}
 // From here a check that fails reaches limit_guard, 8 bytes a step, in 255 steps or 256; one that
 // holds takes none.
 inline constexpr int32_t kLimitCheck = frame_displacement(offsetof(Frame, limit_guard)) - 255 * 8;

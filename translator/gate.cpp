@@ -49,16 +49,24 @@ const char* exit_reason_name(ExitReason reason) {
 // the same kind only, and this page alone is shared. So changing what may be done with it never
 // takes a mapping more, which a guest that has used up vm.max_map_count could make the host refuse.
 std::unique_ptr<FrameStorage> FrameStorage::create(std::string* error) {
-  const uint64_t mapped = map_anonymous(sizeof(Frame));
+  void* const reach = mmap(nullptr, kReturnReachBelow + kReturnReachAbove, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   std::unique_ptr<FrameStorage> storage;
-  if (mapped != 0) {
-    storage.reset(new FrameStorage(new (reinterpret_cast<void*>(mapped)) Frame()));
-    void* const poll_page = storage->frame().poll_page.data();
-    constexpr int kFlags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED;
-    const bool is_guarded =
-        mprotect(storage->frame().limit_guard.data(), kPageSize, PROT_NONE) == 0;
-    if (is_guarded && mmap(poll_page, kPageSize, PROT_READ, kFlags, -1, 0) != MAP_FAILED) {
-      return storage;
+  if (reach != MAP_FAILED) {
+    char* const frame = static_cast<char*>(reach) + kReturnReachBelow;
+    const bool is_there = mprotect(frame, sizeof(Frame), PROT_READ | PROT_WRITE) == 0;
+    if (!is_there) {
+      munmap(reach, kReturnReachBelow + kReturnReachAbove);
+    } else {
+      storage.reset(new FrameStorage(new (frame) Frame()));
+      void* const poll_page = storage->frame().poll_page.data();
+      constexpr int kFlags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED;
+      if (mprotect(storage->frame().limit_guard.data(), kPageSize, PROT_NONE) == 0 &&
+          mprotect(frame + kReturnFloorPage, kPageSize, PROT_READ) == 0 &&
+          mprotect(frame + kReturnCeilingPage, kPageSize, PROT_READ) == 0 &&
+          mmap(poll_page, kPageSize, PROT_READ, kFlags, -1, 0) != MAP_FAILED) {
+        return storage;
+      }
     }
   }
   *error = std::string("cannot map the vCPU frame: ") + std::strerror(errno);
@@ -67,7 +75,8 @@ std::unique_ptr<FrameStorage> FrameStorage::create(std::string* error) {
 
 FrameStorage::~FrameStorage() {
   frame_->~Frame();
-  munmap(frame_, sizeof(Frame));
+  munmap(reinterpret_cast<char*>(frame_) - kReturnReachBelow,
+         kReturnReachBelow + kReturnReachAbove);
 }
 
 std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::string* error,
@@ -161,6 +170,12 @@ void Gate::protect_polls(int protection) {
   if (event_floor_ != 0) {
     mprotect(reinterpret_cast<void*>(event_floor_), kEventRoom, protection);
   }
+}
+
+bool Gate::is_return_check(uint64_t host_address) const {
+  const uint64_t frame = reinterpret_cast<uint64_t>(frame_);
+  return host_address - frame >= sizeof(Frame) &&
+         host_address - (frame - kReturnReachBelow) < kReturnReachBelow + kReturnReachAbove;
 }
 
 bool Gate::is_poll(uint64_t host_address) const {

@@ -65,6 +65,10 @@ class Gate {
   void select_return_stack(Privilege privilege);
   [[nodiscard]] bool is_return_stack_guard(uint64_t host_address) const;
 
+  // The guest has returned to another EIP than its return point is for: the state is at that EIP,
+  // and nothing has been done for it but the return.
+  [[nodiscard]] bool is_return_check(uint64_t host_address) const;
+
   // For a signal handler (async-signal-safe): is this PC in generated code, and where to go on.
   [[nodiscard]] bool owns(uint64_t host_pc) const { return arena_.contains(host_pc); }
   [[nodiscard]] uint64_t leave_after_fault() const { return stubs_.leave_fault; }

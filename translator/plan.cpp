@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "translator/frame.h"
+
 namespace ringshift {
 namespace {
 
@@ -95,6 +97,7 @@ class Planner {
     added->family = what.family;
     if (!key_.mode.is_flat()) classify_in_mode(added);
     added->ignores_repeat = ignores_repeat(added->instruction.facts, features_);
+    added->guards_return = added->family == Family::Call && guards_return(*added);
     added->style = key_.style == AccessStyle::Soft || soft_sites_.is_soft(added->physical)
                        ? AccessStyle::Soft
                        : AccessStyle::Window;
@@ -110,6 +113,16 @@ class Planner {
     added->reaches_device = true;
     added->treatment = Treatment::Callout;
     added->family = Family::Callout;
+  }
+
+  // A kernel's threads leave returns pending for each other; where events are counted, a fault
+  // that is none of the guest's would have to be told from the others in every step.
+  [[nodiscard]] bool guards_return(const UnitInstruction& call) const {
+    if (key_.privilege != Privilege::User || !key_.mode.is_flat() || features_.counts_events) {
+      return false;
+    }
+    if (unit_.crosses_page || call.next_eip() >= kFirstUnguardedReturn) return false;
+    return !soft_sites_.returns_elsewhere(call.physical + (call.instruction.length - 1));
   }
 
   // What leads out of the code segment, or over its 64 KiB, faults or wraps in the interpreter.

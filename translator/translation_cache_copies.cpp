@@ -4,6 +4,7 @@
 
 #include "shadowmmu/base/counters.h"
 #include "translator/code_patch.h"
+#include "translator/frame.h"
 #include "translator/translation_cache.h"
 
 namespace ringshift {
@@ -12,10 +13,10 @@ namespace {
 // Fewer are as well copied one by one.
 constexpr uint32_t kWorthwhileModels = 4;
 
-// Neither the first nor the last of linear space: minus such an EIP takes 32 bits to encode.
+// Neither the first of linear space, as minus such an EIP takes 32 bits to encode, nor where
+// returns are checked in another way.
 bool is_inner_page(Eip eip) {
-  const uint32_t page = eip.value() >> 12;
-  return page != 0 && page != 0xfffff;
+  return eip.value() >> 12 != 0 && eip.page_base() + kPageSize < kFirstUnguardedReturn;
 }
 
 // What has been moved, in linear space and on the host, since `field` was right.

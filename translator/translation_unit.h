@@ -95,6 +95,8 @@ struct UnitInstruction {
   AccessStyle style = AccessStyle::Window;
   // A call whose callee is the next instruction of the unit; that callee's return.
   bool is_inlined = false;
+  // A call whose return point faults if the guest returns to it from elsewhere.
+  bool guards_return = false;
   bool ignores_repeat = false;        // F2 and F3 say nothing here, but might to the host
   bool has_narrow_operands = false;   // operand size 16, of what has one
   bool reaches_device = false;        // a callout for that reason alone

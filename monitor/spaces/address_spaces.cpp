@@ -2,6 +2,7 @@
 
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/counters.h"
+#include "translator/exact_jumps.h"
 
 namespace ringshift {
 namespace {
@@ -144,6 +145,7 @@ void AddressSpaces::give_up_window(CodeView& view) {
   view.id = 0;
   view.ticks = 0;
   view.work = 0;
+  view.jumps->forget_exact();
   view.jumps->clear();
   user_returns_stale_ = true;
 }
@@ -184,6 +186,8 @@ bool AddressSpaces::note_user_work(uint64_t amount) {
 void AddressSpaces::note_user_tick() {
   CodeView& view = enter(Privilege::User);
   if (view.window == nullptr || view.id != 0 || ++view.ticks < kTicksBeforeOwnCode) return;
+  view.ticks = 0;
+  if (resources_.refusals.refuses() || !view.jumps->add_exact()) return;
   view.id = ++views_with_own_code_;
   counters().user_views_with_own_code++;
   view.jumps->clear();
@@ -218,17 +222,20 @@ void AddressSpaces::select(Privilege privilege, const CodeMode& mode) {
 // ---- code ----
 
 void AddressSpaces::set_jump(const Fragment& fragment) {
-  enter(fragment.key.privilege)
-      .jumps->set(fragment.key.eip, static_cast<uint32_t>(fragment.code.address - arena_->base()),
-                  fragment.key.mode);
+  const auto offset = static_cast<uint32_t>(fragment.code.address - arena_->base());
+  const TranslationKey& key = fragment.key;
+  JumpTable& jumps = *enter(key.privilege).jumps;
+  jumps.set(key.eip, offset, key.mode);
+  if (jumps_exactly(key)) jumps.set_exact(key.eip, offset + fragment.body_offset);
 }
 
 void AddressSpaces::on_fragment_dropped(const Fragment& fragment) {
   const auto offset = static_cast<uint32_t>(fragment.code.address - arena_->base());
+  const uint32_t body = offset + fragment.body_offset;
   const Eip eip = fragment.key.eip;
-  supervisor_.jumps->clear_if(eip, offset);
-  if (parked_.jumps != nullptr) parked_.jumps->clear_if(eip, offset);
-  users_.for_each([eip, offset](CodeView& view) { view.jumps->clear_if(eip, offset); });
+  supervisor_.jumps->clear_if(eip, offset, body);
+  if (parked_.jumps != nullptr) parked_.jumps->clear_if(eip, offset, body);
+  users_.for_each([eip, offset, body](CodeView& view) { view.jumps->clear_if(eip, offset, body); });
   gate_->reset_return_stack(Privilege::Supervisor);
   gate_->reset_return_stack(Privilege::User);
 }

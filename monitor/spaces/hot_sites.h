@@ -1,6 +1,7 @@
 // HotSites: the guest's instructions whose plain memory access has failed so often that it is
 // translated as a soft access, until that has missed often where a plain one would have been
-// served. Owns: the list, by guest-physical address. See docs/translator.md, "Memory access".
+// served; and its calls that other returns have come back to. Owns: the lists, by guest-physical
+// address. See docs/translator.md, "Adaptive memory access" and "Calls and returns".
 #pragma once
 
 #include <array>
@@ -87,6 +88,19 @@ class HotSites final : public SoftSites {
     return devices_.erase(instruction) != 0;
   }
 
+  [[nodiscard]] bool returns_elsewhere(GuestPhysical last_byte) const override {
+    return odd_returns_.contains(last_byte);
+  }
+  // The guest has returned to another place than the one behind this call, to what pairs calls with
+  // returns. True: the call compares by a branch from now on, and its fragment must be made anew.
+  [[nodiscard]] bool note_odd_return(GuestPhysical last_byte) {
+    if (faults_.size() >= kMostRemembered) faults_.clear();
+    if (odd_returns_.size() >= kMostRemembered) odd_returns_.clear();
+    if (++faults_[last_byte] < kOddReturnsBeforeBranch) return false;
+    faults_.erase(last_byte);
+    return odd_returns_.insert(last_byte).second;
+  }
+
   // Everything is translated anew, so each site gets another chance: the reason of its faults may
   // be gone, or its page may hold other code by now.
   void forget_all() {
@@ -95,12 +109,15 @@ class HotSites final : public SoftSites {
     returns_.clear();
     devices_.clear();
     returned_.clear();
+    odd_returns_.clear();
   }
 
   // In the kernel a site that faults touches user pages or traced ones and will do so again. In
   // user code most faults are first touches.
   static constexpr uint32_t kSupervisorFaultsBeforeSoft = 2;
   static constexpr uint32_t kUserFaultsBeforeSoft = 64;
+  // A fault takes 3 us; a comparison by a branch 1 ns more than one by loads.
+  static constexpr uint32_t kOddReturnsBeforeBranch = 4;
   // A miss takes 0.4 us, and a site that is made anew twice, with faults in between, some 30 us.
   static constexpr uint32_t kNeedlessMissesAtOnce = 64;
   static constexpr uint8_t kMostDoublings = 16;
@@ -140,6 +157,7 @@ class HotSites final : public SoftSites {
   Seen device_accesses_{}, ram_accesses_{};
   std::unordered_set<GuestPhysical> devices_;
   std::unordered_map<GuestPhysical, uint32_t> returned_;  // how often they were taken back
+  std::unordered_set<GuestPhysical> odd_returns_;
 };
 
 }  // namespace ringshift

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "shadowmmu/host_mapping.h"
+#include "translator/exact_jumps.h"
 
 namespace ringshift {
 namespace {
@@ -11,6 +12,10 @@ namespace {
 constexpr size_t kEntries = JumpTable::kBytes / sizeof(uint32_t);
 constexpr uint32_t kLongestInstruction = 15;
 constexpr size_t kMostOthers = 32;
+constexpr size_t kExactBytes = (uint64_t{1} << 32) * sizeof(uint32_t);
+constexpr uint32_t kEntriesInPage = kPageSize / sizeof(uint32_t);
+// A page for each KiB of guest code that is jumped into.
+constexpr size_t kMostExactPages = 1024;
 
 HostAddress address_of(const uint32_t* entries) {
   return HostAddress(reinterpret_cast<uint64_t>(entries));
@@ -29,11 +34,11 @@ void empty(uint32_t* entries) {
 std::unique_ptr<JumpTable> JumpTable::create(std::string* error) {
   auto table = std::unique_ptr<JumpTable>(new JumpTable());
   HostAddress mapped;
-  if (const HostResult result = map_private(2 * kBytes, &mapped); !result.ok()) {
+  if (const HostResult result = map_private(kPageSize + 2 * kBytes, &mapped); !result.ok()) {
     *error = "cannot map a jump table: " + result.text();
     return nullptr;
   }
-  table->entries_ = reinterpret_cast<uint32_t*>(mapped.value());
+  table->entries_ = reinterpret_cast<uint32_t*>(mapped.value() + kPageSize);
   return table;
 }
 
@@ -41,7 +46,59 @@ JumpTable::~JumpTable() {
   for (size_t i = 1; i < others_.size(); ++i) {
     (void)release(address_of(others_[i].entries), kBytes);
   }
-  if (entries_ != nullptr) (void)release(address_of(entries_), 2 * kBytes);
+  forget_exact();
+  if (entries_ != nullptr) {
+    (void)release(HostAddress(address_of(entries_).value() - kPageSize), kPageSize + 2 * kBytes);
+  }
+}
+
+void JumpTable::publish_exact() {
+  const uint64_t address = address_of(exact_).value();
+  std::memcpy(reinterpret_cast<uint8_t*>(entries_) + kExactJumpsFromTable, &address,
+              sizeof(address));
+}
+
+bool JumpTable::add_exact() {
+  if (exact_ != nullptr) return true;
+  HostAddress mapped;
+  if (!map_private(kExactBytes, &mapped).ok()) return false;
+  exact_ = reinterpret_cast<uint32_t*>(mapped.value());
+  publish_exact();
+  return true;
+}
+
+void JumpTable::forget_exact() {
+  if (exact_ == nullptr) return;
+  (void)release(address_of(exact_), kExactBytes);
+  exact_ = nullptr;
+  exact_pages_.clear();
+  publish_exact();
+}
+
+void JumpTable::set_exact(Eip eip, uint32_t body_offset) {
+  if (exact_ == nullptr) return;
+  if (exact_pages_.size() >= kMostExactPages) clear_exact();
+  exact_pages_.insert(eip.value() / kEntriesInPage);
+  exact_[eip.value()] = body_offset;
+}
+
+void JumpTable::clear_exact() {
+  if (exact_ == nullptr) return;
+  if (!discard(address_of(exact_), kExactBytes).ok()) {
+    for (const uint32_t page : exact_pages_) {
+      std::memset(exact_ + uint64_t{page} * kEntriesInPage, 0, kPageSize);
+    }
+  }
+  exact_pages_.clear();
+}
+
+// Of those that can be set, so that no others become memory.
+void JumpTable::clear_exact_of(Eip first, uint32_t count) {
+  if (exact_ == nullptr) return;
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t at = (first + i).value();
+    if (exact_pages_.contains(at / kEntriesInPage)) exact_[at] = 0;
+  }
 }
 
 uint32_t* JumpTable::other_entries(const CodeMode& mode) {
@@ -74,8 +131,11 @@ JumpTable::OfMode& JumpTable::table_to_use() {
   return oldest;
 }
 
-void JumpTable::clear_if(Eip eip, uint32_t arena_offset) {
+void JumpTable::clear_if(Eip eip, uint32_t arena_offset, uint32_t body_offset) {
   const uint32_t index = jump_table_index(eip);
+  if (exact_pages_.contains(eip.value() / kEntriesInPage) && exact_[eip.value()] == body_offset) {
+    exact_[eip.value()] = 0;
+  }
   if (entries_[index] == arena_offset) entries_[index] = 0;
   for (const OfMode& other : others_) {
     if (other.entries[index] == arena_offset) other.entries[index] = 0;
@@ -89,11 +149,13 @@ void JumpTable::clear_page(GuestVirtualPage page) {
   const uint32_t until_end = std::min<uint32_t>(kPageSize, kEntries - start);
   std::memset(entries_ + start, 0, until_end * sizeof(uint32_t));
   std::memset(entries_, 0, (kPageSize - until_end) * sizeof(uint32_t));
+  clear_exact_of(first - kLongestInstruction, kLongestInstruction + kPageSize);
   clear_others();
 }
 
 void JumpTable::clear() {
   empty(entries_);
+  clear_exact();
   clear_others();
 }
 

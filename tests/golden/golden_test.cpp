@@ -1,6 +1,7 @@
 // Golden tests: tests/golden/<family>/<name>.asm, assembled and translated, against
 // <name>.expected. A case's first lines may set "; style: soft", "; privilege: user", "; soft site:
-// N" (offset of an instruction) and "; origin: 0xc0001000". RINGSHIFT_ACCEPT=1 writes what is
+// N" (offset of an instruction), "; odd return: N" (of a call's last byte) and "; origin:
+// 0xc0001000". RINGSHIFT_ACCEPT=1 writes what is
 // found. --gtest_filter selects cases.
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -72,6 +73,10 @@ class CaseSource final : public CodeSource, public SoftSites {
   [[nodiscard]] bool is_soft(GuestPhysical instruction) const override {
     return soft_.contains(instruction.value());
   }
+  [[nodiscard]] bool returns_elsewhere(GuestPhysical last_byte) const override {
+    return odd_returns_.contains(last_byte.value());
+  }
+  void add_odd_return(uint32_t offset) { odd_returns_.insert(origin_ + offset); }
   void add_soft_site(uint32_t offset) { soft_.insert(origin_ + offset); }
   [[nodiscard]] uint32_t origin() const { return origin_; }
   [[nodiscard]] uint32_t end() const { return origin_ + static_cast<uint32_t>(bytes_.size()); }
@@ -79,7 +84,7 @@ class CaseSource final : public CodeSource, public SoftSites {
  private:
   std::vector<uint8_t> bytes_;
   uint32_t origin_;
-  std::unordered_set<uint64_t> soft_;
+  std::unordered_set<uint64_t> soft_, odd_returns_;
 };
 
 // The mode by its name in "; mode: name". 16-bit code says `bits 16` by itself.
@@ -167,6 +172,10 @@ TEST_P(Golden, TranslatesAsExpected) {
   const std::string soft_site = setting(text, "soft site", "");
   if (!soft_site.empty()) {
     source.add_soft_site(static_cast<uint32_t>(std::stoul(soft_site, nullptr, 0)));
+  }
+  const std::string odd_return = setting(text, "odd return", "");
+  if (!odd_return.empty()) {
+    source.add_odd_return(static_cast<uint32_t>(std::stoul(odd_return, nullptr, 0)));
   }
   const std::string found = translate_case(
       source, setting(text, "privilege", "") == "user" ? Privilege::User : Privilege::Supervisor,

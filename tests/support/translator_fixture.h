@@ -110,7 +110,7 @@ class TranslatorMachine : public CodeSource,
 
   explicit TranslatorMachine(AccessStyle access_style = AccessStyle::Window,
                              TranslatorConfig config = {})
-      : style(access_style), jump_table_(65536) {
+      : style(access_style), jump_table_(kTableEntries + 2) {
     std::string error;
     memory_ = GuestMemory::create(kRamBytes, &error);
     CHECK(memory_ != nullptr);
@@ -130,6 +130,7 @@ class TranslatorMachine : public CodeSource,
     gate.reset();
     translator.reset();
     CHECK(release(reservation_, kGuardBelow + kWindowBytes + kGuardAbove).ok());
+    if (exact_ != nullptr) CHECK(release(HostAddress(exact_address()), kExactBytes).ok());
   }
   TranslatorMachine(const TranslatorMachine&) = delete;
   TranslatorMachine& operator=(const TranslatorMachine&) = delete;
@@ -178,6 +179,7 @@ class TranslatorMachine : public CodeSource,
     key.physical = GuestPhysical(eip >= kKernelBase ? eip - kKernelBase : eip);
     key.privilege = privilege;
     key.style = style;
+    key.view = view_id;
     return key;
   }
   [[nodiscard]] Fragment& fragment_at_eip(uint32_t eip) {
@@ -244,19 +246,32 @@ class TranslatorMachine : public CodeSource,
     EXPECT_EQ(exit.eip, Eip(end)) << std::hex << exit.eip.value();
     EXPECT_EQ(state().pointer(), exit.eip);
   }
+  // User code of a view of its own, from now on.
+  void use_exact_jumps() {
+    HostAddress mapped;
+    CHECK(map_private(kExactBytes, &mapped).ok());
+    exact_ = reinterpret_cast<uint32_t*>(mapped.value());
+    const uint64_t address = exact_address();
+    std::memcpy(jump_table_.data(), &address, sizeof(address));
+    privilege = Privilege::User;
+    view_id = 1;
+  }
   // Drops every translation, as a write to code would.
   void forget_code() { translator->cache().drop_all(SafePointForTest::get()); }
   void set_jump_table(const Fragment& fragment) {
-    jump_table_[jump_table_index(fragment.key.eip)] =
-        static_cast<uint32_t>(fragment.code.address - translator->arena().base());
+    const auto offset = static_cast<uint32_t>(fragment.code.address - translator->arena().base());
+    jump_table()[jump_table_index(fragment.key.eip)] = offset;
+    if (exact_ != nullptr) exact_[fragment.key.eip.value()] = offset + fragment.body_offset;
   }
 
   AccessStyle style = AccessStyle::Window;
   Privilege privilege = Privilege::Supervisor;
+  uint32_t view_id = 0;
   bool link_branches = true;
   std::unordered_set<uint64_t> soft_sites;  // guest-physical addresses of instructions
   std::map<ExitReason, uint32_t> exits;
   uint32_t return_stack_resets = 0;
+  uint32_t odd_returns = 0;
   std::vector<uint64_t> traced_pages;
   std::unique_ptr<Translator> translator;
   std::unique_ptr<Gate> gate;
@@ -279,12 +294,14 @@ class TranslatorMachine : public CodeSource,
     return soft_sites.contains(instruction.value());
   }
   void on_fragment_dropped(const Fragment& fragment) override {
-    jump_table_[jump_table_index(fragment.key.eip)] = 0;
+    jump_table()[jump_table_index(fragment.key.eip)] = 0;
+    if (exact_ != nullptr) exact_[fragment.key.eip.value()] = 0;
     reset_return_stacks();
   }
   void on_copies_dropped() override { on_all_dropped(); }
   void on_all_dropped() override {
-    std::fill(jump_table_.begin(), jump_table_.end(), 0U);
+    std::fill(jump_table(), jump_table() + kTableEntries, 0U);
+    if (exact_ != nullptr) CHECK(discard(HostAddress(exact_address()), kExactBytes).ok());
     reset_return_stacks();
   }
 
@@ -316,7 +333,7 @@ class TranslatorMachine : public CodeSource,
     Slots& guest_slots = slots();
     guest_slots.window_base = window_;
     guest_slots.window_negated = 0U - window_;
-    guest_slots.jump_table = reinterpret_cast<uint64_t>(jump_table_.data());
+    guest_slots.jump_table = reinterpret_cast<uint64_t>(jump_table());
     set_flat_segment(SegmentRegister::Fs, 0);
     set_flat_segment(SegmentRegister::Gs, 0);
   }
@@ -341,6 +358,11 @@ class TranslatorMachine : public CodeSource,
       case ExitReason::SoftMiss:
         return fill_soft_tlb(exit);
       case ExitReason::HostFault:
+        if (gate->is_return_check(exit.fault.address)) {
+          gate->empty_return_stack(privilege);
+          odd_returns++;
+          return true;
+        }
         if (!gate->is_return_stack_guard(exit.fault.address)) return false;
         reset_return_stacks();
         return_stack_resets++;
@@ -355,7 +377,12 @@ class TranslatorMachine : public CodeSource,
   std::unique_ptr<GuestMemory> memory_;
   HostAddress reservation_;
   uint64_t window_ = 0;
-  std::vector<uint32_t> jump_table_;
+  static constexpr size_t kTableEntries = 65536;
+  static constexpr size_t kExactBytes = (uint64_t{1} << 32) * sizeof(uint32_t);
+  [[nodiscard]] uint32_t* jump_table() { return jump_table_.data() + 2; }
+  [[nodiscard]] uint64_t exact_address() const { return reinterpret_cast<uint64_t>(exact_); }
+  std::vector<uint32_t> jump_table_;  // behind the address of the exact one
+  uint32_t* exact_ = nullptr;
   std::map<uint32_t, HostAccess> page_access_;
   uint64_t readable_ = 0;
   std::unique_ptr<FaultCatcher> catcher_;

@@ -45,6 +45,7 @@ std::unique_ptr<JumpTable> UserViews::make_jump_table() {
   }
   if (spare_jumps_ == nullptr) evict();
   CHECK(spare_jumps_ != nullptr);
+  spare_jumps_->forget_exact();
   spare_jumps_->clear();
   return std::move(spare_jumps_);
 }

@@ -277,9 +277,7 @@ void TranslateEngine::handle_host_fault(const HostFault& fault, Privilege privil
     if (privilege == Privilege::User && parts_.boundary.events() == nullptr) note_user_tick();
     return;
   }
-  if (parts_.gate.is_return_stack_guard(fault.address)) {
-    return parts_.gate.reset_return_stack(privilege);
-  }
+  if (handle_return_fault(fault, privilege)) return;
   if (parts_.gate.is_limit_guard(fault.address)) return parts_.boundary.interpret();
   if (fault.signal == SIGBUS && fault.trap_number == kPageFaultTrap) {
     return parts_.boundary.stop().request(StopReason::HostFailure, lost_memory_text());

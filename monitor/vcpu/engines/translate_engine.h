@@ -47,6 +47,9 @@ class TranslateEngine final : public ExecutionEngine {
   void handle_soft_miss(const Exit& exit, Privilege privilege);
   void handle_ensure_fpu();
   void handle_host_fault(const HostFault& fault, Privilege privilege);
+  // translate_returns.cpp
+  [[nodiscard]] bool handle_return_fault(const HostFault& fault, Privilege privilege);
+  void handle_odd_return(const HostFault& fault, Privilege privilege);
   [[nodiscard]] bool fill_window(const HostFault& fault, Privilege privilege);
   void soften_site();
   void note_needless_miss(Eip eip, Privilege privilege);

@@ -53,6 +53,20 @@ TEST(HotSites, ASoftSiteThatMissesNeedlesslyIsPlainAgainAndTheNextTimeLater) {
   EXPECT_FALSE(sites.note_needless_misses(kSite)) << "it is plain";
 }
 
+TEST(HotSites, ACallWithOddReturnsIsToldFromTheFourthOn) {
+  HotSites sites;
+  for (uint32_t i = 1; i < HotSites::kOddReturnsBeforeBranch; ++i) {
+    ASSERT_FALSE(sites.note_odd_return(kSite)) << i;
+    ASSERT_FALSE(sites.returns_elsewhere(kSite));
+  }
+  EXPECT_TRUE(sites.note_odd_return(kSite));
+  EXPECT_TRUE(sites.returns_elsewhere(kSite));
+  EXPECT_FALSE(sites.is_soft(kSite));
+  EXPECT_FALSE(sites.returns_elsewhere(kSite + 1));
+  sites.forget_all();
+  EXPECT_FALSE(sites.returns_elsewhere(kSite));
+}
+
 TEST(HotSites, NeedlessMissesAreCountedForEachInstruction) {
   HotSites sites;
   constexpr Eip kEip(0x1000);
