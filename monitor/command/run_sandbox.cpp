@@ -52,6 +52,7 @@ std::vector<NamedFile> named_files(const RunOptions& options) {
   }
   files.push_back({options.control.folder, FileUse::Folder});
   for (const std::string& where : options.migration.to) files.push_back({where, FileUse::Connect});
+  if (options.replica.reconnect != 0) files.push_back({options.replica.where, FileUse::Connect});
   files.push_back({incoming_socket_path(options.migration), FileUse::Remove});
   files.push_back({machine.resume_path, FileUse::Read});
   if (!options.record.empty()) files.push_back({kept_machine_path(options.record), FileUse::Read});

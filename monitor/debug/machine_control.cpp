@@ -83,6 +83,7 @@ bool MachineControl::set_balloon(uint64_t bytes, std::string* error) {
   if (balloon == nullptr) {
     return fail("there is no balloon: --device virtio-balloon-pci brings one", error);
   }
+  if (is_on_tape(error)) return false;
   if (bytes == 0) return fail("a guest keeps something of its RAM", error);
   const uint64_t least = machine_.config().memory_min;
   if (bytes < least) {
@@ -128,9 +129,18 @@ bool MachineControl::go_on(std::string* error) {
   return around_.go_on(error);
 }
 
+// What changes the guest and is not on its tape is refused, one by one.
+bool MachineControl::is_on_tape(std::string* error) const {
+  if (machine_.config().tape == nullptr) return false;
+  *error = "the machine is recorded, or has a backup, and this would not be on the tape";
+  return true;
+}
+
 void MachineControl::reset() {
-  // Only if it stays.
-  if (is_leaving()) return machine_.inbox().put({HostInput::Kind::Reset, 0, {}});
+  // Only if it stays; and where there is a tape, at the next event.
+  const bool is_taped = machine_.config().tape != nullptr;
+  if (is_taped) note({News::Kind::ResetAsked, "", false});
+  if (is_leaving() || is_taped) return machine_.inbox().put({HostInput::Kind::Reset, 0, {}});
   note({News::Kind::ResetAsked, "", false});
   machine_.request_stop(StopReason::Reset);
 }
@@ -144,49 +154,13 @@ bool MachineControl::press_power_button(std::string* error) {
   if (machine_.pci() == nullptr) {
     return fail("the board has no power button: --machine acpi=on, or a disk, brings one", error);
   }
-  machine_.pci()->press_power_button();
+  if (machine_.config().tape != nullptr) {
+    machine_.inbox().put({HostInput::Kind::PowerButton, 0, {}});
+  } else {
+    machine_.pci()->press_power_button();
+  }
   note({News::Kind::PowerButton, "", false});
   machine_.attention().raise();
-  return true;
-}
-
-// ---- input ----
-
-bool MachineControl::press_keys(std::span<const KeyCode> keys, Nanoseconds hold,
-                                std::string* error) {
-  if (keys_.waiting() + 2 * keys.size() > KeyQueue::kMostSteps) {
-    return fail("the guest has not taken the keys before", error);
-  }
-  for (const KeyCode& key : keys) (void)keys_.add(key_bytes(key, true), 0);
-  // The last one first, as hands do.
-  for (size_t i = keys.size(); i-- > 0;) {
-    (void)keys_.add(key_bytes(keys[i], false), i + 1 == keys.size() ? hold : 0);
-  }
-  return true;
-}
-
-void MachineControl::put_one(const InputEvent& event) {
-  switch (event.kind) {
-    case InputEvent::Kind::Key:
-      (void)keys_.add(key_bytes(event.key, event.down), 0);
-      return;
-    case InputEvent::Kind::Button:
-      buttons_ = static_cast<uint8_t>(event.down ? buttons_ | event.button
-                                                 : buttons_ & ~unsigned{event.button});
-      break;
-    case InputEvent::Kind::Move:
-    case InputEvent::Kind::Wheel:
-      break;
-  }
-  machine_.board().keyboard_controller().move_mouse(
-      {.right = event.right, .up = event.up, .wheel = event.towards_person, .buttons = buttons_});
-}
-
-bool MachineControl::put_input(std::span<const InputEvent> events, std::string* error) {
-  if (keys_.waiting() + events.size() > KeyQueue::kMostSteps) {
-    return fail("the guest has not taken the keys before", error);
-  }
-  for (const InputEvent& event : events) put_one(event);
   return true;
 }
 
@@ -267,7 +241,7 @@ AtapiCdrom* MachineControl::find_cdrom(const std::string& device, unsigned* plac
 bool MachineControl::move_tray(const std::string& device, Tray move, std::string* error) {
   unsigned place = 0;
   AtapiCdrom* drive = find_cdrom(device, &place, error);
-  if (drive == nullptr) return false;
+  if (drive == nullptr || is_on_tape(error)) return false;
   if (move == Tray::Close) {
     drive->close_tray();
     return true;
@@ -286,7 +260,7 @@ bool MachineControl::insert_medium(const std::string& device, const std::string&
                                    std::string* error) {
   unsigned place = 0;
   const AtapiCdrom* drive = find_cdrom(device, &place, error);
-  if (drive == nullptr) return false;
+  if (drive == nullptr || is_on_tape(error)) return false;
   if (!drive->is_open()) return fail("Tray of device '" + device + "' is not open", error);
   const std::string path = file_allowed(file, "", error);
   if (path.empty()) return false;
@@ -299,7 +273,7 @@ bool MachineControl::insert_medium(const std::string& device, const std::string&
 bool MachineControl::remove_medium(const std::string& device, std::string* error) {
   unsigned place = 0;
   const AtapiCdrom* drive = find_cdrom(device, &place, error);
-  if (drive == nullptr) return false;
+  if (drive == nullptr || is_on_tape(error)) return false;
   if (!drive->is_open()) return fail("Tray of device '" + device + "' is not open", error);
   if (drive->medium() != nullptr) machine_.change_disc(place, nullptr, "");
   return true;

@@ -87,6 +87,7 @@ class MachineControl final : public ControlTarget {
   [[nodiscard]] VirtioBalloon* find_balloon() const;
   void note(News news);
   [[nodiscard]] bool is_leaving() const;
+  [[nodiscard]] bool is_on_tape(std::string* error) const;
   void put_one(const InputEvent& event);
 
   Machine& machine_;

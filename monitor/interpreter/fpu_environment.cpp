@@ -172,8 +172,18 @@ void enter_mmx(GuestState& state) {
   state.fxsave[kFxTags] = 0xff;
 }
 
+void leave_out_pointers(Execution& x) {
+  if (!x.counts_events) return;
+  set_fx_field<uint16_t>(x.state, kFxOpcode, 0);
+  set_fx_field<uint32_t>(x.state, kFxInstructionOffset, 0);
+  set_fx_field<uint16_t>(x.state, kFxInstructionSelector, 0);
+  set_fx_field<uint32_t>(x.state, kFxDataOffset, 0);
+  set_fx_field<uint16_t>(x.state, kFxDataSelector, 0);
+}
+
 MaybeFault store_environment(Execution& x, const Operation& op) {
   RETURN_IF_FAULT(check_present(x));
+  leave_out_pointers(x);
   Image image{{}, layout_of(x, op)};
   write_environment(x.state, &image);
   const uint32_t length = image.layout.environment_bytes();
@@ -201,6 +211,7 @@ MaybeFault load_environment(Execution& x, const Operation& op) {
 
 MaybeFault save_x87(Execution& x, const Operation& op) {
   RETURN_IF_FAULT(check_present(x));
+  leave_out_pointers(x);
   Image image{{}, layout_of(x, op)};
   write_environment(x.state, &image);
   const uint32_t environment = image.layout.environment_bytes();

@@ -87,6 +87,7 @@ MaybeFault save_extended(Execution& x, const Operation& op) {
   RETURN_IF_FAULT(locate_fx_image(x, op, AccessKind::Write, &linear));
   const bool with_sse = (x.state.cr4 & kCr4Osfxsr) != 0;
   set_fx_field<uint32_t>(x.state, kFxMxcsrMask, x.cpu.model.mxcsr_mask());
+  leave_out_pointers(x);
   return x.memory.write(linear, x.state.fxsave.data(), with_sse ? kFxEnd : kFxXmm, x.privilege());
 }
 

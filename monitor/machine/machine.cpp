@@ -64,6 +64,7 @@ bool Machine::build(std::string* error) {
   prepare_sharing();
   if (config_.replica != nullptr) attach_replica();
   if (config_.tape != nullptr) begin_tape();
+  if (is_to_join() && !config_.replica->join(*this, error)) return false;
   if (config_.goes_back) {
     travel_ = std::make_unique<TimeTravel>(*this, *config_.control, TravelConfig{});
   }
@@ -75,6 +76,7 @@ bool Machine::build(std::string* error) {
 }
 
 bool Machine::begin_guest(std::string* error) {
+  if (is_to_join()) return true;
   if (config_.incoming != nullptr) return arrive(error);
   return config_.resume_path.empty() ? boot(error) : resume(error);
 }

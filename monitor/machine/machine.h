@@ -62,7 +62,8 @@ class StateArchive;
 class Machine final : public MigratedMachine,
                       public ArrivingMachine,
                       public ClonedMachine,
-                      public TravelledMachine {
+                      public TravelledMachine,
+                      public JoinedMachine {
  public:
   // Null with one line in *error if the host refuses something or the image is bad.
   static std::unique_ptr<Machine> create(const MachineConfig& config, std::string* error);
@@ -231,6 +232,18 @@ class Machine final : public MigratedMachine,
   void feed_from_outside();
   void feed_from_tape(bool after_timers);
   // machine_replica.cpp
+  // JoinedMachine
+  [[nodiscard]] TapePosition position() const override { return tape_position(); }
+  [[nodiscard]] bool take_moment(const std::function<bool()>& with_ram, std::vector<uint8_t>* state,
+                                 std::string* error) override;
+  [[nodiscard]] bool load_moment(std::span<const uint8_t> state, const TapePosition& at,
+                                 std::string* error) override;
+  [[nodiscard]] bool is_ending() const override;
+  [[nodiscard]] bool is_to_join() const {
+    return config_.replica != nullptr && config_.replica->is_to_join();
+  }
+  void visit_joined(StateArchive& archive);
+  void forget_memory();
   void attach_replica();
   void detach_replica();
   [[nodiscard]] SerialBackend* held(HeldOutput::Port port, SerialBackend* to);

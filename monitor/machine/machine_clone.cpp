@@ -96,7 +96,8 @@ void Machine::prepare_sharing() {
 void Machine::share_pages() {
   constexpr int64_t kMostTime = 2'000'000;
   constexpr uint32_t kPeriodsInSecond = 1'000'000'000 / kSharingPeriod;
-  if (!std::exchange(is_sharing_due_, false) || clone_->is_busy()) return;
+  const bool is_joining = config_.replica != nullptr && config_.replica->needs_grains();
+  if (!std::exchange(is_sharing_due_, false) || clone_->is_busy() || is_joining) return;
   const uint32_t pages = std::max(config_.share_pages_rate / kPeriodsInSecond, 1U);
   sharing_->step(pages, HostClock::monotonic() + kMostTime);
 }

@@ -1,14 +1,18 @@
 // Machine, ninth part: as one of a pair. What its guest sends is held, and a backup that plays what
 // its primary's guest was given becomes the machine that the outside talks to. See
 // docs/replication.md.
+#include "monitor/host/host_signals.h"
 #include "monitor/machine/machine.h"
+#include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
 
 void Machine::attach_replica() {
   Replica& replica = *config_.replica;
   replica.attach({.wake = [this] { attention().raise(); },
-                  .look = [this] { processor_->events()->request_look(); }});
+                  .look = [this] { processor_->events()->request_look(); },
+                  .machine = this});
+  attention().raise();  // one that has no backup begins to look for one
   replica.output().set_flush([this] { guest_ports_->flush(); });
   if (network_port_ == nullptr) return;
   replica.output().set_sink(HeldOutput::Network, [this](std::span<const uint8_t> frames) {
@@ -88,5 +92,50 @@ void Machine::go_live() {
   output.open();
   attention().raise();
 }
+
+// ---- one that is brought to a backup while it runs ----
+
+// As a replay's moment, with what has come by sockets. The counts of events and of HLTs are the
+// position's.
+void Machine::visit_joined(StateArchive& archive) {
+  visit_moment(archive);
+  for (const uint8_t source :
+       {GuestPorts::kSerialSocket, GuestPorts::kSecondSocket, GuestPorts::kVirtioSocket}) {
+    archive.part("socket " + std::to_string(source), inlet_of(source));
+  }
+}
+
+// Both sides begin with nothing cached, so that both set accessed bits anew.
+void Machine::forget_memory() {
+  processor_->note_memory_map_changed();
+  processor_->note_state_changed();
+}
+
+bool Machine::take_moment(const std::function<bool()>& with_ram, std::vector<uint8_t>* state,
+                          std::string* error) {
+  // Damage is not to be handed on.
+  if (base_guard_ != nullptr && !base_guard_->finish(error)) return false;
+  forget_memory();
+  const auto visit = [this](StateArchive& archive) { visit_joined(archive); };
+  return with_ram() && StateArchive::save(visit, state, error);
+}
+
+bool Machine::load_moment(std::span<const uint8_t> state, const TapePosition& at,
+                          std::string* error) {
+  const auto visit = [this](StateArchive& archive) { visit_joined(archive); };
+  if (!StateArchive::load(state, visit, error)) return false;
+  const bool is_halted = processor_->state().activity == ActivityState::Halted;
+  if (processor_->events()->counter().count() != at.events || is_halted != at.is_halted) {
+    *error = "its state is of another position";
+    return false;
+  }
+  clock_->rearm();
+  // It waits at the next event for what the primary says.
+  processor_->events()->restore({.count = at.events, .input_count = at.events, .halts = at.halts});
+  forget_memory();
+  return true;
+}
+
+bool Machine::is_ending() const { return HostSignals::termination_requested(); }
 
 }  // namespace ringshift

@@ -22,6 +22,11 @@ bool is_for_guest(HostInput::Kind kind) {
          kind == Kind::ShareEnd;
 }
 
+// By whoever controls the machine.
+bool is_of_control(HostInput::Kind kind) {
+  return kind == HostInput::Kind::Reset || kind == HostInput::Kind::PowerButton;
+}
+
 bool was_ended_by_guest(StopReason reason) {
   return reason == StopReason::Halted || reason == StopReason::Reset ||
          reason == StopReason::DebugExit || reason == StopReason::Panicked ||
@@ -134,7 +139,8 @@ void Machine::end_tape(StopReason reason) {
 
 // True: the guest gets it at the next event.
 bool Machine::keep_for_event(const HostInput& input) {
-  if (event_clock_ == nullptr || !is_for_guest(input.kind)) return false;
+  const bool is_taped = config_.tape != nullptr && is_of_control(input.kind);
+  if (event_clock_ == nullptr || !(is_taped || is_for_guest(input.kind))) return false;
   waiting_for_event_.push_back(input);
   processor_->events()->request_look();
   return true;

@@ -7,11 +7,26 @@
 #include <thread>
 #include <utility>
 
+#include "devices/host/host_random.h"
+#include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/check.h"
 #include "shadowmmu/base/zeroed_bytes.h"
 
 namespace ringshift {
 namespace {
+
+// As for a machine that is saved, so that its clone's grains are those of its base.
+constexpr uint32_t kSmallestGrain = 64 * 1024;
+constexpr uint64_t kMostGrains = 4096;
+// Of one step, after which the guest goes on.
+constexpr int64_t kStepTime = 1'000'000;
+constexpr size_t kMostOfRun = 64;
+
+uint32_t grain_for(uint64_t ram_bytes) {
+  uint32_t grain = kSmallestGrain;
+  while (ram_bytes / grain > kMostGrains) grain *= 2;
+  return grain;
+}
 
 struct Head {
   std::array<char, 8> magic = {'R', 'S', 'C', 'L', 'O', 'N', 'E', '\n'};
@@ -19,6 +34,45 @@ struct Head {
 };
 
 }  // namespace
+
+GrainFreezer::GrainFreezer(PhysicalMemory& memory) : memory_(memory) {
+  memory.ram().use_grains(grain_for(memory.ram().size()) / kPageSize);
+  grains_ = memory.ram().machine_pages()->grains();
+}
+
+// The own grains from `first` on that lie together, `most` at the most. Their number.
+size_t GrainFreezer::freeze_run(size_t first, size_t most) {
+  const MachinePages& pages = *memory_.ram().machine_pages();
+  size_t count = 0;
+  while (count < most && first + count < grains_) {
+    memory_.make_whole(first + count);
+    const size_t page = (first + count) * pages.grain_pages();
+    if (pages.backing(GuestPhysicalPage(static_cast<uint32_t>(page))) != Backing::Own) break;
+    ++count;
+  }
+  if (count != 0) memory_.freeze(first, count);
+  return count;
+}
+
+bool GrainFreezer::freeze_some() {
+  const int64_t until = HostClock::monotonic() + kStepTime;
+  while (next_ < grains_) {
+    next_ += std::max<size_t>(freeze_run(next_, kMostOfRun), 1);
+    if (HostClock::monotonic() >= until) return next_ >= grains_;
+  }
+  return true;
+}
+
+void GrainFreezer::freeze_rest() {
+  for (size_t i = 0; i < grains_; i += std::max<size_t>(freeze_run(i, grains_), 1)) {
+  }
+}
+
+uint64_t FrozenCopy::new_seal() {
+  uint64_t seal = 0;
+  HostRandom().fill({reinterpret_cast<uint8_t*>(&seal), sizeof(seal)});
+  return seal | 1;
+}
 
 FrozenCopy::FrozenCopy(GuestMemory& ram, uint64_t seal, std::function<void()> on_news)
     : ram_(ram), seal_(seal), on_news_(std::move(on_news)) {

@@ -11,10 +11,30 @@
 #include <string>
 #include <vector>
 
+#include "monitor/memory/physical_memory.h"
 #include "shadowmmu/base/host_thread.h"
 #include "shadowmmu/guest_memory.h"
 
 namespace ringshift {
+
+// Makes all of a machine's own grains read-only before the moment that a copy is of, by and by, so
+// that the moment itself is short. Does not own: RAM. vCPU thread, outside of guest code.
+class GrainFreezer {
+ public:
+  // RAM has grains from here on.
+  explicit GrainFreezer(PhysicalMemory& memory);
+  // As many as take a millisecond. True: it has come to the last one.
+  [[nodiscard]] bool freeze_some();
+  // What the guest has written again since.
+  void freeze_rest();
+
+ private:
+  [[nodiscard]] size_t freeze_run(size_t first, size_t most);
+
+  PhysicalMemory& memory_;
+  size_t grains_;
+  size_t next_ = 0;
+};
 
 class FrozenCopy final : public FrozenGrains {
  public:
@@ -28,6 +48,8 @@ class FrozenCopy final : public FrozenGrains {
   // Of RAM in the memfd; what lies before says what it is.
   static constexpr uint64_t kOffset = kPageSize;
 
+  // By which a copy is told from any other. Never 0.
+  [[nodiscard]] static uint64_t new_seal();
   // Begins. Pre: RAM has grains, and none is Own. on_news: on the thread, once, at its end. Null
   // with one line in *error: the host refuses.
   static std::unique_ptr<FrozenCopy> begin(GuestMemory& ram, Scope scope, uint64_t seal,

@@ -1,27 +1,14 @@
 #include "monitor/migration/incoming_migration.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "monitor/migration/greeting/greeting.h"
-#include "shadowmmu/base/hash.h"
-#include "shadowmmu/base/zeroed_bytes.h"
 
 namespace ringshift {
 namespace {
 
-constexpr uint64_t kLargestGrain = uint64_t{1} << 20;
 constexpr size_t kBeginBytes = 16, kEndBytes = 16;
-
-// Pages of zeros stay holes where nothing was.
-void put_into(std::span<uint8_t> ram, std::span<const uint8_t> bytes, bool was_zero) {
-  for (size_t at = 0; at < bytes.size(); at += kPageSize) {
-    const auto page = bytes.subspan(at, kPageSize);
-    if (was_zero && is_zero(page)) continue;
-    std::memcpy(&ram[at], page.data(), page.size());
-  }
-}
 
 }  // namespace
 
@@ -53,17 +40,15 @@ bool IncomingMigration::take_description() {
   if (!messages_.expect(MessageKind::Begin, &message)) return fail_by_messages();
   if (message.bytes.size() != kBeginBytes) return refuse("the machine's description is none");
   const uint64_t ram_bytes = get_u64(message.bytes, 0);
-  grain_bytes_ = get_u32(message.bytes, sizeof(uint64_t));
+  const uint32_t grain_bytes = get_u32(message.bytes, sizeof(uint64_t));
   const uint64_t own = machine_.arriving_memory().size();
   if (ram_bytes != own) {
     return refuse("the machine has " + std::to_string(ram_bytes >> 20) +
                   " MiB of memory, and here " + std::to_string(own >> 20) + " (--memory)");
   }
-  const bool is_power = grain_bytes_ != 0 && (grain_bytes_ & (grain_bytes_ - 1)) == 0;
-  if (!is_power || grain_bytes_ < kPageSize || grain_bytes_ > kLargestGrain) {
+  if (!grains_.begin(machine_.arriving_memory(), grain_bytes)) {
     return refuse("the machine's memory comes in impossible pieces");
   }
-  hashes_.resize((own + grain_bytes_ - 1) / grain_bytes_);
   while (true) {
     if (!messages_.receive(&message)) return fail_by_messages();
     if (message.kind == MessageKind::Rehearse) break;
@@ -110,26 +95,13 @@ bool IncomingMigration::take_state(const MigrationMessage& message) {
 
 bool IncomingMigration::take_grain(const MigrationMessage& message) {
   if (!missing_.empty()) return refuse("something is said out of turn");
-  if (message.bytes.size() < kGrainHeadBytes) return refuse("a piece of memory is none");
-  const uint32_t number = get_u32(message.bytes, 0);
-  if (number >= hashes_.size()) return refuse("a piece of memory lies behind its end");
-  GuestMemory& memory = machine_.arriving_memory();
-  const uint64_t start = number * grain_bytes_;
-  const uint64_t length = std::min(grain_bytes_, memory.size() - start);
-  const auto bytes = std::span(message.bytes).subspan(kGrainHeadBytes);
-  if (bytes.empty()) {
-    hashes_[number] = 0;
-    return memory.empty(start, length).ok() || refuse("the host does not take memory back");
-  }
-  if (bytes.size() != length) return refuse("a piece of memory has another size");
-  put_into(memory.span(GuestPhysical(start), length), bytes, hashes_[number] == 0);
-  hashes_[number] = hash_bytes(bytes, number);
-  return true;
+  std::string problem;
+  return grains_.take(message.bytes, &problem) || refuse(problem);
 }
 
 // One bit a grain, the lowest of a byte first.
 bool IncomingMigration::take_missing(const MigrationMessage& message) {
-  const size_t grains = hashes_.size();
+  const size_t grains = grains_.count();
   if (!missing_.empty()) return refuse("something is said out of turn");
   if (grains > kMostLateGrains) return refuse("memory comes in too many pieces to come later");
   if (message.bytes.size() != (grains + 7) / 8) {
@@ -138,7 +110,7 @@ bool IncomingMigration::take_missing(const MigrationMessage& message) {
   missing_.resize(grains);
   for (size_t i = 0; i < message.bytes.size() * 8; ++i) {
     if ((message.bytes[i / 8] >> (i % 8) & 1) == 0) continue;
-    if (i >= grains || i * grain_bytes_ < kNeverLate) {
+    if (i >= grains || i * grains_.grain_bytes() < kNeverLate) {
       return refuse("memory comes later that cannot");
     }
     missing_[i] = true;
@@ -148,12 +120,12 @@ bool IncomingMigration::take_missing(const MigrationMessage& message) {
 
 bool IncomingMigration::expect_missing() {
   LateGrainsSetup setup{.missing = missing_,
-                        .had_bytes = std::vector<bool>(hashes_.size()),
-                        .grain_bytes = static_cast<uint32_t>(grain_bytes_),
+                        .had_bytes = std::vector<bool>(grains_.count()),
+                        .grain_bytes = grains_.grain_bytes(),
                         .messages = &messages_};
-  for (size_t i = 0; i < hashes_.size(); ++i) {
-    setup.had_bytes[i] = hashes_[i] != 0;
-    if (missing_[i]) hashes_[i] = 0;
+  for (size_t i = 0; i < grains_.count(); ++i) {
+    setup.had_bytes[i] = grains_.has_bytes(i);
+    if (missing_[i]) grains_.forget(i);
   }
   std::string error;
   return machine_.expect_late(setup, &error) || refuse(error);
@@ -163,7 +135,7 @@ bool IncomingMigration::take_end(const MigrationMessage& message) {
   if (message.bytes.size() != kEndBytes) return refuse("the end of the stream is none");
   stands_ = (get_u32(message.bytes, 0) & kMigratedStands) != 0;
   if (!missing_.empty() && !expect_missing()) return false;
-  const uint64_t hash = hash_of_grains(hashes_);
+  const uint64_t hash = grains_.hash();
   if (get_u64(message.bytes, sizeof(uint64_t)) != hash) {
     return refuse("memory has come otherwise than it was sent");
   }

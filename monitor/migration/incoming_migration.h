@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "monitor/migration/arriving_grains.h"
 #include "monitor/migration/greeting/migration_key.h"
 #include "monitor/migration/migration_messages.h"
 #include "shadowmmu/guest_memory.h"
@@ -82,10 +83,9 @@ class IncomingMigration {
   std::string key_;
   MigrationNonce nonce_;
   std::string problem_;
-  uint64_t grain_bytes_ = 0;
-  std::vector<uint64_t> hashes_;  // by grain; 0: zeros
-  std::vector<bool> missing_;     // by grain; empty: all comes before the end
-  std::vector<uint8_t> state_;    // as much of it as has come
+  ArrivingGrains grains_;
+  std::vector<bool> missing_;   // by grain; empty: all comes before the end
+  std::vector<uint8_t> state_;  // as much of it as has come
   bool stands_ = false;
 };
 

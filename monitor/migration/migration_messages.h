@@ -55,8 +55,9 @@ enum class MessageKind : uint32_t {
   Log,
   Beat,
   Heard,
+  Join,
 };
-inline constexpr uint32_t kLastMessageKind = static_cast<uint32_t>(MessageKind::Heard);
+inline constexpr uint32_t kLastMessageKind = static_cast<uint32_t>(MessageKind::Join);
 
 struct MigrationMessage {
   MessageKind kind = MessageKind::Hello;

@@ -5,31 +5,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "devices/host/host_random.h"
 #include "monitor/host/time/host_clock.h"
 
 namespace ringshift {
 namespace {
 
-// As for a machine that is saved, so that its clone's grains are those of its base.
-constexpr uint32_t kSmallestGrain = 64 * 1024;
-constexpr uint64_t kMostGrains = 4096;
 constexpr int64_t kMicrosecond = 1'000, kMillisecond = 1'000'000;
 // Of one step, after which the guest goes on.
 constexpr int64_t kStepTime = kMillisecond;
 constexpr size_t kMostOfRun = 64;
-
-uint32_t grain_for(uint64_t ram_bytes) {
-  uint32_t grain = kSmallestGrain;
-  while (ram_bytes / grain > kMostGrains) grain *= 2;
-  return grain;
-}
-
-uint64_t new_seal() {
-  uint64_t seal = 0;
-  HostRandom().fill({reinterpret_cast<uint8_t*>(&seal), sizeof(seal)});
-  return seal | 1;  // 0 is none
-}
 
 }  // namespace
 
@@ -63,12 +47,11 @@ bool OutgoingClone::begin(bool freezes_disks, std::string* error) {
     return false;
   }
   if (!machine_.can_be_cloned(freezes_disks, error)) return false;
-  ram().use_grains(grain_for(ram().size()) / kPageSize);
+  freezer_.emplace(machine_.physical_memory());
   give_up_last();
   progress_ = {};
   progress_.status = CloneStatus::Preparing;
   began_ = HostClock::monotonic();
-  next_grain_ = 0;
   step_ = Step::Freezing;
   machine_.wake_for_migration();
   return true;
@@ -100,32 +83,9 @@ void OutgoingClone::service() {
   }
 }
 
-bool OutgoingClone::is_own(size_t grain) const {
-  const MachinePages& pages = *ram().machine_pages();
-  const GuestPhysicalPage page(static_cast<uint32_t>(grain * pages.grain_pages()));
-  return pages.backing(page) == Backing::Own;
-}
-
-size_t OutgoingClone::freeze_run(size_t first, size_t most) {
-  size_t count = 0;
-  while (count < most && first + count < grains()) {
-    machine_.physical_memory().make_whole(first + count);
-    if (!is_own(first + count)) break;
-    ++count;
-  }
-  if (count != 0) machine_.physical_memory().freeze(first, count);
-  return count;
-}
-
 // What the guest writes again meanwhile is left for the moment, which so is short.
 void OutgoingClone::freeze_some() {
-  const int64_t until = HostClock::monotonic() + kStepTime;
-  while (next_grain_ < grains()) {
-    next_grain_ += std::max<size_t>(freeze_run(next_grain_, kMostOfRun), 1);
-    if (HostClock::monotonic() < until) continue;
-    machine_.wake_for_migration();
-    return;
-  }
+  if (!freezer_->freeze_some()) return machine_.wake_for_migration();
   take_moment();
 }
 
@@ -143,8 +103,7 @@ void OutgoingClone::take_moment() {
   std::string error;
   const int64_t stopped = HostClock::monotonic();
   const auto freeze_rest = [&] {
-    for (size_t i = 0; i < grains(); i += std::max<size_t>(freeze_run(i, grains()), 1)) {
-    }
+    freezer_->freeze_rest();
     const bool has_room = ram().machine_pages()->has_room_for_base();
     const auto scope = has_room ? FrozenCopy::Scope::AllButSealed : FrozenCopy::Scope::All;
     if (has_room)
@@ -152,7 +111,7 @@ void OutgoingClone::take_moment() {
     else
       sealed_.assign(grains(), {});
     copy_ = FrozenCopy::begin(
-        ram(), scope, new_seal(), [this] { machine_.wake_for_migration(); }, &error);
+        ram(), scope, FrozenCopy::new_seal(), [this] { machine_.wake_for_migration(); }, &error);
     return copy_ != nullptr;
   };
   if (!machine_.take_state(freeze_rest, &state_, &error)) return fail(error);

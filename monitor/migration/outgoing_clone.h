@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,15 +78,13 @@ class OutgoingClone final : public CloneControl {
   void share_some();
   void give_up_last();
   void fail(const std::string& problem);
-  [[nodiscard]] bool is_own(size_t grain) const;
-  // Freezes the own grains from `first` on that lie together, `most` at the most. Their number.
-  size_t freeze_run(size_t first, size_t most);
   [[nodiscard]] GuestMemory& ram() const { return machine_.physical_memory().ram(); }
   [[nodiscard]] size_t grains() const { return ram().machine_pages()->grains(); }
 
   ClonedMachine& machine_;
   Step step_ = Step::Idle;
   CloneProgress progress_;
+  std::optional<GrainFreezer> freezer_;
   std::unique_ptr<FrozenCopy> copy_;
   std::vector<uint8_t> state_;
   // By grain: where an earlier clone's base had it at the moment; no file where none did.

@@ -70,11 +70,11 @@ bool read_position(Reader* reader, TapePosition* at) {
 }
 
 // Of all that comes in, what is the guest's; the numbers are those of the file.
-constexpr std::array kKindsOnTape = {HostInput::Kind::ConsoleBytes,  HostInput::Kind::ConsoleEnd,
-                                     HostInput::Kind::Keys,          HostInput::Kind::Motion,
-                                     HostInput::Kind::NetworkRoom,   HostInput::Kind::NetworkLink,
-                                     HostInput::Kind::NetworkFrames, HostInput::Kind::ShareMessages,
-                                     HostInput::Kind::ShareRoom,     HostInput::Kind::ShareEnd};
+constexpr std::array kKindsOnTape = {
+    HostInput::Kind::ConsoleBytes,  HostInput::Kind::ConsoleEnd,    HostInput::Kind::Keys,
+    HostInput::Kind::Motion,        HostInput::Kind::NetworkRoom,   HostInput::Kind::NetworkLink,
+    HostInput::Kind::NetworkFrames, HostInput::Kind::ShareMessages, HostInput::Kind::ShareRoom,
+    HostInput::Kind::ShareEnd,      HostInput::Kind::Reset,         HostInput::Kind::PowerButton};
 
 // Its bytes are such as a recorder writes.
 bool is_sound(const HostInput& input) {

@@ -8,12 +8,13 @@
 #include <utility>
 
 #include "monitor/host/time/host_clock.h"
+#include "monitor/replication/incoming_join.h"
 
 namespace ringshift {
 namespace {
 
 // Of entries that have not been played: more than a primary lets come to that.
-constexpr size_t kMostWaiting = size_t{64} << 20;
+constexpr size_t kMostWaiting = size_t{256} << 20;
 constexpr size_t kMostLogs = 100'000;
 constexpr size_t kEntryBytes = sizeof(TapeEntry);
 constexpr std::chrono::milliseconds kEnd{3000};
@@ -23,12 +24,27 @@ size_t bytes_of_entry(const TapeEntry& entry) { return kEntryBytes + entry.input
 
 }  // namespace
 
-Backup::Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout)
-    : Replica(std::move(tie)) {
+Backup::Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout,
+               Plan plan)
+    : Replica(lasting_with(std::move(tie))),
+      plan_(std::move(plan)),
+      timeout_(timeout),
+      connection_(std::move(connection)),
+      is_held_(!plan_.joins) {
+  if (!plan_.joins) follow();
+}
+
+Backup::~Backup() {
+  live_.reset();
+  if (link_ != nullptr) link_->finish();
+}
+
+// From here on the primary's log is what this machine does.
+void Backup::follow() {
   link_ = std::make_unique<ReplicaLink>(
-      std::move(connection),
+      std::move(connection_),
       ReplicaLink::Setup{
-          .timeout = timeout,
+          .timeout = timeout_,
           .on_message = [this](const MigrationMessage& message,
                                std::string* problem) { return take(message, problem); },
           .on_tick =
@@ -40,8 +56,6 @@ Backup::Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, ui
   link_->start();
 }
 
-Backup::~Backup() { link_->finish(); }
-
 // ---- the vCPU's thread ----
 
 void Backup::differ(const TapePosition& at, const char* what) {
@@ -51,11 +65,34 @@ void Backup::differ(const TapePosition& at, const char* what) {
   }
 }
 
+// Waits for a machine that runs elsewhere. The primary makes a copy of RAM meanwhile.
+bool Backup::join(JoinedMachine& machine, std::string* error) {
+  constexpr int kBringing = 60'000;
+  connection_.stream->set_patience(kBringing);
+  connection_.stream->set_wanted([&machine] { return !machine.is_ending(); });
+  IncomingJoin incoming(*connection_.messages, machine);
+  if (!incoming.receive()) {
+    *error = "backup: the machine has not come: " + incoming.problem();
+    return false;
+  }
+  const ReplicaJoin& from = incoming.join();
+  has_joined_ = true;
+  output_.begin_at(from.come);
+  lasting_->taken = from.taken;
+  lasting_->lives = from.at.life + 1;
+  left_ = from.come;
+  reached_ = from.at;
+  follow();
+  return true;
+}
+
 void Backup::give_up(const std::string& why) {
-  if (!is_live_ && problem_.empty()) problem_ = "the backup ends here: " + why;
+  if (live_ != nullptr) return live_->give_up(why);
+  if (problem_.empty()) problem_ = "the backup ends here: " + why;
 }
 
 std::optional<HostInput> Backup::next_at(const TapePosition& at) {
+  if (live_ != nullptr) return std::nullopt;
   const std::lock_guard lock(mutex_);
   if (entries_.empty() || entries_.front().kind != TapeEntry::Kind::Input) return std::nullopt;
   TapeEntry& entry = entries_.front();
@@ -66,13 +103,13 @@ std::optional<HostInput> Backup::next_at(const TapePosition& at) {
   HostInput input = std::move(entry.input);
   waiting_bytes_ -= std::min(waiting_bytes_, kEntryBytes + input.bytes.size());
   entries_.pop_front();
-  if (input.kind == HostInput::Kind::ConsoleBytes) taken_.at(input.source) += input.bytes.size();
+  count_taken(input);
   return input;
 }
 
 // Never behind what is known of the primary's guest.
 std::optional<uint64_t> Backup::next_count() {
-  if (is_live_) return std::nullopt;
+  if (live_ != nullptr) return std::nullopt;
   const std::lock_guard lock(mutex_);
   if (!entries_.empty()) {
     const TapePosition& next = entries_.front().at;
@@ -92,7 +129,7 @@ void Backup::note_played(const TapePosition& at) {
 }
 
 Replica::Turn Backup::turn(const TapePosition& at, bool after_timers) {
-  if (is_live_) return Turn::GoOn;
+  if (live_ != nullptr) return Turn::GoOn;
   const std::lock_guard lock(mutex_);
   if (!problem_.empty()) return Turn::End;
   if (!entries_.empty()) {
@@ -133,9 +170,9 @@ Replica::Turn Backup::go_live(const TapePosition& at) {
     return Turn::End;
   }
   entries_.clear();  // the outside has seen nothing of what they came to
-  is_live_ = true;
+  live_ = std::make_unique<Primary>(lasting_, plan_.next);
   output_.forget(left_);
-  const uint64_t taken = taken_[kSerialSocket] + taken_[kConsole];
+  const uint64_t taken = lasting_->taken[kSerialSocket] + lasting_->taken[kConsole];
   std::fprintf(stderr,
                "ringshift: the primary has gone (%s): this machine goes on, from %s; its serial "
                "port has taken %llu bytes, and sends again from byte %llu on\n",
@@ -145,12 +182,13 @@ Replica::Turn Backup::go_live(const TapePosition& at) {
 }
 
 void Backup::service() {
+  if (live_ != nullptr) return live_->service();
   HeldOutput::Totals left{};
   {
     const std::lock_guard lock(mutex_);
     left = left_;
   }
-  if (!is_live_) output_.forget(left);
+  output_.forget(left);
 }
 
 void Backup::compare(const TapePosition& at, const TapeMark& here, TapeEntry::Kind kind) {
@@ -166,12 +204,14 @@ void Backup::compare(const TapePosition& at, const TapeMark& here, TapeEntry::Ki
 }
 
 void Backup::mark(const TapePosition& at, const TapeMark& here) {
-  if (!is_live_ && problem_.empty()) compare(at, here, TapeEntry::Kind::Mark);
+  if (live_ != nullptr) return live_->mark(at, here);
+  if (problem_.empty()) compare(at, here, TapeEntry::Kind::Mark);
 }
 
 // The primary's guest has come here, too; what it has sent last is shown by one of the two.
 void Backup::end(const TapePosition& at, const TapeMark& here, EndedBy who) {
-  if (is_live_ || who == EndedBy::Outside || !problem_.empty()) return;
+  if (live_ != nullptr) return live_->end(at, here, who);
+  if (who == EndedBy::Outside || !problem_.empty()) return;
   compare(at, here, TapeEntry::Kind::End);
   if (!problem_.empty()) return;
   bool takes_over = false;
@@ -236,20 +276,37 @@ bool Backup::take_log(std::span<const uint8_t> bytes, std::string* problem) {
   heard_.heard = log.number;
   reached_ = log.reached;
   left_ = log.left;
+  if (log.is_held && !is_held_) {
+    std::fprintf(stderr, "ringshift: backup: follows a primary that ran before, from %s on\n",
+                 log.reached.text().c_str());
+  }
+  is_held_ = is_held_ || log.is_held;
   logs_.push_back({log.number, log.reached});
   link_->send(MessageKind::Heard, bytes_of(heard_));
   return true;
 }
 
-// A primary whose words make no sense may be alive: nobody takes over from it.
+// A primary whose words make no sense may be alive: nobody takes over from it. Nor from one that
+// has shown what this machine cannot come to.
 void Backup::lose(const std::string& why) {
   std::string lost;
-  const bool is_ours = !is_damaged_ && tie_->win(&lost);
+  bool is_held = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_held = is_held_;
+  }
+  const bool is_ours = !is_damaged_ && is_held && tie().win(&lost);
   const std::lock_guard lock(mutex_);
   phase_ = is_ours ? Phase::Taking : is_damaged_ ? Phase::Damaged : Phase::Lost;
-  why_ = is_ours       ? why
-         : is_damaged_ ? "the stream of the primary: " + why
-                       : "the primary is out of reach (" + why + "): " + lost;
+  if (is_ours) {
+    why_ = why;
+  } else if (is_damaged_) {
+    why_ = "the stream of the primary: " + why;
+  } else if (is_held) {
+    why_ = "the primary is out of reach (" + why + "): " + lost;
+  } else {
+    why_ = "the primary has gone before this machine could be its backup (" + why + ")";
+  }
   news_.notify_all();
   if (machine_.wake) machine_.wake();
 }

@@ -8,9 +8,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "devices/bus/virtual_clock.h"
+#include "monitor/replication/primary.h"
 #include "monitor/replication/replica.h"
 #include "monitor/replication/replica_link.h"
 #include "monitor/replication/replica_messages.h"
@@ -19,29 +21,47 @@ namespace ringshift {
 
 class Backup final : public Replica {
  public:
+  struct Plan {
+    bool joins = false;  // its primary runs already: join()
+    // Where a backup of its own is looked for when it has taken over; nothing: nowhere.
+    std::optional<JoinPlace> next;
+  };
   // Throws std::system_error when the host refuses a thread.
-  Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout);
+  Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout,
+         Plan plan);
+  Backup(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout)
+      : Backup(std::move(connection), std::move(tie), timeout, Plan{}) {}
   ~Backup() override;
   Backup(const Backup&) = delete;
   Backup& operator=(const Backup&) = delete;
 
-  void note(const TapePosition& /*at*/, const HostInput& /*input*/) override {}
-  [[nodiscard]] bool is_replay() const override { return !is_live_; }
+  void note(const TapePosition& at, const HostInput& input) override {
+    if (live_ != nullptr) live_->note(at, input);
+  }
+  [[nodiscard]] bool is_replay() const override { return !is_live(); }
   [[nodiscard]] std::optional<HostInput> next_at(const TapePosition& at) override;
   [[nodiscard]] std::optional<uint64_t> next_count() override;
   void mark(const TapePosition& at, const TapeMark& here) override;
   void end(const TapePosition& at, const TapeMark& here, EndedBy who) override;
   void give_up(const std::string& why) override;
 
-  void passed(const TapePosition& /*at*/) override {}
+  void passed(const TapePosition& at) override {
+    if (live_ != nullptr) live_->passed(at);
+  }
   void service() override;
-  [[nodiscard]] bool wants_look() override { return false; }
-  [[nodiscard]] bool is_full() override { return false; }
+  [[nodiscard]] bool wants_look() override { return live_ != nullptr && live_->wants_look(); }
+  [[nodiscard]] bool is_full() override { return live_ != nullptr && live_->is_full(); }
   [[nodiscard]] Turn turn(const TapePosition& at, bool after_timers) override;
+
+  [[nodiscard]] bool is_to_join() const override { return plan_.joins && !has_joined_; }
+  [[nodiscard]] bool join(JoinedMachine& machine, std::string* error) override;
+  [[nodiscard]] bool needs_grains() const override {
+    return live_ != nullptr && live_->needs_grains();
+  }
 
   // The primary has been ended by whoever runs it, and so has this.
   [[nodiscard]] bool was_ended() const { return was_ended_; }
-  [[nodiscard]] bool is_live() const { return is_live_; }
+  [[nodiscard]] bool is_live() const { return live_ != nullptr; }
 
  private:
   enum class Phase : uint8_t {
@@ -54,6 +74,7 @@ class Backup final : public Replica {
     uint64_t number;
     TapePosition reached;
   };
+  void follow();
   void differ(const TapePosition& at, const char* what);
   void compare(const TapePosition& at, const TapeMark& here, TapeEntry::Kind kind);
   [[nodiscard]] Turn go_live(const TapePosition& at);
@@ -63,10 +84,15 @@ class Backup final : public Replica {
   [[nodiscard]] bool take_log(std::span<const uint8_t> bytes, std::string* problem);
   void say_heard();
   void lose(const std::string& why);
+  void let_go_of_ram() override {
+    if (live_ != nullptr) live_->let_go_of_ram();
+  }
 
-  bool is_live_ = false;
+  Plan plan_;
+  uint32_t timeout_;
+  ReplicaConnection connection_;  // until there is a link
+  bool has_joined_ = false;
   bool was_ended_ = false;
-  std::array<uint64_t, 256> taken_{};  // bytes of console input, by source
 
   bool is_damaged_ = false;  // the link's thread's
   Nanoseconds said_at_ = 0;  // the same; of the host's clock
@@ -78,7 +104,10 @@ class Backup final : public Replica {
   size_t waiting_bytes_ = 0;
   ReplicaHeard heard_;
   HeldOutput::Totals left_{};  // shown to the outside by the primary
-  std::unique_ptr<ReplicaLink> link_;
+  // The primary shows nothing that this machine could not come to: it may take over.
+  bool is_held_ = true;
+  std::unique_ptr<ReplicaLink> link_;  // null: the machine is still to be brought
+  std::unique_ptr<Primary> live_;      // what it has become; null: it follows
 };
 
 }  // namespace ringshift

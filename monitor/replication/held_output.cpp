@@ -77,6 +77,13 @@ void HeldOutput::forget(const Totals& up_to) {
   }
 }
 
+void HeldOutput::begin_at(const Totals& totals) {
+  for (size_t i = 0; i < kPorts; ++i) {
+    End& end = ports_.at(i);
+    end.come = end.left = end.gone = totals.at(i);
+  }
+}
+
 void HeldOutput::open() {
   (void)release(come());
   is_open_ = true;

@@ -55,6 +55,10 @@ class HeldOutput {
   void forget(const Totals& up_to);
   // All leaves, now and from here on.
   void open();
+  // What comes from here on waits again.
+  void close() { is_open_ = false; }
+  // The guest has sent so much already, by another machine. Pre: nothing has come.
+  void begin_at(const Totals& totals);
   [[nodiscard]] bool is_open() const { return is_open_; }
 
  private:

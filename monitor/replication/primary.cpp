@@ -1,5 +1,6 @@
 #include "monitor/replication/primary.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <utility>
@@ -24,9 +25,31 @@ constexpr std::chrono::milliseconds kFarewell{100}, kEnd{2000};
 
 }  // namespace
 
-Primary::Primary(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout)
-    : Replica(std::move(tie)) {
-  link_ = std::make_unique<ReplicaLink>(
+Primary::Primary(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout,
+                 std::optional<JoinPlace> next)
+    : Replica(lasting_with(std::move(tie))) {
+  prepare_join(std::move(next));
+  link_ = link_over(std::move(connection), timeout);
+  link_->start();
+}
+
+Primary::Primary(std::unique_ptr<TieBreaker> tie, JoinPlace next)
+    : Primary(lasting_with(std::move(tie)), std::move(next)) {
+  output_.open();
+}
+
+Primary::Primary(std::shared_ptr<Lasting> lasting, std::optional<JoinPlace> next)
+    : Replica(std::move(lasting)), known_(Phase::Alone), phase_(Phase::Alone) {
+  prepare_join(std::move(next));
+}
+
+Primary::~Primary() {
+  join_.reset();
+  if (link_ != nullptr) link_->finish();
+}
+
+std::unique_ptr<ReplicaLink> Primary::link_over(ReplicaConnection connection, uint32_t timeout) {
+  return std::make_unique<ReplicaLink>(
       std::move(connection),
       ReplicaLink::Setup{
           .timeout = timeout,
@@ -34,21 +57,16 @@ Primary::Primary(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, 
                                std::string* problem) { return take(message, problem); },
           .on_tick = [this](std::string* problem) { return tick(problem); },
           .on_end = [this](const std::string& why) { lose(why); }});
-  output_.set_on_held([this] {
-    if (machine_.look) machine_.look();
-  });
-  link_->start();
 }
-
-Primary::~Primary() { link_->finish(); }
 
 // ---- the vCPU's thread ----
 
 void Primary::add(const TapeEntry& entry) {
-  if (known_ == Phase::Paired) append_entry(entry, &plain_);
+  if (is_logged()) append_entry(entry, &plain_);
 }
 
 void Primary::note(const TapePosition& at, const HostInput& input) {
+  count_taken(input);
   add({.kind = TapeEntry::Kind::Input, .at = at, .input = input, .mark = {}});
   if (plain_.size() > kMostPlain && has_reached_) send_log(reached_);
 }
@@ -60,15 +78,21 @@ void Primary::mark(const TapePosition& at, const TapeMark& here) {
 // What has been given to the guest, and that it was all up to there. What it had sent when it came
 // there may leave by that.
 void Primary::send_log(const TapePosition& at) {
-  if (known_ != Phase::Paired) return plain_.clear();
+  if (!is_logged()) return plain_.clear();
   logged_at_ = HostClock::monotonic();
   reached_ = at;
   has_reached_ = true;
   const HeldOutput::Totals shown = output_.shown();
   const std::lock_guard lock(mutex_);
   const size_t bytes = kLogBytes + plain_.size();
-  link_->send(MessageKind::Log, bytes_of_log(++number_, at, shown, plain_));
+  std::vector<uint8_t> log = bytes_of_log(++number_, at, shown, plain_, known_ == Phase::Paired);
   plain_.clear();
+  if (link_ != nullptr) {
+    link_->send(MessageKind::Log, std::move(log));
+  } else {
+    kept_bytes_ += log.size();
+    kept_.push_back(std::move(log));
+  }
   sent_.push_back({.number = number_, .at = logged_at_, .bytes = bytes, .come = logged_});
   waiting_bytes_ += bytes;
   is_look_due_ = wants_log_ = false;
@@ -76,10 +100,12 @@ void Primary::send_log(const TapePosition& at) {
 
 // One log at a time is on its way for what the guest prints byte by byte.
 void Primary::passed(const TapePosition& at) {
-  if (known_ != Phase::Paired) return;
+  if (!is_logged()) return;
   const bool has_news = !plain_.empty() || output_.come() != logged_;
-  if (!has_news && HostClock::monotonic() - logged_at_ < kBetweenLogs) return;
-  {
+  const bool is_awaited = has_news && known_ == Phase::Paired;
+  if (!is_awaited && HostClock::monotonic() - logged_at_ < kBetweenLogs) return;
+  if (known_ == Phase::CatchingUp && is_near()) protect();
+  if (known_ == Phase::Paired && protected_by_ != number_ + 1) {
     const std::lock_guard lock(mutex_);
     wants_log_ = heard_.heard != number_;
     if (wants_log_) return;
@@ -93,11 +119,13 @@ void Primary::passed(const TapePosition& at) {
 bool Primary::wants_look() {
   const std::lock_guard lock(mutex_);
   const bool is_held = heard_.heard == number_ && output_.waiting() != 0;
-  return phase_ == Phase::Paired && (is_look_due_ || is_held);
+  return (phase_ == Phase::Paired && (is_look_due_ || is_held)) ||
+         (phase_ == Phase::CatchingUp && is_look_due_);
 }
 
 bool Primary::is_full() {
   const std::lock_guard lock(mutex_);
+  if (phase_ == Phase::CatchingUp) return is_slowed_;
   if (phase_ != Phase::Paired || sent_.empty()) return false;
   return waiting_bytes_ > kMostLog || output_.waiting() > kMostOutput ||
          HostClock::monotonic() - sent_.front().at > kMostBehind;
@@ -106,27 +134,49 @@ bool Primary::is_full() {
 void Primary::service() {
   Phase phase{};
   HeldOutput::Totals may_leave{};
+  uint64_t heard = 0;
   std::string why;
   {
     const std::lock_guard lock(mutex_);
     phase = phase_;
     may_leave = may_leave_;
+    heard = heard_.heard;
     why = why_;
   }
   if (known_ == Phase::Paired) {
     (void)output_.release(may_leave);
-    tell_shown();
+    say_protected(heard);
   }
-  if (phase == known_) return;
+  if (link_ != nullptr) tell_shown();
+  if (phase != known_) note_lost(phase, why);
+  follow_join();
+}
+
+void Primary::say_protected(uint64_t heard) {
+  constexpr double kInMilliseconds = 1e6;
+  if (protected_by_ == 0 || heard < protected_by_) return;
+  protected_by_ = 0;
+  std::fprintf(
+      stderr, "ringshift: the machine has a backup: %s, from %s on; the guest stood for %.1f ms\n",
+      where_.c_str(), reached_.text().c_str(), static_cast<double>(pause_) / kInMilliseconds);
+}
+
+// The link's thread has come to its end.
+void Primary::note_lost(Phase phase, const std::string& why) {
+  const bool was_paired = known_ == Phase::Paired;
   known_ = phase;
   plain_.clear();
+  protected_by_ = 0;
   if (phase == Phase::Lost) {
     if (problem_.empty()) problem_ = "the backup is out of reach: " + why;
     return;
   }
+  if (!was_paired) return fail_join(why);
   std::fprintf(stderr, "ringshift: the backup has gone (%s): the machine goes on without one\n",
                why.c_str());
   output_.open();
+  link_.reset();
+  look_for_backup(true);
 }
 
 // What has been shown to the outside is not shown by the backup again.
@@ -138,8 +188,10 @@ void Primary::tell_shown() {
   link_->send(MessageKind::Beat, bytes_of_beat(told_));
 }
 
-// The backup is not to take over a machine whose disks it cannot have, so this one has to end.
+// The backup is not to take over a machine whose disks it cannot have, so this one has to end. One
+// without a backup is given none any more.
 void Primary::give_up(const std::string& why) {
+  cannot_repeat_ = true;
   if (known_ == Phase::Paired && problem_.empty()) problem_ = "the primary ends here: " + why;
 }
 
@@ -150,6 +202,7 @@ void Primary::end(const TapePosition& at, const TapeMark& here, EndedBy who) {
        .at = at,
        .input = {},
        .mark = here});
+  if (known_ == Phase::CatchingUp) send_log(at);
   if (known_ != Phase::Paired) return;
   logged_ = output_.come();
   send_log(at);
@@ -190,6 +243,7 @@ bool Primary::take(const MigrationMessage& message, std::string* problem) {
     may_leave_ = log.come;
   }
   while (!sent_.empty() && sent_.front().number <= heard_.played) {
+    came_on_at_ = HostClock::monotonic();
     waiting_bytes_ -= sent_.front().bytes;
     sent_.pop_front();
   }
@@ -202,7 +256,10 @@ bool Primary::take(const MigrationMessage& message, std::string* problem) {
 bool Primary::tick(std::string* problem) {
   const std::lock_guard lock(mutex_);
   const Nanoseconds now = HostClock::monotonic();
-  if (!sent_.empty() && now - sent_.front().at > kTooFarBehind) {
+  const bool is_paired = phase_ == Phase::Paired;
+  if (!is_paired) slow_down(now);
+  const Nanoseconds since = is_paired || sent_.empty() ? 0 : came_on_at_;
+  if (!sent_.empty() && now - std::max(sent_.front().at, since) > kTooFarBehind) {
     *problem = "it does not keep up";
     return false;
   }
@@ -214,9 +271,19 @@ bool Primary::tick(std::string* problem) {
   return true;
 }
 
+// One that has never been told that it may take over has not.
 void Primary::lose(const std::string& why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (phase_ != Phase::Paired) {
+      phase_ = Phase::Alone;
+      why_ = why;
+      if (machine_.wake) machine_.wake();
+      return;
+    }
+  }
   std::string lost;
-  const bool is_ours = tie_->win(&lost);
+  const bool is_ours = tie().win(&lost);
   const std::lock_guard lock(mutex_);
   phase_ = is_ours ? Phase::Alone : Phase::Lost;
   why_ = is_ours ? why : why + "; " + lost;

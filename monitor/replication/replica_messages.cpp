@@ -12,9 +12,15 @@ namespace {
 
 constexpr size_t kNumber = sizeof(uint64_t);
 constexpr size_t kTotalsBytes = HeldOutput::kPorts * kNumber;
-constexpr size_t kBeginBytes = 2 * sizeof(uint32_t) + TieBreaker::kPairBytes;
-// Number, events, HLT instructions, totals; life, halted or not.
+constexpr size_t kBeginHead = 3 * sizeof(uint32_t);
+constexpr size_t kBeginBytes = kBeginHead + TieBreaker::kPairBytes;
+// Number, events, HLT instructions, totals; life, flags.
 constexpr size_t kLogBytes = 3 * kNumber + kTotalsBytes + 2 * sizeof(uint32_t);
+constexpr uint32_t kHalted = 1, kHeld = 2;
+// Events, HLT instructions, totals, bytes taken, RAM; life, flags, a grain.
+constexpr size_t kJoinBytes =
+    (3 + ReplicaJoin::kSources) * kNumber + kTotalsBytes + 3 * sizeof(uint32_t);
+constexpr uint32_t kLeastGrain = 4096, kMostGrain = uint32_t{1} << 20;
 
 void put_totals(std::vector<uint8_t>* bytes, const HeldOutput::Totals& totals) {
   for (const uint64_t total : totals) put_u64(bytes, total);
@@ -35,6 +41,7 @@ std::vector<uint8_t> bytes_of(const ReplicaBegin& begin) {
   std::vector<uint8_t> bytes;
   put_u32(&bytes, kReplicaFormat);
   put_u32(&bytes, begin.timeout);
+  put_u32(&bytes, begin.joins ? 1 : 0);
   bytes.insert(bytes.end(), begin.pair.begin(), begin.pair.end());
   bytes.insert(bytes.end(), begin.run.begin(), begin.run.end());
   return bytes;
@@ -50,7 +57,10 @@ bool read_begin(std::span<const uint8_t> bytes, ReplicaBegin* begin, std::string
   }
   begin->timeout = get_u32(bytes, sizeof(uint32_t));
   if (begin->timeout < kLeastTimeout || begin->timeout > kMostTimeout) return false;
-  const auto pair = bytes.subspan(2 * sizeof(uint32_t), TieBreaker::kPairBytes);
+  const uint32_t joins = get_u32(bytes, 2 * sizeof(uint32_t));
+  if (joins > 1) return false;
+  begin->joins = joins != 0;
+  const auto pair = bytes.subspan(kBeginHead, TieBreaker::kPairBytes);
   std::ranges::copy(pair, begin->pair.begin());
   const auto run = bytes.subspan(kBeginBytes);
   begin->run.assign(run.begin(), run.end());
@@ -58,15 +68,51 @@ bool read_begin(std::span<const uint8_t> bytes, ReplicaBegin* begin, std::string
   return true;
 }
 
+std::vector<uint8_t> bytes_of(const ReplicaJoin& join) {
+  std::vector<uint8_t> bytes;
+  put_u64(&bytes, join.at.events);
+  put_u64(&bytes, join.at.halts);
+  put_totals(&bytes, join.come);
+  for (const uint64_t taken : join.taken) put_u64(&bytes, taken);
+  put_u64(&bytes, join.ram_bytes);
+  put_u32(&bytes, join.at.life);
+  put_u32(&bytes, join.at.is_halted ? kHalted : 0);
+  put_u32(&bytes, join.grain_bytes);
+  return bytes;
+}
+
+bool read_join(std::span<const uint8_t> bytes, ReplicaJoin* join) {
+  if (bytes.size() != kJoinBytes) return false;
+  size_t at = 2 * kNumber + kTotalsBytes;
+  join->at.events = get_u64(bytes, 0);
+  join->at.halts = get_u64(bytes, kNumber);
+  join->come = get_totals(bytes, 2 * kNumber);
+  for (uint64_t& taken : join->taken) {
+    taken = get_u64(bytes, at);
+    at += kNumber;
+  }
+  join->ram_bytes = get_u64(bytes, at);
+  at += kNumber;
+  join->at.life = get_u32(bytes, at);
+  const uint32_t flags = get_u32(bytes, at + sizeof(uint32_t));
+  join->at.is_halted = flags == kHalted;
+  join->grain_bytes = get_u32(bytes, at + 2 * sizeof(uint32_t));
+  const bool is_power =
+      join->grain_bytes != 0 && (join->grain_bytes & (join->grain_bytes - 1)) == 0;
+  return flags <= kHalted && join->at.life < ReplicaJoin::kMostLives && is_power &&
+         join->grain_bytes >= kLeastGrain && join->grain_bytes <= kMostGrain;
+}
+
 std::vector<uint8_t> bytes_of_log(uint64_t number, const TapePosition& reached,
-                                  const HeldOutput::Totals& left, std::span<const uint8_t> plain) {
+                                  const HeldOutput::Totals& left, std::span<const uint8_t> plain,
+                                  bool is_held) {
   std::vector<uint8_t> bytes;
   put_u64(&bytes, number);
   put_u64(&bytes, reached.events);
   put_u64(&bytes, reached.halts);
   put_totals(&bytes, left);
   put_u32(&bytes, reached.life);
-  put_u32(&bytes, reached.is_halted ? 1 : 0);
+  put_u32(&bytes, (reached.is_halted ? kHalted : 0) | (is_held ? kHeld : 0));
   if (plain.empty()) return bytes;
   const std::vector<uint8_t> chunk = pack_chunk(plain, number);
   bytes.insert(bytes.end(), chunk.begin(), chunk.end());
@@ -82,9 +128,10 @@ bool read_log(std::span<const uint8_t> bytes, uint64_t number, ReplicaLog* log,
   log->reached.halts = get_u64(bytes, 2 * kNumber);
   log->left = get_totals(bytes, 3 * kNumber);
   log->reached.life = get_u32(bytes, kLogBytes - 2 * sizeof(uint32_t));
-  const uint32_t halted = get_u32(bytes, kLogBytes - sizeof(uint32_t));
-  if (halted > 1) return false;
-  log->reached.is_halted = halted != 0;
+  const uint32_t flags = get_u32(bytes, kLogBytes - sizeof(uint32_t));
+  if (flags > (kHalted | kHeld)) return false;
+  log->reached.is_halted = (flags & kHalted) != 0;
+  log->is_held = (flags & kHeld) != 0;
   log->entries.clear();
   const auto chunk = bytes.subspan(kLogBytes);
   if (chunk.empty()) {

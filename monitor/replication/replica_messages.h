@@ -3,6 +3,7 @@
 // trusted. See docs/replication.md, "The stream".
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -17,27 +18,50 @@ namespace ringshift {
 // Of the primary, first of all (MessageKind::Begin).
 struct ReplicaBegin {
   uint32_t timeout = 0;  // milliseconds of silence after which the other side is taken for dead
+  bool joins = false;    // the machine runs already, and is brought when the backup is ready
   TieBreaker::Pair pair{};
   std::vector<uint8_t> run;  // the run that both are, as its command describes it
 };
-inline constexpr uint32_t kReplicaFormat = 1;
+inline constexpr uint32_t kReplicaFormat = 2;
 inline constexpr uint32_t kLeastTimeout = 100, kMostTimeout = 60'000;
 [[nodiscard]] std::vector<uint8_t> bytes_of(const ReplicaBegin& begin);
 // False with one line in *problem.
 [[nodiscard]] bool read_begin(std::span<const uint8_t> bytes, ReplicaBegin* begin,
                               std::string* problem);
 
+// Of a primary whose machine runs already, when its backup is ready (MessageKind::Join): where the
+// log begins, and what has been before. The state follows, by MessageKind::State, then RAM, by
+// MessageKind::Grain, what is not among it is zeros; MessageKind::End has a hash of the grains. The
+// backup answers Ready.
+struct ReplicaJoin {
+  // Bytes that the guest has been given, by HostInput::source.
+  static constexpr size_t kSources = 8;
+  using Taken = std::array<uint64_t, kSources>;
+  static constexpr uint32_t kMostLives = uint32_t{1} << 30;
+  TapePosition at;            // of a life below kMostLives
+  HeldOutput::Totals come{};  // what the guest has sent
+  Taken taken{};
+  uint64_t ram_bytes = 0;
+  uint32_t grain_bytes = 0;  // a power of two, 4 KiB to 1 MiB
+};
+[[nodiscard]] std::vector<uint8_t> bytes_of(const ReplicaJoin& join);
+// False: it is none.
+[[nodiscard]] bool read_join(std::span<const uint8_t> bytes, ReplicaJoin* join);
+
 // Of the primary: all that its guest was given up to a position (MessageKind::Log).
 struct ReplicaLog {
   uint64_t number = 0;  // from 1 on
   TapePosition reached;
-  HeldOutput::Totals left{};       // what the outside has been shown
+  HeldOutput::Totals left{};  // what the outside has been shown
+  // What the guest sends waits for the backup: whoever has this log may take over.
+  bool is_held = false;
   std::vector<TapeEntry> entries;  // none of them behind `reached`
 };
 // What is logged, in pieces: `plain` is of append_entry().
 [[nodiscard]] std::vector<uint8_t> bytes_of_log(uint64_t number, const TapePosition& reached,
                                                 const HeldOutput::Totals& left,
-                                                std::span<const uint8_t> plain);
+                                                std::span<const uint8_t> plain,
+                                                bool is_held = true);
 [[nodiscard]] bool read_log(std::span<const uint8_t> bytes, uint64_t number, ReplicaLog* log,
                             std::string* problem);
 

@@ -34,7 +34,7 @@ std::unique_ptr<TieBreaker> TieBreaker::open(const std::string& path, Side side,
   }
   Pair found{};
   uint8_t winner = 0;
-  const bool is_good = side == Side::Primary ? breaker->write(kNobody)
+  const bool is_good = side == Side::Primary ? breaker->write(pair, kNobody)
                                              : breaker->read(&found, &winner) && found == pair;
   if (!is_good) {
     if (side == Side::Primary)
@@ -74,9 +74,9 @@ bool TieBreaker::read(Pair* pair, uint8_t* winner) const {
   return true;
 }
 
-bool TieBreaker::write(uint8_t winner) const {
+bool TieBreaker::write(const Pair& pair, uint8_t winner) const {
   std::array<uint8_t, kFileBytes> bytes{};
-  std::ranges::copy(pair_, bytes.begin());
+  std::ranges::copy(pair, bytes.begin());
   bytes.back() = winner;
   if (lseek(descriptor_, 0, SEEK_SET) != 0) return false;
   return ::write(descriptor_, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
@@ -95,13 +95,32 @@ bool TieBreaker::win(std::string* why) {
   if (!read(&found, &winner) || found != pair_) {
     *why = path_ + " belongs to another pair by now";
   } else if (winner == kNobody) {
-    is_ours = write(letter_of(side_)) || fail(why);
+    is_ours = write(pair_, letter_of(side_)) || fail(why);
   } else {
     is_ours = winner == letter_of(side_);
     if (!is_ours) *why = path_ + " says that the other machine goes on";
   }
   (void)lock(false);
   return is_ours;
+}
+
+bool TieBreaker::renew(const Pair& pair, std::string* why) {
+  if (!lock(true)) return fail(why);
+  Pair found{};
+  uint8_t winner = 0;
+  bool is_done = false;
+  if (!read(&found, &winner) || found != pair_) {
+    *why = "--tie-breaker: " + path_ + " belongs to another pair by now";
+  } else if (winner != kNobody && winner != letter_of(side_)) {
+    *why = "--tie-breaker: " + path_ + " says that the other machine goes on";
+  } else {
+    is_done = write(pair, kNobody) || fail(why);
+  }
+  (void)lock(false);
+  if (!is_done) return false;
+  pair_ = pair;
+  side_ = Side::Primary;
+  return true;
 }
 
 }  // namespace ringshift

@@ -28,13 +28,17 @@ class TieBreaker {
   // This side is the one, for good. False: the other one is, or the file does not say so, or cannot
   // be written: *why has one line. Any thread, one at a time; may wait for the host.
   [[nodiscard]] bool win(std::string* why);
+  // This side lives, and is the primary of a new pair from here on, of which nobody is named yet:
+  // whoever was of the one before finds that it is over. Not if the file names another, or is
+  // another pair's: false, *why has one line, and all is as it was. As win().
+  [[nodiscard]] bool renew(const Pair& pair, std::string* why);
 
  private:
   TieBreaker(int descriptor, std::string path, Side side, const Pair& pair)
       : descriptor_(descriptor), path_(std::move(path)), side_(side), pair_(pair) {}
   [[nodiscard]] bool lock(bool is_locked) const;
   [[nodiscard]] bool read(Pair* pair, uint8_t* winner) const;
-  [[nodiscard]] bool write(uint8_t winner) const;
+  [[nodiscard]] bool write(const Pair& pair, uint8_t winner) const;
   bool fail(std::string* error) const;
 
   int descriptor_;

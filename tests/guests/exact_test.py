@@ -38,6 +38,8 @@ WAYS = {
 
 # It clears an accessed bit without a flush, and goes on in that page: compared however few are.
 CLEARS_ACCESSED = "memory_update_faults.asm"
+# It stores pointers to its last x87 instruction.
+X87_POINTERS = "x87_pointers.asm"
 
 
 def digest_of(stage, arguments, name):
@@ -54,7 +56,8 @@ def guests(options):
     compared = 0
     sources = sorted((HERE / "asm").glob("*.asm"))
     with Stage(options.ringshift) as stage, tempfile.TemporaryDirectory() as folder:
-        chosen = set(sources[::max(1, len(sources) // options.guests)]) | {HERE / "asm" / CLEARS_ACCESSED}
+        chosen = {*sources[::max(1, len(sources) // options.guests)],
+                  *(HERE / "asm" / name for name in (CLEARS_ACCESSED, X87_POINTERS))}
         for source in sorted(chosen):
             try:
                 expected = Expectation(source)
@@ -210,7 +213,7 @@ def refused(options):
             (["replay", str(recordings / "absent")], "cannot read"),
             (["replay", str(folder), "--until", "soon"], "not a number of events"),
             (linux_line(stage, "--record", str(recordings / "a"), "--hda", "nbd://127.0.0.1/"), "snapshot=on"),
-            (linux_line(stage, "--record", str(recordings / "a"), "--save", "saved"), "--save"),
+            (linux_line(stage, "--record", str(recordings / "a"), "--gdb", "tcp=:0"), "--gdb"),
             (linux_line(stage, "--record", str(recordings / "a"), "--display", "web"), "--display web"),
             (["resume", saved_by_host_clock(stage), "--record", str(recordings / "a")], "by the host's clock"),
             (linux_line(stage, "--record", str(recordings / "a"), "--engine", "trap"), "--engine trap"),

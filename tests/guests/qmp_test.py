@@ -451,6 +451,38 @@ def connecting(stage):
             expect(run.finish() == EXIT_QUIT, "the exit code")
 
 
+def taped(stage):
+    """What a client does to a machine that is recorded is on its tape, or refused by name."""
+    path, folder, saved = stage.socket(), stage.files / "tape", stage.files / "saved"
+    words = ("--record", str(folder), "--control-folder", str(stage.files))
+    with start(stage, path, *words) as run, Client(path) as client:
+        at = run.wait_for("begins")
+        expect_counting(client, True)
+        client.ask("stop")
+        client.event("STOP")
+        expect_counting(client, False)
+        client.ask("cont")
+        key = {"type": "qcode", "data": "a"}
+        for command, arguments in (("send-key", {"keys": [key]}), ("eject", {"id": "ide1-cd0"}),
+                                   ("input-send-event", {"events": [{"type": "key", "data": {"down": True, "key": key}}]})):
+            expect("would not be on the tape" in client.refused(command, **arguments)["desc"], f"{command} is not refused")
+        client.refused("x-ringshift-clone")
+        client.ask("x-ringshift-save", filename=str(saved))
+        client.ask("system_reset")
+        client.event("RESET")
+        run.wait_for("begins", at)
+        client.ask("system_powerdown")
+        client.event("POWERDOWN")
+        run.wait_for("power button")
+        expect(run.finish() == GUEST_GOOD, f"the guest's end: {run.errors()}")
+        shown = run.text()
+    for more in ((), ("--engine", "interpret")):
+        with Run(stage, ["replay", str(folder), "--verify", *more], TIMEOUT) as run:
+            code = run.finish()
+            expect(code == GUEST_GOOD and "agree" in run.errors(), f"the replay: {code}: {run.errors()}")
+            expect(run.text() == shown, f"the replay shows {run.text()!r}, the machine {shown!r}")
+
+
 def wrong_lines(stage):
     for words, wanted in ((("--qmp", "stdio"), "--qmp: cannot use 'stdio'"),
                           (("--qmp", "unix:x,speed=1"), "--qmp: cannot use"),
@@ -494,7 +526,7 @@ def foreign_client(stage):
 
 CASES = {"questions": questions, "stopping": stopping, "resetting": resetting,
          "prelaunch": prelaunch, "keys": keys, "files": files, "discs": discs, "hostile": hostile,
-         "prompt-end": prompt_end, "monitors": monitors, "connecting": connecting,
+         "prompt-end": prompt_end, "monitors": monitors, "connecting": connecting, "taped": taped,
          "wrong-lines": wrong_lines, "foreign-client": foreign_client}
 
 

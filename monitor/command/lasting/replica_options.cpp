@@ -6,12 +6,15 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "devices/host/deserted_socket.h"
 #include "devices/host/host_random.h"
 #include "monitor/command/lasting/save_options.h"
+#include "monitor/command/options/option_items.h"
 #include "monitor/command/options/options.h"
 #include "monitor/command/options/port_options.h"
 #include "monitor/command/tape_disks.h"
@@ -29,7 +32,7 @@ namespace {
 
 constexpr const char* kDiskFailure = "the host cannot read or write a disk's image";
 // A stranger who says nothing keeps a primary waiting for that long.
-constexpr int kGreeting = 2000, kConnecting = 10'000, kGettingReady = 60'000;
+constexpr int kGreeting = 2000;
 
 ReplicaConnection connection_of(int socket) {
   ReplicaConnection connection;
@@ -53,7 +56,9 @@ std::string obstacle(const RunOptions& options) {
     return "a written disk, " + disk + ", which both machines would write (add ,snapshot=on)";
   }
   if (!options.share_request.folder.empty()) return "--share, which both machines would write";
-  if (!options.machine.resume_path.empty()) return "a machine that is resumed";
+  if (!options.machine.resume_path.empty() && options.replica.reconnect == 0) {
+    return "a machine that is resumed (add ,reconnect=SECONDS)";
+  }
   return unrecorded(options);
 }
 
@@ -141,6 +146,7 @@ bool backed_up_words(std::vector<std::string>* words, ReplicaOptions* options, R
     return false;
   }
   from->timeout = begin.timeout;
+  from->joins = begin.joins;
   from->pair = begin.pair;
   options->from = std::move(from);
   all.insert(all.end(), words->begin() + 2, words->end());
@@ -148,32 +154,54 @@ bool backed_up_words(std::vector<std::string>* words, ReplicaOptions* options, R
   return true;
 }
 
+namespace {
+
+bool take_replica_item(const std::string& item, ReplicaOptions* replica) {
+  constexpr std::string_view kTimeout = "timeout=", kReconnect = "reconnect=";
+  constexpr uint32_t kLongest = 3600;
+  if (item.starts_with(kTimeout)) {
+    return parse_number(item.substr(kTimeout.size()), &replica->timeout) &&
+           replica->timeout >= kLeastTimeout && replica->timeout <= kMostTimeout;
+  }
+  return item.starts_with(kReconnect) &&
+         parse_number(item.substr(kReconnect.size()), &replica->reconnect) &&
+         replica->reconnect >= 1 && replica->reconnect <= kLongest;
+}
+
+// A backup's own: where it looks for one when it has taken over.
+bool parse_replicate_to(ReplicaOptions* replica, std::string* problem) {
+  const std::vector<std::string> items = split_at_commas(replica->to);
+  replica->where = items[0];
+  if (replica->from != nullptr) replica->reconnect = 1;
+  for (size_t i = 1; i < items.size(); ++i) {
+    if (take_replica_item(items[i], replica)) continue;
+    *problem =
+        "--replicate-to: cannot use '" + items[i] + "' (timeout=100 to 60000, reconnect=1 to 3600)";
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 bool apply_replica(RunOptions* options, std::string* problem) {
   ReplicaOptions& replica = options->replica;
   if (!replica.is_pair()) return true;
   const std::string name = replica.from != nullptr ? "backup" : "--replicate-to";
-  constexpr const char* kTimeout = ",timeout=";
-  replica.where = replica.to.substr(0, replica.to.find(','));
-  if (const size_t at = replica.to.find(','); at != std::string::npos) {
-    const std::string rest = replica.to.substr(at);
-    const bool is_named = rest.starts_with(kTimeout);
-    if (!is_named || !parse_number(rest.substr(std::strlen(kTimeout)), &replica.timeout) ||
-        replica.timeout < kLeastTimeout || replica.timeout > kMostTimeout) {
-      *problem = "--replicate-to: cannot use '" + rest.substr(1) + "' (timeout=100 to 60000)";
-      return false;
-    }
-  }
+  if (!replica.to.empty() && !parse_replicate_to(&replica, problem)) return false;
   if (replica.tie_breaker.empty()) {
     *problem = name + " needs --tie-breaker FILE, which both machines can reach";
     return false;
   }
-  if (replica.from == nullptr &&
+  if (!replica.to.empty() &&
       !check_migration_address("--replicate-to", replica.where,
                                !options->machine.migration.key.empty(), problem)) {
     return false;
   }
+  const bool has_other_clock = began_by_host_clock(*options);
   if (options->clock.empty() || options->clock == "host") options->clock = "events,idle=wait";
-  const std::string what = obstacle(*options);
+  const std::string what =
+      has_other_clock ? "a machine that was saved by the host's clock" : obstacle(*options);
   if (what.empty()) return true;
   *problem = name + " cannot be used with " + what;
   return false;
@@ -195,38 +223,48 @@ bool RunReplica::open(RunOptions* options, std::string* error) {
   }
 }
 
+namespace {
+
+// Where the machine, once it lives, looks for a backup when it has none; nothing: nowhere.
+std::optional<JoinPlace> next_place(const RunOptions& options) {
+  const ReplicaOptions& replica = options.replica;
+  if (replica.to.empty()) return std::nullopt;
+  const std::string run = run_description(options, words_for_clone(options.machine.save.words), {});
+  return JoinPlace{.where = replica.where,
+                   .key = options.machine.migration.key,
+                   .again = replica.reconnect,
+                   .timeout = replica.timeout,
+                   .run = {run.begin(), run.end()}};
+}
+
+}  // namespace
+
 bool RunReplica::open_primary(RunOptions* options, std::string* error) {
   const ReplicaOptions& replica = options->replica;
-  ReplicaBegin begin;
-  begin.timeout = replica.timeout;
-  HostRandom().fill(begin.pair);
+  const JoinPlace place = *next_place(*options);
+  TieBreaker::Pair pair{};
+  HostRandom().fill(pair);
   std::unique_ptr<TieBreaker> tie =
-      TieBreaker::open(replica.tie_breaker, TieBreaker::Side::Primary, begin.pair, error);
+      TieBreaker::open(replica.tie_breaker, TieBreaker::Side::Primary, pair, error);
   if (tie == nullptr) return false;
-  const std::string run =
-      run_description(*options, words_for_clone(options->machine.save.words), {});
-  begin.run.assign(run.begin(), run.end());
-  const auto fail = [&](const std::string& why) {
-    *error = "--replicate-to: " + replica.where + ": " + why;
-    return false;
-  };
-  const int socket = begin_connection(replica.where.c_str());
-  if (socket < 0) return fail(std::strerror(errno));
-  ReplicaConnection connection = connection_of(socket);
-  connection.stream->set_patience(kConnecting);
+  ReplicaConnection connection;
   std::string problem;
-  if (!connection.stream->wait_until_connected(&problem)) return fail(problem);
-  MigrationMessages& messages = *connection.messages;
-  MigrationMessage message;
-  if (!greet(messages, options->machine.migration.key, &problem)) {
-    return fail(problem.empty() ? messages.problem() : problem);
+  const bool looks = replica.reconnect != 0;
+  bool is_alone = !options->machine.resume_path.empty();  // nobody else has what it begins as
+  if (!is_alone &&
+      (!reach_backup(
+           place, [] { return true; }, &connection, &is_alone, &problem) ||
+       !introduce(place, pair, false, connection, &problem)) &&
+      !(is_alone && looks)) {
+    *error = "--replicate-to: " + replica.where + ": " + problem;
+    return false;
   }
-  connection.stream->set_patience(kGettingReady);
-  if (!messages.send(MessageKind::Begin, bytes_of(begin)) ||
-      !messages.expect(MessageKind::Ready, &message)) {
-    return fail(messages.problem());
+  if (is_alone) {
+    primary_ = std::make_unique<Primary>(std::move(tie), place);
+  } else {
+    primary_ = std::make_unique<Primary>(std::move(connection), std::move(tie), replica.timeout,
+                                         looks ? std::optional(place) : std::nullopt);
   }
-  primary_ = std::make_unique<Primary>(std::move(connection), std::move(tie), replica.timeout);
   options->machine.tape = options->machine.replica = primary_.get();
   make_exact(&options->machine.media, [this] { primary_->give_up(kDiskFailure); });
   return true;
@@ -238,19 +276,22 @@ bool RunReplica::open_backup(RunOptions* options, std::string* error) {
       TieBreaker::open(options->replica.tie_breaker, TieBreaker::Side::Backup, from.pair, error);
   if (tie == nullptr) return refuse(from.connection, *error);
   options->machine.event_clock.epoch_seconds = options->replay.epoch_seconds;
+  Backup::Plan plan{.joins = from.joins, .next = next_place(*options)};
   if (!from.connection.messages->send(MessageKind::Ready)) {
     *error = "backup: " + from.connection.messages->problem();
     return false;
   }
-  backup_ = std::make_unique<Backup>(std::move(from.connection), std::move(tie), from.timeout);
+  backup_ = std::make_unique<Backup>(std::move(from.connection), std::move(tie), from.timeout,
+                                     std::move(plan));
   options->machine.tape = options->machine.replica = backup_.get();
   make_exact(&options->machine.media, [this] { backup_->give_up(kDiskFailure); });
-  std::fprintf(stderr, "ringshift: backup: follows a primary\n");
+  if (!from.joins) std::fprintf(stderr, "ringshift: backup: follows a primary\n");
   return true;
 }
 
 int RunReplica::finish(int exit_code) {
   if (backup_ == nullptr || backup_->is_live()) return exit_code;
+  if (backup_->is_to_join()) return exit_code == kExitUsage ? kExitDiverged : exit_code;
   if (backup_->was_ended()) {
     std::fprintf(stderr, "ringshift: the primary has been ended, and so has its backup\n");
     return kExitPowerOff;

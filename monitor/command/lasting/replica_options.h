@@ -22,6 +22,7 @@ struct RunOptions;
 struct ArrivedPrimary {
   ReplicaConnection connection;
   uint32_t timeout = 0;
+  bool joins = false;  // its machine runs already
   TieBreaker::Pair pair{};
 };
 
@@ -31,6 +32,7 @@ struct ReplicaOptions {
   // finish_replica_options: `to`, taken apart.
   std::string where;
   uint32_t timeout = 1000;               // milliseconds
+  uint32_t reconnect = 0;                // seconds between two looks for a backup; 0: none is made
   std::shared_ptr<ArrivedPrimary> from;  // null: this is no backup
   [[nodiscard]] bool is_pair() const { return !to.empty() || from != nullptr; }
 };

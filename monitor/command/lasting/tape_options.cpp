@@ -161,12 +161,11 @@ std::string kept_machine_path(const std::string& folder) { return folder + "/mac
 std::string unrecorded(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
   if (options.limits.disk_rate != 0) return "--limit disk";
-  if (!machine.save.path.empty()) return "--save";
   if (!machine.resume_descriptors.empty()) return "a clone";
   if (!options.migration.incoming.empty() || !options.migration.to.empty()) return "migration";
-  if (!options.control.requests.empty()) return "--qmp or --monitor";
   if (options.display_request.has_web) return "--display web";  // its buttons
   if (!options.gdb.empty() || options.default_gdb) return "--gdb";
+  if (options.debug.starts_paused) return "--paused";  // a replay has nobody who lets it go
   return unkept_disk(options.media);
 }
 
@@ -243,13 +242,12 @@ bool apply_replay(RunOptions* options, std::string* problem) {
   return true;
 }
 
-// A saved machine's counter would go on at another rate than the one its guest has measured.
+}  // namespace
+
 bool began_by_host_clock(const RunOptions& options) {
   return !options.machine.resume_path.empty() && options.time != "events" &&
          !options.clock.starts_with("events");
 }
-
-}  // namespace
 
 bool apply_tape(RunOptions* options, std::string* problem) {
   const bool is_replay = !options->replay.folder.empty();

@@ -41,6 +41,10 @@ struct ReplayRequest {
 // In a recording's folder: the saved machine that it began as.
 [[nodiscard]] std::string kept_machine_path(const std::string& folder);
 
+// A saved machine whose time-stamp counter would go on at another rate than the one its guest has
+// measured.
+[[nodiscard]] bool began_by_host_clock(const RunOptions& options);
+
 // What comes to a guest by a way that is on no tape; empty: nothing. A port at a socket is on one,
 // but its bytes are not in a recording's folder.
 [[nodiscard]] std::string unrecorded(const RunOptions& options);

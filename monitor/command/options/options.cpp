@@ -160,8 +160,9 @@ void add_replica_options(CLI::App& command, ReplicaOptions* options) {
   command
       .add_option("--replicate-to", options->to,
                   "have a second machine there (ringshift backup WHERE) follow this one,\n"
-                  "which takes over when this one dies; taken for dead after MS of silence")
-      ->type_name("WHERE[,timeout=MS]")
+                  "which takes over when this one dies; taken for dead after MS of silence; a\n"
+                  "backup that has gone is replaced by one that is found there later")
+      ->type_name("WHERE[,timeout=MS][,reconnect=SECONDS]")
       ->group("Replication");
   command
       .add_option("--tie-breaker", options->tie_breaker,

@@ -46,7 +46,8 @@ std::pair<std::string, std::string> network_of(const NetworkRequest& request) {
 std::vector<MemoryFigure> MachineControl::balloon_figures() {
   VirtioBalloon* const balloon = find_balloon();
   std::vector<MemoryFigure> figures;
-  if (balloon == nullptr) return figures;
+  // The driver is asked by an interrupt, which would not be on the tape.
+  if (balloon == nullptr || machine_.config().tape != nullptr) return figures;
   const BalloonStatistics told = balloon->statistics();
   machine_.attention().raise();
   for (size_t tag = 0; tag < BalloonStatistics::kTags; ++tag) {

@@ -257,6 +257,7 @@ int FileBroker::open(const std::string& path, FileUse use) {
   }
   Request request{static_cast<uint32_t>(found - files_.begin()), use, {}};
   std::copy(name.begin(), name.end(), request.name.begin());
+  const std::lock_guard lock(mutex_);
   if (send(socket_, &request, sizeof(request), MSG_NOSIGNAL) != sizeof(request)) return -1;
   return receive_answer(socket_);
 }

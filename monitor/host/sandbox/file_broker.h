@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -30,7 +31,7 @@ class FileBroker final : public FileOpener {
   FileBroker(const FileBroker&) = delete;
   FileBroker& operator=(const FileBroker&) = delete;
 
-  // EACCES for what the command line does not name.
+  // EACCES for what the command line does not name. Any thread, one after the other.
   [[nodiscard]] int open(const std::string& path, FileUse use) override;
   [[nodiscard]] pid_t process() const { return process_; }
   [[nodiscard]] int socket() const { return socket_; }
@@ -39,6 +40,7 @@ class FileBroker final : public FileOpener {
   explicit FileBroker(std::vector<NamedFile> files) : files_(std::move(files)) {}
 
   std::vector<NamedFile> files_;
+  std::mutex mutex_;  // of one request and its answer
   pid_t process_ = -1;
   int socket_ = -1;
 };

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "tests/support/interpreter_fixture.h"
+#include "translator/event_counter.h"
 
 namespace ringshift {
 namespace {
@@ -53,6 +54,30 @@ TEST_F(InterpreterFpu, SquareRootGoesThroughMemory) {
   run({0xd9, 0xfa});              // fsqrt
   run({0xdd, 0x1d, 8, 0, 5, 0});  // fstp qword [kData+8]
   EXPECT_EQ(get_double(kData + 8), std::sqrt(2.0));
+}
+
+// Where events are counted each engine leaves the same memory.
+TEST_F(InterpreterFpu, StoresNoPointersWhereEventsAreCounted) {
+  uint64_t walk = 0, origin = 0;
+  EventCounter counter(&walk, &origin, 0x100000, 0x40000);
+  for (const bool is_counted : {false, true}) {
+    interpreter().set_event_counter(is_counted ? &counter : nullptr);
+    counter.allow(1000);
+    for (const std::initializer_list<unsigned> store :
+         {std::initializer_list<unsigned>{0xd9, 0x35, 0, 0, 5, 0},     // fnstenv [kData]
+          std::initializer_list<unsigned>{0xdd, 0x35, 0, 0, 5, 0}}) {  // fnsave [kData]
+      run({0xdd, 0x05, 0, 0, 5, 0});                                   // fld qword [kData]
+      run({0xdd, 0xd8});                                               // fstp st0
+      run(store);
+      const uint32_t stored = get32(kData + 12) | (get32(kData + 16) & 0x7ffffffU) |
+                              get32(kData + 20) | (get32(kData + 24) & 0xffffU);
+      EXPECT_EQ(stored == 0, is_counted);
+    }
+    run({0xdd, 0x05, 0, 0, 5, 0});        // fld qword [kData]
+    run({0x0f, 0xae, 0x05, 0, 0, 5, 0});  // fxsave [kData]
+    EXPECT_EQ(get32(kData + 8) == 0 && get32(kData + 16) == 0, is_counted);
+    run({0xdb, 0xe3});  // fninit
+  }
 }
 
 TEST_F(InterpreterFpu, TaskSwitchedRaisesDeviceNotAvailable) {

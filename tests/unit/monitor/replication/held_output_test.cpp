@@ -87,5 +87,38 @@ TEST_F(HeldOutputTest, LosesWhatLeadsNowhere) {
   EXPECT_EQ(shown_, "");
 }
 
+TEST(HeldOutput, BeginsWhereAnotherMachineHasComeTo) {
+  HeldOutput output;
+  std::string shown;
+  output.set_sink(HeldOutput::Serial, [&](std::span<const uint8_t> bytes) {
+    shown.append(bytes.begin(), bytes.end());
+  });
+  const HeldOutput::Totals before{100, 1, 2, 3, 4};
+  output.begin_at(before);
+  EXPECT_EQ(output.come(), before);
+  EXPECT_EQ(output.shown(), before);
+  output.device_end(HeldOutput::Serial)->transmit('a');
+  EXPECT_EQ(output.waiting(), 1U);
+  output.open();
+  EXPECT_EQ(shown, "a");
+  EXPECT_EQ(output.come()[HeldOutput::Serial], 101U);
+}
+
+TEST(HeldOutput, HoldsAgain) {
+  HeldOutput output;
+  std::string shown;
+  output.set_sink(HeldOutput::Serial, [&](std::span<const uint8_t> bytes) {
+    shown.append(bytes.begin(), bytes.end());
+  });
+  output.open();
+  output.device_end(HeldOutput::Serial)->transmit('a');
+  output.close();
+  output.device_end(HeldOutput::Serial)->transmit('b');
+  EXPECT_EQ(shown, "a");
+  EXPECT_EQ(output.left()[HeldOutput::Serial], 1U);
+  EXPECT_TRUE(output.release(output.come()));
+  EXPECT_EQ(shown, "ab");
+}
+
 }  // namespace
 }  // namespace ringshift

@@ -110,5 +110,43 @@ TEST(ReplicaMessages, GuestHaltsAndGoesOnBehindThat) {
   EXPECT_TRUE(is_before(in_order.back(), next_life));
 }
 
+TEST(ReplicaMessages, LogSaysWhetherOutputWaits) {
+  ReplicaLog log;
+  std::string problem;
+  for (const bool is_held : {true, false}) {
+    ASSERT_TRUE(
+        read_log(bytes_of_log(4, position(90, 1, true), kShown, {}, is_held), 4, &log, &problem));
+    EXPECT_EQ(log.is_held, is_held);
+    EXPECT_TRUE(log.reached.is_halted);
+  }
+}
+
+TEST(ReplicaMessages, JoinIsWhatItWas) {
+  const ReplicaJoin said{.at = {.life = 2, .events = 90, .halts = 3, .is_halted = true},
+                         .come = kShown,
+                         .taken = {1, 0, 0, 4},
+                         .ram_bytes = 1 << 24,
+                         .grain_bytes = 65536};
+  const std::vector<uint8_t> whole = bytes_of(said);
+  ReplicaJoin heard;
+  ASSERT_TRUE(read_join(whole, &heard));
+  EXPECT_EQ(heard.at, said.at);
+  EXPECT_EQ(heard.come, kShown);
+  EXPECT_EQ(heard.taken, said.taken);
+  EXPECT_EQ(heard.ram_bytes, said.ram_bytes);
+  EXPECT_EQ(heard.grain_bytes, said.grain_bytes);
+  for (size_t length = 0; length < whole.size(); ++length) {
+    EXPECT_FALSE(read_join(std::span(whole).first(length), &heard));
+  }
+  for (const uint32_t grain : {0U, 2048U, 65537U, 1U << 21}) {
+    ReplicaJoin bad = said;
+    bad.grain_bytes = grain;
+    EXPECT_FALSE(read_join(bytes_of(bad), &heard));
+  }
+  ReplicaJoin bad = said;
+  bad.at.life = ReplicaJoin::kMostLives;
+  EXPECT_FALSE(read_join(bytes_of(bad), &heard));
+}
+
 }  // namespace
 }  // namespace ringshift

@@ -36,6 +36,27 @@ TEST(TieBreaker, IsOfOnePair) {
   EXPECT_TRUE(next->win(&why));
 }
 
+TEST(TieBreaker, IsRenewedByTheOneThatLives) {
+  for (const bool is_primary_first : {true, false}) {
+    const TieFile file;
+    auto lives = file.open(Side::Primary), other = file.open(Side::Backup);
+    if (!is_primary_first) std::swap(lives, other);
+    std::string why;
+    ASSERT_TRUE(lives->win(&why)) << why;
+    EXPECT_FALSE(other->renew({4}, &why));
+    EXPECT_NE(why.find("says that the other machine goes on"), std::string::npos) << why;
+    ASSERT_TRUE(lives->renew({5}, &why)) << why;
+    EXPECT_FALSE(other->win(&why));
+    EXPECT_NE(why.find("belongs to another pair"), std::string::npos) << why;
+    EXPECT_FALSE(other->renew({4}, &why));
+    ASSERT_TRUE(lives->renew({6}, &why)) << "the next backup, when one has not come to join";
+    const auto next = file.open(Side::Backup, {6});
+    EXPECT_TRUE(next->win(&why)) << why;
+    EXPECT_FALSE(lives->win(&why));
+    EXPECT_FALSE(lives->renew({7}, &why));
+  }
+}
+
 TEST(TieBreaker, RefusesAFileThatIsNone) {
   const TieFile file;
   std::string why;

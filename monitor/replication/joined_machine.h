@@ -1,0 +1,34 @@
+// JoinedMachine: a machine that is brought to a backup while it runs, as both sides see it. vCPU
+// thread only, outside of guest code. See docs/replication.md, "A backup that joins".
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "monitor/memory/physical_memory.h"
+#include "monitor/replay/input_tape.h"
+
+namespace ringshift {
+
+class JoinedMachine {
+ public:
+  virtual ~JoinedMachine() = default;
+  [[nodiscard]] virtual PhysicalMemory& physical_memory() = 0;
+  [[nodiscard]] virtual TapePosition position() const = 0;
+  // All of it but RAM, with what is on its way to the guest. `with_ram` runs at the same moment,
+  // and the clock stands. What is cached of memory is given up, since the other side begins without
+  // it. False with one line in *error: it cannot be brought as it is.
+  [[nodiscard]] virtual bool take_moment(const std::function<bool()>& with_ram,
+                                         std::vector<uint8_t>* state, std::string* error) = 0;
+  // It is that machine, at that position, from here on; RAM is there. False with one line in
+  // *error: it is of no use any more.
+  [[nodiscard]] virtual bool load_moment(std::span<const uint8_t> state, const TapePosition& at,
+                                         std::string* error) = 0;
+  // Somebody wants it to end.
+  [[nodiscard]] virtual bool is_ending() const = 0;
+};
+
+}  // namespace ringshift
