@@ -79,12 +79,13 @@ const EmittedCode& Emitter::emit(const TranslationUnit& unit, CodeExecuteView at
 
   emit_indirect_entry();
   begin_fpu_loop();
-  for (const UnitInstruction& instruction : unit.instructions) {
+  for (size_t i = 0; i < unit.instructions.size(); ++i) {
+    const UnitInstruction& instruction = unit.instructions[i];
     out_.starts.push_back({offset(), static_cast<uint32_t>(out_.starts.size())});
     mark(instruction.eip);
     if (stubs_.counts_events) {
       if (is_counted(instruction)) emit_event(instruction);
-    } else if (polls_first(instruction)) {
+    } else if (polls_at(i)) {
       emit_poll();
     }
     ensure_fpu(fpu_use_of(instruction), instruction.eip);

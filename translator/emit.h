@@ -146,6 +146,7 @@ class Emitter {
   void emit_poll();
   void emit_event(const UnitInstruction& instruction, uint64_t events = 1);
   [[nodiscard]] static bool polls_first(const UnitInstruction& instruction);
+  [[nodiscard]] bool polls_at(size_t index) const;
   [[nodiscard]] static bool is_counted(const UnitInstruction& instruction);
   // Whether a branch to this EIP goes through the jump table, whatever is there.
   [[nodiscard]] bool goes_through_table(Eip destination_eip) const;

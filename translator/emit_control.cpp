@@ -62,6 +62,38 @@ bool Emitter::polls_first(const UnitInstruction& instruction) {
   return !goes_up_in_page(instruction.eip, instruction.next_eip());
 }
 
+namespace {
+
+// Do hosts make one operation of the two, if nothing comes between? Neither can fault.
+bool fuses(const UnitInstruction& first, const UnitInstruction& branch) {
+  if (first.treatment != Treatment::Identical || first.family != Family::Reencode) return false;
+  if (branch.family != Family::JumpConditional || branch.eip != first.next_eip()) return false;
+  switch (first.instruction.facts.mnemonic) {
+    case ZYDIS_MNEMONIC_ADD:
+    case ZYDIS_MNEMONIC_AND:
+    case ZYDIS_MNEMONIC_CMP:
+    case ZYDIS_MNEMONIC_DEC:
+    case ZYDIS_MNEMONIC_INC:
+    case ZYDIS_MNEMONIC_SUB:
+    case ZYDIS_MNEMONIC_TEST:
+      return branch.treatment == Treatment::DirectBranch;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+// A conditional jump polls before the instruction that it fuses with, if both are in the unit.
+bool Emitter::polls_at(size_t index) const {
+  const std::vector<UnitInstruction>& all = unit_->instructions;
+  const UnitInstruction& instruction = all[index];
+  if (index + 1 < all.size() && fuses(instruction, all[index + 1]) && polls_first(all[index + 1])) {
+    return true;
+  }
+  return polls_first(instruction) && (index == 0 || !fuses(all[index - 1], instruction));
+}
+
 // Code that address spaces share: another page may be another frame in another space (T1).
 bool Emitter::goes_through_table(Eip destination_eip) const {
   return !unit_->key.may_reach(destination_eip);

@@ -283,8 +283,8 @@ TEST(FpuLoops, AskAgainAfterTheStateHasGone) {
   Exit exit = machine.run();
   machine.gate->lower_poll();
   ASSERT_TRUE(machine.gate->is_poll(exit.fault.address));
-  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 9));  // the jump, once round
-  EXPECT_EQ(machine.reg(Gpr::Ecx), 9U);
+  EXPECT_EQ(exit.eip, Eip(Machine::kCode + 8));  // the decrement that the jump fuses with
+  EXPECT_EQ(machine.reg(Gpr::Ecx), 10U);
   machine.slots().unload_fpu();
   const uint32_t asked = machine.exits[ExitReason::EnsureFpu];
   exit = machine.run();
