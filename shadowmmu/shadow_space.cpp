@@ -363,7 +363,7 @@ void ShadowSpace::verify_invariants() const {
     CHECK(mapping->space == this && mapping->virtual_page.number() == number);
     CHECK(!mapping->is_writable || mapping->may_write);
     CHECK(!mapping->is_writable || !traces_.is_traced(mapping->physical_page));
-    CHECK(!mapping->is_executable || traces_.is_traced(mapping->physical_page));
+    CHECK(!mapping->is_executable || traces_.is_traced_for_code(mapping->physical_page));
     CHECK(mapping->backing == backing_of(mapping->physical_page));
     CHECK(!mapping->is_writable || mapping->backing == Backing::Own);
     CHECK(mapping->is_linked());

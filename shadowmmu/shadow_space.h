@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "shadowmmu/base/address.h"
+#include "shadowmmu/base/bits.h"
 #include "shadowmmu/guest_memory.h"
 #include "shadowmmu/host_refusals.h"
 #include "shadowmmu/reverse_map.h"
@@ -106,6 +107,13 @@ class ShadowSpace {
   // flushes.
   [[nodiscard]] size_t local_pages() const { return local_pages_; }
   [[nodiscard]] bool has_local(Region region) const { return local_count_[region.index()] != 0; }
+  // Regions with some of those.
+  template <typename See>
+  void for_each_local(const See& see) const {
+    for_each_set(held_regions_, [&](uint32_t index) {
+      if (local_count_[index] != 0) see(Region(index));
+    });
+  }
   // Whether anything in the 4 MiB around the page was cut out of a large one.
   [[nodiscard]] bool has_large(GuestVirtualPage page) const {
     return large_count_[Region::of(page).index()] != 0;

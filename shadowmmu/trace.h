@@ -13,6 +13,7 @@ namespace ringshift {
 enum class TraceReason : uint8_t {
   TranslatedCode = 1,  // fragments came from bytes of the page
   DirectCode = 2,      // a sandboxed process may execute the page
+  PageTable = 4,       // the guest translates by it (table_traces.h)
 };
 
 class TraceTable {
@@ -25,6 +26,11 @@ class TraceTable {
   [[nodiscard]] bool is_traced_for(GuestPhysicalPage page, TraceReason reason) const {
     return page.number() < reasons_.size() &&
            (reasons_[page.number()] & static_cast<uint8_t>(reason)) != 0;
+  }
+  // For any reason but that it is a page table.
+  [[nodiscard]] bool is_traced_for_code(GuestPhysicalPage page) const {
+    constexpr auto kTable = static_cast<uint8_t>(TraceReason::PageTable);
+    return page.number() < reasons_.size() && (reasons_[page.number()] & ~kTable) != 0;
   }
   // True if it was not traced for this reason before.
   bool add(GuestPhysicalPage page, TraceReason reason) {

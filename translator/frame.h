@@ -28,6 +28,17 @@ static_assert(sizeof(SoftTlbEntry) == 16, "stubs scale the index by 16");
 
 using SoftTlb = std::array<SoftTlbEntry, kSoftTlbEntries>;
 
+// A page that is traced as a page table of the guest's, and as nothing else: soft stores of the
+// supervisor that miss the TLB go through here, and say so (shadowmmu/table_traces.h). By the index
+// of the TLB.
+struct TableTlbEntry {
+  uint32_t negated_page = 1;  // as SoftTlbEntry's for writes
+  uint32_t is_written = 0;    // 1: by a soft store since the monitor last looked
+  uint64_t addend = 0;        // host address minus linear address
+};
+static_assert(sizeof(TableTlbEntry) == sizeof(SoftTlbEntry), "stubs share the index");
+using TableTlb = std::array<TableTlbEntry, kSoftTlbEntries>;
+
 // A page that a debugger watches a part of: soft accesses to the rest of it, which miss the TLB,
 // are served from here. Nothing as it begins.
 struct WatchedPart {
@@ -186,6 +197,7 @@ struct Slots {
   uint64_t far_tag = 0;  // with the selector
   uint64_t far_entry = 0;
   uint64_t return_stack_bottom = 0;  // return_stack when it is empty
+  uint32_t tables_written = 0;       // 1: some TableTlbEntry::is_written is
 
   // The state in memory is not to be loaded until somebody wants it.
   void unload_fpu() { x87_live = sse_live = fpu_loaded = 0; }
@@ -207,6 +219,7 @@ struct alignas(4096) Frame {
   alignas(64) SoftTlb user_tlb;
   LoadedDescriptorTable descriptors;
   std::array<WatchedPart, 2> watched_parts;  // by the privilege of the code
+  alignas(64) TableTlb table_tlb;
   FarTargetTable far_targets;
   // Never readable: an offset beyond a limit ends here, one within it before.
   alignas(4096) std::array<uint8_t, kPageSize> limit_guard{};

@@ -6,6 +6,7 @@
 #include "translator/exit.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
+#include "translator/stubs_soft.h"
 
 namespace ringshift {
 namespace {
@@ -24,7 +25,6 @@ class StubEmitter {
   StubEmitter(CodeArena& arena, bool counts_events) : arena_(arena), counts_events_(counts_events) {
     CHECK(code_.init(Environment::host(), arena.base()) == kErrorOk);
     CHECK(code_.attach(&a_) == kErrorOk);
-    has_bmi2_ = CpuInfo::host().features().x86().hasBMI2();
     leave_ = a_.newLabel();
     dispatch_ = a_.newLabel();
     enter_registers_ = a_.newLabel();
@@ -519,128 +519,13 @@ class StubEmitter {
     a_.ret();
   }
 
-  [[nodiscard]] static int32_t tlb_displacement(Privilege privilege) {
-    return frame_displacement(privilege == Privilege::User ? offsetof(Frame, user_tlb)
-                                                           : offsetof(Frame, supervisor_tlb));
-  }
+  void save_flags() { soft_.save_flags(); }
+  void restore_flags() { soft_.restore_flags(); }
 
-  [[nodiscard]] static int32_t part_displacement(Privilege privilege, size_t member) {
-    return frame_displacement(offsetof(Frame, watched_parts) +
-                              static_cast<size_t>(privilege) * sizeof(WatchedPart) + member);
-  }
-
-  // R8D as for emit_soft, of a miss: served if it is in a page that is watched in part, and in
-  // the rest of it.
-  void emit_watched_part(Privilege privilege, bool is_write, uint32_t size) {
-    const auto part = [privilege](size_t member) { return part_displacement(privilege, member); };
-    Label served = a_.newLabel();
-    Label elsewhere = a_.newLabel();
-    save_flags();
-    a_.mov(host::scratch.r32(), host::address.r32());
-    a_.and_(host::scratch.r32(), ~(kPageSize - 1));
-    a_.cmp(host::scratch.r32(), slot32(part(is_write ? offsetof(WatchedPart, write_page)
-                                                     : offsetof(WatchedPart, read_page))));
-    a_.jne(elsewhere);
-    a_.lea(host::scratch2.r32(), x86::ptr(host::address, static_cast<int32_t>(size) - 1));
-    a_.xor_(host::scratch.r32(), host::scratch2.r32());
-    a_.cmp(host::scratch.r32(), kPageSize);
-    a_.jae(elsewhere);
-    a_.cmp(host::scratch2.r32(), slot32(part(offsetof(WatchedPart, first))));
-    a_.jb(served);
-    a_.cmp(host::address.r32(), slot32(part(offsetof(WatchedPart, last))));
-    a_.jbe(elsewhere);
-    a_.bind(served);
-    a_.add(host::address, slot64(part(offsetof(WatchedPart, addend))));
-    restore_flags();
-    a_.ret();
-    a_.bind(elsewhere);
-    restore_flags();
-  }
-
-  void emit_soft_miss(Privilege privilege, bool is_write, uint32_t size) {
-    emit_watched_part(privilege, is_write, size);
-    a_.pop(host::scratch);
-    a_.mov(slot64(RINGSHIFT_SLOT(exit_pc)), host::scratch);
-    a_.mov(slot32(RINGSHIFT_SLOT(exit_address)), host::address.r32());
-    a_.mov(slot32(RINGSHIFT_SLOT(exit_is_write)), is_write ? 1U : 0U);
-    leave_with(ExitReason::SoftMiss);
-  }
-
-  // R8D: linear address -> R8: host address of `size` bytes that lie in one page. The entry is that
-  // of the first byte's page, the page compared is the last byte's: crossing pages misses.
+  // R8D: linear address -> R8: host address of `size` bytes that lie in one page.
   void emit_soft(Privilege privilege, bool is_write, uint32_t size) {
-    const int32_t table = tlb_displacement(privilege);
-    const int32_t tag =
-        table + static_cast<int32_t>(is_write ? offsetof(SoftTlbEntry, negated_write_page)
-                                              : offsetof(SoftTlbEntry, negated_read_page));
-    const int32_t addend = table + static_cast<int32_t>(offsetof(SoftTlbEntry, addend));
-    if (has_bmi2_) {
-      emit_soft_bmi2(privilege, is_write, size, tag, addend);
-    } else {
-      emit_soft_plain(privilege, is_write, size, tag, addend);
-    }
-  }
-
-  // RORX, SHRX and JECXZ leave the flags alone, so nothing needs saving but ECX.
-  void emit_soft_bmi2(Privilege privilege, bool is_write, uint32_t size, int32_t tag,
-                      int32_t addend) {
-    Label hit = a_.newLabel();
-    Label miss = a_.newLabel();
-    a_.mov(host::saved_rcx, x86::rcx);
-    a_.lea(host::scratch2.r32(), x86::ptr(host::address, static_cast<int32_t>(size) - 1));
-    a_.rorx(host::scratch.r32(), host::address.r32(), 12);
-    a_.mov(x86::ecx, 12);
-    a_.shrx(host::scratch2.r32(), host::scratch2.r32(), x86::ecx);
-    a_.movzx(host::scratch.r32(), host::scratch.r8());
-    a_.lea(host::scratch.r32(), x86::ptr(host::scratch, host::scratch));
-    a_.mov(x86::ecx, dword_ptr(host::frame, host::scratch, 3, tag));
-    a_.lea(x86::ecx, x86::ptr(x86::rcx, host::scratch2));
-    a_.jecxz(x86::ecx, hit);
-    a_.jmp(miss);
-    a_.bind(hit);
-    a_.mov(x86::rcx, host::saved_rcx);
-    a_.mov(host::scratch, qword_ptr(host::frame, host::scratch, 3, addend));
-    a_.lea(host::address, x86::ptr(host::address, host::scratch));
-    a_.ret();
-    a_.bind(miss);
-    a_.mov(x86::rcx, host::saved_rcx);
-    emit_soft_miss(privilege, is_write, size);
-  }
-
-  // For restore_flags, which gives EAX back, too.
-  void save_flags() {
-    a_.mov(host::saved_rcx, x86::rax);
-    a_.lahf();
-    a_.seto(x86::al);
-    a_.mov(slot32(RINGSHIFT_SLOT(scratch_flags)), x86::eax);
-  }
-
-  void restore_flags() {
-    a_.mov(x86::eax, slot32(RINGSHIFT_SLOT(scratch_flags)));
-    a_.add(x86::al, 0x7f);  // AL is 0 or 1 from SETO: 1 overflows, which sets OF again
-    a_.sahf();
-    a_.mov(x86::rax, host::saved_rcx);
-  }
-
-  void emit_soft_plain(Privilege privilege, bool is_write, uint32_t size, int32_t tag,
-                       int32_t addend) {
-    Label miss = a_.newLabel();
-    save_flags();
-    a_.mov(host::scratch.r32(), host::address.r32());
-    a_.shr(host::scratch.r32(), 12);
-    a_.movzx(host::scratch.r32(), host::scratch.r8());
-    a_.add(host::scratch.r32(), host::scratch.r32());
-    a_.lea(host::scratch2.r32(), x86::ptr(host::address, static_cast<int32_t>(size) - 1));
-    a_.shr(host::scratch2.r32(), 12);
-    a_.neg(host::scratch2.r32());
-    a_.cmp(host::scratch2.r32(), dword_ptr(host::frame, host::scratch, 3, tag));
-    a_.jne(miss);
-    a_.add(host::address, qword_ptr(host::frame, host::scratch, 3, addend));
-    restore_flags();
-    a_.ret();
-    a_.bind(miss);
-    restore_flags();
-    emit_soft_miss(privilege, is_write, size);
+    soft_.emit(privilege, is_write, size);
+    leave_with(ExitReason::SoftMiss);
   }
 
   void publish() {
@@ -654,8 +539,8 @@ class StubEmitter {
   CodeArena& arena_;
   CodeHolder code_;
   x86::Assembler a_;
+  SoftStubEmitter soft_{a_};
   Label leave_, dispatch_, enter_registers_, leave_registers_;
-  bool has_bmi2_ = false;
   bool counts_events_;
 };
 

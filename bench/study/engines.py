@@ -77,6 +77,8 @@ class Ringshift(Engine):
             return "this build has no --user"
         if "interpret" in self.words:
             self.runs_linux = False
+        if "--shadow" in self.words and "--shadow" not in self._help():
+            return "this build has no --shadow"
         if "--user" in self.words and not offers_direct(self.program):
             return "user code cannot run directly on this host: it would be another name for ringshift or translate"
         return None
@@ -237,7 +239,8 @@ class UserModeLinux(Engine):
                        {"HOME": folder, "TMPDIR": folder, "PATH": os.environ["PATH"]})
 
 
-NAMES = ("ringshift", "direct", "translate", "interpret", "tcg", "uml", "bochs", "native")
+NAMES = ("ringshift", "direct", "translate", "shadow-trace", "shadow-tlb", "interpret", "tcg", "uml",
+         "bochs", "native")
 
 
 def all_engines(context, bochs=True):
@@ -245,6 +248,8 @@ def all_engines(context, bochs=True):
     engines = [Ringshift("ringshift", context),
                Ringshift("direct", context, ["--user", "direct"]),
                Ringshift("translate", context, ["--user", "translate"]),
+               Ringshift("shadow-trace", context, ["--shadow", "trace"]),
+               Ringshift("shadow-tlb", context, ["--shadow", "tlb"]),
                Ringshift("interpret", context, ["--engine", "interpret"]),
                Tcg("tcg", context), UserModeLinux("uml", context)]
     return engines + ([Bochs("bochs", context)] if bochs else [])

@@ -7,7 +7,8 @@ import figures
 import summary
 
 WIDTH, LABEL, VALUE, ROW = 700, 292, 62, 19
-KNOWN = ("ringshift", "direct", "translate", "interpret", "tcg", "uml", "bochs", "native")
+KNOWN = ("ringshift", "direct", "translate", "shadow-trace", "shadow-tlb", "interpret", "tcg", "uml",
+         "bochs", "native")
 SPARE = ("paper-a", "paper-b")  # for columns that the style does not know
 SHARES = ("ringshift", "uml", "tcg", "translate", "bochs", "direct", "paper-a", "interpret", "native")
 MOST_REASONS = 8

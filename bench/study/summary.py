@@ -6,7 +6,7 @@ import re
 import figures
 
 MINE = "ringshift"
-OWN = (MINE, "direct", "translate", "interpret")  # columns that are engines of ours
+OWN = (MINE, "direct", "translate", "shadow-trace", "shadow-tlb", "interpret")  # columns that are engines of ours
 TIMES = ("s", "ms", "us", "ns", "cycles")
 QUIET_LOAD = 0.25  # of each processor, when the study began
 SHOWN = 3          # rows at either end

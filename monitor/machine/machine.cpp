@@ -115,6 +115,7 @@ bool Machine::build_processor(std::string* error) {
                                  {.cpu = config_.cpu,
                                   .translator = config_.translator,
                                   .refuse_every = config_.refuse_every,
+                                  .shadow = config_.shadow,
                                   .control = config_.control,
                                   .time_scale = config_.time.scale,
                                   .event_clock = config_.event_clock},

@@ -71,6 +71,7 @@ struct MachineConfig {
   CpuidGuard cpuid_guard = CpuidGuard::Auto;  // of user code that runs directly
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
+  ShadowPolicy shadow = ShadowPolicy::Tlb;  // how what is held of the guest's tables is kept true
   PortsConfig ports;
   int64_t rtc_offset = 0;        // seconds: the guest's clock against the host's UTC
   TimePolicy time;               // --time; of no account with an event clock

@@ -48,7 +48,7 @@ TimeStampCounter& Processor::make_time_stamp() {
 }
 
 bool Processor::build_translator(std::string* error) {
-  resources_ = std::make_unique<SpaceResources>(*linear_, state(), in_.watch);
+  resources_ = std::make_unique<SpaceResources>(*linear_, state(), in_.watch, config_.shadow);
   resources_->refusals.refuse_every(config_.refuse_every);
   spaces_ = AddressSpaces::create(*resources_, sites_, error);
   if (spaces_ == nullptr) return false;
@@ -110,6 +110,7 @@ Vcpu& Processor::make_loop(const LoopSurroundings& in, const VcpuConfig& config)
 
 void Processor::note_state_changed() {
   linear_->flush();
+  spaces_->forget_tables();
   spaces_->on_paging_mode_changed();
   gate_->frame().slots.unload_fpu();
 }

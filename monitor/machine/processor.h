@@ -63,6 +63,7 @@ struct ProcessorConfig {
   // Features that the CPU model decides are set by the processor, whatever stands here.
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
+  ShadowPolicy shadow = ShadowPolicy::Tlb;
   ExecutionControl* control = nullptr;  // a debugger's, which outlives the processor; null: none
   TimeScale time_scale;                 // of its time-stamp counter, if it is the host's
   EventClockConfig event_clock;         // its loop's clock is an EventClock, if that is used

@@ -58,10 +58,13 @@ void AddressSpaces::begin_flush(Flush flush) {
 
 void AddressSpaces::on_cr3_loaded() {
   counters().cr3_loads++;
+  const bool keeps = resources_.keeps_entries();
+  if (keeps) kept_.leave(resources_.tables.mode().cr3, resources_.soft_tlbs);
   resources_.tables.set_mode(resources_.linear.paging_mode());
   const Flush flush = resources_.tables.mode().global ? Flush::Local : Flush::All;
   begin_flush(flush);
   supervisor_flushed(flush);
+  if (keeps) kept_.come_back(resources_.tables.mode().cr3, resources_);
 }
 
 void AddressSpaces::on_page_invalidated(GuestVirtual address) {
@@ -74,6 +77,7 @@ void AddressSpaces::on_page_invalidated(GuestVirtual address) {
 }
 
 void AddressSpaces::on_paging_mode_changed() {
+  kept_.forget_all();
   PagingMode before = resources_.tables.mode();
   resources_.tables.set_mode(resources_.linear.paging_mode());
   const PagingMode& now = resources_.tables.mode();
@@ -111,11 +115,21 @@ bool AddressSpaces::exchange_supervisor(bool paging) {
   return true;
 }
 
-void AddressSpaces::forget_parked() { parked_ = CodeView(); }
+void AddressSpaces::forget_parked() {
+  parked_ = CodeView();
+  kept_.forget_all();
+}
 
 void AddressSpaces::on_memory_map_changed() {
   begin_flush(Flush::All);
+  forget_tables();
   forget_all_mappings();
+}
+
+void AddressSpaces::forget_tables() {
+  kept_.forget_all();
+  resources_.soft_tlbs.deliver_marks();
+  resources_.watch.tables().forget_all();
 }
 
 void AddressSpaces::forget_all_mappings() {
@@ -267,7 +281,7 @@ void AddressSpaces::drop_code(GuestPhysical address, uint32_t length, const Safe
 
 void AddressSpaces::forget_write_paths(GuestPhysicalPage page) {
   resources_.linear.flush_physical_page(page);
-  resources_.soft_tlbs.flush();
+  resources_.soft_tlbs.forget_writes_to(resources_.ram_start() + page.address().value());
 }
 
 void AddressSpaces::apply(const SafePoint& safe) {
@@ -290,10 +304,17 @@ void AddressSpaces::flip_backing(uint32_t number) { resources_.physical.flip_som
 
 void AddressSpaces::verify_invariants() const {
   const GuestMemory& ram = resources_.physical.ram();
-  resources_.soft_tlbs.for_each_writable([&ram](uint64_t host_page) {
+  resources_.soft_tlbs.for_each_writable([this, &ram](uint64_t host_page) {
     const auto start = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(ram.at(GuestPhysical(0))));
-    CHECK(!ram.is_shared(GuestPhysicalPage::of(GuestPhysical(host_page - start))));
+    const auto page = GuestPhysicalPage::of(GuestPhysical(host_page - start));
+    CHECK(!ram.is_shared(page) && !resources_.watch.watches(page));
   });
+  resources_.soft_tlbs.deliver_marks();
+  verify_soft_entries();
+  verify_what_is_unchanged(supervisor_, Privilege::Supervisor);
+  if (const CodeView* user = users_.current()) verify_what_is_unchanged(*user, Privilege::User);
+  resources_.watch.tables().verify_invariants(
+      [&ram](GuestPhysicalPage page) { return ram.span(page.address(), kPageSize); });
   ram.verify_invariants();
   resources_.linear.verify_invariants();
   supervisor_.window->verify_invariants();
@@ -304,7 +325,8 @@ void AddressSpaces::verify_invariants() const {
   });
   cache_->verify_invariants();
   cache_->for_each([this](const Fragment& fragment) {
-    CHECK(resources_.watch.watches(GuestPhysicalPage::of(fragment.key.physical)));
+    CHECK(resources_.watch.traces().is_traced_for(GuestPhysicalPage::of(fragment.key.physical),
+                                                  TraceReason::TranslatedCode));
   });
 }
 

@@ -17,6 +17,7 @@
 #include "monitor/spaces/hot_sites.h"
 #include "monitor/spaces/space_resources.h"
 #include "monitor/spaces/table_hashes.h"
+#include "monitor/spaces/user/kept_entries.h"
 #include "monitor/spaces/user/user_views.h"
 #include "translator/gate.h"
 #include "translator/safe_point.h"
@@ -73,10 +74,15 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   // Attention has found translated user code at work.
   void note_user_tick();
 
+  // A soft TLB has missed something that is translated so, and that a CR3 load takes from it.
+  void note_soft_fill(const Translation& translation);
+
   [[nodiscard]] UserViews& users() { return users_; }
   [[nodiscard]] const UserViews& users() const { return users_; }
   [[nodiscard]] CodeView& supervisor() { return supervisor_; }
   void verify_invariants() const;
+  // RAM may have been changed unseen: no table is what it was.
+  void forget_tables();
   // For tests: the page of RAM that the number falls on gets its other backing, if it can.
   void flip_backing(uint32_t number);
 
@@ -111,6 +117,12 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   [[nodiscard]] std::bitset<Region::kCount> flushed_regions(Flush flush) const;
   void verify_supervisor_code(const std::bitset<Region::kCount>& regions);
   void verify_user_view(CodeView& view);
+  void verify_user_code(CodeView& view);
+  void note_verified(CodeView& view);
+  void note_compared(const TableLink& link, TableTraces::Finding finding);
+  void verify_what_is_unchanged(const CodeView& view, Privilege privilege) const;
+  void verify_soft_entries() const;
+  void begin_verification();
   void verify_space(ShadowSpace& space, const CodeView& view);
   [[nodiscard]] std::optional<Translation> tables_say(GuestVirtualPage page,
                                                       Privilege privilege) const;
@@ -139,6 +151,7 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   CodeView parked_;
   uint32_t paging_switches_ = 0;
   UserViews users_;
+  KeptEntries kept_;
   uint64_t flush_epoch_ = 1;
   uint32_t views_with_own_code_ = 0;  // so far: the last CodeView::id given
 

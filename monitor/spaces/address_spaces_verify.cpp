@@ -50,6 +50,65 @@ bool AddressSpaces::still_maps(GuestVirtualPage page, CodePage& code, Privilege 
          GuestPhysicalPage::of(result.translation.physical) == code.physical;
 }
 
+// ---- comparing, and tracing what is compared often ----
+
+void AddressSpaces::begin_verification() {
+  resources_.soft_tlbs.deliver_marks();
+  hashes_.begin();
+}
+
+// Last in a verification: a trace may take all that some window holds.
+void AddressSpaces::note_verified(CodeView& view) {
+  const bool traces = resources_.watch.tables().policy() != ShadowPolicy::Tlb;
+  hashes_.note_verified(view, [&](Region region, TableTraces::Finding finding) {
+    if (!traces) return;
+    const GuestTables::Tables behind = resources_.tables.tables_behind(region);
+    for (uint32_t i = 0; i < behind.count; ++i) note_compared(behind.links[i], finding);
+  });
+}
+
+void AddressSpaces::note_compared(const TableLink& link, TableTraces::Finding finding) {
+  if (!resources_.watch.tables().note_compared(link, finding, flush_epoch_)) return;
+  const uint64_t content = resources_.tables.content(link.table);
+  if (content != 0) resources_.watch.trace_table(link.table, content);
+}
+
+void AddressSpaces::note_soft_fill(const Translation& translation) {
+  if (translation.levels != 2) return;
+  const GuestPhysical table = resources_.physical.masked(translation.entries[1].address);
+  note_compared(
+      {GuestPhysicalPage::of(table), translation.entries[0].address, resources_.tables.mode().pae},
+      TableTraces::Finding::Same);
+}
+
+// What is held where the tables' number says that they are what it was true of. A read-only mapping
+// of a page that has become dirty since is true.
+void AddressSpaces::verify_what_is_unchanged(const CodeView& view, Privilege privilege) const {
+  for (uint32_t i = 0; i < Region::kCount && view.window != nullptr; ++i) {
+    const Region region(i);
+    const uint64_t verified = view.verified_tables[i];
+    if (verified == 0 || verified != resources_.stamp(region)) continue;
+    for (uint32_t page = 0; page < Region::kPages; ++page) {
+      const ShadowMapping* mapping = view.window->find(region.page(page));
+      if (mapping == nullptr) continue;
+      const std::optional<Translation> now = tables_say(mapping->virtual_page, privilege);
+      CHECK(now && GuestPhysicalPage::of(now->physical) == mapping->physical_page);
+      CHECK(!mapping->may_write || (now->writable && now->writable_user && now->dirty));
+    }
+  }
+}
+
+void AddressSpaces::verify_soft_entries() const {
+  resources_.soft_tlbs.for_each_local([this](const SoftTlbs::Kept& kept) {
+    if (kept.stamp != resources_.stamp(Region::of(kept.page()))) return;
+    const WalkResult now =
+        resources_.tables.probe(kept.page().address(), AccessKind::Read, kept.privilege);
+    CHECK(!now.fault && GuestTables::is_accessed(now.translation));
+    CHECK(GuestPhysicalPage::of(now.translation.physical) == resources_.page_at(kept.host_page()));
+    CHECK(!kept.may_write() || (now.translation.writable && now.translation.dirty));
+  });
+}
+
 // ---- INVLPG ----
 
 void AddressSpaces::invalidate_view(CodeView& view, GuestVirtualPage page, Privilege privilege) {
@@ -83,7 +142,7 @@ bool AddressSpaces::replace_in(ShadowSpace& space, GuestVirtualPage page, const 
   const ShadowRun run = GuestPages::run_of(page.address(), {now, physical});
   if (run.is_large || !resources_.physical.is_ram(physical) || resources_.watched.contains(page))
     return false;
-  view.verified_tables[Region::of(page).index()] = 0;
+  resources_.note_added(view, Region::of(page));
   return space.fill(run);
 }
 
@@ -134,16 +193,14 @@ void AddressSpaces::supervisor_flushed(Flush flush) {
 std::bitset<Region::kCount> AddressSpaces::flushed_regions(Flush flush) const {
   std::bitset<Region::kCount> regions = supervisor_.local_regions;
   if (flush == Flush::All) return regions.set();
-  for (uint32_t i = 0; i < Region::kCount; ++i) {
-    if (supervisor_.window->has_local(Region(i))) regions.set(i);
-  }
+  supervisor_.window->for_each_local([&regions](Region region) { regions.set(region.index()); });
   return regions;
 }
 
 void AddressSpaces::verify_supervisor() {
   const Flush flush = std::exchange(unverified_flush_, Flush::Local);
   supervisor_unverified_ = false;
-  hashes_.begin();
+  begin_verification();
   const std::bitset<Region::kCount> regions = flushed_regions(flush);
   ShadowSpace& window = *supervisor_.window;
   const size_t held = window.mapped_pages() + supervisor_.pages.size();
@@ -155,13 +212,18 @@ void AddressSpaces::verify_supervisor() {
         return !regions[region.index()] || hashes_.unchanged(supervisor_, region);
       });
   verify_supervisor_code(regions);
-  hashes_.note_verified(supervisor_);
+  note_verified(supervisor_);
   // So much lost at once means other tables altogether, which will be changed back soon.
   const size_t lost = held - window.mapped_pages() - supervisor_.pages.size();
   if (lost > kLossOfOtherTables) deferrals_left_ = kDeferrals;
 }
 
 void AddressSpaces::verify_supervisor_code(const std::bitset<Region::kCount>& regions) {
+  bool has_changed = false;
+  for_each_set(supervisor_.code_regions, [&](uint32_t index) {
+    if (regions[index] && !hashes_.unchanged(supervisor_, Region(index))) has_changed = true;
+  });
+  if (!has_changed) return;
   std::vector<GuestVirtualPage> suspects;
   for (const auto& [page, code] : supervisor_.pages) {
     const Region region = Region::of(page);
@@ -172,7 +234,9 @@ void AddressSpaces::verify_supervisor_code(const std::bitset<Region::kCount>& re
     recheck_code_page(supervisor_, page, Privilege::Supervisor);
   }
   supervisor_.local_regions.reset();
+  supervisor_.code_regions.fill(0);
   for (const auto& [page, code] : supervisor_.pages) {
+    supervisor_.note_code_in(Region::of(page));
     if (!code.is_global) supervisor_.local_regions.set(Region::of(page).index());
   }
 }
@@ -181,11 +245,24 @@ void AddressSpaces::verify_supervisor_code(const std::bitset<Region::kCount>& re
 
 void AddressSpaces::verify_user_view(CodeView& view) {
   view.verified_in = flush_epoch_;
-  hashes_.begin();
+  begin_verification();
+  bool has_changed = false;
+  for_each_set(view.code_regions, [&](uint32_t index) {
+    if (!hashes_.unchanged(view, Region(index))) has_changed = true;
+  });
+  if (has_changed) verify_user_code(view);
+  if (view.window != nullptr) verify_space(*view.window, view);
+  if (view.direct != nullptr) verify_space(view.direct->shadow(), view);
+  note_verified(view);
+}
+
+void AddressSpaces::verify_user_code(CodeView& view) {
   const size_t held = view.pages.size();
+  view.code_regions.fill(0);
   for (auto it = view.pages.begin(); it != view.pages.end();) {
     if (hashes_.unchanged(view, Region::of(it->first)) ||
         still_maps(it->first, it->second, Privilege::User)) {
+      view.note_code_in(Region::of(it->first));
       ++it;
       continue;
     }
@@ -194,9 +271,6 @@ void AddressSpaces::verify_user_view(CodeView& view) {
   }
   // Most of its code gone: another program has got the page directory, and starts as new ones do.
   if (view.pages.size() * 2 < held) start_afresh(view);
-  if (view.window != nullptr) verify_space(*view.window, view);
-  if (view.direct != nullptr) verify_space(view.direct->shadow(), view);
-  hashes_.note_verified(view);
 }
 
 void AddressSpaces::verify_space(ShadowSpace& space, const CodeView& view) {

@@ -21,7 +21,8 @@ const CodePage* CodeSpace::find_page(GuestVirtualPage page, Privilege privilege)
       view.pages.emplace(page, CodePage{found->physical, found->translation.global}).first;
   const uint32_t region = Region::of(page).index();
   if (!found->translation.global) view.local_regions.set(region);
-  view.verified_tables[region] = 0;
+  view.note_code_in(Region::of(page));
+  resources_.note_added(view, Region::of(page));
   if (found->is_large()) view.large_regions.set(region);
   if (privilege == Privilege::User) spaces_.users().note_growth(1);
   return &it->second;

@@ -14,7 +14,7 @@ namespace ringshift {
 
 class CodeSpace final : public CodeSource {
  public:
-  CodeSpace(const SpaceResources& resources, AddressSpaces& spaces)
+  CodeSpace(SpaceResources& resources, AddressSpaces& spaces)
       : resources_(resources), spaces_(spaces) {}
 
   // CodeSource
@@ -35,7 +35,7 @@ class CodeSpace final : public CodeSource {
  private:
   [[nodiscard]] const CodePage* find_page(GuestVirtualPage page, Privilege privilege);
 
-  const SpaceResources& resources_;
+  SpaceResources& resources_;
   AddressSpaces& spaces_;
   const KeptOut* kept_out_ = nullptr;
 };

@@ -29,6 +29,8 @@ struct CodeView {
   // The regions with pages cut out of a large one: INVLPG of any address in it drops them
   // all.
   std::bitset<Region::kCount> large_regions;
+  // Those with pages, a bit each; also some that had.
+  std::array<uint64_t, Region::kCount / 64> code_regions{};
   // Those with pages that are not global; also some that had.
   std::bitset<Region::kCount> local_regions;
   std::unique_ptr<JumpTable> jumps;
@@ -50,6 +52,9 @@ struct CodeView {
   // again. Out of date it costs time, not truth.
   std::unordered_map<GuestVirtualPage, uint32_t> sensitive_pages;
 
+  void note_code_in(Region region) {
+    code_regions[region.index() / 64] |= uint64_t{1} << (region.index() % 64);
+  }
   // Host memory it takes, at most.
   [[nodiscard]] size_t bytes() const;
 };

@@ -9,16 +9,29 @@
 namespace ringshift {
 
 void CodeWatch::trace(GuestPhysicalPage page, TraceReason reason) {
-  const bool was_traced = traces_.is_traced(page);
-  if (!traces_.add(page, reason) || was_traced) return;
+  const bool had_code = traces_.is_traced_for_code(page);
+  if (!traces_.add(page, reason) || had_code) return;
   counters().traces_code++;
+  end_write_paths(page);
+}
+
+void CodeWatch::trace_table(GuestPhysicalPage page, uint64_t content) {
+  const bool was_traced = traces_.is_traced(page);
+  if (!traces_.add(page, TraceReason::PageTable)) return;
+  if (!was_traced) end_write_paths(page);
+  tables_.begin(page, content);
+}
+
+// Soft stores to a page table have a path of their own, which ends when the page has code besides.
+void CodeWatch::end_write_paths(GuestPhysicalPage page) {
   ShadowSpace::protect_all(reverse_.of(page));
   if (holder_ != nullptr) holder_->forget_write_paths(page);
 }
 
 void CodeWatch::on_write(GuestPhysical address, uint32_t length) {
   const GuestPhysicalPage page = GuestPhysicalPage::of(address);
-  if (!traces_.is_traced(page)) return;
+  tables_.note_write(page);
+  if (!traces_.is_traced_for_code(page)) return;
   counters().trace_writes_code++;
   // Data beside translated code: stacks and variables of programs that were never meant to be
   // paged. A page that has no code any more loses its trace; one that may run directly is examined
@@ -75,7 +88,7 @@ void CodeWatch::apply(const SafePoint& safe) {
 }
 
 void CodeWatch::revoke_direct_execution(GuestPhysicalPage page) {
-  if (!traces_.is_traced(page)) return;
+  if (!traces_.is_traced_for_code(page)) return;
   ShadowSpace::revoke_execution_all(reverse_.of(page));
   traces_.remove(page, TraceReason::DirectCode);
 }

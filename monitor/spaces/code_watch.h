@@ -1,7 +1,7 @@
-// CodeWatch: who has code from which page of RAM, and what has to happen when such a page is
-// written. Owns: the traces, the reverse map, the writes that wait for a safe point. One a machine:
-// RAM and the pages that are watched are the same for all processors. Keeps: T2 M1 M2. See
-// docs/shadow-mmu.md, "Traces".
+// CodeWatch: who has code from which page of RAM, which pages are the guest's page tables, and what
+// has to happen when such a page is written. Owns: the traces, the reverse map, the writes that
+// wait for a safe point. One a machine: RAM and the pages that are watched are the same for all
+// processors. Keeps: T2 M1 M2 M9. See docs/shadow-mmu.md, "Traces".
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 
 #include "monitor/memory/physical_memory.h"
 #include "shadowmmu/reverse_map.h"
+#include "shadowmmu/table_traces.h"
 #include "shadowmmu/trace.h"
 #include "translator/safe_point.h"
 #include "translator/translator.h"
@@ -32,12 +33,15 @@ class CodeHolder {
 
 class CodeWatch final : public WriteObserver, public CodeTraces {
  public:
-  explicit CodeWatch(uint64_t ram_bytes) : traces_(ram_bytes), reverse_(ram_bytes) {}
+  explicit CodeWatch(uint64_t ram_bytes)
+      : traces_(ram_bytes), tables_(traces_), reverse_(ram_bytes) {}
   // Wiring, once. Null: nobody has code.
   void attach(CodeHolder* holder) { holder_ = holder; }
 
   [[nodiscard]] TraceTable& traces() { return traces_; }
   [[nodiscard]] const TraceTable& traces() const { return traces_; }
+  [[nodiscard]] TableTraces& tables() { return tables_; }
+  [[nodiscard]] const TableTraces& tables() const { return tables_; }
   [[nodiscard]] ReverseMap& reverse() { return reverse_; }
 
   // WriteObserver
@@ -51,8 +55,15 @@ class CodeWatch final : public WriteObserver, public CodeTraces {
   void ensure_code_trace(GuestPhysicalPage page) override {
     trace(page, TraceReason::TranslatedCode);
   }
-  // Every write to the page is seen from now on, whatever path it takes (M1).
+  // Every write to the page is seen from now on, whatever path it takes (M1). reason: one of code.
   void trace(GuestPhysicalPage page, TraceReason reason);
+  // The same of a page table, which has a place in tables(). content: TableTraces::begin. A space
+  // that cannot take rights away drops all it has, so no space is being looked through.
+  void trace_table(GuestPhysicalPage page, uint64_t content);
+  // Is it traced as a page table, and as nothing else?
+  [[nodiscard]] bool is_table_only(GuestPhysicalPage page) const {
+    return traces_.is_traced_for(page, TraceReason::PageTable) && !traces_.is_traced_for_code(page);
+  }
 
   // Drops the code that the writes noted so far have changed.
   void apply(const SafePoint& safe);
@@ -63,11 +74,13 @@ class CodeWatch final : public WriteObserver, public CodeTraces {
     GuestPhysical address;
     uint32_t length;
   };
+  void end_write_paths(GuestPhysicalPage page);
   void merge_pending();
   void revoke_direct_execution(GuestPhysicalPage page);
 
   CodeHolder* holder_ = nullptr;
   TraceTable traces_;
+  TableTraces tables_;
   ReverseMap reverse_;
   std::vector<Write> pending_;
   static constexpr size_t kMostPending = 4096;

@@ -19,13 +19,20 @@ SpaceBudgets share_out_mappings(uint32_t most_mappings, HostRefusals* refusals) 
 }
 
 SpaceResources::SpaceResources(LinearMemory& linear_memory, const GuestState& guest,
-                               CodeWatch& code_watch)
+                               CodeWatch& code_watch, ShadowPolicy policy)
     : linear(linear_memory),
       physical(linear_memory.physical()),
       state(guest),
       watch(code_watch),
       budgets(share_out_mappings(most_host_mappings(), &refusals)),
       tables(physical),
-      pages(tables, physical, code_watch.traces()) {}
+      pages(tables, physical, code_watch.traces()) {
+  // A traced page in the middle of a large one takes two mappings more.
+  constexpr uint32_t kPartForTables = 16;
+  watch.tables().set_policy(policy, budgets.supervisor.host_mappings / kPartForTables);
+  watch.tables().set_is_linked([this](const TableLink& link) { return tables.is_linked(link); });
+  tables.attach(watch.tables());
+  soft_tlbs.attach(watch.tables(), ram_start());
+}
 
 }  // namespace ringshift

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "monitor/memory/linear_memory.h"
+#include "monitor/spaces/code_view.h"
 #include "monitor/spaces/code_watch.h"
 #include "monitor/spaces/guest_pages.h"
 #include "monitor/spaces/page_churn.h"
@@ -28,7 +29,8 @@ inline constexpr uint32_t kUserWindows = 8;
 [[nodiscard]] SpaceBudgets share_out_mappings(uint32_t most_mappings, HostRefusals* refusals);
 
 struct SpaceResources {
-  SpaceResources(LinearMemory& linear_memory, const GuestState& guest, CodeWatch& code_watch);
+  SpaceResources(LinearMemory& linear_memory, const GuestState& guest, CodeWatch& code_watch,
+                 ShadowPolicy policy);
   SpaceResources(const SpaceResources&) = delete;
   SpaceResources& operator=(const SpaceResources&) = delete;
 
@@ -43,6 +45,33 @@ struct SpaceResources {
   SoftTlbs soft_tlbs;
   PageChurn churn;
   WatchedPages watched;
+
+  // The tables behind the region as one number, if that is to be had without a look at them; 0: it
+  // is not.
+  [[nodiscard]] uint64_t stamp(Region region) {
+    if (!keeps_entries()) return 0;
+    soft_tlbs.deliver_marks();
+    return tables.stamp(region);
+  }
+  // The same of the page's region, for a translation that has just been used.
+  [[nodiscard]] uint64_t stamp(GuestVirtualPage page, const Translation& translation) {
+    soft_tlbs.deliver_marks();
+    return tables.stamp(page, translation);
+  }
+  [[nodiscard]] bool keeps_entries() const { return watch.tables().policy() != ShadowPolicy::Tlb; }
+  // Something was added to the view that is true of the tables as they are. What else it holds of
+  // the region was true of those it was last verified against, which may be the same.
+  void note_added(CodeView& view, Region region) {
+    uint64_t& verified = view.verified_tables[region.index()];
+    if (verified != 0 && verified != stamp(region)) verified = 0;
+  }
+  // The page of RAM at this address of ours.
+  [[nodiscard]] GuestPhysicalPage page_at(uint64_t host_page) const {
+    return GuestPhysicalPage((host_page - ram_start()) / kPageSize);
+  }
+  [[nodiscard]] uint64_t ram_start() const {
+    return reinterpret_cast<uint64_t>(physical.ram().at(GuestPhysical(0)));
+  }
 
   // What PageChurn calls the space that this privilege's window belongs to.
   [[nodiscard]] uint32_t churn_space(Privilege privilege) const {

@@ -44,6 +44,10 @@ VARIANTS = {
     "direct-shared": ["--user", "direct,cpuid=sweep", "--translator",
                       "share-every=7,verify-every=60"],
     "events": ["--clock", "events"],
+    "trace": ["--shadow", "trace", "--translator", "verify-every=5"],
+    "trace-shared": ["--shadow", "trace", "--user", "direct,cpuid=sweep", "--translator",
+                     "share-every=5,refuse-every=7,verify-every=50"],
+    "tlb": ["--shadow", "tlb"],
     "all": ["--translator", "arena=64K,unit-max=2,links=off,drop-every=3,verify-every=5"],
 }
 

@@ -21,6 +21,7 @@ constexpr ValueWords kValueWords[] = {
     {"--limit", "cpu= shares= memory= memory-min= disk= network= group="},
     {"--engine", "translate interpret trap"},
     {"--user", "auto direct translate"},
+    {"--shadow", "auto tlb trace"},
     {"--sandbox", "on off require"},
     {"--verify-ram", "first later off"},
     {"--share-pages", "on off rate="},

@@ -218,6 +218,13 @@ void add_run_options(CLI::App& command, RunOptions* options) {
                   "from answering for the host")
       ->type_name("HOW")
       ->group("Processor");
+  command
+      .add_option("--shadow", options->shadow,
+                  "how shadow page tables follow the guest's: tlb (compared at each\n"
+                  "flush), trace (the guest's tables are write-protected), auto (default:\n"
+                  "those that are compared again and again)")
+      ->type_name("HOW")
+      ->group("Processor");
   add_host_options(command, options);
   add_device_options(command, options);
   command

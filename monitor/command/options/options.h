@@ -36,6 +36,7 @@ struct RunOptions {
   std::string memory = "128M";
   std::string engine = "translate";
   std::string user = "auto";
+  std::string shadow = "auto";
   std::string paravirt = "none";
   std::string limit;  // empty: none
   ResourceLimits limits;

@@ -192,6 +192,20 @@ bool apply_user(const std::string& text, MachineConfig* machine, std::string* pr
   return true;
 }
 
+bool apply_shadow(const std::string& text, MachineConfig* machine, std::string* problem) {
+  if (text == "tlb") {
+    machine->shadow = ShadowPolicy::Tlb;
+  } else if (text == "trace") {
+    machine->shadow = ShadowPolicy::Trace;
+  } else if (text == "auto") {
+    machine->shadow = ShadowPolicy::Auto;
+  } else {
+    *problem = "--shadow: '" + text + "' is none of auto, tlb, trace";
+    return false;
+  }
+  return true;
+}
+
 bool apply_sandbox(RunOptions* options, std::string* problem) {
   if (options->sandbox_text == "on") {
     options->sandbox = Sandbox::On;
@@ -243,6 +257,7 @@ bool finish_guest_options(RunOptions* options, std::string* problem) {
     return false;
   }
   return apply_user(options->user, &options->machine, problem) &&
+         apply_shadow(options->shadow, &options->machine, problem) &&
          apply_memory(options->memory, &options->machine, problem) &&
          apply_ports(options, problem) && has_one_terminal(*options, problem) &&
          apply_display(options, problem) && apply_daemonize(options, problem) &&

@@ -33,18 +33,28 @@ Miss DataPaths::fill_soft(GuestVirtual address, bool is_write, Privilege privile
   const GuestAccess access{address, data_access(is_write), privilege};
   std::optional<GuestPage> page = resources_.pages.look(access);
   if (!page) return Miss::Interpret;
+  // What a CR3 load takes is worth having back.
+  const bool is_kept = !page->translation.global && resources_.keeps_entries();
+  if (is_kept) spaces_.note_soft_fill(page->translation);
   if (is_write) page->translation.dirty = true;  // by mark()
   const bool tables_allow = page->may_write();
   if (is_write && tables_allow) resources_.physical.will_write(page->physical);
   const bool may_write = tables_allow && resources_.physical.may_write_unseen(page->physical);
-  if (is_write && !may_write) return Miss::Interpret;
+  // A store to a page table leaves a mark, for the next flush to find.
+  const bool may_mark = is_write && tables_allow && privilege == Privilege::Supervisor &&
+                        resources_.watch.is_table_only(page->physical) &&
+                        !resources_.physical.ram().is_shared(page->physical) &&
+                        !resources_.watched.contains(linear);
+  if (is_write && !may_write && !may_mark) return Miss::Interpret;
   resources_.pages.mark(access);
   const SoftTlbs::Fill fill{.page = linear,
                             .host_page = reinterpret_cast<uint64_t>(
                                 resources_.physical.ram().at(page->physical.address())),
                             .may_write = may_write,
                             .is_global = page->translation.global,
-                            .is_large = page->is_in_large_piece()};
+                            .is_large = page->is_in_large_piece(),
+                            .may_mark = may_mark,
+                            .stamp = is_kept ? resources_.stamp(linear, page->translation) : 0};
   if (const WatchedBytes* watched = resources_.watched.find(linear)) {
     tlbs.fill_around(fill, watched->first, watched->last, privilege);
   } else {
@@ -64,6 +74,7 @@ bool DataPaths::would_serve_plainly(GuestVirtual address, bool is_write,
   const std::optional<GuestPage> found =
       resources_.pages.look({address, data_access(is_write), privilege});
   const bool is_users = found && found->translation.levels != 0 && found->translation.user;
+  if (found && is_write && resources_.watch.is_table_only(found->physical)) return false;
   return found && found->is_in_large_piece() && (privilege == Privilege::User || !is_users);
 }
 
@@ -72,6 +83,7 @@ Miss DataPaths::fill_window(GuestVirtual address, bool is_write, Privilege privi
   const GuestVirtualPage at = GuestVirtualPage::of(address);
   if (view.window == nullptr || resources_.watched.contains(at)) return Miss::Interpret;
   const GuestAccess access{address, data_access(is_write), privilege};
+  if (is_write) let_table_go(access);
   std::optional<MissingPages> missing = resources_.pages.miss(access, *view.window);
   if (!missing) return Miss::Interpret;
   const ShadowMapping* held = view.window->find(at);
@@ -88,9 +100,20 @@ Miss DataPaths::fill_window(GuestVirtual address, bool is_write, Privilege privi
   resources_.watched.keep_out_of(&missing->run, at);
   resources_.pages.mark(access);
   counters().faults_hidden++;
-  view.verified_tables[Region::of(address).index()] = 0;
+  resources_.note_added(view, Region::of(address));
   if (privilege == Privilege::User) spaces_.users().note_growth(missing->run.pages);
   return fill_all_or_one(*view.window, missing->run, at) ? Miss::Filled : Miss::Interpret;
+}
+
+// A plain store is about to fail because the page is traced as a page table, which it may be no
+// more.
+void DataPaths::let_table_go(const GuestAccess& access) {
+  TableTraces& tables = resources_.watch.tables();
+  if (!tables.is_any()) return;
+  const std::optional<GuestPage> page = resources_.pages.look(access);
+  if (!page || !resources_.watch.is_table_only(page->physical)) return;
+  resources_.soft_tlbs.deliver_marks();
+  (void)tables.gives_way(page->physical);
 }
 
 std::optional<uint64_t> DataPaths::supervisor_host_address(GuestVirtual address) {

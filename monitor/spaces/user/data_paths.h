@@ -43,6 +43,7 @@ class DataPaths {
 
  private:
   [[nodiscard]] ShadowSpace* window_of(Privilege privilege) const;
+  void let_table_go(const GuestAccess& access);
 
   SpaceResources& resources_;
   AddressSpaces& spaces_;

@@ -158,7 +158,7 @@ DirectSpaces::Miss DirectSpaces::fill_code(CodeView& view, GuestVirtualPage page
   resources_.watch.trace(found->physical, TraceReason::DirectCode);
   ShadowRun run = GuestPages::run_of(page.address(), *found);
   run.may_execute = true;
-  view.verified_tables[Region::of(page).index()] = 0;
+  resources_.note_added(view, Region::of(page));
   return map(view, run) ? Miss::Filled : Miss::Interpret;
 }
 
@@ -173,8 +173,8 @@ DirectSpaces::Miss DirectSpaces::fill_data(CodeView& view, GuestVirtual address)
       missing->page.may_write() && !resources_.watch.watches(missing->page.physical);
   // Nothing to gain: it is a true fault, or a write that has to be seen (D, a trace).
   if (present != nullptr && (present->is_writable || !may_write)) return Miss::Interpret;
-  view.verified_tables[Region::of(page).index()] = 0;
   resources_.pages.mark(access);
+  resources_.note_added(view, Region::of(page));
   if (!map(view, missing->run)) return Miss::Interpret;
   if (missing->run.pages == 1) fill_neighbours(view, page);
   return Miss::Filled;

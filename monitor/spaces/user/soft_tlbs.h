@@ -10,6 +10,7 @@
 #include "shadowmmu/base/address.h"
 #include "shadowmmu/base/bits.h"
 #include "shadowmmu/paging_mode.h"
+#include "shadowmmu/table_traces.h"
 #include "translator/frame.h"
 
 namespace ringshift {
@@ -22,9 +23,18 @@ class SoftTlbs {
     bool may_write = false;
     bool is_global = false;
     bool is_large = false;  // it is part of a guest page larger than 4 KiB
+    // It may not be written plainly, but it is traced as a page table only: by a store that leaves
+    // a mark. Of supervisor code.
+    bool may_mark = false;
+    uint64_t stamp = 0;  // GuestTables::stamp of its region
   };
 
   void attach(Frame* frame) { frame_ = frame; }
+  // ram: the host address of RAM, which all host pages here lie in.
+  void attach(TableTraces& tables, uint64_t ram) {
+    tables_ = &tables;
+    ram_ = ram;
+  }
   // Is the page there, for this access?
   [[nodiscard]] bool holds(GuestVirtualPage page, bool is_write, Privilege privilege) const;
   void fill(const Fill& fill, Privilege privilege);
@@ -57,8 +67,53 @@ class SoftTlbs {
   void flush_all_but_global();
   // INVLPG.
   void flush_page(GuestVirtualPage page);
+  // Every write to this page must be seen from now on.
+  void forget_writes_to(uint64_t host_page);
+
+  // Soft stores that have left a mark are told of. Before the tables' versions are asked for.
+  void deliver_marks() {
+    if (frame_->slots.tables_written != 0) [[unlikely]]
+      deliver_all_marks();
+  }
+
+  // An entry that a CR3 load flushes, with what has to be known of it to have it back.
+  struct Kept {
+    SoftTlbEntry entry;
+    uint64_t stamp = 0;
+    Privilege privilege = Privilege::Supervisor;
+    bool is_large = false;
+    [[nodiscard]] GuestVirtualPage page() const {
+      return GuestVirtualPage(0U - entry.negated_read_page);
+    }
+    // The page of RAM, for who knows where RAM is.
+    [[nodiscard]] uint64_t host_page() const { return entry.addend + page().address().value(); }
+    [[nodiscard]] bool may_write() const {
+      return entry.negated_write_page != SoftTlbEntry{}.negated_write_page;
+    }
+  };
+  // Of those that have a stamp.
+  template <typename Action>
+  void for_each_local(Action action) const {
+    for_each_set(used_by_user_, [&](uint32_t slot) { act(slot, Privilege::User, action); });
+    for_each_set(local_, [&](uint32_t slot) { act(slot, Privilege::Supervisor, action); });
+  }
+  // It is in force again, unless its place has been taken.
+  void put_back(const Kept& kept);
 
  private:
+  using Slots = std::array<uint64_t, kSoftTlbEntries / kWordBits>;  // a bit each
+  template <typename Action>
+  void act(uint32_t slot, Privilege privilege, Action action) const {
+    const uint64_t stamp = stamps_[static_cast<size_t>(privilege)][slot];
+    const SoftTlbEntry& entry = of(privilege)[slot];
+    if (stamp == 0 || entry.negated_read_page == SoftTlbEntry{}.negated_read_page) return;
+    Kept kept{entry, stamp, privilege, false};
+    kept.is_large = has_large(kept.page());
+    action(kept);
+  }
+  void fill_table(const Fill& fill);
+  void drop_table(uint32_t slot);
+  void deliver_all_marks();
   [[nodiscard]] SoftTlb& of(Privilege privilege) const {
     return privilege == Privilege::User ? frame_->user_tlb : frame_->supervisor_tlb;
   }
@@ -68,9 +123,15 @@ class SoftTlbs {
   }
 
   Frame* frame_ = nullptr;
-  // Supervisor entries whose translation is not global, a bit each. All of the user's may go.
-  std::array<uint64_t, kSoftTlbEntries / kWordBits> local_{};
-  std::bitset<Region::kCount> large_regions_;  // with parts of large pages held
+  TableTraces* tables_ = nullptr;
+  uint64_t ram_ = 0;
+  // Supervisor entries whose translation is not global. All of the user's may go.
+  Slots local_{};
+  Slots used_by_user_{};
+  Slots used_by_tables_{};  // of Frame::table_tlb; and those of them that are not global
+  Slots local_tables_{};
+  std::array<std::array<uint64_t, kSoftTlbEntries>, 2> stamps_{};  // by privilege
+  std::bitset<Region::kCount> large_regions_;                      // with parts of large pages held
 };
 
 }  // namespace ringshift

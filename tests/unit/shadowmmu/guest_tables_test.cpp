@@ -135,5 +135,72 @@ TEST_F(GuestTablesTest, UnderPaeARegionIsTwoEntries) {
   EXPECT_NE(tables_.hash(Region(kRegion.index() + 256)), 0U);
 }
 
+// A trace of kTable, begun as a verification does.
+class TracedTablesTest : public GuestTablesTest {
+ protected:
+  TracedTablesTest() {
+    traces_.set_policy(ShadowPolicy::Trace, 8);
+    traces_.set_is_linked([this](const TableLink& link) { return tables_.is_linked(link); });
+    tables_.attach(traces_);
+  }
+  void trace(Region region) {
+    const GuestTables::Tables behind = tables_.tables_behind(region);
+    ASSERT_EQ(behind.count, 1U);
+    const GuestPhysicalPage table = behind.links[0].table;
+    ASSERT_TRUE(traces_.note_compared(behind.links[0], TableTraces::Finding::New, 1));
+    bits_.add(table, TraceReason::PageTable);
+    traces_.begin(table, tables_.content(table));
+  }
+  TraceTable bits_{1U << 20};
+  TableTraces traces_{bits_};
+};
+
+TEST_F(TracedTablesTest, AStampIsToBeHadOfTracedTables) {
+  EXPECT_EQ(tables_.stamp(kRegion), 0U);
+  const uint64_t hash = tables_.hash(kRegion);
+  trace(kRegion);
+  EXPECT_EQ(tables_.hash(kRegion), hash) << "a trace that begins changes nothing";
+  EXPECT_EQ(tables_.stamp(kRegion), hash);
+  traces_.note_write(GuestPhysicalPage(kTable / kPageSize));
+  EXPECT_NE(tables_.stamp(kRegion), hash);
+  EXPECT_NE(tables_.stamp(kRegion), 0U);
+}
+
+TEST_F(TracedTablesTest, WhatTheWalkerSetsIsNoChange) {
+  trace(kRegion);
+  (void)tables_.walk(kAddress, AccessKind::Read, Privilege::User);
+  const uint64_t stamp = tables_.stamp(kRegion);  // A is set in the directory, which is looked at
+  (void)tables_.walk(kAddress, AccessKind::Write, Privilege::User);
+  EXPECT_EQ(tables_.stamp(kRegion), stamp);
+}
+
+TEST_F(TracedTablesTest, TheEntryThatLeadsToATableIsPartOfTheStamp) {
+  trace(kRegion);
+  const uint64_t stamp = tables_.stamp(kRegion);
+  memory_.store32(kDirectory + kRegion.index() * 4, kTable | (kAll & ~kEntryUser));
+  EXPECT_NE(tables_.stamp(kRegion), stamp);
+  memory_.store32(kDirectory + kRegion.index() * 4, kTable | kAll);
+  EXPECT_EQ(tables_.stamp(kRegion), stamp);
+  memory_.store32(kDirectory + kRegion.index() * 4, kOtherTable | kAll);
+  EXPECT_EQ(tables_.stamp(kRegion), 0U) << "that one is not traced";
+  EXPECT_TRUE(traces_.gives_way(GuestPhysicalPage(kTable / kPageSize))) << "nothing leads there";
+}
+
+TEST_F(TracedTablesTest, ATranslationInUseHasTheStampOfItsRegion) {
+  trace(kRegion);
+  const WalkResult used = tables_.walk(kAddress, AccessKind::Read, Privilege::User);
+  const GuestVirtualPage page = GuestVirtualPage::of(kAddress);
+  EXPECT_EQ(tables_.stamp(page, used.translation), tables_.stamp(kRegion));
+  memory_.store32(kDirectory + kRegion.index() * 4, 0x00400000 | kAll | kEntryLarge);
+  const WalkResult large = tables_.walk(kAddress, AccessKind::Write, Privilege::User);
+  EXPECT_EQ(tables_.stamp(page, large.translation), tables_.stamp(kRegion));
+}
+
+TEST_F(TracedTablesTest, LargePagesNeedNoTrace) {
+  memory_.store32(kDirectory + kRegion.index() * 4, 0x00400000 | kAll | kEntryLarge);
+  EXPECT_NE(tables_.stamp(kRegion), 0U);
+  EXPECT_EQ(tables_.tables_behind(kRegion).count, 0U);
+}
+
 }  // namespace
 }  // namespace ringshift

@@ -393,6 +393,49 @@ TEST(WatchedPart, ServesTheRestOfThePage) {
   }
 }
 
+// Stores of every size and kind that miss the TLB go to a page table and leave a mark; loads and
+// what crosses the page do not.
+TEST(TableStores, LeaveAMark) {
+  struct Store {
+    const char* code;
+    uint32_t offset;
+    bool is_served;
+  };
+  constexpr Store kStores[] = {
+      {"88 03 ", 5, true},         // mov [ebx], al
+      {"66 89 03 ", 6, true},      // mov [ebx], ax
+      {"89 03 ", 8, true},         // mov [ebx], eax
+      {"87 03 ", 12, true},        // xchg [ebx], eax
+      {"f0 0f b1 03 ", 16, true},  // lock cmpxchg [ebx], eax
+      {"f0 0f c7 0b ", 24, true},  // lock cmpxchg8b [ebx]
+      {"0f 11 03 ", 32, true},     // movups [ebx], xmm0
+      {"89 03 ", 0xffc, true},     // mov [ebx], eax
+      {"89 03 ", 0xffd, false},    // mov [ebx], eax
+      {"8b 03 ", 8, false},        // mov eax, [ebx]
+  };
+  TranslatorMachine machine;
+  machine.style = AccessStyle::Soft;
+  machine.slots().fpu_loaded = machine.slots().x87_live = machine.slots().sse_live = 1;
+  constexpr uint32_t kSlot = (Machine::kData >> 12) % kSoftTlbEntries;
+  for (const uint32_t flags : {0U, kFlagsArithmetic & ~kFlagZf}) {
+    for (const Store& store : kStores) {
+      machine.translator->cache().drop_all(SafePointForTest::get());
+      machine.flush_soft_tlb();
+      Frame& frame = machine.gate->frame();
+      frame.slots.tables_written = 0;
+      frame.table_tlb[kSlot] = {
+          .negated_page = 0U - (Machine::kData >> 12), .is_written = 0, .addend = machine.window()};
+      machine.state().eflags = kFlagReservedOne | flags;
+      machine.reg(Gpr::Ebx) = Machine::kData + store.offset;
+      (void)machine.run_code(std::string(store.code) + "f4");  // HLT
+      EXPECT_EQ(frame.table_tlb[kSlot].is_written, store.is_served ? 1U : 0U) << store.code;
+      EXPECT_EQ(frame.slots.tables_written, store.is_served ? 1U : 0U) << store.code;
+      const bool has_missed = frame.supervisor_tlb[kSlot].addend != 0;
+      EXPECT_EQ(has_missed, !store.is_served) << store.code;
+    }
+  }
+}
+
 TEST(WatchedPart, IsForReadsAloneOrOfAnotherPage) {
   TranslatorMachine machine;
   machine.style = AccessStyle::Soft;

@@ -107,5 +107,99 @@ TEST_F(SoftTlbsTest, InvalidatingAnyPartOfALargePageTakesAllOfIt) {
   EXPECT_FALSE(supervisor_has(kPage));
 }
 
+// ---- stores to page tables ----
+
+class TableStoresTest : public SoftTlbsTest {
+ protected:
+  static constexpr uint64_t kRam = 0x7000000000;
+  static constexpr GuestPhysicalPage kTable{5};
+
+  TableStoresTest() {
+    tlbs_.attach(tables_, kRam);
+    tables_.set_policy(ShadowPolicy::Trace, 8);
+    tables_.set_is_linked([](const TableLink&) { return true; });
+    (void)tables_.note_compared({kTable, GuestPhysical(0), false}, TableTraces::Finding::New, 1);
+    traces_.add(kTable, TraceReason::PageTable);
+    tables_.begin(kTable, 1);
+  }
+  void fill_table(bool is_global) {
+    SoftTlbs::Fill fill;
+    fill.page = kPage;
+    fill.host_page = kRam + kTable.address().value();
+    fill.may_mark = true;
+    fill.is_global = is_global;
+    tlbs_.fill(fill, Privilege::Supervisor);
+  }
+  [[nodiscard]] bool holds_for_writing() const {
+    return tlbs_.holds(kPage, true, Privilege::Supervisor);
+  }
+  // What the stub does.
+  void store() {
+    TableTlbEntry& entry = frame_->table_tlb[kPage.number() % kSoftTlbEntries];
+    ASSERT_EQ(entry.negated_page + kPage.number(), 0U);
+    EXPECT_EQ(entry.addend + kPage.address().value(), kRam + kTable.address().value());
+    entry.is_written = 1;
+    frame_->slots.tables_written = 1;
+  }
+  TraceTable traces_{1U << 20};
+  TableTraces tables_{traces_};
+};
+
+TEST_F(TableStoresTest, AMarkIsDeliveredOnce) {
+  fill_table(true);
+  EXPECT_TRUE(holds_for_writing());
+  EXPECT_EQ(frame_->supervisor_tlb[kPage.number() % kSoftTlbEntries].negated_write_page, 1U);
+  store();
+  tlbs_.deliver_marks();
+  const uint64_t version = tables_.ask(kTable);
+  EXPECT_NE(version, 1U);
+  tlbs_.deliver_marks();
+  EXPECT_EQ(tables_.ask(kTable), version);
+}
+
+TEST_F(TableStoresTest, NoFlushLosesAMark) {
+  const std::function<void()> flushes[] = {
+      [this] { tlbs_.flush(); }, [this] { tlbs_.flush_all_but_global(); },
+      [this] { tlbs_.flush_page(kPage); },
+      [this] { tlbs_.forget_writes_to(kRam + kTable.address().value()); }};
+  for (const std::function<void()>& flush : flushes) {
+    fill_table(false);
+    const uint64_t version = tables_.ask(kTable);
+    store();
+    flush();
+    EXPECT_FALSE(holds_for_writing());
+    EXPECT_NE(tables_.ask(kTable), version);
+  }
+}
+
+TEST_F(TableStoresTest, ATableIsAsGlobalAsItsOwnFill) {
+  fill_table(true);
+  fill(kPage + kSoftTlbEntries, Privilege::Supervisor, false);  // of the same slot
+  tlbs_.flush_all_but_global();
+  EXPECT_TRUE(holds_for_writing());
+  fill_table(false);
+  fill(kPage + kSoftTlbEntries, Privilege::Supervisor, true);
+  tlbs_.flush_all_but_global();
+  EXPECT_FALSE(holds_for_writing());
+}
+
+TEST_F(TableStoresTest, WritesToAPageAreForgottenReadsAreNot) {
+  SoftTlbs::Fill fill;
+  fill.page = kPage;
+  fill.host_page = kRam + 0x7000;
+  fill.may_write = true;
+  for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
+    tlbs_.fill(fill, privilege);
+    tlbs_.forget_writes_to(kRam + 0x8000);
+    EXPECT_TRUE(tlbs_.holds(kPage, true, privilege));
+    tlbs_.forget_writes_to(kRam + 0x7000);
+    EXPECT_FALSE(tlbs_.holds(kPage, true, privilege));
+    EXPECT_TRUE(tlbs_.holds(kPage, false, privilege));
+  }
+  tlbs_.fill_around(fill, kPage.address(), kPage.address(), Privilege::User);
+  tlbs_.forget_writes_to(kRam + 0x7000);
+  EXPECT_FALSE(tlbs_.holds_around(kPage, true, Privilege::User));
+}
+
 }  // namespace
 }  // namespace ringshift
