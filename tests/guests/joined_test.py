@@ -235,6 +235,17 @@ def after_primary(chain, client):
     return True
 
 
+def one_of_two(chain, client):
+    """A pair has lost each other, and the primary has gone."""
+    code = chain.primary.finish()
+    expect(code == EXIT_HOST and LIVES in chain.backup.errors(), f"{code}: {chain.said()}")
+    if client.other is not None:
+        client.take_over()
+        client.answered()
+        client.check()
+    print("  one had joined before, and lives")
+
+
 def bad_peers(program, seed, times):
     """The stream damaged, cut and silent, and a backup that is stopped, while it joins: the guest goes on."""
     rng, longest = random.Random(seed), 0.0
@@ -245,6 +256,7 @@ def bad_peers(program, seed, times):
             chain.add(is_cut=how != "stop")
             try:
                 chain.wait_until_found(lambda: client.talk(0.005))
+                client.follow()
                 longest = max(longest, client.longest(0.03 * rng.random()))
                 if how == "damage":
                     chain.proxy.damage = (number % 8 < 4, rng.randrange(1 << 16))
@@ -256,11 +268,16 @@ def bad_peers(program, seed, times):
                     chain.backup.process.send_signal(signal.SIGSTOP)
                 longest = max(longest, client.longest(0.5))
                 given = GIVEN in chain.primary.errors()
+                if given and LIVES in chain.backup.errors():
+                    return one_of_two(chain, client)
+                client.other = None
                 chain.give_up_backup()
                 longest = max(longest, client.longest(0.1))
                 client.check()
                 expect(LIVES not in chain.runs[-1].errors(), f"two live: {chain.runs[-1].errors()!r}")
             except Failure as problem:
+                if GIVEN in chain.primary.errors() and chain.backup is not None:
+                    return one_of_two(chain, client)  # it had joined before
                 raise Failure(f"{how}, {number} of seed {seed}: {problem}; {chain.said()}") from None
             if given or chain.primary.process.poll() is not None:
                 break
