@@ -13,7 +13,7 @@ namespace ringshift {
 namespace {
 
 using Side = TieBreaker::Side;
-using Turn = Replica::Turn;
+using ReplicaTurn = Replica::Turn;
 
 class BackupTest : public ::testing::Test {
  protected:
@@ -60,7 +60,7 @@ class BackupTest : public ::testing::Test {
     }
   }
   // At an event: what the guest is given there, and what is to be done then.
-  Turn come_to(const TapePosition& at, std::string* given = nullptr) {
+  ReplicaTurn come_to(const TapePosition& at, std::string* given = nullptr) {
     while (const auto input = backup_->next_at(at)) {
       if (given != nullptr) given->append(input->bytes.begin(), input->bytes.end());
     }
@@ -78,20 +78,20 @@ class BackupTest : public ::testing::Test {
 
 TEST_F(BackupTest, PlaysUpToWhereThePrimaryIsKnownToBe) {
   EXPECT_EQ(backup_->next_count(), 0U);
-  EXPECT_EQ(come_to(position(0)), Turn::Wait);
+  EXPECT_EQ(come_to(position(0)), ReplicaTurn::Wait);
   log(position(100), {typed_at(position(40), "ab"), typed_at(position(40), "c")});
   EXPECT_EQ(heard(1).played, 0U);
-  EXPECT_EQ(come_to(position(0)), Turn::GoOn);
+  EXPECT_EQ(come_to(position(0)), ReplicaTurn::GoOn);
   EXPECT_EQ(backup_->next_count(), 40U);
   std::string given;
-  EXPECT_EQ(come_to(position(40), &given), Turn::GoOn);
+  EXPECT_EQ(come_to(position(40), &given), ReplicaTurn::GoOn);
   EXPECT_EQ(given, "abc");
   EXPECT_EQ(backup_->next_count(), 100U);
-  EXPECT_EQ(come_to(position(100)), Turn::GoOn);  // its timers are looked at
-  EXPECT_EQ(backup_->turn(position(100), true), Turn::Wait);
+  EXPECT_EQ(come_to(position(100)), ReplicaTurn::GoOn);  // its timers are looked at
+  EXPECT_EQ(backup_->turn(position(100), true), ReplicaTurn::Wait);
   log(position(120));
   EXPECT_EQ(heard(2).played, 1U);
-  EXPECT_EQ(backup_->turn(position(100), true), Turn::GoOn);
+  EXPECT_EQ(backup_->turn(position(100), true), ReplicaTurn::GoOn);
   EXPECT_TRUE(backup_->is_replay());
 }
 
@@ -109,14 +109,14 @@ TEST_F(BackupTest, TakesOverWhereThePrimaryWasLastHeardOf) {
   print("abcdef");
   log(position(100), {typed_at(position(40), "x")}, 2);
   lose_primary();
-  EXPECT_EQ(come_to(position(40)), Turn::GoOn);
-  EXPECT_EQ(come_to(position(100)), Turn::GoOn);
-  EXPECT_EQ(backup_->turn(position(100), true), Turn::GoLive);
+  EXPECT_EQ(come_to(position(40)), ReplicaTurn::GoOn);
+  EXPECT_EQ(come_to(position(100)), ReplicaTurn::GoOn);
+  EXPECT_EQ(backup_->turn(position(100), true), ReplicaTurn::GoLive);
   EXPECT_FALSE(backup_->is_replay());
   EXPECT_TRUE(backup_->is_live());
   backup_->output().open();
   EXPECT_EQ(shown_, "cdef");
-  EXPECT_EQ(backup_->turn(position(500), true), Turn::GoOn);
+  EXPECT_EQ(backup_->turn(position(500), true), ReplicaTurn::GoOn);
   EXPECT_FALSE(backup_->next_count());
   std::string why;
   EXPECT_FALSE(primary_->win(&why));
@@ -127,7 +127,7 @@ TEST_F(BackupTest, DoesNotTakeOverFromOneThatLives) {
   std::string why;
   ASSERT_TRUE(primary_->win(&why));
   lose_primary();
-  EXPECT_EQ(backup_->turn(position(100), true), Turn::End);
+  EXPECT_EQ(backup_->turn(position(100), true), ReplicaTurn::End);
   EXPECT_NE(backup_->problem().find("says that the other machine goes on"), std::string::npos)
       << backup_->problem();
   EXPECT_FALSE(backup_->is_live());
@@ -136,7 +136,7 @@ TEST_F(BackupTest, DoesNotTakeOverFromOneThatLives) {
 TEST_F(BackupTest, EndsByDamage) {
   log(position(100));
   say(MessageKind::Log, bytes_of_log(7, position(200), {}, {}));  // 2 was to come
-  EXPECT_EQ(backup_->turn(position(100), true), Turn::End);
+  EXPECT_EQ(backup_->turn(position(100), true), ReplicaTurn::End);
   EXPECT_NE(backup_->problem().find("the log is damaged"), std::string::npos);
   std::string why;
   EXPECT_TRUE(primary_->win(&why)) << "nobody takes over from a primary that may live";
@@ -145,20 +145,20 @@ TEST_F(BackupTest, EndsByDamage) {
 TEST_F(BackupTest, EndsByDisorder) {
   log(position(100), {typed_at(position(40), "x")});
   log(position(200), {typed_at(position(90), "y")});  // where no more was to come
-  EXPECT_EQ(backup_->turn(position(100), true), Turn::End);
+  EXPECT_EQ(backup_->turn(position(100), true), ReplicaTurn::End);
   EXPECT_NE(backup_->problem().find("in disorder"), std::string::npos) << backup_->problem();
 }
 
 TEST_F(BackupTest, EndsByAWordThatIsNotForIt) {
   say(MessageKind::Grain, {});
-  EXPECT_EQ(backup_->turn(position(0), true), Turn::End);
+  EXPECT_EQ(backup_->turn(position(0), true), ReplicaTurn::End);
   EXPECT_NE(backup_->problem().find("not to be said here"), std::string::npos);
 }
 
 TEST_F(BackupTest, EndsWithThePrimary) {
   log(position(100),
       {{.kind = TapeEntry::Kind::Stop, .at = position(100), .input = {}, .mark = {}}});
-  EXPECT_EQ(backup_->turn(position(50), false), Turn::End);
+  EXPECT_EQ(backup_->turn(position(50), false), ReplicaTurn::End);
   EXPECT_TRUE(backup_->was_ended());
   EXPECT_EQ(backup_->problem(), "");
 }
@@ -173,7 +173,7 @@ TEST_F(BackupTest, SaysWhenItIsAnotherMachine) {
       {{.kind = TapeEntry::Kind::Mark, .at = position(160), .input = {}, .mark = there}});
   backup_->mark(position(160), {.registers = 6, .memory = 5, .output = 8});
   EXPECT_NE(backup_->problem().find("the registers are others"), std::string::npos);
-  EXPECT_EQ(backup_->turn(position(160), true), Turn::End);
+  EXPECT_EQ(backup_->turn(position(160), true), ReplicaTurn::End);
 }
 
 TEST_F(BackupTest, SaysWhenAnInputWasPassed) {

@@ -24,7 +24,7 @@ namespace ringshift {
 namespace {
 
 using Side = TieBreaker::Side;
-using Turn = Replica::Turn;
+using ReplicaTurn = Replica::Turn;
 constexpr uint32_t kGrain = FewGrains::kGrain;
 
 class JoinTest : public ::testing::Test {
@@ -118,7 +118,7 @@ class JoinTest : public ::testing::Test {
       if (!backup_) continue;
       while (backup_->next_at(target_.at)) {
       }
-      if (backup_->turn(target_.at, true) == Turn::GoOn) {
+      if (backup_->turn(target_.at, true) == ReplicaTurn::GoOn) {
         target_.at.events = *backup_->next_count();
         (void)backup_->turn(target_.at, true);
       }
@@ -163,9 +163,9 @@ TEST_F(JoinTest, BringsAMachineThatRuns) {
   primary_.reset();
   for (int i = 0; i < 5000 && !backup_->is_live(); ++i) {
     backup_->service();
-    const Turn turn = backup_->turn(target_.at, true);
-    if (turn == Turn::GoOn) target_.at.events = *backup_->next_count();
-    ASSERT_NE(turn, Turn::End) << backup_->problem();
+    const ReplicaTurn turn = backup_->turn(target_.at, true);
+    if (turn == ReplicaTurn::GoOn) target_.at.events = *backup_->next_count();
+    ASSERT_NE(turn, ReplicaTurn::End) << backup_->problem();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   ASSERT_TRUE(backup_->is_live());
@@ -187,10 +187,10 @@ TEST_F(JoinTest, ABackupThatHasNotJoinedDoesNotTakeOver) {
   bring();
   primary_->detach();
   primary_.emplace(file_.open(Side::Primary, {9}), JoinPlace{});
-  for (int i = 0; i < 5000 && backup_->turn(target_.at, true) == Turn::Wait; ++i) {
+  for (int i = 0; i < 5000 && backup_->turn(target_.at, true) == ReplicaTurn::Wait; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  EXPECT_EQ(backup_->turn(target_.at, true), Turn::End);
+  EXPECT_EQ(backup_->turn(target_.at, true), ReplicaTurn::End);
   EXPECT_NE(backup_->problem().find("before this machine could be its backup"), std::string::npos)
       << backup_->problem();
   EXPECT_FALSE(backup_->is_live());
