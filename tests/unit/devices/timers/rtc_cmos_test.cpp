@@ -94,7 +94,7 @@ TEST_F(Rtc, SetBitFreezesTheRegistersAndTimeWrittenGoesOnFromThere) {
   EXPECT_EQ(read(0), 0x12U);
   EXPECT_EQ(read(2), 0x20U);
   EXPECT_EQ(read(4), 0x03U);
-  EXPECT_EQ(read(6), 0x03U);  // 1999-06-15 was a Tuesday
+  EXPECT_EQ(read(6), 0x02U);  // a Tuesday, but nobody has written that
   EXPECT_EQ(read(9), 0x99U);
   EXPECT_EQ(read(0x32), 0x19U);
 }
