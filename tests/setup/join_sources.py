@@ -1,11 +1,13 @@
 """Sources that may be compiled as one: whose unnamed namespaces, joined, declare no name twice.
 
-usage: join_sources.py MOST FILE...
-Prints `GROUP<tab>FILE` for each file, neighbours together, up to MOST files a group. A compiler that
-reads headers once for ten sources takes a third of the time; a name that this does not see twice
-is an error of the compiler, never another program.
+usage: join_sources.py MOST ROOT FOLDER FILE...
+Writes into FOLDER files that include up to MOST of the FILEs, neighbours together, by their place below
+ROOT, and prints what is to be compiled: those, and the FILEs that stay alone. A compiler that reads
+headers once for ten sources takes a third of the time; a name that this does not see twice is an
+error of the compiler, never another program.
 """
 
+import pathlib
 import re
 import sys
 
@@ -53,13 +55,28 @@ def joined(paths, most):
     return [group.files for group in groups]
 
 
+def write_if_other(path, text):
+    """What is as it was keeps its time, and is not compiled again."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 def main():
-    if len(sys.argv) < 2 or not sys.argv[1].isdigit():
+    if len(sys.argv) < 4 or not sys.argv[1].isdigit():
         print(__doc__.split("\n\n")[1], file=sys.stderr)
         return 2
-    for number, files in enumerate(joined(sys.argv[2:], int(sys.argv[1]))):
-        for path in files:
-            print(f"{number}\t{path}")
+    most, root, folder = int(sys.argv[1]), pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+    for files in joined(sys.argv[4:], most):
+        if len(files) == 1:
+            print(files[0])
+            continue
+        names = [pathlib.Path(file).relative_to(root) for file in files]
+        # Named by what it begins with: a source more or less elsewhere leaves it as it is.
+        path = folder / ("_".join(names[0].with_suffix("").parts) + "_and_others.cpp")
+        write_if_other(path, "".join(f'#include "{name}"\n' for name in names))
+        print(path)
     return 0
 
 
