@@ -381,7 +381,7 @@ def same_to_the_end(program, seed):
     """A Debian kernel that is at work, also on a disk, is given a backup: both have the same registers and RAM at its end."""
     rng = random.Random(seed)
     with Stage(program) as stage:
-        engine = rng.choice(((), ("--translator", "arena=1M")))
+        engine = rng.choice(((), ("--translator", "arena=4M")))
         digests = [pathlib.Path(stage.write(f"digest{number}", b"")) for number in range(2)]
         for digest in digests:
             digest.chmod(0o666)
