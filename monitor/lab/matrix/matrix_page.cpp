@@ -44,7 +44,7 @@ void draw_area(const Area& area, Drawing* out) {
   int place = 0;
   for (const Row* row : area.rows) {
     const double x = area.x + kCellWidth * (place % area.columns);
-    const auto down = static_cast<double>(place / area.columns);
+    const int down = place / area.columns;
     const double y = area.y + kCellHeight * down;
     ++place;
     const std::string anchor = matrix_anchor(row->name);
