@@ -9,7 +9,7 @@
 
 VIDEO equ 0xb8000
 BUFFER equ SPARE
-ROUNDS equ 400
+ROUNDS equ 40
 CELLS equ 64
 
 ; edi: where, ecx: how often. Adds 1 to each of CELLS words there, by a byte, a word and a double word.
