@@ -305,8 +305,7 @@ void AddressSpaces::flip_backing(uint32_t number) { resources_.physical.flip_som
 void AddressSpaces::verify_invariants() const {
   const GuestMemory& ram = resources_.physical.ram();
   resources_.soft_tlbs.for_each_writable([this, &ram](uint64_t host_page) {
-    const auto start = static_cast<uint64_t>(reinterpret_cast<uintptr_t>(ram.at(GuestPhysical(0))));
-    const auto page = GuestPhysicalPage::of(GuestPhysical(host_page - start));
+    const GuestPhysicalPage page = resources_.page_at(host_page);
     CHECK(!ram.is_shared(page) && !resources_.watch.watches(page));
   });
   resources_.soft_tlbs.deliver_marks();

@@ -115,6 +115,8 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   // address_spaces_verify.cpp
   void supervisor_flushed(Flush flush);
   [[nodiscard]] std::bitset<Region::kCount> flushed_regions(Flush flush) const;
+  [[nodiscard]] bool has_changed_code(const CodeView& view,
+                                      const std::bitset<Region::kCount>& regions);
   void verify_supervisor_code(const std::bitset<Region::kCount>& regions);
   void verify_user_view(CodeView& view);
   void verify_user_code(CodeView& view);

@@ -218,12 +218,19 @@ void AddressSpaces::verify_supervisor() {
   if (lost > kLossOfOtherTables) deferrals_left_ = kDeferrals;
 }
 
-void AddressSpaces::verify_supervisor_code(const std::bitset<Region::kCount>& regions) {
+// Of these regions, has one changed in which the view has code? Each is looked at, so that it
+// counts as verified.
+bool AddressSpaces::has_changed_code(const CodeView& view,
+                                     const std::bitset<Region::kCount>& regions) {
   bool has_changed = false;
-  for_each_set(supervisor_.code_regions, [&](uint32_t index) {
-    if (regions[index] && !hashes_.unchanged(supervisor_, Region(index))) has_changed = true;
+  for_each_set(view.code_regions, [&](uint32_t index) {
+    if (regions[index] && !hashes_.unchanged(view, Region(index))) has_changed = true;
   });
-  if (!has_changed) return;
+  return has_changed;
+}
+
+void AddressSpaces::verify_supervisor_code(const std::bitset<Region::kCount>& regions) {
+  if (!has_changed_code(supervisor_, regions)) return;
   std::vector<GuestVirtualPage> suspects;
   for (const auto& [page, code] : supervisor_.pages) {
     const Region region = Region::of(page);
@@ -246,11 +253,7 @@ void AddressSpaces::verify_supervisor_code(const std::bitset<Region::kCount>& re
 void AddressSpaces::verify_user_view(CodeView& view) {
   view.verified_in = flush_epoch_;
   begin_verification();
-  bool has_changed = false;
-  for_each_set(view.code_regions, [&](uint32_t index) {
-    if (!hashes_.unchanged(view, Region(index))) has_changed = true;
-  });
-  if (has_changed) verify_user_code(view);
+  if (has_changed_code(view, std::bitset<Region::kCount>().set())) verify_user_code(view);
   if (view.window != nullptr) verify_space(*view.window, view);
   if (view.direct != nullptr) verify_space(view.direct->shadow(), view);
   note_verified(view);

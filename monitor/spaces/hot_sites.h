@@ -17,6 +17,33 @@
 
 namespace ringshift {
 
+// How often something has happened at an EIP. EIPs that are kSlots apart share a place, and the
+// later one begins anew.
+template <size_t kSlots, uint32_t kLimit>
+class EipCounts {
+ public:
+  // True each kLimit times.
+  [[nodiscard]] bool note(Eip eip) {
+    Count& here = counts_[eip.value() % kSlots];
+    if (here.eip != eip) here = {eip, 0};
+    if (++here.count < kLimit) return false;
+    here.count = 0;
+    return true;
+  }
+  // Will the next note() be true?
+  [[nodiscard]] bool is_due(Eip eip) const {
+    const Count& here = counts_[eip.value() % kSlots];
+    return here.eip == eip && here.count + 1 >= kLimit;
+  }
+
+ private:
+  struct Count {
+    Eip eip;
+    uint32_t count = 0;
+  };
+  std::array<Count, kSlots> counts_{};
+};
+
 class HotSites final : public SoftSites {
  public:
   [[nodiscard]] bool is_soft(GuestPhysical instruction) const override {
@@ -39,13 +66,7 @@ class HotSites final : public SoftSites {
 
   // A soft access at this EIP missed its TLB where a plain one would have been served. True: it is
   // time to call note_needless_misses for the instruction there. EIPs share counts.
-  [[nodiscard]] bool note_needless_miss(Eip eip) {
-    Misses& misses = misses_[eip.value() % misses_.size()];
-    if (misses.eip != eip) misses = {eip, 0};
-    if (++misses.count < kNeedlessMissesAtOnce) return false;
-    misses.count = 0;
-    return true;
-  }
+  [[nodiscard]] bool note_needless_miss(Eip eip) { return needless_misses_.note(eip); }
   // True: the site is plain again, and its fragment must be made anew. A site that has been soft
   // again after that has to miss twice as often the next time.
   [[nodiscard]] bool note_needless_misses(GuestPhysical instruction) {
@@ -65,11 +86,8 @@ class HotSites final : public SoftSites {
   }
   // A soft access at this EIP has reached a device's memory. True: it is time for
   // leave_to_monitor(). Is the next one that time? EIPs share counts.
-  [[nodiscard]] bool note_device_access(Eip eip) { return note(&device_accesses_, eip); }
-  [[nodiscard]] bool is_device_due(Eip eip) const {
-    const Seldom& seen = device_accesses_[eip.value() % device_accesses_.size()];
-    return seen.eip == eip && seen.count + 1 >= kAccessesBeforeChange;
-  }
+  [[nodiscard]] bool note_device_access(Eip eip) { return device_accesses_.note(eip); }
+  [[nodiscard]] bool is_device_due(Eip eip) const { return device_accesses_.is_due(eip); }
   // True: the site is a callout from now on, and its fragment must be made anew.
   [[nodiscard]] bool leave_to_monitor(GuestPhysical instruction) {
     if (devices_.size() >= kMostRemembered) devices_.clear();
@@ -80,7 +98,7 @@ class HotSites final : public SoftSites {
     return devices_.insert(instruction).second;
   }
   // Such a callout has met RAM. True: it is time for take_back().
-  [[nodiscard]] bool note_ram_access(Eip eip) { return note(&ram_accesses_, eip); }
+  [[nodiscard]] bool note_ram_access(Eip eip) { return ram_accesses_.note(eip); }
   // True: the site is soft again, and its fragment must be made anew. After a few times it stays
   // so.
   [[nodiscard]] bool take_back(GuestPhysical instruction) {
@@ -131,30 +149,14 @@ class HotSites final : public SoftSites {
  private:
   std::unordered_set<GuestPhysical> soft_;
   std::unordered_map<GuestPhysical, uint32_t> faults_;
-  struct Misses {
-    Eip eip;
-    uint32_t count = 0;
-  };
-  std::array<Misses, 256> misses_{};
+  EipCounts<256, kNeedlessMissesAtOnce> needless_misses_;
   struct Returns {
     uint32_t misses = 0;  // needless ones, kNeedlessMissesAtOnce each
     uint8_t count = 0;    // how often it has become plain again
   };
   std::unordered_map<GuestPhysical, Returns> returns_;
 
-  struct Seldom {
-    Eip eip;
-    uint32_t count = 0;
-  };
-  using Seen = std::array<Seldom, 64>;
-  [[nodiscard]] static bool note(Seen* seen, Eip eip) {
-    Seldom& here = (*seen)[eip.value() % seen->size()];
-    if (here.eip != eip) here = {eip, 0};
-    if (++here.count < kAccessesBeforeChange) return false;
-    here.count = 0;
-    return true;
-  }
-  Seen device_accesses_{}, ram_accesses_{};
+  EipCounts<64, kAccessesBeforeChange> device_accesses_, ram_accesses_;
   std::unordered_set<GuestPhysical> devices_;
   std::unordered_map<GuestPhysical, uint32_t> returned_;  // how often they were taken back
   std::unordered_set<GuestPhysical> odd_returns_;

@@ -33,13 +33,10 @@ uint64_t TranslateEngine::answer_callout() {
   const bool other_view = cpl == 3 && parts_.spaces.note_user_work(1);
   const CalloutKind kind = std::exchange(slots.callout_kind, CalloutKind::Any);
   const uint64_t faults = counters().events_exceptions;
-  const uint64_t device_accesses = physical().device_accesses();
-  execute_callout(kind);
-  const bool was_ram =
-      kind == CalloutKind::DeviceMemory && physical().device_accesses() == device_accesses;
-  if (was_ram && parts_.sites.note_ram_access(Eip(slots.exit_eip))) {
-    ram_site_ = Eip(slots.exit_eip);
-    return gate.leave_from_callout();
+  if (kind == CalloutKind::DeviceMemory) {
+    if (execute_device_access(Eip(slots.exit_eip))) return gate.leave_from_callout();
+  } else {
+    execute_callout(kind);
   }
   if (loads_data_segment(kind)) {
     descriptors_.note(static_cast<SegmentRegister>(static_cast<uint32_t>(kind) - 1));
@@ -69,6 +66,15 @@ uint64_t TranslateEngine::enter_from_callout(bool is_far, const CodeMode& from) 
   }
   if (!is_known || parts_.spaces.has_pending_work()) return parts_.gate.dispatch_from_callout();
   return parts_.gate.enter_from_callout(fragment->body());
+}
+
+// True: it has met RAM once too often, and its site is to be made anew.
+bool TranslateEngine::execute_device_access(Eip site) {
+  const uint64_t before = physical().device_accesses();
+  execute_callout(CalloutKind::DeviceMemory);
+  if (physical().device_accesses() != before || !parts_.sites.note_ram_access(site)) return false;
+  ram_site_ = site;
+  return true;
 }
 
 void TranslateEngine::execute_callout(CalloutKind kind) {

@@ -51,6 +51,8 @@ class TranslateEngine final : public ExecutionEngine {
   [[nodiscard]] bool handle_return_fault(const HostFault& fault, Privilege privilege);
   void handle_odd_return(const HostFault& fault, Privilege privilege);
   [[nodiscard]] bool fill_window(const HostFault& fault, Privilege privilege);
+  // translate_sites.cpp
+  void make_anew(GuestPhysical instruction);
   void soften_site();
   void note_needless_miss(Eip eip, Privilege privilege);
   void interpret_missed();
@@ -61,6 +63,7 @@ class TranslateEngine final : public ExecutionEngine {
   // translate_callouts.cpp: from inside Gate::run.
   [[nodiscard]] uint64_t answer_callout();
   void execute_callout(CalloutKind kind);
+  [[nodiscard]] bool execute_device_access(Eip site);
   void finish_shadow();
   [[nodiscard]] bool may_go_on_inside();
   [[nodiscard]] bool transfer_quickly(CalloutKind kind);

@@ -30,8 +30,7 @@ void TranslateEngine::handle_odd_return(const HostFault& fault, Privilege privil
   for (const PageMember& member : fragment->pieces) {
     if (!member.piece.holds(last_byte)) continue;
     const GuestPhysical call = member.piece.physical + (last_byte - member.piece.eip);
-    if (!parts_.sites.note_odd_return(call)) return;
-    parts_.translator.cache().drop_overlapping(call, 1, Boundary::safe_point());
+    if (parts_.sites.note_odd_return(call)) make_anew(call);
     return;
   }
 }

@@ -6,13 +6,18 @@
 
 namespace ringshift {
 
+// All that was made of the instruction with this byte goes.
+void TranslateEngine::make_anew(GuestPhysical instruction) {
+  parts_.translator.cache().drop_overlapping(instruction, 1, Boundary::safe_point());
+}
+
 // Counts against the instruction at EIP; when it has cost enough, its fragment is made anew with
 // soft accesses.
 void TranslateEngine::soften_site() {
   const Privilege privilege = state().privilege();
   const auto key = parts_.code.key_for(state().pointer(), privilege, mode_);
   if (!key || !parts_.sites.note_fault(key->physical, privilege)) return;
-  parts_.translator.cache().drop_overlapping(key->physical, 1, Boundary::safe_point());
+  make_anew(key->physical);
 }
 
 // The instruction at EIP, whose soft access nothing can serve. One that reaches a device's memory
@@ -26,7 +31,7 @@ void TranslateEngine::interpret_missed() {
   parts_.boundary.interpret();
   if (physical().device_accesses() == before || !parts_.sites.note_device_access(eip)) return;
   if (!key || !parts_.sites.leave_to_monitor(key->physical)) return;
-  parts_.translator.cache().drop_overlapping(key->physical, 1, Boundary::safe_point());
+  make_anew(key->physical);
 }
 
 // After a callout that has left: was it one of those, and is its site as others again?
@@ -35,7 +40,7 @@ void TranslateEngine::give_up_device_site(Privilege privilege) {
   if (!eip) return;
   const auto key = parts_.code.key_for(*eip, privilege, mode_);
   if (!key || !parts_.sites.take_back(key->physical)) return;
-  parts_.translator.cache().drop_overlapping(key->physical, 1, Boundary::safe_point());
+  make_anew(key->physical);
   continuation().forget();
 }
 
@@ -44,7 +49,7 @@ void TranslateEngine::note_needless_miss(Eip eip, Privilege privilege) {
   if (!parts_.sites.note_needless_miss(eip)) return;
   const auto key = parts_.code.key_for(eip, privilege, mode_);
   if (!key || !parts_.sites.note_needless_misses(key->physical)) return;
-  parts_.translator.cache().drop_overlapping(key->physical, 1, Boundary::safe_point());
+  make_anew(key->physical);
   continuation().forget();
 }
 
