@@ -78,15 +78,6 @@ std::string mount_point(const GroupHost& host) {
   return "";
 }
 
-// This process's group: "0::/path" (cgroups(7)).
-std::string own_path(const GroupHost& host) {
-  const std::string text = "\n" + content_of(host.root + "/proc/self/cgroup");
-  const size_t at = text.find("\n0::/");
-  if (at == std::string::npos) return "";
-  const size_t begin = at + 4;
-  return text.substr(begin, text.find('\n', begin) - begin);
-}
-
 bool is_given_away(const std::string& folder) {
   for (const char* mark : {"user.delegate", "trusted.delegate"}) {
     std::array<char, 2> value{};
@@ -148,8 +139,17 @@ bool set_limits(const std::string& folder, const GroupLimits& limits) {
 
 }  // namespace
 
+// "0::/path" (cgroups(7)).
+std::string own_group_path(const std::string& root) {
+  const std::string text = "\n" + content_of(root + "/proc/self/cgroup");
+  const size_t at = text.find("\n0::/");
+  if (at == std::string::npos) return "";
+  const size_t begin = at + 4;
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
 std::optional<DelegatedGroup> find_delegated_group(const GroupHost& host) {
-  const std::string mount = mount_point(host), path = own_path(host);
+  const std::string mount = mount_point(host), path = own_group_path(host.root);
   if (mount.empty() || path.empty()) return std::nullopt;
   // A manager has gone into one inside, for its machines.
   const std::string inside = std::string("/") + kForManager;
@@ -162,7 +162,7 @@ std::optional<DelegatedGroup> find_delegated_group(const GroupHost& host) {
 }
 
 DelegatedGroup named_group(const std::string& folder, const GroupHost& host) {
-  const std::string own = host.root + mount_point(host) + own_path(host);
+  const std::string own = host.root + mount_point(host) + own_group_path(host.root);
   struct stat named {
   }, ours{};
   const bool is_own = stat(folder.c_str(), &named) == 0 && stat(own.c_str(), &ours) == 0 &&

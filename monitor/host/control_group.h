@@ -31,6 +31,10 @@ struct GroupHost {
   std::optional<uint32_t> user;
 };
 
+// This process's group below where version 2 is mounted: "/" or "/a/b". Empty: there is none.
+// root: what stands before /proc.
+[[nodiscard]] std::string own_group_path(const std::string& root);
+
 // The process's own group, or the one around it for the machines of a manager, if it is delegated.
 [[nodiscard]] std::optional<DelegatedGroup> find_delegated_group(const GroupHost& host = {});
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string_view>
 
+#include "monitor/host/control_group.h"
 #include "shadowmmu/base/host_files.h"
 
 namespace ringshift {
@@ -43,12 +44,7 @@ std::optional<uint64_t> of_host(const std::string& root) {
 
 // Of the group and those that it is in. A group that says nothing limits nothing.
 std::optional<uint64_t> of_groups(const std::string& root) {
-  constexpr std::string_view kOwn = "0::";
-  const std::string text = content_of(root + "/proc/self/cgroup");
-  const size_t at = text.rfind(kOwn);
-  if (at == std::string::npos) return std::nullopt;
-  std::string group = text.substr(at + kOwn.size());
-  group = group.substr(0, group.find('\n'));
+  std::string group = own_group_path(root);
   std::optional<uint64_t> least;
   while (!group.empty() && group[0] == '/') {
     const std::string folder = root + "/sys/fs/cgroup" + (group == "/" ? "" : group);
