@@ -85,6 +85,8 @@ class Primary final : public Replica {
   void look_for_backup(bool waits_first);
   void follow_join();
   void begin_log();
+  void forget_kept();
+  void forget_joining();
   void catch_up();
   void fail_join(const std::string& why);
   [[nodiscard]] bool is_near();

@@ -77,10 +77,24 @@ void Primary::follow_join() {
   }
 }
 
-void Primary::begin_log() {
-  plain_.clear();
+void Primary::forget_kept() {
   kept_.clear();
   kept_bytes_ = 0;
+}
+
+// What was prepared for a backup that does not come.
+void Primary::forget_joining() {
+  plain_.clear();
+  forget_kept();
+  known_ = Phase::Alone;
+  const std::lock_guard lock(mutex_);
+  phase_ = Phase::Alone;
+  sent_.clear();
+}
+
+void Primary::begin_log() {
+  plain_.clear();
+  forget_kept();
   before_ = logged_ = output_.come();
   logged_at_ = HostClock::monotonic();
   reached_ = machine_.machine->position();
@@ -107,24 +121,16 @@ void Primary::catch_up() {
   }
   link_ = link_over(join_->take(), timeout);
   for (std::vector<uint8_t>& log : kept_) link_->send(MessageKind::Log, std::move(log));
-  kept_.clear();
-  kept_bytes_ = 0;
+  forget_kept();
   link_->start();
 }
 
 void Primary::fail_join(const std::string& why) {
   std::fprintf(stderr, "ringshift: a backup has not come to join (%s): the machine has none\n",
                why.c_str());
-  plain_.clear();
-  kept_.clear();
-  kept_bytes_ = 0;
+  // Its thread takes the mutex: first of all it has to end.
   link_.reset();
-  known_ = Phase::Alone;
-  {
-    const std::lock_guard lock(mutex_);
-    phase_ = Phase::Alone;
-    sent_.clear();
-  }
+  forget_joining();
   look_for_backup(true);
 }
 
@@ -155,15 +161,7 @@ void Primary::protect() {
 void Primary::let_go_of_ram() {
   if (!join_ || !join_->needs_grains()) return;
   (void)join_->give_up("the guest has ended");
-  plain_.clear();
-  kept_.clear();
-  kept_bytes_ = 0;
-  known_ = Phase::Alone;
-  {
-    const std::lock_guard lock(mutex_);
-    phase_ = Phase::Alone;
-    sent_.clear();
-  }
+  forget_joining();
   has_looked_ = false;
 }
 
