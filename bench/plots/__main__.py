@@ -1,7 +1,8 @@
 """What bench/clone, bench/migration and bench/replicas have printed, as one page with a plot of each column.
 
 Each FILE is the standard output of one of them. Both axes of a plot are logarithmic but for the first column, whose values
-are apart by the same distance each. A column of words (idle, filled, writing) makes a line of each word.
+are apart by the same distance each. A column of words (idle, filled, writing) makes a line of each word. What was not
+measured stands as "-", and is no point.
 usage: python3 bench/plots FILE... --html PAGE
 """
 
@@ -15,7 +16,7 @@ sys.path.insert(0, str(ROOT / "bench/study"))
 import pictures  # noqa: E402
 from page import STYLES, table_of  # noqa: E402
 
-VALUE = re.compile(r"(-?[\d.]+)( ms)?$")
+VALUE = re.compile(r"(-?[\d.]+)( ms)?$|-$")
 
 
 class Row:
@@ -41,11 +42,12 @@ def plots_of(heads, rows):
     for place in range(1, len(heads)):
         if place in words:
             continue
-        unit = "ms" if rows[0][place].endswith(" ms") else ""
+        unit = "ms" if any(row[place].endswith(" ms") for row in rows) else ""
         plotted = {first: Row(f"{heads[0]} {first}", unit or heads[place]) for first in firsts}
         for row in rows:
             name = " ".join(row[word] for word in words) or heads[place]
-            plotted[row[0]].values[name] = [float(VALUE.match(row[place])[1])]
+            value = VALUE.match(row[place])[1]
+            plotted[row[0]].values[name] = [float(value)] if value else []
         names = list(dict.fromkeys(name for row in plotted.values() for name in row.values))
         yield heads[place], list(plotted.values()), names
 

@@ -8,8 +8,9 @@ their number. Once as they are after the answer, once after each has done the sa
 starts 200 programs, writes so many MiB and removes half of them), and once more some seconds after that: by then machines
 with --share-pages have given back what is equal to the base's. At last all of them count in a loop of their shells for some
 seconds: what they have counted together in a second, and how fairly, as Jain's index (1: all alike, 1/N: one has had everything).
-Each row is measured without and with --share-pages.
-usage: python3 bench/replicas [--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N]
+Each row is measured without and with --share-pages, and, with --tcg, for as many of QEMU's emulator, each started by -loadvm
+from a copy of the same guest's saved state; what QEMU does not say stands as "-".
+usage: python3 bench/replicas [--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N] [--tcg]
                               [--rate N] [--wait SECONDS] [--user HOW] [--seconds S]
 """
 
@@ -26,6 +27,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "bench/study"), str(ROOT / "tests/guests")]
 import console  # noqa: E402
+import emulator  # noqa: E402
 from harness import guest_file  # noqa: E402
 
 READY = "ringshift-guest: ready"
@@ -61,7 +63,7 @@ def proportional_set(leader):
 
 def ask(session, line, answer):
     """Types a line at the guest's shell, and waits for a line of its own."""
-    session.type(line + "\n")
+    session.type(line)
     session.wait_for(answer)
 
 
@@ -86,14 +88,10 @@ def save(ringshift, memory, folder):
 
 
 class Replica:
-    """One resumed machine that has answered. Owns its session."""
+    """A machine that was not booted, and has answered. Owns its session."""
 
-    def __init__(self, ringshift, saved, folder, number, more):
-        self.report = folder / f"stats-{number}"
-        self.report.unlink(missing_ok=True)
-        self.session = console.Session(
-            [str(word) for word in (ringshift, "resume", saved, "--stats=json", "--stats-file", self.report, *more)],
-            folder, TIMEOUT)
+    def __init__(self, command, folder):
+        self.session = console.Session([str(word) for word in command], folder, TIMEOUT)
         self.session.__enter__()
         ask(self.session, "echo he''re", "here")
         self.answered = self.session.now().wall
@@ -117,16 +115,34 @@ class Replica:
         return int(self.session.wait_for("did ").text.partition("did ")[2].split()[0]) / passed
 
     def end(self):
-        """The seconds to its first instruction, as it says itself."""
+        """What it says of itself: the seconds to its first instruction, pages copied, pages given back."""
+        self.session.__exit__()
+        return None, None, None
+
+
+class Ours(Replica):
+    def __init__(self, ringshift, saved, folder, number, more):
+        self.report = folder / f"stats-{number}"
+        self.report.unlink(missing_ok=True)
+        super().__init__((ringshift, "resume", saved, "--stats=json", "--stats-file", self.report, *more), folder)
+
+    def end(self):
         self.session.process.send_signal(signal.SIGUSR1)
         for _ in range(200):
             time.sleep(0.02)
             if self.report.is_file() and self.report.read_text().endswith("}\n"):
                 break
         figures = json.loads(self.report.read_text())
-        self.session.__exit__()
+        super().end()
         given_back = sum(figures[f"memory.pages_{how}"] for how in ("joined", "joined_elsewhere", "zeroed"))
         return figures["time.start_s"], figures["memory.pages_copied"], given_back
+
+
+class Emulated(Replica):
+    def __init__(self, saved, folder, number, memory):
+        own = folder / f"emulated-{number}.qcow2"
+        shutil.copyfile(saved, own)
+        super().__init__(emulator.command(memory, own, "-loadvm", emulator.NAME), folder)
 
 
 def jain(shares):
@@ -148,8 +164,7 @@ def memory_of(machines):
     return sum(proportional_set(machine.session.process.pid) for machine in machines) / len(machines)
 
 
-def row(chosen, saved, folder, count, more):
-    machines = [Replica(chosen.ringshift, saved, folder, number, more) for number in range(count)]
+def row(chosen, machines):
     fresh = memory_of(machines)
     for machine in machines:
         machine.work(chosen.write)
@@ -159,8 +174,43 @@ def row(chosen, saved, folder, count, more):
     answers = [machine.answered for machine in machines]
     turns, fairness = count_together(machines, chosen.seconds)
     starts, copied, given_back = zip(*(machine.end() for machine in machines))
-    return (statistics.median(starts) * 1000, statistics.median(answers) * 1000, fresh, worked, rested,
-            statistics.median(copied) / 256, statistics.median(given_back) / 256, turns, fairness)
+    return (middle(starts, 1000), statistics.median(answers) * 1000, fresh, worked, rested,
+            middle(copied, 1 / 256), middle(given_back, 1 / 256), turns, fairness)
+
+
+def middle(values, factor=1.0):
+    """The median, or None of what is not known."""
+    return None if None in values else statistics.median(values) * factor
+
+
+def show(value, width, form, unit=""):
+    return f"{'-' if value is None else format(value, form) + unit:>{width}}"
+
+
+def print_row(count, how, rounds):
+    start, answer, fresh, worked, rested, copied, back, turns, fair = (middle(each) for each in zip(*rounds))
+    print(f"{count:8}{how:>9}{show(start, 19, '.1f', ' ms')}{show(answer, 11, '.0f', ' ms')}{fresh:10.1f}{worked:10.1f}"
+          f"{rested:13.1f}{show(copied, 10, '.1f')}{show(back, 12, '.1f')}{turns:16.0f}{fair:7.3f}", flush=True)
+
+
+def measure(chosen, folder):
+    saved = save(chosen.ringshift, chosen.memory, folder)
+
+    def ours(share):
+        more = ("--share-pages", share, "--user", chosen.user)
+        return lambda number: Ours(chosen.ringshift, saved, folder, number, more)
+
+    ways = {"apart": ours("off"), "sharing": ours(f"rate={chosen.rate}")}
+    if chosen.tcg:
+        picture = emulator.save(chosen.memory, folder, READY, TIMEOUT)
+        ways["tcg"] = lambda number: Emulated(picture, folder, number, chosen.memory)
+    print(f"{'machines':>8}{'how':>9}{'first instruction':>19}{'answer':>11}{'MiB each':>10}"
+          f"{'worked':>10}{f'{chosen.wait:g} s later':>13}{'copied':>10}{'given back':>12}{'turns a second':>16}{'Jain':>7}")
+    count = 1
+    while count <= chosen.most:
+        for how, make in ways.items():
+            print_row(count, how, [row(chosen, [make(number) for number in range(count)]) for _ in range(chosen.rounds)])
+        count *= 2
 
 
 def main():
@@ -174,22 +224,11 @@ def main():
     parser.add_argument("--wait", type=float, default=10, metavar="SECONDS", help="from the work to the last figure")
     parser.add_argument("--user", default="auto", help="how user code runs")
     parser.add_argument("--seconds", type=float, default=3, help="for which all of them work")
+    parser.add_argument("--tcg", action="store_true", help="QEMU's emulator, too")
     chosen = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-replicas-"))
     try:
-        saved = save(chosen.ringshift, chosen.memory, folder)
-        print(f"{'machines':>8}{'shares':>8}{'first instruction':>19}{'answer':>11}{'MiB each':>10}"
-              f"{'worked':>10}{f'{chosen.wait:g} s later':>13}{'copied':>10}{'given back':>12}{'turns a second':>16}{'Jain':>7}")
-        count = 1
-        while count <= chosen.most:
-            for share in ("off", f"rate={chosen.rate}"):
-                more = ("--share-pages", share, "--user", chosen.user)
-                rounds = [row(chosen, saved, folder, count, more) for _ in range(chosen.rounds)]
-                start, answer, fresh, worked, rested, copied, back, turns, fair = (
-                    statistics.median(each) for each in zip(*rounds))
-                print(f"{count:8}{share.split('=')[0]:>8}{start:16.1f} ms{answer:8.0f} ms{fresh:10.1f}{worked:10.1f}"
-                      f"{rested:13.1f}{copied:10.1f}{back:12.1f}{turns:16,.0f}{fair:7.3f}", flush=True)
-            count *= 2
+        measure(chosen, folder)
     except console.Trouble as trouble:
         sys.exit(str(trouble))
     finally:

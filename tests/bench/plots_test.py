@@ -40,6 +40,13 @@ class Plots(unittest.TestCase):
         self.assertEqual(drawn[0][1][1].values, {"idle": [190.0], "writing": [900.0]})
         self.assertEqual((drawn[0][1][0].unit, drawn[2][1][0].unit), ("ms", "sent MiB"))
 
+    def test_what_was_not_measured_is_no_point(self):
+        table = MOVES.replace("12 ms", "-    ").replace("50 ms", "-    ")
+        stood = list(plots.plots_of(*plots.read_table(table)))[1]
+        self.assertEqual([row.values for row in stood[1]],
+                         [{"idle": [], "writing": [42.0]}, {"idle": [11.0], "writing": []}])
+        self.assertEqual(plots.page_of([("moves", table)]).count("<circle"), 3 * 4 - 2)
+
     def test_the_page_has_all_of_it(self):
         page = plots.page_of([("clones", CLONES), ("moves", MOVES)])
         self.assertEqual(page.count("<polyline"), 2 + 3 * 2)

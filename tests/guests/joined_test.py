@@ -13,13 +13,15 @@ import pathlib
 import random
 import re
 import signal
+import statistics
 import sys
+import threading
 import time
 
 from harness import EXIT_QUIT, EXIT_USAGE, Failure, Run, Stage, expect, guests_folder, parser, run_cases
 from disk_test import DRIVERS as IDE_DRIVERS
 from migration_test import TIMEOUT, free_port, wait_for_errors
-from replicated_server import Connection, Rows, Wire
+from replicated_server import Connection, Database, Rows, Wire
 from network_test import DRIVERS, words_for
 from replication_test import EXIT_DIVERGED, EXIT_HOST, OTHERWISE, Client, Proxy, assemble, end
 
@@ -399,42 +401,68 @@ def same_to_the_end(program, seed):
             print(f"  the guest stood for {pause} ms")
 
 
-def in_a_conversation(program, seed):
-    """A client's rows are in the guest once each, whichever machine it is on: twice it gets another one."""
-    rng, kind = random.Random(seed), Rows()
+class Conversation:
+    """A client's connection to the guest's server, its rows, and how long the longest answer took at what time."""
+
+    def __init__(self, chain, wire, rng, kind):
+        self.chain, self.rng, self.kind, self.rows = chain, rng, kind, []
+        self.longest = {"alone": 0.0, "joining": 0.0, "taking over": []}
+        self.connection = Connection(wire)
+        self.connection.connect(lambda: chain.primary.process.poll() is None)
+
+    def ask(self):
+        """Seconds until the answer to the next row."""
+        self.rows.append(b"row%d.%d" % (len(self.rows), self.rng.randrange(10**9)))
+        begin = time.monotonic()
+        answer = self.connection.ask(self.kind.line(self.rows[-1]))
+        expect(answer.startswith(self.kind.answer(len(self.rows), self.rows[-1])),
+               f"row {len(self.rows)}, {self.rows[-1]}, was answered {answer}")
+        return time.monotonic() - begin
+
+    def ask_while(self, what, rows):
+        self.longest[what] = max(self.longest[what], *(self.ask() for _ in rows))
+
+    def joining(self):
+        while GIVEN not in self.chain.primary.errors():
+            expect(self.chain.backup.process.poll() is None, self.chain.said())
+            yield
+
+    def generation(self):
+        """A backup comes, and the primary is killed within the time of some rows."""
+        self.ask_while("alone", range(5))
+        self.chain.add()
+        self.ask_while("joining", self.joining())
+        pause = pause_of(self.chain.primary)
+        killer = threading.Timer(0.2 * self.rng.random(), self.chain.primary.process.kill)
+        killer.start()
+        longest = 0.0
+        while killer.is_alive():
+            longest = max(longest, self.ask())
+        self.chain.take_over()
+        self.longest["taking over"].append(max(longest, *(self.ask() for _ in range(5))))
+        return pause
+
+
+def in_a_conversation(program, seed, kind, times):
+    """A client's rows are in the guest once each, whichever machine it is on: so often it gets another one."""
+    rng = random.Random(seed)
+    if isinstance(kind, Database) and not kind.is_there():
+        return
     with Stage(program) as stage:
         stage.path.chmod(0o777)
         path = stage.path / "wire"
         words = words_for(stage, kind.script, f"stream,unix={path},mac=52:54:00:00:00:01", DRIVERS["virtio"])
+        kind.add_to(stage, words[words.index("--initrd") + 1])
         with Wire(path) as wire, Chain(stage, words, serial=False) as chain:
-            connection, rows = Connection(wire), []
-            connection.connect(lambda: chain.primary.process.poll() is None)
-            longest = {"alone": 0.0, "joining": 0.0, "taking over": 0.0}
-
-            def ask(what):
-                rows.append(b"row%d" % rng.randrange(10**9))
-                begin = time.monotonic()
-                answer = connection.ask(kind.line(rows[-1]))
-                longest[what] = max(longest[what], time.monotonic() - begin)
-                expect(answer.startswith(kind.answer(len(rows), rows[-1])), f"row {len(rows)} was answered {answer}")
-
-            for _ in range(2):
-                for _ in range(10):
-                    ask("alone")
-                chain.add()
-                while GIVEN not in chain.primary.errors():
-                    expect(chain.backup.process.poll() is None, chain.said())
-                    ask("joining")
-                pause = pause_of(chain.primary)
-                for _ in range(rng.randrange(10)):
-                    ask("alone")
-                chain.primary.process.kill()
-                chain.take_over()
-                for _ in range(10):
-                    ask("taking over")
-            print(f"  the guest stood for {pause} ms; the longest answers: "
-                  + ", ".join(f"{what} {took * 1000:.0f} ms" for what, took in longest.items()))
-            expect(longest["joining"] < LONGEST, f"{longest}")
+            talk = Conversation(chain, wire, rng, kind)
+            pauses = [talk.generation() for _ in range(times)]
+            kind.check(talk.connection, talk.rows)
+            overs = talk.longest["taking over"]
+            print(f"  {times} takeovers, {len(talk.rows)} rows; the guest stood for {statistics.median(pauses):.0f} ms, at most "
+                  f"{max(pauses):.0f}; the longest answer alone {talk.longest['alone'] * 1000:.0f} ms, while one joined "
+                  f"{talk.longest['joining'] * 1000:.0f}, taking over {statistics.median(overs) * 1000:.0f}, at most "
+                  f"{max(overs) * 1000:.0f} ms")
+            expect(talk.longest["joining"] < LONGEST, f"{talk.longest}")
 
 
 def resumed(program, seed):
@@ -486,7 +514,8 @@ def main():
         "first": lambda: first_backup(program, seed),
         "resumed": lambda: resumed(program, seed),
         "same": lambda: same_to_the_end(program, seed),
-        "conversation": lambda: in_a_conversation(program, seed),
+        "conversation": lambda: in_a_conversation(program, seed, Rows(), times // 4),
+        "database": lambda: in_a_conversation(program, seed, Database(), times // 4),
         "words": lambda: bad_words(program),
     }
     return 1 if run_cases((name, cases[name]) for name in chosen.cases or cases) else 0

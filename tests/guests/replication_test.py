@@ -21,7 +21,7 @@ import threading
 import time
 
 from harness import EXIT_QUIT, EXIT_USAGE, HERE, Failure, Run, Stage, expect, parser, run_cases
-from migration_test import EXIT_DONE, TIMEOUT, free_port, wait_for_errors
+from migration_test import EXIT_DONE, TIMEOUT, Qmp, free_port, wait_for_errors
 from replicated_server import Database, Rows, served
 
 EXIT_HOST, EXIT_DIVERGED = 10, 14
@@ -523,6 +523,44 @@ def guests_end(program, seed):
             expect(bytes(client.got[-REPLY:-REPLY + 8]) == b"00000004", f"{client.got[begin:]}")
 
 
+def controlled(program, seed):
+    """A control program of each side: a stopped primary lives, a reset is the guest's on both, and nothing changes one alone."""
+    rng = random.Random(seed)
+    with Stage(program) as stage:
+        stage.path.chmod(0o777)
+        sockets = [str(stage.path / name) for name in ("p.qmp", "b.qmp")]
+        with Pair(stage, assemble(stage), more=[["--qmp", f"unix:{each}"] for each in sockets]) as pair:
+            client = pair.client(rng)
+            client.talk(0.1)
+            client.answered()
+            with Qmp(sockets[0]) as control:
+                expect(control.answer("query-status")["return"]["status"] == "running", "the primary does not run")
+                control.ask("stop")
+                time.sleep(1.5)  # longer than what a silent primary is waited for
+                expect(control.answer("query-status")["return"]["status"] == "paused", "the primary runs")
+                control.ask("cont")
+                answer = control.answer("send-key", keys=[{"type": "qcode", "data": "a"}])
+                expect(answer is not None and "error" in answer, f"a key that the tape does not have: {answer}")
+                client.talk(0.1)
+                client.answered()
+                lives = (len(client.got), len(client.sent))
+                control.ask("system_reset")
+                time.sleep(0.3)
+                client.line.send(b"abc")
+                while len(client.got) < lives[0] + 3 * REPLY:
+                    expect(client.read(5), f"no answer after a reset: {pair.said()}")
+                expect(client.got[lives[0]:lives[0] + 8] == b"00000001", f"{client.got[lives[0]:]}")
+            pair.primary.process.kill()
+            client.drain()
+            wait_for_errors(pair.backup, "this machine goes on")
+            expect(f"has taken {lives[1] + 3} bytes" in pair.backup.errors(), pair.said())
+            with Qmp(sockets[1]) as control:
+                expect(control.answer("query-status")["return"]["status"] == "running", "the backup does not run")
+                control.ask("quit")
+            code = pair.backup.finish()
+            expect(code == EXIT_QUIT, f"{code}: {pair.said()}")
+
+
 def bad_words(program):
     """What makes no sense is said in one line, and nothing has happened."""
     with Stage(program) as stage:
@@ -558,6 +596,7 @@ def main():
         "terminated": lambda: terminated(program, seed),
         "consoles": lambda: at_consoles(program),
         "guest": lambda: guests_end(program, seed),
+        "controlled": lambda: controlled(program, seed),
         "words": lambda: bad_words(program),
         "served": lambda: served(program, seed, Pair, Rows()),
         "database": lambda: served(program, seed, Pair, Database()),
