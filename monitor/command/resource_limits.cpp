@@ -15,6 +15,7 @@
 #include "monitor/host/control_group.h"
 #include "monitor/host/memory/available_memory.h"
 #include "monitor/host/sandbox/host_limits.h"
+#include "monitor/host/session_weight.h"
 #include "monitor/host/time/host_clock.h"
 
 namespace ringshift {
@@ -46,12 +47,15 @@ bool can_have_minimum(const ResourceLimits& limits, const FixedMemory& fixed,
   return false;
 }
 
-// Whoever has started us at a level may have meant it.
+// The host goes by the session's level where it groups processes by sessions, and by the process's
+// where it does not: both are set. A level at which the process was started is kept below.
 void set_nice_level(unsigned shares) {
   if (shares == 0) return;
+  const int level = nice_level_of(shares);
+  (void)set_session_level(level);
   errno = 0;
   const int before = getpriority(PRIO_PROCESS, 0);
-  if (errno == 0) (void)setpriority(PRIO_PROCESS, 0, before + nice_level_of(shares));
+  if (errno == 0) (void)setpriority(PRIO_PROCESS, 0, before + level);
 }
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include "monitor/command/run_surroundings.h"
 
+#include <unistd.h>
+
+#include "monitor/host/children/child_processes.h"
 #include "monitor/host/sandbox/confinement.h"
 
 namespace ringshift {
@@ -64,6 +67,10 @@ bool RunSurroundings::open(RunOptions* options, std::string* error) {
       pid_file.write(options->pid_file, error);
   if (!options->machine.event_clock.is_used()) options->machine.media.work_beside_guest();
   limit_disks(options->limits, &options->machine.media);
+  if (options->machine.vcpu.cpu_percent != 0) {
+    options->machine.vcpu.counted = child_processes();
+    options->machine.vcpu.counted.push_back(getpid());
+  }
   return is_open && limit_memory(options->limits, fixed, error);
 }
 

@@ -202,7 +202,8 @@ void enter_direct_sandbox(const DirectSandbox& made) {
   require(getppid() == made.parent, kOrphaned);
   char traced = 0;
   require(read(made.go, &traced, 1) == 1, kOrphaned);
-  setsid();  // out of reach of the terminal's signals
+  // Out of reach of the terminal's signals; of the monitor's session, with which it is weighed.
+  setpgid(0, 0);
   prctl(PR_SET_NAME, "ringshift-user");
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);

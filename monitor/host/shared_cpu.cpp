@@ -55,4 +55,8 @@ void SharedCpu::before_handing_over(CpuPlacement* placement, uint64_t now) {
   if (placement->confine(cpu_ < 0 ? allowed_ : only(cpu_))) placement->cpu = cpu_;
 }
 
+bool move_to_cpu(int cpu) {
+  return cpu >= 0 && cpu < CPU_SETSIZE && confine_this_thread(only(cpu));
+}
+
 }  // namespace ringshift

@@ -49,4 +49,7 @@ class SharedCpu {
   uint64_t tied_since_ = 0;  // host TSC
 };
 
+// This thread, and those that it starts from now on, run on that CPU only. False: the host refuses.
+[[nodiscard]] bool move_to_cpu(int cpu);
+
 }  // namespace ringshift

@@ -71,7 +71,10 @@ bool three_chapter(const AllRequest& request, Chapter* out, std::string* error) 
   report.image = kOwnGuest;
   LockstepOptions options;
   options.seconds = request.seconds;
-  if (!measure_three(request.working, options, &report, error)) return false;
+  if (!measure_three(request.working, options, &report, error) ||
+      !measure_neighbours(request.working, &report.neighbours, error)) {
+    return false;
+  }
   *out = {"three", "Is a translating monitor what the theorem asks for?", three_finding(report),
           three_as_html(report, Company::Folder), three_pictures(report)};
   return true;

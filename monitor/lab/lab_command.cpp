@@ -111,7 +111,11 @@ int run_three(LabArguments& arguments) {
   arguments.lockstep.seconds = arguments.seconds;
   if (!guest.choose(working_guest(), arguments.guest, &problem)) return fail(problem);
   report.image = guest.name();
-  if (!measure_three(guest.machine(), arguments.lockstep, &report, &problem)) return fail(problem);
+  const bool is_ours = arguments.guest.machine.boot.kernel_path.empty();
+  if (!measure_three(guest.machine(), arguments.lockstep, &report, &problem) ||
+      (is_ours && !measure_neighbours(guest.machine(), &report.neighbours, &problem))) {
+    return fail(problem);
+  }
   return deliver_report(arguments, three_as_text(report), three_as_json(report),
                         three_as_html(report, Company::Alone));
 }

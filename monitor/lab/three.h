@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "monitor/lab/lockstep/lockstep.h"
+#include "monitor/lab/neighbours/neighbours.h"
 #include "monitor/lab/parts/drawing.h"
 #include "monitor/lab/parts/html.h"
 #include "monitor/machine/machine.h"
@@ -29,6 +30,7 @@ struct ThreeReport {
   WindowAudit audit;
   uint64_t unclaimed_accesses = 0;  // ports and addresses nobody has
   uint64_t port_accesses = 0;
+  std::vector<NeighbourRun> neighbours;  // of machines of ours; none where an image was given
 };
 
 [[nodiscard]] bool measure_three(const MachineConfig& config, const LockstepOptions& options,

@@ -97,6 +97,7 @@ std::vector<std::string> control_lines(const ThreeReport& report) {
   }
   lines.push_back("refused with a fault: " + (faults.empty() ? "nothing" : faults));
   for (const std::string& line : refusal_lines(report)) lines.push_back("  " + line);
+  for (const std::string& line : neighbour_lines(report.neighbours)) lines.push_back(line);
   return lines;
 }
 
@@ -270,6 +271,16 @@ std::string three_as_json(const ThreeReport& report) {
                                                    {"address", refusal.address},
                                                    {"count", refusal.count}});
   }
+  out["resource_control"]["neighbours"] = nlohmann::ordered_json::array();
+  for (const NeighbourRun& run : report.neighbours) {
+    out["resource_control"]["neighbours"].push_back({{"doing", run.doing},
+                                                     {"limit_percent", run.limit},
+                                                     {"seconds", run.seconds},
+                                                     {"own_seconds", run.own},
+                                                     {"neighbours_seconds", run.others},
+                                                     {"rounds", run.rounds},
+                                                     {"neighbours_rounds", run.others_rounds}});
+  }
   out["efficiency"] = {{"native_percent", percent(native(f), f.instructions)},
                        {"interpreted", f.interpreted}};
   for (size_t i = 0; i < f.by_treatment.size(); ++i) {
@@ -279,7 +290,11 @@ std::string three_as_json(const ThreeReport& report) {
 }
 
 std::vector<Picture> three_pictures(const ThreeReport& report) {
-  return {{"three-shares", share_picture(report.figures)}};
+  std::vector<Picture> pictures{{"three-shares", share_picture(report.figures)}};
+  if (!report.neighbours.empty()) {
+    pictures.push_back({"three-neighbours", neighbour_picture(report.neighbours)});
+  }
+  return pictures;
 }
 
 std::string three_as_html(const ThreeReport& report, Company company) {
@@ -303,11 +318,17 @@ std::string three_as_html(const ThreeReport& report, Company company) {
     page.body += fmt::format("<h2>{}</h2>\n<p class=\"faint\">{}</p>\n<ul>\n", section.name,
                              section.meaning);
     for (const std::string& line : section.lines) {
-      // What was refused has a table of its own.
-      if (!line.starts_with("  ")) page.body += fmt::format("<li>{}</li>\n", escape(line));
+      // What was refused, and neighbours, have tables of their own.
+      if (line.starts_with("  ") || line.ends_with(":")) continue;
+      page.body += fmt::format("<li>{}</li>\n", escape(line));
     }
     page.body += "</ul>\n";
-    if (section.name == std::string_view("resource control")) page.body += refusal_table(report);
+    if (section.name == std::string_view("resource control")) {
+      page.body += refusal_table(report) + neighbour_table(report.neighbours);
+      if (!report.neighbours.empty()) {
+        page.body += neighbour_picture(report.neighbours).for_page(760);
+      }
+    }
   }
   page.data = three_as_json(report);
   return html_page(page, company);

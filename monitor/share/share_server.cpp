@@ -65,7 +65,7 @@ std::vector<std::string> words_for(const std::string& folder, bool read_only) {
   arguments.reserve(words.size() + 1);
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
-  setsid();
+  setpgid(0, 0);
   const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   const int status_above = fcntl(status, F_DUPFD_CLOEXEC, kHandedDescriptor + 1);
   const int socket_above = fcntl(socket, F_DUPFD_CLOEXEC, kHandedDescriptor + 1);

@@ -45,6 +45,7 @@ Vcpu::Vcpu(const VcpuParts& parts, const VcpuConfig& config)
   make_engines(config);
   if (config.cpu_percent == 0) return;
   limit_ = std::make_unique<CpuLimit>(config.cpu_percent);
+  counted_ = config.counted;
   limit_timer_ = std::make_unique<ClockTimer>(parts.clock, [](Nanoseconds) {});
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "monitor/host/attention.h"
 #include "monitor/host/time/host_clock.h"
@@ -30,7 +31,10 @@ struct VcpuConfig {
   bool trace_exits = false;
   bool make_callouts = true;
   TortureConfig torture{};
-  unsigned cpu_percent = 0;  // of a host CPU that it may use at most; 0: all it gets
+  unsigned cpu_percent = 0;  // of a host CPU that the machine may use at most; 0: all it gets
+  // Processes of the host whose processor time is the machine's, besides those that run user code;
+  // empty: that of the virtual CPU's thread is.
+  std::vector<int> counted{};
   ExecutionObserver* observer = nullptr;
 };
 
@@ -109,6 +113,7 @@ class Vcpu {
   Boundary boundary_;
   Torture torture_;
   std::unique_ptr<CpuLimit> limit_;          // null: there is none
+  std::vector<int> counted_;                 // VcpuConfig::counted
   std::unique_ptr<ClockTimer> limit_timer_;  // for the next look at it: it only raises attention
   std::unique_ptr<DirectEngine> direct_;     // null unless Engine::Translate
   std::unique_ptr<TranslateEngine> translate_;

@@ -3,9 +3,10 @@
 
 namespace ringshift {
 
-// This thread's, and that of the processes it runs user code in.
 Nanoseconds Vcpu::processor_time() const {
-  return HostClock::thread_time() + (direct_ != nullptr ? direct_->processor_time() : 0);
+  Nanoseconds used = counted_.empty() ? HostClock::thread_time() : 0;
+  for (const int process : counted_) used += HostClock::process_time(process);
+  return used + (direct_ != nullptr ? direct_->processor_time() : 0);
 }
 
 void Vcpu::keep_to_limit() {

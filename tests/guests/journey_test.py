@@ -53,7 +53,8 @@ while [ ! -f /tmp/stop ]; do
 done
 umount /mnt
 complaints='unstable|skew|I/O error|EXT4-fs (error|warning)|BUG:|Oops|lockup|exception|stall'
-dmesg | grep -E "$complaints" && dmesg | tail -n 20 && echo 'journey: complaints'
+# Linux does not compare its clocks where reading one took long, as on a host with much to do: it says so, and goes on.
+dmesg | grep -v 'clock-skew test skipped' | grep -E "$complaints" && dmesg | tail -n 20 && echo 'journey: complaints'
 echo 'journey: ends'
 """
 

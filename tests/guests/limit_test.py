@@ -6,6 +6,7 @@ Processor time is the host's own count of the process and its children; wall tim
 usage: limit_test.py --ringshift PROGRAM [--seconds SECONDS] [--percent PERCENT]
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -241,6 +242,53 @@ def control_group(options):
                 folder.rmdir()
 
 
+def session_time(session):
+    """Seconds of processor time, of all processes of a session that live and of the children that they have waited for."""
+    total = 0
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session:
+            total += sum(map(int, fields[11:15]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def groups_sessions():
+    """Does the host weigh sessions against each other?"""
+    file = pathlib.Path("/proc/sys/kernel/sched_autogroup_enabled")
+    return file.exists() and file.read_text().strip() == "1"
+
+
+SHARES = {25: 1 / 7, 50: 2 / 7, 100: 4 / 7}  # of one CPU, which all three want
+
+
+def shared(options):
+    """Three machines in sessions of their own on one CPU, their user code as it comes, run directly where the host can."""
+    if not groups_sessions():
+        print("  the host groups no processes by sessions")
+        return
+    with Stage(options.ringshift) as stage, contextlib.ExitStack() as runs:
+        machines = {}
+        for shares in SHARES:
+            words = command(stage, 100)
+            words[words.index("--limit") + 1] = f"shares={shares}"
+            machines[shares] = runs.enter_context(
+                Run(stage, words, TIMEOUT, keyboard=True, under=["taskset", "-c", str(max(os.sched_getaffinity(0)))]))
+        for run in machines.values():
+            shell = Shell(run)
+            shell.do(f"set +m; ({WORK['spinning in ring 3']}) >/dev/null 2>&1 &")
+        time.sleep(2)
+        before = {shares: session_time(run.process.pid) for shares, run in machines.items()}
+        time.sleep(2 * options.seconds)
+        used = {shares: session_time(run.process.pid) - before[shares] for shares, run in machines.items()}
+        for shares, fair in SHARES.items():
+            part = used[shares] / sum(used.values())
+            print(f"  shares={shares}: {100 * part:.1f} %, {100 * fair:.1f} % are fair")
+            expect(abs(part - fair) < 0.05, f"shares={shares} had {100 * part:.1f} %")
+
+
 def main():
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=4)
@@ -249,7 +297,7 @@ def main():
     guest_file("linux-686/vmlinuz")
     guest_file("initramfs.cpio.gz")
     return run_cases([(case.__name__, lambda case=case: case(options))
-                      for case in (limited, limited_direct, limited_disk, limited_memory, minimum_memory, control_group)])
+                      for case in (limited, limited_direct, limited_disk, limited_memory, minimum_memory, shared, control_group)])
 
 
 if __name__ == "__main__":

@@ -351,6 +351,21 @@ def test_three(lab):
     expect(sum(refusal["count"] for refusal in paged) > 100, f"no paging: {paged}")
     expect({0x100000, 0x800000} <= {refusal["address"] for refusal in paged}, f"kernel's page: {paged}")
     expect("cannot be opened" in lab.refused("three", "/nonexistent"), "a missing file")
+    check_neighbours(control["neighbours"], text, page.text)
+
+
+def check_neighbours(runs, text, page):
+    """What each has had is the host's count: whatever else the host does, an attacker has no more than its part."""
+    alone, *others = runs
+    expect(alone["doing"] == "nothing" and alone["neighbours_seconds"] == 0 and len(others) > 4, f"{runs}")
+    for run in others:
+        expect(run["doing"] in text and run["doing"] in page, f"{run['doing']} is not told")
+        expect(run["rounds"] > 0 and run["neighbours_rounds"] > 0, f"one has done nothing: {run}")
+        if run["limit_percent"]:
+            most = run["seconds"] * run["limit_percent"] / 100 + 0.05
+            expect(run["neighbours_seconds"] < most, f"more than its limit: {run}")
+        else:
+            expect(run["neighbours_seconds"] < 1.25 * run["own_seconds"] + 0.05, f"more than its part: {run}")
 
 
 def test_three_memory_loop(lab):

@@ -118,6 +118,12 @@ USE = {
         expect(document.body.innerText.includes(refusal.tried), `not told: ${refusal.tried}`);
       }
       expect(document.body.innerText.includes(lab.data.efficiency.native_percent.toFixed(2)), 'share');
+      const beside = lab.data.resource_control.neighbours;
+      expect(beside.length > 4, 'neighbours');
+      for (const run of beside) {
+        expect(document.body.innerText.includes(run.doing), `not told: ${run.doing}`);
+        expect(document.body.innerText.includes(`${(100 * run.own_seconds / run.seconds).toFixed(1)} %`), `share: ${run.doing}`);
+      }
     """,
     "paging": """
       const {events, pages} = lab.data;

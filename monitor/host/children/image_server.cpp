@@ -51,7 +51,7 @@ std::vector<std::string> words_for(const ServedImage& image) {
   arguments.reserve(words.size() + 1);
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
-  setsid();
+  setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   // The status may be in the place that the socket has to have.

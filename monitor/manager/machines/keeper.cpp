@@ -10,7 +10,9 @@
 #include <cstring>
 #include <utility>
 
+#include "monitor/command/limit_options.h"
 #include "monitor/host/exit_codes.h"
+#include "monitor/host/session_weight.h"
 #include "monitor/host/time/host_clock.h"
 #include "shadowmmu/base/host_connection.h"
 
@@ -36,6 +38,26 @@ int signal_named(const std::string& name) {
   if (name == "term") return SIGTERM;
   if (name == "kill") return SIGKILL;
   return name == "report" ? SIGUSR1 : 0;
+}
+
+// What the machine's --limit says of shares, if that makes sense; if not, the machine says so. 0:
+// nothing.
+unsigned shares_of(const std::vector<std::string>& words) {
+  constexpr std::string_view kOption = "--limit";
+  VcpuConfig vcpu;
+  ResourceLimits limits;
+  std::string problem;
+  for (size_t i = 0; i < words.size(); ++i) {
+    std::string_view word = words[i];
+    if (!word.starts_with(kOption)) continue;
+    word.remove_prefix(kOption.size());
+    if (word.starts_with('=')) {
+      (void)apply_limit(std::string(word.substr(1)), &vcpu, &limits, &problem);
+    } else if (word.empty() && i + 1 < words.size()) {
+      (void)apply_limit(words[i + 1], &vcpu, &limits, &problem);
+    }
+  }
+  return limits.shares;
 }
 
 // A machine that begins or ends would be ended by a request for its statistics.
@@ -87,6 +109,9 @@ bool Keeper::start(std::string* problem) {
   if (consoles_from_ < 0) return false;
   std::vector<std::string> words = texts_of(command, "words");
   for (const std::string& own : texts_of(command, "own")) words.push_back(own);
+  if (const unsigned shares = shares_of(words); shares != 0) {
+    (void)set_session_level(nice_level_of(shares));
+  }
   machine_ = MachineProcess::start(words, text_of(command, "folder"), problem);
   since_ = HostClock::wall_time();
   if (machine_ != nullptr) orders_from_ = listen_at(folder_.keeper(), problem);

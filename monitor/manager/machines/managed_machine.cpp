@@ -26,9 +26,8 @@ constexpr Nanoseconds kSecond = 1'000'000'000;
 constexpr Nanoseconds kKeeperGrace = 10 * kSecond, kTermGrace = 5 * kSecond;
 
 [[noreturn]] void become_keeper(const std::string& folder) {
-  // Of the manager's session, so that the host weighs its machines against each other, and not of
-  // its group, to which a terminal's signals go.
-  setpgid(0, 0);
+  // A session of its own, which the host weighs against those of other machines as a whole.
+  setsid();
   const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int standard = 0; standard <= STDERR_FILENO; ++standard) dup2(nothing, standard);
   sigset_t none;

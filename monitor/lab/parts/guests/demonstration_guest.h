@@ -2,13 +2,15 @@
 // their bytes, Multiboot images that load at 1 MiB. `sensitive` asks the questions of the matrix
 // and prints each answer as "name=value"; `paging` makes every kind of page fault; `working` has a
 // user program that computes, pages in, calls its kernel, and tries what it may not; `ticking`
-// counts the interval timer's interrupts. See docs/lab.md.
+// counts the interval timer's interrupts; `neighbour` works in one of several ways, some of which a
+// host may not like. See docs/lab.md.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace ringshift::lab {
 
@@ -19,6 +21,11 @@ namespace ringshift::lab {
 [[nodiscard]] std::span<const uint8_t> ticking_guest();
 inline constexpr uint32_t kTickCountAt = 0x180000;
 inline constexpr int64_t kTickCounts = 1193;
+// What a neighbour does; its rounds of that are a doubleword at kNeighbourRoundsAt. It has no more
+// than 8 MiB of RAM.
+enum class NeighbourWay : uint8_t { Computes, TakesInterrupts, Prints, ChangesItsCode, WritesRam };
+[[nodiscard]] std::vector<uint8_t> neighbour_guest(NeighbourWay way);
+inline constexpr uint32_t kNeighbourRoundsAt = 0x180000;
 
 // An image as a file that the boot loader can open, for as long as this lives.
 class ImageFile {
