@@ -68,8 +68,10 @@ bool RunSurroundings::open(RunOptions* options, std::string* error) {
   if (!options->machine.event_clock.is_used()) options->machine.media.work_beside_guest();
   limit_disks(options->limits, &options->machine.media);
   if (options->machine.vcpu.cpu_percent != 0) {
-    options->machine.vcpu.counted = child_processes();
-    options->machine.vcpu.counted.push_back(getpid());
+    std::vector<int>& counted = options->machine.vcpu.counted;
+    counted = child_processes();
+    counted.push_back(getpid());
+    if (const std::optional<int> keeper = keeper_process()) counted.push_back(*keeper);
   }
   return is_open && limit_memory(options->limits, fixed, error);
 }

@@ -22,7 +22,7 @@ from manager_test import Managed, wait_for
 
 LIMIT, MOST_ABOVE = 30, 3  # per cent of one CPU
 MOST_OVER_FAIR = 1.1
-LEAST_WORK = 0.8  # of what a second of processor time brings beside one that only computes
+LEAST_WORK = 0.5  # of what a second of processor time brings beside one that only computes: caches are shared
 TURNS = 50_000
 VICTIM = f"""
 i=0
@@ -73,8 +73,8 @@ kernel = "vmlinuz"
 initrd = "attacker.initrd"
 append = "console=ttyS0 quiet ringshift.script=self-test attack={attack}"
 hda = "scratch"
-device = ["e1000,netdev=n0"]
-netdev = ["user,id=n0"]"""
+net = "user,model=e1000"
+"""
 
 
 class Neighbours(Managed):

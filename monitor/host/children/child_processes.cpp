@@ -1,6 +1,9 @@
 #include "monitor/host/children/child_processes.h"
 
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "shadowmmu/base/host_files.h"
@@ -15,6 +18,14 @@ std::vector<int> child_processes(const std::string& file) {
   int child = 0;
   while (std::fscanf(list.get(), "%d", &child) == 1) children.push_back(child);
   return children;
+}
+
+// The variable is inherited: it tells of the parent only if it names it.
+std::optional<int> keeper_process() {
+  const char* const told = std::getenv(kKeeperVariable);
+  const int parent = getppid();
+  if (told == nullptr || std::to_string(parent) != told) return std::nullopt;
+  return parent;
 }
 
 }  // namespace ringshift

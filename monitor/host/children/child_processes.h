@@ -1,7 +1,9 @@
-// ChildProcesses: which processes this thread has started and not yet waited for, by the host's own
-// list. See docs/machines.md, "Limits".
+// ChildProcesses: the processes whose work is a machine's besides its own: those that this thread
+// has started and not yet waited for, by the host's own list, and its keeper. See docs/machines.md,
+// "Limits".
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,5 +13,10 @@ namespace ringshift {
 // file: where the list is; another one in tests.
 [[nodiscard]] std::vector<int> child_processes(
     const std::string& file = "/proc/thread-self/children");
+
+// A keeper tells the machine that it starts its own number in this variable of the environment.
+inline constexpr const char* kKeeperVariable = "RINGSHIFT_KEEPER";
+// The keeper that has started this process; nothing if nobody keeps it.
+[[nodiscard]] std::optional<int> keeper_process();
 
 }  // namespace ringshift

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "monitor/host/children/child_processes.h"
 #include "monitor/host/exit_codes.h"
 
 namespace ringshift::manager {
@@ -35,6 +36,7 @@ namespace {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   if (chdir(folder.c_str()) != 0) give_up(folder.c_str());
+  setenv(kKeeperVariable, std::to_string(parent).c_str(), 1);
   std::string name = "ringshift";
   std::vector<std::string> own = words;
   std::vector<char*> arguments{name.data()};

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 namespace ringshift {
 namespace {
@@ -28,6 +30,16 @@ TEST(ChildProcesses, HasAChildUntilItWasWaitedFor) {
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   EXPECT_FALSE(is_listed(child));
+}
+
+TEST(ChildProcesses, KnowsItsKeeperByNumber) {
+  unsetenv(kKeeperVariable);
+  EXPECT_FALSE(keeper_process());
+  setenv(kKeeperVariable, std::to_string(getppid()).c_str(), 1);
+  EXPECT_EQ(keeper_process(), getppid());
+  setenv(kKeeperVariable, std::to_string(getpid()).c_str(), 1);
+  EXPECT_FALSE(keeper_process()) << "the number of somebody else";
+  unsetenv(kKeeperVariable);
 }
 
 TEST(ChildProcesses, HasNobodyWhereThereIsNoList) {
