@@ -313,7 +313,13 @@ bool guest_processor_has(const ZydisDecodedInstruction& facts, const TranslatorF
   }
 }
 
+// Instructions of the processors that had their FPU beside them, without a look at their operands.
+bool is_older_integer(ZydisISASet set) {
+  return set == ZYDIS_ISA_SET_I86 || set == ZYDIS_ISA_SET_I186 || set == ZYDIS_ISA_SET_I386;
+}
+
 FpuUse fpu_use(const GuestInstruction& instruction) {
+  if (is_older_integer(instruction.facts.meta.isa_set)) return FpuUse::None;
   // FCOMI and FUCOMI count as Pentium Pro integer set.
   if (has_register_of(instruction, ZYDIS_REGCLASS_X87)) return FpuUse::X87;
   // The decoder lists its 32-bit form under SSE3, without a register operand.

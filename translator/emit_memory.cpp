@@ -378,13 +378,16 @@ RecoveryKind string_recovery(unsigned kind, Repeat repeat) {
 // The host's own string instruction on window addresses: a fault in the middle of a REP finds RCX,
 // RSI and RDI advanced exactly as the guest's must be.
 void Emitter::emit_string(const UnitInstruction& instruction) {
-  if (instruction.style == AccessStyle::Soft) return emit_callout(instruction);
+  const bool is_soft = instruction.style == AccessStyle::Soft;
   switch (repeat_of(instruction)) {
     case Repeat::None:
-      return emit_string_once(instruction);
+      if (!is_soft) return emit_string_once(instruction);
+      // What users do in callouts counts as work, by which they come to a window.
+      if (unit_->key.privilege == Privilege::User) return emit_callout(instruction);
+      return emit_string_apart(instruction);
     case Repeat::WhileEqual:
     case Repeat::WhileNotEqual:
-      return emit_string_repeated(instruction);
+      return is_soft ? emit_callout(instruction) : emit_string_repeated(instruction);
     case Repeat::Both:
       return emit_callout(instruction);
   }

@@ -116,7 +116,7 @@ void Emitter::emit_instruction_in_mode(const UnitInstruction& instruction) {
     case Family::Lea:
       return emit_narrow_lea(instruction);
     case Family::String:
-      return emit_string_in_mode(instruction);
+      return emit_string_apart(instruction);
     default:
       UNREACHABLE();
   }

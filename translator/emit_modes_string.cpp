@@ -1,5 +1,5 @@
-// MOVS, CMPS, STOS, LODS and SCAS, once, through segments that are not flat or with 16-bit
-// addresses: loads and stores of their own, since the host's would move its own registers.
+// MOVS, CMPS, STOS, LODS and SCAS, once, through segments that are not flat, with 16-bit addresses
+// or at soft sites: loads and stores of their own, since the host's would move its own registers.
 #include "shadowmmu/base/check.h"
 #include "translator/classify.h"
 #include "translator/emit.h"
@@ -25,7 +25,7 @@ bool has_narrow_address(const UnitInstruction& instruction) {
 
 uint32_t element_bytes(const UnitInstruction& instruction) {
   if ((instruction.instruction.facts.opcode & 1U) == 0) return 1;
-  return instruction.has_narrow_operands ? 2 : 4;
+  return instruction.instruction.facts.operand_width == 16 ? 2 : 4;
 }
 
 x86::Gp sized(const x86::Gp& reg, uint32_t bytes) {
@@ -65,7 +65,7 @@ void Emitter::load_string_address(const UnitInstruction& instruction, bool is_so
   to_linear(is_source ? source_segment(instruction) : SegmentRegister::Es, size, narrow);
 }
 
-void Emitter::emit_string_in_mode(const UnitInstruction& instruction) {
+void Emitter::emit_string_apart(const UnitInstruction& instruction) {
   const uint32_t size = element_bytes(instruction);
   const x86::Gp value = sized(host::scratch, size);
   const x86::Gp accumulator = sized(x86::rax, size);

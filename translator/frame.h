@@ -220,6 +220,9 @@ struct alignas(4096) Frame {
   LoadedDescriptorTable descriptors;
   std::array<WatchedPart, 2> watched_parts;  // by the privilege of the code
   alignas(64) TableTlb table_tlb;
+  // By privilege and index of the TLB, for the page that is there for reads: CodeBytes::base_for,
+  // if stores may go to those of its bytes that no code was made from. 0: they may not.
+  alignas(64) std::array<std::array<uint64_t, kSoftTlbEntries>, 2> code_bytes{};
   FarTargetTable far_targets;
   // Never readable: an offset beyond a limit ends here, one within it before.
   alignas(4096) std::array<uint8_t, kPageSize> limit_guard{};

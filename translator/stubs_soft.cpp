@@ -23,6 +23,11 @@ int32_t part_displacement(Privilege privilege, size_t member) {
                             static_cast<size_t>(privilege) * sizeof(WatchedPart) + member);
 }
 
+int32_t code_displacement(Privilege privilege) {
+  return frame_displacement(offsetof(Frame, code_bytes) +
+                            static_cast<size_t>(privilege) * kSoftTlbEntries * sizeof(uint64_t));
+}
+
 int32_t table_displacement(size_t member) {
   return frame_displacement(offsetof(Frame, table_tlb) + member);
 }
@@ -39,6 +44,10 @@ x86::Mem indexed32(int32_t displacement) {
 x86::Mem indexed64(int32_t displacement) {
   return qword_ptr(host::frame, host::scratch, 3, displacement);
 }
+// The entry's place in a table of half the entries' size.
+x86::Mem half_indexed64(int32_t displacement) {
+  return qword_ptr(host::frame, host::scratch, 2, displacement);
+}
 
 }  // namespace
 
@@ -52,7 +61,9 @@ void SoftStubEmitter::emit(Privilege privilege, bool is_write, uint32_t size) {
   const Entry entry{
       .tag = table + static_cast<int32_t>(is_write ? offsetof(SoftTlbEntry, negated_write_page)
                                                    : offsetof(SoftTlbEntry, negated_read_page)),
-      .addend = table + static_cast<int32_t>(offsetof(SoftTlbEntry, addend))};
+      .addend = table + static_cast<int32_t>(offsetof(SoftTlbEntry, addend)),
+      .readable = table + static_cast<int32_t>(offsetof(SoftTlbEntry, negated_read_page)),
+      .code_bytes = code_displacement(privilege)};
   if (has_bmi2_) {
     emit_with_bmi2(privilege, is_write, size, entry);
   } else {
@@ -88,6 +99,7 @@ void SoftStubEmitter::emit_with_bmi2(Privilege privilege, bool is_write, uint32_
   a_.ret();
   a_.bind(miss);
   if (stores_to_tables(privilege, is_write)) emit_table_store_with_bmi2();
+  if (is_write) emit_store_beside_code_with_bmi2(size, entry);
   a_.mov(x86::rcx, host::saved_rcx);
 }
 
@@ -109,6 +121,7 @@ void SoftStubEmitter::emit_plainly(Privilege privilege, bool is_write, uint32_t 
   a_.ret();
   a_.bind(miss);
   if (stores_to_tables(privilege, is_write)) emit_table_store_plainly();
+  if (is_write) emit_store_beside_code_plainly(size, entry);
   restore_flags();
 }
 
@@ -147,6 +160,62 @@ void SoftStubEmitter::emit_table_store_plainly() {
 void SoftStubEmitter::mark_table() {
   a_.mov(indexed32(table_displacement(offsetof(TableTlbEntry, is_written))), 1);
   a_.mov(slot32(RINGSHIFT_SLOT(tables_written)), 1);
+}
+
+// The page is there for reads, and has CodeBytes: a store to bytes that are no code is a hit. R9
+// and R10 are as where the TLB was asked.
+void SoftStubEmitter::emit_store_beside_code_with_bmi2(uint32_t size, const Entry& entry) {
+  Label readable = a_.newLabel();
+  Label beside = a_.newLabel();
+  Label miss = a_.newLabel();
+  a_.mov(x86::ecx, indexed32(entry.readable));
+  a_.lea(x86::ecx, x86::ptr(x86::rcx, host::scratch2));
+  a_.jecxz(x86::ecx, readable);
+  a_.short_().jmp(miss);
+  a_.bind(readable);
+  a_.mov(x86::rcx, half_indexed64(entry.code_bytes));
+  a_.jecxz(x86::rcx, miss);
+  a_.mov(host::scratch2.r32(), 3);
+  a_.shrx(host::scratch2.r32(), host::address.r32(), host::scratch2.r32());
+  a_.mov(host::scratch2.r32(), dword_ptr(x86::rcx, host::scratch2));
+  a_.mov(x86::ecx, 29);  // ECX := the address modulo 8
+  a_.shlx(x86::ecx, host::address.r32(), x86::ecx);
+  a_.rorx(x86::ecx, x86::ecx, 29);
+  a_.shrx(host::scratch2.r32(), host::scratch2.r32(), x86::ecx);
+  a_.mov(x86::ecx, 32 - size);
+  a_.shlx(x86::ecx, host::scratch2.r32(), x86::ecx);
+  a_.jecxz(x86::ecx, beside);
+  a_.short_().jmp(miss);
+  a_.bind(beside);
+  a_.mov(x86::rcx, host::saved_rcx);
+  a_.mov(host::scratch, indexed64(entry.addend));
+  a_.lea(host::address, x86::ptr(host::address, host::scratch));
+  a_.ret();
+  a_.bind(miss);
+}
+
+// The same with the flags saved and R10 negated; RAX is free.
+void SoftStubEmitter::emit_store_beside_code_plainly(uint32_t size, const Entry& entry) {
+  Label miss = a_.newLabel();
+  a_.cmp(host::scratch2.r32(), indexed32(entry.readable));
+  a_.jne(miss);
+  a_.mov(host::scratch2, half_indexed64(entry.code_bytes));
+  a_.test(host::scratch2, host::scratch2);
+  a_.jz(miss);
+  a_.mov(x86::eax, host::address.r32());
+  a_.shr(x86::eax, 3);
+  a_.mov(x86::eax, dword_ptr(host::scratch2, x86::rax));
+  a_.mov(host::scratch2, x86::rcx);
+  a_.mov(x86::ecx, host::address.r32());
+  a_.and_(x86::ecx, 7);
+  a_.shr(x86::eax, x86::cl);
+  a_.mov(x86::rcx, host::scratch2);
+  a_.test(x86::eax, (1U << size) - 1);
+  a_.jnz(miss);
+  a_.add(host::address, indexed64(entry.addend));
+  restore_flags();
+  a_.ret();
+  a_.bind(miss);
 }
 
 // A miss is served if it is in a page that is watched in part, and in the rest of it.

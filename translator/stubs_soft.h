@@ -27,12 +27,16 @@ class SoftStubEmitter {
   struct Entry {
     int32_t tag;
     int32_t addend;
+    int32_t readable;    // the tag for reads
+    int32_t code_bytes;  // Frame::code_bytes
   };
   void emit_with_bmi2(Privilege privilege, bool is_write, uint32_t size, const Entry& entry);
   void emit_plainly(Privilege privilege, bool is_write, uint32_t size, const Entry& entry);
   void emit_table_store_with_bmi2();
   void emit_table_store_plainly();
   void mark_table();
+  void emit_store_beside_code_with_bmi2(uint32_t size, const Entry& entry);
+  void emit_store_beside_code_plainly(uint32_t size, const Entry& entry);
   void emit_watched_part(Privilege privilege, bool is_write, uint32_t size);
 
   asmjit::x86::Assembler& a_;

@@ -181,6 +181,16 @@ bool TranslationCache::may_hold_code(GuestPhysical address, uint32_t length) con
          (it->second.granules & granules_of(address.offset_in_page(), length)) != 0;
 }
 
+void TranslationCache::add_code_bytes(GuestPhysicalPage page, CodeBytes* bytes) const {
+  const auto it = pages_.find(page);
+  if (it == pages_.end()) return;
+  for (const PageMembers& members : it->second.members) {
+    for (const PageMember& member : members) {
+      bytes->add(member.piece.physical.offset_in_page(), member.piece.length);
+    }
+  }
+}
+
 template <typename Predicate>
 uint32_t TranslationCache::drop_from_page(GuestPhysicalPage page, Predicate concerns,
                                           const SafePoint& safe) {

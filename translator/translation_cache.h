@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "translator/code_arena.h"
+#include "translator/code_bytes.h"
 #include "translator/emitted_code.h"
 #include "translator/fragment.h"
 #include "translator/link_table.h"
@@ -77,6 +78,8 @@ class TranslationCache {
   // False if no fragment was made from a byte of the range, which lies in one page; true if one may
   // have been: a page remembers in granules of 64 bytes, also of fragments that are gone.
   [[nodiscard]] bool may_hold_code(GuestPhysical address, uint32_t length) const;
+  // Adds the bytes of the page that fragments were made from.
+  void add_code_bytes(GuestPhysicalPage page, CodeBytes* bytes) const;
   // Drops every fragment made from a byte of [address, address+length). Returns how many.
   uint32_t drop_overlapping(GuestPhysical address, uint32_t length, const SafePoint&);
   // Drops the fragments of this view with code of this page that lay at this linear page (whose

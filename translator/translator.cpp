@@ -158,7 +158,7 @@ bool Translator::may_copy() const { return config_.relocate && source_.kept_out(
 
 void Translator::ensure_traces() {
   for (const CodePiece& piece : unit_.pieces) {
-    traces_.ensure_code_trace(GuestPhysicalPage::of(piece.physical));
+    traces_.ensure_code_trace(piece.physical, piece.length);
   }
 }
 

@@ -22,7 +22,8 @@ class Emitter;
 class CodeTraces {
  public:
   virtual ~CodeTraces() = default;
-  virtual void ensure_code_trace(GuestPhysicalPage page) = 0;
+  // first: of `length` bytes in one page that code is about to be made from.
+  virtual void ensure_code_trace(GuestPhysical first, uint32_t length) = 0;
 };
 
 struct TranslatorConfig {

@@ -275,6 +275,10 @@ bool AddressSpaces::may_hold_code(GuestPhysical address, uint32_t length) const 
   return cache_->may_hold_code(address, length);
 }
 
+void AddressSpaces::add_code_bytes(GuestPhysicalPage page, CodeBytes* bytes) const {
+  cache_->add_code_bytes(page, bytes);
+}
+
 void AddressSpaces::drop_code(GuestPhysical address, uint32_t length, const SafePoint& safe) {
   cache_->drop_overlapping(address, length, safe);
 }
@@ -308,6 +312,12 @@ void AddressSpaces::verify_invariants() const {
     const GuestPhysicalPage page = resources_.page_at(host_page);
     CHECK(!ram.is_shared(page) && !resources_.watch.watches(page));
   });
+  resources_.soft_tlbs.for_each_beside_code(
+      [this, &ram](GuestVirtualPage linear, uint64_t host_page, uint64_t code_bytes) {
+        const GuestPhysicalPage page = resources_.page_at(host_page);
+        CHECK(!ram.is_shared(page));
+        CHECK(resources_.watch.are_code_bytes(page, code_bytes, linear));
+      });
   resources_.soft_tlbs.deliver_marks();
   verify_soft_entries();
   verify_what_is_unchanged(supervisor_, Privilege::Supervisor);

@@ -104,6 +104,7 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   // CodeHolder
   [[nodiscard]] bool has_code(GuestPhysicalPage page) const override;
   [[nodiscard]] bool may_hold_code(GuestPhysical address, uint32_t length) const override;
+  void add_code_bytes(GuestPhysicalPage page, CodeBytes* bytes) const override;
   void drop_code(GuestPhysical address, uint32_t length, const SafePoint& safe) override;
   void forget_write_paths(GuestPhysicalPage page) override;
   [[nodiscard]] bool set_up_supervisor(CodeView& view, std::string* error) const;

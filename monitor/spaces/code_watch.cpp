@@ -10,16 +10,56 @@ namespace ringshift {
 
 void CodeWatch::trace(GuestPhysicalPage page, TraceReason reason) {
   const bool had_code = traces_.is_traced_for_code(page);
-  if (!traces_.add(page, reason) || had_code) return;
+  if (!traces_.add(page, reason)) return;
+  if (had_code) return end_code_bytes(page);
   counters().traces_code++;
   end_write_paths(page);
+}
+
+void CodeWatch::ensure_code_trace(GuestPhysical first, uint32_t length) {
+  const GuestPhysicalPage page = GuestPhysicalPage::of(first);
+  trace(page, TraceReason::TranslatedCode);
+  if (CodeBytes* bytes = written_code_.find(page)) bytes->add(first.offset_in_page(), length);
 }
 
 void CodeWatch::trace_table(GuestPhysicalPage page, uint64_t content) {
   const bool was_traced = traces_.is_traced(page);
   if (!traces_.add(page, TraceReason::PageTable)) return;
   if (!was_traced) end_write_paths(page);
+  end_code_bytes(page);
   tables_.begin(page, content);
+}
+
+// ---- stores beside code ----
+
+const CodeBytes* CodeWatch::code_bytes(GuestPhysicalPage page) {
+  const bool is_code_alone = traces_.is_traced_for(page, TraceReason::TranslatedCode) &&
+                             !traces_.is_traced_for(page, TraceReason::DirectCode) &&
+                             !traces_.is_traced_for(page, TraceReason::PageTable);
+  if (!is_code_alone || holder_ == nullptr || !holder_->has_code(page)) return nullptr;
+  if (const CodeBytes* known = written_code_.find(page)) return known;
+  if (const auto before = written_code_.begin(page)) holder_->forget_write_paths(*before);
+  CodeBytes* bytes = written_code_.find(page);
+  holder_->add_code_bytes(page, bytes);
+  return bytes;
+}
+
+bool CodeWatch::are_code_bytes(GuestPhysicalPage page, uint64_t base,
+                               GuestVirtualPage linear) const {
+  const CodeBytes* bytes = written_code_.find(page);
+  return bytes != nullptr && bytes->base_for(linear) == base &&
+         !traces_.is_traced_for(page, TraceReason::DirectCode) &&
+         !traces_.is_traced_for(page, TraceReason::PageTable);
+}
+
+void CodeWatch::end_code_bytes(GuestPhysicalPage page) {
+  if (written_code_.end(page) && holder_ != nullptr) holder_->forget_write_paths(page);
+}
+
+// Code that has been dropped frees its bytes.
+void CodeWatch::refresh(GuestPhysicalPage page, CodeBytes* bytes) const {
+  bytes->clear();
+  if (holder_ != nullptr) holder_->add_code_bytes(page, bytes);
 }
 
 // Soft stores to a page table have a path of their own, which ends when the page has code besides.
@@ -38,7 +78,11 @@ void CodeWatch::on_write(GuestPhysical address, uint32_t length) {
   // anew.
   const bool is_beside_code =
       holder_ != nullptr && holder_->has_code(page) && !holder_->may_hold_code(address, length);
-  if (is_beside_code && !traces_.is_traced_for(page, TraceReason::DirectCode)) return;
+  if (is_beside_code && !traces_.is_traced_for(page, TraceReason::DirectCode)) {
+    CodeBytes* bytes = written_code_.find(page);
+    if (bytes != nullptr && bytes->has_any(address.offset_in_page(), length)) refresh(page, bytes);
+    return;
+  }
   if (!pending_.empty()) {
     Write& last = pending_.back();
     const bool continues =
@@ -78,8 +122,13 @@ void CodeWatch::merge_pending() {
 void CodeWatch::apply(const SafePoint& safe) {
   for (const Write& write : pending_) {
     const GuestPhysicalPage page = GuestPhysicalPage::of(write.address);
+    const bool had_code = holder_ != nullptr && holder_->has_code(page);
     if (holder_ != nullptr) holder_->drop_code(write.address, write.length, safe);
-    if (holder_ == nullptr || !holder_->has_code(page)) {
+    CodeBytes* bytes = written_code_.find(page);
+    if (bytes != nullptr) refresh(page, bytes);
+    // Who writes code will run it soon. A second write that is seen finds none, and ends the trace.
+    const bool is_awaited = had_code && bytes != nullptr;
+    if (!is_awaited && (holder_ == nullptr || !holder_->has_code(page))) {
       traces_.remove(page, TraceReason::TranslatedCode);
     }
     revoke_direct_execution(page);

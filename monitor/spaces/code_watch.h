@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "monitor/memory/physical_memory.h"
+#include "monitor/spaces/written_code.h"
 #include "shadowmmu/reverse_map.h"
 #include "shadowmmu/table_traces.h"
 #include "shadowmmu/trace.h"
@@ -25,6 +26,8 @@ class CodeHolder {
   [[nodiscard]] virtual bool has_code(GuestPhysicalPage page) const = 0;
   // May a fragment of it come from these bytes? Pre: they lie in one page.
   [[nodiscard]] virtual bool may_hold_code(GuestPhysical address, uint32_t length) const = 0;
+  // Adds the bytes of the page that it has translated.
+  virtual void add_code_bytes(GuestPhysicalPage page, CodeBytes* bytes) const = 0;
   virtual void drop_code(GuestPhysical address, uint32_t length, const SafePoint& safe) = 0;
   // From now on a write to this page must be seen: paths of its own that write without a shadow
   // space's mapping are forgotten.
@@ -52,9 +55,7 @@ class CodeWatch final : public WriteObserver, public CodeTraces {
   void on_moved(const PageRange& pages, Backing now) override;
   [[nodiscard]] bool is_shown_outside(GuestPhysicalPage page) override;
   // CodeTraces
-  void ensure_code_trace(GuestPhysicalPage page) override {
-    trace(page, TraceReason::TranslatedCode);
-  }
+  void ensure_code_trace(GuestPhysical first, uint32_t length) override;
   // Every write to the page is seen from now on, whatever path it takes (M1). reason: one of code.
   void trace(GuestPhysicalPage page, TraceReason reason);
   // The same of a page table, which has a place in tables(). content: TableTraces::begin. A space
@@ -64,6 +65,13 @@ class CodeWatch final : public WriteObserver, public CodeTraces {
   [[nodiscard]] bool is_table_only(GuestPhysicalPage page) const {
     return traces_.is_traced_for(page, TraceReason::PageTable) && !traces_.is_traced_for_code(page);
   }
+
+  // Of a page that is traced for translated code and for nothing else: which bytes may not be
+  // written unseen. Valid until forget_write_paths(page). Null: all of them.
+  [[nodiscard]] const CodeBytes* code_bytes(GuestPhysicalPage page);
+  // Is this what generated code may go by?
+  [[nodiscard]] bool are_code_bytes(GuestPhysicalPage page, uint64_t base,
+                                    GuestVirtualPage linear) const;
 
   // Drops the code that the writes noted so far have changed.
   void apply(const SafePoint& safe);
@@ -75,6 +83,8 @@ class CodeWatch final : public WriteObserver, public CodeTraces {
     uint32_t length;
   };
   void end_write_paths(GuestPhysicalPage page);
+  void end_code_bytes(GuestPhysicalPage page);
+  void refresh(GuestPhysicalPage page, CodeBytes* bytes) const;
   void merge_pending();
   void revoke_direct_execution(GuestPhysicalPage page);
 
@@ -82,6 +92,7 @@ class CodeWatch final : public WriteObserver, public CodeTraces {
   TraceTable traces_;
   TableTraces tables_;
   ReverseMap reverse_;
+  WrittenCode written_code_;
   std::vector<Write> pending_;
   static constexpr size_t kMostPending = 4096;
   size_t most_pending_ = kMostPending;  // before they are merged

@@ -289,7 +289,9 @@ class TranslatorMachine : public CodeSource,
     *physical = GuestPhysical(offset);
     return {memory_->at(*physical), kPageSize - address.offset_in_page()};
   }
-  void ensure_code_trace(GuestPhysicalPage page) override { traced_pages.push_back(page.number()); }
+  void ensure_code_trace(GuestPhysical first, uint32_t /*length*/) override {
+    traced_pages.push_back(GuestPhysicalPage::of(first).number());
+  }
   [[nodiscard]] bool is_soft(GuestPhysical instruction) const override {
     return soft_sites.contains(instruction.value());
   }

@@ -45,7 +45,12 @@ Miss DataPaths::fill_soft(GuestVirtual address, bool is_write, Privilege privile
                         resources_.watch.is_table_only(page->physical) &&
                         !resources_.physical.ram().is_shared(page->physical) &&
                         !resources_.watched.contains(linear);
-  if (is_write && !may_write && !may_mark) return Miss::Interpret;
+  // A store to a page with code goes beside the code.
+  const bool is_own = !resources_.physical.ram().is_shared(page->physical);
+  const CodeBytes* code = is_write && tables_allow && is_own && !resources_.watched.contains(linear)
+                              ? resources_.watch.code_bytes(page->physical)
+                              : nullptr;
+  if (is_write && !may_write && !may_mark && code == nullptr) return Miss::Interpret;
   resources_.pages.mark(access);
   const SoftTlbs::Fill fill{.page = linear,
                             .host_page = reinterpret_cast<uint64_t>(
@@ -54,7 +59,8 @@ Miss DataPaths::fill_soft(GuestVirtual address, bool is_write, Privilege privile
                             .is_global = page->translation.global,
                             .is_large = page->is_in_large_piece(),
                             .may_mark = may_mark,
-                            .stamp = is_kept ? resources_.stamp(linear, page->translation) : 0};
+                            .stamp = is_kept ? resources_.stamp(linear, page->translation) : 0,
+                            .code = code};
   if (const WatchedBytes* watched = resources_.watched.find(linear)) {
     tlbs.fill_around(fill, watched->first, watched->last, privilege);
   } else {
@@ -74,7 +80,7 @@ bool DataPaths::would_serve_plainly(GuestVirtual address, bool is_write,
   const std::optional<GuestPage> found =
       resources_.pages.look({address, data_access(is_write), privilege});
   const bool is_users = found && found->translation.levels != 0 && found->translation.user;
-  if (found && is_write && resources_.watch.is_table_only(found->physical)) return false;
+  if (found && is_write && resources_.watch.watches(found->physical)) return false;
   return found && found->is_in_large_piece() && (privilege == Privilege::User || !is_users);
 }
 

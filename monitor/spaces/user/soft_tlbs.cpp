@@ -21,6 +21,7 @@ bool SoftTlbs::holds(GuestVirtualPage page, bool is_write, Privilege privilege) 
   const auto is_tag = [&](uint32_t negated) { return negated + page.number() == 0; };
   if (!is_write) return is_tag(entry.negated_read_page);
   if (is_tag(entry.negated_write_page)) return true;
+  if (is_tag(entry.negated_read_page) && code_of(privilege, slot) != 0) return true;
   return privilege == Privilege::Supervisor && is_tag(frame_->table_tlb[slot].negated_page);
 }
 
@@ -31,6 +32,7 @@ void SoftTlbs::fill(const Fill& fill, Privilege privilege) {
   entry.negated_read_page = 0U - number;
   entry.negated_write_page = fill.may_write ? 0U - number : SoftTlbEntry{}.negated_write_page;
   entry.addend = fill.host_page - fill.page.address().value();
+  code_of(privilege, slot) = fill.code != nullptr ? fill.code->base_for(fill.page) : 0;
   stamps_[static_cast<size_t>(privilege)][slot] = fill.stamp;
   if (fill.is_large) large_regions_.set(Region::of(fill.page).index());
   if (privilege == Privilege::User) return set_bit(used_by_user_, slot, true);
@@ -43,6 +45,7 @@ void SoftTlbs::put_back(const Kept& kept) {
   SoftTlbEntry& entry = of(kept.privilege)[slot];
   if (entry.negated_read_page != SoftTlbEntry{}.negated_read_page) return;
   entry = kept.entry;
+  code_of(kept.privilege, slot) = 0;
   stamps_[static_cast<size_t>(kept.privilege)][slot] = kept.stamp;
   if (kept.is_large) large_regions_.set(Region::of(kept.page()).index());
   set_bit(kept.privilege == Privilege::User ? used_by_user_ : local_, slot, true);
@@ -83,9 +86,11 @@ void SoftTlbs::forget_writes_to(uint64_t host_page) {
     WatchedPart& part = part_of(privilege);
     if (part.write_page != WatchedPart::kNone && part.addend + part.write_page == host_page)
       part.write_page = WatchedPart::kNone;
-    for (SoftTlbEntry& entry : of(privilege)) {
+    for (uint32_t slot = 0; slot < kSoftTlbEntries; ++slot) {
+      SoftTlbEntry& entry = of(privilege)[slot];
       if (entry.addend + uint64_t{0U - entry.negated_read_page} * kPageSize != host_page) continue;
       entry.negated_write_page = SoftTlbEntry{}.negated_write_page;
+      code_of(privilege, slot) = 0;
     }
   }
   for_each_set(used_by_tables_, [&](uint32_t slot) {

@@ -11,6 +11,7 @@
 #include "shadowmmu/base/bits.h"
 #include "shadowmmu/paging_mode.h"
 #include "shadowmmu/table_traces.h"
+#include "translator/code_bytes.h"
 #include "translator/frame.h"
 
 namespace ringshift {
@@ -27,6 +28,8 @@ class SoftTlbs {
     // a mark. Of supervisor code.
     bool may_mark = false;
     uint64_t stamp = 0;  // GuestTables::stamp of its region
+    // It may not be written plainly, but bytes of it that are none of these. Null: none may.
+    const CodeBytes* code = nullptr;
   };
 
   void attach(Frame* frame) { frame_ = frame; }
@@ -59,6 +62,20 @@ class SoftTlbs {
         if (entry.negated_write_page == SoftTlbEntry{}.negated_write_page) continue;
         const GuestVirtualPage page(0U - entry.negated_write_page);
         action(entry.addend + page.address().value());
+      }
+    }
+  }
+  // Pages that are held so that stores may go beside code: with the host's page, and what generated
+  // code goes by.
+  template <typename Action>
+  void for_each_beside_code(Action action) const {
+    for (const Privilege privilege : {Privilege::Supervisor, Privilege::User}) {
+      for (uint32_t slot = 0; slot < kSoftTlbEntries; ++slot) {
+        const SoftTlbEntry& entry = of(privilege)[slot];
+        const uint64_t code = code_of(privilege, slot);
+        if (code == 0 || entry.negated_read_page == SoftTlbEntry{}.negated_read_page) continue;
+        const GuestVirtualPage page(0U - entry.negated_read_page);
+        action(page, entry.addend + page.address().value(), code);
       }
     }
   }
@@ -118,6 +135,9 @@ class SoftTlbs {
     return privilege == Privilege::User ? frame_->user_tlb : frame_->supervisor_tlb;
   }
 
+  [[nodiscard]] uint64_t& code_of(Privilege privilege, uint32_t slot) const {
+    return frame_->code_bytes[static_cast<size_t>(privilege)][slot];
+  }
   [[nodiscard]] WatchedPart& part_of(Privilege privilege) const {
     return frame_->watched_parts[static_cast<size_t>(privilege)];
   }

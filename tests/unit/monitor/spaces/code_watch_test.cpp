@@ -24,6 +24,9 @@ class Holder final : public CodeHolder {
   [[nodiscard]] bool may_hold_code(GuestPhysical address, uint32_t) const override {
     return has_code(GuestPhysicalPage::of(address)) && address.offset_in_page() < 64;
   }
+  void add_code_bytes(GuestPhysicalPage page, CodeBytes* bytes) const override {
+    if (has_code(page)) bytes->add(0, 64);
+  }
   void drop_code(GuestPhysical address, uint32_t length, const SafePoint&) override {
     dropped.emplace_back(address, length);
     if (address.offset_in_page() < 64) code.erase(GuestPhysicalPage::of(address));
@@ -40,7 +43,7 @@ class CodeWatchTest : public ::testing::Test {
   CodeWatchTest() {
     watch_.attach(&holder_);
     holder_.code.insert(kPage);
-    watch_.ensure_code_trace(kPage);
+    watch_.ensure_code_trace(kPage.address(), 64);
   }
   void apply() { watch_.apply(SafePointForTest::get()); }
   Holder holder_;
@@ -48,7 +51,7 @@ class CodeWatchTest : public ::testing::Test {
 };
 
 TEST_F(CodeWatchTest, TracingForgetsTheWritePathsOnce) {
-  watch_.ensure_code_trace(kPage);
+  watch_.ensure_code_trace(kPage.address(), 64);
   watch_.trace(kPage, TraceReason::DirectCode);  // traced already: writes are seen
   EXPECT_EQ(holder_.forgotten, std::vector<GuestPhysicalPage>{kPage});
   EXPECT_TRUE(watch_.watches(kPage));
@@ -105,9 +108,89 @@ TEST_F(CodeWatchTest, ManyWritesBeforeASafePointAreMergedToPages) {
   EXPECT_FALSE(holder_.dropped.empty());
 }
 
+// ---- stores beside code ----
+
+TEST_F(CodeWatchTest, StoresMayGoBesideCodeOnly) {
+  const CodeBytes* bytes = watch_.code_bytes(kPage);
+  ASSERT_NE(bytes, nullptr);
+  EXPECT_TRUE(bytes->has_any(0, 1));
+  EXPECT_TRUE(bytes->has_any(63, 8));
+  EXPECT_FALSE(bytes->has_any(64, kPageSize - 64));
+  EXPECT_EQ(watch_.code_bytes(kPage), bytes);
+  EXPECT_EQ(watch_.code_bytes(kPage + 1), nullptr) << "it has no code";
+}
+
+TEST_F(CodeWatchTest, NewCodeIsAddedBeforeItCanBeFound) {
+  const CodeBytes* bytes = watch_.code_bytes(kPage);
+  ASSERT_NE(bytes, nullptr);
+  watch_.ensure_code_trace(at(200), 3);
+  EXPECT_FALSE(bytes->has_any(192, 8));
+  EXPECT_TRUE(bytes->has_any(200, 1));
+  EXPECT_TRUE(bytes->has_any(202, 1));
+  EXPECT_FALSE(bytes->has_any(203, 8));
+}
+
+TEST_F(CodeWatchTest, AnotherReasonToSeeWritesEndsThem) {
+  ASSERT_NE(watch_.code_bytes(kPage), nullptr);
+  holder_.forgotten.clear();
+  watch_.trace(kPage, TraceReason::DirectCode);
+  EXPECT_EQ(holder_.forgotten, std::vector<GuestPhysicalPage>{kPage});
+  EXPECT_EQ(watch_.code_bytes(kPage), nullptr);
+}
+
+TEST_F(CodeWatchTest, APageTableEndsThem) {
+  ASSERT_NE(watch_.code_bytes(kPage), nullptr);
+  holder_.forgotten.clear();
+  watch_.tables().set_policy(ShadowPolicy::Trace, 1);
+  TableLink link;
+  link.table = kPage;
+  (void)watch_.tables().note_compared(link, TableTraces::Finding::Same, 1);
+  watch_.trace_table(kPage, 0);
+  EXPECT_EQ(holder_.forgotten, std::vector<GuestPhysicalPage>{kPage});
+  EXPECT_EQ(watch_.code_bytes(kPage), nullptr);
+}
+
+TEST_F(CodeWatchTest, CodeThatIsDroppedFreesItsBytes) {
+  const CodeBytes* bytes = watch_.code_bytes(kPage);
+  ASSERT_NE(bytes, nullptr);
+  watch_.ensure_code_trace(at(200), 3);
+  watch_.on_write(at(200), 1);  // the holder has nothing there (any more)
+  EXPECT_FALSE(bytes->has_any(200, 3));
+  EXPECT_TRUE(bytes->has_any(0, 64));
+  EXPECT_FALSE(watch_.has_pending_work());
+}
+
+TEST_F(CodeWatchTest, CodeIsAwaitedWhereItHasBeenOverwritten) {
+  const CodeBytes* bytes = watch_.code_bytes(kPage);
+  ASSERT_NE(bytes, nullptr);
+  watch_.on_write(at(8), 4);
+  apply();
+  EXPECT_FALSE(bytes->has_any(0, kPageSize));
+  EXPECT_TRUE(watch_.watches(kPage));
+  watch_.on_write(at(8), 4);
+  apply();
+  EXPECT_FALSE(watch_.watches(kPage)) << "a second write has found no code";
+}
+
+TEST(CodeWatchAlone, TheLastPageToWantAPlaceHasIt) {
+  constexpr uint64_t kPages = 2 * WrittenCode::kMost;
+  CodeWatch watch(kPages * kPageSize);
+  Holder holder;
+  watch.attach(&holder);
+  const GuestPhysicalPage other = kPage + WrittenCode::kMost;
+  for (const GuestPhysicalPage page : {kPage, other}) {
+    holder.code.insert(page);
+    watch.ensure_code_trace(page.address(), 64);
+  }
+  ASSERT_NE(watch.code_bytes(kPage), nullptr);
+  holder.forgotten.clear();
+  ASSERT_NE(watch.code_bytes(other), nullptr);
+  EXPECT_EQ(holder.forgotten, std::vector<GuestPhysicalPage>{kPage});
+}
+
 TEST(CodeWatchAlone, NeedsNoProcessor) {
   CodeWatch watch(kRamBytes);
-  watch.ensure_code_trace(kPage);
+  watch.ensure_code_trace(kPage.address(), 64);
   watch.on_write(at(0), 4);
   watch.apply(SafePointForTest::get());
   EXPECT_FALSE(watch.watches(kPage));

@@ -115,7 +115,7 @@ TEST_F(TracedTablesTest, ASoftStoreLeavesAMark) {
 TEST_F(TracedTablesTest, CodeOnATableEndsSoftStores) {
   trace_both();
   ASSERT_EQ(soft(Paged::kKernel + Paged::kKernelTable, true), Miss::Filled);
-  paged_.watch().ensure_code_trace(kKernelTablePage);
+  paged_.watch().ensure_code_trace(kKernelTablePage.address(), kPageSize);
   EXPECT_FALSE(soft_holds(Paged::kKernel + Paged::kKernelTable, true));
   EXPECT_EQ(soft(Paged::kKernel + Paged::kKernelTable, true), Miss::Interpret);
   paged_.watch().on_write(GuestPhysical(Paged::kKernelTable), 4);
@@ -157,7 +157,7 @@ TEST_F(TracedTablesTest, AnEntryComesBackWithoutTheRightThatATraceHasTaken) {
   trace_both();
   ASSERT_EQ(soft(Paged::kUser + 0xa000, true), Miss::Filled);
   paged_.load_cr3(Paged::kOtherDirectory);
-  paged_.watch().ensure_code_trace(GuestPhysicalPage(10));
+  paged_.watch().ensure_code_trace(GuestPhysicalPage(10).address(), kPageSize);
   reload();
   EXPECT_TRUE(soft_holds(Paged::kUser + 0xa000));
   EXPECT_FALSE(soft_holds(Paged::kUser + 0xa000, true));

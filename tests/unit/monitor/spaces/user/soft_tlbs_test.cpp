@@ -45,6 +45,32 @@ TEST_F(SoftTlbsTest, AReadOnlyPageIsNotHeldForWriting) {
   EXPECT_FALSE(tlbs_.holds(kPage, false, Privilege::Supervisor));
 }
 
+TEST_F(SoftTlbsTest, APageWithCodeIsHeldForStoresUntilAllMustBeSeen) {
+  CodeBytes bytes;
+  SoftTlbs::Fill fill;
+  fill.page = kPage;
+  fill.host_page = 0x7000000000;
+  fill.code = &bytes;
+  const auto holds = [this] { return tlbs_.holds(kPage, true, Privilege::User); };
+  tlbs_.fill(fill, Privilege::User);
+  EXPECT_TRUE(holds());
+  EXPECT_FALSE(tlbs_.holds(kPage, true, Privilege::Supervisor));
+  tlbs_.forget_writes_to(fill.host_page);
+  EXPECT_FALSE(holds());
+  EXPECT_TRUE(tlbs_.holds(kPage, false, Privilege::User));
+  tlbs_.fill(fill, Privilege::User);
+  fill.code = nullptr;
+  tlbs_.fill(fill, Privilege::User);
+  EXPECT_FALSE(holds()) << "the place is that of the last fill";
+  fill.code = &bytes;
+  tlbs_.fill(fill, Privilege::User);
+  tlbs_.flush_page(kPage);
+  EXPECT_FALSE(holds());
+  uint32_t held = 0;
+  tlbs_.for_each_beside_code([&held](GuestVirtualPage, uint64_t, uint64_t) { ++held; });
+  EXPECT_EQ(held, 0U);
+}
+
 TEST_F(SoftTlbsTest, EachFlushTakesThePageThatIsWatchedInPart) {
   const std::function<void()> flushes[] = {[this] { tlbs_.flush(); },
                                            [this] { tlbs_.flush_all_but_global(); },

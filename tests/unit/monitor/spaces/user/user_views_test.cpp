@@ -109,7 +109,8 @@ TEST_F(UserViewsTest, WhateverTheHostRefusesNothingIsLeftBehind) {
     for (uint32_t i = 0; i < 2000; ++i) {
       const GuestVirtual at((i * 7919 % 4096) << 12);
       (void)processor().data().fill_window(at, i % 2 == 0, Privilege::User);
-      if (i % 5 == 0) machine_.watch.ensure_code_trace(GuestPhysicalPage(i % 1024));
+      if (i % 5 == 0)
+        machine_.watch.ensure_code_trace(GuestPhysicalPage(i % 1024).address(), kPageSize);
       if (i % 7 == 0) spaces().on_page_invalidated(at);
       if (i % 50 == 0) spaces().select(Privilege::User);
       if (i % 200 == 0) spaces().verify_invariants();
