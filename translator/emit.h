@@ -133,6 +133,8 @@ class Emitter {
   void emit_narrow_lea(const UnitInstruction& instruction);
   // emit_modes_string.cpp
   void emit_string_apart(const UnitInstruction& instruction);
+  [[nodiscard]] bool may_repeat_apart(const UnitInstruction& instruction) const;
+  void emit_repeat_apart(const UnitInstruction& instruction);
   void load_string_address(const UnitInstruction& instruction, bool is_source, uint32_t size);
   void advance_string_registers(const UnitInstruction& instruction, uint32_t size);
 

@@ -387,7 +387,9 @@ void Emitter::emit_string(const UnitInstruction& instruction) {
       return emit_string_apart(instruction);
     case Repeat::WhileEqual:
     case Repeat::WhileNotEqual:
-      return is_soft ? emit_callout(instruction) : emit_string_repeated(instruction);
+      if (!is_soft) return emit_string_repeated(instruction);
+      return may_repeat_apart(instruction) ? emit_repeat_apart(instruction)
+                                           : emit_callout(instruction);
     case Repeat::Both:
       return emit_callout(instruction);
   }

@@ -1,10 +1,12 @@
-// MOVS, CMPS, STOS, LODS and SCAS, once, through segments that are not flat, with 16-bit addresses
-// or at soft sites: loads and stores of their own, since the host's would move its own registers.
+// String instructions at soft sites; and MOVS, CMPS, STOS, LODS and SCAS, once, through segments
+// that are not flat, with 16-bit addresses or at soft sites: loads and stores of their own, since
+// the host's would move its own registers.
 #include "shadowmmu/base/check.h"
 #include "translator/classify.h"
 #include "translator/emit.h"
 #include "translator/frame.h"
 #include "translator/host_registers.h"
+#include "translator/stubs_soft.h"
 
 namespace ringshift {
 
@@ -48,6 +50,32 @@ SegmentRegister source_segment(const UnitInstruction& instruction) {
     }
   }
   UNREACHABLE();
+}
+
+constexpr int32_t kTlb = frame_displacement(offsetof(Frame, supervisor_tlb));
+constexpr int32_t kReadTag = kTlb + static_cast<int32_t>(offsetof(SoftTlbEntry, negated_read_page));
+constexpr int32_t kWriteTag =
+    kTlb + static_cast<int32_t>(offsetof(SoftTlbEntry, negated_write_page));
+constexpr int32_t kAddend = kTlb + static_cast<int32_t>(offsetof(SoftTlbEntry, addend));
+
+// to := bytes from this linear address to the end of its page.
+void count_to_page_end(x86::Assembler& a, const x86::Gp& to, const x86::Gp& address) {
+  a.mov(to.r32(), address.r32());
+  a.or_(to.r32(), ~(kPageSize - 1));
+  a.neg(to.r32());
+}
+
+// to := the addend of the page of this linear address. Destroys EAX and the flags.
+void find_in_tlb(x86::Assembler& a, const x86::Gp& to, const x86::Gp& address, int32_t tag,
+                 const Label& missing) {
+  a.mov(x86::eax, address.r32());
+  a.shr(x86::eax, 12);
+  a.movzx(to.r32(), x86::al);
+  a.shl(to.r32(), 4);
+  a.neg(x86::eax);
+  a.cmp(x86::eax, x86::dword_ptr(host::frame, to, 0, tag));
+  a.jne(missing);
+  a.mov(to, x86::qword_ptr(host::frame, to, 0, kAddend));
 }
 
 }  // namespace
@@ -102,6 +130,87 @@ void Emitter::emit_string_apart(const UnitInstruction& instruction) {
       UNREACHABLE();
   }
   advance_string_registers(instruction, size);
+}
+
+// REP MOVS and REP STOS, of the supervisor's: memory is copied and cleared at the same few places
+// for everybody, and these are soft once they have met a page that the window does not hold.
+bool Emitter::may_repeat_apart(const UnitInstruction& instruction) const {
+  const bool is_known = kind_of(instruction) == kMovs || kind_of(instruction) == kStos;
+  return is_known && unit_->key.privilege == Privilege::Supervisor && !stubs_.counts_events;
+}
+
+// Upwards, as much at a time as lies in one page of either side. What the TLB has not misses as any
+// soft access; what can be served only in part is for the monitor, with all that is left. The flags
+// are saved meanwhile, but not while bytes move. RAM does not fault there unless the host has lost
+// it, and then the machine ends.
+void Emitter::emit_repeat_apart(const UnitInstruction& instruction) {
+  const bool is_move = kind_of(instruction) == kMovs;
+  const uint32_t size = element_bytes(instruction);
+  SoftStubEmitter flags(a_);
+  Label again = a_.newLabel();
+  Label nothing = a_.newLabel();
+  Label some = a_.newLabel();
+  Label missing = a_.newLabel();
+  Label refused = a_.newLabel();
+  Label callout = a_.newLabel();
+  Label done = a_.newLabel();
+  a_.bind(again);
+  emit_poll();
+  a_.jecxz(x86::ecx, nothing);
+  a_.short_().jmp(some);
+  a_.bind(nothing);
+  a_.long_().jmp(done);
+  a_.bind(some);
+  flags.save_flags();
+  a_.pushfq();
+  a_.pop(x86::rax);
+  a_.test(x86::eax, kFlagDf);
+  a_.jnz(refused);
+  count_to_page_end(a_, host::scratch, x86::rdi);
+  if (is_move) {
+    count_to_page_end(a_, host::scratch2, x86::rsi);
+    a_.cmp(host::scratch2.r32(), host::scratch.r32());
+    a_.cmovb(host::scratch.r32(), host::scratch2.r32());
+  }
+  if (size > 1) a_.shr(host::scratch.r32(), size / 2);
+  a_.cmp(host::scratch.r32(), x86::ecx);
+  a_.cmova(host::scratch.r32(), x86::ecx);
+  a_.test(host::scratch.r32(), host::scratch.r32());
+  a_.jz(refused);  // an element lies across the end
+  a_.mov(host::address.r32(), x86::ecx);
+  a_.sub(host::address.r32(), host::scratch.r32());
+  a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::scratch.r32());
+  find_in_tlb(a_, host::scratch, x86::rdi, kWriteTag, missing);
+  if (is_move) find_in_tlb(a_, host::scratch2, x86::rsi, kReadTag, missing);
+  flags.restore_flags();
+  a_.mov(x86::ecx, slot32(RINGSHIFT_SLOT(scratch)));
+  a_.lea(x86::rdi, x86::ptr(x86::rdi, host::scratch));
+  if (is_move) a_.lea(x86::rsi, x86::ptr(x86::rsi, host::scratch2));
+  if (size == 2) embed_byte(0x66);
+  embed_byte(0xf3);
+  embed_byte(instruction.instruction.facts.opcode);
+  a_.not_(host::scratch);
+  a_.lea(x86::edi, x86::ptr(x86::rdi, host::scratch, 0, 1));
+  if (is_move) {
+    a_.not_(host::scratch2);
+    a_.lea(x86::esi, x86::ptr(x86::rsi, host::scratch2, 0, 1));
+  }
+  a_.mov(x86::ecx, host::address.r32());
+  a_.jmp(again);
+  a_.bind(missing);
+  flags.restore_flags();
+  if (is_move) {
+    a_.mov(host::address.r32(), x86::esi);
+    call_soft(false, 1);
+  }
+  a_.mov(host::address.r32(), x86::edi);
+  call_soft(true, 1);
+  a_.short_().jmp(callout);  // it is there, but not for all bytes
+  a_.bind(refused);
+  flags.restore_flags();
+  a_.bind(callout);
+  emit_callout(instruction);
+  a_.bind(done);
 }
 
 // By the element's size, down if DF is set. The host's own STOS, on a slot of ours, says which way:

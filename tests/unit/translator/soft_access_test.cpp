@@ -102,5 +102,50 @@ TEST(SoftStrings, DoAsPlainOnesDo) {
   }
 }
 
+// The same of REP MOVS and REP STOS, within a page and from one to the next.
+TEST(SoftStrings, RepeatAsPlainOnesDo) {
+  constexpr const char* kCodes[] = {"f3 a4 ", "f3 66 a5 ", "f3 a5 ",
+                                    "f3 aa ", "f3 66 ab ", "f3 ab "};
+  struct Range {
+    uint32_t source, destination, count;
+  };
+  constexpr uint32_t kSource = Machine::kData, kDestination = Machine::kData + 0x4000;
+  constexpr Range kRanges[] = {{0x10, 0x20, 0},      {0x10, 0x20, 1},    {0x10, 0x20, 100},
+                               {0xf80, 0x40, 200},   {0x44, 0xf00, 300}, {0xff0, 0xfc0, 40},
+                               {0x100, -0x3f04U, 60}};
+  // What comes first has the pages in the TLB: mov eax, [esi]; mov [edi], eax; the same 4 KiB on
+  const std::string fill = "8b 06 89 07 8b 86 00 10 00 00 89 87 00 10 00 00 ";
+  Machine plain, soft;
+  soft.style = AccessStyle::Soft;
+  for (const char* code : kCodes) {
+    for (const Range& range : kRanges) {
+      for (const uint32_t flags : {0U, kFlagsArithmetic}) {
+        for (Machine* machine : {&plain, &soft}) {
+          machine->translator->cache().drop_all(SafePointForTest::get());
+          machine->flush_soft_tlb();
+          for (uint32_t i = 0; i < 0x2000; i += 4) {
+            machine->write32(kSource + i, i * 0x01010193);
+            machine->write32(kDestination + i, 0x5a5a5a5a);
+          }
+          machine->reg(Gpr::Esi) = kSource + range.source;
+          machine->reg(Gpr::Edi) = kDestination + range.destination;
+          machine->reg(Gpr::Ecx) = range.count;
+          machine->state().eflags = kFlagReservedOne | flags;
+          machine->run_snippet(fill + code);
+        }
+        for (const Gpr reg : {Gpr::Eax, Gpr::Ecx, Gpr::Esi, Gpr::Edi}) {
+          EXPECT_EQ(soft.reg(reg), plain.reg(reg)) << code << range.count;
+        }
+        EXPECT_EQ(soft.reg(Gpr::Ecx), 0U);
+        EXPECT_EQ(soft.state().eflags, plain.state().eflags) << code;
+        for (uint32_t i = 0; i < 0x2000; i += 4) {
+          ASSERT_EQ(soft.read32(kSource + i), plain.read32(kSource + i)) << code << i;
+          ASSERT_EQ(soft.read32(kDestination + i), plain.read32(kDestination + i)) << code << i;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ringshift
