@@ -90,8 +90,9 @@ class ShadowSpace {
 
   // Before guest code runs that can reach the mappings.
   void settle() {
-    if (!unsettled_.empty()) unmap_unsettled();
+    if (!is_settled()) unmap_unsettled();
   }
+  [[nodiscard]] bool is_settled() const { return unsettled_.empty(); }
 
   // It is the memory of a process that has the machine's own pages and no base.
   [[nodiscard]] bool shows_own_only() const { return ram_ == nullptr; }

@@ -382,11 +382,8 @@ bool goes_on_behind(const GuestInstruction& instruction) {
   return isa_group(instruction.facts.meta.isa_set) != IsaGroup::Unknown;
 }
 
-// May a load of this segment register be done in generated code by its descriptor? It leaves the
-// segment's kind, and so the mode, what it is.
 bool loads_by_descriptor(const CodeMode& mode, ZydisRegister reg) {
-  return !mode.has_real_selectors() && is_data_segment(reg) &&
-         mode.kind(segment_of(reg)) != SegmentKind::Down;
+  return is_data_segment(reg) && loads_by_descriptor(mode, segment_of(reg));
 }
 
 // Is the source of a MOV to a segment register one that generated code may read?

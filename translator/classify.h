@@ -51,6 +51,9 @@ struct TranslatorFeatures {
 // Does a load of this segment register change its selector and base, and nothing else?
 [[nodiscard]] bool loads_by_selector(const CodeMode& mode, ZydisRegister reg);
 [[nodiscard]] bool loads_by_selector(const CodeMode& mode, SegmentRegister segment);
+// May a load of this segment register be done in generated code by its descriptor? It leaves the
+// segment's kind, and so the mode, what it is.
+[[nodiscard]] bool loads_by_descriptor(const CodeMode& mode, SegmentRegister segment);
 // Is the selector of this far pointer right behind its offset? Addresses of 16 bits wrap.
 [[nodiscard]] bool is_in_one_piece(const GuestInstruction& instruction,
                                    const ZydisDecodedOperand& pointer, const CodeMode& mode);

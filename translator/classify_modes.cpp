@@ -126,7 +126,8 @@ bool loads_pointer(ZydisMnemonic mnemonic) {
 }
 
 bool may_load_pointer(const GuestInstruction& instruction, const CodeMode& mode) {
-  return loads_by_selector(mode, pointer_segment(instruction.facts.mnemonic)) &&
+  const SegmentRegister segment = pointer_segment(instruction.facts.mnemonic);
+  return (loads_by_selector(mode, segment) || loads_by_descriptor(mode, segment)) &&
          has_narrow_operands(instruction.facts, mode.has_narrow_code()) &&
          may_access(mode, instruction.operands[1], false) &&
          is_in_one_piece(instruction, instruction.operands[1], mode);
@@ -179,6 +180,11 @@ bool loads_by_selector(const CodeMode& mode, ZydisRegister reg) {
 bool loads_by_selector(const CodeMode& mode, SegmentRegister segment) {
   return mode.has_real_selectors() && segment != SegmentRegister::Cs &&
          segment != SegmentRegister::Ss && mode.kind(segment) != SegmentKind::Odd;
+}
+
+bool loads_by_descriptor(const CodeMode& mode, SegmentRegister segment) {
+  return !mode.has_real_selectors() && segment != SegmentRegister::Cs &&
+         segment != SegmentRegister::Ss && mode.kind(segment) != SegmentKind::Down;
 }
 
 bool has_narrow_operands(const ZydisDecodedInstruction& facts, bool narrow_code) {

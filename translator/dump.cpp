@@ -129,6 +129,9 @@ class Dumper {
     names_[stubs.unlinked] = "unlinked";
     names_[stubs.interpret] = "interpret";
     names_[stubs.callout] = "callout";
+    names_[stubs.cpuid] = "cpuid";
+    names_[stubs.system_enter] = "system enter";
+    names_[stubs.system_exit] = "system exit";
     names_[stubs.write_cr0] = "write cr0";
     names_[stubs.clear_ts] = "clear ts";
     names_[stubs.load_gdt] = "load gdt";

@@ -217,6 +217,8 @@ void Emitter::emit_instruction(const UnitInstruction& instruction) {
       return emit_far_transfer(instruction);
     case Family::ReadTime:
       return emit_read_time(instruction);
+    case Family::Cpuid:
+      return call_as_callout(instruction, stubs_.cpuid);
     case Family::Jump:
       return emit_jump(instruction);
     case Family::JumpConditional:

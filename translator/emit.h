@@ -88,6 +88,7 @@ class Emitter {
   void emit_read_selector(const UnitInstruction& instruction);
   void emit_push_selector(const UnitInstruction& instruction);
   void emit_load_segment(const UnitInstruction& instruction);
+  void load_by_descriptor(const UnitInstruction& instruction, SegmentRegister segment, bool is_pop);
   void load_selector(const UnitInstruction& instruction);
   void pop_selector(const UnitInstruction& instruction);
   void load_descriptor_at(size_t table, size_t member);
@@ -96,6 +97,7 @@ class Emitter {
   void guard_divide(const UnitInstruction& instruction);
   void emit_interpret(const UnitInstruction& instruction);
   void emit_callout(const UnitInstruction& instruction);
+  [[nodiscard]] bool may_use_ports() const;
   void call_as_callout(const UnitInstruction& instruction, uint64_t stub);
   void exit_event_window_if_not_zero(const Mem& condition, Eip eip, bool shadow);
 

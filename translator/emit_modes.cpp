@@ -355,9 +355,19 @@ void Emitter::emit_load_pointer(const UnitInstruction& instruction) {
   x86::Mem selector = offset;
   selector.addOffset(kWord);
   a_.movzx(host::scratch.r32(), offset);
-  a_.movzx(host::scratch2.r32(), selector);
-  store_selector(pointer_segment(instruction.instruction.facts.mnemonic), host::scratch2);
-  a_.mov(x86::gpw(host_number(operands[0].reg.value)), host::scratch.r16());
+  const SegmentRegister segment = pointer_segment(instruction.instruction.facts.mnemonic);
+  const x86::Gp destination = x86::gpw(host_number(operands[0].reg.value));
+  if (unit_->key.mode.has_real_selectors()) {
+    a_.movzx(host::scratch2.r32(), selector);
+    store_selector(segment, host::scratch2);
+    a_.mov(destination, host::scratch.r16());
+    return;
+  }
+  a_.mov(slot32(RINGSHIFT_SLOT(scratch)), host::scratch.r32());
+  a_.movzx(host::address.r32(), selector);
+  load_by_descriptor(instruction, segment, false);
+  // A callout has loaded the same, and leaves the slot as it is.
+  a_.mov(destination, x86::word_ptr(host::frame, RINGSHIFT_SLOT(scratch)));
 }
 
 // ---- branches ----

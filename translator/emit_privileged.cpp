@@ -1,5 +1,6 @@
 // Sensitive instructions as inline code: what Popek and Goldberg's theorem would have trap.
 #include <bit>
+#include <optional>
 
 #include "translator/classify.h"
 #include "translator/emit.h"
@@ -51,6 +52,19 @@ x86::Gp host_register_of(const ZydisDecodedOperand& operand) {
   const unsigned number =
       static_cast<unsigned>(operand.reg.value) - static_cast<unsigned>(ZYDIS_REGISTER_EAX);
   return x86::gpd(host::of_guest(number));
+}
+
+// IN or OUT, as a PortAccess; nothing: neither.
+std::optional<uint32_t> port_access(const UnitInstruction& instruction) {
+  const ZydisMnemonic mnemonic = instruction.instruction.facts.mnemonic;
+  const bool is_out = mnemonic == ZYDIS_MNEMONIC_OUT;
+  if (!is_out && mnemonic != ZYDIS_MNEMONIC_IN) return std::nullopt;
+  const auto& operands = instruction.instruction.operands;
+  const ZydisDecodedOperand& port = operands[is_out ? 0 : 1];
+  uint32_t bits = operands[is_out ? 1 : 0].size / 8U;
+  if (is_out) bits |= PortAccess::kOut;
+  if (port.type == ZYDIS_OPERAND_TYPE_REGISTER) return bits | PortAccess::kByDx;
+  return bits | static_cast<uint32_t>(port.imm.value.u & 0xffU) << PortAccess::kPortShift;
 }
 
 x86::Mem debug_register(const ZydisDecodedOperand& operand) {
@@ -254,18 +268,24 @@ void Emitter::emit_push_selector(const UnitInstruction& instruction) {
 
 // The descriptor is read here, where a fault has its boundary; the rest is the stub's.
 void Emitter::emit_load_segment(const UnitInstruction& instruction) {
-  const CodeMode& mode = unit_->key.mode;
   const bool is_pop = instruction.instruction.facts.mnemonic == ZYDIS_MNEMONIC_POP;
-  const bool is_user = unit_->key.privilege == Privilege::User;
-  const SegmentRegister segment = segment_of(instruction.instruction.operands[0].reg.value);
-  const bool is_fs_or_gs = segment == SegmentRegister::Fs || segment == SegmentRegister::Gs;
-  // The usual mode's code does not know what FS and GS are.
-  const bool is_for_kind = !mode.is_flat() || !is_fs_or_gs;
   if (is_pop) {
     pop_selector(instruction);
   } else {
     load_selector(instruction);
   }
+  load_by_descriptor(instruction, segment_of(instruction.instruction.operands[0].reg.value),
+                     is_pop);
+}
+
+// The selector is in R8D. Done, by the stub or by the callout, when what comes next runs.
+void Emitter::load_by_descriptor(const UnitInstruction& instruction, SegmentRegister segment,
+                                 bool is_pop) {
+  const CodeMode& mode = unit_->key.mode;
+  const bool is_user = unit_->key.privilege == Privilege::User;
+  const bool is_fs_or_gs = segment == SegmentRegister::Fs || segment == SegmentRegister::Gs;
+  // The usual mode's code does not know what FS and GS are.
+  const bool is_for_kind = !mode.is_flat() || !is_fs_or_gs;
   a_.movzx(host::scratch.r32(), host::address.r8());
   a_.lea(host::scratch.r32(), x86::ptr(0, host::scratch, 3));
   load_descriptor_at(offsetof(Frame, descriptors), offsetof(LoadedDescriptor, address));
@@ -401,11 +421,20 @@ void Emitter::guard_divide(const UnitInstruction& instruction) {
   a_.bind(divide);
 }
 
+// Of CPL 0, and in real mode, nothing is asked first.
+bool Emitter::may_use_ports() const {
+  return unit_->key.privilege == Privilege::Supervisor && !unit_->key.mode.is_virtual_8086();
+}
+
 // The monitor does the instruction and comes back behind the call, unless the guest is to go on
 // elsewhere. What the fragment knew of the FPU's state it knows no longer.
 void Emitter::emit_callout(const UnitInstruction& instruction) {
   if (instruction.reaches_device) {
     a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(CalloutKind::DeviceMemory));
+  }
+  if (const std::optional<uint32_t> access = port_access(instruction); access && may_use_ports()) {
+    a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(CalloutKind::Port));
+    a_.mov(slot32(RINGSHIFT_SLOT(exit_address)), *access);
   }
   call_as_callout(instruction, stubs_.callout);
 }
@@ -422,6 +451,9 @@ void Emitter::call_as_callout(const UnitInstruction& instruction, uint64_t stub)
 void Emitter::emit_interpret(const UnitInstruction& instruction) {
   store_eip(RINGSHIFT_SLOT(exit_eip), instruction.eip);
   const CalloutKind kind = callout_kind(instruction.instruction, unit_->key.mode);
+  const bool is_user = unit_->key.privilege == Privilege::User;
+  if (kind == CalloutKind::SystemEnter && is_user) return jump_to_stub(stubs_.system_enter);
+  if (kind == CalloutKind::SystemExit && !is_user) return jump_to_stub(stubs_.system_exit);
   if (kind != CalloutKind::Any) {
     a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(kind));
   }

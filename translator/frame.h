@@ -112,6 +112,36 @@ constexpr uint64_t far_tag(const CodeMode& mode, Privilege privilege, bool is_re
          uint64_t{is_return ? 1U : 0U} << kBitOfReturn;
 }
 
+// What CPUID answers to a leaf, or to one of its subleaves. Generated code answers from here. Kept
+// by the monitor, by cpuid_index, for as long as the guest's processor would answer the same.
+struct alignas(32) CpuidAnswer {
+  uint32_t negated_leaf = 0;     // modulo 2^32
+  uint32_t is_for_all = 0;       // 1: whatever ECX asks for
+  uint64_t negated_subleaf = 1;  // minus what ECX, as 64 bits, asks for; 1 for none
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+inline constexpr size_t kCpuidAnswers = 256;
+static_assert(sizeof(CpuidAnswer) == 32, "generated code scales the index by 32");
+using CpuidTable = std::array<CpuidAnswer, kCpuidAnswers>;
+// Ranges of leaves differ in their uppermost byte, leaves of a range in their lowest.
+constexpr uint8_t cpuid_index(uint32_t leaf) {
+  return static_cast<uint8_t>(leaf + __builtin_bswap32(leaf));
+}
+
+// The view of a privilege, and what SYSENTER and SYSEXIT load to get there: generated code changes
+// rings by itself while nothing has to be done first. From one ring's usual mode to the other's.
+struct RingView {
+  uint32_t is_open = 0;  // 1: it may
+  uint32_t cs = 0;       // the last four bytes of each SegmentCache
+  uint32_t ss = 0;
+  uint64_t window_base = 0;  // these are for the slots of the same names
+  uint64_t window_negated = 0;
+  uint64_t jump_table = 0;
+  uint64_t return_stack = 0;  // of the ring that is left, where it is kept meanwhile
+  uint64_t return_stack_bottom = 0;
+};
+using RingViews = std::array<RingView, 2>;  // by Privilege
+
 // Of EFLAGS, what the host's own flags hold while translated code runs; and what RFLAGS has beside
 // them at CPL 3, always.
 inline constexpr uint32_t kHostHeldFlags = kFlagsArithmetic | kFlagDf;
@@ -138,6 +168,21 @@ enum class CalloutKind : uint32_t {
   SystemExit,
   FarTransfer,   // far JMP, CALL or RET: it may be noted in Frame::far_targets
   DeviceMemory,  // an access that has reached a device's memory so far
+  Cpuid,         // it may be noted in Frame::cpuid
+  Port,          // IN or OUT at CPL 0, or in real mode: a PortAccess is in exit_address
+};
+// IN or OUT as a callout is told of it.
+struct PortAccess {
+  static constexpr uint32_t kOut = 1U << 8;
+  static constexpr uint32_t kByDx = 1U << 9;
+  static constexpr unsigned kPortShift = 16;
+  uint32_t bits = 0;  // the width in bytes, and these
+
+  [[nodiscard]] uint32_t bytes() const { return bits & 0xffU; }
+  [[nodiscard]] bool is_out() const { return (bits & kOut) != 0; }
+  [[nodiscard]] uint16_t port(uint32_t edx) const {
+    return static_cast<uint16_t>((bits & kByDx) != 0 ? edx : bits >> kPortShift);
+  }
 };
 constexpr CalloutKind callout_kind_of_load(SegmentRegister segment) {
   return static_cast<CalloutKind>(1 + static_cast<uint32_t>(segment));
@@ -198,6 +243,8 @@ struct Slots {
   uint64_t far_entry = 0;
   uint64_t return_stack_bottom = 0;  // return_stack when it is empty
   uint32_t tables_written = 0;       // 1: some TableTlbEntry::is_written is
+  uint32_t ring = 0;                 // the Privilege whose view this is
+  uint32_t kernel_entries = 0;       // that generated code has made by itself
 
   // The state in memory is not to be loaded until somebody wants it.
   void unload_fpu() { x87_live = sse_live = fpu_loaded = 0; }
@@ -224,6 +271,8 @@ struct alignas(4096) Frame {
   // if stores may go to those of its bytes that no code was made from. 0: they may not.
   alignas(64) std::array<std::array<uint64_t, kSoftTlbEntries>, 2> code_bytes{};
   FarTargetTable far_targets;
+  alignas(64) CpuidTable cpuid;
+  alignas(64) RingViews rings;
   // Never readable: an offset beyond a limit ends here, one within it before.
   alignas(4096) std::array<uint8_t, kPageSize> limit_guard{};
   // Loaded from where the guest may go back, or anywhere; made unreadable when attention is wanted.

@@ -151,7 +151,20 @@ void Gate::select_return_stack(Privilege privilege) {
   return_stack_tops_[static_cast<size_t>(selected_)] = frame_->slots.return_stack;
   frame_->slots.return_stack = return_stack_tops_[static_cast<size_t>(privilege)];
   frame_->slots.return_stack_bottom = return_stack_bottom(privilege);
+  frame_->slots.ring = static_cast<uint32_t>(privilege);
   selected_ = privilege;
+}
+
+void Gate::follow_ring() {
+  const size_t other = 1 - frame_->slots.ring;
+  return_stack_tops_[other] = frame_->rings[other].return_stack;
+  selected_ = static_cast<Privilege>(frame_->slots.ring);
+}
+
+void Gate::describe_returns(Privilege privilege, RingView* view) const {
+  view->return_stack = privilege == selected_ ? frame_->slots.return_stack
+                                              : return_stack_tops_[static_cast<size_t>(privilege)];
+  view->return_stack_bottom = return_stack_bottom(privilege);
 }
 
 bool Gate::is_return_stack_guard(uint64_t host_address) const {

@@ -63,6 +63,12 @@ class Gate {
     return frame_->far_targets[index];
   }
   void select_return_stack(Privilege privilege);
+  // SYSENTER and SYSEXIT may have changed the ring without the monitor, there and back too: what
+  // select_return_stack would have done. Before anything else that is about a ring. Pre: the rings
+  // were open (RingView) when the guest went on.
+  void follow_ring();
+  // Of what generated code needs to come to this ring by itself, the return stack.
+  void describe_returns(Privilege privilege, RingView* view) const;
   [[nodiscard]] bool is_return_stack_guard(uint64_t host_address) const;
 
   // The guest has returned to another EIP than its return point is for: the state is at that EIP,

@@ -45,6 +45,9 @@ class StubEmitter {
     emit_callout(&stubs);
     emit_segment_loads(&stubs);
     emit_far_transfers(&stubs);
+    stubs.cpuid = emit_cpuid(stubs.callout);
+    stubs.system_enter = emit_ring_change(CalloutKind::SystemEnter, stubs);
+    stubs.system_exit = emit_ring_change(CalloutKind::SystemExit, stubs);
     stubs.write_cr0 = emit_write_cr0(stubs.callout);
     stubs.clear_ts = emit_clear_ts();
     stubs.check_debug = emit_check_debug(stubs.interpret);
@@ -369,6 +372,107 @@ class StubEmitter {
     a_.mov(x86::rsp, slot64(RINGSHIFT_SLOT(return_stack_bottom)));
     a_.jmp(far64(offsetof(FarTarget, body)));
     return at;
+  }
+
+  [[nodiscard]] static x86::Mem answer32(size_t member) {
+    return entry32(offsetof(Frame, cpuid), member);
+  }
+
+  uint64_t emit_cpuid(uint64_t callout) {
+    Label same_leaf = a_.newLabel();
+    Label of_subleaf = a_.newLabel();
+    Label answered = a_.newLabel();
+    Label slow = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    a_.mov(host::saved_rcx, x86::rcx);
+    a_.mov(host::scratch.r32(), x86::eax);  // cpuid_index, four times, for entries of 32 bytes
+    a_.bswap(host::scratch.r32());
+    a_.lea(host::scratch.r32(), x86::ptr(x86::rax, host::scratch));
+    a_.movzx(host::scratch.r32(), host::scratch.r8());
+    a_.lea(host::scratch.r32(), x86::ptr(0, host::scratch, 2));
+    a_.mov(x86::ecx, answer32(offsetof(CpuidAnswer, negated_leaf)));
+    a_.lea(x86::ecx, x86::ptr(x86::rcx, x86::rax));
+    a_.jecxz(x86::ecx, same_leaf);
+    a_.bind(slow);
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(CalloutKind::Cpuid));
+    a_.jmp(imm(callout));
+    a_.bind(same_leaf);
+    a_.mov(x86::ecx, answer32(offsetof(CpuidAnswer, is_for_all)));
+    a_.jecxz(x86::ecx, of_subleaf);
+    a_.bind(answered);
+    a_.mov(x86::eax, answer32(offsetof(CpuidAnswer, eax)));
+    a_.mov(x86::ebx, answer32(offsetof(CpuidAnswer, ebx)));
+    a_.mov(x86::ecx, answer32(offsetof(CpuidAnswer, ecx)));
+    a_.mov(x86::edx, answer32(offsetof(CpuidAnswer, edx)));
+    a_.ret();
+    a_.bind(of_subleaf);
+    a_.mov(x86::rcx, entry64(offsetof(Frame, cpuid), offsetof(CpuidAnswer, negated_subleaf)));
+    a_.lea(x86::rcx, x86::ptr(x86::rcx, host::saved_rcx));
+    a_.jecxz(x86::rcx, answered);
+    a_.jmp(slow);
+    return at;
+  }
+
+  [[nodiscard]] static int32_t ring_field(Privilege privilege, size_t member) {
+    return frame_displacement(offsetof(Frame, rings) +
+                              static_cast<size_t>(privilege) * sizeof(RingView) + member);
+  }
+
+  // SYSENTER or SYSEXIT (SDM 2B), where the monitor has nothing to do but change the view. CS and
+  // SS are flat on both sides, so that their last four bytes are all that differs.
+  uint64_t emit_ring_change(CalloutKind kind, const Stubs& stubs) {
+    const bool enters = kind == CalloutKind::SystemEnter;
+    const Privilege to = enters ? Privilege::Supervisor : Privilege::User;
+    const Privilege from = enters ? Privilege::User : Privilege::Supervisor;
+    constexpr auto kRights = static_cast<int32_t>(offsetof(SegmentCache, selector));
+    constexpr unsigned kUserRing = 3;
+    Label open = a_.newLabel();
+    a_.align(AlignMode::kCode, 16);
+    const uint64_t at = here();
+    a_.mov(host::saved_rcx, x86::rcx);
+    a_.mov(x86::ecx, slot32(ring_field(to, offsetof(RingView, is_open))));
+    a_.lea(x86::ecx, x86::ptr(x86::rcx, -1));
+    a_.jecxz(x86::ecx, open);
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(kind));
+    a_.jmp(imm(stubs.interpret));
+    a_.bind(open);
+    a_.mov(x86::rcx, host::saved_rcx);
+    a_.mov(slot64(ring_field(from, offsetof(RingView, return_stack))), x86::rsp);
+    a_.mov(x86::rsp, slot64(ring_field(to, offsetof(RingView, return_stack))));
+    load_ring_slot(to, offsetof(RingView, return_stack_bottom), RINGSHIFT_SLOT(return_stack_bottom),
+                   host::scratch);
+    load_ring_slot(to, offsetof(RingView, window_base), RINGSHIFT_SLOT(window_base), host::window);
+    load_ring_slot(to, offsetof(RingView, window_negated), RINGSHIFT_SLOT(window_negated),
+                   host::scratch);
+    load_ring_slot(to, offsetof(RingView, jump_table), RINGSHIFT_SLOT(jump_table),
+                   host::jump_table);
+    a_.mov(host::scratch.r32(), slot32(ring_field(to, offsetof(RingView, cs))));
+    a_.mov(slot32(cache_of(SegmentRegister::Cs) + kRights), host::scratch.r32());
+    a_.mov(host::scratch.r32(), slot32(ring_field(to, offsetof(RingView, ss))));
+    a_.mov(slot32(cache_of(SegmentRegister::Ss) + kRights), host::scratch.r32());
+    a_.mov(x86::byte_ptr(host::frame, RINGSHIFT_STATE(cpl)), enters ? 0U : kUserRing);
+    a_.mov(slot32(RINGSHIFT_SLOT(ring)), static_cast<uint32_t>(to));
+    if (enters) {
+      a_.mov(slot32(RINGSHIFT_SLOT(interrupt_flag)), 0U);
+      a_.mov(host::guest_esp.r32(), slot32(RINGSHIFT_STATE(sysenter_esp)));
+      a_.mov(host::address.r32(), slot32(RINGSHIFT_STATE(sysenter_eip)));
+      a_.mov(host::scratch.r32(), slot32(RINGSHIFT_SLOT(kernel_entries)));
+      a_.lea(host::scratch.r32(), x86::ptr(host::scratch, 1));
+      a_.mov(slot32(RINGSHIFT_SLOT(kernel_entries)), host::scratch.r32());
+    } else {
+      a_.mov(host::guest_esp.r32(), x86::ecx);
+      a_.mov(host::address.r32(), x86::edx);
+    }
+    a_.jmp(dispatch_);
+    return at;
+  }
+
+  void load_ring_slot(Privilege to, size_t member, int32_t slot, const x86::Gp& through) {
+    a_.mov(through, slot64(ring_field(to, member)));
+    a_.mov(slot64(slot), through);
   }
 
   // CR0 := R8D. TS only says whether FPU instructions fault, and they ask the slots; what is loaded

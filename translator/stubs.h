@@ -47,6 +47,11 @@ struct Stubs {
   // or by its selector.
   uint64_t far_enter = 0;
   uint64_t far_enter_by_selector = 0;
+  // Called; exit_eip and callout_next_eip set.
+  uint64_t cpuid = 0;
+  // Jumped to with exit_eip set: to the other ring, or to the interpreter.
+  uint64_t system_enter = 0;
+  uint64_t system_exit = 0;
   uint64_t callout = 0;  // called; comes back behind the call, or goes elsewhere
   uint64_t ensure_fpu = 0;
   uint64_t event_window = 0;

@@ -48,6 +48,7 @@ enum class Family : uint8_t {
   LoadPointer,
   FarTransfer,
   ReadTime,
+  Cpuid,
   Jump,
   JumpConditional,
   LoopBranch,

@@ -53,6 +53,9 @@ def other_points():
         yield f"user, {what}", 2, [f"SHAPE={shape}", "IN_RING=IN_USER"]
     for shape, what in {0: "plain accesses", 4: "DS not flat", 5: "ES loaded each time", 6: "ES null"}.items():
         yield f"kernel, {what}", 2, [f"SHAPE={shape}"]
+    for ring in ("kernel", "user"):
+        yield f"{ring}, ES loaded, the GDT in the user's pages", 2, \
+            ["SHAPE=5", "GDT_OF_USER", f"IN_RING=IN_{ring.upper()}"]
     for mode, what in {1: "16-bit protected mode", 2: "real mode", 3: "virtual-8086 mode"}.items():
         yield f"loop in {what}", 3, [f"MODE={mode}"]
     kinds = {1: "calls and the stack", 2: "string instructions", 3: "REP MOVSW of 64",

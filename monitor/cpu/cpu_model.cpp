@@ -26,6 +26,8 @@ constexpr uint32_t kMaxBasic = 0xa;
 constexpr uint32_t kMaxBasicWithClock = 0x16;
 constexpr uint32_t kMaxExtended = 0x80000008U;
 constexpr uint32_t kHypervisorLeaf = 0x40000000U;
+// Those that have subleaves.
+constexpr uint32_t kCacheLeaf = 4, kStructuredFeatureLeaf = 7;
 
 constexpr uint32_t kSignatureMerom = 0x6fb;     // family 6 model 15 stepping 11
 constexpr uint32_t kSignaturePentium3 = 0x68a;  // family 6 model 8 stepping 10
@@ -227,6 +229,10 @@ CpuidResult extended_leaf(const CpuModel& model, uint32_t leaf) {
 
 }  // namespace
 
+bool CpuModel::has_subleaves(uint32_t leaf) {
+  return leaf == kCacheLeaf || leaf == kStructuredFeatureLeaf;
+}
+
 CpuidResult CpuModel::cpuid(uint32_t leaf, uint32_t subleaf) const {
   if (is_hypervisor_leaf(*this, leaf)) return hypervisor_leaves(*this, leaf);
   if (leaf >= 0x80000000U && leaf <= kMaxExtended) {
@@ -239,12 +245,12 @@ CpuidResult CpuModel::cpuid(uint32_t leaf, uint32_t subleaf) const {
       return feature_leaf(*this);
     case 2:
       return cache_descriptor_leaf(*this);
-    case 4:
+    case kCacheLeaf:
       return cache_leaf(*this, subleaf);
     case 6:
       // The APIC's timer runs whatever the processor does.
       return {apic ? kAlwaysRunningTimer : 0, 0, 0, 0};
-    case 7:
+    case kStructuredFeatureLeaf:
       return structured_feature_leaf(*this, subleaf);
     case 0x15:
       return clock_leaf(*this);

@@ -43,6 +43,8 @@ struct CpuModel {
   [[nodiscard]] uint32_t mxcsr_mask() const { return sse42 ? 0xffffU : 0xffbfU; }
   // SDM 2A CPUID. Also the PAE/NX/... bits above decide CR4 and EFER reserved bits.
   [[nodiscard]] CpuidResult cpuid(uint32_t leaf, uint32_t subleaf) const;
+  // Does the answer to this leaf depend on the subleaf?
+  [[nodiscard]] static bool has_subleaves(uint32_t leaf);
 };
 
 }  // namespace ringshift

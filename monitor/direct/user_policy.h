@@ -17,7 +17,7 @@ class UserPolicy {
   [[nodiscard]] bool is_direct() const { return direct_; }
 
   // Translated code of this space has left user mode, or come back to it.
-  void note_kernel_entry() { ++kernel_entries_; }
+  void note_kernel_entries(uint32_t count) { kernel_entries_ += count; }
 
   // Is it too early to know what sort of program this is? Then somebody should look soon, and not
   // wait for the guest's next timer interrupt. Each question is a look.

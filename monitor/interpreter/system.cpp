@@ -1,6 +1,7 @@
 // Interpreter: control and debug registers, MSRs, TSC, CPUID, SYSENTER/SYSEXIT, INVLPG, HLT, CLI,
 // STI, IN, OUT, LMSW, SMSW, CLTS. See SDM 2A/2B, one page each.
 #include "monitor/cpu/control_registers.h"
+#include "monitor/cpu/shown_cpuid.h"
 #include "monitor/interpreter/operation.h"
 
 namespace ringshift::interp {
@@ -109,25 +110,9 @@ MaybeFault halt(Execution& x, const Operation&) {
   return kNoFault;
 }
 
-constexpr uint32_t kExtendedFeatures = 0x80000001U;
-constexpr uint32_t kFeatureApic = 1U << 9;        // leaf 1 EDX
-constexpr uint32_t kFeatureNoExecute = 1U << 20;  // leaf 80000001H EDX
-constexpr uint32_t kLimitedLeaves = 2;
-
-// What the guest has switched off looks as if it were not there (SDM 3A 10.4.3, SDM 4 table 2-2).
-void hide_disabled(const CpuContext& cpu, uint32_t leaf, CpuidResult* result) {
-  const uint64_t misc_enable = cpu.state.misc_enable;
-  if (leaf == 0 && (misc_enable & kMiscEnableLimitCpuid) != 0) result->eax = kLimitedLeaves;
-  if (leaf == 1 && cpu.apic != nullptr && !cpu.apic->enabled()) result->edx &= ~kFeatureApic;
-  if (leaf == kExtendedFeatures && (misc_enable & kMiscEnableNoExecuteOff) != 0) {
-    result->edx &= ~kFeatureNoExecute;
-  }
-}
-
 MaybeFault cpuid(Execution& x, const Operation&) {
   GuestState& state = x.state;
-  CpuidResult result = x.cpu.model.cpuid(state.reg(Gpr::Eax), state.reg(Gpr::Ecx));
-  hide_disabled(x.cpu, state.reg(Gpr::Eax), &result);
+  const CpuidResult result = shown_cpuid(x.cpu, state.reg(Gpr::Eax), state.reg(Gpr::Ecx));
   state.reg(Gpr::Eax) = result.eax;
   state.reg(Gpr::Ebx) = result.ebx;
   state.reg(Gpr::Ecx) = result.ecx;

@@ -50,6 +50,7 @@ void AddressSpaces::attach(Gate& gate, TranslationCache& cache, const CodeArena&
 // What every flush of the guest's TLB begins with, whatever else it takes with it.
 void AddressSpaces::begin_flush(Flush flush) {
   ++flush_epoch_;
+  note_translations_changed();
   users_.leave();
   user_returns_stale_ = true;
   if (flush == Flush::Local) return resources_.soft_tlbs.flush_all_but_global();
@@ -69,6 +70,7 @@ void AddressSpaces::on_cr3_loaded() {
 
 void AddressSpaces::on_page_invalidated(GuestVirtual address) {
   const GuestVirtualPage page = GuestVirtualPage::of(address);
+  note_translations_changed();
   invalidate_view(supervisor_, page, Privilege::Supervisor);
   if (CodeView* user = users_.current()) invalidate_view(*user, page, Privilege::User);
   resources_.soft_tlbs.flush_page(page);
@@ -231,6 +233,22 @@ void AddressSpaces::select(Privilege privilege, const CodeMode& mode) {
     gate_->empty_return_stack(privilege);
   }
   gate_->select_return_stack(privilege);
+}
+
+bool AddressSpaces::describe(Privilege privilege, RingView* ring) const {
+  const bool is_user = privilege == Privilege::User;
+  const CodeView* view = is_user ? users_.current() : &supervisor_;
+  if (view == nullptr || (is_user ? view->verified_in != flush_epoch_ || user_returns_stale_
+                                  : supervisor_unverified_)) {
+    return false;
+  }
+  if (has_pending_work() || !return_modes_[static_cast<size_t>(privilege)].is_flat()) return false;
+  if (view->window != nullptr && !view->window->is_settled()) return false;
+  ring->window_base = view->window != nullptr ? view->window->base().value() : 0;
+  ring->window_negated = 0 - ring->window_base;
+  ring->jump_table = view->jumps->address();
+  gate_->describe_returns(privilege, ring);
+  return true;
 }
 
 // ---- code ----

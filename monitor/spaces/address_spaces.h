@@ -49,6 +49,9 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   // Points the gate's slots at the entered view of this privilege.
   // mode: of the code that is to run in it.
   void select(Privilege privilege, const CodeMode& mode = {});
+  // Fills in where a ring's usual code goes on, window, jump table and return stack. False: to
+  // enter the view takes more than that.
+  [[nodiscard]] bool describe(Privilege privilege, RingView* ring) const;
   void set_jump(const Fragment& fragment);
   // Everything remembered of the guest's mappings goes; code stays, unlinked.
   void forget_all_mappings();
@@ -67,6 +70,10 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   [[nodiscard]] bool has_pending_work() const {
     return has_pending_work_ || resources_.watch.has_pending_work();
   }
+
+  // Another number after each flush of any translation.
+  [[nodiscard]] uint64_t translations_version() const { return translations_version_; }
+  void note_translations_changed() { ++translations_version_; }
 
   // The current user view has spent this much on soft accesses. True: it has been given a window,
   // and whatever was about to be resumed in its old code must be looked up again.
@@ -156,6 +163,7 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   UserViews users_;
   KeptEntries kept_;
   uint64_t flush_epoch_ = 1;
+  uint64_t translations_version_ = 0;
   uint32_t views_with_own_code_ = 0;  // so far: the last CodeView::id given
 
   std::vector<PendingRemap> pending_remaps_;

@@ -32,6 +32,8 @@ class JumpTable {
   [[nodiscard]] uint64_t address_for(const CodeMode& mode) {
     return reinterpret_cast<uint64_t>(entries_for(mode));
   }
+  // The usual mode's.
+  [[nodiscard]] uint64_t address() const { return reinterpret_cast<uint64_t>(entries_); }
   void set(Eip eip, uint32_t arena_offset, const CodeMode& mode = {}) {
     entries_for(mode)[jump_table_index(eip)] = arena_offset;
   }

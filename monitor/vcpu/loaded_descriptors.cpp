@@ -33,6 +33,8 @@ void LoadedDescriptors::clear() {
   gdtr_ = frame_.state.gdtr;
   ldtr_ = frame_.state.ldtr;
   window_ = data_.supervisor_base();
+  reads_ram_ = false;
+  translations_ = data_.translations_version();
   frame_.descriptors.fill(LoadedDescriptor{});
   gate_.forget_far_targets();
 }
@@ -52,7 +54,11 @@ std::optional<LoadedDescriptors::Found> LoadedDescriptors::find(uint16_t selecto
       memory_.read_value(address, Privilege::Supervisor, &found.bytes)) {
     return std::nullopt;
   }
-  const std::optional<uint64_t> host = data_.supervisor_host_address(address);
+  std::optional<uint64_t> host = data_.supervisor_host_address(address);
+  if (!host) {
+    host = data_.ram_host_address(address);
+    reads_ram_ = true;
+  }
   if (!host) return std::nullopt;
   found.host_address = *host;
   return found;

@@ -1,8 +1,9 @@
 // LoadedDescriptors: fills the tables from which generated code loads data segment registers again,
 // and makes far transfers again. Owns: nothing but what it remembers of GDTR and LDTR; the tables
 // are in the frame. An entry is what the last load made of these descriptor bytes, so it needs no
-// invalidation but for those two; where transfers lead, the gate forgets with its return stacks.
-// See docs/translator.md, "Segment loads" and "Far transfers".
+// invalidation but for those two and, where descriptors lie in the user's pages, flushes; where
+// transfers lead, the gate forgets with its return stacks. See docs/translator.md, "Segment loads"
+// and "Far transfers".
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ class LoadedDescriptors {
   void check_table() {
     const GuestState& state = frame_.state;
     if (state.gdtr.base != gdtr_.base || state.gdtr.limit != gdtr_.limit || state.ldtr != ldtr_ ||
-        data_.supervisor_base() != window_) {
+        data_.supervisor_base() != window_ ||
+        (reads_ram_ && data_.translations_version() != translations_)) {
       clear();
     }
   }
@@ -51,6 +53,9 @@ class LoadedDescriptors {
   DescriptorTableRegister gdtr_;
   SegmentCache ldtr_;
   uint64_t window_ = 0;
+  // Descriptors are read where their RAM lies, which is so while the guest's translations are.
+  bool reads_ram_ = false;
+  uint64_t translations_ = 0;
 };
 
 }  // namespace ringshift

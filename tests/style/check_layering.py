@@ -26,7 +26,7 @@ ALLOWED = {
 ROOMS = {
     "monitor": ("lab", "manager", "command", "control", "debug", "machine", "replication", "migration", "replay", "vcpu", "trap", "interpreter", "spaces",
                 "direct", "paravirt", "cpu", "memory", "boot", "network", "share", "host"),
-    "monitor/lab": ("explorer", "census", "ways", "matrix", "lockstep", "clocks", "parts"),
+    "monitor/lab": ("explorer", "census", "ways", "matrix", "lockstep", "neighbours", "clocks", "parts"),
     "devices": ("board", "host", "screen", "network", "virtio", "storage", "pci", "input", "chips", "timers",
                 "interrupts", "bus"),
 }

@@ -121,7 +121,9 @@ prepare:
   inc ecx
   cmp ecx, 0x400
   jb .user
-  and dword [PAGE_TABLES + (addr(gdt) >> 12) * 4], ~U  ; no kernel's GDT is the user's
+%ifndef GDT_OF_USER              ; as where a small kernel gives ring 3 all of memory
+  and dword [PAGE_TABLES + (addr(gdt) >> 12) * 4], ~U
+%endif
   call flush_tlb
   gdt_entry FREE0, 0x1000, 0xfffff, 0xc0f3  ; data of ring 3 that does not begin at 0
   gdt_entry FREE1, 0, 0xfffff, 0x40fb       ; code of ring 3 with a limit of 1 MiB less one

@@ -165,12 +165,21 @@ MaybeFault interrupt_return(CpuContext& cpu, OperandSize size, Eip return_eip) {
   return return_protected(cpu, size);
 }
 
+bool can_call_fast(const CpuContext& cpu) { return !check_fast_call(cpu); }
+
+FastCallSegments fast_call_segments(const GuestState& state) {
+  const uint32_t cs = state.sysenter_cs;
+  return {flat_segment(cs, kFlatCode, 0), flat_segment(cs + 8, kFlatData, 0),
+          flat_segment(cs + 16, kFlatCode, 3), flat_segment(cs + 24, kFlatData, 3)};
+}
+
 MaybeFault sysenter(CpuContext& cpu) {
   RETURN_IF_FAULT(check_fast_call(cpu));
   GuestState& state = cpu.state;
+  const FastCallSegments segments = fast_call_segments(state);
   state.eflags &= ~(kFlagVm | kFlagIf | kFlagRf);
-  state.seg(SegmentRegister::Cs) = flat_segment(state.sysenter_cs, kFlatCode, 0);
-  state.seg(SegmentRegister::Ss) = flat_segment(state.sysenter_cs + 8, kFlatData, 0);
+  state.seg(SegmentRegister::Cs) = segments.cs0;
+  state.seg(SegmentRegister::Ss) = segments.ss0;
   state.cpl = 0;
   state.reg(Gpr::Esp) = state.sysenter_esp;
   state.eip = state.sysenter_eip;
@@ -183,8 +192,9 @@ MaybeFault sysexit(CpuContext& cpu) {
   if (state.cpl != 0) {
     return GuestFault::general_protection(0);
   }
-  state.seg(SegmentRegister::Cs) = flat_segment(state.sysenter_cs + 16, kFlatCode, 3);
-  state.seg(SegmentRegister::Ss) = flat_segment(state.sysenter_cs + 24, kFlatData, 3);
+  const FastCallSegments segments = fast_call_segments(state);
+  state.seg(SegmentRegister::Cs) = segments.cs3;
+  state.seg(SegmentRegister::Ss) = segments.ss3;
   state.cpl = 3;
   state.eip = state.reg(Gpr::Edx);
   state.reg(Gpr::Esp) = state.reg(Gpr::Ecx);

@@ -61,6 +61,13 @@ struct Descriptor {
 [[nodiscard]] MaybeFault interrupt_return(CpuContext& cpu, OperandSize size, Eip return_eip);
 [[nodiscard]] MaybeFault sysenter(CpuContext& cpu);
 [[nodiscard]] MaybeFault sysexit(CpuContext& cpu);
+// Neither of the two would fault, but for SYSEXIT outside CPL 0.
+[[nodiscard]] bool can_call_fast(const CpuContext& cpu);
+// What they load: by ring.
+struct FastCallSegments {
+  SegmentCache cs0, ss0, cs3, ss3;
+};
+[[nodiscard]] FastCallSegments fast_call_segments(const GuestState& state);
 
 // LAR, LSL, VERR, VERW: *valid is what ZF becomes. Only a page fault on the descriptor table
 // faults.

@@ -133,9 +133,21 @@ std::optional<uint64_t> DataPaths::supervisor_host_address(GuestVirtual address)
   return window.base().value() + address.value();
 }
 
+std::optional<uint64_t> DataPaths::ram_host_address(GuestVirtual address) {
+  if (resources_.watched.contains(GuestVirtualPage::of(address))) return std::nullopt;
+  const GuestAccess access{address, data_access(false), Privilege::Supervisor};
+  const std::optional<GuestPage> page = resources_.pages.look(access);
+  if (!page) return std::nullopt;
+  resources_.pages.mark(access);
+  const auto host_page =
+      reinterpret_cast<uint64_t>(resources_.physical.ram().at(page->physical.address()));
+  return host_page + address.offset_in_page();
+}
+
 uint64_t DataPaths::supervisor_base() const { return spaces_.supervisor().window->base().value(); }
 
 void DataPaths::drop_watched() {
+  spaces_.note_translations_changed();
   spaces_.forget_parked();
   resources_.watched.for_each([this](GuestVirtualPage page) {
     spaces_.supervisor().window->drop_region(page);

@@ -32,6 +32,10 @@ class DataPaths {
                                                            Privilege privilege) const;
   // Where supervisor code reads this address, if it may; the page is in its window now.
   [[nodiscard]] std::optional<uint64_t> supervisor_host_address(GuestVirtual address);
+  // Where the RAM lies that it reads there, for as long as translations_version() is the same: of a
+  // page that the window does not hold, as it is the user's.
+  [[nodiscard]] std::optional<uint64_t> ram_host_address(GuestVirtual address);
+  [[nodiscard]] uint64_t translations_version() const { return spaces_.translations_version(); }
   // The host address of linear address 0 there.
   [[nodiscard]] uint64_t supervisor_base() const;
   // Has the entered view a window?

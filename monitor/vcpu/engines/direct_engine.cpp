@@ -44,15 +44,19 @@ DirectEngine::DirectEngine(const EngineParts& parts, RunClock& clock, const Dire
       look_(clock, [](Nanoseconds) {}),
       clock_(clock) {}
 
+bool DirectEngine::may_want(const UserPolicy& policy) const {
+  if (!parts_.direct.offered() || config_.user == UserEngine::Translate) return false;
+  if (policy.has_given_up()) return false;
+  return policy.is_direct() || config_.user == UserEngine::Direct;
+}
+
 bool DirectEngine::wants_guest() const {
   if (!parts_.direct.offered() || config_.user == UserEngine::Translate) return false;
   const ExecutionControl* control = parts_.boundary.control();
   if (control != nullptr && control->has_points()) return false;
   if (execution_mode(state()) != ModeReason::Translatable) return false;
   if (direct_obstacle(state()) != DirectObstacle::None) return false;
-  const UserPolicy& policy = parts_.spaces.enter(Privilege::User).policy;
-  if (policy.has_given_up()) return false;
-  return policy.is_direct() || config_.user == UserEngine::Direct;
+  return may_want(parts_.spaces.enter(Privilege::User).policy);
 }
 
 Turn DirectEngine::run() {
@@ -187,8 +191,14 @@ void DirectEngine::note_privilege(Privilege now) {
   if (now == last_privilege_) return;
   last_privilege_ = now;
   if (now == Privilege::Supervisor) {
-    parts_.spaces.enter(Privilege::User).policy.note_kernel_entry();
+    parts_.spaces.enter(Privilege::User).policy.note_kernel_entries(1);
   }
+}
+
+void DirectEngine::follow(Privilege now, uint32_t kernel_entries) {
+  last_privilege_ = now;
+  if (kernel_entries == 0) return;
+  parts_.spaces.enter(Privilege::User).policy.note_kernel_entries(kernel_entries);
 }
 
 bool DirectEngine::is_look_due() const { return look_.armed() && look_.deadline() <= clock_.now(); }

@@ -26,9 +26,13 @@ class DirectEngine final : public ExecutionEngine {
   [[nodiscard]] Turn run() override;
   // Should the guest at EIP run untranslated now?
   [[nodiscard]] bool wants_guest() const;
+  // Would user code of this view run untranslated, whatever else its state is?
+  [[nodiscard]] bool may_want(const UserPolicy& policy) const;
 
   // The guest is at this privilege now: entries into the kernel are what speaks against us.
   void note_privilege(Privilege now);
+  // The same where the guest has changed rings by itself: it has entered the kernel so often.
+  void follow(Privilege now, uint32_t kernel_entries);
   // Attention has found translated user code at work. May promote it, or ask for a look at it soon.
   void note_translated_tick();
   // Is attention wanted only for a look at a program that is new?

@@ -25,22 +25,31 @@ uint64_t TranslateEngine::answer_callout() {
   Slots& slots = slots_;
   parts_.attention.leave();
   gate.begin_callout();
+  follow_ring();
+  const CalloutKind kind = std::exchange(slots.callout_kind, CalloutKind::Any);
+  const bool is_for_device = kind == CalloutKind::Port || kind == CalloutKind::DeviceMemory;
+  const DeviceTurn device = is_for_device ? reach_device(kind) : DeviceTurn::NotYet;
+  if (device == DeviceTurn::Back) return gate.return_from_callout();
+  if (device == DeviceTurn::Away) return gate.leave_from_callout();
   const uint8_t cpl = guest.cpl;
   follow_mode();
   const CodeMode mode = mode_;
   const uint64_t window = slots.window_base;
   // A view that has just been given a window has other fragments from now on.
   const bool other_view = cpl == 3 && parts_.spaces.note_user_work(1);
-  const CalloutKind kind = std::exchange(slots.callout_kind, CalloutKind::Any);
+  const uint32_t leaf = guest.reg(Gpr::Eax), subleaf = guest.reg(Gpr::Ecx);
   const uint64_t faults = counters().events_exceptions;
-  if (kind == CalloutKind::DeviceMemory) {
-    if (execute_device_access(Eip(slots.exit_eip))) return gate.leave_from_callout();
-  } else {
-    execute_callout(kind);
+  if (device == DeviceTurn::NotYet) {
+    if (kind != CalloutKind::DeviceMemory) {
+      execute_callout(kind);
+    } else if (execute_device_access(Eip(slots.exit_eip))) {
+      return gate.leave_from_callout();
+    }
   }
   if (loads_data_segment(kind)) {
     descriptors_.note(static_cast<SegmentRegister>(static_cast<uint32_t>(kind) - 1));
   }
+  if (kind == CalloutKind::Cpuid) cpuid_.note(leaf, subleaf);
   const bool is_far = kind == CalloutKind::FarTransfer && guest.eip == slots.far_eip &&
                       guest.cpl == cpl && counters().events_exceptions == faults;
   if (!may_go_on_inside() || !parts_.attention.enter()) return gate.leave_from_callout();
@@ -119,8 +128,10 @@ bool TranslateEngine::transfer_quickly(CalloutKind kind) {
     case CalloutKind::RealInterruptReturn:
       return !interrupt_return(parts_.boundary.cpu(), OperandSize::Bits16, state().pointer());
     case CalloutKind::SystemEnter:
+      ask_for_rings();
       return !sysenter(parts_.boundary.cpu());
     case CalloutKind::SystemExit:
+      ask_for_rings();
       return !sysexit(parts_.boundary.cpu());
     case CalloutKind::Any:
     case CalloutKind::LoadEs:
@@ -131,6 +142,8 @@ bool TranslateEngine::transfer_quickly(CalloutKind kind) {
     case CalloutKind::LoadGs:
     case CalloutKind::FarTransfer:
     case CalloutKind::DeviceMemory:
+    case CalloutKind::Cpuid:
+    case CalloutKind::Port:
       return false;
   }
   return false;

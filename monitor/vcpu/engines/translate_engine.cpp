@@ -63,7 +63,8 @@ TranslateEngine::TranslateEngine(const EngineParts& parts, DirectEngine& direct,
       slots_(parts.gate.frame().slots),
       direct_(direct),
       config_(config),
-      descriptors_(parts.gate, parts.boundary.cpu().memory, parts.data) {
+      descriptors_(parts.gate, parts.boundary.cpu().memory, parts.data),
+      cpuid_(parts.gate.frame().cpuid, parts.boundary.cpu()) {
   if (!config_.make_callouts) return;
   parts_.gate.set_callout(
       [](void* engine) { return static_cast<TranslateEngine*>(engine)->answer_callout(); }, this);
@@ -96,6 +97,7 @@ Turn TranslateEngine::run() {
   if (!parts_.attention.enter()) return Turn::Done;  // looked up again afterwards
   const Exit exit = parts_.gate.run(entry, parts_.translator.cache());
   parts_.attention.leave();
+  if (exit.reason != ExitReason::Callout) follow_ring();  // a callout has begun with it
   follow_mode();
   count(exit.reason);
   if (config_.trace_exits) {
@@ -163,6 +165,7 @@ void TranslateEngine::prepare_slots(Privilege privilege) {
   slots_.allow_fpu(guest.cr0, guest.cr4);
   slots_.time_stamp_denied = guest.cr4 & kCr4Tsd;
   descriptors_.check_table();
+  cpuid_.check();
   // Descriptor tables are read as the supervisor reads, which may be out of date until it is back.
   const bool is_untold =
       privilege == Privilege::User && parts_.spaces.supervisor_needs_verification();
@@ -170,6 +173,7 @@ void TranslateEngine::prepare_slots(Privilege privilege) {
   slots_.fs_probe = segment_probe(guest.seg(SegmentRegister::Fs));
   slots_.gs_probe = segment_probe(guest.seg(SegmentRegister::Gs));
   if (!mode_.is_flat()) prepare_mode();
+  if (ring_questions_ != 0) open_rings();  // otherwise they are closed
 }
 
 // Far transfers in generated code change it without a word.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "monitor/vcpu/cpuid_answers.h"
 #include "monitor/vcpu/engines/direct_engine.h"
 #include "monitor/vcpu/engines/execution_engine.h"
 #include "monitor/vcpu/engines/progress_watch.h"
@@ -36,6 +37,15 @@ class TranslateEngine final : public ExecutionEngine {
   [[nodiscard]] uint64_t entry_point(Privilege privilege);
   void prepare_slots(Privilege privilege);
   void follow_mode();
+  // Generated code may have changed rings while they were open.
+  void follow_ring() {
+    if (ring_questions_ != 0) catch_up_with_ring();
+  }
+  // translate_rings.cpp
+  void catch_up_with_ring();
+  void open_rings();
+  void ask_for_rings();
+  [[nodiscard]] bool may_change_rings() const;
   void prepare_mode();
   // Where events are counted the usual mode is the only one: its instructions are those that the
   // rule of events has been compared for.
@@ -66,6 +76,17 @@ class TranslateEngine final : public ExecutionEngine {
   [[nodiscard]] bool execute_device_access(Eip site);
   void finish_shadow();
   [[nodiscard]] bool may_go_on_inside();
+  // translate_ports.cpp
+  enum class DeviceTurn : uint8_t {
+    NotYet,  // nothing has happened
+    Done,    // the instruction is done, and the loop's checks are to be made
+    Back,    // the guest may go on behind it
+    Away,    // its site is to be made anew
+  };
+  [[nodiscard]] DeviceTurn reach_device(CalloutKind kind);
+  void access_port();
+  [[nodiscard]] bool nothing_is_new();
+  [[nodiscard]] bool nobody_looks_on() const;
   [[nodiscard]] bool transfer_quickly(CalloutKind kind);
 
   EngineParts parts_;
@@ -73,7 +94,9 @@ class TranslateEngine final : public ExecutionEngine {
   Slots& slots_;
   DirectEngine& direct_;
   TranslateConfig config_;
+  uint8_t ring_questions_ = 0;  // so often it is still asked whether rings may change by themselves
   LoadedDescriptors descriptors_;
+  CpuidAnswers cpuid_;
   ModeMemory modes_;
   CodeMode mode_;  // of the guest, at the last look
   uint32_t interpreted_unverified_ = 0;

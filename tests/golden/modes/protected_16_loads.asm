@@ -3,4 +3,5 @@ bits 16
 mov es, [bx]
 pop ds
 pop es
+les bx, [bx + 4]
 call 0x40:0x1234

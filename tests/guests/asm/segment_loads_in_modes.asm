@@ -5,6 +5,7 @@
 ;   16-bit, base follows: 1111 2222
 ;   16-bit, pop: 2222
 ;   16-bit, from memory: 2222
+;   16-bit, far pointer: 2222 1111 0b 00000030
 ;   16-bit, limit follows: 0d 00000000
 ;   16-bit, read-only: 0d 00000000
 ;   16-bit, not present: 0b 00000030
@@ -88,7 +89,18 @@ main:
   print 10, "16-bit, from memory: "
   sixteen load_memory
   call show_word
-  print 10, "16-bit, limit follows: "
+  print 10, "16-bit, far pointer: "
+  sixteen load_pointer
+  call show_word
+  print " "
+  gdt_entry S, SPARE, 0xffff, 0x0093
+  sixteen load_pointer
+  call show_word
+  print " "
+  gdt_entry S, SPARE + 0x1000, 0xffff, 0x0013
+  faulting_sixteen load_pointer
+  gdt_entry S, SPARE + 0x1000, 0xffff, 0x0093
+  print "16-bit, limit follows: "
   sixteen load_far_end
   gdt_entry S, SPARE + 0x1000, 0x0fff, 0x0093
   faulting_sixteen load_far_end
@@ -317,6 +329,19 @@ load_memory:
   mov es, [0x8000]
   loop .again
   mov ax, [es:0]
+  jmp dword CODE0:back
+load_pointer:                     ; the register that is loaded is part of the address, too
+  mov word [0x8004], 0x10
+  mov word [0x8006], S
+  mov cx, 5
+.again:
+  mov bx, 0x8000
+  les bx, [bx + 4]
+  cmp bx, 0x10
+  jne .wrong
+  loop .again
+  mov ax, [es:bx - 0x10]
+.wrong:
   jmp dword CODE0:back
 load_far_end:
   mov cx, 5

@@ -10,6 +10,7 @@
 ;   accessed set again
 ;   another table
 ;   another frame
+;   another frame of the user's
 ;   absent table: 0e 00000000
 ;   expand-down
 ;   execute-only: 0d 00000030
@@ -141,6 +142,35 @@ main:
   call load_fs
   check_equal [fs:0], 0x11111111, "second frame"
   say "another frame"
+
+  ; The same of a page that ring 3 may read, which the supervisor's window does not hold.
+  map VIRTUAL, (SPARE + 0x2000) | P | W | U
+  invlpg [VIRTUAL]
+  lgdt [virtual_pointer]
+  call load_fs
+  call load_fs
+  check_equal [fs:0], 0x22222222, "first frame"
+  mov word [VIRTUAL + S + 2], 0    ; base SPARE
+  call load_fs
+  check_equal [fs:0], 0x11111111, "its descriptor changed"
+  mov word [VIRTUAL + S + 2], 0x1000
+  call load_fs
+  check_equal [fs:0], 0x22222222, "and back"
+  map VIRTUAL, (SPARE + 0x3000) | P | W | U
+  invlpg [VIRTUAL]
+  call load_fs
+  call load_fs
+  check_equal [fs:0], 0x11111111, "second frame"
+  map VIRTUAL, (SPARE + 0x2000) | P | W | U
+  call flush_tlb
+  call load_fs
+  call load_fs
+  check_equal [fs:0], 0x22222222, "first frame again"
+  say "another frame of the user's"
+  map VIRTUAL, (SPARE + 0x3000) | P | W
+  invlpg [VIRTUAL]
+  call load_fs
+  lgdt [gdt_pointer]
 
   map VIRTUAL, 0
   invlpg [VIRTUAL]

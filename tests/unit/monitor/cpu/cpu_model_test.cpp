@@ -140,5 +140,30 @@ TEST(CpuModel, ClockLeafIsExactEnoughInThirtyTwoBits) {
   }
 }
 
+// Generated code answers a leaf without subleaves whatever ECX asks for.
+TEST(CpuModel, OnlyLeavesThatHaveSubleavesDependOnThem) {
+  for (const Paravirt paravirt :
+       {Paravirt::None, Paravirt::Kvm, Paravirt::Vmware, Paravirt::Ringshift}) {
+    for (const bool is_late : {false, true}) {
+      CpuModel model;
+      model.paravirt = paravirt;
+      model.sse42 = model.apic = is_late;
+      model.tsc_hz = is_late ? 2'000'000'000 : 0;
+      for (const uint32_t range : {0U, 0x40000000U, 0x80000000U, 0xc0000000U}) {
+        for (uint32_t leaf = range; leaf < range + 0x120; ++leaf) {
+          if (CpuModel::has_subleaves(leaf)) continue;
+          const CpuidResult first = model.cpuid(leaf, 0);
+          for (const uint32_t subleaf : {1U, 2U, 3U, 0xffffffffU}) {
+            const CpuidResult other = model.cpuid(leaf, subleaf);
+            EXPECT_EQ(text({first.eax, first.ebx, first.ecx, first.edx}),
+                      text({other.eax, other.ebx, other.ecx, other.edx}))
+                << leaf << ' ' << subleaf;
+          }
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ringshift

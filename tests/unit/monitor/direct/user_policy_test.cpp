@@ -13,7 +13,7 @@ constexpr uint32_t kQuietEntries = kTick / UserPolicy::kQuietCycles;
 class Ticks {
  public:
   [[nodiscard]] bool tick(UserPolicy* policy, uint32_t entries = 0, uint64_t length = kTick) {
-    for (uint32_t entry = 0; entry < entries; ++entry) policy->note_kernel_entry();
+    policy->note_kernel_entries(entries);
     return policy->note_tick(now_ += length);
   }
 
