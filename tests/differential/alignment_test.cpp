@@ -150,7 +150,7 @@ TEST_F(Aligned, OtherFaultsOfAMisalignedOperandComeInTheirOrder) {
 }
 
 TEST_F(Aligned, RandomCodeAgreesUntilItIsMisaligned) {
-  constexpr uint64_t kCases = 20000;
+  constexpr uint64_t kCases = 4000;
   const Settings settings = Settings::read(kCases);
   uint64_t checks = 0;
   for (uint64_t i = settings.first; i < settings.end && !HasFailure(); ++i) {
