@@ -19,8 +19,8 @@ class PageTableMemory {
   virtual ~PageTableMemory() = default;
   [[nodiscard]] virtual uint32_t read_entry32(GuestPhysical address) = 0;
   [[nodiscard]] virtual uint64_t read_entry64(GuestPhysical address) = 0;
-  // Sets A/D bits (only): ORs `bits` into the entry. Not reported to write traces (LIMIT(L9)): code
-  // that runs from bytes it uses as a page table does not see its own A and D bits change.
+  // Sets A/D bits (only): ORs `bits` into the entry. Traces of code see it, those of page tables do
+  // not: what is kept of a table leaves A and D out.
   virtual void set_entry_bits(GuestPhysical address, uint32_t bits) = 0;
   // The address that an access to `address` reaches: the A20 gate may clear a bit of it.
   [[nodiscard]] virtual GuestPhysical masked(GuestPhysical address) const = 0;

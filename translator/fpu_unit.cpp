@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "translator/decode.h"
+#include "translator/fpu_precision.h"
 #include "translator/fpu_unit_emit.h"
 
 namespace ringshift {
@@ -20,7 +21,9 @@ constexpr uint32_t kMxcsrFlags = 0x3f;
 constexpr uint32_t kMxcsrMasks = 0x1f80;
 constexpr unsigned kMxcsrMaskShift = 7;
 constexpr uint32_t kBeforeComputing = 0x7;  // invalid, denormal, divide by zero
+constexpr uint32_t kMxcsrOverflow = 1U << 3;
 constexpr uint32_t kMxcsrUnderflow = 1U << 4;
+constexpr uint32_t kMxcsrPrecision = 1U << 5;
 constexpr uint32_t kMxcsrFtz = 1U << 15;
 constexpr uint16_t kX87Flags = 0x3f;
 constexpr uint16_t kErrorSummary = 0x8080;
@@ -40,6 +43,16 @@ uint16_t pending_x87(const GuestState& state) {
   const auto status = field<uint16_t>(state.fxsave, kStatusWord);
   const auto control = field<uint16_t>(state.fxsave, kControlWord);
   return static_cast<uint16_t>(status & ~control & kX87Flags);
+}
+
+// What PE is beside an unmasked overflow or underflow. A masked one of another element has made its
+// result inexact, as always.
+bool precision_is_lost(const FpuUnitRunner::Request& request, uint32_t raised, uint32_t unmasked) {
+  if ((raised & ~unmasked & (kMxcsrOverflow | kMxcsrUnderflow)) != 0) return true;
+  GuestInstruction instruction;
+  const DecodeMode mode = request.code_is_16_bit ? DecodeMode::Bits16 : DecodeMode::Bits32;
+  return decode({request.instruction, request.length}, mode, &instruction) == DecodeOutcome::Ok &&
+         is_inexact_in_any_range(instruction, request);
 }
 
 }  // namespace
@@ -104,7 +117,12 @@ FpuUnitRunner::Outcome FpuUnit::store_frame(const Request& request) {
   const uint32_t unmasked = raised & ~(mxcsr >> kMxcsrMaskShift);
   if (unmasked != 0) {
     // What is found before computing keeps the rest from being looked at (SDM 1 11.5.2).
-    if ((unmasked & kBeforeComputing) != 0) raised &= kBeforeComputing;
+    if ((unmasked & kBeforeComputing) != 0) {
+      raised &= kBeforeComputing;
+    } else if ((unmasked & (kMxcsrOverflow | kMxcsrUnderflow)) != 0) {
+      raised &= ~kMxcsrPrecision;
+      if (precision_is_lost(request, raised, unmasked)) raised |= kMxcsrPrecision;
+    }
     set_field<uint32_t>(&state.fxsave, kMxcsr, mxcsr | raised);
     return Outcome::FloatingPointError;
   }

@@ -1,9 +1,8 @@
 #include "devices/input/i8042.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
+#include "devices/input/scan_codes.h"
 #include "shadowmmu/base/state_archive.h"
 
 namespace ringshift {
@@ -18,113 +17,7 @@ constexpr uint8_t kKeyboardDisabled = 0x10, kAuxiliaryDisabled = 0x20, kTranslat
 // Output port.
 constexpr uint8_t kNotReset = 0x01, kA20 = 0x02;
 
-constexpr uint8_t kBreakPrefix = 0xf0;
-constexpr size_t kKeyboardBuffer = 64;
-
-// Scan code set 2 to set 1, codes 00-7F (PS/2 technical reference, "Scan code translation").
-constexpr uint8_t kSet2ToSet1[128] = {
-    0xff, 0x43, 0x41, 0x3f, 0x3d, 0x3b, 0x3c, 0x58, 0x64, 0x44, 0x42, 0x40, 0x3e, 0x0f, 0x29, 0x59,
-    0x65, 0x38, 0x2a, 0x70, 0x1d, 0x10, 0x02, 0x5a, 0x66, 0x71, 0x2c, 0x1f, 0x1e, 0x11, 0x03, 0x5b,
-    0x67, 0x2e, 0x2d, 0x20, 0x12, 0x05, 0x04, 0x5c, 0x68, 0x39, 0x2f, 0x21, 0x14, 0x13, 0x06, 0x5d,
-    0x69, 0x31, 0x30, 0x23, 0x22, 0x15, 0x07, 0x5e, 0x6a, 0x72, 0x32, 0x24, 0x16, 0x08, 0x09, 0x5f,
-    0x6b, 0x33, 0x25, 0x17, 0x18, 0x0b, 0x0a, 0x60, 0x6c, 0x34, 0x35, 0x26, 0x27, 0x19, 0x0c, 0x61,
-    0x6d, 0x73, 0x28, 0x74, 0x1a, 0x0d, 0x62, 0x6e, 0x3a, 0x36, 0x1c, 0x1b, 0x75, 0x2b, 0x63, 0x76,
-    0x55, 0x56, 0x77, 0x78, 0x79, 0x7a, 0x0e, 0x7b, 0x7c, 0x4f, 0x7d, 0x4b, 0x47, 0x7e, 0x7f, 0x6f,
-    0x52, 0x53, 0x50, 0x4c, 0x4d, 0x48, 0x01, 0x45, 0x57, 0x4e, 0x51, 0x4a, 0x37, 0x49, 0x46, 0x54,
-};
-
 }  // namespace
-
-uint8_t set_2_of_set_1(uint8_t code) {
-  // F7 and Alt-Print have codes above 7f, which are what keyboards send for them.
-  constexpr uint8_t kF7 = 0x41, kAltPrint = 0x54;
-  if (code == kF7) return 0x83;
-  if (code == kAltPrint) return 0x84;
-  const auto* const found = std::find(std::begin(kSet2ToSet1) + 1, std::end(kSet2ToSet1), code);
-  return found == std::end(kSet2ToSet1) ? 0 : static_cast<uint8_t>(found - kSet2ToSet1);
-}
-
-void Ps2Keyboard::send(uint8_t byte) {
-  // A host that never reads loses answers, as it would lose keys.
-  if (output_.size() < kKeyboardBuffer) output_.push_back(byte);
-}
-
-uint8_t Ps2Keyboard::take_output() {
-  const uint8_t byte = output_.front();
-  output_.pop_front();
-  return byte;
-}
-
-size_t Ps2Keyboard::inject(std::span<const uint8_t> codes) {
-  if (!scanning_) return codes.size();  // keys pressed while scanning is off are gone
-  const size_t accepted = std::min(codes.size(), kKeyboardBuffer - output_.size());
-  output_.insert(output_.end(), codes.begin(), codes.begin() + static_cast<ptrdiff_t>(accepted));
-  return accepted;
-}
-
-void Ps2Keyboard::set_defaults() {
-  scancode_set_ = 2;
-  awaiting_argument_of_ = 0;
-}
-
-void Ps2Keyboard::command(uint8_t byte) {
-  constexpr uint8_t kAcknowledge = 0xfa, kResend = 0xfe, kSelfTestPassed = 0xaa;
-  if (const uint8_t waiting = std::exchange(awaiting_argument_of_, uint8_t{0}); waiting != 0) {
-    if (byte < 0x80) {  // anything else is a new command, which cancels the waiting one
-      send(kAcknowledge);
-      if (waiting == 0xf0 && byte == 0) send(scancode_set_);
-      if (waiting == 0xf0 && byte >= 1 && byte <= 3) scancode_set_ = byte;
-      return;
-    }
-  }
-  switch (byte) {
-    case 0xed:  // LEDs
-    case 0xf0:  // scan code set
-    case 0xf3:  // typematic rate
-      awaiting_argument_of_ = byte;
-      send(kAcknowledge);
-      break;
-    case 0xee:  // echo
-      send(0xee);
-      break;
-    case 0xf2:  // identify: an MF2 keyboard
-      send(kAcknowledge);
-      send(0xab);
-      send(0x83);
-      break;
-    case 0xf4:
-      scanning_ = true;
-      output_.clear();
-      send(kAcknowledge);
-      break;
-    case 0xf5:
-      scanning_ = false;
-      set_defaults();
-      send(kAcknowledge);
-      break;
-    case 0xf6:
-      set_defaults();
-      send(kAcknowledge);
-      break;
-    case 0xff:
-      output_.clear();
-      set_defaults();
-      scanning_ = true;
-      send(kAcknowledge);
-      send(kSelfTestPassed);
-      break;
-    default:
-      send(kResend);
-      break;
-  }
-}
-
-void Ps2Keyboard::visit_state(StateArchive& archive) {
-  archive.list("output", output_, kKeyboardBuffer);
-  archive.field("awaiting argument of", awaiting_argument_of_);
-  archive.field("scan code set", scancode_set_);
-  archive.field("scanning", scanning_);
-}
 
 I8042::I8042(InterruptLine& irq1, InterruptLine& irq12, A20Gate& a20,
              std::function<void()> on_reset)
@@ -180,14 +73,7 @@ void I8042::put_output(uint8_t value, bool is_mouse) {
 }
 
 uint8_t I8042::translated(uint8_t code) {
-  uint8_t result = code;
-  if (code < 0x80) {
-    result = kSet2ToSet1[code];
-  } else if (code == 0x83) {
-    result = 0x41;
-  } else if (code == 0x84) {
-    result = 0x54;
-  }
+  uint8_t result = set_1_of_set_2(code);
   if (break_prefix_ && result < 0x80) result |= 0x80;
   break_prefix_ = false;
   return result;
@@ -198,7 +84,7 @@ void I8042::fill_output() {
   while (keyboard && !output_full_ && keyboard_.has_output()) {
     uint8_t code = keyboard_.take_output();
     if ((memory_[0] & kTranslate) != 0) {
-      if (code == kBreakPrefix) {
+      if (code == kReleasePrefix) {
         break_prefix_ = true;
         continue;
       }

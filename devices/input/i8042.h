@@ -1,47 +1,23 @@
-// I8042: the keyboard controller, the keyboard on its first port, and the A20 and reset wires.
-// Owns: command byte, output buffer, keyboard state. Does not own: the A20 gate, the interrupt
-// lines. The mouse is on the second port. See docs/devices.md; IBM PS/2 technical reference,
-// "Keyboard/auxiliary device controller".
+// I8042: the keyboard controller, the keyboard on its first port, the mouse on its second, and the
+// A20 and reset wires. Owns: command byte, output buffer, keyboard, mouse. Does not own: the A20
+// gate, the interrupt lines. See docs/devices.md; IBM PS/2 technical reference, "Keyboard/auxiliary
+// device controller".
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <span>
 
 #include "devices/bus/byte_ports.h"
 #include "devices/chips/a20_gate.h"
+#include "devices/input/ps2_keyboard.h"
 #include "devices/input/ps2_mouse.h"
 #include "devices/interrupts/interrupt_line.h"
 
 namespace ringshift {
 
 class StateArchive;
-
-// The keyboard behind the first port: takes command bytes, sends scan codes of set 2.
-class Ps2Keyboard {
- public:
-  void command(uint8_t byte);
-  // Returns how many bytes were accepted; a key code cut in half is the caller's to avoid.
-  size_t inject(std::span<const uint8_t> codes);
-  [[nodiscard]] bool has_output() const { return !output_.empty(); }
-  uint8_t take_output();
-
-  static constexpr unsigned kStateVersion = 1;
-  void visit_state(StateArchive& archive);
-
- private:
-  void set_defaults();
-  void send(uint8_t byte);
-  std::deque<uint8_t> output_;
-  uint8_t awaiting_argument_of_ = 0;
-  uint8_t scancode_set_ = 2;
-  bool scanning_ = true;
-};
-
-// The code of scan code set 2 that translation makes this code (1 to 0x7f) of set 1 from; 0: none.
-[[nodiscard]] uint8_t set_2_of_set_1(uint8_t code);
 
 class I8042 {
  public:

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "devices/input/i8042.h"
+#include "devices/input/scan_codes.h"
 #include "devices/input/us_keyboard.h"
 
 namespace ringshift {

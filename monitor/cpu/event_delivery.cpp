@@ -88,6 +88,7 @@ MaybeFault enter_same_ring(CpuContext& cpu, GateEntry& entry, const Event& event
   StackPusher pusher(cpu, state.seg(SegmentRegister::Ss), state.reg(Gpr::Esp), entry.size,
                      state.privilege(), GuestFault::with_code(Vector::StackFault, entry.external));
   push_frame_tail(pusher, state, entry, event);
+  RETURN_IF_FAULT(pusher.check_room());
   RETURN_IF_FAULT(prepare_code(cpu, &entry));
   RETURN_IF_FAULT(pusher.commit());
   state.reg(Gpr::Esp) = pusher.esp();
@@ -125,6 +126,7 @@ MaybeFault enter_inner_ring(CpuContext& cpu, GateEntry& entry, const Event& even
   pusher.push(state.seg(SegmentRegister::Ss).selector);
   pusher.push(state.reg(Gpr::Esp));
   push_frame_tail(pusher, state, entry, event);
+  RETURN_IF_FAULT(pusher.check_room());
   RETURN_IF_FAULT(prepare_code(cpu, &entry));
   RETURN_IF_FAULT(pusher.commit());
   if (from_v86) {
@@ -308,6 +310,11 @@ DeliveryResult deliver(CpuContext& cpu, const Event& event, Eip instruction_eip)
     }
     if (task_switched) {
       instruction_eip = state.pointer();
+    }
+    // A handler of #AC at CPL 3 whose own stack is misaligned: a processor tries for ever. The
+    // instruction is run again instead, which raises #AC again, and others get in meanwhile.
+    if (is_exception(current, Vector::AlignmentCheck) && fault->vector == Vector::AlignmentCheck) {
+      return DeliveryResult::Delivered;
     }
     const FaultClass second = classify(fault->vector);
     if (is_exception(current, Vector::DoubleFault) && second != FaultClass::Benign) {

@@ -112,13 +112,62 @@ MaybeFault load_far_pointer(Execution& x, const Operation& op, FarPointer* point
   return load<uint16_t>(x, op.segment, (address + op.operand_bytes) & mask, &pointer->selector);
 }
 
+// Data breakpoints see what a far transfer pushes or pops on the stack of the code that makes it,
+// as on the processors that were asked. They do not see frames on stacks that the transfer changes
+// to.
+class FarFrame {
+ public:
+  explicit FarFrame(const Execution& x)
+      : ss_(x.state.seg(SegmentRegister::Ss)),
+        task_(x.state.tr.base),
+        esp_(x.state.reg(Gpr::Esp)),
+        cpl_(x.state.cpl),
+        is_nested_((x.state.eflags & kFlagNt) != 0) {}
+
+  void note_pushed(Execution& x) const {
+    if (!x.watching || x.state.cpl != cpl_ || x.state.tr.base != task_) return;
+    constexpr uint32_t kSlots = 2;
+    const uint32_t esp = x.state.reg(Gpr::Esp);
+    note(x, esp, kSlots, ((esp_ - esp) & stack_mask(x.state)) / kSlots, AccessKind::Write);
+  }
+  // slots: of a return to the same ring; another has a stack pointer and segment besides.
+  void note_popped(Execution& x, uint32_t slots, OperandSize size) const {
+    if (!x.watching || x.state.tr.base != task_) return;
+    const bool is_outer = x.state.cpl != cpl_;
+    note(x, esp_, slots + (is_outer ? 2 : 0), static_cast<uint32_t>(size), AccessKind::Read);
+  }
+  // IRET from a nested task pops nothing.
+  [[nodiscard]] bool is_nested() const { return is_nested_; }
+
+ private:
+  void note(Execution& x, uint32_t esp, uint32_t slots, uint32_t bytes, AccessKind kind) const {
+    const uint32_t mask = ss_.default_32() ? 0xffffffffU : 0xffffU;
+    for (uint32_t i = 0; i < slots; ++i) {
+      note_data_access(x, GuestVirtual(ss_.base + ((esp + i * bytes) & mask)), bytes, kind);
+    }
+  }
+
+  SegmentCache ss_;
+  uint32_t task_;
+  uint32_t esp_;
+  uint8_t cpl_;
+  bool is_nested_;
+};
+
+MaybeFault finish_far_call(Execution& x, const FarFrame& frame, const MaybeFault& fault) {
+  if (!fault) frame.note_pushed(x);
+  return finish_far(x, fault);
+}
+
 MaybeFault jump_far_immediate(Execution& x, const Operation& op) {
   return finish_far(x, far_jump(x.cpu, static_cast<uint16_t>(op.immediate2),
                                 truncated(op, op.immediate), size_of(op), x.next_eip));
 }
 MaybeFault call_far_immediate(Execution& x, const Operation& op) {
-  return finish_far(x, far_call(x.cpu, static_cast<uint16_t>(op.immediate2),
-                                truncated(op, op.immediate), size_of(op), x.next_eip));
+  const FarFrame frame(x);
+  return finish_far_call(x, frame,
+                         far_call(x.cpu, static_cast<uint16_t>(op.immediate2),
+                                  truncated(op, op.immediate), size_of(op), x.next_eip));
 }
 MaybeFault jump_far_memory(Execution& x, const Operation& op) {
   FarPointer pointer;
@@ -128,17 +177,25 @@ MaybeFault jump_far_memory(Execution& x, const Operation& op) {
 MaybeFault call_far_memory(Execution& x, const Operation& op) {
   FarPointer pointer;
   RETURN_IF_FAULT(load_far_pointer(x, op, &pointer));
-  return finish_far(x, far_call(x.cpu, pointer.selector, pointer.offset, size_of(op), x.next_eip));
+  const FarFrame frame(x);
+  return finish_far_call(
+      x, frame, far_call(x.cpu, pointer.selector, pointer.offset, size_of(op), x.next_eip));
 }
 MaybeFault return_far(Execution& x, const Operation& op) {
-  return finish_far(x, far_return(x.cpu, static_cast<uint16_t>(op.immediate), size_of(op)));
+  const FarFrame frame(x);
+  const MaybeFault fault = far_return(x.cpu, static_cast<uint16_t>(op.immediate), size_of(op));
+  if (!fault) frame.note_popped(x, 2, size_of(op));
+  return finish_far(x, fault);
 }
 
 MaybeFault interrupt_return_handler(Execution& x, const Operation& op) {
   GuestState& state = x.state;
   if (state.v86_mode() && state.iopl() < 3) return general_protection();
   x.keep_resume_flag = true;
-  return finish_far(x, interrupt_return(x.cpu, size_of(op), x.next_eip));
+  const FarFrame frame(x);
+  const MaybeFault fault = interrupt_return(x.cpu, size_of(op), x.next_eip);
+  if (!fault && !frame.is_nested()) frame.note_popped(x, 3, size_of(op));
+  return finish_far(x, fault);
 }
 
 MaybeFault raise_software_event(Execution& x, uint8_t vector, bool exception) {

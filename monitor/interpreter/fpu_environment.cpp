@@ -141,7 +141,8 @@ MaybeFault check_present(const Execution& x) {
 
 MaybeFault locate(Execution& x, const Operation& op, uint32_t length, AccessKind access,
                   GuestVirtual* linear) {
-  return linear_of(x, op.segment, effective_address(x.state, op), length, access, linear);
+  RETURN_IF_FAULT(linear_of(x, op.segment, effective_address(x.state, op), length, access, linear));
+  return check_alignment(x, *linear, op.operand_bytes);
 }
 
 }  // namespace

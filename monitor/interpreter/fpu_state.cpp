@@ -73,10 +73,14 @@ MaybeFault store_mxcsr(Execution& x, const Operation& op) {
                          fx_field<uint32_t>(x.state, kFxMxcsr));
 }
 
+// All of it has to be there; what breakpoints see is what is written or used of it.
 MaybeFault locate_fx_image(Execution& x, const Operation& op, AccessKind access,
                            GuestVirtual* linear) {
   RETURN_IF_FAULT(check_x87_present(x));
-  RETURN_IF_FAULT(linear_of(x, op.segment, effective_address(x.state, op), 512, access, linear));
+  RETURN_IF_FAULT(linear_address(x.cpu, op.segment, GuestOffset(effective_address(x.state, op)),
+                                 512, access, linear));
+  // By how much it must be out for #AC is the processor's choice; #GP otherwise (SDM 2A FXSAVE).
+  RETURN_IF_FAULT(check_alignment(x, *linear, 4));
   return (linear->value() & 15U) != 0 ? MaybeFault(general_protection()) : kNoFault;
 }
 
@@ -88,15 +92,20 @@ MaybeFault save_extended(Execution& x, const Operation& op) {
   const bool with_sse = (x.state.cr4 & kCr4Osfxsr) != 0;
   set_fx_field<uint32_t>(x.state, kFxMxcsrMask, x.cpu.model.mxcsr_mask());
   leave_out_pointers(x);
-  return x.memory.write(linear, x.state.fxsave.data(), with_sse ? kFxEnd : kFxXmm, x.privilege());
+  const uint32_t length = with_sse ? kFxEnd : kFxXmm;
+  if (x.watching) note_data_access(x, linear, length, AccessKind::Write);
+  return x.memory.write(linear, x.state.fxsave.data(), length, x.privilege());
 }
 
 MaybeFault restore_extended(Execution& x, const Operation& op) {
   GuestVirtual linear;
   RETURN_IF_FAULT(locate_fx_image(x, op, AccessKind::Read, &linear));
   GuestState image;
-  RETURN_IF_FAULT(x.memory.read(linear, image.fxsave.data(), 512, x.privilege()));
   const bool with_sse = (x.state.cr4 & kCr4Osfxsr) != 0;
+  if (x.watching) {
+    note_data_access(x, linear, with_sse ? kFxEnd : kFxXmm, AccessKind::Read);
+  }
+  RETURN_IF_FAULT(x.memory.read(linear, image.fxsave.data(), 512, x.privilege()));
   const auto mxcsr = fx_field<uint32_t>(image, kFxMxcsr);
   if (with_sse && (mxcsr & ~x.cpu.model.mxcsr_mask()) != 0) return general_protection();
   const auto old_mxcsr = fx_field<uint32_t>(x.state, kFxMxcsr);
@@ -115,6 +124,7 @@ MaybeFault store_masked(Execution& x, const Operation& op, const uint8_t* data, 
   GuestVirtual linear;
   RETURN_IF_FAULT(
       linear_address(x.cpu, op.segment, GuestOffset(offset), length, AccessKind::Write, &linear));
+  RETURN_IF_FAULT(check_alignment(x, linear, 8));
   RETURN_IF_FAULT(x.memory.probe_write(linear, length, x.privilege()));
   for (uint32_t i = 0; i < length; ++i) {
     if ((mask[i] & 0x80U) == 0) continue;

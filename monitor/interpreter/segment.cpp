@@ -43,6 +43,7 @@ MaybeFault push_segment(Execution& x, const Operation& op) {
   const uint32_t offset = (x.state.reg(Gpr::Esp) - 4U) & stack_mask(x.state);
   GuestVirtual linear;
   RETURN_IF_FAULT(linear_of(x, SegmentRegister::Ss, offset, 4, AccessKind::Write, &linear));
+  RETURN_IF_FAULT(check_alignment(x, linear, 4));
   RETURN_IF_FAULT(x.memory.write_value<uint16_t>(linear, x.privilege(), selector));
   set_stack_pointer(x.state, x.state.reg(Gpr::Esp) - 4U);
   return kNoFault;
@@ -55,6 +56,7 @@ MaybeFault pop_segment(Execution& x, const Operation& op) {
   GuestVirtual linear;
   RETURN_IF_FAULT(
       linear_of(x, SegmentRegister::Ss, offset, op.operand_bytes, AccessKind::Read, &linear));
+  RETURN_IF_FAULT(check_alignment(x, linear, op.operand_bytes));
   RETURN_IF_FAULT(x.memory.read_value<uint16_t>(linear, x.privilege(), &selector));
   // ESP moves with the address size of the stack segment that the value was popped from.
   const uint32_t mask = stack_mask(x.state);
@@ -158,6 +160,7 @@ MaybeFault store_table(Execution& x, const Operation& op, const DescriptorTableR
   GuestVirtual linear;
   RETURN_IF_FAULT(
       linear_of(x, op.segment, effective_address(x.state, op), 6, AccessKind::Write, &linear));
+  RETURN_IF_FAULT(check_alignment(x, linear, 4));
   return x.memory.write(linear, image.data(), 6, x.privilege());
 }
 MaybeFault store_gdt(Execution& x, const Operation& op) { return store_table(x, op, x.state.gdtr); }

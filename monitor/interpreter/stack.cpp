@@ -95,6 +95,7 @@ MaybeFault enter(Execution& x, const Operation& op) {
   GuestVirtual linear;
   RETURN_IF_FAULT(linear_address(x.cpu, SegmentRegister::Ss, GuestOffset(new_esp & mask), kSize,
                                  AccessKind::Write, &linear));
+  RETURN_IF_FAULT(check_alignment(x, linear, kSize));
   RETURN_IF_FAULT(x.memory.probe_write(linear, kSize, x.privilege()));
   register_of<T>(state, 5) = static_cast<T>(frame);
   set_stack_pointer(state, new_esp);

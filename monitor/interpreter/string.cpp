@@ -100,6 +100,7 @@ struct Ins {
     GuestVirtual linear;
     RETURN_IF_FAULT(linear_of(x, SegmentRegister::Es, masked_register(x, op, Gpr::Edi), sizeof(T),
                               AccessKind::Write, &linear));
+    RETURN_IF_FAULT(check_alignment(x, linear, sizeof(T)));
     RETURN_IF_FAULT(x.memory.probe_write(linear, sizeof(T), x.privilege()));
     note_io_access(x, port, sizeof(T));
     const T value = static_cast<T>(x.cpu.ports.read(port, kWidth<T>));

@@ -286,6 +286,9 @@ void PhysicalMemory::set_entry_bits(GuestPhysical address, uint32_t bits) {
   load_bytes(&value, entry, sizeof(value));
   value |= bits;
   store_bytes(entry, &value, sizeof(value));
+  const GuestPhysical reached = masked(address);
+  constexpr uint32_t kEntryBits = 0;  // in place of a length
+  if (is_watched(GuestPhysicalPage::of(reached))) observer_->on_write(reached, kEntryBits);
 }
 
 const uint8_t* PhysicalMemory::table_bytes(GuestPhysical address) const {

@@ -24,7 +24,8 @@ class WriteObserver {
   // A watched page is about to be written. It still holds its old bytes; copy them now if you need
   // them.
   virtual void before_write(GuestPhysicalPage /*page*/) {}
-  // Bytes [address, address+length) have just been written; they lie in one page.
+  // Bytes [address, address+length) have just been written; they lie in one page. Length 0: the
+  // walker has set A or D in the entry whose low four bytes lie there.
   virtual void on_write(GuestPhysical address, uint32_t length) = 0;
   // Is the page mapped in a process that has the machine's own pages only?
   [[nodiscard]] virtual bool is_shown_outside(GuestPhysicalPage /*page*/) { return false; }

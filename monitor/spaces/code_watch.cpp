@@ -70,7 +70,13 @@ void CodeWatch::end_write_paths(GuestPhysicalPage page) {
 
 void CodeWatch::on_write(GuestPhysical address, uint32_t length) {
   const GuestPhysicalPage page = GuestPhysicalPage::of(address);
-  tables_.note_write(page);
+  // A and D, which the walker sets: what is kept of a table leaves them out, code does not.
+  const bool is_entry_bits = length == 0;
+  if (is_entry_bits) {
+    length = sizeof(uint32_t);
+  } else {
+    tables_.note_write(page);
+  }
   if (!traces_.is_traced_for_code(page)) return;
   counters().trace_writes_code++;
   // Data beside translated code: stacks and variables of programs that were never meant to be

@@ -41,8 +41,10 @@ struct Expected {
   uint32_t instructions = 0;
 };
 
-// Pre: guest is for interpreting.
-[[nodiscard]] Case generate(uint64_t seed, Guest& guest, Segments segments = Segments::Flat);
+// Pre: guest is for interpreting. With Alignment::Checked EFLAGS.AC is set at the start.
+enum class Alignment : uint8_t { Unchecked, Checked };
+[[nodiscard]] Case generate(uint64_t seed, Guest& guest, Segments segments = Segments::Flat,
+                            Alignment alignment = Alignment::Unchecked);
 [[nodiscard]] Expected run_oracle(const Case& test, Guest& guest, Ring ring);
 [[nodiscard]] std::string listing(const Case& test);
 

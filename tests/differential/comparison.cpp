@@ -26,7 +26,8 @@ std::unique_ptr<Comparison> Comparison::create(std::string* error) {
 }
 
 bool Comparison::agrees(const Case& test) {
-  const Ring ring = (test.seed & 1) != 0 ? Ring::User : Ring::Kernel;
+  const bool checks_alignment = (test.start.eflags & kFlagAc) != 0;  // at CPL 3 only
+  const Ring ring = (test.seed & 1) != 0 || checks_alignment ? Ring::User : Ring::Kernel;
   expected_ = run_oracle(test, *oracle_, ring);
   runs_.clear();
   if (expected_.depends_on_undefined) return true;
@@ -35,9 +36,11 @@ bool Comparison::agrees(const Case& test) {
   if (silicon_ != nullptr) {
     runs_.push_back({"silicon", silicon_->run(test.start, code, test.data())});
   }
-  window_->prepare(test.start, Ring::Kernel, code, test.data());
-  runs_.push_back({"window", window_->run()});
-  const bool copy_user = test.seed % 16 == 2;
+  if (!checks_alignment) {
+    window_->prepare(test.start, Ring::Kernel, code, test.data());
+    runs_.push_back({"window", window_->run()});
+  }
+  const bool copy_user = test.seed % 16 == 2 && !checks_alignment;
   soft_->prepare(test.start, copy_user ? Ring::KernelOnUserPages : Ring::User, code, test.data());
   runs_.push_back({copy_user ? "copyuser" : "soft", soft_->run()});
   return std::all_of(runs_.begin(), runs_.end(),

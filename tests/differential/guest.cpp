@@ -174,6 +174,7 @@ void Guest::prepare(const Start& start, Ring ring, std::span<const uint8_t> code
   guest.eflags = start.eflags;
   guest.fxsave = start.fxsave;
   guest.cr0 = kCr0Pe | kCr0Et | kCr0Ne | kCr0Mp | kCr0Wp | kCr0Pg;
+  if ((start.eflags & kFlagAc) != 0) guest.cr0 |= kCr0Am;
   guest.cr4 = kCr4Osfxsr | kCr4Osxmmexcpt;
   guest.cr3 = kDirectories + (ring == Ring::Kernel ? 0 : kDirectoryStride);
   guest.gdtr = {linear_of(kGdt), 0x7ff};

@@ -89,6 +89,45 @@ TEST_F(Regressions, UnmaskedUnderflowIsRaisedByAnExactTinyResult) {
   expect_agreement({0xf3, 0x0f, 0x58, 0xc1});  // addss xmm0, xmm1
 }
 
+// PE beside an unmasked overflow or underflow: whether the result is exact but for its exponent.
+TEST_F(Regressions, PrecisionBesideAnUnmaskedOverflowOrUnderflow) {
+  const auto set_xmm = [this](size_t number, std::initializer_list<uint32_t> words) {
+    size_t at = 160 + 16 * number;
+    for (const uint32_t word : words) {
+      std::memcpy(&test_.start.fxsave[at], &word, sizeof(word));
+      at += sizeof(word);
+    }
+  };
+  const uint32_t kHuge = 0x7f000000, kHugeOdd = 0x7f000001, kTiny = 0x00800000,
+                 kTinyOdd = 0x00800001, kThird = 0x3eaaaaab, kHalf = 0x3f000000, kOne = 0x3f800000;
+  constexpr uint8_t kAdd = 0x58, kSubtract = 0x5c, kMultiply = 0x59, kDivide = 0x5e;
+  constexpr uint16_t kUnmasked[] = {0x1b80, 0x1780, 0x1380, 0x1f80, 0x3b80, 0x17c0};
+  for (const uint16_t mxcsr : kUnmasked) {
+    set16(kMxcsr, mxcsr);
+    for (const uint8_t operation : {kAdd, kSubtract, kMultiply, kDivide}) {
+      for (const uint32_t left : {kHuge, kHugeOdd, kTiny, kTinyOdd}) {
+        for (const uint32_t right : {kHuge, kHugeOdd, kTiny, kThird, kHalf}) {
+          set_xmm(0, {left, kOne, kTinyOdd, kOne});
+          set_xmm(1, {right, kOne, kHalf, kHalf});
+          expect_agreement({0xf3, 0x0f, operation, 0xc1});  // scalar
+          expect_agreement({0x0f, operation, 0xc1});        // packed
+          if (HasFailure()) return;
+        }
+      }
+    }
+    set_xmm(0, {1, 0x7fe00000, 0, 0x00100000});
+    set_xmm(1, {3, 0x40080000, 7, 0x3fd00000});
+    for (const uint8_t operation : {kAdd, kSubtract, kMultiply, kDivide}) {
+      expect_agreement({0xf2, 0x0f, operation, 0xc1});
+      expect_agreement({0x66, 0x0f, operation, 0xc1});
+    }
+    expect_agreement({0xf2, 0x0f, 0x5a, 0xc0});  // cvtsd2ss xmm0, xmm0
+    expect_agreement({0x66, 0x0f, 0x5a, 0xc0});  // cvtpd2ps
+    expect_agreement({0xf2, 0x0f, 0xd0, 0xc1});  // addsubps
+    expect_agreement({0x66, 0x0f, 0x7c, 0xc1});  // haddpd
+  }
+}
+
 TEST_F(Regressions, PopaFaultsAtTheLowestAddress) {
   test_.start.gpr[4] = kHole;
   expect_agreement({0x61});        // popad

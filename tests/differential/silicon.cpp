@@ -102,6 +102,9 @@ constexpr std::array<int, 5> kSignals = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRA
 
 // async-signal-safe: takes the state down and returns to 64-bit code at the way back.
 void on_fault(int signal, siginfo_t* info, void* context) {
+  // The kernel leaves AC as it was: from here on nothing is to be checked.
+  constexpr unsigned long long kAlignmentCheck = 1ULL << 18;
+  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~kAlignmentCheck);
   auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
   auto& regs = machine->gregs;
   const auto cs = static_cast<uint16_t>(regs[REG_CSGSFS]);

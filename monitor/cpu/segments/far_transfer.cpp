@@ -29,16 +29,14 @@ MaybeFault transfer_real(CpuContext& cpu, uint16_t selector, uint32_t offset) {
   return kNoFault;
 }
 
-// CS and the return address on the current stack; *esp is what the caller commits.
-MaybeFault push_return_address(CpuContext& cpu, OperandSize size, Eip return_eip, uint32_t* esp) {
+// CS and the return address for the current stack.
+StackPusher return_address(CpuContext& cpu, OperandSize size, Eip return_eip) {
   const GuestState& state = cpu.state;
   StackPusher pusher(cpu, state.seg(SegmentRegister::Ss), state.reg(Gpr::Esp), size,
                      state.privilege(), no_stack_room());
   pusher.push(state.seg(SegmentRegister::Cs).selector);
   pusher.push(return_eip.value());
-  RETURN_IF_FAULT(pusher.commit());
-  *esp = pusher.esp();
-  return kNoFault;
+  return pusher;
 }
 
 // The rules for naming a code segment directly (no gate): privilege never changes.
@@ -66,15 +64,17 @@ struct SameRingTransfer {
 };
 
 MaybeFault transfer_same_ring(CpuContext& cpu, Descriptor code, const SameRingTransfer& transfer) {
+  const bool is_call = transfer.kind == TransferKind::Call;
+  StackPusher frame = return_address(cpu, transfer.frame_size, transfer.return_eip);
+  if (is_call) RETURN_IF_FAULT(frame.check_room());
   if (transfer.offset > code.byte_limit()) {
     return GuestFault::general_protection(0);
   }
   RETURN_IF_FAULT(mark_accessed(cpu, transfer.selector, &code));
-  uint32_t esp = cpu.state.reg(Gpr::Esp);
-  if (transfer.kind == TransferKind::Call) {
-    RETURN_IF_FAULT(push_return_address(cpu, transfer.frame_size, transfer.return_eip, &esp));
+  if (is_call) {
+    RETURN_IF_FAULT(frame.commit());
+    cpu.state.reg(Gpr::Esp) = frame.esp();
   }
-  cpu.state.reg(Gpr::Esp) = esp;
   enter_code(cpu.state, code, transfer.selector, cpu.state.cpl, transfer.offset);
   return kNoFault;
 }
@@ -125,16 +125,20 @@ MaybeFault call_inner_ring(CpuContext& cpu, const Descriptor& gate, Descriptor c
                      selector_fault(Vector::StackFault, stack.ss.selector));
   pusher.push(state.seg(SegmentRegister::Ss).selector);
   pusher.push(state.reg(Gpr::Esp));
+  // The caller's stack is read last of all: until then a parameter that is not there is none yet.
+  MaybeFault unreadable = kNoFault;
   for (unsigned i = gate.gate_parameter_count(); i > 0; --i) {
     uint32_t parameter = 0;
-    RETURN_IF_FAULT(read_parameter(cpu, size, i - 1, &parameter));
+    if (!unreadable) unreadable = read_parameter(cpu, size, i - 1, &parameter);
     pusher.push(parameter);
   }
   pusher.push(state.seg(SegmentRegister::Cs).selector);
   pusher.push(return_eip.value());
+  RETURN_IF_FAULT(pusher.check_room());
   if (gate.gate_offset() > code.byte_limit()) {
     return GuestFault::general_protection(0);
   }
+  RETURN_IF_FAULT(unreadable);
   RETURN_IF_FAULT(mark_accessed(cpu, gate.gate_selector(), &code));
   RETURN_IF_FAULT(pusher.commit());
   state.seg(SegmentRegister::Ss) = stack.ss;
@@ -216,13 +220,14 @@ MaybeFault far_call(CpuContext& cpu, uint16_t selector, uint32_t offset, Operand
   if (!real_or_v86(cpu.state)) {
     return transfer_protected(cpu, {TransferKind::Call, selector, offset, size, return_eip});
   }
+  StackPusher frame = return_address(cpu, size, return_eip);
+  RETURN_IF_FAULT(frame.check_room());
   if (offset > cpu.state.seg(SegmentRegister::Cs).limit) {
     return GuestFault::general_protection(0);
   }
-  uint32_t esp = 0;
-  RETURN_IF_FAULT(push_return_address(cpu, size, return_eip, &esp));
+  RETURN_IF_FAULT(frame.commit());
   RETURN_IF_FAULT(transfer_real(cpu, selector, offset));
-  cpu.state.reg(Gpr::Esp) = esp;
+  cpu.state.reg(Gpr::Esp) = frame.esp();
   return kNoFault;
 }
 

@@ -16,14 +16,30 @@ void StackPusher::push(uint32_t value) {
   slots_[count_++] = {ss_.default_32() ? esp_ : esp_ & 0xffffU, value};
 }
 
-MaybeFault StackPusher::commit() {
+MaybeFault StackPusher::check_room() const {
   const auto bytes = static_cast<uint32_t>(size_);
   for (size_t i = 0; i < count_; ++i) {
-    if (!segment_covers(ss_, slots_[i].offset, bytes)) {
-      return no_room_;
-    }
-    RETURN_IF_FAULT(
-        cpu_.memory.probe_write(GuestVirtual(ss_.base + slots_[i].offset), bytes, privilege_));
+    if (!segment_covers(ss_, slots_[i].offset, bytes)) return no_room_;
+  }
+  return kNoFault;
+}
+
+// Of the current stack at CPL 3 alone: an inner stack is the supervisor's.
+MaybeFault StackPusher::check_alignment(GuestVirtual address) const {
+  const bool is_users = privilege_ == Privilege::User;
+  if (!is_users || !is_misaligned(cpu_.state, address, static_cast<uint32_t>(size_))) {
+    return kNoFault;
+  }
+  return alignment_fault(no_room_.error_code & kErrorExternal);
+}
+
+MaybeFault StackPusher::commit() {
+  const auto bytes = static_cast<uint32_t>(size_);
+  RETURN_IF_FAULT(check_room());
+  for (size_t i = 0; i < count_; ++i) {
+    const GuestVirtual address(ss_.base + slots_[i].offset);
+    RETURN_IF_FAULT(check_alignment(address));
+    RETURN_IF_FAULT(cpu_.memory.probe_write(address, bytes, privilege_));
   }
   for (size_t i = 0; i < count_; ++i) {
     RETURN_IF_FAULT(cpu_.memory.write(GuestVirtual(ss_.base + slots_[i].offset), &slots_[i].value,
@@ -42,9 +58,10 @@ MaybeFault StackPopper::pop(uint32_t* value) {
   if (!segment_covers(ss, offset, bytes)) {
     return GuestFault::with_code(Vector::StackFault, 0);
   }
+  const GuestVirtual address(ss.base + offset);
+  if (is_misaligned(cpu_.state, address, bytes)) return alignment_fault();
   *value = 0;
-  RETURN_IF_FAULT(
-      cpu_.memory.read(GuestVirtual(ss.base + offset), value, bytes, cpu_.state.privilege()));
+  RETURN_IF_FAULT(cpu_.memory.read(address, value, bytes, cpu_.state.privilege()));
   skip(bytes);
   return kNoFault;
 }

@@ -24,6 +24,9 @@ class StackPusher {
       : cpu_(cpu), ss_(ss), esp_(esp), size_(size), privilege_(privilege), no_room_(no_room) {}
 
   void push(uint32_t value);
+  // Whether the segment has room for what is pushed by then. Every processor asks before it looks
+  // where the transfer goes to (SDM 2A CALL, INT n).
+  [[nodiscard]] MaybeFault check_room() const;
   // Checks every slot, then writes all of them; a fault leaves memory as it was.
   [[nodiscard]] MaybeFault commit();
   [[nodiscard]] uint32_t esp() const { return esp_; }
@@ -35,6 +38,8 @@ class StackPusher {
     uint32_t offset;
     uint32_t value;
   };
+  [[nodiscard]] MaybeFault check_alignment(GuestVirtual address) const;
+
   CpuContext& cpu_;
   SegmentCache ss_;
   uint32_t esp_;

@@ -46,6 +46,18 @@ struct Descriptor {
                                         GuestOffset offset, uint32_t length, AccessKind access,
                                         GuestVirtual* linear);
 
+// Whether an access of the guest's own is to raise #AC: CPL 3 with CR0.AM and EFLAGS.AC (SDM 3A
+// 6.15). `alignment` is a power of two, in bytes.
+[[nodiscard]] inline bool is_misaligned(const GuestState& state, GuestVirtual address,
+                                        uint32_t alignment) {
+  return (state.eflags & kFlagAc) != 0 && state.cpl == 3 && (state.cr0 & kCr0Am) != 0 &&
+         (address.value() & (alignment - 1)) != 0;
+}
+// external: kErrorExternal in the delivery of an event that no instruction has asked for, else 0.
+[[nodiscard]] inline GuestFault alignment_fault(uint32_t external = 0) {
+  return GuestFault::with_code(Vector::AlignmentCheck, external);
+}
+
 // MOV/POP Sreg, LDS..LGS. Loading SS sets the interrupt shadow (by the caller, not here).
 [[nodiscard]] MaybeFault load_segment(CpuContext& cpu, SegmentRegister segment, uint16_t selector);
 [[nodiscard]] MaybeFault load_ldt(CpuContext& cpu, uint16_t selector);

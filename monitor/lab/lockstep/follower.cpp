@@ -263,7 +263,8 @@ void Follower::rewind() {
   linear_->flush();
 }
 
-void Follower::on_write(GuestPhysical address, uint32_t) {
+void Follower::on_write(GuestPhysical address, uint32_t length) {
+  if (length == 0) return;  // A and D: both processors set their own
   const GuestPhysicalPage page = GuestPhysicalPage::of(physical_->masked(address));
   written_.push_back(page);
   is_written_[page.number()] = true;

@@ -169,6 +169,7 @@ bool TranslateEngine::may_go_on_inside() {
   parts_.spaces.enter(privilege);
   if (parts_.spaces.has_pending_work()) return false;
   if (privilege == Privilege::User) map_user_fault();
+  if (parts_.spaces.has_pending_work()) return false;  // a walk has set A or D in code
   prepare_slots(privilege);
   return (slots_.interrupt_waiting & guest.eflags) == 0;
 }

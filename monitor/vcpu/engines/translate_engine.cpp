@@ -94,6 +94,8 @@ Turn TranslateEngine::run() {
     }
     return Turn::Done;
   }
+  // Walks since then have set A or D in what is code besides, perhaps in this very code.
+  if (parts_.spaces.has_pending_work()) return Turn::Done;
   if (!parts_.attention.enter()) return Turn::Done;  // looked up again afterwards
   const Exit exit = parts_.gate.run(entry, parts_.translator.cache());
   parts_.attention.leave();
@@ -105,9 +107,10 @@ Turn TranslateEngine::run() {
                  static_cast<unsigned>(state().cpl), exit.eip.value());
   }
   handle(exit, state().privilege());  // callouts may have changed rings meanwhile
+  const bool is_changed = parts_.spaces.has_pending_work();  // which the next call may apply
   const bool dropped =
       parts_.torture.after_exit(parts_.spaces, parts_.translator.cache(), Boundary::safe_point());
-  if (dropped) continuation().resume_pc = 0;
+  if (dropped || is_changed) continuation().resume_pc = 0;
   return Turn::Done;
 }
 

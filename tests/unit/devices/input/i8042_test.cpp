@@ -88,6 +88,88 @@ TEST_F(Keyboard, ScanCodeSetIsReported) {
   EXPECT_EQ(read_all(), (Bytes{0xfa, 0xfa, 0xfa, 0xfa, 0x03}));
 }
 
+// Translation off, then a scan code set; what the keyboard has answered is read.
+class ScanCodeSet : public Keyboard {
+ protected:
+  void choose(unsigned set) {
+    command(0x60);
+    data(0x05);
+    data(0xf0);
+    data(set);
+    EXPECT_EQ(read_all(), (Bytes{0xfa, 0xfa}));
+  }
+  Bytes pressed(Bytes codes) {
+    EXPECT_EQ(press(codes), codes.size());
+    return read_all();
+  }
+};
+
+TEST_F(ScanCodeSet, OneHasPrefixesAndReleasesByTheTopBit) {
+  choose(1);
+  EXPECT_EQ(pressed({0x1c, 0xf0, 0x1c}), (Bytes{0x1e, 0x9e}));                          // a
+  EXPECT_EQ(pressed({0xe0, 0x75, 0xe0, 0xf0, 0x75}), (Bytes{0xe0, 0x48, 0xe0, 0xc8}));  // up
+  EXPECT_EQ(pressed({0x83, 0xf0, 0x83}), (Bytes{0x41, 0xc1}));                          // f7
+  EXPECT_EQ(pressed({0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77}),                  // pause
+            (Bytes{0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5}));
+}
+
+TEST_F(ScanCodeSet, ThreeHasACodeForEachKeyAndThreeKindsOfKeys) {
+  choose(3);
+  EXPECT_EQ(pressed({0x1c, 0x1c, 0xf0, 0x1c}), (Bytes{0x1c, 0x1c}));        // a: repeats
+  EXPECT_EQ(pressed({0x12, 0x12, 0xf0, 0x12}), (Bytes{0x12, 0xf0, 0x12}));  // shift: and breaks
+  EXPECT_EQ(pressed({0x05, 0x05, 0xf0, 0x05}), (Bytes{0x07}));              // f1: makes only
+  EXPECT_EQ(pressed({0xe0, 0x75, 0xe0, 0xf0, 0x75}), (Bytes{0x63}));        // up
+  EXPECT_EQ(pressed({0xe0, 0x1f, 0x79, 0x7b}), (Bytes{0x8b, 0x7c, 0x84}));  // Windows, + and -
+  EXPECT_EQ(pressed({0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77}), (Bytes{0x62}));
+}
+
+TEST_F(ScanCodeSet, ThreeDoesWithKeysWhatItIsTold) {
+  choose(3);
+  const Bytes a = {0x1c, 0x1c, 0xf0, 0x1c};
+  data(0xfa);  // all repeat and break, which is what Linux asks for
+  EXPECT_EQ(read_all(), (Bytes{0xfa}));
+  EXPECT_EQ(pressed(a), a);
+  data(0xf9);  // all make only
+  EXPECT_EQ(read_all(), (Bytes{0xfa}));
+  EXPECT_EQ(pressed(a), (Bytes{0x1c}));
+  data(0xfc);  // of these two: make and break
+  data(0x1c);
+  data(0x8b);
+  data(0xf4);
+  EXPECT_EQ(read_all(), (Bytes{0xfa, 0xfa}));  // enabling forgets what the controller has not yet
+  EXPECT_EQ(pressed(a), (Bytes{0x1c, 0xf0, 0x1c}));
+  EXPECT_EQ(pressed({0x32, 0xf0, 0x32}), (Bytes{0x32}));
+  data(0xf6);
+  EXPECT_EQ(read_all(), (Bytes{0xfa}));
+  EXPECT_EQ(pressed(a), a) << "set 2 again";
+}
+
+// The controller translates whatever comes, as if it were set 2.
+TEST_F(ScanCodeSet, TranslationGarblesOneAndMostOfThree) {
+  choose(3);
+  command(0x60);
+  data(0x45);
+  EXPECT_EQ(pressed({0x12, 0xf0, 0x12}), (Bytes{0x2a, 0xaa}));
+  EXPECT_EQ(pressed({0x05}), (Bytes{0x58}));
+  data(0xf0);
+  data(0x01);
+  (void)read_all();
+  EXPECT_EQ(pressed({0x1c, 0xf0, 0x1c}), (Bytes{0x03, 0x9e}));
+}
+
+TEST_F(ScanCodeSet, AKeyForWhichThereIsNoRoomIsLostWhole) {
+  choose(3);
+  EXPECT_EQ(press(Bytes(100, 0x1c)), 0U);
+  EXPECT_TRUE(read_all().empty());
+}
+
+TEST_F(ScanCodeSet, ResendRepeatsTheLastByte) {
+  choose(2);
+  EXPECT_EQ(pressed({0x1c}), (Bytes{0x1c}));
+  data(0xfe);
+  EXPECT_EQ(read_all(), (Bytes{0x1c}));
+}
+
 TEST_F(Keyboard, KeyIsTranslatedToSetOneWithOneInterruptForEachByte) {
   EXPECT_EQ(press({0x1c, 0xf0, 0x1c}), 3U);
   EXPECT_TRUE(irq1_.level);

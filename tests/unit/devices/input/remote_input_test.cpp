@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "devices/input/key_translator.h"
+#include "devices/input/scan_codes.h"
 #include "tests/unit/devices/bus/device_test_support.h"
 
 namespace ringshift {

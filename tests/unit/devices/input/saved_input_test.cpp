@@ -69,9 +69,11 @@ struct ControllerWorld {
            static_cast<uint64_t>(outside.mouse.rising_edges) << 40;
   }
   void command_keyboard(Random& random) {
-    const uint8_t commands[] = {0xed, 0xf0, 0xf0, 0xf3, 0xee, 0xf2, 0xf4, 0xf5, 0xf6, 0xff};
+    const uint8_t commands[] = {0xed, 0xf0, 0xf0, 0xf3, 0xee, 0xf2, 0xf4, 0xf5, 0xf6,
+                                0xf7, 0xf8, 0xf9, 0xfa, 0xfb, 0xfc, 0xfd, 0xfe, 0xff};
     out8(controller.data_port(), 0, random.pick(commands));
-    if (random.one_in(2)) out8(controller.data_port(), 0, random.below(5));
+    if (random.one_in(2))
+      out8(controller.data_port(), 0, random.below(random.one_in(2) ? 5 : 0x90));
   }
   void command_mouse(Random& random) {
     const uint8_t commands[] = {0xe6, 0xe7, 0xe8, 0xe9, 0xe9, 0xea, 0xeb, 0xec, 0xee, 0xf0,

@@ -235,6 +235,46 @@ TEST_F(EventDelivery, RealModeWithoutVectorTableShutsDown) {
   EXPECT_EQ(deliver(cpu(), interrupt(8, 0), Eip(0)), DeliveryResult::Shutdown);
 }
 
+// SDM 2A INT n: room on the inner stack comes before the limit of the handler's code.
+TEST_F(EventDelivery, NoRoomOnTheInnerStackComesBeforeTheEntryPoint) {
+  constexpr uint16_t kShortCode = kFree, kNoRoom = kFree + 8;
+  set_gdt(kShortCode, 0, 0xff, 0x409a);
+  set_gdt(kNoRoom, 0, 0xfff, 0x4092);
+  set_idt(0x20, kShortCode, 0x8e);
+  set_idt(12, kConforming0, 0x8e);  // reachable without the stack that is bad
+  set_idt(13, kConforming0, 0x8e);
+  enter_ring(3);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), Eip(0)), DeliveryResult::Delivered);
+  expect_handler(13, 1);
+  set16(kTss + tss32::kSs0, kNoRoom);
+  enter_ring(3);
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), Eip(0)), DeliveryResult::Delivered);
+  expect_handler(12, kNoRoom | 1);
+}
+
+TEST_F(EventDelivery, AFrameForRingThreeIsCheckedForAlignment) {
+  set_idt(0x20, kConforming0, 0x8e);
+  enter_ring(3);
+  state.cr0 |= kCr0Am;
+  state.eflags |= kFlagAc;
+  state.reg(Gpr::Esp) = kStackTop - 2;
+  ASSERT_EQ(deliver(cpu(), interrupt(0x20, 0), Eip(0)), DeliveryResult::Delivered);
+  expect_handler(17, 1);
+}
+
+// A processor tries for ever; here each try is a step, and whoever wants to look gets in.
+TEST_F(EventDelivery, AMisalignedFrameOfAnAlignmentCheckLeavesTheInstructionToBeRunAgain) {
+  set_idt(17, kConforming0, 0x8e);
+  enter_ring(3);
+  state.cr0 |= kCr0Am;
+  state.eflags |= kFlagAc;
+  state.reg(Gpr::Esp) = kStackTop - 2;
+  ASSERT_EQ(raise(GuestFault::with_code(Vector::AlignmentCheck, 0)), DeliveryResult::Delivered);
+  EXPECT_EQ(state.eip, 0x30000U);
+  EXPECT_EQ(esp(), kStackTop - 2);
+  EXPECT_EQ(state.seg(SegmentRegister::Cs).selector, kCode3);
+}
+
 TEST_F(EventDelivery, NoRoomOnTheSameRingStackIsStackFaultWithExt) {
   set_idt(12, kCode0, 0x85);  // as a task gate, so that a good stack is found
   set_gate(kIdt + 12 * 8, kOtherTssSelector, 0, 0x85);

@@ -69,6 +69,40 @@ TEST_F(InterpreterDebug, WhatIsHeldStaysHeldWhileAnEventIsDue) {
   EXPECT_EQ(state.held_debug, kHit);
 }
 
+// On silicon, too: each slot of a frame on the stack that the transfer comes with.
+TEST_F(InterpreterDebug, FarTransfersHitWhatTheyPushAndPop) {
+  for (const uint32_t slot : {0U, 4U}) {
+    enter_ring(0);
+    state.dr[7] = kWrites;
+    esp() = kWatched + 8 - slot;
+    EXPECT_EQ(trap({0x9a, 0, 0, 3, 0, kCode0, 0}), kHit) << slot;  // call 8:30000
+    enter_ring(0);
+    state.dr[7] = kReadsAndWrites;
+    esp() = kWatched - slot;
+    set32(esp(), 0x30000);
+    set32(esp() + 4, kCode0);
+    EXPECT_EQ(trap({0xcb}), kHit) << slot;  // retf
+  }
+  enter_ring(0);
+  esp() = kWatched - 8;  // where a RETF would have ended
+  set32(esp(), 0x30000);
+  set32(esp() + 4, kCode0);
+  set32(esp() + 8, kFlagReservedOne);
+  EXPECT_EQ(trap({0xcf}), kHit);
+  enter_ring(0);
+  esp() = kWatched + 0x20;
+  EXPECT_EQ(trap({0x9a, 0, 0, 3, 0, kCode0, 0}), 0U);
+}
+
+TEST_F(InterpreterDebug, FxsaveHitsWhatItWrites) {
+  state.cr4 |= kCr4Osfxsr;
+  state.dr[7] = kWrites;
+  edi() = kWatched - 0x110;  // XMM7
+  EXPECT_EQ(trap({0x0f, 0xae, 0x07}), kHit);
+  edi() = kWatched - 0x120;  // behind it
+  EXPECT_EQ(trap({0x0f, 0xae, 0x07}), 0U);
+}
+
 TEST_F(InterpreterDebug, WhatIsNotWrittenHitsNoWriteBreakpoint) {
   state.dr[7] = kWrites;
   state.cr4 |= kCr4Osfxsr;

@@ -57,6 +57,23 @@ TEST_F(CodeWatchTest, TracingForgetsTheWritePathsOnce) {
   EXPECT_TRUE(watch_.watches(kPage));
 }
 
+TEST_F(CodeWatchTest, TheWalkersBitsAreWritesToCodeAndNoneToATable) {
+  constexpr GuestPhysicalPage kTable(6);
+  watch_.tables().set_policy(ShadowPolicy::Trace, 4);
+  watch_.tables().set_is_linked([](const TableLink&) { return true; });
+  ASSERT_TRUE(watch_.tables().note_compared({kTable, GuestPhysical(0x1000)},
+                                            TableTraces::Finding::Same, 1));
+  watch_.trace_table(kTable, 7);
+  constexpr uint32_t kEntryBits = 0;
+  watch_.on_write(kTable.address() + 8, kEntryBits);
+  EXPECT_FALSE(watch_.has_pending_work());
+  EXPECT_EQ(watch_.tables().ask(kTable), 7U);
+  watch_.on_write(at(8), kEntryBits);
+  EXPECT_TRUE(watch_.has_pending_work());
+  apply();
+  EXPECT_EQ(holder_.dropped, (std::vector<std::pair<GuestPhysical, uint32_t>>{{at(8), 4}}));
+}
+
 TEST_F(CodeWatchTest, AWriteToCodeWaitsForASafePoint) {
   watch_.on_write(at(8), 4);
   EXPECT_TRUE(watch_.has_pending_work());

@@ -117,6 +117,67 @@ TEST_F(FarTransfer, BadInnerStackIsInvalidTssAndChangesNothing) {
   EXPECT_EQ(esp(), kStackTop);
 }
 
+MaybeFault ss(uint32_t code) { return MaybeFault(GuestFault::with_code(Vector::StackFault, code)); }
+
+// SDM 2A CALL: room on the stack, then the limit of the code, then the pages of the stack.
+TEST_F(FarTransfer, RoomForAFrameIsAskedForBeforeTheEntryPoint) {
+  constexpr uint32_t kOutside = 0x100;
+  set_gdt(kFree, 0, kOutside - 1, 0x409a);
+  state.seg(SegmentRegister::Ss).limit = 0xfff;
+  EXPECT_EQ(far_call(cpu(), kFree, kOutside, k32, Eip(0)), ss(0));
+  EXPECT_EQ(far_jump(cpu(), kFree, kOutside, k32, Eip(0)), gp(0));
+  enable_paging();
+  unmap(kStackTop - 4);
+  enter_ring(0);
+  EXPECT_EQ(far_call(cpu(), kFree, kOutside, k32, Eip(0)), gp(0));
+  EXPECT_EQ(far_call(cpu(), kFree, kOutside - 1, k32, Eip(0)),
+            MaybeFault(GuestFault::page_fault(kStackTop - 4, kPageFaultWrite)));
+}
+
+TEST_F(FarTransfer, RoomOnTheInnerStackIsAskedForBeforeTheEntryPointOfAGate) {
+  constexpr uint16_t kGate = kFree + 8, kNoRoom = kFree + 16;
+  set_gdt(kFree, 0, 0xff, 0x409a);
+  set_gdt(kNoRoom, 0, 0xfff, 0x4092);
+  set_gate(kGdt + kGate, kFree, 0x100, 0xec, 2);
+  enter_ring(3);
+  set16(kTss + tss32::kSs0, kNoRoom);
+  EXPECT_EQ(far_call(cpu(), kGate, 0, k32, Eip(0)), ss(kNoRoom));
+  set16(kTss + tss32::kSs0, kData0);
+  EXPECT_EQ(far_call(cpu(), kGate, 0, k32, Eip(0)), gp(0));
+  enable_paging();
+  unmap(kStackTop);  // where the parameters are
+  EXPECT_EQ(far_call(cpu(), kGate, 0, k32, Eip(0)), gp(0));
+  set_gate(kGdt + kGate, kFree, 0xff, 0xec, 2);
+  const MaybeFault fault = far_call(cpu(), kGate, 0, k32, Eip(0));
+  ASSERT_TRUE(fault);
+  EXPECT_EQ(fault->vector, Vector::PageFault);
+}
+
+TEST_F(FarTransfer, RealModeCallAsksForRoomBeforeTheEntryPoint) {
+  enter_real_mode();
+  state.seg(SegmentRegister::Ss).limit = 0xfff;
+  EXPECT_EQ(far_call(cpu(), 0x2000, 0x10000, k32, Eip(0x105)), ss(0));
+}
+
+TEST_F(FarTransfer, FramesOfRingThreeAreCheckedForAlignment) {
+  const MaybeFault misaligned = GuestFault::with_code(Vector::AlignmentCheck, 0);
+  state.cr0 |= kCr0Am;
+  state.eflags |= kFlagAc;
+  state.reg(Gpr::Esp) = kStackTop - 2;
+  EXPECT_EQ(far_call(cpu(), kCode0, 0x5000, k32, Eip(0)), kNoFault);
+  enter_ring(3);
+  state.reg(Gpr::Esp) = kStackTop - 2;
+  EXPECT_EQ(far_call(cpu(), kCode3, 0x5000, k32, Eip(0)), misaligned);
+  EXPECT_EQ(far_return(cpu(), 0, k32), misaligned);
+  EXPECT_EQ(interrupt_return(cpu(), k32, Eip(0)), misaligned);
+  EXPECT_EQ(far_call(cpu(), kCode3, 0x5000, k16, Eip(0)), kNoFault);
+  state.reg(Gpr::Esp) = kStackTop - 2;
+  set_gate(kGdt + kFree, kCode0, 0x7000, 0xec);  // an inner stack is the supervisor's
+  set32(kTss + tss32::kEsp0, kStack0 - 2);
+  EXPECT_EQ(far_call(cpu(), kFree, 0, k32, Eip(0)), kNoFault);
+  EXPECT_EQ(esp(), kStack0 - 18);
+}
+
 TEST_F(FarTransfer, FaultOnOnePushLeavesStackAndStateUntouched) {
   enable_paging();
   unmap(0xb000);
