@@ -155,7 +155,8 @@ HostResult GuestMemory::make_whole(GuestPhysicalPage page, PageRange* moved) {
     if (const HostResult result = copy_from_base({one, 1}); !result.ok()) return result;
   }
   *moved = grain;
-  // What the others have may have been written since it was looked at: it is as dirty as it was.
+  // Another machine may have written its page of the base since we looked, so the page counts as
+  // dirty as before.
   machine_->set(page, Backing::Own);
   return map_again(grain);
 }
@@ -237,7 +238,7 @@ HostResult GuestMemory::move_to_base(size_t first, size_t count, PageRange* move
   return empty(moved->first.address().value(), uint64_t{moved->pages} * kPageSize);
 }
 
-// What is Clean stays so until it is written: making all of it Own would take long.
+// A Clean grain stays Clean until it is written: marking all of them Own would take long.
 void GuestMemory::end_tracking() { machine_->end_tracking(); }
 
 HostResult GuestMemory::make_clean(size_t first, size_t count, PageRange* moved) {

@@ -132,7 +132,7 @@ class GuestMemory {
   [[nodiscard]] HostResult make_clean(size_t first, size_t count, PageRange* moved);
   // The same, and nothing is said of what is written.
   [[nodiscard]] HostResult freeze(size_t first, size_t count, PageRange* moved);
-  // Whoever is told before a Clean grain may be written; null: nobody.
+  // Sets the observer that is told before a Clean grain may be written; null: none.
   void set_frozen(FrozenGrains* frozen) { frozen_ = frozen; }
   // One more base, which takes the descriptor: what it has may be make_shared(). Pre: use_grains().
   void add_base(RamBase base) { machine_->add_base(std::move(base)); }

@@ -59,7 +59,8 @@ struct ByteRange {
   uint64_t end = 0;
 };
 [[nodiscard]] ByteRange next_contents(int descriptor, uint64_t offset, uint64_t end);
-// Is there any? What it costs does not depend on how much there is, unlike where a hole begins.
+// True if the host keeps memory for any of these bytes. Unlike a search for the next hole, the cost
+// does not grow with the amount of memory.
 [[nodiscard]] bool has_contents(int descriptor, uint64_t offset, uint64_t end);
 void close_descriptor(int descriptor);
 

@@ -96,8 +96,8 @@ class MachinePages {
   // ---- bases ----
 
   static constexpr size_t kMostBases = 16;
-  // Another one, with the same grains. It takes the descriptor. What it has and no base backs
-  // is_in_base() from here on, with this one. Pre: has_room_for_base().
+  // Adds a base with the same grains, and takes its descriptor. From here on is_in_base() is true
+  // of every page that this base holds and no earlier base backs. Pre: has_room_for_base().
   void add_base(RamBase base);
   [[nodiscard]] bool has_room_for_base() const;
   // Sealed ones that back nothing are closed.

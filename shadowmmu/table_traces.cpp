@@ -15,7 +15,7 @@ namespace {
 // Auto: changes, of a table that is traced, that say something about it.
 constexpr uint32_t kChangesThatTell = 16;
 
-// What a trace has to spare for its end to be cheap.
+// A trace that answered so many questions has saved more than its end costs.
 constexpr uint32_t kAskedThatPay = 512;
 
 // A and D have the same places in both formats, in the low half of a wide entry.

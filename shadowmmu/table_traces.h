@@ -46,7 +46,7 @@ class TableTraces {
   using IsLinked = std::function<bool(const TableLink& link)>;
   void set_is_linked(IsLinked is_linked) { is_linked_ = std::move(is_linked); }
 
-  // What has been found when a table was compared.
+  // The result of comparing a table with what was known of it.
   enum class Finding : uint8_t { Same, Changed, New };
   // epoch: of the guest's flushes; a table counts once in each. True: it is time to begin a trace.
   [[nodiscard]] bool note_compared(const TableLink& link, Finding finding, uint64_t epoch);

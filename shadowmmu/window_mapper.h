@@ -20,8 +20,8 @@ class WindowMapper {
   // caller unmaps it).
   [[nodiscard]] virtual bool map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                                  HostAccess access) = 0;
-  // Every access to them faults from now on. False: the host refused, as it may where that splits a
-  // mapping in two. What was there is there still, so the caller clears the whole view.
+  // Every access to these pages faults from now on. False: the host refused, as it may if that
+  // splits a mapping in two; the old mapping is still there, so the caller clears the whole view.
   [[nodiscard]] virtual bool unmap(GuestVirtualPage at, uint32_t pages) = 0;
   // Takes rights away from one mapped page. False: the same.
   [[nodiscard]] virtual bool restrict_to(GuestVirtualPage at, HostAccess access) = 0;

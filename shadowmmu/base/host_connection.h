@@ -33,7 +33,7 @@ struct ConnectionName {
 // A socket for datagrams to and from one other, that does not block. -1 with errno. Pre: both
 // TCP's.
 [[nodiscard]] int open_datagrams(const ConnectionName& own, const ConnectionName& other);
-// Whoever has come there; -1: nobody. Like all of these it does not block.
+// The connection of a client that has come; -1: none has. Does not block.
 [[nodiscard]] int accept_connection(int listener);
 
 // 0, or the errno with which connecting has ended.

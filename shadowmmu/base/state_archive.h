@@ -1,7 +1,7 @@
 // StateArchive: the state of things as bytes. One visit_state() names each field once, and saves or
 // loads it, as the archive says: so the two directions cannot part. Owns: the bytes being written,
-// or where those being read are; the first thing that was wrong with them. What is read is never
-// trusted: it ends in one line of text, not in a CHECK. Keeps: D3. See docs/saved-state.md.
+// or where those being read are; the first thing that was wrong with them. Saved bytes are never
+// trusted: bad ones end in one line of text, not in a CHECK. Keeps: D3. See docs/saved-state.md.
 #pragma once
 
 #include <concepts>
@@ -24,7 +24,7 @@ class StateArchive {
   // False with one line in *error: a value is not one that could be loaded, which is our mistake.
   [[nodiscard]] static bool save(const Visit& visit, std::vector<uint8_t>* saved,
                                  std::string* error);
-  // False with one line in *error. Whatever was visited is then half loaded, and of no use.
+  // False with one line in *error. The objects visited are then loaded in part, and of no use.
   [[nodiscard]] static bool load(std::span<const uint8_t> saved, const Visit& visit,
                                  std::string* error);
   // A body of items with the header that load() looks for: for tests that make bodies of their own.
