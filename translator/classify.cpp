@@ -159,8 +159,8 @@ bool is_system_mov(const GuestInstruction& instruction) {
           has_register_of(instruction, ZYDIS_REGCLASS_DEBUG));
 }
 
-// Far JMP, CALL and RET. What leads through a gate, or to another ring, is found out when it has
-// been done; user code may not read descriptor tables as they lie in its own window.
+// Far JMP, CALL and RET. A transfer through a gate, or to another ring, is recognized only after it
+// has been done: user code may not read descriptor tables through its own window.
 Classification classify_far_transfer(const GuestInstruction& instruction, Privilege privilege,
                                      const TranslatorFeatures& features, const CodeMode& mode) {
   constexpr uint32_t kRealLimit = 0xffff;

@@ -11,8 +11,8 @@ struct Classification {
   Family family = Family::Interpret;
 };
 
-// Which optional parts of the guest's processor exist; the rest is left to the interpreter, which
-// raises #UD.
+// The optional parts that the guest's processor has. Instructions of the others are left to the
+// interpreter, which raises #UD.
 struct TranslatorFeatures {
   bool sse2_and_later = true;
   // For tools that count executions: inline sequences are replaced by calls to the interpreter.
@@ -23,9 +23,9 @@ struct TranslatorFeatures {
   bool tzcnt = false;
   // The guest's TSC is the host's plus GuestState::tsc_offset.
   bool host_time_stamp = false;
-  // Events are counted (translator/event_rule.h). What depends on more than the instruction and its
-  // address is then left out: inlined calls, units that go on in other pages, STI without a step
-  // for what stands in its shadow.
+  // Events are counted (translator/event_rule.h). Everything that depends on more than the
+  // instruction and its address is then left out: inlined calls, units that go on in other pages,
+  // STI without a step for the instruction in its shadow.
   bool counts_events = false;
   // Then: the guest's TSC is so many times their count plus GuestState::tsc_offset. Generated code
   // reads it if that is a scale of an address: 1, 2, 4 or 8.
@@ -54,7 +54,7 @@ struct TranslatorFeatures {
 // Is the selector of this far pointer right behind its offset? Addresses of 16 bits wrap.
 [[nodiscard]] bool is_in_one_piece(const GuestInstruction& instruction,
                                    const ZydisDecodedOperand& pointer, const CodeMode& mode);
-// What LDS, LES, LFS or LGS loads.
+// The segment register that LDS, LES, LFS or LGS loads.
 [[nodiscard]] SegmentRegister pointer_segment(ZydisMnemonic mnemonic);
 // DS for no segment register.
 [[nodiscard]] SegmentRegister segment_of(ZydisRegister reg);
@@ -64,7 +64,7 @@ struct TranslatorFeatures {
 [[nodiscard]] bool guest_processor_has(const ZydisDecodedInstruction& facts,
                                        const TranslatorFeatures& features);
 
-// Of a segment register, or of the one that an operand names.
+// The segment that a segment register names, or that a memory operand is reached through.
 [[nodiscard]] SegmentRegister segment_of(ZydisRegister reg);
 
 // Does the instruction need the guest's x87/MMX or SSE state in the host's registers?

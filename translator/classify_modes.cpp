@@ -151,7 +151,7 @@ SegmentRegister segment_of(ZydisRegister reg) {
   }
 }
 
-// Of these kinds a limit, or its check, ends the segment before they do.
+// For these kinds the segment's limit, or the check of it, ends before the addresses wrap.
 bool is_in_one_piece(const GuestInstruction& instruction, const ZydisDecodedOperand& pointer,
                      const CodeMode& mode) {
   const SegmentKind kind = mode.kind(segment_of(pointer.mem.segment));

@@ -11,7 +11,7 @@
 
 namespace ringshift {
 
-// What an access through a segment takes.
+// The work that an access through a segment needs.
 enum class SegmentKind : uint8_t {
   Flat,      // nothing: offsets are linear addresses, and any may be written
   Based,     // the base added: any offset may be written
@@ -67,7 +67,7 @@ struct CodeMode {
 // The mode of code that is to go on from this state. Pre: CS, SS, DS or ES is not flat, or code or
 // stack have 16 bits: anything else runs in the usual mode, whatever FS and GS are.
 [[nodiscard]] CodeMode code_mode_of(const GuestState& state);
-// Of a segment loaded by a descriptor.
+// The kind of a segment that was loaded from a descriptor.
 [[nodiscard]] SegmentKind segment_kind(const SegmentCache& cache);
 
 }  // namespace ringshift

@@ -103,7 +103,7 @@ FpuUnitRunner::Outcome FpuUnit::store_frame(const Request& request) {
   uint32_t raised = field<uint32_t>(frame_.guest, kMxcsr) & kMxcsrFlags;
   const uint32_t unmasked = raised & ~(mxcsr >> kMxcsrMaskShift);
   if (unmasked != 0) {
-    // What is found before computing keeps the rest from being looked at (SDM 1 11.5.2).
+    // An exception found before computing hides those that computing would find (SDM 1 11.5.2).
     if ((unmasked & kBeforeComputing) != 0) raised &= kBeforeComputing;
     set_field<uint32_t>(&state.fxsave, kMxcsr, mxcsr | raised);
     return Outcome::FloatingPointError;

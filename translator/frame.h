@@ -46,7 +46,7 @@ struct WatchedPart {
   // The page's first linear address, for reads and for writes; kNone: not for them.
   uint32_t read_page = kNone;
   uint32_t write_page = kNone;
-  // What is watched: from the first address to the last.
+  // The watched range: its first and last linear address.
   uint32_t first = 0;
   uint32_t last = 0;
   uint64_t addend = 0;  // host address minus linear address
@@ -74,8 +74,8 @@ struct alignas(64) LoadedDescriptor {
 inline constexpr size_t kLoadedDescriptors = 256;
 static_assert(sizeof(LoadedDescriptor) == 64, "generated code scales the index by 64");
 using LoadedDescriptorTable = std::array<LoadedDescriptor, kLoadedDescriptors>;
-// What a load asks the table for: code of a mode takes only what leaves the segment's kind as it
-// is.
+// The tag by which a load looks up the table: code of a mode takes only entries that leave the
+// segment's kind as it is.
 constexpr uint32_t descriptor_tag(uint32_t selector, SegmentKind kind) {
   return selector + (static_cast<uint32_t>(kind) << 16);
 }
@@ -101,8 +101,8 @@ using FarTargetTable = std::array<FarTarget, kFarTargets>;
 constexpr uint8_t far_target_index(uint32_t selector, uint32_t eip) {
   return static_cast<uint8_t>(eip + selector * 4);
 }
-// What, beside selector and EIP, decides where a far JMP, CALL or RET leads: the mode it is made
-// in, the ring, and which rule it follows.
+// The facts that, beside selector and EIP, decide where a far JMP, CALL or RET leads: the mode of
+// the code, the ring, and the rule that it follows.
 constexpr uint64_t far_tag(const CodeMode& mode, Privilege privilege, bool is_return) {
   constexpr unsigned kBitsOfMode = 16;
   constexpr unsigned kBitOfPrivilege = 48;
@@ -112,8 +112,8 @@ constexpr uint64_t far_tag(const CodeMode& mode, Privilege privilege, bool is_re
          uint64_t{is_return ? 1U : 0U} << kBitOfReturn;
 }
 
-// Of EFLAGS, what the host's own flags hold while translated code runs; and what RFLAGS has beside
-// them at CPL 3, always.
+// The bits of EFLAGS that the host's own flags hold while translated code runs; and the bits that
+// RFLAGS always has beside them at CPL 3.
 inline constexpr uint32_t kHostHeldFlags = kFlagsArithmetic | kFlagDf;
 inline constexpr uint32_t kHostFlagsConstant = kFlagIf | kFlagReservedOne;
 
@@ -183,13 +183,12 @@ struct Slots {
   // Where events are counted: the host address that the next one loads from (EventCounter).
   uint64_t event_walk = 0;
   uint64_t event_origin = 0;  // and the count of events plus that
-  // Of each segment register, the first offset beyond it: what code in another mode than the usual
-  // checks by.
+  // The first offset beyond each segment: code in another mode than the usual checks by these.
   std::array<uint64_t, kSegmentCount> segment_room{};
   // The guest's FPU state is in the host's registers while generated code runs, whether it may be
   // used there or not (CR0.TS comes and goes).
   uint32_t fpu_loaded = 0;
-  // Of each expand-down segment, minus the first offset within it.
+  // Minus the first offset within each expand-down segment.
   std::array<uint64_t, kSegmentCount> segment_floor_negated{};
   uint32_t untold_descriptors = 0;  // kNoTag where user code may not load by Frame::descriptors
   // The far transfer being made: what it asks for, and its FarTarget (a displacement over 8).
@@ -201,7 +200,7 @@ struct Slots {
 
   // The state in memory is not to be loaded until somebody wants it.
   void unload_fpu() { x87_live = sse_live = fpu_loaded = 0; }
-  // What is loaded may be used as far as these allow.
+  // Sets which of the loaded FPU state CR0 and CR4 allow the guest to use.
   void allow_fpu(uint32_t cr0, uint32_t cr4) {
     x87_live = (cr0 & (kCr0Ts | kCr0Em)) != 0 ? 0 : fpu_loaded;
     sse_live = (cr4 & kCr4Osfxsr) != 0 ? x87_live : 0;

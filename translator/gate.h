@@ -1,6 +1,6 @@
 // Gate: the only way into translated code and out of it: Exit run(fragment). Owns: the frame (guest
-// state, slots, poll page) and the return stack. Does not own: fragments. Keeps: T6. Whatever
-// happened inside, state is at an instruction boundary after. See docs/faults-and-exits.md.
+// state, slots, poll page) and the return stack. Does not own: fragments. Keeps: T6. After run(),
+// state is at an instruction boundary, whatever happened inside. See docs/faults-and-exits.md.
 #pragma once
 
 #include <array>

@@ -125,7 +125,8 @@ class Planner {
     return !soft_sites_.returns_elsewhere(call.physical + (call.instruction.length - 1));
   }
 
-  // What leads out of the code segment, or over its 64 KiB, faults or wraps in the interpreter.
+  // An instruction that leads out of the code segment, or over its 64 KiB, is left to the
+  // interpreter, where it faults or wraps.
   void classify_in_mode(UnitInstruction* added) const {
     const ZydisDecodedInstruction& facts = added->instruction.facts;
     added->has_narrow_operands = has_narrow_operands(facts, key_.mode.has_narrow_code());

@@ -23,7 +23,7 @@ enum class Treatment : uint8_t {
 };
 [[nodiscard]] const char* treatment_name(Treatment treatment);
 
-// Which emitter writes it.
+// The emitter that writes an instruction.
 enum class Family : uint8_t {
   Reencode,
   Lea,

@@ -15,7 +15,8 @@
 
 namespace ringshift {
 
-// Which of the instructions that hosts differ on trap, at the instruction, at CPL 3 in 32-bit mode.
+// The instructions on which hosts differ: whether each traps, at the instruction itself, at CPL 3
+// in 32-bit mode.
 struct HostTraps {
   // The host kernel can make CPUID fault (arch_prctl ARCH_SET_CPUID). Otherwise it answers for the
   // host.
@@ -28,8 +29,8 @@ struct HostTraps {
   bool sysenter = true;
 };
 
-// May it run untranslated? Whatever traps may: the trap brings it to the interpreter. Assumes IF
-// set, IOPL 0, no single-stepping, RDTSC that faults. The instructions of HostTraps are
+// May it run untranslated? An instruction that traps may: its trap leads to the interpreter.
+// Assumes IF set, IOPL 0, no single-stepping, RDTSC that faults. The instructions of HostTraps are
 // examine_code_page's.
 [[nodiscard]] bool runs_directly(const ZydisDecodedInstruction& facts,
                                  const TranslatorFeatures& features);
