@@ -46,9 +46,9 @@ class Uart16550 final : public BytePorts {
 
  private:
   // A look is a read of the line status, or of the receiver while it is empty. Some of a kind one
-  // directly after another are enough: who prints looks once, and sends, and Linux looks twice
-  // while it sets the port up. Who always does something else in between has looked often enough in
-  // the end.
+  // directly after another are enough: a driver that prints looks once, and sends, and Linux looks
+  // twice while it sets the port up. A driver that always does something else in between has looked
+  // often enough after kLooksOfAListener.
   static constexpr unsigned kLooksOfAListener = 1000, kLooksInARow = 8;
   static constexpr size_t kFifoBytes = 16;
   static constexpr uint16_t kNothing = 8;  // no register's number

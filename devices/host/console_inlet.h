@@ -34,7 +34,7 @@ class ConsoleInlet {
   // No more input will come: end of file, or an error on the descriptor.
   [[nodiscard]] bool has_ended() const { return ended_; }
 
-  // What waits for the guest; of a replay, which has no prompt.
+  // The bytes that wait for the guest; for a replay, which has no prompt.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 
@@ -47,7 +47,7 @@ class ConsoleInlet {
   void begin_at_prompt();
   void deliver_to_prompt(const Accept& accept) { offer(prompt_, accept); }
   [[nodiscard]] bool has_prompt_input() const { return !prompt_.empty(); }
-  // What the prompt has left is the guest's.
+  // The guest gets the bytes that the prompt has left.
   void leave_rest_to_guest();
 
  private:

@@ -18,7 +18,7 @@ namespace ringshift {
 
 class ControlPort {
  public:
-  // What the serial port has said last is kept for pages that are opened later.
+  // The serial port's latest output, kept for pages that are opened later.
   static constexpr size_t kKeptOutput = 64 * 1024;
   static constexpr size_t kMostInput = 16 * 1024;
 
@@ -42,12 +42,12 @@ class ControlPort {
   [[nodiscard]] bool has_power_button();
   // A wish of HostInput's kinds that count once. False: there is no machine now.
   bool wish(HostInput::Kind kind);
-  // What is too much is lost, as keys of a terminal are.
+  // Bytes beyond kMostInput are lost, as keys of a terminal are.
   void type(std::span<const uint8_t> bytes);
   void ask_figures();
   // False: no new ones have come.
   [[nodiscard]] bool take_figures(std::string* figures);
-  // What the serial port has said since `*place`, a count of its bytes, which moves on.
+  // The serial port's output since `*place`, a count of its bytes, which moves on.
   [[nodiscard]] std::string output_since(uint64_t* place);
 
  private:

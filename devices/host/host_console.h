@@ -57,7 +57,7 @@ class HostConsole final : public SerialBackend {
   HostConsole& operator=(const HostConsole&) = delete;
 
   // vCPU thread. Never waits. Buffered; handed to the writer at a newline, at 16 KiB, or by
-  // flush(). Who goes on although the console is full loses output at last.
+  // flush(). If the guest prints on although the console is full, output is lost at last.
   void transmit(uint8_t byte) override;
   void flush();
   // Nobody reads what has been written so far: the guest should stand still until it is woken.

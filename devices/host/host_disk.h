@@ -34,7 +34,7 @@ class HostDisk final : public DiskBackend {
   [[nodiscard]] DiskTraffic traffic() const override { return traffic_; }
   [[nodiscard]] bool read_only() const override { return access_ == DiskAccess::ReadOnly; }
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
-  // What the host has in memory.
+  // Reads only what the host already has in memory; false: it does not have all of it.
   [[nodiscard]] bool read_at_once(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;

@@ -1,7 +1,7 @@
 // Inbox: the one door by which what the host has for a machine comes in. Threads of ours put it in
 // as it comes; the vCPU takes it out at a safe point, in the order of its coming, and only then
-// does the guest get to know of it. Owns: what waits. Whoever puts in bytes bounds them. Keeps: V4.
-// See docs/decisions/0015-one-inbox.md.
+// does the guest get to know of it. Owns: what waits. The thread that puts in bytes bounds them.
+// Keeps: V4. See docs/decisions/0015-one-inbox.md.
 #pragma once
 
 #include <cstdint>
@@ -33,11 +33,11 @@ struct HostInput {
     // From a remote screen; `source` says which.
     Keys,    // what one key does, scan code set 2
     Motion,  // of the mouse: bytes_of_motion
-    // Of the network (monitor/network/guest_packets.h).
+    // Inputs of the network (monitor/network/guest_packets.h).
     NetworkRoom,    // frames have left
     NetworkLink,    // there is somebody at its other end now, or nobody any more
     NetworkFrames,  // each with its length in front (monitor/network/frame_stream.h)
-    // Of a shared folder (monitor/share/guest_files.h).
+    // Inputs of a shared folder (monitor/share/guest_files.h).
     ShareMessages,  // answers of its server, each whole (9P)
     ShareRoom,      // requests have left
     ShareEnd,       // the server has gone

@@ -117,7 +117,7 @@ void Ps2Mouse::command(uint8_t byte) {
   if (const uint8_t of = std::exchange(awaiting_argument_of_, uint8_t{0}); of != 0) {
     return take_argument(of, byte);
   }
-  // What it was about to say is overtaken by the command (technical reference, "Commands").
+  // The command discards output that waits (technical reference, "Commands").
   output_.clear();
   const Said said = std::exchange(last_, {});
   if (byte == kResend) {

@@ -25,11 +25,11 @@ class RemoteInput {
   // on_taken: one input of that source is with the guest, and makes room for another.
   RemoteInput(VirtualClock& clock, I8042& keyboard, std::function<void(uint8_t source)> on_taken);
 
-  // What one key does, scan code set 2.
+  // The bytes of one key, scan code set 2.
   void put_keys(uint8_t source, std::span<const uint8_t> codes);
   void put_motion(uint8_t source, const MouseMotion& motion);
 
-  // What waits; of a replay.
+  // The input that waits; for a replay.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 

@@ -126,7 +126,7 @@ void E1000::reset() {
 
 // ---- registers ----
 
-// Of a dword that is read in part; what is written in part is not taken (13.2.1: accesses are of 32
+// A read may be of part of a dword; a write of part of one is ignored (13.2.1: accesses are of 32
 // bits).
 uint32_t E1000::Registers::read(uint64_t offset, AccessWidth width) {
   const auto in_dword = static_cast<unsigned>(offset & 3);

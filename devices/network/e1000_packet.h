@@ -37,7 +37,7 @@ class E1000Packet {
   // The first descriptor of a packet says what is to be done with it.
   void begin(const Options& options);
   [[nodiscard]] bool is_begun() const { return begun_; }
-  // Of a legacy descriptor: one sum from `start` on, put at `at`.
+  // For a legacy descriptor: one sum over the bytes from `start` on, put at `at`.
   void ask_for_sum(uint8_t start, uint8_t at);
   // Bytes that are more than a packet can have make it go nowhere, and are wanted no more: false.
   bool append(std::span<const uint8_t> bytes);

@@ -32,7 +32,7 @@ class I6300esb final : public PciFunction {
    private:
     I6300esb& owner_;
   };
-  // What is protected takes one write after two numbers at the reload register (16.5.1).
+  // A protected register takes one write after two numbers at the reload register (16.5.1).
   enum class Lock : uint8_t { Closed, FirstNumber, Open };
 
   void on_config_written(unsigned first, unsigned length) override;

@@ -64,7 +64,7 @@ class PciFunction {
   [[nodiscard]] uint32_t config_value(unsigned offset, AccessWidth width) const;
   void set_config_byte(unsigned offset, uint8_t value) { config_[offset] = value; }
   void set_config_word(unsigned offset, uint16_t value);
-  // Which bits the guest may change; none unless said here.
+  // Lets the guest change these bits; it may change none that are not named here.
   void make_writable(unsigned offset, uint8_t mask) { writable_[offset] = mask; }
   void make_header_multifunction() { config_[kHeaderType] |= 0x80; }
   [[nodiscard]] bool is_bus_master() const { return (config_[kCommand] & kCommandMaster) != 0; }

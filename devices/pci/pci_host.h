@@ -24,7 +24,7 @@ class PciHost final : public PortDevice {
   void attach(unsigned slot, unsigned function, PciFunction& device);
   // The wire of INTA# to INTD# (pin 1 to 4) of a slot, turned by one for each slot, as boards do.
   [[nodiscard]] InterruptLine& wire(unsigned slot, unsigned pin);
-  // Which line each of PIRQA# to PIRQD# drives now; 0: none.
+  // Sets the line that each of PIRQA# to PIRQD# drives from now on; 0: none.
   void set_route(unsigned pirq, unsigned irq);
   // The same of a state that is being loaded: the levels of the lines are loaded too.
   void restore_route(unsigned pirq, unsigned irq) { route_[pirq] = irq; }

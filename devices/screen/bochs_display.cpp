@@ -47,7 +47,7 @@ void BochsDisplay::FrameBuffer::write(uint64_t offset, AccessWidth width, uint32
   std::memcpy(writable_bytes() + offset, &value, static_cast<size_t>(width));
 }
 
-// Whoever has been given its bytes may write to them later.
+// A caller that was given the bytes may write to them later.
 void BochsDisplay::FrameBuffer::clear() {
   if (!is_zero_) std::ranges::fill(bytes(), uint8_t{0});
 }

@@ -40,8 +40,8 @@ struct ScreenContent {
   std::array<uint8_t, 768> colors{};
 };
 
-// What the screen shows now; the room that *content has is used again. display may be null: there
-// is only the VGA.
+// Copies what the screen shows now; the memory that *content has is used again. display may be
+// null: there is only the VGA.
 void capture_screen(const VgaText& vga, const BochsDisplay* display, ScreenContent* content);
 
 }  // namespace ringshift

@@ -184,7 +184,7 @@ IdeStep AtaDisk::next_block() {
   in_block_ = std::min(left_, per_block_);
   left_ -= in_block_;
   if (activity_ == Activity::Read) return read_block();
-  // Of what was there before nothing is left, not even until the guest has written over it.
+  // Nothing is left of the block's old contents, not even until the guest has written over it.
   std::ranges::fill(block(), uint8_t{0});
   registers.status = kIdeReady | kIdeSeekComplete;
   registers.error = 0;
@@ -235,7 +235,7 @@ IdeStep AtaDisk::write_block() {
   position_ += in_block_;
   if (left_ != 0) return next_block();
   activity_ = Activity::None;
-  // What is not cached is on the medium before the guest hears of it.
+  // Without a write cache, data is on the medium before the guest is told.
   return write_cache_ ? done() : flush();
 }
 

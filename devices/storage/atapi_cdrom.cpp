@@ -362,7 +362,7 @@ IdeStep AtapiCdrom::run_packet() {
   }
 }
 
-// What needs a medium.
+// The commands that need a medium.
 IdeStep AtapiCdrom::run_medium_packet() {
   switch (packet_[0]) {
     case 0x00:  // TEST UNIT READY

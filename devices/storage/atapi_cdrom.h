@@ -60,7 +60,7 @@ class AtapiCdrom final : public IdeDrive {
     void visit_state(StateArchive& archive);
   };
   enum class Activity : uint8_t { None, Packet, Identify, Answer, Read };
-  // What GET EVENT STATUS NOTIFICATION tells once (MMC-3, 6.6.4).
+  // An event that GET EVENT STATUS NOTIFICATION reports once (MMC-3, 6.6.4).
   enum class MediaEvent : uint8_t { None, EjectRequest, NewMedium, MediumGone };
 
   void move_tray(bool open);

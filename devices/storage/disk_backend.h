@@ -45,20 +45,20 @@ class DiskBackend {
 
   // ---- without waiting for the host: on the vCPU's thread, one request at a time ----
 
-  // Waits: the request is on its way, and is to be made again, the same, until it is something
-  // else; set_on_ready() says when that is of use. What is to be written has been taken at the
-  // first call; what is read is there with Done. Media that are quick, or must be exact, never let
-  // anybody wait. Pre: as for the calls above.
+  // Waits: the request is on its way. The caller makes the same request again until the answer is
+  // another; set_on_ready() says when to ask. Bytes to be written have been taken at the first
+  // call; bytes read are there with Done. Media that are quick, or must be exact, never answer
+  // Waits. Pre: as for the calls above.
   enum class Progress : uint8_t { Done, Failed, Waits };
   [[nodiscard]] virtual Progress advance(const DiskRequest& request) {
     return perform(request) ? Progress::Done : Progress::Failed;
   }
-  // Who made the request that is on its way has no more use for it. It may be done all the same.
+  // The device has no more use for the request that is on its way. It may be done all the same.
   virtual void abandon() {}
-  // Of the drive: called in deliver(), when a request that was on its way is not any more.
+  // Set by the drive: called in deliver(), when a request that was on its way is not any more.
   // NOLINTNEXTLINE(performance-unnecessary-value-param): who has a use for it keeps it
   virtual void set_on_ready(std::function<void()> /*on_ready*/) {}
-  // Of the machine: called on any thread, when deliver() has something to do; empty: nobody
+  // Set by the machine: called on any thread, when deliver() has something to do; empty: nobody
   // listens. deliver() is called between two of the guest's instructions.
   // NOLINTNEXTLINE(performance-unnecessary-value-param): who has a use for it keeps it
   virtual void set_on_news(std::function<void()> /*on_news*/) {}
@@ -96,13 +96,14 @@ class DiskBackend {
   [[nodiscard]] virtual bool can_freeze() const { return read_only(); }
   [[nodiscard]] virtual bool freeze() { return true; }
 
-  // What a saved machine keeps of the medium: what tells it from one that has been written to
-  // since, and writes that are in no file of the host's. See docs/saved-state.md.
+  // The part of the medium that a saved machine keeps: data to recognize a medium that has been
+  // written to since, and writes that are in no file of the host's. See docs/saved-state.md.
   virtual void visit_medium(StateArchive& /*archive*/, bool /*may_have_changed*/) {}
 
   // Does discard() give room back? Constant.
   [[nodiscard]] virtual bool can_discard() const { return false; }
-  // What is in the range is of no more use. Pre: can_discard(), and the range lies in [0, bytes()).
+  // The contents of the range are of no more use. Pre: can_discard(), and the range lies in [0,
+  // bytes()).
   [[nodiscard]] virtual bool discard(uint64_t /*offset*/, uint64_t /*count*/) { return false; }
   // The range reads as zeros from now on. MayFree: it need not keep its room. Pre: as for write().
   enum class Zeroing : uint8_t { Keep, MayFree };

@@ -62,7 +62,7 @@ class IdeChannel {
   };
 
   [[nodiscard]] IdeDrive* selected() const { return drives_[selection_]; }
-  // Whose registers the guest reads: a drive 0 alone answers for the drive 1 that is not there.
+  // The drive whose registers the guest reads: a drive 0 alone answers for an absent drive 1.
   [[nodiscard]] const IdeDrive* answering() const {
     return selected() != nullptr ? selected() : drives_[0];
   }

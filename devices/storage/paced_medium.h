@@ -31,7 +31,7 @@ class PacedMedium {
 // machine that was saved meanwhile and goes on elsewhere: so it looks again by itself.
 inline constexpr Nanoseconds kLookAgain = 10'000'000;
 
-// Of all disks of a machine together.
+// The rate of all disks of a machine together.
 struct DiskRate {
   DiskRate(uint64_t bytes_per_second, std::function<Nanoseconds()> now)
       : bucket(bytes_per_second), clock(std::move(now)) {}
@@ -58,7 +58,7 @@ class LimitedDisk final : public DiskBackend, public PacedMedium {
     return medium_->write(offset, from);
   }
   [[nodiscard]] bool flush() override { return medium_->flush(); }
-  // What is asked for again has been counted.
+  // A request that is made again has been counted.
   [[nodiscard]] Progress advance(const DiskRequest& request) override {
     if (!std::exchange(is_on_its_way_, true)) rate_->bucket.take(cost_of(request));
     const Progress progress = medium_->advance(request);

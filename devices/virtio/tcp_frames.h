@@ -12,7 +12,7 @@
 
 namespace ringshift {
 
-// What a length in an IP packet can say, behind two addresses, a type and a tag.
+// The longest packet that an IP header can describe, behind two addresses, a type and a tag.
 inline constexpr size_t kLongestLargeFrame = 65535 + 18;
 // Segments are no smaller than this: so much of a frame is in them, and not all in their headers.
 inline constexpr size_t kLeastSegment = 64;
@@ -24,7 +24,7 @@ struct TcpPlaces {
   bool is_ipv4 = false;
 };
 
-// Whose word is taken for how long the packet is: a large one's headers need not say it.
+// The source of the packet's length: a large packet's headers need not say it.
 enum class LengthFrom : uint8_t { Header, Frame };
 // Nothing: it is no TCP, or a fragment, or not whole, or has headers that are for others to read.
 [[nodiscard]] std::optional<TcpPlaces> find_tcp(std::span<const uint8_t> frame, LengthFrom from);
@@ -72,7 +72,7 @@ class TcpTrain {
   void finish();
   [[nodiscard]] std::span<const uint8_t> bytes() const { return bytes_; }
   [[nodiscard]] bool is_several() const { return frames_ > 1; }
-  // Of several: places, and how much payload the first one had.
+  // If there are several segments: the places, and the payload bytes of the first one.
   [[nodiscard]] const TcpPlaces& places() const { return places_; }
   [[nodiscard]] size_t segment_bytes() const { return segment_bytes_; }
 

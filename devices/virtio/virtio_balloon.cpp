@@ -62,7 +62,7 @@ void VirtioBalloon::write_config_byte(unsigned offset, uint8_t value) {
   if (offset + 1 == kConfigBytes && on_change_) on_change_();
 }
 
-// What is wanted stays so: a driver that comes finds it.
+// The wanted size stays: a driver that comes finds it.
 void VirtioBalloon::reset() {
   actual_pages_ = 0;
   statistics_ = {};
@@ -98,7 +98,8 @@ VirtioDevice::Served VirtioBalloon::serve(unsigned queue) {
   return take_lists(queue, queue == kInflate);
 }
 
-// What a list takes out of the balloon needs nothing: the host has memory for it when it is used.
+// A list of pages taken out of the balloon needs no work: the host has memory for them when they
+// are used.
 VirtioDevice::Served VirtioBalloon::take_lists(unsigned index, bool gives_back) {
   Virtqueue& queue = transport().queue(index);
   for (size_t pages = 0; pages < kMostListed;) {

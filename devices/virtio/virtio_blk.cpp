@@ -23,8 +23,8 @@ constexpr uint32_t kMostPieces = Virtqueue::kMostDescriptors - 2;
 // One range takes no longer than a step may: zeros may have to be written.
 constexpr uint32_t kMostDiscardSectors = 32768, kMostZeroSectors = 4096, kMostRanges = 32;
 
-// What one call moves before the processor goes on, what passes through the buffer at a time, and
-// what the smallest step counts as.
+// The bytes that one call moves before the processor goes on, those that pass through the buffer at
+// a time, and the least that a step counts as.
 constexpr size_t kMostAtOnce = size_t{1} << 20, kBufferBytes = size_t{128} << 10;
 constexpr size_t kLeastCost = 4096;
 
@@ -106,7 +106,7 @@ bool VirtioBlk::begin() {
   return true;
 }
 
-// What cannot be done ends at once.
+// A request that cannot be done ends at once.
 void VirtioBlk::judge(uint64_t sector) {
   const uint64_t bytes = data_.bytes();
   switch (type_) {
@@ -248,7 +248,7 @@ void VirtioBlk::stop() {
   end();
 }
 
-// What is over is not kept, nor saved.
+// A finished request is neither kept nor saved.
 void VirtioBlk::end() {
   is_active_ = is_waiting_ = false;
   head_ = 0;

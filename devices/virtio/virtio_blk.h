@@ -57,7 +57,7 @@ class VirtioBlk final : public VirtioDevice {
   void make_config();
   [[nodiscard]] bool begin();
   void judge(uint64_t sector);
-  // A part of the request that is under way, which may be its end. What it cost, in bytes moved.
+  // Does a part of the current request, perhaps its last. Returns the cost, in bytes moved.
   size_t step();
   size_t read_on();
   size_t write_on();
@@ -66,7 +66,7 @@ class VirtioBlk final : public VirtioDevice {
   size_t identify();
   [[nodiscard]] Range first_range() const;
   [[nodiscard]] Status judge(const Range& range) const;
-  // Of the medium. False: it waits, or has failed, and the request has ended with that.
+  // Asks the medium. False: the request waits, or has failed, and has then ended.
   [[nodiscard]] bool has_done(const DiskRequest& request);
   void finish(Status status);
   void end();

@@ -25,7 +25,7 @@ constexpr unsigned kFlagsAt = 0, kSegmentsAt = 1, kHeadersAt = 2, kSegmentBytesA
 constexpr unsigned kSumStartAt = 6, kSumOffsetAt = 8, kBufferCountAt = 10;
 constexpr size_t kTcpSumOffset = 16;
 
-// What one call moves before the processor goes on, and what the shortest frame counts as.
+// The bytes that one call moves before the processor goes on, and the least that a frame counts as.
 constexpr size_t kMostAtOnce = size_t{1} << 20, kLeastCost = 4096;
 
 }  // namespace
@@ -222,7 +222,7 @@ VirtioDevice::Served VirtioNet::send_what_waits() {
 }
 
 // 5.1.6.2: a driver leaves the sum of what it sends to be completed, and large packets of TCP to be
-// cut, if it has agreed to. What makes no sense goes nowhere.
+// cut, if it has agreed to. A frame whose header makes no sense is dropped.
 void VirtioNet::send(const Header& header) {
   if (header[kSegmentsAt] != kNoSegments) return send_large(header);
   if (packet_.size() > kLongestFrame) return;

@@ -1,6 +1,6 @@
-// VirtioNet: a virtio network card: a queue of frames to the guest, and one of frames from it. What
-// a driver sends of TCP may be larger than a frame, and frames that follow each other come to it as
-// one. Does not own: the port that they go through. See docs/devices.md; VIRTIO 1.2, 5.1.
+// VirtioNet: a virtio network card: a queue of frames to the guest, and one of frames from it. A
+// driver may send TCP packets larger than a frame, and frames that follow each other reach it as
+// one. Does not own: the port for the frames. See docs/devices.md; VIRTIO 1.2, 5.1.
 #pragma once
 
 #include <array>

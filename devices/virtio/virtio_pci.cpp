@@ -13,9 +13,9 @@ namespace {
 constexpr uint16_t kVirtioVendor = 0x1af4;
 constexpr unsigned kMostQueues = 32;
 
-// Of the device status (2.1).
+// Bits of the device status (2.1).
 constexpr uint8_t kDriverOk = 4, kFeaturesOk = 8, kNeedsReset = 64;
-// Of the interrupt status (4.1.4.5).
+// Bits of the interrupt status (4.1.4.5).
 constexpr uint8_t kQueueInterrupt = 1, kConfigInterrupt = 2;
 
 // The legacy registers without those of MSI-X, and the device's configuration behind them
@@ -310,7 +310,7 @@ void VirtioPci::set(Register name, uint32_t value) {
       driver_feature_select_ = value;
       return;
     case Register::DriverFeature:
-      // What has been agreed on stays until a reset (3.1.1).
+      // The features agreed on stay until a reset (3.1.1).
       if (driver_feature_select_ < 2 && (status_ & kFeaturesOk) == 0) {
         set_driver_feature(driver_feature_select_, value);
       }

@@ -93,7 +93,7 @@ class VirtioPci final : public PciFunction, private VirtioTransport {
     VirtioPci& owner_;
   };
 
-  // What a device uses.
+  // The interface for the device.
   [[nodiscard]] Virtqueue& queue(unsigned index) override { return queues_.at(index); }
   [[nodiscard]] DmaMemory& memory() override { return memory_; }
   [[nodiscard]] bool has_feature(uint64_t feature) const override {

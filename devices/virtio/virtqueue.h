@@ -13,7 +13,7 @@ namespace ringshift {
 
 class StateArchive;
 
-// What a driver has given at once: first what the device reads, then what it writes.
+// The buffers of one request: first the parts that the device reads, then those that it writes.
 struct DescriptorChain {
   uint16_t head = 0;  // by which it is given back
   GuestBuffer readable;
@@ -42,7 +42,7 @@ class Virtqueue {
   enum class Ring : uint8_t { Descriptors, Available, Used };
   [[nodiscard]] uint64_t address(Ring ring) const { return addresses_[index_of(ring)]; }
   void set_address(Ring ring, uint64_t address) { addresses_[index_of(ring)] = address; }
-  // What the driver has agreed to (2.6.5.3, 2.6.7).
+  // Sets the features that the driver has agreed to (2.6.5.3, 2.6.7).
   void set_features(bool indirect, bool event_index);
 
   // The next chain; the queue must be in use. Broken: the rings make no sense.

@@ -119,7 +119,8 @@ void RfbServer::serve() {
     const int patience = prepare_to_wait();
     if (poll(waiting_.data(), waiting_.size(), patience) < 0) continue;
     if (waiting_[0].revents != 0) thread_.take_wake();
-    // Of those that were waited for: whoever comes now has its turn in the next round.
+    // Only the clients that were waited for: a client that comes now has its turn in the next
+    // round.
     const size_t count = clients_.size();
     for (size_t i = 0; i < count; ++i) {
       const int16_t events = waiting_[i + 2].revents;

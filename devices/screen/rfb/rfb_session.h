@@ -32,8 +32,8 @@ struct SessionConfig {
   std::function<void(const MouseMotion&)> on_motion;
 };
 
-// What the client must answer to a challenge (RFC 6143, section 7.2.2): DES by the password, the
-// bits of each byte the other way round.
+// The answer that a client must give to a challenge (RFC 6143, section 7.2.2): DES by the password,
+// the bits of each byte the other way round.
 [[nodiscard]] std::array<uint8_t, kChallengeBytes> answer_to(
     std::span<const uint8_t, kChallengeBytes> challenge, const std::string& password);
 
@@ -119,11 +119,11 @@ class Session {
   std::vector<uint8_t> input_;  // the beginning of a message
   uint32_t left_ = 0;
   std::vector<uint8_t> output_;
-  // What the client can do.
+  // The client's abilities.
   bool has_chosen_encoding_ = false, can_resize_ = false;
   bool owes_cursor_ = false, owes_move_ = false, owes_scan_codes_ = false;
   bool owes_colors_ = false;  // of a colour map
-  // What it waits for, and what it has not seen.
+  // The update that the client waits for, and the changes that it has not seen.
   std::optional<Rectangle> request_;
   uint16_t width_ = 0, height_ = 0;  // of the screen as it knows it; 0: it was not told yet
   uint16_t columns_ = 0, rows_ = 0;  // tiles

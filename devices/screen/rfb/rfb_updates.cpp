@@ -86,7 +86,8 @@ Rectangle Session::take_block(uint32_t column, uint32_t row) {
   return {column * kTile, row * kTile, (right - column) * kTile, (bottom - row) * kTile};
 }
 
-// What has changed and lies within; what does not lie there wholly stays noted.
+// Takes the changes that lie within the rectangle; a change that does not lie there wholly stays
+// noted.
 std::vector<Rectangle> Session::take_changes(const Rectangle& within) {
   const Rectangle screen{0, 0, width_, height_};
   std::vector<Rectangle> areas;
