@@ -35,7 +35,7 @@ constexpr uint32_t kInfoMemoryMap = 1U << 6;
 constexpr uint32_t kInfoLoaderName = 1U << 9;
 constexpr uint64_t kInfoBytes = 120;
 
-// What the loader tells the kernel goes here; the kernel's own segments may not.
+// The loader puts its information for the kernel here; the kernel's own segments may not lie here.
 constexpr uint64_t kLowStart = 0x80000;
 constexpr uint64_t kLowEnd = 0x8f000;
 constexpr uint64_t kBiosDataEnd = 0x500;

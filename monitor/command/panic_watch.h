@@ -21,7 +21,7 @@ class PanicWatch {
     return has_panicked();
   }
   [[nodiscard]] bool has_panicked() const { return !found_.empty(); }
-  // What Linux says of it.
+  // Linux's own line about the panic.
   [[nodiscard]] const std::string& why() const { return found_; }
 
  private:

@@ -19,7 +19,7 @@ struct ResourceLimits {
   std::string group;          // a delegated control group; empty: if there is one; "off": none
 };
 
-// What a machine holds whatever its guest does.
+// The memory that a machine takes whatever its guest does.
 struct FixedMemory {
   uint64_t guest_ram = 0;
   uint64_t translated_code = 0;

@@ -25,7 +25,7 @@ struct TapeDisk {
 // with one line in *error.
 [[nodiscard]] bool keep_file(const std::string& path, const std::string& copy, std::string* error);
 
-// What cannot be kept; empty: nothing.
+// Names a disk that cannot be kept; empty: all can.
 [[nodiscard]] std::string unkept_disk(const MediaRequest& media);
 // The first whose image is written, as it was typed; empty: there is none.
 [[nodiscard]] std::string written_disk(const MediaRequest& media);
@@ -39,7 +39,7 @@ struct TapeDisk {
 [[nodiscard]] bool use_kept_disks(const std::vector<TapeDisk>& disks, const std::string& folder,
                                   MediaRequest* media, std::string* problem);
 
-// What the guest sees of them from here on depends on the guest alone.
+// From here on the guest sees of the media only what depends on the guest itself.
 void make_exact(Media* media, const std::function<void()>& on_failure);
 
 }  // namespace ringshift

@@ -95,7 +95,7 @@ class TestRun {
                  shown_console().c_str());
   }
 
-  // What has been looked at is not looked at again.
+  // Text that has been searched is not searched again.
   void forget_console(size_t count) {
     if (options_.console) std::fwrite(console_.data(), 1, count, stderr);
     console_.erase(0, count);

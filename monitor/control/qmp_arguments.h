@@ -31,7 +31,7 @@ struct QmpReply {
   }
 };
 
-// Of a client's text, as much as an answer repeats.
+// The part of a client's text that an answer may repeat.
 [[nodiscard]] std::string shown(std::string_view text);
 
 class QmpArguments {

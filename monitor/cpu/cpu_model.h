@@ -19,7 +19,7 @@ struct CpuidResult {
 // one more than Intel's.
 [[nodiscard]] uint32_t host_mxcsr_mask();
 
-// Whose hypervisor interface the guest is shown (docs/paravirt.md).
+// The hypervisor interface that the guest is shown (docs/paravirt.md).
 enum class Paravirt : uint8_t { None, Kvm, Vmware, Ringshift };
 
 // The interface of our own, as CPUID tells of it (docs/paravirt.md): its version, and the first of

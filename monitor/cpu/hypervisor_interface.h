@@ -12,7 +12,7 @@ namespace ringshift {
 
 struct CpuContext;
 
-// What a call has done to the guest.
+// The effect of a call on the guest.
 struct HypervisorCall {
   MaybeFault fault;        // to be delivered at the instruction that called; nothing has changed
   bool has_moved = false;  // it goes on at the state's EIP, and not after that instruction

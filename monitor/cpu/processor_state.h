@@ -21,8 +21,8 @@ struct ProcessorState {
   // counter at that moment, and it goes on from there.
   uint64_t host_time_stamp = 0;
 
-  // Pre: no translated code is running. Whoever has loaded it flushes LinearMemory, and tells the
-  // CoherenceObserver that the paging mode has changed.
+  // Pre: no translated code is running. After loading, the caller flushes LinearMemory, and tells
+  // the CoherenceObserver that the paging mode has changed.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 };

@@ -29,8 +29,9 @@ class DebugTarget {
                                           std::span<const uint8_t> value) = 0;
   // A line of commands.h; the answer as lines of text.
   [[nodiscard]] virtual std::string run_command(const std::string& line) = 0;
-  // Of a replay: the guest goes to before its last instruction, or to the last breakpoint or change
-  // of watched data, and stands there. False: this is no replay that goes back.
+  // For a replay only: the guest goes back to before its last instruction, or to the last
+  // breakpoint or change of watched data, and stops there. False: this is not a replay that can go
+  // back.
   enum class Back : uint8_t { Step, Continue };
   [[nodiscard]] virtual bool can_go_back() { return false; }
   [[nodiscard]] virtual bool go_back(Back /*how*/) { return false; }

@@ -30,7 +30,7 @@ class Debugger {
   // Around Machine::run. False with one line in *error when the host refuses a thread.
   [[nodiscard]] bool attach(Machine& machine, std::string* error);
   void detach_machine();
-  // What can be done to the machine that is attached. Pre: there is one.
+  // The controls of the machine that is attached. Pre: a machine is attached.
   [[nodiscard]] MachineControl& machine_control() { return *around_; }
   // The guest stands until end_hold(), or until somebody lets it go; with --paused beyond that.
   void hold() { control_.hold(); }

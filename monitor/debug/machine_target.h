@@ -34,7 +34,7 @@ class MachineTarget final : public DebugTarget {
   void quit() override { machine_.request_stop(StopReason::Quit); }
 
  private:
-  // What the guest does is what it has done.
+  // The guest's inputs are on a tape, so a debugger may not change the guest.
   [[nodiscard]] bool is_recorded() const { return machine_.config().tape != nullptr; }
   [[nodiscard]] bool set_control_register(unsigned number, uint32_t value);
   Machine& machine_;

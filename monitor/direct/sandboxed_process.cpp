@@ -175,7 +175,7 @@ bool SandboxedProcess::carry_out(std::span<const DirectCommand> commands, std::s
     int status = 0;
     user_regs_struct after{};
     const bool ran = run_stub(count, &status, &after);
-    // What one program has mapped is not for the others to read.
+    // The commands of one program are not for the others to read.
     std::memset(static_cast<void*>(this->commands()), 0, count * sizeof(DirectCommand));
     counters().direct_batches++;
     counters().direct_commands += count;

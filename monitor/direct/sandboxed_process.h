@@ -24,7 +24,7 @@ struct alignas(64) DirectCommand {
 };
 static_assert(sizeof(DirectCommand) == 64, "direct_sandbox.cpp steps by 64");
 
-// What the filter of its system calls lets through, besides munmap.
+// The operations that the filter of system calls allows, besides munmap.
 enum class SandboxPolicy : uint8_t {
   // Guest RAM below 4 GiB, never writable and executable at once; more processes like it; its own
   // affinity; CPUID and RDTSC made to fault.

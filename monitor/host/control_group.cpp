@@ -18,7 +18,7 @@
 namespace ringshift {
 namespace {
 
-// What our groups begin with; their number is the process's.
+// The names of our groups begin with these; the number behind is the process's.
 constexpr const char* kPrefix = "ringshift-";
 constexpr const char* kForManager = "ringshift-manager";
 // A machine that is held answers within this, in microseconds (cpu.max: quota and period).

@@ -1,6 +1,6 @@
 // ControlGroup: a control group of the host's for one machine, where the host has delegated one
-// (cgroup v2: Linux, Documentation/admin-guide/cgroup-v2.rst, "Delegation"). What is made here
-// lasts until the host removes it: a group that is empty goes when the next machine begins, or with
+// (cgroup v2: Linux, Documentation/admin-guide/cgroup-v2.rst, "Delegation"). A group made here
+// lasts until the host removes it: an empty one is removed when the next machine begins, or with
 // the unit that it belongs to. See docs/machines.md, "Limits".
 #pragma once
 

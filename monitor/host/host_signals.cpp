@@ -133,7 +133,7 @@ void on_attention(int) {
   errno = saved_errno;
 }
 
-// async-signal-safe. Whichever thread the host has chosen for a signal to the process.
+// async-signal-safe. For a signal to the process: the host may have chosen any thread for it.
 void raise_everywhere() {
   for (const VcpuThread& thread : g_vcpu_threads) raise_attention(thread);
 }

@@ -39,8 +39,8 @@ struct alignas(64) OperandBuffer {
   std::array<uint8_t, kLargestOperand> bytes;
 };
 
-// Checks and reads the operand. What will be written is probed first: once the unit has run there
-// is no way back.
+// Checks and reads the operand. A destination in memory is probed first: once the unit has run, the
+// instruction can no longer be undone.
 MaybeFault prepare_memory(Execution& x, const Operation& op, OperandBuffer* buffer,
                           GuestVirtual* linear) {
   const bool writes = (op.memory_access & kWrites) != 0;

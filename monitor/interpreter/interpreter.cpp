@@ -182,7 +182,7 @@ MaybeFault Interpreter::Impl::find_operation_slowly(GuestVirtual linear, DecodeM
   CodeBytes code;
   RETURN_IF_FAULT(fetch(&code));
   if (known) {
-    // What is here already decides whether the rest is wanted: the next page may be absent.
+    // If these bytes differ already, the rest is not read: the next page may be absent.
     const unsigned here = std::min<unsigned>(entry->length, code.available);
     if (same_bytes(entry->bytes, code.bytes.data(), here)) {
       if (here == entry->length) return kNoFault;

@@ -1,7 +1,7 @@
 // Machine memory: where the bytes of a guest are: linear address, physical page, and the host's
-// memory behind it, of a machine that was cloned from another one and has run on. What is the
-// machine's own and what it shares is asked of the host, too: how much each memfd holds, and what
-// the host's kernel lists as mapped (/proc/self/maps). See docs/lab.md, docs/saved-state.md.
+// memory behind it, of a machine that was cloned from another one and has run on. The host is asked
+// as well which memory is the machine's own and which it shares: how much each memfd holds, and
+// which mappings the host's kernel lists (/proc/self/maps). See docs/lab.md, docs/saved-state.md.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,7 @@ struct MemoryReport {
   uint64_t own_bytes = 0, shared_bytes = 0, first_bytes = 0;
   // As the host's kernel lists the clone's RAM: pages mapped from what is shared, and from its own.
   uint64_t mapped_shared = 0, mapped_own = 0;
-  // What the guest's balloon has given back, in bytes; none: the machine has no balloon.
+  // The bytes that the guest's balloon has given back; none: the machine has no balloon.
   std::optional<uint64_t> ballooned;
 };
 

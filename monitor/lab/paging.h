@@ -54,7 +54,7 @@ struct PagingReport {
   std::vector<uint64_t> traced;  // guest-physical pages watched for writes
 };
 
-// What the guest's tables map now, lowest first.
+// The pages that the guest's tables map now, lowest first.
 [[nodiscard]] std::vector<PageRun> guest_tables(Machine& machine);
 [[nodiscard]] bool watch_paging(const MachineConfig& config, double seconds, PagingReport* report,
                                 std::string* error);

@@ -171,7 +171,7 @@ Drawing share_picture(const LockstepFigures& f) {
     out.text(330, y, fmt::format("{:>12}   {}", share.count, share.meaning), "faint", 14);
     y += 28;
   }
-  // What is too thin to be seen above, enlarged.
+  // The part that is too thin to be seen above, enlarged.
   const uint64_t monitors = f.instructions - native(f);
   out.text(0, y + 18, fmt::format("of these, {} were not the processor's alone:", monitors), "ink",
            14);
@@ -303,7 +303,7 @@ std::string three_as_html(const ThreeReport& report, Company company) {
     page.body += fmt::format("<h2>{}</h2>\n<p class=\"faint\">{}</p>\n<ul>\n", section.name,
                              section.meaning);
     for (const std::string& line : section.lines) {
-      // What was refused has a table of its own.
+      // Refused instructions have a table of their own.
       if (!line.starts_with("  ")) page.body += fmt::format("<li>{}</li>\n", escape(line));
     }
     page.body += "</ul>\n";

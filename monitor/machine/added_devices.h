@@ -80,7 +80,7 @@ class AddedDevices {
                                                             AddedDeviceSurroundings on,
                                                             std::string* error);
 
-  // Which devices there are is not state: they are those the machine is made with.
+  // The set of devices is not state: they are those that the machine is made with.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 

@@ -117,7 +117,7 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
   // Null: the serial port goes somewhere else.
   [[nodiscard]] HostConsole* console() { return guest_ports_->console(); }
-  // What comes from it.
+  // The input from the terminal.
   [[nodiscard]] ConsoleInlet& console_inlet() { return guest_ports_->console_inlet(); }
   // Null: it is no replay, or nobody wants it to go back.
   [[nodiscard]] TimeTravel* travel() { return travel_.get(); }
@@ -130,7 +130,8 @@ class Machine final : public MigratedMachine,
   }
   [[nodiscard]] const MachineConfig& config() const { return config_; }
   [[nodiscard]] const CodeWatch& watch() const { return *watch_; }
-  // Of all that the guest has sent into the network and asked of its folder, since it began.
+  // A hash of everything that the guest has sent into the network and asked of its folder, since it
+  // began.
   [[nodiscard]] uint64_t sent_hash() const;
   // Prints what a person needs to see when we stop for a reason of our own (one CHECK away).
   void print_state() const;
@@ -193,7 +194,7 @@ class Machine final : public MigratedMachine,
   void fail(const std::string& problem) override;
   void end(StopReason reason) override;
   void visit_moment(StateArchive& archive);
-  // Of a replay that goes back: what it prints again is not shown again.
+  // For a replay that goes back: output that the guest prints again is not shown again.
   [[nodiscard]] SerialBackend* shown_once(SerialBackend* to);
   // ArrivingMachine
   [[nodiscard]] GuestMemory& arriving_memory() override { return *memory_; }

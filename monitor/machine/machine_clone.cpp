@@ -49,7 +49,8 @@ bool Machine::take_state(const std::function<bool()>& with_ram, std::vector<uint
   const auto visit = [&](StateArchive& archive) { visit_state(archive, stopped_at); };
   const bool is_taken = with_ram() && config_.media.freeze(&has_frozen, error) &&
                         StateArchive::save(visit, state, error);
-  // Whoever begins from it, or from a file saved later, finds the images as they are now.
+  // A machine that begins from this state, or from a file saved later, finds the images as they are
+  // now.
   if (has_frozen) config_.save.words.emplace_back("--snapshot");
   if (stood) return is_taken;
   this->state().tsc_offset -= clock_->go_on();

@@ -47,7 +47,8 @@ struct MachineConfig {
   EventActions actions;
   bool watchdog_has_fired = false;  // in an earlier life of the guest
   NetworkRequest network;
-  // What it comes to; outlives the machine. Null: no card, unless it is a replay's.
+  // The other end of the card's cable; outlives the machine. Null: no card, unless the tape of a
+  // replay has one.
   NetworkLink* network_link = nullptr;
   ShareRequest share;  // a folder of the host's
   // To its server; outlives the machine. Null: there is no folder, or it is a replay's.
@@ -58,9 +59,10 @@ struct MachineConfig {
   bool tells_clock = false;   // CPUID says how fast the time-stamp counter is
   bool text_display = false;  // the text screen on our terminal, in place of the serial port
   std::vector<KeyStep> keys;  // typed on the keyboard
-  // Of remote screens, which outlive the machine; what HostInput::source says is the place here.
+  // The remote screens, which outlive the machine; HostInput::source is an index into this list.
   std::vector<ScreenPort*> screens;
-  // Of a page that controls the machine, which outlives it; null: none. The figures are its.
+  // The page that controls the machine, which outlives it; null: none. `figures` writes the page's
+  // figures.
   ControlPort* control_page = nullptr;
   std::function<std::string(Machine&)> figures;
   std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
@@ -89,8 +91,8 @@ struct MachineConfig {
   SaveRequest save;         // SIGUSR2; no path: nobody wants it
   // A saved machine to go on with, in place of booting; empty: none. All else must be as it was.
   std::string resume_path;
-  // Of a clone: that file and those of its RAM, open. Another process's are out of the broker's
-  // reach.
+  // For a clone: the open descriptors of that file and of the files with its RAM. The broker cannot
+  // open another process's.
   std::vector<int> resume_descriptors;
   VerifyRam verify_ram = VerifyRam::Later;  // of the saved machine
   uint32_t share_pages_rate = 0;            // --share-pages: pages looked at a second; 0: none

@@ -176,7 +176,7 @@ void Machine::service_host() {
   if (event_clock_ == nullptr) deliver_input();
 }
 
-// What has been typed, to the ports that take it now.
+// Gives typed input to the ports that take it now.
 void Machine::deliver_input() {
   guest_ports_->deliver(board_->serial(0), board_->serial(1),
                         pci_ != nullptr ? pci_->console() : nullptr);

@@ -53,7 +53,7 @@ void Machine::let_go() {
   if (!was_held_) config_.control->release();
 }
 
-// What has come while the machine was leaving comes now that it has stayed.
+// Inputs that came while the machine was leaving are taken in now that it has stayed.
 void Machine::take_in_deferred() {
   for (HostInput& input : std::exchange(deferred_, {})) inbox_.put(std::move(input));
 }

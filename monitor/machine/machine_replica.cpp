@@ -1,5 +1,5 @@
-// Machine, ninth part: as one of a pair. What its guest sends is held, and a backup that plays what
-// its primary's guest was given becomes the machine that the outside talks to. See
+// Machine, ninth part: as one of a pair. The guest's output is held, and a backup that plays the
+// inputs of its primary's guest becomes the machine that the outside talks to. See
 // docs/replication.md.
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/machine.h"

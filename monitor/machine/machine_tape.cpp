@@ -11,7 +11,7 @@
 namespace ringshift {
 namespace {
 
-// Of the guest's time. Each costs a hash of RAM.
+// In the guest's time. Each mark costs a hash of RAM.
 constexpr Nanoseconds kBetweenMarks = 2'000'000'000;
 
 bool is_for_guest(HostInput::Kind kind) {
@@ -160,8 +160,8 @@ void Machine::feed_guest() {
   if (std::exchange(has_room_news_, false)) deliver_input();
 }
 
-// What is on a tape comes before the timers of its position. Where those have been looked at, it
-// waits for the next event.
+// An input on a tape comes before the timers of its position. If these have been looked at already,
+// it waits for the next event.
 void Machine::feed_from_outside() {
   InputTape* const tape = config_.tape;
   EventPositions& events = *processor_->events();

@@ -10,7 +10,7 @@ namespace ringshift::manager {
 
 class BoundedLog {
  public:
-  // Of each of the two files.
+  // The bound of each of the two files.
   static constexpr size_t kMostBytes = size_t{1} << 20;
 
   BoundedLog() = default;
@@ -20,7 +20,7 @@ class BoundedLog {
 
   // Goes on with what is there. False with errno.
   [[nodiscard]] bool begin(const std::string& path, size_t most = kMostBytes);
-  // What the host does not take is lost.
+  // Text that the host does not take is lost.
   void append(std::string_view text);
 
   [[nodiscard]] static std::string older(const std::string& path) { return path + ".old"; }

@@ -43,7 +43,7 @@ bool print(std::string_view text) {
   return true;
 }
 
-// What is typed goes to the machine. False: the person leaves, or there will be no more.
+// Sends typed keys to the machine. False: the person leaves, or no more keys can come.
 class Keys {
  public:
   explicit Keys(bool is_terminal) : is_terminal_(is_terminal) {}

@@ -30,7 +30,7 @@ class EventLog {
  public:
   static constexpr size_t kMostKept = 1000;
 
-  // What an earlier manager has left there comes first. False with errno.
+  // New lines follow those of an earlier manager. False with errno.
   [[nodiscard]] bool open(const std::string& path);
   void add(const std::string& machine, const std::string& what, const std::string& detail = "");
   [[nodiscard]] const std::deque<Event>& all() const { return events_; }

@@ -14,7 +14,7 @@ struct FileNode {
   enum class Kind : uint8_t { Table, List, Text, Number, Flag, Other };
   Kind kind = Kind::Table;
   const char* what = "a table";  // as messages say it
-  // Of a text, a number or a flag, as a command line has it.
+  // The value of a text, a number or a flag, as a command line has it.
   std::string text;
   bool is_on = false;                       // of a flag
   std::map<std::string, FileNode> members;  // of a table

@@ -13,7 +13,7 @@ inline constexpr size_t kLongestMachineName = 32;
 // Letters, digits, - and _, beginning with a letter or a digit.
 [[nodiscard]] bool is_machine_name(std::string_view name);
 
-// What one machine has there.
+// The files of one machine in the folder.
 struct MachineFolder {
   std::string path;
   [[nodiscard]] std::string keeper() const { return path + "/keeper"; }    // its keeper's socket
@@ -48,7 +48,7 @@ enum class IfAbsent { Make, Refuse };
 // names of sockets.
 [[nodiscard]] bool open_run_folder(const std::string& wanted, IfAbsent if_absent, RunFolder* folder,
                                    std::string* problem);
-// Of machines that have a folder, in order.
+// The names of machines that have a folder, in order.
 [[nodiscard]] std::vector<std::string> machine_names(const RunFolder& folder);
 // Empty, for a machine that begins: what an earlier one has left is gone.
 [[nodiscard]] bool make_machine_folder(const MachineFolder& folder, std::string* problem);

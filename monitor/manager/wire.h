@@ -37,7 +37,7 @@ class Wire {
   [[nodiscard]] bool has_gone() const { return gone_; }
   void close();
 
-  // Of a poll(); an end that nothing is expected of is passed over by it.
+  // The descriptor and events for poll(), which passes over an end that nothing is expected of.
   [[nodiscard]] pollfd waiting_for() const;
   // After the wait: reads and writes what can be.
   void serve(short events);

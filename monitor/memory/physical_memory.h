@@ -89,8 +89,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   void set_a20(bool enabled) { a20_mask_ = enabled ? ~uint64_t{0} : ~(uint64_t{1} << 20); }
   [[nodiscard]] bool a20() const { return a20_mask_ == ~uint64_t{0}; }
 
-  // The address after the A20 gate: what an access to `address` really reaches. Whoever caches or
-  // maps a page (linear memory, windows) uses this, and drops all of it when set_a20 changes it.
+  // The address after the A20 gate: an access to `address` reaches this one. Code that caches or
+  // maps a page (linear memory, windows) uses it, and drops everything when set_a20 changes it.
   [[nodiscard]] GuestPhysical masked(GuestPhysical address) const override {
     return GuestPhysical(address.value() & a20_mask_);
   }

@@ -1,6 +1,6 @@
 // ArrivingGrains: RAM that comes over a stream in pieces of one size, into the memory of a machine
-// that does not run yet. What comes is hostile: a piece is written only where it says, and where
-// that is RAM. Does not own: the memory. See docs/migration.md, "The stream".
+// that does not run yet. The pieces are hostile input: each is written only to the place that it
+// names, and only if that is RAM. Does not own: the memory. See docs/migration.md, "The stream".
 #pragma once
 
 #include <cstddef>

@@ -18,7 +18,7 @@ namespace {
 // As for a machine that is saved, so that its clone's grains are those of its base.
 constexpr uint32_t kSmallestGrain = 64 * 1024;
 constexpr uint64_t kMostGrains = 4096;
-// Of one step, after which the guest goes on.
+// The time of one step, in nanoseconds; then the guest goes on.
 constexpr int64_t kStepTime = 1'000'000;
 constexpr size_t kMostOfRun = 64;
 

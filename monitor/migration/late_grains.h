@@ -1,8 +1,9 @@
-// LateGrains: RAM of a machine that runs already, as far as it has not come yet: what comes is put
-// into RAM by a thread of its own, what the guest touches before is asked for, and the vCPU's
-// thread waits for that alone. What comes is hostile input, and the machine is lost if it is not
-// right or does not come: it is whole on neither side then. Owns: the thread, the connection. Does
-// not own: RAM. See docs/migration.md, "Post-copy", and docs/decisions/0035-post-copy.md.
+// LateGrains: RAM of a machine that runs already, as far as it has not come yet. A thread of its
+// own puts grains into RAM as they come; the grains that the guest touches before are asked for,
+// and only for these does the vCPU's thread wait. The grains are hostile input. If one is wrong or
+// does not come the machine is lost: it is whole on neither side then. Owns: the thread, the
+// connection. Does not own: RAM. See docs/migration.md, "Post-copy", and
+// docs/decisions/0035-post-copy.md.
 #pragma once
 
 #include <atomic>

@@ -9,7 +9,7 @@
 
 namespace ringshift {
 
-// What is a hole here, and was never sent, is so there already.
+// A grain that is a hole here, and was never sent, is a hole there already.
 bool MigrationSender::announce_late() {
   std::erase_if(late_, [this](const Grain& grain) {
     const uint64_t start = uint64_t{grain.number} * setup_.grain_bytes;
@@ -96,7 +96,7 @@ void MigrationSender::end_in_two(const std::string& problem) {
   note(Phase::InTwo, problem.empty() ? "the end was asked for" : problem);
 }
 
-// Whoever has gone may have said so before.
+// A target that has gone may have sent its last word before.
 bool MigrationSender::has_heard_whole() {
   MigrationMessage message;
   while (!is_whole_ && stream_->has_news() && messages_->receive(&message)) {

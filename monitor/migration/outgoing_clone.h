@@ -34,7 +34,7 @@ struct ClonedRam {
   std::vector<Grain> grains;  // by number; what is not among them is zeros
 };
 
-// What a machine does to be cloned. All of it is called on the vCPU's thread.
+// The steps of a machine that is cloned. All are called on the vCPU's thread.
 class ClonedMachine {
  public:
   virtual ~ClonedMachine() = default;

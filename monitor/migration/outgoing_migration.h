@@ -19,7 +19,7 @@
 
 namespace ringshift {
 
-// What a machine does for its migration. All of it is called on the vCPU's thread.
+// The steps of a machine that is migrated. All are called on the vCPU's thread.
 class MigratedMachine {
  public:
   virtual ~MigratedMachine() = default;
@@ -49,7 +49,7 @@ class MigratedMachine {
   virtual void wake_for_migration() = 0;
 };
 
-// Whom a machine may be moved to, and the key for it.
+// The places that a machine may be moved to, and the key for them.
 struct MigrationPeers {
   std::vector<std::string> allowed;  // --migrate-to, as typed
   std::string key;                   // empty: none

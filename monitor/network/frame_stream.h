@@ -1,6 +1,6 @@
 // FrameStream: Ethernet frames on a stream of bytes: a length of four bytes, the highest first,
 // then the frame. The framing of QEMU's stream and socket networks and of passt. Owns: the bytes of
-// a frame that has not come in full. Whoever sends may be hostile. See docs/networking.md.
+// a frame that has not come in full. The sender may be hostile. See docs/networking.md.
 #pragma once
 
 #include <cstddef>

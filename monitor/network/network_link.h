@@ -34,7 +34,7 @@ class NetworkLink {
   // Any thread.
   [[nodiscard]] bool is_up() const { return up_.load(); }
   [[nodiscard]] const NetworkRequest& request() const { return request_; }
-  // What the card has sent and taken, since the network was made. Any thread.
+  // The card's traffic since the network was made. Any thread.
   struct Traffic {
     std::atomic<uint64_t> sent_frames{0}, sent_bytes{0}, taken_frames{0}, taken_bytes{0};
   };

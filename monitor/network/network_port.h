@@ -25,7 +25,7 @@ class NetworkPort final : public GuestPackets {
   [[nodiscard]] static Frames frames_of(const NetworkRequest& request) {
     return request.kind == NetworkRequest::Kind::User ? Frames::Large : Frames::Usual;
   }
-  // Of one of two machines that are the same (docs/replication.md).
+  // For one of two machines that are the same (docs/replication.md).
   struct Pair {
     // Gets the frames that the guest sends, with their lengths: push() sends them; empty: they
     // leave at once.
@@ -45,7 +45,7 @@ class NetworkPort final : public GuestPackets {
   void go_live(size_t held);
 
   void take_in(const HostInput& input) override;
-  // What is little leaves at once, by the virtual CPU's own thread: to wake another takes longer.
+  // A few bytes leave at once, on the virtual CPU's own thread: to wake another takes longer.
   void flush() override;
   // Ends the thread.
   [[nodiscard]] bool finish() override;

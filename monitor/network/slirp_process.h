@@ -19,7 +19,7 @@ class SlirpProcess {
   // Once the host's ports are open. Null with one line in *error.
   [[nodiscard]] static std::unique_ptr<SlirpProcess> start(const UserNetwork& wanted, Walls walls,
                                                            std::string* error);
-  // Whoever has the socket has closed it, and so the process ends. Waits for that, but not long.
+  // The owner of the socket has closed it, and so the process ends. Waits for that, but not long.
   ~SlirpProcess();
   SlirpProcess(const SlirpProcess&) = delete;
   SlirpProcess& operator=(const SlirpProcess&) = delete;

@@ -14,7 +14,7 @@ namespace {
 
 uint64_t wide(uint32_t low, uint32_t high) { return uint64_t{high} << 32 | low; }
 
-// What POPA, four POPs of segment registers and IRET would take from a stack.
+// The words that POPA, four POPs of segment registers and IRET would take from a stack.
 struct PushedFrame {
   std::array<uint32_t, kGprCount> gpr;  // EDI, ESI, EBP, nothing, EBX, EDX, ECX, EAX
   std::array<uint32_t, 4> segments;     // GS, FS, ES, DS
@@ -99,8 +99,8 @@ uint32_t RingshiftInterface::answer(CpuContext& cpu, Call asked, HypervisorCall*
   return kNoSuchCall;
 }
 
-// EDX: the frame. BL: whether events are masked from then on. Whatever IRET would refuse it refuses
-// here, and then nothing has changed.
+// EDX: the frame. BL: whether events are masked from then on. A frame that IRET would refuse is
+// refused here, and then nothing has changed.
 MaybeFault RingshiftInterface::return_from_event(CpuContext& cpu) {
   GuestState& state = cpu.state;
   const GuestVirtual at(state.reg(Gpr::Edx));

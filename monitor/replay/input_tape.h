@@ -48,7 +48,7 @@ class InputTape {
   virtual void begin_life() = 0;
   [[nodiscard]] virtual uint32_t life() const = 0;
 
-  // A recorder's: the guest gets this here. Of a replay the outside is not asked.
+  // For a recorder: the guest gets this input here. During a replay the outside gives no input.
   virtual void note(const TapePosition& at, const HostInput& input) = 0;
   [[nodiscard]] virtual bool is_replay() const = 0;
   // A replay's: what the guest gets here, one after the other; nothing: no more here.

@@ -69,7 +69,8 @@ bool read_position(Reader* reader, TapePosition* at) {
   return is_halted <= 1;
 }
 
-// Of all that comes in, what is the guest's; the numbers are those of the file.
+// The kinds of input that reach the guest, out of all that come in; their places here are the
+// numbers in the file.
 constexpr std::array kKindsOnTape = {
     HostInput::Kind::ConsoleBytes,  HostInput::Kind::ConsoleEnd,    HostInput::Kind::Keys,
     HostInput::Kind::Motion,        HostInput::Kind::NetworkRoom,   HostInput::Kind::NetworkLink,

@@ -41,7 +41,7 @@ class TapePlayer final : public InputTape {
   [[nodiscard]] const std::string& problem() const override { return problem_; }
   void give_up(const std::string& why) override;
 
-  // What has been compared, in one line: "replayed to event 123: 4 marks agree".
+  // The result of the comparisons, in one line: "replayed to event 123: 4 marks agree".
   [[nodiscard]] std::string report() const;
   [[nodiscard]] bool agrees() const { return problem_.empty(); }
 

@@ -54,8 +54,8 @@ class TimeTravel final : public ExecutionGuide {
   TimeTravel(const TimeTravel&) = delete;
   TimeTravel& operator=(const TimeTravel&) = delete;
 
-  // Who reads linear memory without a trace, and whether somebody would see the guest stand at the
-  // end.
+  // Sets a function that reads linear memory without a trace, and one that says whether a user
+  // would see the guest stopped at the end.
   using Read = std::function<size_t(GuestVirtual, std::span<uint8_t>)>;
   void set_debugger(Read read, std::function<bool()> is_attended);
 

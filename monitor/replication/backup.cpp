@@ -13,7 +13,7 @@
 namespace ringshift {
 namespace {
 
-// Of entries that have not been played: more than a primary lets come to that.
+// Bounds of entries that have not been played: a primary never lets so many wait.
 constexpr size_t kMostWaiting = size_t{256} << 20;
 constexpr size_t kMostLogs = 100'000;
 constexpr size_t kEntryBytes = sizeof(TapeEntry);

@@ -45,17 +45,17 @@ class HeldOutput {
 
   [[nodiscard]] Totals come() const;
   [[nodiscard]] Totals left() const;
-  // Of what has left, that which nothing can take back from the outside any more.
+  // The part of left() that nothing can take back from the outside any more.
   [[nodiscard]] Totals shown() const;
   [[nodiscard]] size_t waiting() const { return waiting_; }
   [[nodiscard]] size_t waiting_of(Port port) const { return ports_.at(port).waiting.size(); }
-  // What has come up to there may leave. True: something has left.
+  // Output up to `up_to` may leave. True: some has left.
   bool release(const Totals& up_to);
   // It has left by the primary, which may be ahead of this machine.
   void forget(const Totals& up_to);
   // All leaves, now and from here on.
   void open();
-  // What comes from here on waits again.
+  // Output from here on waits again.
   void close() { is_open_ = false; }
   // The guest has sent so much already, by another machine. Pre: nothing has come.
   void begin_at(const Totals& totals);

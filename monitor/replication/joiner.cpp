@@ -139,7 +139,7 @@ bool Joiner::look(std::string* problem) {
          setup_.renew(pair, problem) && introduce(setup_.place, pair, true, connection_, problem);
 }
 
-// Whoever waits for a machine has nothing to say.
+// A backup that waits for a machine has nothing to say.
 bool Joiner::wait_for_machine() {
   while (!thread_.is_stopping()) {
     thread_.take_wake();

@@ -23,7 +23,7 @@ class OutgoingJoin {
   struct Setup {
     JoinPlace place;
     std::function<bool(const TieBreaker::Pair&, std::string*)> renew;  // Joiner::Setup::renew
-    // What the outside and the guest have given each other by this moment.
+    // Fills in the amounts that the outside and the guest have given each other by this moment.
     std::function<void(ReplicaJoin*)> describe;
     std::function<void()> wake;  // any thread: service() is to be called
   };
@@ -41,7 +41,7 @@ class OutgoingJoin {
   };
   // At safe points.
   [[nodiscard]] News service(JoinedMachine& machine);
-  // Whatever it does with RAM, it gives up: Failed, if it had found somebody.
+  // Stops a join, whatever it does with RAM at the moment: Failed, if it had found a backup.
   [[nodiscard]] News give_up(const std::string& why);
   [[nodiscard]] ReplicaConnection take();
   [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -50,7 +50,7 @@ class OutgoingJoin {
     return step_ == Step::Freezing || step_ == Step::Copying;
   }
   [[nodiscard]] uint32_t timeout() const { return setup_.place.timeout; }
-  // Of the last moment: for how long the guest stood, in nanoseconds of the host's.
+  // The time that the guest stood still at the last moment, in nanoseconds of the host's.
   [[nodiscard]] Nanoseconds pause() const { return pause_; }
 
  private:

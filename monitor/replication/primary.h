@@ -26,7 +26,7 @@ class Primary final : public Replica {
           std::optional<JoinPlace> next = {});
   // Nobody is there yet.
   Primary(std::unique_ptr<TieBreaker> tie, JoinPlace next);
-  // Of a backup that has taken over. Its guest has come so far, and what it sends leaves.
+  // For a backup that has taken over. Its guest has come so far, and the guest's output leaves.
   Primary(std::shared_ptr<Lasting> lasting, std::optional<JoinPlace> next);
   ~Primary() override;
   Primary(const Primary&) = delete;

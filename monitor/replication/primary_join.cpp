@@ -15,7 +15,7 @@ namespace {
 constexpr Nanoseconds kMillisecond = 1'000'000;
 // A backup that is no further behind is as good as there.
 constexpr Nanoseconds kNear = 50 * kMillisecond;
-// Of logs, until the backup plays them.
+// The bytes of logs that are kept until the backup plays them.
 constexpr size_t kMostKept = size_t{64} << 20;
 
 }  // namespace
@@ -82,7 +82,7 @@ void Primary::forget_kept() {
   kept_bytes_ = 0;
 }
 
-// What was prepared for a backup that does not come.
+// Forgets everything prepared for a backup that does not come.
 void Primary::forget_joining() {
   plain_.clear();
   forget_kept();

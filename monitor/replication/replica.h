@@ -35,7 +35,7 @@ class Replica : public InputTape {
     attach({});
   }
 
-  // What the guest prints goes through this.
+  // The guest's output passes through this.
   [[nodiscard]] HeldOutput& output() { return output_; }
 
   // ---- InputTape, as both machines have it ----
@@ -74,7 +74,7 @@ class Replica : public InputTape {
   [[nodiscard]] virtual bool needs_grains() const { return false; }
 
  protected:
-  // What stays when a backup becomes a primary.
+  // The state that stays when a backup becomes a primary.
   struct Lasting {
     HeldOutput output;
     std::string problem;  // why the machine has to end

@@ -78,7 +78,7 @@ void ReplicaLink::work() {
     if (!take_all(&problem) || !setup_.on_tick(&problem)) break;
     if (!send_all()) {
       problem = connection_.messages->problem();
-      // What it said before it went is good.
+      // Messages that the peer sent before it left are valid.
       std::string ignored;
       (void)take_all(&ignored);
       break;

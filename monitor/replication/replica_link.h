@@ -36,7 +36,7 @@ class ReplicaLink {
     std::function<void(const std::string& why)> on_end;
   };
   ReplicaLink(ReplicaConnection connection, Setup setup);
-  // What waits to be sent has a tenth of a second left.
+  // Messages that wait to be sent have a tenth of a second left.
   ~ReplicaLink();
   ReplicaLink(const ReplicaLink&) = delete;
   ReplicaLink& operator=(const ReplicaLink&) = delete;

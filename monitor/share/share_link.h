@@ -40,8 +40,8 @@ class ShareLink {
   // ---- for the vCPU thread ----
   // What is on its way between two guests.
   [[nodiscard]] FileTags& tags() { return tags_; }
-  // What is to be sent for a request is appended to *to: which folder, and who asks, is not for the
-  // guest to say.
+  // Appends the bytes to be sent for a request to *to: which folder is meant, and who asks, is not
+  // for the guest to say.
   void append_request(std::span<const uint8_t> message, std::vector<uint8_t>* to) const;
 
   // ---- for one thread at a time ----

@@ -47,7 +47,7 @@ void AddressSpaces::attach(Gate& gate, TranslationCache& cache, const CodeArena&
 
 // ---- what the guest does to its translations ----
 
-// What every flush of the guest's TLB begins with, whatever else it takes with it.
+// The first step of every flush of the guest's TLB, whatever else it drops.
 void AddressSpaces::begin_flush(Flush flush) {
   ++flush_epoch_;
   users_.leave();
@@ -88,7 +88,7 @@ void AddressSpaces::on_paging_mode_changed() {
   begin_flush(Flush::All);
   if (before.paging != now.paging && exchange_supervisor(now.paging)) return;
   // Toggling CR4.PGE is how kernels flush global translations: most of what we hold is still true.
-  // What CR4.PSE makes of a directory entry is in the hash of its region.
+  // The effect of CR4.PSE on a directory entry is part of its region's hash.
   PagingMode same_but_flags = before;
   same_but_flags.global = now.global;
   same_but_flags.pse = now.pse;

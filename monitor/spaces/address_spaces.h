@@ -148,8 +148,8 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
 
   TableHashes hashes_;
   CodeView supervisor_;  // its window is always there
-  // Of a guest that switches paging off and on: what is true of the other state. While paging is
-  // off nothing that tables say matters, and back on it is verified.
+  // For a guest that switches paging off and on: the view of the other state. While paging is off,
+  // changes of the tables do not matter; when it is on again the view is verified.
   CodeView parked_;
   uint32_t paging_switches_ = 0;
   UserViews users_;

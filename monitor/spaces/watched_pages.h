@@ -21,7 +21,7 @@ using LinearPages = std::unordered_map<GuestVirtualPage, WatchedBytes>;
 
 class WatchedPages {
  public:
-  // Null: none. Whoever adds to them calls DataPaths::drop_watched.
+  // Null: none. The caller that adds pages to them calls DataPaths::drop_watched.
   void set(const LinearPages* pages) { pages_ = pages; }
   // Null: nothing is watched there.
   [[nodiscard]] const WatchedBytes* find(GuestVirtualPage page) const {

@@ -66,8 +66,8 @@ class ExecutionControl final : public DataWatcher {
   // One instruction, or one event; interrupts wait meanwhile.
   void step();
   [[nodiscard]] const DebugStop& last_stop() const { return last_stop_; }
-  // Whoever controls the machine has stopped it: it stands until release(). A debugger's resume()
-  // does not end that; its step() is executed.
+  // The controller of the machine has stopped it: it stays stopped until release(). A debugger's
+  // resume() does not end that; its step() is executed.
   void hold();
   void release();
   [[nodiscard]] bool is_held() const { return held_; }

@@ -31,7 +31,7 @@ class StopRequest {
     StopReason none = StopReason::Running;
     reason_.compare_exchange_strong(none, reason);
   }
-  // vCPU thread. What is to be told to the user: one line.
+  // vCPU thread. message: one line for the user.
   void request(StopReason reason, std::string message) {
     message_ = std::move(message);
     request(reason);

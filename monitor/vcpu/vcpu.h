@@ -73,7 +73,7 @@ class Vcpu {
   // before the next guest instruction. The first reason given stands.
   void request_stop(StopReason reason) { boundary_.stop().request(reason); }
   [[nodiscard]] bool is_stopping() { return boundary_.stop().is_wanted(); }
-  // Whatever has been asked for is asked for no more: the guest is somewhere else now.
+  // Forgets every request to stop: the guest is somewhere else now.
   void withdraw_stop() { boundary_.stop().withdraw(); }
   [[nodiscard]] const std::string& message() { return boundary_.stop().message(); }
   // How long it has stood still because of its limit, in nanoseconds of the host's time.
@@ -113,7 +113,7 @@ class Vcpu {
   std::unique_ptr<DirectEngine> direct_;     // null unless Engine::Translate
   std::unique_ptr<TranslateEngine> translate_;
   std::unique_ptr<TrapEngine> trap_;  // null unless Engine::Trap
-  // Those that are asked to run the guest, in this order; null: no more.
+  // The engines that are asked to run the guest, in this order; null: no more.
   std::array<ExecutionEngine*, 2> engines_{};
 };
 

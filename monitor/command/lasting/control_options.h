@@ -18,7 +18,7 @@ struct ControlOptions {
   std::vector<std::string> qmp, qmp_pretty, monitor;
   std::string name;    // of the machine, for people; empty: none
   std::string folder;  // where clients may have files read and written; empty: nowhere
-  // What finish_control_options makes of it.
+  // Filled in by finish_control_options.
   std::vector<control::ControlRequest> requests;
 };
 

@@ -41,7 +41,7 @@ ReplicaConnection connection_of(int socket) {
   return connection;
 }
 
-// What a pair cannot have; empty: nothing.
+// An option that a pair cannot have; empty: none was given.
 std::string obstacle(const RunOptions& options) {
   if (!options.record.empty()) return "--record";
   for (const PortTarget* port : all_ports(options.machine.ports)) {

@@ -104,7 +104,7 @@ bool apply_share_pages(const std::string& text, MachineConfig* machine, std::str
 }
 
 std::vector<std::string> words_to_keep(const std::vector<std::string>& words) {
-  // Of a socket there can be one: whoever resumes the machine says where its own is.
+  // A socket cannot be there twice: the user who resumes the machine says where its own is.
   constexpr std::array<std::string_view, 10> kOfThisRun = {
       "--save",     "--verify-ram", "--qmp",           "--qmp-pretty", "--monitor",
       "--incoming", "--migrate-to", "--migration-key", "--record",     "--replicate-to"};

@@ -18,7 +18,7 @@ struct RunOptions;
 class TapePlayer;
 class TapeRecorder;
 
-// What `replay FOLDER` asks for; no folder: it is not a replay.
+// The request of `replay FOLDER`; no folder: it is not a replay.
 struct ReplayRequest {
   std::string folder;
   std::optional<uint64_t> until;  // a count of events
@@ -45,8 +45,8 @@ struct ReplayRequest {
 // measured.
 [[nodiscard]] bool began_by_host_clock(const RunOptions& options);
 
-// What comes to a guest by a way that is on no tape; empty: nothing. A port at a socket is on one,
-// but its bytes are not in a recording's folder.
+// An option by which input would reach the guest past the tape; empty: there is none. A port at a
+// socket is on one, but its bytes are not in a recording's folder.
 [[nodiscard]] std::string unrecorded(const RunOptions& options);
 
 // A run as a text that another process can begin it by: its words, and hashes of what it begins

@@ -13,7 +13,7 @@ class App;
 
 namespace ringshift::manual {
 
-// Of a whole program. What is hidden from help is left out.
+// Describes a whole program, without the options that are hidden from its help.
 [[nodiscard]] CommandText read_commands(const CLI::App& app);
 
 // Hidden from help: it is for those who install the program. *form: what is wanted.

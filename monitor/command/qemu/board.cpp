@@ -86,7 +86,7 @@ constexpr CpuRow kCpus[] = {
     {"EPYC", "core"},           {"Denverton", "core"},      {"Snowridge", "core"},
 };
 
-// What a flag is called in ours; "" : every model has it; null: none has.
+// Our name of a CPU flag; "": every model has the flag; null: none has.
 const char* our_flag(const std::string& flag) {
   constexpr struct {
     const char* theirs;

@@ -35,7 +35,7 @@ std::string with_defaults(const std::string& text) {
 
 namespace {
 
-// Of a monitor: it needs none of Telnet's ways.
+// A monitor needs none of Telnet's negotiation.
 std::string without_telnet(const std::string& text) {
   return text.rfind("telnet:", 0) == 0 ? "tcp:" + text.substr(7) : text;
 }

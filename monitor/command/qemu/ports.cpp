@@ -148,7 +148,7 @@ bool put_floppy(QemuLine* line, const std::vector<Item>& items) {
 
 // The device that a virtconsole is a port of.
 bool put_nothing(QemuLine*, const std::vector<Item>&) { return true; }
-// Whose source is named has one of those that are all the same here.
+// All sources of random numbers are the same here; a source that is named must exist.
 bool put_random_source(QemuLine* line, const std::vector<Item>& items) {
   const std::string id = value_of(items, "rng");
   const auto& known = line->random_sources;
@@ -242,7 +242,8 @@ constexpr DeviceRow kDevices[] = {
     {"loader", nullptr, "nothing is put into memory but kernels and their modules"},
 };
 
-// Of the devices that are put together here. Which form of virtio a guest uses is its own choice.
+// Checks the items of devices that are put together here. The guest itself chooses which form of
+// virtio it uses.
 bool has_known_items(QemuLine* line, const std::vector<Item>& items) {
   constexpr std::string_view kKnown[] = {
       "driver", "id",     "drive",     "bus",  "unit",           "chardev",        "iobase",

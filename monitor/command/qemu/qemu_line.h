@@ -19,8 +19,8 @@ struct Item {
   std::string key;
   std::string value;
 };
-// A comma within a value is written twice. What comes first may leave its key out, if there is one
-// to be implied.
+// A comma within a value is written twice. The first item may leave its key out, if there is one to
+// be implied.
 [[nodiscard]] std::vector<Item> items_of(const std::string& text, const char* implied_key = "");
 
 // Whether a table of names has this one.
@@ -29,10 +29,10 @@ template <typename Names>
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
-// Of the first of them with this key; empty: there is none.
+// The value of the first item with this key; empty: there is none.
 [[nodiscard]] std::string value_of(const std::vector<Item>& items, const char* key);
 
-// What a port can be connected to here.
+// The ends that a port can be connected to here.
 struct Target {
   enum class Kind : uint8_t { Console, None, File, Socket };
   Kind kind = Kind::None;

@@ -16,7 +16,8 @@ struct SpelledLine {
   std::string problem;  // not empty: the line is refused, and this says why
 };
 
-// Of an option of `run` with its dashes: whether it takes a value; none: there is no such option.
+// Says whether an option of `run`, named with its dashes, takes a value; none: there is no such
+// option.
 using LongOptions = std::function<std::optional<bool>(const std::string& name)>;
 
 // A line that begins with an option or with the name of a file means `run`.

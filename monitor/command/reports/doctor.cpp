@@ -141,7 +141,7 @@ void examine_costs(const HostFacts& facts, std::vector<Finding>* out) {
                       "mmap of one page, each hidden fault"));
 }
 
-// What is left of the monitor's rights while a guest runs. Guests run without, too.
+// Reports which rights the monitor keeps while a guest runs. Guests run without a sandbox, too.
 void examine_sandbox(const HostFacts& facts, std::vector<Finding>* out) {
   Finding filter{"sandbox-seccomp", Verdict::Ok, false, "yes",
                  "a running machine has only the system calls it needs"};

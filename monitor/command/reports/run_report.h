@@ -35,7 +35,7 @@ struct RunMeter {
 };
 
 [[nodiscard]] ProcessFigures measure(Machine& machine, const RunMeter& meter);
-// False: a file cannot take them. Whoever closes standard error does not want them.
+// False: a file cannot take them. A user who closes standard error does not want them.
 [[nodiscard]] bool print_stats(const RunOptions& options, Machine& machine, const RunMeter& meter,
                                std::FILE* file);
 // A file has the newest statistics only; what is printed elsewhere is printed again.

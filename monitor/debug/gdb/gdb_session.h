@@ -1,6 +1,6 @@
 // GdbSession: one debugger at the other end of the remote serial protocol: requests in, replies
-// out. Owns: the protocol's state. Does not own: the wire, the target. What comes in is hostile: a
-// request that makes no sense gets an error reply, and costs no more than a good one. See
+// out. Owns: the protocol's state. Does not own: the wire, the target. The requests are hostile
+// input: one that makes no sense gets an error reply, and costs no more than a good one. See
 // docs/debugging.md.
 #pragma once
 

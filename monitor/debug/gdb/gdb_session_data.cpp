@@ -29,7 +29,7 @@ std::string GdbSession::read_registers(Arguments) {
   return text;
 }
 
-// Those that have not changed are not written: most of the system's cannot be.
+// Unchanged registers are not written: most system registers cannot be.
 std::string GdbSession::write_registers(Arguments arguments) {
   const std::optional<std::vector<uint8_t>> bytes = bytes_of_hex(arguments.rest());
   if (!bytes || bytes->size() != all_register_bytes()) return kMalformed;

@@ -11,7 +11,7 @@
 namespace ringshift::debug {
 
 // The answer, as lines of text, empty if there is nothing to say: to one of these commands, or to
-// one of commands.h. What is not understood is answered in one line.
+// one of commands.h. A line that is not understood is answered in one line.
 [[nodiscard]] std::string run_monitor_line(ControlTarget& target, const std::string& line);
 
 // One line for each command, those of commands.h not among them.

@@ -37,7 +37,8 @@ class ImageServer {
   [[nodiscard]] std::string uri() const;
   // The connection is there, or never will be: the socket's name goes.
   void forget_name();
-  // What the server has said before it ended, in one line; empty: nothing, or it has not ended.
+  // The last line that the server printed before it ended; empty: it printed nothing, or has not
+  // ended.
   [[nodiscard]] std::string last_words();
 
  private:

@@ -29,8 +29,8 @@
 namespace ringshift {
 namespace {
 
-// What a machine, its console, its disks, its debugger and its processes of user code use, whatever
-// the arguments: none of these reaches beyond what is open or mapped already.
+// System calls that a machine, its console, its disks, its debugger and its processes of user code
+// use, whatever the arguments: none of them reaches beyond what is open or mapped already.
 constexpr int kAllowed[] = {
     // Memory.
     SCMP_SYS(mmap),
@@ -40,7 +40,7 @@ constexpr int kAllowed[] = {
     SCMP_SYS(madvise),
     SCMP_SYS(brk),
     SCMP_SYS(memfd_create),
-    // What is open.
+    // On open descriptors.
     SCMP_SYS(read),
     SCMP_SYS(write),
     SCMP_SYS(readv),
@@ -99,7 +99,7 @@ constexpr int kAllowed[] = {
     SCMP_SYS(getcpu),
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
-    // Who we are, and our children's ends.
+    // Our own identity, and the ends of our children.
     SCMP_SYS(getpid),
     SCMP_SYS(gettid),
     SCMP_SYS(getppid),
@@ -112,7 +112,8 @@ constexpr int kAllowed[] = {
     SCMP_SYS(uname),
 };
 
-// Of ptrace what works on a process that is traced already: none of these begins, and none ends it.
+// The requests of ptrace that work on a process that is traced already: none of them begins
+// tracing, and none ends it.
 constexpr int kTraceRequests[] = {
     PTRACE_CONT,      PTRACE_SYSEMU,    PTRACE_SINGLESTEP, PTRACE_SYSEMU_SINGLESTEP,
     PTRACE_INTERRUPT, PTRACE_KILL,      PTRACE_GETREGS,    PTRACE_SETREGS,
@@ -208,7 +209,7 @@ void add_signal_actions(FilterBuilder* filter) {
   }
 }
 
-// What libraries try first and have another way for.
+// System calls that libraries try first and have another way for.
 void add_refusals(FilterBuilder* filter) {
   filter->add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));  // its flags are out of a filter's reach
   // The C library's fstat, which could be any name's; streams do without.
@@ -291,7 +292,7 @@ ConfinementOutcome confine_this_process() {
   // One arena for all threads: for how many there may be, and for giving back memory of one that is
   // a thread's own, the C library would read files, later (glibc, malloc/arena.c).
   mallopt(M_ARENA_MAX, 1);
-  // What is asked of the host once, by way of a file.
+  // Facts about the host that are read once, from files.
   look_at_host_processor();
   (void)most_host_mappings();
   ConfinementOutcome outcome;

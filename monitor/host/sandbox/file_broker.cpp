@@ -71,8 +71,8 @@ bool connects(const std::vector<NamedFile>& files) {
                      [](const NamedFile& file) { return file.use == FileUse::Connect; });
 }
 
-// Of each file itself, wherever links lead to it, and of its folder: it may be replaced by another
-// of its name, as who builds a kernel does, or made anew.
+// Allows each file itself, wherever links lead to it, and its folder: another file of its name may
+// take its place, as when a kernel is built anew, or it may be made anew.
 void restrict_to(const std::vector<NamedFile>& files) {
   Landlock rules(connects(files) ? Landlock::Tcp::Left : Landlock::Tcp::Forbidden);
   for (const NamedFile& file : files) {

@@ -29,7 +29,7 @@ class Landlock {
   Landlock(const Landlock&) = delete;
   Landlock& operator=(const Landlock&) = delete;
 
-  // Except for these rights at `path` and below. What is not there is not allowed, and no trouble.
+  // Adds an exception: these rights at `path` and below. A path that does not exist is passed over.
   void allow(const std::string& path, uint64_t rights);
   // For the calling thread and what it starts, for good. Pre: no_new_privs. False: not in force.
   [[nodiscard]] bool enforce();

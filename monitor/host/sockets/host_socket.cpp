@@ -90,12 +90,13 @@ void HostSocket::wait_and_read() {
   }
 }
 
-// Has somebody opened it, or closed it? What was to go to whoever has is lost.
+// Looks whether the terminal has been opened or closed. Output for a peer that has closed it is
+// lost.
 void HostSocket::look_at_terminal() {
   {
     const std::lock_guard lock(mutex_);
     pollfd waited{connected_, POLLIN, 0};
-    // What has been written before it was closed is still to be read.
+    // Bytes written before the terminal was closed can still be read.
     const bool hangs = poll(&waited, 1, 0) > 0 && waited.revents == POLLHUP;
     if (std::exchange(hung_up_, hangs) == hangs) return;
     if (hangs) outbox_.clear();

@@ -114,7 +114,7 @@ void PortSocket::on_news() {
   if (machine_.inbox != nullptr) machine_.inbox->wake();
 }
 
-// What the peer has said is the machine's, as long as that takes it.
+// Gives the peer's bytes to the machine, as long as it takes them.
 void PortSocket::pull() {
   const std::lock_guard lock(mutex_);
   if (machine_.inbox == nullptr || !socket_->is_connected()) return;

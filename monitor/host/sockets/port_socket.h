@@ -1,7 +1,7 @@
 // PortSocket: a socket or a pseudo-terminal as the other end of a guest's serial port, debug
 // console or virtio console. Outlives the machine, as its peer does: a guest that resets goes on
-// with the same one. What nobody is there for is lost. Owns: the socket, output on its way, input
-// read ahead (all bounded). See docs/usage.md, "Ports".
+// with the same one. Output while nobody is connected is lost. Owns: the socket, output on its way,
+// input read ahead (all bounded). See docs/usage.md, "Ports".
 #pragma once
 
 #include <cstddef>

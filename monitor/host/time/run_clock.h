@@ -38,8 +38,9 @@ class RunClock : public VirtualClock {
   // How long it has been stopped and told of it, in the host's time.
   [[nodiscard]] virtual Nanoseconds stops_passed() const { return 0; }
 
-  // What the guest's time-stamp counter is measured against (GuestState::tsc_offset): differences
-  // are what has passed for the guest meanwhile, unless it was not running.
+  // The count that the guest's time-stamp counter is measured against (GuestState::tsc_offset). A
+  // difference of two readings is the time that has passed for the guest between them, unless it
+  // was not running.
   [[nodiscard]] virtual uint64_t time_stamp() const = 0;
 
  protected:

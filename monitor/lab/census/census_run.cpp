@@ -1,4 +1,4 @@
-// What executes: the census of a run.
+// The census of a run: counts the instructions that execute.
 #include <x86intrin.h>
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 namespace ringshift::lab {
 namespace {
 
-// Counts what the loop interprets. What the translator would do inline is interpreted, too
-// (TranslatorFeatures::interpret_inline), so every execution comes by here.
+// Counts the instructions that the loop interprets. Those that the translator would do inline are
+// interpreted, too (TranslatorFeatures::interpret_inline), so every execution is counted here.
 class Counter final : public ExecutionObserver {
  public:
   Counter(Census* census, double seconds) : census_(census), limit_(seconds) {}

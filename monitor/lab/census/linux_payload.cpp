@@ -130,8 +130,8 @@ std::string unpack_zstd(Bytes packed, const Room& to) {
       to);
 }
 
-// The legacy frame: blocks with their length before them, each of at most 8 MiB. What is left of
-// the file when no block begins is the size of it all.
+// The legacy frame: blocks with their length before them, each of at most 8 MiB. When no block
+// begins, the rest of the file is the size of the whole.
 std::string unpack_lz4(Bytes packed, const Room& to) {
   constexpr size_t kMagicBytes = 4, kLengthBytes = 4;
   const ByteView view(packed);

@@ -14,7 +14,7 @@ namespace ringshift::lab {
 namespace {
 
 constexpr Nanoseconds kMillisecond = 1'000'000, kSecond = 1'000'000'000;
-// Of the guest's time; of the host's.
+// The first in the guest's time, the others in the host's.
 constexpr Nanoseconds kBetweenSamples = 5 * kMillisecond;
 constexpr Nanoseconds kStall = 400 * kMillisecond, kEnd = 2'400 * kMillisecond;
 constexpr Nanoseconds kStallBegins = 400 * kMillisecond, kStopBegins = 1'300 * kMillisecond;

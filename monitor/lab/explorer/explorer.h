@@ -30,7 +30,7 @@ struct ExploredBlock {
   std::vector<uint64_t> executed;  // by instruction of the unit, wherever it was come to from
   std::vector<uint64_t> sampled;   // the same of samples
   std::vector<bool> is_shared;     // by instruction: a hotter block has it, too
-  // Of the instructions that no hotter block has.
+  // Sums over the instructions that no hotter block has.
   [[nodiscard]] uint64_t executed_in_all() const;
   [[nodiscard]] uint64_t sampled_in_all() const;
 };

@@ -22,11 +22,11 @@ struct Samples {
   uint64_t cycles = 0;   // of the host's time-stamp counter, while it was looked at
   uint32_t runs = 0;     // of its own; 0: the run that was followed was looked at
   std::unordered_map<uint64_t, uint64_t> by_instruction;  // by place_of()
-  // What one sample stands for.
+  // The cycles that one sample stands for.
   [[nodiscard]] double cycles_each() const {
     return all == 0 ? 0 : static_cast<double>(cycles) / static_cast<double>(all);
   }
-  // What is the guest's: all of it, but for a follower's part.
+  // The guest's samples: all of them, but for a follower's part.
   [[nodiscard]] uint64_t of_guest() const { return runs == 0 ? in_code + in_stubs : all; }
 };
 

@@ -110,7 +110,8 @@ std::unique_ptr<Follower> Follower::create(Machine& leader, std::deque<Input>& i
   return claimed ? std::move(made) : nullptr;
 }
 
-// What RDMSR reads besides the state. The APIC's other registers are device memory, and replayed.
+// Copies the values that RDMSR reads besides the state. The APIC's other registers are device
+// memory, and replayed.
 void Follower::join_processor(const CpuContext& leader) {
   cpu_->memory_types = leader.memory_types;
   if (leader.apic == nullptr) return;
@@ -183,7 +184,8 @@ void Follower::learn(std::span<const uint8_t> code, FollowedInstruction* out) co
   }
 }
 
-// Which words processors may fill as they like: the pointers, for instance, only after a fault.
+// Notes the words that processors may fill as they like: the pointers, for instance, only after a
+// fault.
 void Follower::note_fpu_image(const FollowedInstruction& instruction) {
   const GuestState& s = state();
   uint32_t address = s.seg(instruction.segment).base + instruction.displacement;
@@ -288,7 +290,7 @@ void Follower::deliver_event(const Event& event) {
   }
 }
 
-// What is undefined in the flags, in memory by PUSHF, and in the flags again by POPF.
+// Tracks undefined flags: in EFLAGS, in memory after PUSHF, and in EFLAGS again after POPF.
 void Follower::follow_flags(const FollowedInstruction& instruction) {
   if (instruction.flags_move == FlagsMove::Pushed && undefined_flags_ != 0) {
     stored_undefined_flags_ |= undefined_flags_;

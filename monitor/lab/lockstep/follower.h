@@ -1,7 +1,7 @@
 // Follower: the same guest in the interpreter alone, fed with what another machine has read from
 // its devices and clock, so that both can be compared at instruction boundaries. Owns: RAM of its
-// own, a copy of the leader's state, the queue of inputs. Does not own: devices. What cannot be
-// followed says so; it is never guessed. See docs/lab.md.
+// own, a copy of the leader's state, the queue of inputs. Does not own: devices. An input that it
+// cannot follow is reported, and never guessed. See docs/lab.md.
 #pragma once
 
 #include <cstdint>

@@ -201,7 +201,7 @@ bool Lockstep::step_once(const GuestState& state, std::string* nearest) {
   return true;
 }
 
-// The first word that is unlike, if any. Of words that differ in A and D only, one side has used
+// The first word that differs, if any. If two words differ in A and D only, one side has used
 // another translation lookaside buffer.
 std::optional<GuestPhysical> Lockstep::unlike_word(GuestPhysicalPage page,
                                                    uint64_t* accessed_dirty) {

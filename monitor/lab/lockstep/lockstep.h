@@ -32,7 +32,7 @@ struct Difference {
   std::vector<std::string> suspects;  // sensitive instructions on the way from there
 };
 
-// What the guest tried and was given a fault for.
+// An instruction for which the guest was given a fault.
 struct Refusal {
   uint32_t eip = 0;
   uint32_t address = 0;  // of the first page fault there

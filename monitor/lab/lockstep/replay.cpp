@@ -81,8 +81,8 @@ void exchange(Follower& follower, std::deque<Follower::KeptPage>* pages) {
   }
 }
 
-// One sensitive instruction, by the interpreter and then, from where it began, by the processor.
-// What is unlike; the follower is after it, as the interpreter has it.
+// Runs one sensitive instruction by the interpreter and then, from the same state, by the
+// processor. Returns the difference; the follower is left in the interpreter's state after it.
 std::string step_both(Follower& follower, const FollowedInstruction& next, Probe* probe,
                       WrongSearch* search) {
   follower.forget_written();

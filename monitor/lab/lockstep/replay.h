@@ -1,6 +1,6 @@
 // Replay: of a way that a deprivileged processor went wrong on, the first wrong instruction. A
-// process for deprivileged code while it looks. What traps is not wrong, since a monitor decides.
-// See docs/lab.md.
+// process for deprivileged code while it looks. An instruction that traps is not wrong, since a
+// monitor decides. See docs/lab.md.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Matrix report: the matrix as a terminal table, as JSON, as pictures, and as a page. What comes
-// from the host is escaped. See docs/lab.md.
+// Matrix report: the matrix as a terminal table, as JSON, as pictures, and as a page. Text from the
+// host is escaped. See docs/lab.md.
 #pragma once
 
 #include <string>

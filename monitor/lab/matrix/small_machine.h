@@ -1,6 +1,6 @@
 // SmallMachine: the machine in which the matrix runs one instruction: RAM, page tables, descriptor
-// tables, a processor. Owns: all of it. What the interpreter's side asks of the machine around it
-// is counted.
+// tables, a processor. Owns: all of it. The interpreter's requests to the machine around it are
+// counted.
 #pragma once
 
 #include <x86intrin.h>

@@ -9,7 +9,7 @@
 
 namespace ringshift::lab {
 
-// What the program is about now: "follows the code". Text that lives for ever; null: nothing in
+// Sets the program's current step: "follows the code". Text that lives for ever; null: nothing in
 // particular. From any thread.
 void note_step(const char* step);
 

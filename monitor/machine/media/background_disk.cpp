@@ -24,7 +24,7 @@ constexpr auto kLook = std::chrono::milliseconds(10);
 
 }  // namespace
 
-// What the thread uses. It outlives the disk if the thread does.
+// The state that the thread uses. It outlives the disk if the thread does.
 class BackgroundDisk::Worker {
  public:
   explicit Worker(std::shared_ptr<DiskBackend> medium) : medium_(std::move(medium)) {}

@@ -115,7 +115,7 @@ std::unique_ptr<DiskBackend> open_one(const ImageName& name, uint32_t unit, std:
                           unit, error);
 }
 
-// Of each medium: `what`, until it is false.
+// Calls `what` for each medium, until it returns false.
 template <typename What>
 bool each_of(const Media& media, const What& what) {
   for (size_t i = 0; i < kMediaSlots; ++i) {

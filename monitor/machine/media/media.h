@@ -43,11 +43,11 @@ struct Media {
   [[nodiscard]] bool freeze(bool* frozen, std::string* error) const;
   // Everything that has been written is on the media for good. False: the host failed.
   [[nodiscard]] bool flush() const;
-  // Of all of them.
+  // The sum over all media.
   [[nodiscard]] DiskTraffic traffic() const;
   // The guest runs on while the host is at work on them. Once, before the machine is made.
   void work_beside_guest();
-  // Who is told, on any thread, that deliver() has something to do; empty: nobody.
+  // Sets the listener that is told, on any thread, that deliver() has something to do; empty: none.
   void set_on_news(const std::function<void()>& on_news) const;
   void deliver() const;
   static constexpr unsigned kStateVersion = 2;

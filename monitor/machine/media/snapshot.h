@@ -1,7 +1,7 @@
 // Snapshot: a saved machine as a file: the words of the command line that made it, the state of its
 // parts (docs/saved-state.md), and its RAM, with each page at its own place so that it can be
-// mapped, and holes where it is zero. A clone's has no RAM: others have it. What is read is never
-// trusted: a damaged file is one line of text. See docs/saved-state.md, "The file".
+// mapped, and holes where it is zero. A clone's has no RAM: others have it. A file is never
+// trusted: a damaged one ends in one line of text. See docs/saved-state.md, "The file".
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@ struct SavedRam {
   uint64_t bytes = 0;
   uint32_t grain_bytes = 0;
   std::vector<Grain> grains;  // by number; what is not among them is zero
-  // Of a clone: memfds of the process that has the file, in which the grains are, each at its own
-  // place behind one page. Grain::hash is the place of its memfd here.
+  // For a clone: memfds of the process that wrote the file. They hold the grains, each at its own
+  // place behind one page. Grain::hash is the index of the grain's memfd in this list.
   struct Elsewhere {
     uint64_t descriptor = 0;  // there
     uint64_t seal = 0;        // FrozenCopy::is_one()

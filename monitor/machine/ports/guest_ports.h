@@ -48,7 +48,7 @@ struct PortsConfig {
 
 class GuestPorts {
  public:
-  // What HostInput::source says of a console's input.
+  // The values of HostInput::source for a console's input.
   static constexpr uint8_t kSerialConsole = 0, kDisplayConsole = 1, kPageConsole = 2;
   static constexpr uint8_t kSerialSocket = 3, kSecondSocket = 4, kVirtioSocket = 5;
 
@@ -68,8 +68,7 @@ class GuestPorts {
   GuestPorts(const GuestPorts&) = delete;
   GuestPorts& operator=(const GuestPorts&) = delete;
 
-  // What the devices are given; null: what is sent there is lost, of the virtio console: there is
-  // none.
+  // The backends for the devices. Null: output is lost; for the virtio console: there is none.
   [[nodiscard]] SerialBackend* serial() { return serial_backend_; }
   [[nodiscard]] SerialBackend* second_serial() { return second_.backend(); }
   [[nodiscard]] SerialBackend* debug_console() { return debug_backend_; }
@@ -77,11 +76,11 @@ class GuestPorts {
 
   // Null: none of the ports is on our terminal.
   [[nodiscard]] HostConsole* console() { return console_; }
-  // What comes from the terminal.
+  // The input from the terminal.
   [[nodiscard]] ConsoleInlet& console_inlet() { return console_inlet_; }
   // Pre: source is none of a display's.
   [[nodiscard]] ConsoleInlet& inlet_of(uint8_t source);
-  // What has come, to the ports that take it now. virtio: null if there is none.
+  // Gives waiting input to the ports that take it now.
   void deliver(Uart16550& first, Uart16550& second, VirtioConsole* virtio);
 
   // A backup's, when it has taken over: from here on what comes to the sockets is the guest's.

@@ -1,5 +1,5 @@
 // MachineFile: the file of `ringshift up`: machines by name, each with the options of run as keys.
-// What makes no sense is one line with the file, the line in it, and what was expected. Owns
+// A mistake is reported as one line with the file, the line in it, and what was expected. Owns
 // nothing but what it has read. A file that begins with { is JSON, others are TOML. See
 // docs/machines.md, "The file".
 #pragma once

@@ -26,8 +26,8 @@ constexpr Nanoseconds kSecond = 1'000'000'000;
 constexpr Nanoseconds kKeeperGrace = 10 * kSecond, kTermGrace = 5 * kSecond;
 
 [[noreturn]] void become_keeper(const std::string& folder) {
-  // Of the manager's session, so that the host weighs its machines against each other, and not of
-  // its group, to which a terminal's signals go.
+  // The keeper stays in the manager's session, so that the host weighs its machines against each
+  // other. It leaves the manager's group, to which a terminal's signals are sent.
   setpgid(0, 0);
   const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int standard = 0; standard <= STDERR_FILENO; ++standard) dup2(nothing, standard);
@@ -40,7 +40,7 @@ constexpr Nanoseconds kKeeperGrace = 10 * kSecond, kTermGrace = 5 * kSecond;
   _exit(kExitUsage);
 }
 
-// What QMP says of the guest, in the words of events.
+// The word of our events for a QMP event of the guest.
 const char* word_of_qmp(const std::string& event) {
   constexpr std::array<std::array<const char*, 2>, 8> kWords{{{"RESET", "reset"},
                                                               {"STOP", "paused"},
@@ -318,7 +318,7 @@ void ManagedMachine::be_lost() {
   tell_end("lost");
 }
 
-// What an earlier manager has told of is not told of again.
+// An end that an earlier manager has told is not told again.
 void ManagedMachine::tell_end(const char* word) {
   if (!was_adopted_ || !events_.has_told_end_of(name_)) events_.add(name_, word, end_text_);
 }

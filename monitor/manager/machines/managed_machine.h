@@ -41,7 +41,7 @@ class ManagedMachine {
 
   // ---- of a poll() ----
   void add_to(std::vector<pollfd>* waiting) const;
-  // at: where it has added itself. What has come is taken, and what is due is done.
+  // at: where it has added itself. Takes what has come, and does what is due.
   void serve(const std::vector<pollfd>& waiting, size_t at);
   static constexpr size_t kDescriptors = 2;
   // Something is to be looked at soon, though nothing comes.

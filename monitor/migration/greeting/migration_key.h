@@ -17,7 +17,7 @@ using MigrationNonce = std::array<uint8_t, kNonceBytes>;
 using MigrationProof = std::array<uint8_t, kProofBytes>;
 enum class MigrationSide : uint8_t { Source, Target };
 
-// What a side shows. Pre: the key is not empty.
+// The proof that a side shows. Pre: the key is not empty.
 [[nodiscard]] MigrationProof prove(const std::string& key, MigrationSide side,
                                    const MigrationNonce& of_source,
                                    const MigrationNonce& of_target);

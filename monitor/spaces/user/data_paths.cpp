@@ -33,7 +33,7 @@ Miss DataPaths::fill_soft(GuestVirtual address, bool is_write, Privilege privile
   const GuestAccess access{address, data_access(is_write), privilege};
   std::optional<GuestPage> page = resources_.pages.look(access);
   if (!page) return Miss::Interpret;
-  // What a CR3 load takes is worth having back.
+  // An entry that a CR3 load drops is worth having back.
   const bool is_kept = !page->translation.global && resources_.keeps_entries();
   if (is_kept) spaces_.note_soft_fill(page->translation);
   if (is_write) page->translation.dirty = true;  // by mark()

@@ -16,7 +16,7 @@ constexpr size_t kRememberedSensitivePages = 1024;
 constexpr uint32_t kBelievedSensitive = 1000;
 // Pages mapped when a program goes direct, before it asks: what it has touched so far.
 constexpr uint32_t kPagesMappedAhead = 8192;
-// Of those with code, each of which has to be examined first, for some 30 us.
+// At most so many of them with code, since each has to be examined first, which takes some 30 us.
 constexpr size_t kCodePagesMappedAhead = 1024;
 // And those after one that it asks for.
 constexpr uint32_t kNeighbours = 15;
@@ -201,7 +201,7 @@ bool DirectSpaces::fill_neighbour(CodeView& view, GuestVirtualPage page) {
 
 // ---- mapping ahead ----
 
-// What the program has touched so far, its code first.
+// Maps the pages that the program has touched so far, its code first.
 void DirectSpaces::map_ahead(CodeView& view) {
   std::vector<GuestVirtualPage> code;
   code.reserve(std::min(view.pages.size(), kCodePagesMappedAhead));

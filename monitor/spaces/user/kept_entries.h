@@ -20,8 +20,7 @@ class KeptEntries {
   void come_back(uint32_t cr3, SpaceResources& resources);
   void forget_all() { ++generation_; }
 
-  // What has not been used is in the way of what is: an address space begins anew after so many
-  // returns.
+  // Unused entries crowd out used ones: an address space begins anew after so many returns.
   static constexpr uint32_t kReturnsUntilAnew = 64;
   static constexpr size_t kMostEntries = 96;  // of an address space
 

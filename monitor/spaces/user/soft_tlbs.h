@@ -23,8 +23,8 @@ class SoftTlbs {
     bool may_write = false;
     bool is_global = false;
     bool is_large = false;  // it is part of a guest page larger than 4 KiB
-    // It may not be written plainly, but it is traced as a page table only: by a store that leaves
-    // a mark. Of supervisor code.
+    // The page may not be written plainly; it is traced as a page table only, so a store that
+    // leaves a mark may write it. Supervisor code only.
     bool may_mark = false;
     uint64_t stamp = 0;  // GuestTables::stamp of its region
   };
@@ -91,7 +91,7 @@ class SoftTlbs {
       return entry.negated_write_page != SoftTlbEntry{}.negated_write_page;
     }
   };
-  // Of those that have a stamp.
+  // Visits the entries that have a stamp.
   template <typename Action>
   void for_each_local(Action action) const {
     for_each_set(used_by_user_, [&](uint32_t slot) { act(slot, Privilege::User, action); });

@@ -37,7 +37,8 @@ class DirectEngine final : public ExecutionEngine {
   // The vCPU thread is at work by itself (`now`: the host's TSC), about to sleep, or done.
   void while_alone(uint64_t now);
   void before_sleep() { look_.cancel(); }
-  // Of the processes that have run guest code: nanoseconds, up to their last stops.
+  // The processor time of the processes that have run guest code: nanoseconds, up to their last
+  // stops.
   [[nodiscard]] Nanoseconds processor_time() const { return processor_time_; }
   void end() { cpuid_faulting_.end(); }
 

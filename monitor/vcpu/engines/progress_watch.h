@@ -1,6 +1,6 @@
 // ProgressWatch: finds an instruction that faults for ever, since the host takes back one page of
-// it for each that it gives. Whoever asks interprets it then, which needs no page in a window.
-// Owns: what the guest's registers were. See docs/faults-and-exits.md.
+// it for each that it gives. The caller then interprets it, which needs no page in a window. Owns:
+// a copy of the guest's registers at the last fault. See docs/faults-and-exits.md.
 #pragma once
 
 #include <array>

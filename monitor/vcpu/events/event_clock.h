@@ -8,7 +8,7 @@
 
 namespace ringshift {
 
-// What happens while the guest is halted and a timer is due later.
+// The clock's course while the guest is halted and a timer is due later.
 enum class IdleTime : uint8_t {
   Skip,  // that is now
   Wait,  // the host's clock has to come to it, too

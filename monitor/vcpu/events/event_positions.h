@@ -42,8 +42,8 @@ class EventPositions {
     aim();
   }
   [[nodiscard]] std::optional<uint64_t> input_count() const { return input_count_; }
-  // Whoever leads the guest (ExecutionGuide) wants it to come to an event at this count, which
-  // changes nothing for the guest.
+  // The guest's leader (ExecutionGuide) wants it to come to an event at this count. This changes
+  // nothing for the guest.
   void set_guide_count(std::optional<uint64_t> count) {
     guide_count_ = count;
     aim();
