@@ -17,7 +17,7 @@ class Asker {
   [[nodiscard]] bool connect(const RunFolder& folder, std::string* problem);
 
   void say(const control::JsonValue& request) { wire_.say(request); }
-  // Calls on_answer for each answer, up to the one that ends the request; returns that one's exit
+  // Calls on_answer for each answer before the one that ends the request; returns that one's exit
   // code. A problem of the manager's is printed as one line. on_answer returns false to stop
   // earlier.
   [[nodiscard]] int listen(const std::function<bool(const control::JsonValue&)>& on_answer);

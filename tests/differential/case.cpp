@@ -126,7 +126,7 @@ bool is_x87_store(const GuestInstruction& instruction) {
          (memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
 }
 
-// What the manual leaves to the processor when an instruction faults.
+// The results that the manual leaves to the processor when an instruction faults.
 void exempt_fault(const GuestInstruction& instruction, Segments segments, Expected* expected) {
   Outcome& outcome = expected->outcome;
   const bool page_fault = outcome.vector == static_cast<uint32_t>(Vector::PageFault);
@@ -138,8 +138,8 @@ void exempt_fault(const GuestInstruction& instruction, Segments segments, Expect
   if (page_fault && wraps(outcome.cr2)) {
     expected->depends_on_undefined = true;
   }
-  // What a repeated comparison has compared before it faults shows in the flags of some processors;
-  // others restore them (SDM 2B REP).
+  // Some processors leave the flags of the last comparison when a repeated one faults; others
+  // restore them (SDM 2B REP).
   if (page_fault &&
       (instruction.facts.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0) {
     expected->undefined_flags |= kFlagsArithmetic;
@@ -171,8 +171,8 @@ void exempt_fault(const GuestInstruction& instruction, Segments segments, Expect
   if (is_x87_store(instruction)) expected->depends_on_undefined = true;
   if (outcome.vector == static_cast<uint32_t>(Vector::SimdFloatingPoint)) {
     expected->x87_compared = false;
-    // What else is flagged beside an unmasked overflow or underflow tells of the result with an
-    // unbounded exponent, which the FPU unit does not compute; for DPPS and DPPD, of which
+    // The other flags raised beside an unmasked overflow or underflow depend on the result with an
+    // unbounded exponent, which the FPU unit does not compute; for DPPS and DPPD, on whether
     // multiplication or addition came first.
     constexpr uint8_t kDenormal = 1U << 1, kOverflow = 1U << 3, kUnderflow = 1U << 4,
                       kPrecision = 1U << 5;

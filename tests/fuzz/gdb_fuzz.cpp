@@ -101,7 +101,7 @@ TEST_F(GdbFuzz, BytesThatAreNoPacketsDoNothing) {
     replies.clear();
     acknowledgements.clear();
   }
-  // Whatever has been begun, a new packet is heard.
+  // A new packet is heard, whatever was begun before it.
   EXPECT_EQ(ask("qAttached"), "1");
   EXPECT_FALSE(target.has_quit);
 }

@@ -15,7 +15,7 @@ from harness import (EXIT_POWER_OFF, Failure, Run, Stage, expect, guest_file, pa
 
 FILESYSTEM_AT = 1 << 20
 PROMPT = "root@ringshift:~# "
-# What no healthy run prints.
+# Words that no healthy run prints.
 COMPLAINTS = ("I/O error", "BUG:", "Oops", "Call Trace", "unstable", "soft lockup", "emergency mode",
               "failed command", "nobody cared", "spurious 8259A")
 MARKER = "written by the guest"

@@ -24,7 +24,7 @@ EXIT_DIVERGED = 14
 READY = "ringshift-guest: ready"
 PROMPT = "ringshift:/root# "
 
-# What must not matter: how the guest is translated, and whether it is.
+# Options that must not matter: how the guest is translated, and whether it is.
 WAYS = {
     "translated": [],
     "interpreted": ["--engine", "interpret"],

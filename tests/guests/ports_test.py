@@ -189,7 +189,7 @@ def telnet(ringshift):
                 told = peer.heard[:end]
                 for option in (ECHO, SGA, BINARY):
                     expect(bytes([IAC, WILL, option]) in told, f"it does not offer {option}: {told!r}")
-                # What is the protocol's is answered, and not the guest's.
+                # The protocol's own bytes are answered, and the guest does not get them.
                 peer.say(bytes([IAC, WILL, 31, IAC, DO, 24]) + b"a\r\0b" + bytes([IAC, IAC]) + b"c")
                 peer.hear(b"A\rB" + bytes([IAC, IAC]) + b"C")
                 expect(bytes([IAC, DONT, 31]) in peer.heard and bytes([IAC, WONT, 24]) in peer.heard,

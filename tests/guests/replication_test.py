@@ -273,7 +273,7 @@ def end(run, number, wanted, limit=None):
     return took
 
 
-# What a backup may do otherwise than its primary: positions do not depend on it.
+# Options in which a backup may differ from its primary: positions do not depend on them.
 OTHERWISE = ((), ("--engine", "interpret"), ("--translator", "arena=256K,drop-every=50"), ())
 
 
@@ -477,7 +477,7 @@ def at_consoles(program):
             backup.type("d")
             backup.wait_for("d\n")
             said = backup.text().splitlines()
-            # What is said again may begin within a line.
+            # Repeated output may begin within a line.
             expect(said[-1].startswith("00000004") and all(line[-1:] in ("", *"abc") for line in said[:-1]),
                    f"{said} {backup.errors()}")
             end(backup, signal.SIGTERM, EXIT_QUIT)

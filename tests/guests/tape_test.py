@@ -135,7 +135,7 @@ def disks(options):
         for i in range(times(options, 2)):
             same_again(stage, folder, shown, *(["--translator", "arena=4M"] if i == 1 else []))
         expect(afters == {name: md5(image.read_bytes()) for name, image in images.items()}, "a replay has written")
-        # What is not kept has to be what it was.
+        # A file that is not kept has to be unchanged.
         images["snapshot.img"].write_bytes(bytes(DISK_BYTES))
         _, code, errors = replay(stage, folder)
         expect(code == EXIT_USAGE and "is not what it was" in errors, f"another image: {code}: {errors}")

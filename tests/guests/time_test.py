@@ -20,7 +20,7 @@ TIMEOUT = 60
 STOP = 2.5  # seconds: more than the second that usually is made up
 PIT_HERTZ, RTC_HERTZ, APIC_HERTZ = 1193182 / 1193, 128, 100
 GUEST_ENDS = 1
-# What was asked for when a tick was under way, at both ends.
+# Ticks that were under way at the time of the question, at both ends.
 LEEWAY = 3
 
 

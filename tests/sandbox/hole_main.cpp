@@ -17,7 +17,7 @@ namespace {
 constexpr uint16_t kHolePort = 0x5a0;
 constexpr size_t kPayloadBytes = 8192;
 
-// A write of a guest-physical address: the 8 KiB there are copied and called. What they return is
+// A write of a guest-physical address: the 8 KiB there are copied and called. Their result is
 // printed, and read by the guest as zero or not.
 class Hole final : public PortDevice {
  public:

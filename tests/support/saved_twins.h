@@ -45,7 +45,7 @@ class Random {
 template <typename World>
 class SavedTwins {
  public:
-  // Of a failure, RINGSHIFT_SEED runs its seed alone.
+  // After a failure, RINGSHIFT_SEED runs its seed alone.
   SavedTwins(uint32_t seeds, int steps) : seeds_(seeds), steps_(steps) {
     if (const char* seed = std::getenv("RINGSHIFT_SEED"); seed != nullptr) {
       only_ = static_cast<uint32_t>(std::strtoul(seed, nullptr, 0));
@@ -61,11 +61,11 @@ class SavedTwins {
     }
   }
 
-  // Whoever forgets a field loads it as a fresh device has it. `unseen`: fields of which the
+  // A device that forgets a field loads it as a fresh device has it. `unseen`: fields of which the
   // traffic cannot tell, each for a reason that the caller knows. The clock and the order of timers
-  // of one deadline have tests of their own. Of things of one kind ("counter 0", "counter 1") it is
-  // enough that one shows the field: "counter N".
-  // `within`: only of the fields below it.
+  // of one deadline have tests of their own. If there are several things of one kind ("counter 0",
+  // "counter 1") it is enough that one of them shows the field: "counter N". `within`: only of the
+  // fields below it.
   void expect_that_each_field_shows(const std::set<std::string>& unseen,
                                     const std::string& within = "") const {
     std::map<std::string, bool> shows;

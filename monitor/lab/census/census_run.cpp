@@ -14,8 +14,9 @@
 namespace ringshift::lab {
 namespace {
 
-// Counts the instructions that the loop interprets. Those that the translator would do inline are
-// interpreted, too (TranslatorFeatures::interpret_inline), so every execution is counted here.
+// Counts the instructions that the loop interprets. Instructions that the translator would do
+// inline are interpreted, too (TranslatorFeatures::interpret_inline), so every execution is counted
+// here.
 class Counter final : public ExecutionObserver {
  public:
   Counter(Census* census, double seconds) : census_(census), limit_(seconds) {}

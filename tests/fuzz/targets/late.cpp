@@ -77,7 +77,7 @@ void check_line(const std::string& problem) {
   CHECK(std::ranges::all_of(problem, [](char c) { return c >= ' ' && c <= '~'; }));
 }
 
-// What has come is in RAM's descriptor, whole.
+// Checks that a grain that has come is in RAM's descriptor, whole.
 void check_content(FakeArrival& machine, const MigrationMessage& message) {
   const uint32_t number = get_u32(message.bytes, 0);
   const auto sent = std::span(message.bytes).subspan(kGrainHeadBytes);

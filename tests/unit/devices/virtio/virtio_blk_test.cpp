@@ -136,7 +136,7 @@ TEST_P(VirtioBlkTest, ManyRequestsAtOnceAreOneInterrupt) {
   EXPECT_EQ(bench.line.rising_edges, 1);
 }
 
-// What is beyond a megabyte follows when the clock is looked at.
+// The part beyond a megabyte follows when the clock is looked at.
 TEST_P(VirtioBlkTest, ALongRequestIsDoneInParts) {
   set_header(kHeader, kRead, 0);
   bench.memory.bytes[kStatusAt] = 0xee;

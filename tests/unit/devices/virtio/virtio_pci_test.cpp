@@ -293,7 +293,7 @@ TEST_F(VirtioPciTest, RegistersAreReachedByConfigurationSpace) {
   window(0x40, 1);
   EXPECT_EQ(config(0x94, kByte), 1U);
   EXPECT_FALSE(bench.line.level);
-  // What is none does nothing.
+  // Places outside of any range do nothing.
   for (const auto& [offset, length] :
        {std::pair{0x15U, 2U}, {0x14U, 3U}, {0x1000U, 1U}, {0xfffffffcU, 4U}, {0x14U, 0U}}) {
     window(offset, length);

@@ -202,7 +202,7 @@ class DecodeRandomTest : public ::testing::Test {
       EXPECT_TRUE(!nobody || physical_->readable_page(page) == nullptr) << std::hex << address;
       uint32_t value = 0;
       physical_->read(GuestPhysical(address), &value, sizeof value);
-      // What acts on a write is no business of this test.
+      // Devices that act on a write are no business of this test.
       const bool acts = expected.find("apic") != std::string::npos || expected == "hpet";
       if (!acts) physical_->write(GuestPhysical(address), &value, sizeof value);
     }

@@ -114,7 +114,7 @@ TEST_F(FrozenCopyTest, WhatWasNotWrittenIsSharedFromThenOn) {
   EXPECT_EQ(read(6 * kGrain), 0x106U);
 }
 
-// What an earlier copy has is left out, unless all is wanted.
+// Grains that an earlier copy has are left out, unless all are wanted.
 TEST_F(FrozenCopyTest, RefersToWhatIsSealed) {
   memory_->freeze(0, kGrains);
   begin();

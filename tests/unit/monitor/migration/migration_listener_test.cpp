@@ -35,7 +35,7 @@ void expect_words(const std::string& where) {
     EXPECT_FALSE(here.has_news());
     ASSERT_TRUE(there.write(heard));
   }
-  // What was said before the end is heard before it.
+  // Words said before the end are heard before it.
   ASSERT_TRUE(here.read(heard));
   EXPECT_FALSE(here.read(heard));
   EXPECT_EQ(here.end(), MigrationStream::End::Closed);

@@ -56,7 +56,7 @@ class KvmInterfaceTest : public ParavirtFixture {
                         .time_of_day = [this] { return day_; },
                         .stolen = [this] { return stolen_time_; }});
   }
-  // What a guest computes from the structure and its counter, in the guest's own words.
+  // The time that a guest computes from the structure and its counter, by the guest's own formula.
   [[nodiscard]] uint64_t read_clock(uint32_t at) const {
     const uint64_t delta = tsc_.now - told<uint64_t>(at + 8);
     const auto shift = static_cast<int8_t>(told<uint8_t>(at + 28));

@@ -87,7 +87,7 @@ TEST_F(AddressSpacesTest, AnotherPagingModeTakesEverything) {
   EXPECT_FALSE(spaces().has_pending_work());
 }
 
-// What a window holds does not depend on it.
+// The contents of a window do not depend on WP.
 TEST_F(AddressSpacesTest, TogglingWpKeepsWindows) {
   touch(Paged::kKernel + 0x7000);
   for (int i = 0; i < 2; ++i) {

@@ -28,7 +28,7 @@ class LineEditorTest : public ::testing::Test {
     }
     return line;
   }
-  // What a terminal shows after what was printed.
+  // The line that a terminal shows after this output.
   [[nodiscard]] std::string screen() const {
     std::string line;
     size_t at = 0;

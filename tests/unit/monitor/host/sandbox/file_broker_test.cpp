@@ -146,7 +146,7 @@ TEST_F(FileBrokerTest, OfAFolderOpensFilesOfPlainNames) {
   EXPECT_EQ(content("other"), "secret");
 }
 
-// Whatever a monitor that is not ours any more sends: the broker ends, and nothing is opened.
+// A monitor that has been taken over may send anything: the broker ends, and nothing is opened.
 TEST_F(FileBrokerTest, NonsenseOnTheSocketEndsIt) {
   const std::vector<std::string> nonsense = {
       std::string(1, '\0'),         std::string("\3\0\0\0", 4), std::string("\xff\xff\xff\xff", 4),

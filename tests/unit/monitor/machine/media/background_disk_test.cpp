@@ -17,7 +17,7 @@ namespace {
 using Progress = DiskBackend::Progress;
 using Kind = DiskRequest::Kind;
 
-// What a test knows of a medium that another thread uses, and that may outlive the test.
+// The test's view of a medium that another thread uses, and that may outlive the test.
 struct Host {
   std::mutex mutex;
   std::condition_variable changed;

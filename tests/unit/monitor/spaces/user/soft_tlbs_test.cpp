@@ -133,7 +133,7 @@ class TableStoresTest : public SoftTlbsTest {
   [[nodiscard]] bool holds_for_writing() const {
     return tlbs_.holds(kPage, true, Privilege::Supervisor);
   }
-  // What the stub does.
+  // As the stub does.
   void store() {
     TableTlbEntry& entry = frame_->table_tlb[kPage.number() % kSoftTlbEntries];
     ASSERT_EQ(entry.negated_page + kPage.number(), 0U);
