@@ -41,7 +41,7 @@ struct TranslatorFeatures {
 [[nodiscard]] Classification classify_in_mode(const GuestInstruction& instruction,
                                               Classification listed, Privilege privilege,
                                               const CodeMode& mode);
-// Is the operand size 16, going by code and prefix? (Of branches it says how wide EIP is.)
+// Is the operand size 16, going by code and prefix? (For branches it says how wide EIP is.)
 [[nodiscard]] bool has_narrow_operands(const ZydisDecodedInstruction& facts, bool narrow_code);
 // Does prefix 66 choose between 16 and 32 bits, or do nothing? To MMX and SSE it is something else.
 [[nodiscard]] bool has_operand_size(const ZydisDecodedInstruction& facts);
@@ -59,8 +59,8 @@ struct TranslatorFeatures {
 // DS for no segment register.
 [[nodiscard]] SegmentRegister segment_of(ZydisRegister reg);
 
-// Is it of an instruction set that the guest's processor has? (What traps to say otherwise, CPUID,
-// privileged and system instructions, counts as had.)
+// Is it of an instruction set that the guest's processor has? (Instructions that trap instead,
+// CPUID, privileged and system instructions, count as had.)
 [[nodiscard]] bool guest_processor_has(const ZydisDecodedInstruction& facts,
                                        const TranslatorFeatures& features);
 

@@ -48,7 +48,7 @@ class Debugged(Guest):
         super().__init__(stage, ["replay", str(folder), *more])
 
     def ask(self, *commands):
-        """What gdb prints, line by line."""
+        """Yields gdb's output, line by line."""
         text = self.gdb_text(self.stage.symbol_file, list(commands))
         return text.splitlines(), text
 

@@ -43,7 +43,7 @@ class Shell:
         self.at = run.wait_for(PROMPT, self.at)
 
     def do(self, command):
-        """What the command prints. Pre: it succeeds."""
+        """Returns the command's output. Pre: it succeeds."""
         begin = self.at
         self.run.type(f"{command}; echo status=$?\n")
         self.at = self.run.wait_for("\nstatus=", begin)

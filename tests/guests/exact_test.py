@@ -43,7 +43,7 @@ X87_POINTERS = "x87_pointers.asm"
 
 
 def digest_of(stage, arguments, name):
-    """What a run prints, how it ends, and its digest."""
+    """Returns a run's output, its end, and its digest."""
     path = pathlib.Path(stage.write(name, b""))
     path.chmod(0o666)
     with Run(stage, [*arguments, "--digest", str(path)], TIMEOUT) as run:

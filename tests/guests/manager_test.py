@@ -182,7 +182,7 @@ def life(ringshift):
 
 
 def pipe(ringshift):
-    """What is piped to a console is typed; who follows a log sees it, and its end."""
+    """Text piped to a console is typed; a client that follows a log sees it, and its end."""
     with Managed(ringshift) as stage:
         stage.do("up", "machines.toml")
         following = subprocess.Popen(stage.line("logs", "--follow", "one"), stdout=subprocess.PIPE, text=True)

@@ -139,7 +139,7 @@ def connect(run, where):
 
 
 def said(run, pattern):
-    """What the run says on standard error, once it does."""
+    """Waits until standard error matches the pattern; returns its first group."""
     deadline = time.monotonic() + TIMEOUT
     while not (found := re.search(pattern, run.errors())):
         expect(run.process.poll() is None, f"ended: {run.errors()!r}")
@@ -291,7 +291,7 @@ def answered(run):
 
 
 def bad_peers(ringshift):
-    """Who floods, who does not read, who goes in the middle: the machine can be ended whatever they do."""
+    """Peers that flood, do not read, or leave in the middle: the machine can be ended whatever they do."""
     with Stage(ringshift) as stage:
         where = str(stage.path / "port")
         words = [*echo_kernel(stage), "--serial", f"unix:{where},wait=on"]

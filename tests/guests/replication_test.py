@@ -199,7 +199,7 @@ class Client:
             pass  # it is sent again
 
     def read(self, wait):
-        """What has come; None: the other end has gone."""
+        """Returns the bytes that have come; None: the other end has gone."""
         if not select.select([self.line], [], [], wait)[0]:
             return b""
         try:
@@ -395,7 +395,7 @@ def damaged(program, seed, times):
 
 
 def strangers(program, seed):
-    """Whoever comes first need not be a primary; over TCP a key is wanted."""
+    """The first peer need not be a primary; over TCP a key is wanted."""
     rng = random.Random(seed)
     with Stage(program) as stage:
         words = assemble(stage)
@@ -562,7 +562,7 @@ def controlled(program, seed):
 
 
 def bad_words(program):
-    """What makes no sense is said in one line, and nothing has happened."""
+    """Bad words are refused in one line, and nothing has happened."""
     with Stage(program) as stage:
         words = assemble(stage)
         tie = ["--tie-breaker", str(stage.path / "tie")]

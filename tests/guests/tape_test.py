@@ -63,7 +63,7 @@ def times(options, quick):
 
 
 def recorded(stage, words, folder, while_it_runs=lambda run: None, keyboard=False):
-    """What the console has shown, and the digest of the end."""
+    """Returns the console's output, and the digest of the end."""
     digest = pathlib.Path(stage.write("digest", b""))
     digest.chmod(0o666)
     with Run(stage, [*words, "--record", str(folder), "--digest", str(digest)], TIMEOUT, keyboard=keyboard) as run:

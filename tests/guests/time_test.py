@@ -37,7 +37,8 @@ class TimeStage(ControlStage):
 
 
 class Reading:
-    """What the guest told: ticks of its timers, its time in seconds, and the host's around it."""
+    """Returns the guest's figures: ticks of its timers, its time in seconds, and the host's around
+    it."""
 
     def __init__(self, words, begin, end):
         numbers = [int(word, 16) for word in words]

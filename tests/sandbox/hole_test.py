@@ -367,7 +367,7 @@ def case_nothing_leaks(scene):
 
 
 def case_no_process_stays(scene, number):
-    """Whatever ends the monitor ends its broker, too."""
+    """The broker ends with the monitor, however that ends."""
     with Run(scene.stage, ["run", "--kernel", scene.image("  xor eax, eax", after="  jmp $"),
                            "--memory", "16M"], TIMEOUT) as run:
         deadline = time.monotonic() + TIMEOUT

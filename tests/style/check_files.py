@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What every source file has: a size that fits a head, a header that says what it is, no promises."""
+"""Rules for every source file: a size that fits a head, a header that says what it is, no
+promises."""
 
 import collections
 import re

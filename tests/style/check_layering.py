@@ -105,7 +105,7 @@ def at_home(name, homes):
 
 
 def floor_of(name, folder):
-    """Of a file in the folder: the higher the number, the lower the room."""
+    """The room of a file in the folder: the higher the number, the lower the room."""
     rest = name[len(folder) + 1:].split("/")
     return ROOMS[folder].index(rest[0]) if len(rest) > 1 else -1
 

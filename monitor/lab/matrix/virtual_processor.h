@@ -1,6 +1,6 @@
 // Virtual processor: one instruction on the virtual CPU, interpreted or translated, at a ring.
 // Owns: a small machine: RAM, page tables, descriptor tables, interpreter, translator. One run
-// each. What the interpreter does at CPL 0 is the truth the others are held against. See
+// each. The interpreter at CPL 0 is the truth that the others are compared with. See
 // docs/lab.md.
 #pragma once
 
