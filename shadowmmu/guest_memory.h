@@ -16,11 +16,11 @@
 
 namespace ringshift {
 
-// Told of grains that are Clean, so that their bytes can be kept as they are.
+// An observer that is told of grains that are Clean, so that it can keep their bytes as they are.
 class FrozenGrains {
  public:
   virtual ~FrozenGrains() = default;
-  // It may be written once this has returned.
+  // The grain may be written once this has returned.
   virtual void before_write(size_t grain) = 0;
 };
 
@@ -72,7 +72,7 @@ class GuestMemory {
     return machine_ != nullptr && machine_->backing(page) == Backing::Absent;
   }
   [[nodiscard]] bool has_absent() const { return machine_ != nullptr && machine_->has_absent(); }
-  // Where the host has the bytes of the page: a descriptor, and an offset in it.
+  // The host's place of the page's bytes: a descriptor, and an offset in it.
   [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const {
     return is_from_base(page) ? machine_->descriptor_of(page) : descriptor_;
   }
@@ -89,7 +89,7 @@ class GuestMemory {
   // host refuses, and RAM is of no use.
   [[nodiscard]] HostResult set_absent(const std::vector<bool>& grains, uint32_t grain_pages,
                                       AbsentGrains* from);
-  // Nobody does any more.
+  // The source given to set_absent() is used no more.
   void forget_absent_source() { absent_ = nullptr; }
   // These Absent grains are Own from here on. *moved and not ok: as for make_own(). Pre: their
   // bytes are in descriptor().

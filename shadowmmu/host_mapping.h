@@ -70,7 +70,7 @@ HostResult map_shared(int descriptor, uint64_t offset, size_t bytes, HostAccess 
 
 // Fresh zero bytes of our own, read-write, that cost memory only where they are touched.
 HostResult map_private(size_t bytes, HostAddress* mapped);
-// They are zero again, and their memory is given back. Pre: page-aligned, of map_private.
+// Makes the bytes zero again, and gives their memory back. Pre: page-aligned, of map_private.
 HostResult discard(HostAddress at, size_t bytes);
 
 // Reserves address space without memory: PROT_NONE, not counted against the commit limit.

@@ -24,7 +24,7 @@ enum class Backing : uint8_t {
   Absent,     // on its way here: nobody may look at it before it has come, and it is Own then
 };
 
-// Where a page of a base is.
+// The place of a page in a base.
 struct BasePlace {
   uint8_t base = 0;   // MachinePages::base_of()
   uint64_t page = 0;  // in pages behind RamBase::offset
@@ -36,7 +36,7 @@ struct RamBase {
   int descriptor = -1;       // open for reading
   uint64_t offset = 0;       // in the file, of guest-physical 0; a multiple of the page size
   uint32_t grain_pages = 1;  // a power of two
-  // By grain: its bytes are in the file. Others are zeros, whatever the file has there.
+  // For each grain: its bytes are in the file. Others are zeros, whatever the file has there.
   std::vector<bool> present;
   // Not 0: a memfd that nobody can write to or shorten, and what is at its beginning.
   uint64_t seal = 0;
@@ -70,7 +70,7 @@ class MachinePages {
   // The page alone. Pre: the same; neither Clean nor Absent.
   void set_alone(GuestPhysicalPage page, Backing backing);
   void set_elsewhere(GuestPhysicalPage page, const BasePlace& place);
-  // Its grain has pages of more than one backing, or of another page's.
+  // True: the page's grain has pages of more than one backing, or of another page's.
   [[nodiscard]] bool is_mixed(GuestPhysicalPage page) const;
   [[nodiscard]] bool has_absent() const { return absent_pages_ != 0; }
   // How many mappings pages that were set alone have added: ends of runs within grains.
@@ -102,11 +102,11 @@ class MachinePages {
   [[nodiscard]] bool has_room_for_base() const;
   // Sealed ones that back nothing are closed.
   void drop_unused_bases();
-  // Its own place in the base that has it. Pre: is_in_base(page).
+  // The page's own place in the base that has it. Pre: is_in_base(page).
   [[nodiscard]] BasePlace own_place_of(GuestPhysicalPage page) const {
     return {base_of_[grain_of(page)], page.number()};
   }
-  // Where a base has the page's bytes. Pre: is_in_base(page), or Backing::Elsewhere.
+  // The place at which a base has the page's bytes. Pre: is_in_base(page), or Backing::Elsewhere.
   [[nodiscard]] BasePlace place_of(GuestPhysicalPage page) const;
   [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const {
     return descriptor_at(place_of(page));

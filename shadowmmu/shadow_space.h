@@ -93,7 +93,7 @@ class ShadowSpace {
     if (!unsettled_.empty()) unmap_unsettled();
   }
 
-  // It is the memory of a process that has the machine's own pages and no base.
+  // True: the space is the memory of a process that has the machine's own pages and no base.
   [[nodiscard]] bool shows_own_only() const { return ram_ == nullptr; }
 
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }

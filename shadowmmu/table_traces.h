@@ -52,7 +52,8 @@ class TableTraces {
   [[nodiscard]] bool note_compared(const TableLink& link, Finding finding, uint64_t epoch);
   // Every write to it is seen from here on. content: a number that stands for what is in it now.
   void begin(GuestPhysicalPage table, uint64_t content);
-  // Its version, never 0; 0: it is not traced. Asked by who would otherwise compare.
+  // The table's version, never 0; 0: it is not traced. Called in place of a comparison, and counted
+  // as one.
   [[nodiscard]] uint64_t ask(GuestPhysicalPage table) {
     Table& entry = place_of(table);
     if (entry.link.table != table || entry.version == 0) return 0;

@@ -28,7 +28,7 @@ class PageTableMemory {
   [[nodiscard]] virtual const uint8_t* table_bytes(GuestPhysical address) const = 0;
 };
 
-// Where a page-table entry lies; kept so that A can be checked at every level.
+// The place of a page-table entry; kept so that A can be checked at every level.
 struct TableEntryLocation {
   GuestPhysical address;
   uint64_t value = 0;

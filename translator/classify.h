@@ -82,7 +82,7 @@ enum class FpuUse : uint8_t { None, X87, Sse };
 // Does no instruction of its unit follow it?
 [[nodiscard]] bool ends_unit(const UnitInstruction& instruction);
 
-// Where a direct branch leads. Pre: treatment DirectBranch.
+// The destination of a direct branch. Pre: treatment DirectBranch.
 [[nodiscard]] Eip branch_destination(const UnitInstruction& instruction);
 
 // The explicit memory operand, or null. Pre: at most one, as classify guarantees for Reencode.

@@ -12,8 +12,8 @@
 
 namespace ringshift {
 
-// Where generated code runs, and where the same bytes can be written. Different types so that a
-// patch cannot be written through the executable alias.
+// The address at which generated code runs, and the address at which the same bytes can be written.
+// Different types so that a patch cannot be written through the executable alias.
 struct CodeExecuteView {
   uint64_t address = 0;
 };
@@ -36,7 +36,7 @@ class CodeArena {
   // Copies code in; returns where it runs, or an address of 0 when the arena is full. Starts are
   // 64-byte aligned: one granule never holds two allocations, which find_owner relies on.
   [[nodiscard]] CodeExecuteView publish(std::span<const uint8_t> code, uint32_t owner);
-  // Where the next publish will put its code, given that it fits.
+  // The address at which the next publish will put its code, given that it fits.
   [[nodiscard]] CodeExecuteView next() const { return {execute_ + used_}; }
   [[nodiscard]] bool has_room(uint64_t bytes) const { return used_ + bytes + kGranule <= top_; }
   // The same from the top, for code that the caller writes itself. Pre: has_room(bytes).

@@ -20,8 +20,8 @@ class CodeSource {
   // cannot be fetched with this privilege or are not RAM (the interpreter then finds out why).
   [[nodiscard]] virtual std::span<const uint8_t> code_at(GuestVirtual address, Privilege privilege,
                                                          GuestPhysical* physical) = 0;
-  // Where no instruction of a unit may begin, so that translated code comes out there; null (never
-  // an empty set): nowhere.
+  // The addresses at which no instruction of a unit may begin, so that translated code leaves
+  // there; null (never an empty set): none.
   [[nodiscard]] virtual const KeptOut* kept_out() const { return nullptr; }
 };
 

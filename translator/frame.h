@@ -62,9 +62,9 @@ struct alignas(64) LoadedDescriptor {
   // The descriptor's place in the supervisor window, as a host address; it can always be read.
   uint64_t address = reinterpret_cast<uint64_t>(&kNoDescriptor);
   uint64_t negated_bytes = 0;
-  // By Privilege, if a load in that ring passes: minus descriptor_tag(selector, kind), modulo 2^32;
-  // 1 for none. The second is for FS and GS in the usual mode, which does not know their kinds:
-  // minus the selector, if that leaves the mode what it is.
+  // For each Privilege, if a load in that ring passes: minus descriptor_tag(selector, kind), modulo
+  // 2^32; 1 for none. The second is for FS and GS in the usual mode, which does not know their
+  // kinds: minus the selector, if that leaves the mode what it is.
   std::array<uint32_t, 2> negated_tag{1, 1};
   std::array<uint32_t, 2> negated_selector{1, 1};
   SegmentCache cache;
@@ -82,7 +82,7 @@ constexpr uint32_t descriptor_tag(uint32_t selector, SegmentKind kind) {
 // Added to the tag where the table must not be believed.
 inline constexpr uint32_t kNoTag = 1U << 24;
 
-// Where a far transfer that stays in its ring has led. Generated code goes there again if the
+// The destination of a far transfer that stays in its ring. Generated code goes there again if the
 // transfer is the same, in a mode that is the same but for CS, and the descriptor's bytes, if there
 // is one, are still those. Kept by the monitor, by far_target_index.
 struct alignas(64) FarTarget {
@@ -117,8 +117,8 @@ constexpr uint64_t far_tag(const CodeMode& mode, Privilege privilege, bool is_re
 inline constexpr uint32_t kHostHeldFlags = kFlagsArithmetic | kFlagDf;
 inline constexpr uint32_t kHostFlagsConstant = kFlagIf | kFlagReservedOne;
 
-// Where the jump table keeps EIP's fragment. The upper half is mixed in, or code whose pieces lie
-// 64 KiB apart would fight for entries. For the EIPs of one page the indices are consecutive.
+// The place of EIP's fragment in the jump table. The upper half is mixed in, or code whose pieces
+// lie 64 KiB apart would fight for entries. For the EIPs of one page the indices are consecutive.
 constexpr uint32_t jump_table_index(Eip eip) {
   return (eip.value() + 8 * __builtin_bswap32(eip.value())) & 0xffffU;
 }
@@ -180,7 +180,7 @@ struct Slots {
   CalloutKind callout_kind = CalloutKind::Any;
   uint32_t time_stamp_denied = 0;  // CR4.TSD: RDTSC is not for user code
   uint32_t repeats_held_back = 0;  // of ECX, while a repeated string instruction does a part
-  // Where events are counted: the host address that the next one loads from (EventCounter).
+  // If events are counted: the host address that the next one loads from (EventCounter).
   uint64_t event_walk = 0;
   uint64_t event_origin = 0;  // and the count of events plus that
   // The first offset beyond each segment: code in another mode than the usual checks by these.
@@ -273,8 +273,8 @@ class FrameStorage {
   Frame* frame_;
 };
 
-// From here a check that fails reaches limit_guard, 8 bytes a step, in 255 steps or 256; one that
-// holds takes none.
+// The first displacement of the limit check: a check that fails reaches limit_guard, 8 bytes a
+// step, in 255 steps or 256; one that holds takes none.
 inline constexpr int32_t kLimitCheck = frame_displacement(offsetof(Frame, limit_guard)) - 255 * 8;
 
 #define RINGSHIFT_SLOT(field) ::ringshift::slot_displacement(offsetof(::ringshift::Slots, field))

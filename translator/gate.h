@@ -57,7 +57,7 @@ class Gate {
   // The same for the returns alone: those pending belong to another mode.
   void empty_return_stack(Privilege privilege);
   void forget_far_targets();
-  // To be filled in: true until the next of those above forgets it.
+  // An entry to be filled in: true until the next of those above forgets it.
   [[nodiscard]] FarTarget& far_target_to_note(uint8_t index) {
     has_far_targets_ = true;
     return frame_->far_targets[index];
@@ -80,7 +80,7 @@ class Gate {
   // A poll that faulted because attention is wanted, or at an event with the budget used up.
   [[nodiscard]] bool is_poll(uint64_t host_address) const;
 
-  // Where events are counted: the bytes that the walk of EventCounter may load from. They become
+  // If events are counted: the bytes that the walk of EventCounter may load from. They become
   // unreadable with the poll page; below them nothing is readable ever. 0: events are not counted.
   [[nodiscard]] uint64_t event_floor() const { return event_floor_; }
   static constexpr uint64_t kEventRoom = 256 * 1024;

@@ -121,7 +121,7 @@ struct TranslationUnit {
   // instruction that crosses a page.
   std::vector<CodePiece> pieces;
   bool crosses_page = false;
-  // Where the guest goes on after the last instruction, if that does not end the unit.
+  // The EIP at which the guest goes on after the last instruction, if that does not end the unit.
   Eip continues_at;
   // Bytes from key.eip on without a gap, for those who list code in the order of addresses.
   [[nodiscard]] uint32_t byte_length() const { return pieces.empty() ? 0 : pieces[0].length; }

@@ -13,7 +13,8 @@
 
 namespace ringshift {
 
-// Told of every access, for who records a run. Ports and addresses as the CPU gave them.
+// An observer that is told of every access, for code that records a run. Ports and addresses as the
+// CPU gave them.
 class BusTap {
  public:
   virtual ~BusTap() = default;

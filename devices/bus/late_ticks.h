@@ -14,8 +14,8 @@ namespace ringshift {
 inline constexpr int64_t kMostCatchUp = 16;
 inline constexpr Nanoseconds kShortestCatchUp = 50'000;
 
-// Between two ticks of a timer that is behind. A timer that is faster than kShortestCatchUp stays
-// as far behind as it is.
+// The time between two ticks of a timer that is behind. A timer that is faster than
+// kShortestCatchUp stays as far behind as it is.
 [[nodiscard]] constexpr Nanoseconds catch_up_pause(Nanoseconds period) {
   return std::min(period, std::max(period / kMostCatchUp, kShortestCatchUp));
 }

@@ -87,7 +87,7 @@ class VirtualClock {
 
  protected:
   virtual void set_time(Nanoseconds time) = 0;
-  // Told whenever next_deadline() may have become earlier.
+  // Called whenever next_deadline() may have become earlier.
   virtual void on_deadline_changed() {}
 
  private:

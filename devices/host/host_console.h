@@ -26,7 +26,8 @@ namespace ringshift {
 // Gives the terminal back the modes it had before HostConsole changed them. Does nothing if it did
 // not. Safe to call at any time, from any thread, more than once.
 void restore_terminal();  // async-signal-safe
-// Around a stop of this process: the same, and raw again. Both async-signal-safe.
+// Call before and after a stop of this process: restores the terminal, and makes it raw again. Both
+// async-signal-safe.
 void suspend_terminal();
 void resume_terminal();
 
@@ -60,7 +61,7 @@ class HostConsole final : public SerialBackend {
   // flush(). If the guest prints on although the console is full, output is lost at last.
   void transmit(uint8_t byte) override;
   void flush();
-  // Nobody reads what has been written so far: the guest should stand still until it is woken.
+  // True: nobody reads the output, so the guest should stand still until it is woken.
   [[nodiscard]] bool is_full();
   // Bytes that the terminal has not taken yet.
   [[nodiscard]] size_t unsent();

@@ -14,7 +14,7 @@ namespace ringshift {
 
 struct HostInput {
   enum class Kind : uint8_t {
-    // Somebody wants something, once, however often it is said before it is taken.
+    // Wishes: each is there once, however often it is put in before it is taken.
     Quit,         // the end of the run
     Report,       // the statistics as they are
     Save,         // the machine in a file
@@ -26,11 +26,11 @@ struct HostInput {
     Screen,       // a picture of the screen, for whoever looks at it
     Control,      // a control program's socket has
     Migration,    // the thread that moves or clones the machine has news
-    // From a console; `source` says which.
+    // Input from a console; `source` says which.
     ConsoleBytes,
     PromptKey,   // Ctrl-A c
     ConsoleEnd,  // nothing will come from it any more
-    // From a remote screen; `source` says which.
+    // Input from a remote screen; `source` says which.
     Keys,    // what one key does, scan code set 2
     Motion,  // of the mouse: bytes_of_motion
     // Inputs of the network (monitor/network/guest_packets.h).

@@ -38,7 +38,7 @@ class NbdDisk final : public DiskBackend {
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;
-  // Where the server offers it.
+  // True if the server offers it.
   [[nodiscard]] bool can_discard() const override { return can_trim_; }
   [[nodiscard]] bool discard(uint64_t offset, uint64_t count) override;
   [[nodiscard]] bool write_zeroes(uint64_t offset, uint64_t count, Zeroing how) override;

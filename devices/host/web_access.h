@@ -15,7 +15,7 @@ namespace ringshift {
 
 class WebAccess {
  public:
-  // Both numbers are new. host: four numbers.
+  // Makes a new nonce and a new token. host: four numbers, as in 127.0.0.1.
   explicit WebAccess(std::string host);
 
   // Listens at this port of the host, 0: whichever is free. The context's user is `user`; it has so

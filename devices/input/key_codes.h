@@ -15,7 +15,7 @@ struct KeyCode {
   bool extended = false;
   auto operator<=>(const KeyCode&) const = default;
 };
-// It has no release of its own.
+// The pause key, which sends no release.
 inline constexpr KeyCode kPauseKey{0xe1, false};
 
 // "a", "ret", "ctrl", "f1", "kp_7"...

@@ -23,7 +23,7 @@ class Ps2Mouse {
  public:
   // Pre: nothing; any byte may come at any time.
   void command(uint8_t byte);
-  // Its movement and buttons since the last call. Lost while it reports nothing.
+  // Adds movement and buttons since the last call. They are lost while the mouse reports nothing.
   void move(const MouseMotion& motion);
   [[nodiscard]] bool has_output() const { return !output_.empty(); }
   uint8_t take_output();

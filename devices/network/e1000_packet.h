@@ -46,7 +46,7 @@ class E1000Packet {
 
   // Frames wait to be sent.
   [[nodiscard]] bool has_frame() const { return finished_; }
-  // It is to be cut.
+  // True: the packet is to be cut.
   [[nodiscard]] bool is_in_segments() const { return options_.segments; }
   // The next one; the packet is gone after its last. Pre: has_frame(). Empty: it makes no sense.
   // whole: a large one that is to be cut is sent as it is, with its lengths and sums right.

@@ -40,7 +40,7 @@ class PciFunction {
   PciFunction(const PciFunction&) = delete;
   PciFunction& operator=(const PciFunction&) = delete;
 
-  // Where it is on its bus: slot * 8 + function. Before the guest runs.
+  // Sets the place on the bus: slot * 8 + function. Before the guest runs.
   void set_place(unsigned slot_and_function) { place_ = slot_and_function; }
   // Any width at its natural alignment. Pre: offset + width <= 256.
   [[nodiscard]] uint32_t read_config(unsigned offset, AccessWidth width);

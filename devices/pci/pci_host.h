@@ -71,7 +71,7 @@ class PciHost final : public PortDevice {
   std::function<void()> on_reset_;
   std::array<PciFunction*, kSlots * kFunctions> functions_{};
   std::array<Wire, kWires> wires_;
-  // By PIRQ; the last one is the system control interrupt.
+  // Wires that are asserted, by PIRQ; the last one is the system control interrupt.
   std::array<unsigned, kPins + 1> asserted_wires_{};
   std::array<unsigned, kPins + 1> route_{0, 0, 0, 0, kSciIrq};
   uint32_t address_ = 0;

@@ -18,7 +18,8 @@ class StateArchive;
 
 struct TextDisplayConfig {
   std::function<std::string()> page;  // the screen's lines, each with its newline
-  // To the terminal. False: it is behind, and is asked again with what the screen shows then.
+  // Prints to the terminal. False: the terminal is behind; the next call has the screen's contents
+  // of that moment.
   std::function<bool(const std::string&)> print;
   std::function<void()> poll_keys;  // offer what the terminal sent to type()
 };

@@ -43,7 +43,8 @@ class AtapiCdrom final : public IdeDrive {
   void close_tray();
   // Pre: the tray is open. Null: nothing is in it any more. A transfer under way fails.
   void insert(DiskBackend* medium);
-  // Told of the guest's opening and closing, too; must only take note.
+  // Sets the listener for opening and closing of the tray, the guest's own too; it must only take
+  // note.
   void set_on_tray(std::function<void(bool is_open)> on_tray) { on_tray_ = std::move(on_tray); }
 
  private:

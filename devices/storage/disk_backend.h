@@ -19,7 +19,7 @@ struct DiskTraffic {
   uint64_t read = 0, written = 0;
 };
 
-// Something that a drive wants of its medium.
+// A request of a drive to its medium.
 struct DiskRequest {
   enum class Kind : uint8_t { Read, Write, Flush, Discard, Zeroes, FreeingZeroes };
   Kind kind = Kind::Flush;

@@ -58,7 +58,7 @@ class IdeDrive {
   [[nodiscard]] virtual Nanoseconds pause() { return 0; }
   // All of block() has been moved.
   [[nodiscard]] virtual IdeStep block_done() = 0;
-  // In a phase that is Busy: the medium may have done what it was asked for. May be called before.
+  // Goes on in a phase that is Busy: the medium may have done its request. May be called too early.
   [[nodiscard]] virtual IdeStep resume() = 0;
   // Called when resume() is of use: inside DiskBackend::deliver().
   void set_on_ready(std::function<void()> on_ready) { on_ready_ = std::move(on_ready); }

@@ -37,7 +37,7 @@ class GuestBuffer {
     uint32_t bytes = 0;
   };
   [[nodiscard]] Range skip(uint64_t most);
-  // Where the last byte is, which is no longer part of the buffer. Pre: bytes() != 0.
+  // Removes the last byte from the buffer, and returns its address. Pre: bytes() != 0.
   [[nodiscard]] uint64_t split_last_byte();
 
   static constexpr unsigned kStateVersion = 1;

@@ -17,7 +17,7 @@ inline constexpr size_t kLongestLargeFrame = 65535 + 18;
 // Segments are no smaller than this: so much of a frame is in them, and not all in their headers.
 inline constexpr size_t kLeastSegment = 64;
 
-// Where things begin in a frame.
+// The offsets of a frame's parts.
 struct TcpPlaces {
   size_t ip = 0, tcp = 0, payload = 0;
   size_t end = 0;  // of the payload: padding of a short frame follows

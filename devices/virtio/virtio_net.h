@@ -33,8 +33,9 @@ class VirtioNet final : public VirtioDevice {
   static constexpr unsigned kReceiveQueue = 0, kTransmitQueue = 1;
   // Two addresses, a type, a tag and 1,500 bytes: a longer frame of the guest's goes nowhere.
   static constexpr size_t kLeastFrame = 14, kLongestFrame = 1518;
-  // In front of each frame (5.1.6); the last two bytes, in how many buffers a frame is, are not
-  // there in the legacy interface without VIRTIO_NET_F_MRG_RXBUF (5.1.6.1).
+  // The bytes of the header in front of each frame (5.1.6). The last two, the number of buffers
+  // that a frame takes, are not there in the legacy interface without VIRTIO_NET_F_MRG_RXBUF
+  // (5.1.6.1).
   static constexpr size_t kHeaderBytes = 12, kLegacyHeaderBytes = 10;
 
  private:

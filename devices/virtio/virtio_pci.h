@@ -19,7 +19,7 @@ namespace ringshift {
 
 class StateArchive;
 
-// Where a function is put, and what it reaches from there.
+// The place of a function, and the parts of the machine that it reaches.
 struct VirtioSurroundings {
   PciBuses& buses;
   VirtualClock& clock;

@@ -52,7 +52,7 @@ class Virtqueue {
   void put_back(uint16_t count) {
     next_available_ = static_cast<uint16_t>(next_available_ - count);
   }
-  // Something to take() waits, or the rings make no sense.
+  // True: take() has a request, or will find that the rings make no sense.
   [[nodiscard]] bool has_waiting();
   // The chain is the driver's again; `written` bytes of its writable part have been written.
   void give_back(uint16_t head, uint64_t written);

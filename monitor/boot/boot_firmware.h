@@ -12,7 +12,7 @@
 
 namespace ringshift {
 
-// Where Debian's seabios package puts its images.
+// The place where Debian's seabios package puts its images.
 inline constexpr char kDefaultBios[] = "/usr/share/seabios/bios-256k.bin";
 inline constexpr char kDefaultVideoBios[] = "/usr/share/seabios/vgabios-stdvga.bin";
 

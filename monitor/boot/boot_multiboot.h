@@ -10,7 +10,7 @@
 
 namespace ringshift {
 
-// Where a valid Multiboot 1 header is in the image's first 8 KiB.
+// The offset of a valid Multiboot 1 header in the image's first 8 KiB; nothing: there is none.
 [[nodiscard]] std::optional<uint64_t> find_multiboot_header(const BootImage& image);
 
 // Pre: header_offset is what find_multiboot_header returned for this image.

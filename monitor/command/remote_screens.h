@@ -24,7 +24,7 @@ class RemoteScreens {
 
   // Their places in a machine's configuration.
   void put_into(MachineConfig* config);
-  // Around Machine::run. False with one line in *error when the host refuses a thread.
+  // Call around Machine::run. False with one line in *error when the host refuses a thread.
   [[nodiscard]] bool attach(Machine& machine, std::string* error);
   void detach();
 

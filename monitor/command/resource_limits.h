@@ -41,7 +41,7 @@ struct FixedMemory {
 [[nodiscard]] bool is_enough_memory(const ResourceLimits& limits, const FixedMemory& fixed,
                                     std::string* problem);
 
-// Around the start of the network's process, which keeps the limit that it is born with.
+// Exists around the start of the network's process, which keeps the limit that it is born with.
 class NetworkMemoryLimit {
  public:
   explicit NetworkMemoryLimit(const ResourceLimits& limits);

@@ -26,8 +26,8 @@ class ControlServer {
                                                std::string* error);
 
   void put_into(MachineConfig* config);
-  // Around Machine::run, inside of the debugger's. False with one line in *error when the host
-  // refuses a thread.
+  // Call around Machine::run, inside of the debugger's attach and detach. False with one line in
+  // *error when the host refuses a thread.
   [[nodiscard]] bool attach(Machine& machine, std::string* error);
   void detach_machine();
   // The run is over: says so to every client.

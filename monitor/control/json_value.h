@@ -46,7 +46,8 @@ class JsonValue {
   // A member of an object; null: this is no object, or has no such member.
   [[nodiscard]] const JsonValue* find(std::string_view name) const;
 
-  // On one line, or on several that are indented. Bytes that are no UTF-8 are replaced.
+  // The value as text: on one line, or (pretty) on several that are indented. Bytes that are no
+  // UTF-8 are replaced.
   [[nodiscard]] std::string text(bool pretty = false) const;
 
  private:

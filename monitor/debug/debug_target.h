@@ -35,7 +35,7 @@ class DebugTarget {
   enum class Back : uint8_t { Step, Continue };
   [[nodiscard]] virtual bool can_go_back() { return false; }
   [[nodiscard]] virtual bool go_back(Back /*how*/) { return false; }
-  // It is on its way, asked by that or by a command; and it is to stand where it is.
+  // True: the replay is on its way to a place, asked by go_back() or by a command.
   [[nodiscard]] virtual bool is_travelling() { return false; }
   virtual void stop_travel() {}
   // The words that could stand for the last word of this beginning of a line.

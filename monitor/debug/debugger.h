@@ -27,7 +27,7 @@ class Debugger {
 
   // The debugger's places in a machine's configuration.
   void put_into(MachineConfig* config);
-  // Around Machine::run. False with one line in *error when the host refuses a thread.
+  // Call around Machine::run. False with one line in *error when the host refuses a thread.
   [[nodiscard]] bool attach(Machine& machine, std::string* error);
   void detach_machine();
   // The controls of the machine that is attached. Pre: a machine is attached.

@@ -11,7 +11,7 @@
 
 namespace ringshift {
 
-// Where the sandboxed process keeps what is not the guest's: above all 32-bit addresses.
+// The address of the sandboxed process's own code and data, above all 32-bit addresses.
 inline constexpr uint64_t kDirectStubAddress = uint64_t{1} << 46;
 inline constexpr uint64_t kDirectCommandsAddress = kDirectStubAddress + 0x1000;
 inline constexpr size_t kDirectCommands = 1023;

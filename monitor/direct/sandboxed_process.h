@@ -76,7 +76,8 @@ class SandboxedProcess {
   // Carries the commands out, in order. False with one line in *error: the host refused one, or
   // the process is gone; what the process has mapped is then unknown.
   [[nodiscard]] bool carry_out(std::span<const DirectCommand> commands, std::string* error);
-  // Its interval timer has run out while it carried out commands, since this was asked last.
+  // True: the process's interval timer has run out while it carried out commands, since the last
+  // call.
   [[nodiscard]] bool take_alarm();
 
  private:

@@ -37,8 +37,9 @@ struct StepResult {
 // or SoftwareEvent.
 [[nodiscard]] Event event_of(const StepResult& step, Eip eip);
 
-// Told of each access of an instruction to its memory operands, before it is made. The processor's
-// own accesses (descriptors, task states, stack frames of events) are none of them.
+// A watcher that is told of each access of an instruction to its memory operands, before it is
+// made. The processor's own accesses (descriptors, task states, stack frames of events) are none of
+// them.
 class DataWatcher {
  public:
   virtual ~DataWatcher() = default;
@@ -68,7 +69,8 @@ class Interpreter {
   // fault}: step() is to do it.
   [[nodiscard]] PlainRun run_plain(uint32_t most);
 
-  // From now on one iteration of a REP string instruction a step: for who compares boundaries.
+  // From now on a step is one iteration of a REP string instruction: for callers that compare
+  // boundaries.
   void iterate_singly(bool singly = true);
   // Null: nobody watches.
   void set_data_watcher(DataWatcher* watcher);

@@ -34,7 +34,8 @@ struct VirtioBalloonRequest {
   bool deflates_on_oom = true;
   bool reports_free = true;
 };
-// By which the guest's kernel says that it has panicked: a port, or a function of the PCI board's.
+// The device by which the guest's kernel says that it has panicked: a port, or a function of the
+// PCI board's.
 struct PanicRequest {
   uint32_t port = PanicRegister::kUsualPort;
 };

@@ -83,9 +83,9 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] OutgoingMigration* migration() { return migration_.get(); }
   // Clones it while it runs.
   [[nodiscard]] OutgoingClone& clone() { return *clone_; }
-  // It has come from another process, where somebody has stopped its guest.
+  // True: the machine has come from another process, where somebody has stopped its guest.
   [[nodiscard]] bool stands_on_arrival() const { return stands_on_arrival_; }
-  // From any thread: run() returns before the next guest instruction, from its sleep too.
+  // Any thread: run() returns before the next guest instruction, from its sleep too.
   void request_stop(StopReason reason) {
     processor_->loop().request_stop(reason);
     attention().raise();
@@ -94,7 +94,8 @@ class Machine final : public MigratedMachine,
   // runs. Outside of guest code only.
   void outside_time(const std::function<void()>& action);
   [[nodiscard]] RunClock& clock() { return *clock_; }
-  // Told of all that comes from outside of processor and RAM: ports, device memory, the clock.
+  // Sets observers of everything that comes from outside of processor and RAM: ports, device
+  // memory, the clock.
   void set_tap(BusTap* ports, BusTap* memory, BusTap* clock);
   [[nodiscard]] Processor& processor() { return *processor_; }
   [[nodiscard]] DeprivilegedRunner* deprivileged() { return deprivileged_.get(); }
@@ -121,7 +122,7 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] ConsoleInlet& console_inlet() { return guest_ports_->console_inlet(); }
   // Null: it is no replay, or nobody wants it to go back.
   [[nodiscard]] TimeTravel* travel() { return travel_.get(); }
-  // Where other threads put what they have for this machine.
+  // Other threads put their input for this machine here.
   [[nodiscard]] Inbox& inbox() { return inbox_; }
   [[nodiscard]] Attention& attention() { return processor_->attention(); }
   [[nodiscard]] const PortBus& port_bus() const { return ports_; }

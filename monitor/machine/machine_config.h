@@ -51,7 +51,8 @@ struct MachineConfig {
   // replay has one.
   NetworkLink* network_link = nullptr;
   ShareRequest share;  // a folder of the host's
-  // To its server; outlives the machine. Null: there is no folder, or it is a replay's.
+  // The link to the folder's server; outlives the machine. Null: there is no folder, or it is a
+  // replay's.
   ShareLink* share_link = nullptr;
   bool apic = false;          // local APIC, I/O APIC
   bool hpet = false;          // with an APIC
@@ -96,8 +97,8 @@ struct MachineConfig {
   std::vector<int> resume_descriptors;
   VerifyRam verify_ram = VerifyRam::Later;  // of the saved machine
   uint32_t share_pages_rate = 0;            // --share-pages: pages looked at a second; 0: none
-  // Where a machine of another process is waited for in place of booting, which outlives this one;
-  // null: none is. All else must be as it was there.
+  // The listener at which a machine of another process is waited for in place of booting; it
+  // outlives this machine. Null: none is. The rest must be as it was there.
   MigrationListener* incoming = nullptr;
   MigrationPeers migration;  // whom it may be moved to
   // The parts that outlive this machine; null: it makes its own.

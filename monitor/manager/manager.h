@@ -36,7 +36,7 @@ class Manager {
   [[nodiscard]] int run();
 
  private:
-  // Somebody at the socket.
+  // A client at the socket.
   struct Client {
     explicit Client(int socket) : wire(socket) {}
     Wire wire;

@@ -58,7 +58,7 @@ void remove_machine_folder(const MachineFolder& folder);
 inline constexpr size_t kMostOfAFile = size_t{1} << 20;
 [[nodiscard]] std::optional<std::string> read_whole(const std::string& path,
                                                     size_t most = kMostOfAFile);
-// It is whole or not there. False with errno.
+// Writes a file that is whole or not there. False with errno.
 [[nodiscard]] bool write_whole(const std::string& path, std::string_view text);
 
 // A lock that its holder's end releases, whatever ends it.

@@ -27,13 +27,13 @@ class Wire {
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
-  // Nobody listens there: is_open() is false.
+  // Connects; is_open() is false if nobody listens there.
   [[nodiscard]] static Wire to(const std::string& path);
 
   [[nodiscard]] bool is_open() const { return socket_ >= 0; }
   // Nothing more will come: the other end has gone, or will send no more.
   [[nodiscard]] bool has_ended() const { return ended_; }
-  // Nobody will read what is sent.
+  // True: nobody will read sent bytes.
   [[nodiscard]] bool has_gone() const { return gone_; }
   void close();
 

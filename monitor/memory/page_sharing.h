@@ -30,7 +30,7 @@ class PageSharing {
     Kind kind = Kind::Here;
     BasePlace place;
   };
-  // By the hash of its bytes, one page of each.
+  // One page for each hash of a page's bytes.
   struct Entry {
     uint32_t hash = 0;  // 0: the entry is free
     uint32_t page = 0;
@@ -41,7 +41,7 @@ class PageSharing {
     return GuestPhysicalPage(uint64_t{grain} * pages().grain_pages());
   }
   void begin_anew();
-  // Both: how many pages that was.
+  // Both return the number of pages taken.
   uint32_t take_into_index(size_t grain);
   uint32_t look_at(size_t grain);
   void consider(GuestPhysicalPage page);
@@ -54,8 +54,8 @@ class PageSharing {
   std::vector<Entry> index_;  // a power of two of them, searched from the hash on
   size_t entries_ = 0;
   size_t next_indexed_ = 0, next_looked_at_ = 0;  // grains
-  // By page: of its bytes when they were last looked at; 0: never. Only what stays the same from
-  // one look to the next is worth a mapping.
+  // For each page, the hash of its bytes when they were last looked at; 0: never. Only a page that
+  // stays the same from one look to the next is worth a mapping.
   std::vector<uint32_t> hashes_;
   std::vector<Find> found_;  // in one grain, by page
   std::vector<uint8_t> buffer_;

@@ -14,8 +14,8 @@
 
 namespace ringshift {
 
-// Told of writes to pages that somebody watches. Implemented by CodeWatch; a null object
-// (no traces at all) serves the interpreter alone.
+// An observer that is told of writes to watched pages. Implemented by CodeWatch; a null object (no
+// traces at all) serves the interpreter alone.
 class WriteObserver {
  public:
   virtual ~WriteObserver() = default;
@@ -129,7 +129,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   [[nodiscard]] GuestMemory& ram() { return ram_; }
 
  private:
-  // Both: the range lies in one page, A20 applied.
+  // Pre, for both: the range lies in one page, A20 applied.
   void read_within_page(GuestPhysical address, uint8_t* bytes, uint32_t length);
   void write_within_page(GuestPhysical address, const uint8_t* bytes, uint32_t length);
   void read_device(GuestPhysical address, uint8_t* bytes, uint32_t length);

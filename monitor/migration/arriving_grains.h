@@ -24,7 +24,7 @@ class ArrivingGrains {
   [[nodiscard]] size_t count() const { return hashes_.size(); }
   [[nodiscard]] uint32_t grain_bytes() const { return grain_bytes_; }
   [[nodiscard]] bool has_bytes(size_t grain) const { return hashes_[grain] != 0; }
-  // It is not among what hash() is of.
+  // Leaves the grain out of hash().
   void forget(size_t grain) { hashes_[grain] = 0; }
   // hash_of_grains() of all that has come.
   [[nodiscard]] uint64_t hash() const;

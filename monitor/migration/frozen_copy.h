@@ -48,7 +48,7 @@ class FrozenCopy final : public FrozenGrains {
   // The offset of RAM in the memfd; the page before it describes the copy.
   static constexpr uint64_t kOffset = kPageSize;
 
-  // By which a copy is told from any other. Never 0.
+  // A number that tells a copy from any other. Never 0.
   [[nodiscard]] static uint64_t new_seal();
   // Begins. Pre: RAM has grains, and none is Own. on_news: on the thread, once, at its end. Null
   // with one line in *error: the host refuses.
@@ -82,7 +82,7 @@ class FrozenCopy final : public FrozenGrains {
   bool copy(size_t grain, std::vector<uint8_t>* buffer);
   [[nodiscard]] bool copy_bytes(size_t grain, std::vector<uint8_t>* buffer);
 
-  // Where the bytes of a grain are.
+  // The place of a grain's bytes.
   struct Source {
     int descriptor = -1;
     uint64_t offset = 0;

@@ -57,7 +57,7 @@ class IncomingMigration {
   [[nodiscard]] Outcome receive();
   // One line; of Arrived, empty.
   [[nodiscard]] const std::string& problem() const { return problem_; }
-  // Somebody has stopped the guest: it is not to run before somebody lets it go.
+  // True: somebody has stopped the guest, and it is not to run before somebody lets it go.
   [[nodiscard]] bool stands() const { return stands_; }
   // Pre: receive() was Arrived. True: some of its RAM is still to come.
   [[nodiscard]] bool is_late() const { return !missing_.empty(); }

@@ -21,7 +21,7 @@ class MigrationListener {
   // Waits until somebody has come, and gives his socket, which is the caller's. -1 with one line in
   // *error: nobody comes any more, or the end was asked for.
   [[nodiscard]] int wait(std::string* error);
-  // Nobody else is waited for.
+  // Waits for nobody else from here on.
   void close();
 
  private:

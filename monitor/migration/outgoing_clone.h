@@ -41,8 +41,8 @@ class ClonedMachine {
   [[nodiscard]] virtual PhysicalMemory& physical_memory() = 0;
   // False with one line in *error: it cannot be cloned as it is.
   [[nodiscard]] virtual bool can_be_cloned(bool freezes_disks, std::string* error) = 0;
-  // Its clock stands while `with_ram` runs, disks are frozen and the state is taken. False with one
-  // line in *error.
+  // Takes the state; the machine's clock stands while `with_ram` runs, disks are frozen and the
+  // state is taken. False with one line in *error.
   [[nodiscard]] virtual bool take_state(const std::function<bool()>& with_ram,
                                         std::vector<uint8_t>* state, std::string* error) = 0;
   // A memfd with all of a clone but RAM. -1 with one line in *error.
@@ -87,7 +87,7 @@ class OutgoingClone final : public CloneControl {
   std::optional<GrainFreezer> freezer_;
   std::unique_ptr<FrozenCopy> copy_;
   std::vector<uint8_t> state_;
-  // By grain: where an earlier clone's base had it at the moment; no file where none did.
+  // For each grain: its place in an earlier clone's base at the moment; no file if it is in none.
   std::vector<ClonedRam::File> sealed_;
   size_t next_grain_ = 0;
   int64_t began_ = 0;     // nanoseconds of the host's

@@ -33,7 +33,7 @@ class MigratedMachine {
   [[nodiscard]] virtual bool hold_guest() = 0;
   [[nodiscard]] virtual bool is_guest_held() const = 0;
   [[nodiscard]] virtual bool does_clock_stand() const = 0;
-  // It goes on, unless it stood before.
+  // The guest goes on, unless it stood before.
   virtual void let_go() = 0;
   // Images that it may write to are another's to take, or its own again. False with one line in
   // *error: somebody else has one.
@@ -41,11 +41,11 @@ class MigratedMachine {
   [[nodiscard]] virtual bool retake_media(std::string* error) = 0;
   // The guest does nothing for so long.
   virtual void stand_still(Nanoseconds time) = 0;
-  // Its memory is partly here and partly with whoever was to have it: it must not run.
+  // The machine's memory is partly here and partly at the other side: it must not run.
   virtual void end_in_two(const std::string& problem) = 0;
   // Another machine has its guest now.
   virtual void end_migrated() = 0;
-  // Something has changed: service() is to be called. Any thread.
+  // Asks for service() to be called, since something has changed. Any thread.
   virtual void wake_for_migration() = 0;
 };
 

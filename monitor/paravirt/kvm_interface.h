@@ -38,7 +38,7 @@ class KvmInterface final : public HypervisorInterface {
   [[nodiscard]] bool write_msr(uint32_t index, uint64_t value) override;
   void on_time_stamp_set(uint64_t before, uint64_t after) override;
 
-  // Between two instructions, when the guest may be about to look.
+  // Call between two instructions, when the guest may be about to look.
   void at_safe_point();
   // Nanoseconds: the time that the guest would read now.
   [[nodiscard]] uint64_t system_time() { return clock_.at(in_.tsc.read()); }

@@ -55,7 +55,7 @@ class RingshiftInterface final : public HypervisorInterface {
     Print,
     GiveBack,
   };
-  // In EAX, where a call has not been done.
+  // The values of EAX after a call that has not been done.
   static constexpr uint32_t kNoSuchCall = ~0U, kBadArgument = ~1U, kBadAddress = ~2U;
   static constexpr uint32_t kMostEntries = 512, kMostPages = 512, kMostBytes = 4096;
   static constexpr uint32_t kTimerChannel = 0, kInterruptChannel = 1;
@@ -74,7 +74,7 @@ class RingshiftInterface final : public HypervisorInterface {
   [[nodiscard]] bool interrupts(bool by_controller) override;
   [[nodiscard]] std::optional<uint8_t> take_upcall() override;
 
-  // Between two instructions, when the guest may be about to look.
+  // Call between two instructions, when the guest may be about to look.
   void at_safe_point();
   // Nanoseconds: the time that the guest would read now.
   [[nodiscard]] uint64_t virtual_time() { return clock_.at(in_.tsc.read()); }

@@ -25,7 +25,7 @@ class StolenTime {
     last_ = total;
     return stolen_;
   }
-  // Nobody has asked for what has been stolen up to here.
+  // Time stolen up to here is left out.
   void begin() { last_ = total_(); }
 
   static constexpr unsigned kStateVersion = 1;

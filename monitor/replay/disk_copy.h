@@ -7,7 +7,7 @@
 
 namespace ringshift {
 
-// Both are open, `to` is empty. False with errno: the host refuses.
+// Pre: both are open, `to` is empty. False with errno: the host refuses.
 [[nodiscard]] bool copy_image(int from, int to);
 
 }  // namespace ringshift

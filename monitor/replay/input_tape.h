@@ -11,8 +11,8 @@
 
 namespace ringshift {
 
-// Where a guest is that counts events. Between two events instructions only go up within a page, so
-// with the number of HLTs this is one boundary between two instructions.
+// The position of a guest that counts events. Between two events instructions only go up within a
+// page, so with the number of HLTs this is one boundary between two instructions.
 struct TapePosition {
   uint32_t life = 0;  // how often the guest has begun again
   uint64_t events = 0;

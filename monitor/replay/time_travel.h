@@ -41,7 +41,8 @@ class TravelledMachine {
 
 struct TravelConfig {
   KeptStates::Limits limits;
-  // Between two states, of processor time; and how many times as long as keeping one takes.
+  // The processor time between two kept states, at least; and at least how many times as long as
+  // keeping one takes.
   Nanoseconds between_states = 50'000'000;
   Nanoseconds times_as_long = 20;
 };
@@ -62,10 +63,10 @@ class TimeTravel final : public ExecutionGuide {
   // ---- for debuggers; the guest stands. It stands again, with a reason, when it has arrived. ----
   // To before the last instruction, or the last event that was delivered.
   void step_back();
-  // To the last point before here: a breakpoint, or before the instruction that touched watched
-  // data (for writes: that changed them).
+  // Goes to the last point before here: a breakpoint, or before the instruction that touched
+  // watched data (for writes: that changed them).
   void continue_back();
-  // To the first position with so many events behind it, in this life of the guest.
+  // Goes to the first position with so many events behind it, in this life of the guest.
   void go_to(uint64_t events);
   // The guest stands wherever it has come to.
   void give_up();

@@ -23,7 +23,8 @@ class Backup final : public Replica {
  public:
   struct Plan {
     bool joins = false;  // its primary runs already: join()
-    // Where a backup of its own is looked for when it has taken over; nothing: nowhere.
+    // The place where the machine looks for a backup of its own when it has taken over; nothing:
+    // nowhere.
     std::optional<JoinPlace> next;
   };
   // Throws std::system_error when the host refuses a thread.

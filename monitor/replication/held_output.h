@@ -29,8 +29,7 @@ class HeldOutput {
 
   // Bytes that have been given to a sink, and that nobody would be shown if the process ended now.
   using Unsent = std::function<size_t()>;
-  // Where the port leads, around one life of the guest; nothing: nowhere, and what is to leave is
-  // lost.
+  // Sets the port's way out, around one life of the guest; nothing: output that may leave is lost.
   void set_sink(Port port, Sink sink, Unsent unsent = {}) {
     ports_.at(port).sink = std::move(sink);
     ports_.at(port).unsent = std::move(unsent);
@@ -51,7 +50,7 @@ class HeldOutput {
   [[nodiscard]] size_t waiting_of(Port port) const { return ports_.at(port).waiting.size(); }
   // Output up to `up_to` may leave. True: some has left.
   bool release(const Totals& up_to);
-  // It has left by the primary, which may be ahead of this machine.
+  // Drops output that has left by the primary, which may be ahead of this machine.
   void forget(const Totals& up_to);
   // All leaves, now and from here on.
   void open();

@@ -23,11 +23,11 @@ class JoinedMachine {
   // them. False with one line in *error: it cannot be brought as it is.
   [[nodiscard]] virtual bool take_moment(const std::function<bool()>& with_ram,
                                          std::vector<uint8_t>* state, std::string* error) = 0;
-  // It is that machine, at that position, from here on; RAM is there. False with one line in
-  // *error: it is of no use any more.
+  // Becomes that machine, at that position; RAM is there already. False with one line in *error:
+  // the machine is of no use any more.
   [[nodiscard]] virtual bool load_moment(std::span<const uint8_t> state, const TapePosition& at,
                                          std::string* error) = 0;
-  // Somebody wants it to end.
+  // True: somebody wants the machine to end.
   [[nodiscard]] virtual bool is_ending() const = 0;
 };
 

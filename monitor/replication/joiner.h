@@ -20,7 +20,7 @@
 
 namespace ringshift {
 
-// Where a machine that has no backup looks for one.
+// The place where a machine that has no backup looks for one.
 struct JoinPlace {
   std::string where;         // --replicate-to
   std::string key;           // --migration-key, the secret itself; empty: none

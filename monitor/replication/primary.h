@@ -24,7 +24,7 @@ class Primary final : public Replica {
   // has gone; nothing: nowhere. Throws std::system_error when the host refuses a thread.
   Primary(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout,
           std::optional<JoinPlace> next = {});
-  // Nobody is there yet.
+  // For a machine that has no backup yet.
   Primary(std::unique_ptr<TieBreaker> tie, JoinPlace next);
   // For a backup that has taken over. Its guest has come so far, and the guest's output leaves.
   Primary(std::shared_ptr<Lasting> lasting, std::optional<JoinPlace> next);

@@ -20,7 +20,7 @@ namespace ringshift {
 
 class Replica : public InputTape {
  public:
-  // Around one life of the guest.
+  // Callbacks for one life of the guest.
   struct Attached {
     std::function<void()> wake;        // any thread: the vCPU is to come to its safe point
     std::function<void()> look;        // the guest is to come to an event soon (passed())

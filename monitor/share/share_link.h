@@ -26,7 +26,7 @@ class ShareLink {
   [[nodiscard]] static std::unique_ptr<ShareLink> open(const ShareRequest& request,
                                                        ShareServer::Walls walls,
                                                        std::string* error);
-  // Around a stream that somebody else serves, `folder` to them: for tests. server may be null.
+  // Uses a stream that somebody else serves, and who knows the folder as `folder`: for tests.
   ShareLink(int socket, std::string folder, std::unique_ptr<ShareServer> server);
   ~ShareLink();
   ShareLink(const ShareLink&) = delete;

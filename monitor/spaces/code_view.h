@@ -45,7 +45,7 @@ struct CodeView {
   uint64_t work = 0;   // what soft accesses have cost it so far (AddressSpaces::note_user_work)
   uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
   uint64_t last_used = 0;
-  // Where its code runs untranslated, if it does, and whether it should.
+  // The process in which the view's code runs untranslated, if it does, and whether it should.
   std::unique_ptr<DirectSpace> direct;
   UserPolicy policy;
   // Pages that may not run untranslated, and how often that is believed before they are examined

@@ -28,7 +28,7 @@ class JumpTable {
   JumpTable& operator=(const JumpTable&) = delete;
 
   static constexpr size_t kBytes = (size_t{1} << 16) * sizeof(uint32_t);
-  // Where the table of this mode is. It may have been another mode's until now.
+  // The host address of this mode's table. It may have been another mode's until now.
   [[nodiscard]] uint64_t address_for(const CodeMode& mode) {
     return reinterpret_cast<uint64_t>(entries_for(mode));
   }

@@ -11,7 +11,7 @@
 
 namespace ringshift {
 
-// In one page, from the first watched byte to the last.
+// The range in one page from the first watched byte to the last.
 struct WatchedBytes {
   GuestVirtual first;
   GuestVirtual last;

@@ -23,7 +23,7 @@ class Deprivileged final : public DeprivilegedRunner {
  public:
   static std::unique_ptr<Deprivileged> create(LinearMemory& linear, PhysicalMemory& physical,
                                               std::string* error);
-  // In processes that there are already, and that others may have used.
+  // Uses processes that exist already, and that others may have used.
   static std::unique_ptr<Deprivileged> create(
       LinearMemory& linear, PhysicalMemory& physical,
       const std::array<std::shared_ptr<Tracee>, 2>& processes);

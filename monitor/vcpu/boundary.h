@@ -23,7 +23,7 @@
 
 namespace ringshift {
 
-// Where translated code goes on, as the last exit left it.
+// The point at which translated code goes on, as the last exit left it.
 struct Continuation {
   uint64_t resume_pc = 0;        // host address in the same fragment; 0: look EIP up
   Translator::PendingLink link;  // the branch to be connected to what is found at EIP

@@ -81,13 +81,13 @@ class ExecutionControl final : public DataWatcher {
   [[nodiscard]] ExecutionGuide* guide() const { return guide_; }
   // The guest goes on, led by the guide: by single instructions of the interpreter's, or as usual.
   void lead(bool by_instruction);
-  // It stands, and is led no more.
+  // The guest stands, and is led no more.
   void end_lead(const DebugStop& stop);
   [[nodiscard]] bool is_leading() const { return leading_; }
 
   // ---- for the loop ----
   [[nodiscard]] bool is_standing() const { return paused_ || (held_ && !stepping_); }
-  // Where the guest is now that it stands.
+  // Notes the address at which the guest stands.
   void note_paused_at(GuestVirtual linear) { paused_at_ = linear; }
   // Interrupts wait: the instruction here is stepped, or passed although it has a breakpoint.
   [[nodiscard]] bool holds_interrupts(GuestVirtual linear) const {

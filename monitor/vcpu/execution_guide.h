@@ -26,8 +26,8 @@ class ExecutionGuide {
   virtual void after_event() = 0;
   // The run is to end for this reason. True: the guest stands instead, and may be led back.
   [[nodiscard]] virtual bool keeps_from_ending(StopReason reason) = 0;
-  // Somebody has let the guest go. True: there is nothing behind this position, and it stands
-  // again.
+  // Called when somebody has let the guest go. True: there is nothing behind this position, and it
+  // stands again.
   [[nodiscard]] virtual bool is_at_end() = 0;
 };
 

@@ -36,7 +36,7 @@ class StopRequest {
     message_ = std::move(message);
     request(reason);
   }
-  // It need not stop after all. vCPU thread.
+  // The guest need not stop after all.
   void withdraw() { reason_.store(StopReason::Running); }
   [[nodiscard]] StopReason reason() const { return reason_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool is_wanted() const { return reason() != StopReason::Running; }

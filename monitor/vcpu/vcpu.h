@@ -69,8 +69,8 @@ class Vcpu {
 
   // Runs until something stops the machine.
   StopReason run();
-  // From devices during run(), or from another thread followed by Attention::raise(): takes effect
-  // before the next guest instruction. The first reason given stands.
+  // Called by devices during run(), or by another thread followed by Attention::raise(): takes
+  // effect before the next guest instruction. The first reason given stands.
   void request_stop(StopReason reason) { boundary_.stop().request(reason); }
   [[nodiscard]] bool is_stopping() { return boundary_.stop().is_wanted(); }
   // Forgets every request to stop: the guest is somewhere else now.

@@ -14,7 +14,7 @@ struct Counters {
 #undef COUNTER
 };
 
-// In the program itself, so that its address is an offset from the thread pointer.
+// A variable of the program itself, so that its address is an offset from the thread pointer.
 inline constinit thread_local Counters t_counters __attribute__((tls_model("initial-exec")));
 
 // Those of this thread.

@@ -16,7 +16,7 @@ struct ConnectionName {
   uint32_t host = 0;             // Tcp, IPv4, in the host's order of bytes
   uint16_t port = 0;
 
-  // It does not leave this host.
+  // True: the connection does not leave this host.
   [[nodiscard]] bool is_local() const { return kind == Kind::Unix || host >> 24 == 127; }
 };
 

@@ -36,9 +36,9 @@ void set_file_opener(FileOpener* opener);
 // The same as a stream that owns it. Null with errno.
 [[nodiscard]] std::FILE* open_host_stream(const std::string& path, FileUse use);
 void remove_host_file(const std::string& path);
-// Where a file that must be whole or not there is written: `path` with this at its end.
+// A file that must be whole or not there is written to `path` with this at its end.
 inline constexpr const char* kPartSuffix = ".part";
-// It is whole: it takes the place of `path`. False with errno.
+// The file is whole: it takes the place of `path`. False with errno.
 [[nodiscard]] bool take_place(const std::string& path);
 
 // Opens the file in this process, which may do so. async-signal-safe

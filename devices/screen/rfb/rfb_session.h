@@ -47,16 +47,17 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   void receive(std::span<const uint8_t> bytes);
-  // It has ended, or broken the protocol: close once output() is empty or nobody takes it.
+  // True: the client has ended, or broken the protocol. Close once output() is empty or nobody
+  // takes it.
   [[nodiscard]] bool is_over() const { return step_ == Step::Over; }
   [[nodiscard]] bool failed_to_authenticate() const { return failed_; }
   // Bytes for it are of use now; otherwise they wait with the host.
   [[nodiscard]] bool reads() const { return step_ != Step::Over && step_ != Step::Screen; }
   // The handshake is done.
   [[nodiscard]] bool is_running() const { return step_ >= Step::Message && step_ != Step::Over; }
-  // It wants the screen, and has taken all it was sent.
+  // True: the client wants the screen, and has taken all that it was sent.
   [[nodiscard]] bool waits_for_screen() const;
-  // To be sent; whoever sends takes from the front.
+  // The bytes to be sent; the sender takes them from the front.
   [[nodiscard]] std::vector<uint8_t>& output() { return output_; }
   // Keys it holds are let go.
   void leave() { keys_.release_all(); }

@@ -34,8 +34,8 @@ struct ResumedFiles {
   std::vector<int> descriptors;  // of a clone: MachineConfig::resume_descriptors
 };
 
-// From {"resume", FILE, WORD...}: the kept words of the saved machine with these after them, of a
-// clone words_for_clone(). False with one line in *problem.
+// Replaces {"resume", FILE, WORD...} by the kept words of the saved machine with the given ones
+// after them; for a clone, by words_for_clone(). False with one line in *problem.
 [[nodiscard]] bool resumed_words(std::vector<std::string>* words, ResumedFiles* files,
                                  std::string* problem);
 

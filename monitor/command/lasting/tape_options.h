@@ -28,9 +28,9 @@ struct ReplayRequest {
   bool is_resumed = false;        // it began as a saved machine, which is in the folder
 };
 
-// From {"replay", FOLDER, WORD...}: the words of the recorded run with these after them, but for
-// --until and --verify. False with one line in *problem: there is no such recording, or a file that
-// it began with is another now.
+// Replaces {"replay", FOLDER, WORD...} by the words of the recorded run with the given ones after
+// them, except --until and --verify. False with one line in *problem: there is no such recording,
+// or a file that it began with is another now.
 [[nodiscard]] bool replayed_words(std::vector<std::string>* words, ReplayRequest* request,
                                   std::string* problem);
 
@@ -38,7 +38,7 @@ struct ReplayRequest {
 // replay does not. False with one line in *problem: something cannot be recorded.
 [[nodiscard]] bool apply_tape(RunOptions* options, std::string* problem);
 
-// In a recording's folder: the saved machine that it began as.
+// The path, in a recording's folder, of the saved machine that the recording began as.
 [[nodiscard]] std::string kept_machine_path(const std::string& folder);
 
 // A saved machine whose time-stamp counter would go on at another rate than the one its guest has

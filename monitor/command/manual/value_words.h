@@ -8,7 +8,8 @@
 
 namespace ringshift::manual {
 
-// By the long name, with its dashes. Empty: the option has no such words.
+// The words that an option can have as its value; option: the long name, with its dashes. Empty:
+// the option has no such words.
 [[nodiscard]] std::vector<std::string> words_of_value(const std::string& option);
 
 }  // namespace ringshift::manual

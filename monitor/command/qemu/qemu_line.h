@@ -54,7 +54,7 @@ struct Card {
 
 class QemuLine {
  public:
-  // Both are for lines of a table too: they return what a reader returns.
+  // refuse() and ignore() may end a line of a table: they return the value that a reader returns.
   bool refuse(const std::string& why) {
     if (problem.empty()) problem = why;
     return false;

@@ -28,7 +28,8 @@ struct ProcessFigures {
   std::optional<uint64_t> monitor_bytes;            // resident memory that is not guest RAM
 };
 
-// Where the host counts the memory of this process: opened while files can be, read when asked.
+// The host's count of this process's memory: the files are opened while files can be, and read when
+// asked.
 class MemoryCount {
  public:
   MemoryCount();

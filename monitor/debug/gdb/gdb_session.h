@@ -31,7 +31,7 @@ class GdbSession {
   void report_stop();
   // The machine has ended with this exit code.
   void report_end(uint8_t exit_code);
-  // It has detached, or wants the guest killed: nothing more is to come.
+  // True: the debugger has detached, or wants the guest killed; no more packets are expected.
   [[nodiscard]] bool is_over() const { return over_; }
 
  private:

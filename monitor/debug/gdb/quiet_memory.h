@@ -11,7 +11,7 @@
 
 namespace ringshift::debug {
 
-// Where a linear address is now.
+// The physical address of a linear one at this moment, without setting A and D.
 [[nodiscard]] std::optional<GuestPhysical> translate_quietly(Machine& machine,
                                                              GuestVirtual address);
 // How many bytes could be read, from the first on: up to what is not there, or is a device's.

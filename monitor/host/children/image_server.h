@@ -33,7 +33,7 @@ class ImageServer {
   ImageServer(const ImageServer&) = delete;
   ImageServer& operator=(const ImageServer&) = delete;
 
-  // Where to connect, once.
+  // The address to connect to, once.
   [[nodiscard]] std::string uri() const;
   // The connection is there, or never will be: the socket's name goes.
   void forget_name();

@@ -52,7 +52,7 @@ class HostSocket {
   [[nodiscard]] bool has_room();
   // Bytes that wait for the peer to take them.
   [[nodiscard]] size_t waiting();
-  // Nobody will read what is sent any more.
+  // True: nobody will read sent bytes any more.
   [[nodiscard]] bool is_broken();
   // Once what has been sent is on its way, or nobody takes it. A pseudo-terminal stays.
   void close();
@@ -67,7 +67,7 @@ class HostSocket {
   [[nodiscard]] bool open_fifos(std::string* error);
   [[nodiscard]] bool open_datagram_socket(std::string* error);
   [[nodiscard]] bool is_terminal() const { return address_.kind == SocketAddress::Kind::Pty; }
-  // Somebody can be there, and be gone.
+  // True for a kind whose peer can leave.
   [[nodiscard]] bool can_end() const {
     return address_.kind == SocketAddress::Kind::Tcp || address_.kind == SocketAddress::Kind::Unix;
   }

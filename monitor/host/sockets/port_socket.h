@@ -41,7 +41,7 @@ class PortSocket final : public SerialBackend {
   void wait_for_peer();
   // There is none yet, and it is to be waited for.
   [[nodiscard]] bool awaits_peer();
-  // Around the life of a machine. vCPU thread.
+  // The machine that the port serves, from attach to detach.
   struct Machine {
     Inbox* inbox = nullptr;
     uint8_t source = 0;             // what its input says it comes from

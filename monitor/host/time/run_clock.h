@@ -27,8 +27,9 @@ class RunClock : public VirtualClock {
   // So much of the host's time, as the guest's.
   [[nodiscard]] virtual Nanoseconds guest_time(Nanoseconds host) const { return host; }
 
-  // Between the two time and time_stamp() stand still, from the same instant and to the same one;
-  // where time passes all the same (passes_in_stops()), the guest finds itself that much later.
+  // Between stop() and go_on(), time and time_stamp() stand still, from the same instant and to the
+  // same one. If time passes all the same (passes_in_stops()), the guest finds itself that much
+  // later.
   virtual void stop() = 0;
   // How far time_stamp() has jumped without the guest's time: the guest's offset to it has to lose
   // as much.

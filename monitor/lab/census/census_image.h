@@ -32,7 +32,7 @@ class CensusImage final {
 
   // Kernels begin at physical addresses and are linked to linear ones.
   [[nodiscard]] uint32_t linked(uint32_t address) const;
-  // From there to the end of its range; empty if there is none.
+  // The bytes from the address to the end of its range; empty if it is in none.
   [[nodiscard]] std::span<const uint8_t> code_at(uint32_t linked_address) const;
 
  private:

@@ -38,7 +38,7 @@ struct Samples {
 class SampleTaker {
  public:
   explicit SampleTaker(Samples* out) : out_(out) {}
-  // On the machine's thread. False with one line in *error.
+  // Call on the machine's thread. False with one line in *error.
   [[nodiscard]] bool start(Machine* machine, std::string* error);
   [[nodiscard]] bool is_started() const { return machine_ != nullptr; }
   void look_up();

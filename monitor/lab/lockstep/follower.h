@@ -175,7 +175,7 @@ class Follower final : private PortDevice,
   std::unique_ptr<CpuContext> cpu_;
   std::unique_ptr<FpuUnit> fpu_;
   std::unique_ptr<Interpreter> interpreter_;
-  // By linear address, the newest of those that share a place.
+  // Decoded instructions by linear address, the newest of those that share a place.
   static constexpr size_t kKnown = 1U << 16;
   [[nodiscard]] static size_t place_of(uint32_t linear) {
     return (linear ^ (linear >> 16)) % kKnown;

@@ -72,7 +72,7 @@ struct LockstepOptions {
   double seconds = 20;             // of our time: then it ends, in the middle of a way too
   bool keeps_way = false;          // name_first() will be called
   double skip = 0;                 // seconds of the guest's time that are not followed
-  // Told of each instruction before the follower executes it; null for code that is not 32-bit.
+  // Called for each instruction before the follower executes it; null for code that is not 32-bit.
   std::function<void(const GuestState&, const FollowedInstruction*)> on_instruction = nullptr;
   // Longest guest time between two comparisons. 0: compare only at the loop's own events.
   Nanoseconds come_by = 0;

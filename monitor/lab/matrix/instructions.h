@@ -12,7 +12,8 @@
 
 namespace ringshift::lab {
 
-// Where code and data lie: the same linear addresses on the virtual machine and on the processor.
+// The addresses of code and data: the same linear addresses on the virtual machine and on the
+// processor.
 inline constexpr uint32_t kCodeBase = 0x10000000;
 inline constexpr uint32_t kCodeBytes = 0x2000;
 inline constexpr uint32_t kDataBase = 0x20000000;

@@ -33,7 +33,7 @@ struct Way {
   std::array<WaysCell, kWaysOperations.size()> cells;
 };
 
-// On processors that have a mode for guests, and nested page tables.
+// A cost on processors that have a mode for guests, and nested page tables.
 struct CitedCost {
   unsigned exits;
   const char* because;

@@ -58,7 +58,7 @@ inline constexpr size_t kMostWordBytes = 256 * 1024;
 [[nodiscard]] bool verify_grain(int descriptor, const SavedRam& ram, size_t index,
                                 std::string* error);
 
-// Where a clone, whose file is at `clone`, finds one of its memfds.
+// The path by which a clone, whose file is at `clone`, finds one of its memfds.
 [[nodiscard]] std::string path_of_cloned_ram(const std::string& clone,
                                              const SavedRam::Elsewhere& file);
 

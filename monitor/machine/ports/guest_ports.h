@@ -28,7 +28,7 @@
 
 namespace ringshift {
 
-// Where one of them leads.
+// The place that one of the ports leads to.
 struct PortTarget {
   enum class Kind : uint8_t { None, Console, File, Socket };
   Kind kind = Kind::None;
@@ -58,7 +58,7 @@ class GuestPorts {
     ControlPort* page = nullptr;  // shows the serial port, and types into it; null: there is none
     std::string watched_text;     // of the serial port: it asks for a saved machine; empty: not
     bool is_replay = false;       // what the guest takes did not come from here (go_live())
-    // With our terminal, on which only one of the ports can be.
+    // Makes a console with our terminal, which only one of the ports can have.
     std::function<std::unique_ptr<HostConsole>(uint8_t source)> make_console;
   };
   // Null with one line in *error. Throws std::system_error when the host refuses a thread.
@@ -85,14 +85,14 @@ class GuestPorts {
 
   // A backup's, when it has taken over: from here on what comes to the sockets is the guest's.
   void go_live();
-  // Somebody is to be there before the guest goes on.
+  // True: the guest waits until somebody is there.
   [[nodiscard]] bool awaits_peer();
   // Bytes of what the port was given that nobody has been shown; a console's may be of all of them.
   [[nodiscard]] size_t unsent(HeldOutput::Port port);
   void flush();
   // Output waits that flush() would show: it is called soon.
   void flush_soon();
-  // Nobody reads what has been printed: the guest should stand still until it is woken.
+  // True: nobody reads the output, so the guest should stand still until it is woken.
   [[nodiscard]] bool is_unread();
   // All is where it goes. False: some of it never will be, which a line has said.
   [[nodiscard]] bool finish();

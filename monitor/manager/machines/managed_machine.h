@@ -34,7 +34,7 @@ class ManagedMachine {
   // Asks the guest by its power button; if it has not ended after `grace`, the machine.
   void stop(Nanoseconds grace);
   void kill();
-  // Its statistics are written to its folder soon.
+  // The machine's statistics are written to its folder soon.
   void ask_for_statistics();
   // A picture of its screen is in its folder soon.
   void ask_for_screen();
@@ -44,11 +44,11 @@ class ManagedMachine {
   // at: where it has added itself. Takes what has come, and does what is due.
   void serve(const std::vector<pollfd>& waiting, size_t at);
   static constexpr size_t kDescriptors = 2;
-  // Something is to be looked at soon, though nothing comes.
+  // True: the machine needs a look soon, though nothing comes.
   [[nodiscard]] bool is_in_motion() const;
 
-  // It answers, has ended, or takes so long that nobody should wait: it may wait itself, for a
-  // machine that is to come.
+  // True: the machine answers, has ended, or takes so long that nobody should wait: it may wait
+  // itself, for a machine that is to come.
   [[nodiscard]] bool has_settled() const;
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] MachineState state() const { return state_; }

@@ -30,7 +30,8 @@ class DataPaths {
   // The linear address a host address means in the window of the entered view, if it lies in it.
   [[nodiscard]] std::optional<GuestVirtual> window_address(uint64_t host_address,
                                                            Privilege privilege) const;
-  // Where supervisor code reads this address, if it may; the page is in its window now.
+  // The host address at which supervisor code reads this address, if it may; the page is in its
+  // window now.
   [[nodiscard]] std::optional<uint64_t> supervisor_host_address(GuestVirtual address);
   // The host address of linear address 0 there.
   [[nodiscard]] uint64_t supervisor_base() const;

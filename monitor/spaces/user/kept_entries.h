@@ -16,7 +16,8 @@ class KeptEntries {
  public:
   // The address space of this CR3 is left; its entries are still in the TLBs.
   void leave(uint32_t cr3, const SoftTlbs& tlbs);
-  // It has been entered; the TLBs hold nothing that its CR3 load flushes.
+  // The address space of this CR3 has been entered; the TLBs hold nothing that its CR3 load
+  // flushes.
   void come_back(uint32_t cr3, SpaceResources& resources);
   void forget_all() { ++generation_; }
 

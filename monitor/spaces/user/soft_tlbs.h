@@ -97,7 +97,7 @@ class SoftTlbs {
     for_each_set(used_by_user_, [&](uint32_t slot) { act(slot, Privilege::User, action); });
     for_each_set(local_, [&](uint32_t slot) { act(slot, Privilege::Supervisor, action); });
   }
-  // It is in force again, unless its place has been taken.
+  // Puts the entry in force again, unless its place has been taken.
   void put_back(const Kept& kept);
 
  private:

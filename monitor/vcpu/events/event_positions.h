@@ -23,7 +23,7 @@ class EventPositions {
 
   [[nodiscard]] EventCounter& counter() { return counter_; }
 
-  // Something from outside is to be given to the guest: at the next event.
+  // Input from outside is to be given to the guest at the next event.
   void request_look() {
     is_look_wanted_ = true;
     aim();
@@ -58,7 +58,7 @@ class EventPositions {
   void arrive() { has_arrived_ = true; }
   [[nodiscard]] bool has_arrived() const { return has_arrived_; }
   [[nodiscard]] bool take_arrival() { return std::exchange(has_arrived_, false); }
-  // Somebody has looked: the event may be passed, whatever else is due at the same count.
+  // The event has been looked at and may be passed, whatever else is due at the same count.
   void go_on() {
     is_look_wanted_ = false;
     aim();
