@@ -1,7 +1,7 @@
 // GuestMemory: guest-physical RAM as bytes, kept in a memfd so that it can be mapped many times, or
 // in part in a base that is shared (MachinePages). Owns: the memfd, the base, one mapping of all of
 // it. Does not own: windows, traces. Raw: writes here notify nobody, and fault where the base is;
-// whoever writes while a guest may run goes through PhysicalMemory instead (M2).
+// code that writes while a guest may run uses PhysicalMemory instead (M2).
 #pragma once
 
 #include <cstdint>
@@ -59,7 +59,7 @@ class GuestMemory {
   // same grains: each grain is of one. Pre: it is all zeros, has no base, and is mapped nowhere but
   // here. Not ok: the host refuses, and RAM is of no use.
   [[nodiscard]] HostResult take_base(RamBase base, std::vector<RamBase> others = {});
-  // Must whoever writes the page make_own() it first? It is mapped for reading only, or, if it is
+  // Must a writer of the page make_own() it first? It is mapped for reading only, or, if it is
   // Absent, not at all. Pre, here and below: it is RAM.
   [[nodiscard]] bool is_shared(GuestPhysicalPage page) const {
     return machine_ != nullptr && machine_->backing(page) != Backing::Own;
@@ -67,7 +67,7 @@ class GuestMemory {
   [[nodiscard]] Backing backing(GuestPhysicalPage page) const {
     return machine_ != nullptr ? machine_->backing(page) : Backing::Own;
   }
-  // Must whoever reads the page make_own() it first?
+  // Must a reader of the page make_own() it first?
   [[nodiscard]] bool is_absent(GuestPhysicalPage page) const {
     return machine_ != nullptr && machine_->backing(page) == Backing::Absent;
   }
@@ -80,9 +80,9 @@ class GuestMemory {
     return is_from_base(page) ? machine_->offset_of(page) : page.address().value();
   }
   // The page, and those around it that change with it, which are in *moved, may be written: those
-  // of a base are copied; of a grain that is mixed this one alone. Where their bytes are in our
-  // address space stays; whoever maps them elsewhere is to follow. Pre: is_shared(page). Not ok:
-  // the host has no memory, or the base cannot be read any more.
+  // of a base are copied; of a grain that is mixed this one alone. Their place in our address space
+  // stays; a caller that maps them elsewhere maps them anew. Pre: is_shared(page). Not ok: the host
+  // has no memory, or the base cannot be read any more.
   [[nodiscard]] HostResult make_own(GuestPhysicalPage page, PageRange* moved);
   // These grains, one bit for each of `grain_pages`, are Absent: `from` brings them, one that is
   // asked for at once. Pre: all is Own, without grains, and mapped nowhere but here. Not ok: the
@@ -130,7 +130,7 @@ class GuestMemory {
   // seen (Backing::Clean). *moved: the pages whose mappings have to follow; of a base none do.
   // Pre: track_writes(); they have one backing. Not ok: as for make_own().
   [[nodiscard]] HostResult make_clean(size_t first, size_t count, PageRange* moved);
-  // The same, and nothing is said of what is written.
+  // The same, but the record of written grains stays as it is.
   [[nodiscard]] HostResult freeze(size_t first, size_t count, PageRange* moved);
   // Sets the observer that is told before a Clean grain may be written; null: none.
   void set_frozen(FrozenGrains* frozen) { frozen_ = frozen; }

@@ -36,7 +36,8 @@ class [[nodiscard]] HostResult {
 // A new memfd of `bytes` zero bytes, closed on exec. Its size is sealed: a mapping of it can never
 // raise SIGBUS because somebody shortened it. *descriptor is -1 on failure.
 HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor);
-// The same, but seal_contents() may follow: from then on nobody writes to it, whoever has it.
+// The same, but seal_contents() may follow: from then on nobody can write to it, even with a
+// descriptor.
 HostResult create_sealable_memfd(const char* name, uint64_t bytes, int* descriptor);
 [[nodiscard]] HostResult seal_contents(int descriptor);
 // Is it such a memfd, sealed, of at least so many bytes? Then a mapping of it never changes, nor

@@ -127,7 +127,7 @@ class MachinePages {
   [[nodiscard]] uint32_t bases_version() const { return bases_version_; }
   // There is one whose bytes can be read.
   [[nodiscard]] bool has_base() const;
-  // For whoever maps them all.
+  // For callers that map them all.
   [[nodiscard]] uint32_t pages() const { return pages_; }
 
  private:

@@ -1,7 +1,7 @@
 // TableTraces: the guest's page tables that are write-traced, and the version of each: a number
 // that changes whenever anybody but our own walker writes to it. Equal versions spare looking at 4
 // KiB of entries. Owns: which tables, bounded in number; the counts that decide. Does not own: the
-// trace bits and what enforces them (whoever begins a trace sees to that first). Keeps: M9. See
+// trace bits and their enforcement (the caller sets these before a trace begins). Keeps: M9. See
 // docs/shadow-mmu.md, "Traced tables".
 #pragma once
 
@@ -63,7 +63,7 @@ class TableTraces {
   [[nodiscard]] bool is_any() const { return traced_ != 0; }
   [[nodiscard]] uint32_t traced() const { return traced_; }
 
-  // A write by whoever writes outside generated code, and by a soft store's mark.
+  // A write from outside generated code, or one found by a soft store's mark.
   void note_write(GuestPhysicalPage table);
   void note_mark(GuestPhysicalPage table);
   // A store that no trace should stop is about to be made to a page that is traced as a table.

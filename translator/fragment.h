@@ -47,8 +47,8 @@ struct Fragment {
   uint32_t body_offset = 0;  // direct entry
   uint32_t cold_offset = 0;
   uint32_t instruction_count = 0;
-  // One instruction, in two pieces. The second is not in the key, so whoever finds such a fragment
-  // compares it with the mapping of the moment (T1).
+  // One instruction, in two pieces. The second is not in the key, so code that finds such a
+  // fragment compares it with the mapping of the moment (T1).
   bool crosses_page = false;
   // The bytes could not be fetched or decoded to the end; they may be whole next time.
   bool is_incomplete = false;

@@ -38,9 +38,8 @@ class ConsoleInlet {
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 
-  // ---- the prompt's ----
-  // While it is open what is typed is not the guest's. Ctrl-A c opens and closes it; so does
-  // whoever runs it.
+  // ---- the prompt's ---- While it is open what is typed is not the guest's. Ctrl-A c opens and
+  // closes it; so does the program that runs it.
   [[nodiscard]] bool prompt_is_open() const { return prompt_is_open_; }
   void set_prompt_open(bool open) { prompt_is_open_ = open; }
   // The prompt comes before the guest: what has been typed already is for it too.

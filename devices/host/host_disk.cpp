@@ -49,7 +49,7 @@ bool write_at(int descriptor, uint64_t offset, std::span<const uint8_t> from) {
   return true;
 }
 
-// Locks of the open file description: they end with the descriptor, whoever else closes the file.
+// Locks of the open file description: they end with this descriptor, even if others close the file.
 bool lock_image(int descriptor, short type) {
   struct flock lock {};
   lock.l_type = type;

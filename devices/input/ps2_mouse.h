@@ -42,7 +42,7 @@ class Ps2Mouse {
   void report();
 
   std::deque<uint8_t> output_;
-  // The packet or the answer sent last, for who asks again.
+  // The packet or the answer sent last, to be sent again on request.
   struct Said {
     std::array<uint8_t, 4> bytes{};  // the longest of both: an acknowledgement and the status
     size_t count = 0;

@@ -1,6 +1,6 @@
 // RemoteInput: keys and movements of remote screens on their way to the guest's keyboard and mouse.
-// Owns: the keys that wait until the guest has taken those before (whoever puts them bounds them),
-// a timer. Does not own: the keyboard. vCPU thread only. See docs/screen.md.
+// Owns: the keys that wait until the guest has taken those before (their sender bounds them), a
+// timer. Does not own: the keyboard. vCPU thread only. See docs/screen.md.
 #pragma once
 
 #include <cstdint>

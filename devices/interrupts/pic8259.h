@@ -111,7 +111,7 @@ class InterruptControllerPair {
   [[nodiscard]] PortDevice& slave_ports() { return slave_ports_; }    // 0xa0-0xa1
   [[nodiscard]] PortDevice& elcr_ports() { return elcr_ports_; }      // 0x4d0-0x4d1
 
-  // The levels of the wires are saved here, and not by whoever drives them.
+  // The levels of the wires are saved here, and not by the devices that drive them.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 

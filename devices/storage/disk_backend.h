@@ -56,11 +56,11 @@ class DiskBackend {
   // The device has no more use for the request that is on its way. It may be done all the same.
   virtual void abandon() {}
   // Set by the drive: called in deliver(), when a request that was on its way is not any more.
-  // NOLINTNEXTLINE(performance-unnecessary-value-param): who has a use for it keeps it
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): a medium that needs it keeps it
   virtual void set_on_ready(std::function<void()> /*on_ready*/) {}
   // Set by the machine: called on any thread, when deliver() has something to do; empty: nobody
   // listens. deliver() is called between two of the guest's instructions.
-  // NOLINTNEXTLINE(performance-unnecessary-value-param): who has a use for it keeps it
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): a medium that needs it keeps it
   virtual void set_on_news(std::function<void()> /*on_news*/) {}
   virtual void deliver() {}
   // False: nothing was read, since the host's disk would have to be waited for, or nobody knows.

@@ -1,6 +1,6 @@
 // PacedMedium: what a medium is besides, if a rate is kept: it says how long it wants to be left
-// alone. A drive that can wait asks before each piece; one that cannot moves on, and what it moved
-// is made up for by whoever asks next. LimitedDisk: any medium, at a rate that several of them may
+// alone. A drive that can wait asks before each piece; one that cannot moves on, and the next
+// request waits for its bytes, too. LimitedDisk: any medium, at a rate that several of them may
 // share. See docs/machines.md, "Limits".
 #pragma once
 

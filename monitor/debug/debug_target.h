@@ -1,6 +1,6 @@
-// DebugTarget: what a debugger may do to the machine, whatever wire it comes by. Declared here for
-// gdb_session, commands and prompt; implemented by machine_target, and by a fake in tests. All of
-// it is called between two guest instructions. See docs/debugging.md.
+// DebugTarget: the operations that a debugger may do on the machine, by any protocol. Declared here
+// for gdb_session, commands and prompt; implemented by machine_target, and by a fake in tests. All
+// of it is called between two guest instructions. See docs/debugging.md.
 #pragma once
 
 #include <cstdint>

@@ -79,7 +79,7 @@ void Debugger::detach_machine() {
   around_.reset();  // before the machine's clock, on which it has a timer
 }
 
-// Nobody but whoever controls the machine is to let it go.
+// Only the program that controls the machine is to let it go.
 bool Debugger::starts_held() const {
   return request_.starts_paused && request_.has_controller && socket_ == nullptr;
 }

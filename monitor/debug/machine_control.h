@@ -1,6 +1,6 @@
-// MachineControl: a running machine as whoever controls it sees it (ControlTarget). Owns: the keys
-// on their way to the guest, the mouse buttons held, news of trays. A machine outlives it. Files
-// are those that the command line names, and those in its control folder. See docs/control.md.
+// MachineControl: a running machine as a control program sees it (ControlTarget). Owns: the keys on
+// their way to the guest, the mouse buttons held, news of trays. A machine outlives it. Files are
+// those that the command line names, and those in its control folder. See docs/control.md.
 #pragma once
 
 #include <functional>

@@ -15,8 +15,8 @@ namespace ringshift::debug {
 
 class MachineTarget final : public DebugTarget {
  public:
-  // around: what else a line at the prompt may ask for.
-  // is_attended: whoever debugs it would see that it stands.
+  // around: the object that answers other lines of the prompt. is_attended: a user would see that
+  // the guest stands.
   MachineTarget(Machine& machine, ExecutionControl& control, ControlTarget& around,
                 std::function<bool()> is_attended);
 

@@ -29,8 +29,8 @@ class HostSignals {
     Hold& operator=(const Hold&) = delete;
   };
 
-  // SIGTERM, SIGHUP, SIGINT or a person has asked us to end; the vCPU loop looks at each attention,
-  // and whoever waits for the host looks here after each EINTR.
+  // SIGTERM, SIGHUP, SIGINT or a person has asked us to end. The vCPU loop looks at each attention,
+  // and code that waits for the host looks here after each EINTR.
   [[nodiscard]] static bool termination_requested();
   // The same from any thread, for the person: forgotten with the machine.
   static void request_termination();

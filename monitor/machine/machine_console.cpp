@@ -83,7 +83,7 @@ void Machine::take_in(const HostInput& input) {
   if (!defer(input) && !keep_for_event(input)) give_to_guest(input);
 }
 
-// The guest's, or whoever's it is.
+// Gives the input to the guest, or to the part of the machine that it is for.
 void Machine::give_to_guest(const HostInput& input) {
   switch (input.kind) {
     case HostInput::Kind::Quit:
@@ -182,7 +182,7 @@ void Machine::deliver_input() {
                         pci_ != nullptr ? pci_->console() : nullptr);
 }
 
-// The guest waits for whoever reads its console, as with flow control; everybody else is answered.
+// The guest waits for the reader of its console, as with flow control; everybody else is answered.
 void Machine::stand_still_while_unread() {
   const ExecutionControl* control = config_.control;
   bool stood_still = false;

@@ -129,7 +129,7 @@ void Machine::take_in_late() {
   if (!problem.empty()) end_in_two(problem);
 }
 
-// Waits for a machine, whoever brings it. Strangers cost a line each, and no more.
+// Waits until a peer brings a machine. Strangers cost a line each, and no more.
 bool Machine::arrive(std::string* error) {
   std::fprintf(stderr, "ringshift: --incoming: waits at %s\n", config_.incoming->where().c_str());
   while (true) {

@@ -95,8 +95,8 @@ void Machine::go_live() {
 
 // ---- one that is brought to a backup while it runs ----
 
-// As a replay's moment, with what has come by sockets. The counts of events and of HLTs are the
-// position's.
+// The state as a replay's moment has it, with the bytes that have come by sockets. The counts of
+// events and of HLTs are the position's.
 void Machine::visit_joined(StateArchive& archive) {
   visit_moment(archive);
   for (const uint8_t source :

@@ -22,7 +22,7 @@ bool is_for_guest(HostInput::Kind kind) {
          kind == Kind::ShareEnd;
 }
 
-// By whoever controls the machine.
+// Inputs of the program that controls the machine.
 bool is_of_control(HostInput::Kind kind) {
   return kind == HostInput::Kind::Reset || kind == HostInput::Kind::PowerButton;
 }

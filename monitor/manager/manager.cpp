@@ -122,7 +122,7 @@ void Manager::begin_to_end(Nanoseconds grace) {
   for (const auto& [name, machine] : machines_) machine->stop(grace);
 }
 
-// ---- whoever asks ----
+// ---- clients ----
 
 ManagedMachine* Manager::find(const std::string& name) {
   const auto found = machines_.find(name);

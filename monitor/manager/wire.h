@@ -1,5 +1,5 @@
-// Wire: one end of a stream socket between a manager, a keeper, a machine and whoever asks: bytes
-// or JSON texts, without ever waiting. Owns: the socket, what has come and what is to go, both
+// Wire: one end of a stream socket between a manager, a keeper, a machine and a client: bytes or
+// JSON texts, without ever waiting. Owns: the socket, what has come and what is to go, both
 // bounded: who sends without end is not read on, who does not read loses the connection. See
 // docs/machines.md.
 #pragma once

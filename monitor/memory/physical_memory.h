@@ -65,7 +65,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   // RAM's make_clean(), and all who map these pages follow: the next write to each is seen, by
   // whatever path. Ends the process as will_write() does.
   void make_clean(size_t first_grain, size_t grains);
-  // The same without a word to whoever asks what is written; and RAM's move_to_base().
+  // RAM's freeze(): the same, but the record of written grains stays as it is. And RAM's
+  // move_to_base().
   void freeze(size_t first_grain, size_t grains);
   void move_to_base(size_t first_grain, size_t grains);
   // RAM's make_whole(), join() and join_elsewhere(), and all who map the pages follow.

@@ -17,8 +17,8 @@
 
 namespace ringshift {
 
-// Makes all of a machine's own grains read-only before the moment that a copy is of, by and by, so
-// that the moment itself is short. Does not own: RAM. vCPU thread, outside of guest code.
+// Makes all of a machine's own grains read-only, step by step, before the moment that a copy is of,
+// so that the moment itself is short. Does not own: RAM. vCPU thread, outside of guest code.
 class GrainFreezer {
  public:
   // RAM has grains from here on.

@@ -105,8 +105,8 @@ bool MigrationSender::has_heard_whole() {
   return is_whole_;
 }
 
-// The machine is the other side's; what it needs of ours it has asked for, or gets by and by. Its
-// last word is that it needs nothing more.
+// The machine is the other side's; grains that it needs of ours it has asked for, or gets one after
+// the other. Its last word is that it needs nothing more.
 void MigrationSender::serve() {
   is_serving_ = true;
   pace_began_ = HostClock::monotonic();

@@ -1,8 +1,8 @@
-// OutgoingClone: a machine that is cloned while it runs, as the vCPU's thread sees it: RAM is made
-// read-only by and by, the guest stands for one moment in which its state is taken, RAM of that
-// moment is copied beside it, and becomes a base that this machine and its clones share. Owns: the
-// copy, the description of the last clone. Does not own: the machine. A step at a safe point is
-// bounded. See docs/decisions/0023-clones.md.
+// OutgoingClone: a machine that is cloned while it runs, as the vCPU's thread sees it. RAM is made
+// read-only step by step; the guest stands for one moment, in which its state is taken; RAM of that
+// moment is copied beside the running guest, and becomes a base that this machine and its clones
+// share. Owns: the copy, the description of the last clone. Does not own: the machine. A step at a
+// safe point is bounded. See docs/decisions/0023-clones.md.
 #pragma once
 
 #include <cstdint>

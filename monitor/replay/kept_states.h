@@ -1,5 +1,5 @@
-// KeptStates: a replay's machine at some of the places it has come by, so that it can go back to
-// them. Bounded in number and in memory: the more there are, and the longer they are past, the
+// KeptStates: a replay's machine at some of the places that it has passed, so that it can go back
+// to them. Bounded in number and in memory: the more there are, and the longer they are past, the
 // fewer are left. The first one always stays. Owns: the states. See docs/debugging-backwards.md.
 #pragma once
 

@@ -60,7 +60,7 @@ class Backup final : public Replica {
     return live_ != nullptr && live_->needs_grains();
   }
 
-  // The primary has been ended by whoever runs it, and so has this.
+  // The user has ended the primary, and so this machine, too.
   [[nodiscard]] bool was_ended() const { return was_ended_; }
   [[nodiscard]] bool is_live() const { return live_ != nullptr; }
 

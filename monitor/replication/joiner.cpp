@@ -18,7 +18,8 @@
 namespace ringshift {
 namespace {
 
-// Milliseconds. The last: of whoever is given a machine, and does not read, or does not answer.
+// Milliseconds. The last bound is for a peer that is given a machine, and does not read, or does
+// not answer.
 constexpr int kConnecting = 10'000, kGettingReady = 60'000, kReading = 10'000;
 constexpr int kLook = 100, kSecond = 1000;
 

@@ -1,8 +1,8 @@
-// OutgoingJoin: a machine that runs and is brought to a backup, as the vCPU's thread sees it: RAM
-// is made read-only by and by, the guest stands for one moment in which its state is taken, RAM of
-// that moment is copied beside it and sent. From that moment on whoever uses this keeps the log.
-// Owns: the copy, the thread that looks for a backup and sends. A step at a safe point is bounded.
-// See docs/decisions/0038-a-backup-joins-by-a-clone.md.
+// OutgoingJoin: a machine that runs and is brought to a backup, as the vCPU's thread sees it. RAM
+// is made read-only step by step; the guest stands for one moment, in which its state is taken; RAM
+// of that moment is copied beside the running guest, and sent. From that moment on the caller keeps
+// the log. Owns: the copy, the thread that looks for a backup and sends. A step at a safe point is
+// bounded. See docs/decisions/0038-a-backup-joins-by-a-clone.md.
 #pragma once
 
 #include <functional>

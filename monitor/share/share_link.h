@@ -26,7 +26,7 @@ class ShareLink {
   [[nodiscard]] static std::unique_ptr<ShareLink> open(const ShareRequest& request,
                                                        ShareServer::Walls walls,
                                                        std::string* error);
-  // Uses a stream that somebody else serves, and who knows the folder as `folder`: for tests.
+  // Uses a stream that somebody else serves, to whom the folder is `folder`: for tests.
   ShareLink(int socket, std::string folder, std::unique_ptr<ShareServer> server);
   ~ShareLink();
   ShareLink(const ShareLink&) = delete;
@@ -40,8 +40,8 @@ class ShareLink {
   // ---- for the vCPU thread ----
   // What is on its way between two guests.
   [[nodiscard]] FileTags& tags() { return tags_; }
-  // Appends the bytes to be sent for a request to *to: which folder is meant, and who asks, is not
-  // for the guest to say.
+  // Appends the bytes to be sent for a request to *to: the folder and the asking user are not for
+  // the guest to say.
   void append_request(std::span<const uint8_t> message, std::vector<uint8_t>* to) const;
 
   // ---- for one thread at a time ----

@@ -47,7 +47,7 @@ std::string folder_of(const ShareRequest& wanted, std::string* error) {
   return "";
 }
 
-// No name of a user is looked up: every user of the guest is whoever runs this program.
+// No name of a user is looked up: every user of the guest is the user who runs this program.
 std::vector<std::string> words_for(const std::string& folder, bool read_only) {
   const std::string socket = std::to_string(kHandedDescriptor);
   std::vector<std::string> words = {

@@ -1,5 +1,5 @@
-// HostFiles: how the files that a command line names are opened: by the process itself, or, once it
-// has given that up, by whoever it has left behind to do so. Owns: which of the two. See
+// HostFiles: opens the files that a command line names: in the process itself, or, once the process
+// has given that up, by another one that it has left behind for this. Owns: which of the two. See
 // docs/security.md, "The monitor itself".
 #pragma once
 

@@ -31,7 +31,7 @@ void put(std::vector<uint8_t>& to, uint64_t value, size_t bytes) {
   for (size_t i = 0; i < bytes; ++i) to.push_back(static_cast<uint8_t>(value >> 8 * i));
 }
 
-// Names are shown to people, whoever wrote the file.
+// Names are shown to people, and the file may come from anywhere.
 bool is_name(std::string_view name) {
   constexpr auto kIsGood = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == ' ' || c == '-';

@@ -6,8 +6,8 @@
 
 namespace ringshift {
 
-// --dump-screen, --screendump, --digest, or the last text page for whoever saw no display. False,
-// with a line on standard error: a file could not be written.
+// Writes --dump-screen, --screendump and --digest, or leaves the last text page for a user who saw
+// no display. False, with a line on standard error: a file could not be written.
 [[nodiscard]] bool leave_end_state(const RunOptions& options, const MachineOutcome& outcome,
                                    Machine& machine);
 

@@ -1,5 +1,5 @@
-// MigrationOptions: --incoming, --migrate-to and --migration-key: from where a machine comes, and
-// whom it may be moved to. See docs/migration.md.
+// MigrationOptions: --incoming, --migrate-to and --migration-key: the place that a machine comes
+// from, and the places that it may be moved to. See docs/migration.md.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// ExitCode: what a run's end is to whoever started it. See docs/usage.md.
+// ExitCode: the exit code that tells a run's end to the program that started it. See docs/usage.md.
 #pragma once
 
 #include "monitor/machine/machine.h"

@@ -1,4 +1,4 @@
-// LastPage: the guest's text screen as it was at the end, for who has not seen it. See
+// LastPage: the guest's text screen as it was at the end, for a user who has not seen it. See
 // docs/usage.md, "The console".
 #pragma once
 

@@ -1,5 +1,5 @@
-// QuietMemory: guest memory as somebody looks at it whom the guest is not to notice: no A and D
-// bits are set, and no device is read. See docs/debugging.md.
+// QuietMemory: reads guest memory without a trace: no A and D bits are set, and no device is read.
+// See docs/debugging.md.
 #pragma once
 
 #include <cstddef>

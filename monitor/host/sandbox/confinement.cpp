@@ -62,7 +62,7 @@ constexpr int kAllowed[] = {
     SCMP_SYS(ppoll),
     SCMP_SYS(eventfd2),
     SCMP_SYS(dup3),
-    // Connections that were made at the start, and who comes to the debugger's socket.
+    // Connections that were made at the start, and clients at the debugger's socket.
     SCMP_SYS(accept),
     SCMP_SYS(accept4),
     SCMP_SYS(recvfrom),
@@ -235,8 +235,8 @@ void say(std::string_view text, int number) {
 
 std::atomic<bool> g_has_refused{false};
 
-// async-signal-safe. The call has not been made. Says so and ends the process: whoever makes such a
-// call is not us any more, or is a mistake of ours. But libraries look into files of the host's
+// async-signal-safe. The call has not been made. Says so and ends the process: code that makes such
+// a call is a mistake of ours, or is not ours any more. But libraries look into files of the host's
 // when nobody expects it, and do without what they cannot open: that is refused, and said once.
 void on_forbidden_call(int, siginfo_t* info, void* context) {
   const int number = info->si_syscall;

@@ -65,7 +65,7 @@ uint64_t rights_for(FileUse use) {
   return 0;
 }
 
-// Does the command line name anybody whom a machine may be moved to?
+// Does the command line name a place to which a machine may be moved?
 bool connects(const std::vector<NamedFile>& files) {
   return std::any_of(files.begin(), files.end(),
                      [](const NamedFile& file) { return file.use == FileUse::Connect; });

@@ -242,7 +242,7 @@ void HostSocket::send(std::string_view bytes) {
     if (connected_ < 0 || closing_ || broken_ || hung_up_) return;
     if (outbox_.size() + bytes.size() > kOutboxLimit) {
       give_up();
-      // Nothing more is read from it, so nothing else would tell whoever waits for its next words.
+      // Nothing more is read from it, so nothing else would tell the waiting reader.
       gave_up_ = true;
     } else {
       outbox_ += bytes;

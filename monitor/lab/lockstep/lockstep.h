@@ -1,4 +1,4 @@
-// Lockstep: a machine under any engine, compared with a Follower wherever its loop comes by. Owns:
+// Lockstep: a machine under any engine, compared with a Follower at each turn of its loop. Owns:
 // the recorder and the follower. A boundary agrees if all general and control registers, segments
 // and defined flags do, and the pages that the follower has written since the last one; RAM as a
 // whole is compared from time to time. See docs/lab.md.
@@ -85,7 +85,7 @@ class Lockstep final : public ExecutionObserver {
  public:
   explicit Lockstep(const LockstepOptions& options) : options_(options) {}
   [[nodiscard]] bool attach(Machine* leader, std::string* error);
-  // The leader comes by at every instruction from now on (or not): a step is an instruction.
+  // From now on the leader's loop turns at every instruction (or not): a step is an instruction.
   void set_single(bool single) { single_ = single; }
   // A boundary the loop does not tell of by itself.
   void at_boundary(const GuestState& state) { catch_up(state); }

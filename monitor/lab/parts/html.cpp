@@ -84,7 +84,7 @@ std::string escape(std::string_view text) {
         out += "&quot;";
         break;
       default:
-        // Control characters have no place in a page, whoever wrote them.
+        // Control characters have no place in a page, no matter whose text it is.
         out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? '?' : c;
     }
   }

@@ -85,7 +85,7 @@ class SoftTlbs {
     [[nodiscard]] GuestVirtualPage page() const {
       return GuestVirtualPage(0U - entry.negated_read_page);
     }
-    // The page of RAM, for who knows where RAM is.
+    // The page of RAM, as a host address.
     [[nodiscard]] uint64_t host_page() const { return entry.addend + page().address().value(); }
     [[nodiscard]] bool may_write() const {
       return entry.negated_write_page != SoftTlbEntry{}.negated_write_page;

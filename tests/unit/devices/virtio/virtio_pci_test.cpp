@@ -273,7 +273,7 @@ TEST_F(VirtioPciTest, InterruptsCanBeDisabledInTheCommandRegister) {
   EXPECT_TRUE(bench.line.level);
 }
 
-// 4.1.4.7: for who cannot reach device memory.
+// 4.1.4.7: for a driver that cannot reach device memory.
 TEST_F(VirtioPciTest, RegistersAreReachedByConfigurationSpace) {
   const auto window = [this](unsigned offset, unsigned length) {
     bench.function.write_config(0x88, kByte, 1);

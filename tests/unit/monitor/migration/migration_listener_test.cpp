@@ -15,7 +15,7 @@ namespace {
 
 bool always() { return true; }
 
-// Words go both ways between whoever waits there and whoever connects by that name.
+// Words pass both ways between the listener and a peer that connects by its name.
 void expect_words(const std::string& where) {
   std::string error;
   const auto listener = MigrationListener::create(where, &error);

@@ -27,7 +27,7 @@ TapePosition at(uint64_t events, uint64_t halts = 0, bool is_halted = false) {
   return {.life = 0, .events = events, .halts = halts, .is_halted = is_halted};
 }
 
-// A file of memory, that whoever gets a descriptor of it may close.
+// A file of memory; the code that gets a descriptor of it may close it.
 class TapeFile {
  public:
   TapeFile() : descriptor_(memfd_create("tape", MFD_CLOEXEC)) {}
