@@ -1,6 +1,7 @@
-// Host registers: which are the guest's, which are ours, while generated code runs, and how that
-// code names a field of the frame. Owns: constants only. Guest EAX ECX EDX EBX EBP ESI EDI live in
-// the registers of the same encoding, zero-extended; guest ESP lives in R15 so that RSP is ours.
+// Host registers: the registers of the guest and our own while generated code runs, and the way in
+// which that code names a field of the frame. Owns: constants only. Guest EAX ECX EDX EBX EBP ESI
+// EDI live in the registers of the same encoding, zero-extended; guest ESP lives in R15 so that RSP
+// is ours.
 #pragma once
 
 #include <asmjit/x86.h>

@@ -1,6 +1,6 @@
-// Sensitivity: which mnemonics a monitor has to care about, by the table sensitivity.def. Segment
-// moves, far transfers and control-register moves share mnemonics with plain ones: who asks looks
-// at the operands. See docs/direct-execution.md, docs/lab.md, SDM 2A and 2B.
+// Sensitivity: the mnemonics that a monitor has to care about, by the table sensitivity.def.
+// Segment moves, far transfers and control-register moves share mnemonics with plain ones: who asks
+// looks at the operands. See docs/direct-execution.md, docs/lab.md, SDM 2A and 2B.
 #pragma once
 
 #include <cstdint>

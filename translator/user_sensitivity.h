@@ -1,5 +1,6 @@
-// User sensitivity: which instructions mean something else to this processor than to the guest's,
-// and do so without trapping, when they run as they are at CPL 3. See docs/direct-execution.md.
+// User sensitivity: the instructions that mean something else to this processor than to the
+// guest's, and do so without trapping, when they run as they are at CPL 3. See
+// docs/direct-execution.md.
 #pragma once
 
 #include <bitset>

@@ -1,4 +1,4 @@
-// PciBoard: what a machine with firmware or disks has besides the AT board: the PCI bus with its
+// PciBoard: the additions of a machine with firmware or disks to the AT board: the PCI bus with its
 // chip set, and the firmware's memory. Owns: those. Does not own: the AT board, RAM, the buses.
 // Keeps: D1. See docs/devices.md for the same as a table.
 #pragma once

@@ -1,4 +1,4 @@
-// PortDevice / MemoryDevice: what a device is to the buses. Two methods each, and no more. Offsets
+// PortDevice / MemoryDevice: a device as the buses see it. Two methods each, and no more. Offsets
 // are relative to the start of the claimed range. See docs/devices.md.
 #pragma once
 

@@ -1,5 +1,5 @@
-// LateTicks: what becomes of the periods of a timer that a late virtual CPU has missed, and how
-// fast they may be made up. See docs/time.md.
+// LateTicks: the policy for periods of a timer that a late virtual CPU has missed, and the rate at
+// which they may be made up. See docs/time.md.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// NbdDisk: what a server of the network block device protocol exports, as a medium. So an image in
+// NbdDisk: an export of a server of the network block device protocol, as a medium. So an image in
 // any format that a server knows can be a disk: qcow2 by qemu-nbd. Owns: the connection. A server
 // that fails, lies, trickles or falls silent makes every later request fail; the guest is told so
 // and nothing waits for ever, or once the run is to end. The only home of libnbd. See

@@ -1,6 +1,6 @@
-// WebAccess: who gets an answer of a server for a browser on this host: who knows the token of the
-// run, and asks by the name that the server has. Owns: the token, and the number by which the
-// page's own scripts are known. See docs/screen.md, "What peers can do".
+// WebAccess: the rule by which a server for a browser on this host answers: the client knows the
+// token of the run, and asks by the name that the server has. Owns: the token, and the number by
+// which the page's own scripts are known. See docs/screen.md, "What peers can do".
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
-// E1000Packet: what a driver of an 82540EM sends, on its way from descriptors to frames: gathered,
-// cut into segments, given its checksums. All of it by the places that the descriptors name: no
-// byte of a packet decides what is done. Owns: the bytes of one packet. See Intel 317453, 3.3.
+// E1000Packet: a packet that a driver of an 82540EM sends, on its way from descriptors to frames:
+// gathered, cut into segments, given its checksums. All of it by the places that the descriptors
+// name: no byte of a packet decides what is done. Owns: the bytes of one packet. See Intel 317453,
+// 3.3.
 #pragma once
 
 #include <cstddef>

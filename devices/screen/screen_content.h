@@ -1,4 +1,4 @@
-// ScreenContent: what a screen is drawn from, copied out of the display: registers, and the memory
+// ScreenContent: the source of a drawn screen, copied out of the display: registers, and the memory
 // that shows. Owns: the copy, so that another thread may draw it. See docs/screen.md; IBM VGA
 // technical reference.
 #pragma once

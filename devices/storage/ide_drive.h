@@ -1,6 +1,6 @@
-// IdeDrive: what is at one end of an IDE cable, as its channel drives it: registers, commands, and
-// blocks of data that move by programmed I/O or by DMA alike. Owns: the registers. Derived:
-// ata_disk, atapi_cdrom. See docs/devices.md; ATA/ATAPI-6.
+// IdeDrive: one drive of an IDE cable, as its channel drives it: registers, commands, and blocks of
+// data that move by programmed I/O or by DMA alike. Owns: the registers. Derived: ata_disk,
+// atapi_cdrom. See docs/devices.md; ATA/ATAPI-6.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
-// PacedMedium: what a medium is besides, if a rate is kept: it says how long it wants to be left
-// alone. A drive that can wait asks before each piece; one that cannot moves on, and the next
-// request waits for its bytes, too. LimitedDisk: any medium, at a rate that several of them may
-// share. See docs/machines.md, "Limits".
+// PacedMedium: the second interface of a medium whose rate is limited: it says how long it wants to
+// be left alone. A drive that can wait asks before each piece; one that cannot moves on, and the
+// next request waits for its bytes, too. LimitedDisk: any medium, at a rate that several of them
+// may share. See docs/machines.md, "Limits".
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
-// FilePort: where the 9P requests of a guest go, and where their answers come from: a file server
-// outside. A side that has no room says so, and the other one keeps what it has. All of it happens
-// on the virtual CPU's thread. Implemented by: monitor/share/share_port.h, tests. See
-// docs/sharing.md.
+// FilePort: the way of a guest's 9P requests to a file server outside, and of the answers back. A
+// side that has no room says so, and the other one keeps what it has. All of it happens on the
+// virtual CPU's thread. Implemented by: monitor/share/share_port.h, tests. See docs/sharing.md.
 #pragma once
 
 #include <cstddef>

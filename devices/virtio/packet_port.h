@@ -1,7 +1,7 @@
-// PacketPort: where the Ethernet frames of a network device go, and where they come from. A side
-// that has no room says so, and the other one keeps what it has: nothing is dropped between them.
-// All of it happens on the virtual CPU's thread. Implemented by: monitor/network/network_port.h,
-// tests. See docs/devices.md.
+// PacketPort: the way of a network device's Ethernet frames, out and in. A side that has no room
+// says so, and the other one keeps what it has: nothing is dropped between them. All of it happens
+// on the virtual CPU's thread. Implemented by: monitor/network/network_port.h, tests. See
+// docs/devices.md.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// ResourceLimits: what of the host a machine may use at most, besides its processor time; and how a
-// run is made to keep to it. See docs/machines.md, "Limits".
+// ResourceLimits: the host's resources that a machine may use at most, besides processor time; and
+// the ways in which a run keeps to them. See docs/machines.md, "Limits".
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// RunSandbox: what `ringshift run` does about its own confinement, and when: the broker first, the
-// rest once everything that needs more has been done. Owns: the broker. See docs/security.md, "The
-// monitor itself".
+// RunSandbox: the steps by which `ringshift run` confines itself, in order: the broker first, the
+// rest once everything that needs more rights has been done. Owns: the broker. See
+// docs/security.md, "The monitor itself".
 #pragma once
 
 #include <memory>

@@ -1,4 +1,4 @@
-// ControlServer: who may control the machine from outside: the sockets of --qmp and --monitor, one
+// ControlServer: the sockets of --qmp and --monitor, by which programs control the machine: one
 // client at a time each, and one after another. Owns: sockets, sessions, what has come of requests.
 // Outlives the machine, as a debugger does. A client that is silent, slow or gone costs the machine
 // nothing; one that floods it is served a few requests at each safe point. See docs/control.md.

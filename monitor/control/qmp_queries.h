@@ -1,4 +1,4 @@
-// QmpQueries: what QMP's query commands return. See docs/control.md; QEMU, qapi/*.json.
+// QmpQueries: the answers of QMP's query commands. See docs/control.md; QEMU, qapi/*.json.
 #pragma once
 
 #include "monitor/control/json_value.h"

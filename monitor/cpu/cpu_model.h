@@ -1,4 +1,4 @@
-// CpuModel: which processor the guest is shown: CPUID leaves and the feature bits that gate
+// CpuModel: the processor that the guest is shown: CPUID leaves and the feature bits that gate
 // instructions. Owns: a constant table. See docs/limitations.md for what is left out and why.
 #pragma once
 

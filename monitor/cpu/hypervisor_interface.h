@@ -1,4 +1,4 @@
-// HypervisorInterface: what a processor has of its hypervisor: registers that no real one has,
+// HypervisorInterface: a processor's interface to its hypervisor: registers that no real one has,
 // calls, and events in the place of interrupts. Declared here, because RDMSR and WRMSR lead there,
 // and implemented in monitor/paravirt. See docs/paravirt.md.
 #pragma once

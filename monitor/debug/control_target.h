@@ -1,7 +1,7 @@
-// ControlTarget: what a person or a program may do to a machine from outside, whatever way the wish
-// comes: by QMP, at the prompt, on a monitor's socket. Declared for monitor_commands and the
-// sessions of monitor/control; implemented by machine_control, and by a fake in tests. All of it is
-// called between two guest instructions. See docs/control.md.
+// ControlTarget: the operations that a person or a program may do on a machine from outside: by
+// QMP, at the prompt, on a monitor's socket. Declared for monitor_commands and the sessions of
+// monitor/control; implemented by machine_control, and by a fake in tests. All of it is called
+// between two guest instructions. See docs/control.md.
 #pragma once
 
 #include <cstdint>

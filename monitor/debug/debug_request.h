@@ -1,5 +1,5 @@
-// DebugRequest: what the command line says of those who may stop the machine from outside. A value.
-// See docs/debugging.md.
+// DebugRequest: the command line's words about debuggers and control programs. A value. See
+// docs/debugging.md.
 #pragma once
 
 #include <string>

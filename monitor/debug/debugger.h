@@ -1,4 +1,4 @@
-// Debugger: who may stop the machine from outside: gdb at a socket, a person at the console. Owns:
+// Debugger: stops the machine for gdb at a socket, or for a person at the console. Owns:
 // ExecutionControl, the socket, the session with gdb, the prompt. Outlives the machine: a guest
 // that resets goes on under the same debugger. See docs/debugging.md.
 #pragma once

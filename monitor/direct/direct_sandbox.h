@@ -1,6 +1,5 @@
-// Direct sandbox: what happens between fork and the first instruction of the stub, on the child's
-// side. The stub, the addresses and the filter of a policy are fixed. Keeps: S1 S2. See
-// docs/security.md.
+// Direct sandbox: the child's steps between fork and the first instruction of the stub. The stub,
+// the addresses and the filter of a policy are fixed. Keeps: S1 S2. See docs/security.md.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// Interp: what the instruction families of the interpreter share: a decoded operation, the running
-// instruction's context, operand access. Private to interpreter.cpp and interp_*.cpp. Every handler
-// leaves the state unchanged when it returns a fault (V1). See docs/faults-and-exits.md.
+// Interp: shared by the instruction families of the interpreter: a decoded operation, the running
+// instruction's context, operand access. Private to this folder. Every handler leaves the state
+// unchanged when it returns a fault (V1). See docs/faults-and-exits.md.
 #pragma once
 
 #include <array>

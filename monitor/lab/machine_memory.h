@@ -1,5 +1,5 @@
-// Machine memory: where the bytes of a guest are: linear address, physical page, and the host's
-// memory behind it, of a machine that was cloned from another one and has run on. The host is asked
+// Machine memory: the places of a guest's bytes: linear address, physical page, and the host's
+// memory behind it, in a machine that was cloned from another one and has run on. The host is asked
 // as well which memory is the machine's own and which it shares: how much each memfd holds, and
 // which mappings the host's kernel lists (/proc/self/maps). See docs/lab.md, docs/saved-state.md.
 #pragma once

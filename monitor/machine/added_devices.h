@@ -1,6 +1,6 @@
-// AddedDevices: what --device puts on the board besides what every machine has. Owns: those
-// devices. Does not own: the buses, the interrupt controllers. A device has its ports even where
-// the board has something already. See docs/devices.md.
+// AddedDevices: the devices that --device adds to those of every machine. Owns: those devices. Does
+// not own: the buses, the interrupt controllers. A device has its ports even where the board has
+// something already. See docs/devices.md.
 #pragma once
 
 #include <algorithm>

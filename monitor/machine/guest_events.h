@@ -1,5 +1,5 @@
-// GuestEvents: what a guest's kernel says of itself, or a watchdog of it, and what is done then.
-// Values only; see docs/devices.md, "Panics and watchdogs".
+// GuestEvents: events that a guest's kernel, or its watchdog, reports, and the actions then. Values
+// only; see docs/devices.md, "Panics and watchdogs".
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Machine, fifth part: what is done when the guest ends the run by a port, when its kernel says
-// that it has panicked, and when its watchdog has not heard of it. All of it runs inside a device,
-// and takes note. And who else hears of what comes from outside of the processor and RAM.
+// Machine, fifth part: the actions when the guest ends the run by a port, when its kernel says that
+// it has panicked, and when its watchdog has not heard of it. All of it runs inside a device, and
+// takes note. And who else hears of what comes from outside of the processor and RAM.
 #include <cstdio>
 
 #include "monitor/machine/machine.h"

@@ -1,4 +1,4 @@
-// Machine, ninth part: what outlives it, from one life of its guest to the next.
+// Machine, ninth part: the objects that outlive it, from one life of its guest to the next.
 #include "monitor/machine/machine.h"
 #include "shadowmmu/base/counters.h"
 

@@ -1,5 +1,5 @@
-// EventLog: what has happened to the machines of a manager, the newest last. Owns: the list, which
-// is bounded, and the file that a later manager goes on from. See docs/machines.md, "Events".
+// EventLog: the events of a manager's machines, the newest last. Owns: the list, which is bounded,
+// and the file that a later manager goes on from. See docs/machines.md, "Events".
 #pragma once
 
 #include <deque>

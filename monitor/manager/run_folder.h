@@ -1,4 +1,4 @@
-// RunFolder: where a manager and its machines have their sockets, logs and locks: a folder of one
+// RunFolder: the folder in which a manager and its machines have their sockets, logs and locks: one
 // user's, which nobody else can enter. Names files; owns none but a lock. See docs/machines.md.
 #pragma once
 

@@ -1,5 +1,5 @@
-// CloneControl: what a person or a program may ask about cloning the machine: begin, and how far it
-// is. Implemented by outgoing_clone, and by a fake in tests. All of it is called between two guest
+// CloneControl: the requests about cloning the machine: begin, and a question how far it is.
+// Implemented by outgoing_clone, and by a fake in tests. All of it is called between two guest
 // instructions. See docs/saved-state.md, "Clones".
 #pragma once
 

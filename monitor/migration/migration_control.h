@@ -1,6 +1,6 @@
-// MigrationControl: what a person or a program may ask about moving the machine to another process:
-// begin, cancel, how far it is, how fast and how still. Implemented by outgoing_migration, and by a
-// fake in tests. All of it is called between two guest instructions. See docs/migration.md.
+// MigrationControl: the requests about moving the machine to another process: begin, cancel, how
+// far it is, how fast and how still. Implemented by outgoing_migration, and by a fake in tests. All
+// of it is called between two guest instructions. See docs/migration.md.
 #pragma once
 
 #include <cstdint>

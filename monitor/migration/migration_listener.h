@@ -1,5 +1,5 @@
-// MigrationListener: where a machine is waited for that comes from another process: a socket that
-// listens, or a connection that was inherited. Owns: the descriptor. See docs/migration.md.
+// MigrationListener: waits for a machine that comes from another process: at a socket that listens,
+// or on a connection that was inherited. Owns: the descriptor. See docs/migration.md.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// MigrationSender, second part: what goes after the other side runs the machine. See
-// docs/migration.md, "Post-copy".
+// MigrationSender, second part: sends the grains that come after the other side runs the machine.
+// See docs/migration.md, "Post-copy".
 #include <algorithm>
 
 #include "monitor/host/time/host_clock.h"

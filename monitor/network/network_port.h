@@ -1,7 +1,7 @@
-// NetworkPort: where the frames of a guest's network card go: a thread moves them between the
-// machine and the link. Both ways are bounded, and a side that is full makes the other one wait:
-// frames stay in the guest's ring, or with the peer. All news is an input of the guest's (Inbox).
-// Owns: the thread, the frames in between. See docs/networking.md.
+// NetworkPort: the link side of a guest's network card: a thread moves frames between the machine
+// and the link. Both ways are bounded, and a side that is full makes the other one wait: frames
+// stay in the guest's ring, or with the peer. All news is an input of the guest's (Inbox). Owns:
+// the thread, the frames in between. See docs/networking.md.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// NetworkRequest: what a command line wants of a network: which card, and what is at the other end
-// of its cable. Values only; see docs/networking.md.
+// NetworkRequest: the command line's wishes for a network: the card, and the other end of its
+// cable. Values only; see docs/networking.md.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// InputTape: what comes to a guest from outside, with the positions at which it came. A recorder
+// InputTape: a guest's inputs from outside, with the positions at which they came. A recorder
 // writes it while the guest runs; a replay reads it in place of the outside. Both hear of marks,
 // where two runs of one tape must be alike. vCPU thread only. See docs/exact-execution.md.
 #pragma once

@@ -1,6 +1,6 @@
-// FileTags: which requests of a shared folder are on their way, by the tag that the server knows
-// them by, and which roots the guest has mounted. It outlives a guest, since answers do. Owns: that
-// knowledge. vCPU thread. See docs/sharing.md.
+// FileTags: the requests of a shared folder that are on their way, by the tag that the server knows
+// them by, and the roots that the guest has mounted. It outlives a guest, since answers do. Owns:
+// that knowledge. vCPU thread. See docs/sharing.md.
 #pragma once
 
 #include <bitset>

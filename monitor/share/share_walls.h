@@ -1,7 +1,7 @@
-// ShareWalls: what the file server of a shared folder is put behind before it begins. It follows
-// symbolic links and names with dots in them wherever they lead, as any user's program does, and
-// the guest chooses the names: the host's kernel has to say where they end. Keeps: S6. See
-// docs/sharing.md and docs/security.md.
+// ShareWalls: the walls around the file server of a shared folder, put up before it begins. It
+// follows symbolic links and names with dots in them wherever they lead, as any user's program
+// does, and the guest chooses the names: the host's kernel has to say where they end. Keeps: S6.
+// See docs/sharing.md and docs/security.md.
 #pragma once
 
 #include <string>

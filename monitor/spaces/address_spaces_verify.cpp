@@ -1,5 +1,5 @@
-// AddressSpaces, second part: what is held is compared with the guest's tables after a flush, and
-// kept where they still say the same. A flush does not lose what is still true.
+// AddressSpaces, second part: compares held entries with the guest's tables after a flush, and
+// keeps those that the tables still say. A flush does not lose what is still true.
 #include <algorithm>
 #include <utility>
 

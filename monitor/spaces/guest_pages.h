@@ -1,6 +1,6 @@
-// GuestPages: what a guest-linear page is at this moment, in one answer: the guest's tables, the
-// A20 gate, RAM or not, traced or not. Every fill of a window, a soft TLB, a code view or a process
-// begins here. See docs/shadow-mmu.md, "One miss".
+// GuestPages: all facts about a guest-linear page at this moment, in one answer: the guest's
+// tables, the A20 gate, RAM or not, traced or not. Every fill of a window, a soft TLB, a code view
+// or a process begins here. See docs/shadow-mmu.md, "One miss".
 #pragma once
 
 #include <cstdint>

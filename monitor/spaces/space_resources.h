@@ -1,4 +1,4 @@
-// SpaceResources: what the spaces of one processor share: the guest's tables and pages as they are
+// SpaceResources: shared by the spaces of one processor: the guest's tables and pages as they are
 // now, the soft TLBs, the pages a debugger watches, and how many of the host's mappings each space
 // may take. Owns: all of it but memory and the watch. See docs/shadow-mmu.md.
 #pragma once

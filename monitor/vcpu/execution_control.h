@@ -1,6 +1,6 @@
-// ExecutionControl: where and when a debugger wants the guest stopped: breakpoints, watched data, a
-// single step, a pause, and a stop that outlasts them all. Owns: the lists and the reason of the
-// last stop; knows no guest and no wire. Guest memory never holds a trace of it. Keeps: T7. See
+// ExecutionControl: a debugger's reasons to stop the guest: breakpoints, watched data, a single
+// step, a pause, and a stop that outlasts them all. Owns: the lists and the reason of the last
+// stop; knows no guest and no wire. Guest memory never holds a trace of it. Keeps: T7. See
 // docs/debugging.md.
 #pragma once
 

@@ -1,6 +1,6 @@
-// Execution mode: which engine may run the guest's next instruction, and why. Pure. Assumptions of
-// translated code that are not in its key are checked here: no single-stepping, CPL 0 or 3. Keeps:
-// T1. See docs/architecture.md.
+// Execution mode: the engine that may run the guest's next instruction, and why. Pure. Assumptions
+// of translated code that are not in its key are checked here: no single-stepping, CPL 0 or 3.
+// Keeps: T1. See docs/architecture.md.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// The part of Vcpu that a debugger stops: what the loop does while ExecutionControl is engaged.
+// The part of Vcpu that a debugger stops: the loop while ExecutionControl is engaged.
 #include <x86intrin.h>
 
 #include "monitor/vcpu/vcpu.h"

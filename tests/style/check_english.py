@@ -4,11 +4,13 @@
 import re
 import sys
 
-from sources import ALL_FOLDERS, ROOT, cpp_files, line_of, report
+from sources import ALL_FOLDERS, ROOT, SOURCE_FOLDERS, cpp_files, line_of, report
 
 SCRIPTS = (".py", ".sh", ".cmake")
 CLAUSE = re.compile(
     r"(What(ever)?|Who(ever|m|se)?|Which(ever)?|Those (who|which|that)|That which)\b|Of\b(?! course\b)")
+# The opening of a header: its name, a colon, and what that is, as a noun.
+OPENING = re.compile(r"[^:]{1,60}: (what(ever)?|who(ever|m|se)?|which(ever)?|where|those|of)\b")
 # A list's mark and emphasis before a sentence are not part of it.
 MARKS = re.compile(r"[*_\"'`(\[]*")
 ITEM = re.compile(r"(\s*)([-*] |\d+\. )")
@@ -84,7 +86,10 @@ def texts():
 def main():
     problems = []
     for name, paragraphs in texts():
+        is_header = name.endswith(".h") and name.startswith(SOURCE_FOLDERS)
         for line, text in paragraphs:
+            if is_header and line == 1 and OPENING.match(text):
+                problems.append(f"{name}:1: a header opens with its name and a noun: {' '.join(text.split()[:9])}")
             for _, sentence in sentences(text):
                 if sentence.endswith("?") or sentence.startswith(ALLOWED.get(name, ("\0",))):
                     continue

@@ -1,4 +1,4 @@
-// Session, second part: what of the screen its client has not seen, and how that is sent.
+// Session, second part: the parts of the screen that the client has not seen, and their way to it.
 #include <algorithm>
 #include <cstring>
 #include <utility>

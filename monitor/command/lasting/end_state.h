@@ -1,5 +1,5 @@
-// End state: what a run leaves of its machine when it is over, beside its statistics: the screen as
-// text or as a picture, and a digest. See docs/usage.md.
+// End state: a run's last words about its machine, beside the statistics: the screen as text or as
+// a picture, and a digest. See docs/usage.md.
 #pragma once
 
 #include "monitor/command/options/options.h"

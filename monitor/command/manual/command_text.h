@@ -1,4 +1,4 @@
-// CommandText: what the command line can say, as data: commands, their options, what each takes.
+// CommandText: the command line's language, as data: commands, their options, the values of each.
 // See docs/packaging.md.
 #pragma once
 

@@ -1,5 +1,5 @@
-// Firmware options: what the BIOS is told, and what guests find at its configuration port: --boot,
-// --fw-cfg. See docs/usage.md.
+// Firmware options: --boot and --fw-cfg: facts for the BIOS, and files for guests at its
+// configuration port. See docs/usage.md.
 #pragma once
 
 #include <string>

@@ -1,6 +1,7 @@
-// QemuLine: what has been read of a command line in QEMU's spelling, and the words of ours that it
-// comes to. Parts that belong together in ours and apart in QEMU's (drives and their devices, ports
-// and their character devices) are gathered here until the line ends. See docs/usage.md.
+// QemuLine: the part of a command line in QEMU's spelling that has been read, and the words of ours
+// that it becomes. Parts that belong together in ours and apart in QEMU's (drives and their
+// devices, ports and their character devices) are gathered here until the line ends. See
+// docs/usage.md.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Commands: what a person may ask of the machine, by gdb's `monitor` or at the prompt of Ctrl-A c.
-// None of them changes the guest. See docs/debugging.md.
+// Commands: a person's questions about the machine, by gdb's `monitor` or at the prompt of Ctrl-A
+// c. None of them changes the guest. See docs/debugging.md.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// MonitorCommands: what QEMU's monitor calls its commands, as lines: the same words by Ctrl-A c, on
-// a monitor's socket and in human-monitor-command. See docs/control.md.
+// MonitorCommands: the commands of QEMU's monitor, as lines: the same words by Ctrl-A c, on a
+// monitor's socket and in human-monitor-command. See docs/control.md.
 #pragma once
 
 #include <span>

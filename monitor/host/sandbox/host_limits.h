@@ -1,6 +1,6 @@
-// Host limits: what a host that gives us less than we ask for ends in: one line and an exit code.
-// Owns: the handler of failed allocations. Limits that a call reports (files, threads, mappings)
-// are handled by the caller. See docs/faults-and-exits.md.
+// Host limits: a host that gives us less than we ask for ends the run with one line and an exit
+// code. Owns: the handler of failed allocations. Limits that a call reports (files, threads,
+// mappings) are handled by the caller. See docs/faults-and-exits.md.
 #pragma once
 
 namespace ringshift {

@@ -1,5 +1,6 @@
-// SocketAddress: where a peer outside of this process is waited for or connected to: a debugger, a
-// control program, the other end of a serial port. A value and its parser. See docs/usage.md.
+// SocketAddress: the place at which a peer outside of this process is waited for or connected to: a
+// debugger, a control program, the other end of a serial port. A value and its parser. See
+// docs/usage.md.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// Costs: what a treatment costs on this machine, measured in loops of translated code. Values; each
-// call measures again. See docs/lab.md.
+// Costs: the price of each treatment on this machine, measured in loops of translated code. Values;
+// each call measures again. See docs/lab.md.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Effects: what an instruction did to registers, memory and control, as comparable short texts.
-// Visible effects are what software can see without privilege; control is what decides over
-// resources (Popek and Goldberg's R, M and traps). See docs/lab.md.
+// Effects: the changes that an instruction made to registers, memory and control, as comparable
+// short texts. Visible effects are what software can see without privilege; control is what decides
+// over resources (Popek and Goldberg's R, M and traps). See docs/lab.md.
 #pragma once
 
 #include <array>

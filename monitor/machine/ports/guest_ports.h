@@ -1,6 +1,6 @@
-// GuestPorts: where the serial ports, the debug console and the virtio console of a machine lead on
-// the host, and what comes from there. Owns: consoles and files; sockets outlive the machine. vCPU
-// thread only. See docs/usage.md, "Ports".
+// GuestPorts: the host's ends of a machine's serial ports, debug console and virtio console, and
+// the input from them. Owns: consoles and files; sockets outlive the machine. vCPU thread only. See
+// docs/usage.md, "Ports".
 #pragma once
 
 #include <array>

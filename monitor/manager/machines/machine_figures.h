@@ -1,5 +1,5 @@
-// MachineFigures: what a machine has used so far, as the host's kernel and the machine's own
-// statistics count it. See docs/machines.md, "top".
+// MachineFigures: the resources that a machine has used so far, as the host's kernel and the
+// machine's own statistics count them. See docs/machines.md, "top".
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// ManagedMachine: what a manager knows of one machine, and what it asks of it: by its keeper, which
+// ManagedMachine: one machine as its manager knows it; the manager talks to it by its keeper, which
 // is the machine's parent, and by QMP. Owns: both connections. It outlives neither keeper nor
 // machine in earnest: a later manager finds both again by their sockets. See docs/machines.md.
 #pragma once

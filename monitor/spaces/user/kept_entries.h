@@ -1,4 +1,4 @@
-// KeptEntries: what the soft TLBs held of address spaces that the guest has left. When it comes
+// KeptEntries: the soft TLBs' entries of address spaces that the guest has left. When it comes
 // back, those entries are in force again whose tables, all of them traced, are what they were: no
 // walk, no miss. Owns: the entries, bounded. See docs/shadow-mmu.md, "CR3 load".
 #pragma once

@@ -1,6 +1,6 @@
-// SoftTlbs: what the translations in the two soft TLBs came from, so that a flush takes no more
-// than it has to. Owns: that knowledge (the TLBs are the frame's, read by generated code). SDM 3A
-// 4.10.2.4 (global pages), 4.10.4.1 (what each instruction flushes).
+// SoftTlbs: the two soft TLBs and the sources of their entries, so that a flush takes no more than
+// it has to. Owns: the sources (the TLBs are the frame's, read by generated code). SDM 3A 4.10.2.4
+// (global pages), 4.10.4.1 (what each instruction flushes).
 #pragma once
 
 #include <array>
