@@ -1,9 +1,9 @@
-// MachinePages: the host's place of each guest page's bytes: in memory of the machine's own, or in
-// a base, a file that is shared with others and that nobody writes to; and a record of the pages
-// that have been written since somebody asked. There may be several bases: a machine that is cloned
-// gets one more each time. It changes by grains, some pages that lie together; a page that has
-// become equal to one of a base may change by itself. Owns: the bases' descriptors. Does not own:
-// any mapping. See docs/decisions/0017-machine-memory.md, 0020-live-migration.md, 0023-clones.md,
+// MachinePages: the host's place of each guest page's bytes: the machine's own memory, or a base, a
+// file that is shared with others and that nobody writes to. Keeps a record, too, of the pages that
+// have been written since somebody asked. There may be several bases: a machine that is cloned gets
+// one more each time. It changes by grains, some pages that lie together; a page that has become
+// equal to one of a base may change by itself. Owns: the bases' descriptors. Does not own: any
+// mapping. See docs/decisions/0017-machine-memory.md, 0020-live-migration.md, 0023-clones.md,
 // 0031-equal-pages.md and 0035-post-copy.md.
 #pragma once
 

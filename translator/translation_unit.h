@@ -69,9 +69,9 @@ struct TranslationKey {
   GuestPhysical physical;  // of the first byte
   Privilege privilege = Privilege::Supervisor;
   AccessStyle style = AccessStyle::Window;
-  // The window of the address space that user code is translated for alone, once that space has run
-  // long enough to be worth it (its fragments may be linked across pages); 0: supervisor code, and
-  // user code that spaces share.
+  // The view that user code is translated for alone, once its address space has run long enough to
+  // be worth it (its fragments may be linked across pages); 0: supervisor code, and user code that
+  // spaces share.
   uint32_t view = 0;
   CodeMode mode;
   bool operator==(const TranslationKey&) const = default;

@@ -22,9 +22,9 @@ class NbdDisk final : public DiskBackend {
   [[nodiscard]] static bool is_uri(const std::string& text);
   // Any thread: nobody wants the answer any more. Asked often while a server is waited for.
   using IsUnwanted = std::function<bool()>;
-  // Null with one line in *error: nobody answers, the export is not what a disk must be, or it may
-  // not be written. unit: the size is cut to a multiple. name: what people are told it is called;
-  // empty: the URI.
+  // Null with one line in *error: nobody answers, the export does not fit a disk, or it may not be
+  // written. unit: the size is cut to a multiple of it. name: the disk's name in messages; empty:
+  // the URI.
   static std::unique_ptr<NbdDisk> open(const std::string& uri, bool read_only, uint32_t unit,
                                        IsUnwanted is_unwanted, std::string* error,
                                        const std::string& name = "");

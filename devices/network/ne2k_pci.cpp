@@ -363,9 +363,9 @@ void Ne2kPci::receive() {
       continue;
     }
     if (pages >= free_pages()) return;  // the driver makes room, and says so
-    // A driver that is interrupted for frames is told of each by itself, also while it masks that
-    // for a moment: one that takes so many and no more before it acknowledges would leave others
-    // lying until the next comes.
+    // A driver that is interrupted for frames is told of each one by itself, also while it masks
+    // that for a moment. A driver that takes only so many frames before it acknowledges would
+    // otherwise leave the rest lying until the next frame comes.
     if (is_told_ && (causes_ & kReceived) != 0) return;
     store(frame);
     port_.take_received();

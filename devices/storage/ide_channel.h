@@ -20,9 +20,9 @@ class StateArchive;
 
 class IdeChannel {
  public:
-  // on_interrupt: the wire has risen, as a bus master notes; on_dma: a DMA phase has begun, or goes
-  // on after a wait; on_busy: the drive waits for its medium, and resume() is wanted, soon and
-  // again, until it does not.
+  // on_interrupt: the wire has risen, which a bus master notes. on_dma: a DMA phase has begun, or
+  // goes on after a wait. on_busy: the drive waits for its medium; resume() is to be called soon,
+  // and again until it no longer waits.
   IdeChannel(InterruptLine& line, std::function<void()> on_interrupt, std::function<void()> on_dma,
              std::function<void()> on_busy);
 

@@ -29,9 +29,9 @@ struct FixedMemory {
 // The nice level at which a process gets about shares/100 of what one at level 0 gets (sched(7): a
 // level is a factor of 1.25). 0 to 19.
 [[nodiscard]] int nice_level_of(unsigned shares);
-// Shares, and a control group of its own with the limits for all threads together, where the host
-// has delegated one: for this process and those it starts from now on; before it has threads.
-// cpu_percent: 0, or what the virtual CPU keeps to by itself. False with one line in *problem: the
+// Sets shares, and makes a control group with the limits for all threads together, if the host has
+// delegated one. Both are for this process and those that it starts from now on. Pre: no threads
+// yet. cpu_percent: the virtual CPU's own limit; 0: none. False with one line in *problem: the
 // group that the user has named cannot be used.
 [[nodiscard]] bool limit_processor(const ResourceLimits& limits, unsigned cpu_percent,
                                    std::string* problem);

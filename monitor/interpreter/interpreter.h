@@ -63,10 +63,10 @@ class Interpreter {
     uint32_t instructions = 0;  // that have completed
     MaybeFault fault;           // of the one after them: to be delivered with eip unchanged
   };
-  // Executes instructions from CS:EIP on for as long as nobody needs to look between them: none of
-  // them changes what is asked before an instruction (mode, interrupt flag, interrupt shadow,
-  // traps), none has reached a device, and all are known already. Stops after `most`; {0, no
-  // fault}: step() is to do it.
+  // Executes instructions from CS:EIP on, for as long as nobody needs to look between them: none
+  // changes the state that is checked before an instruction (mode, interrupt flag, interrupt
+  // shadow, traps), none has reached a device, and all are decoded already. Stops after `most`; {0,
+  // no fault}: step() is to do it.
   [[nodiscard]] PlainRun run_plain(uint32_t most);
 
   // From now on a step is one iteration of a REP string instruction: for callers that compare

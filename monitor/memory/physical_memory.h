@@ -78,8 +78,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   [[nodiscard]] bool is_shown_outside(GuestPhysicalPage page) const {
     return observer_ != nullptr && observer_->is_shown_outside(page);
   }
-  // For tests: a page that is shared becomes own; one that is own and as the base has it, shared:
-  // with its grain, by itself, or with a copy of it behind the end of RAM, where a base has one.
+  // For tests: makes a shared page Own; or shares an Own page whose bytes a base has: with its
+  // grain, by itself, or with a copy of it that a base has behind the end of RAM.
   enum class Flip : uint8_t { Grain, Alone, Elsewhere };
   void flip_backing(GuestPhysicalPage page, Flip how = Flip::Grain);
   // The same to a page and in a manner that a random number chooses. A machine without a base gets

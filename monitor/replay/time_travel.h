@@ -1,6 +1,6 @@
-// TimeTravel: takes a replayed machine back. It keeps states while the replay goes on; going back
-// is to load one from before and to go forward to the place, or, to find the last point, through
-// the stretch from one state to the next, the latest first. Owns: the states, where it is going.
+// TimeTravel: takes a replayed machine back. It keeps states while the replay goes on. To go back
+// it loads an earlier state and goes forward to the place; to find the last point it goes through
+// the stretches from one state to the next, the latest first. Owns: the states, where it is going.
 // vCPU thread only. See docs/debugging-backwards.md.
 #pragma once
 

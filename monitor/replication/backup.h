@@ -1,7 +1,7 @@
-// Backup: the machine that plays what a primary's guest is given, a little behind it, and is there
-// when the primary has gone: then it has come to where the outside has last heard of the guest, and
-// goes on from there by itself. Owns: the link, the entries that have come, the output that the
-// primary may not have sent. See docs/replication.md.
+// Backup: the machine that plays the inputs of a primary's guest, a little behind it. When the
+// primary has gone, it plays up to the position that the outside has last heard of, and goes on
+// from there by itself. Owns: the link, the entries that have come, the output that the primary may
+// not have sent. See docs/replication.md.
 #pragma once
 
 #include <deque>

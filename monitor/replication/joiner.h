@@ -1,8 +1,8 @@
 // Joiner: looks for a backup for a machine that runs without one, and brings it the machine, on a
-// thread of its own: it tries again and again to reach one, greets it, and, when it has been given
-// the state and RAM of one moment, sends them. It never waits for the vCPU's thread but for these.
-// Owns: the thread, the connection until it is taken, RAM of that moment. See docs/replication.md,
-// "A backup that joins".
+// thread of its own. It tries again and again to reach one, greets it, waits for the state and RAM
+// of one moment, and sends them. It never waits for the vCPU's thread but for these. Owns: the
+// thread, the connection until it is taken, RAM of that moment. See docs/replication.md, "A backup
+// that joins".
 #pragma once
 
 #include <cstdint>

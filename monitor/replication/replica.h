@@ -1,5 +1,5 @@
-// Replica: one of two machines that are the same: the primary, which the outside talks to and whose
-// inputs go to the other one as they come, or the backup, which plays them and takes over when the
+// Replica: one of two machines that are the same. The primary is the one that the outside talks to,
+// and sends its inputs to the other one as they come. The backup plays them and takes over when the
 // primary has gone. To the machine it is a tape. vCPU thread only. See docs/replication.md.
 #pragma once
 

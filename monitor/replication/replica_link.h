@@ -1,6 +1,6 @@
-// ReplicaLink: one end of the stream between a primary and its backup: a thread that sends what it
-// is given, hands on what comes, and says when the other side has gone, or been silent for too
-// long. Owns: the thread, the stream, what waits to be sent. See docs/replication.md.
+// ReplicaLink: one end of the stream between a primary and its backup: a thread that sends
+// messages, hands on those that come, and reports that the other side has gone, or has been silent
+// for too long. Owns: the thread, the stream, what waits to be sent. See docs/replication.md.
 #pragma once
 
 #include <atomic>

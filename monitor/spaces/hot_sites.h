@@ -1,7 +1,7 @@
 // HotSites: the guest's instructions whose plain memory access has failed so often that it is
-// translated as a soft access, until that has missed often where a plain one would have been
-// served; and its calls that other returns have come back to. Owns: the lists, by guest-physical
-// address. See docs/translator.md, "Adaptive memory access" and "Calls and returns".
+// translated as a soft access, until the soft one has missed often where a plain one would have
+// been served; and calls to whose return points other returns have come. Owns: the lists, by
+// guest-physical address. See docs/translator.md, "Adaptive memory access" and "Calls and returns".
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // SavedTwins: a device is saved in the middle of random traffic and loaded into a second one, and
-// both get the rest of the traffic: every answer, what they do to what is around them and when they
-// want to be called next must be the same. And the test of the test: a field that is saved but left
-// as a fresh device has it must show.
+// both get the rest of the traffic. Their answers, their effects on everything around them and the
+// times at which they want to be called next must be the same. And the test of the test: a field
+// that is saved but left as a fresh device has it must show.
 //
 // A World is a device with a clock: `clock`, `outside` (a value: all that it acts on),
 // visit_state() and act(), which does one thing and returns what the device answered.

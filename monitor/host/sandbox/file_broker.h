@@ -1,7 +1,7 @@
 // FileBroker: a small process, forked before anything else, that opens the files the command line
 // names when the monitor, which can open none any more, asks for one by its number. Owns: that
-// process and the socket to it. The monitor may be in a guest's hands: a request is a place in a
-// list that the broker made when nobody hostile had run yet, and, where that place is a folder, a
+// process and the socket to it. The monitor may be in a guest's hands. So a request is a place in a
+// list, which the broker made before hostile code could run, and, if that place is a folder, a
 // plain name in it. See docs/security.md.
 #pragma once
 

@@ -1,8 +1,8 @@
-// HostSocket: listens for one peer at a time (a debugger, a control program, the other end of a
-// serial port), TCP or UNIX, or connects to it, once at the start or again and again; or is a
-// pseudo-terminal, a pair of FIFOs, or datagrams to and from one other. Owns:
-// the listening and the connected descriptor, the thread that waits on both, what has come and what
-// is to go (both bounded). See docs/debugging.md, docs/control.md.
+// HostSocket: one peer at a time (a debugger, a control program, the other end of a serial port)
+// over TCP or UNIX: listens for it, or connects to it, once at the start or again and again. It can
+// also be a pseudo-terminal, a pair of FIFOs, or datagrams to and from one other. Owns: the
+// listening and the connected descriptor, the thread that waits on both, what has come and what is
+// to go (both bounded). See docs/debugging.md, docs/control.md.
 #pragma once
 
 #include <poll.h>

@@ -1,8 +1,9 @@
 // Explorer: blocks of guest code beside the host code the translator makes of them. Without a run,
-// those reached from the entry point; with one, those that executed most, with counts: the guest
-// runs translated, and its follower (Lockstep) counts each instruction, while samples tell where
-// its cycles go; if it ends by itself, those are of further runs without a follower. Blocks are
-// translated anew from guest memory as it is at the end of the first run. See docs/lab.md.
+// they are the blocks reached from the entry point. With one, they are those that executed most,
+// with counts: the guest runs translated, its follower (Lockstep) counts each instruction, and
+// samples tell where its cycles go. If the guest ends by itself, the samples are of further runs
+// without a follower. Blocks are translated anew from guest memory as it is at the end of the first
+// run. See docs/lab.md.
 #pragma once
 
 #include <string>

@@ -1,8 +1,8 @@
-// Ways: the ways past the theorem, measured on one machine: the same operations by a guest that
-// does not know, translated; by one that calls its monitor, translated and deprivileged; and, for
-// what goes wrong, by one that does not know, deprivileged. How often each has come to the monitor,
-// and how long it took. The costs of a processor with a mode for guests are cited, and not
-// measured. See docs/lab.md, docs/paravirt.md.
+// Ways: the ways past the theorem, measured on one machine by the same operations. A guest that
+// does not know of its monitor runs translated and, to show the error, deprivileged; a guest that
+// calls its monitor runs translated and deprivileged. How often each has come to the monitor, and
+// how long it took. The costs of a processor with a mode for guests are cited, and not measured.
+// See docs/lab.md, docs/paravirt.md.
 #pragma once
 
 #include <array>

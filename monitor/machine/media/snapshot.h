@@ -1,7 +1,7 @@
 // Snapshot: a saved machine as a file: the words of the command line that made it, the state of its
-// parts (docs/saved-state.md), and its RAM, with each page at its own place so that it can be
-// mapped, and holes where it is zero. A clone's has no RAM: others have it. A file is never
-// trusted: a damaged one ends in one line of text. See docs/saved-state.md, "The file".
+// parts (docs/saved-state.md), and its RAM. Each page of RAM is at its own place, so that it can be
+// mapped; pages of zeros are holes. A clone's has no RAM: others have it. A file is never trusted:
+// a damaged one ends in one line of text. See docs/saved-state.md, "The file".
 #pragma once
 
 #include <cstddef>

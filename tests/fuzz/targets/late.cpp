@@ -1,5 +1,5 @@
-// A source that says anything of memory that comes late: the target refuses it in one line, or what
-// has come is what was sent, where it was missing, and nobody sees anything else in the rest.
+// A source that says anything about memory that comes late. The target refuses it in one line, or
+// RAM holds the bytes that were sent, where they were missing, and nothing else changes.
 #include <algorithm>
 #include <array>
 #include <string>
