@@ -24,7 +24,7 @@ std::unique_ptr<GuestMemory> GuestMemory::create(uint64_t bytes, std::string* er
     *error = failure("size", bytes, "not a positive multiple of 4096");
     return nullptr;
   }
-  // From here the destructor gives back what has been taken.
+  // From here the destructor gives back all that has been taken.
   std::unique_ptr<GuestMemory> memory(new GuestMemory());
   HostResult made = create_memfd("ringshift-ram", bytes, &memory->descriptor_);
   if (!made.ok()) {
@@ -103,9 +103,9 @@ HostResult GuestMemory::map_again(PageRange pages) {
   return map_fixed(at, descriptor_of(pages.first), offset_of(pages.first), bytes, access);
 }
 
-// Pages of zeros stay holes of the memfd. The base is read by a call, not through the mapping: what
-// cannot be read there is an answer, and no signal. Pre: they are one run of a base, and nothing is
-// in the memfd at their place.
+// Pages of zeros stay holes of the memfd. The base is read by a call, not through the mapping:
+// bytes that cannot be read there give an answer, and no signal. Pre: they are one run of a base,
+// and nothing is in the memfd at their place.
 HostResult GuestMemory::copy_from_base(PageRange pages) {
   std::vector<uint8_t> bytes(size_t{pages.pages} * kPageSize);
   HostResult result = read_contents(descriptor_of(pages.first), offset_of(pages.first), bytes);

@@ -47,12 +47,12 @@ class GuestMemory {
   // written. Not ok: the host refuses.
   [[nodiscard]] HostResult reserve(uint64_t bytes);
   [[nodiscard]] uint64_t reserved() const { return reserved_; }
-  // Own bytes are zeros from here on, and what they took is the host's, but for what is reserved.
-  // Pre: whole pages.
+  // Own bytes are zeros from here on, and their memory is the host's again, except the reserved
+  // part. Pre: whole pages.
   [[nodiscard]] HostResult empty(uint64_t offset, uint64_t bytes) const;
-  // All of it zero again, as a machine finds it that is switched on, without a base, and none of it
-  // in use on the host but what is reserved. Pre: nobody is left who would have to be told. False:
-  // the host refuses.
+  // Makes all of RAM zero again, as it is when a machine is switched on, without a base, and gives
+  // all memory back to the host but the reserved part. Pre: nobody is left who would have to be
+  // told. False: the host refuses.
   [[nodiscard]] bool clear();
 
   // RAM is what the base has, until it is written, or what the base and others have, which have the
@@ -94,7 +94,7 @@ class GuestMemory {
   // These Absent grains are Own from here on. *moved and not ok: as for make_own(). Pre: their
   // bytes are in descriptor().
   [[nodiscard]] HostResult take_arrived(size_t first, size_t count, PageRange* moved);
-  // The other way, for pages that is_as_base(): what they take of the host is given back.
+  // The other way, for pages that is_as_base(): their own memory is given back to the host.
   [[nodiscard]] HostResult make_shared(GuestPhysicalPage page, PageRange* moved);
   [[nodiscard]] bool is_as_base(GuestPhysicalPage page) const;
 
@@ -104,8 +104,8 @@ class GuestMemory {
   [[nodiscard]] bool is_equal(GuestPhysicalPage page, const BasePlace& place) const;
   // Are there mappings of the host's for one more run of pages within a grain?
   [[nodiscard]] bool may_join() const;
-  // Pages of one grain, which are Own and is_equal() to what a base has at their place, become the
-  // base's; what they take of the host is given back. They stay Own where the host refuses. Pre:
+  // Pages of one grain, which are Own and is_equal() to the base's at their place, become the
+  // base's; their own memory is given back to the host. They stay Own where the host refuses. Pre:
   // may_join(). Not ok: RAM is of no use.
   [[nodiscard]] HostResult join(PageRange pages);
   // The same of one page, with a place that is another's.
@@ -134,11 +134,12 @@ class GuestMemory {
   [[nodiscard]] HostResult freeze(size_t first, size_t count, PageRange* moved);
   // Sets the observer that is told before a Clean grain may be written; null: none.
   void set_frozen(FrozenGrains* frozen) { frozen_ = frozen; }
-  // One more base, which takes the descriptor: what it has may be make_shared(). Pre: use_grains().
+  // Adds a base, which takes the descriptor: pages that it has may be make_shared(). Pre:
+  // use_grains().
   void add_base(RamBase base) { machine_->add_base(std::move(base)); }
   void drop_unused_bases() { machine_->drop_unused_bases(); }
-  // These grains, which are Clean and as the base has them, are the base's from here on; what they
-  // took of the host is given back. *moved: as for make_clean().
+  // These grains, which are Clean and as the base has them, are the base's from here on; their own
+  // memory is given back to the host. *moved: as for make_clean().
   [[nodiscard]] HostResult move_to_base(size_t first, size_t count, PageRange* moved);
   // Null: all pages are the machine's own.
   [[nodiscard]] const MachinePages* machine_pages() const { return machine_.get(); }

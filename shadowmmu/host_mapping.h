@@ -45,8 +45,8 @@ HostResult create_sealable_memfd(const char* name, uint64_t bytes, int* descript
 [[nodiscard]] bool is_sealed(int descriptor, uint64_t bytes);
 // Bytes [offset, offset+bytes) are zeros again, and their memory is the host's; the size stays.
 [[nodiscard]] HostResult discard_contents(int descriptor, uint64_t offset, uint64_t bytes);
-// The host has memory for all of [offset, offset+bytes) from here on, as long as it is not
-// discarded; what they are stays.
+// The host has memory for all of [offset, offset+bytes) from here on, until it is discarded; the
+// bytes stay as they are.
 [[nodiscard]] HostResult reserve_contents(int descriptor, uint64_t offset, uint64_t bytes);
 // Writes all of the bytes to a memfd or a file at `offset`, or reads all of them; if it ends
 // before, ENODATA.
@@ -89,7 +89,7 @@ HostResult map_fixed(HostAddress at, int descriptor, uint64_t offset, size_t byt
                      HostAccess access, Population population = Population::OnTouch);
 // Puts the bare reservation back: PROT_NONE and anonymous, so every access faults. Pre: as above.
 HostResult unmap_to_reserved(HostAddress at, size_t bytes);
-// Changes what may be done with pages that stay mapped.
+// Changes the access rights of pages that stay mapped.
 HostResult protect(HostAddress at, size_t bytes, HostAccess access);
 // Gives the address space itself back.
 HostResult release(HostAddress at, size_t bytes);

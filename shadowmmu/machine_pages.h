@@ -38,7 +38,7 @@ struct RamBase {
   uint32_t grain_pages = 1;  // a power of two
   // For each grain: its bytes are in the file. Others are zeros, whatever the file has there.
   std::vector<bool> present;
-  // Not 0: a memfd that nobody can write to or shorten, and what is at its beginning.
+  // Not 0: the file is a memfd that nobody can write to or shorten, and begins with this number.
   uint64_t seal = 0;
 };
 
@@ -81,7 +81,7 @@ class MachinePages {
   // How many pages from `first` on, `most` at the most, are backed as it is.
   [[nodiscard]] uint32_t run(GuestPhysicalPage first, uint32_t most) const;
 
-  // ---- what is written ----
+  // ---- written grains ----
 
   // From now on grains that become Own are dirty; all are at first.
   void track() { dirty_.assign(grains(), true); }

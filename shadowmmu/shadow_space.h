@@ -1,8 +1,8 @@
 // ShadowSpace: one view of guest-linear space as host mappings: which guest page is where, with
 // which rights. Owns: its mapper (a window, or the memory of a sandboxed process) and the records
-// of what is mapped. Does not own: RAM, traces. Keeps: M1 M3 M4. It is a TLB without a size limit:
-// an entry stays until the guest flushes it (SDM 3A 4.10.4), or a budget of host mappings is used
-// up. See docs/shadow-mmu.md.
+// of its mappings. Does not own: RAM, traces. Keeps: M1 M3 M4. It is a TLB without a size limit: an
+// entry stays until the guest flushes it (SDM 3A 4.10.4), or a budget of host mappings is used up.
+// See docs/shadow-mmu.md.
 #pragma once
 
 #include <array>
@@ -59,7 +59,7 @@ class ShadowSpace {
   [[nodiscard]] HostAddress base() const { return mapper_->base(); }
   [[nodiscard]] std::optional<GuestVirtual> linear_of(uint64_t host_address) const;
 
-  // Maps the run, replacing what was there. Traced pages come out read-only. False: the host
+  // Maps the run, replacing earlier mappings. Traced pages come out read-only. False: the host
   // refused, or it would take more mappings than the budget has (the caller interprets the access
   // instead); all else may be gone.
   [[nodiscard]] bool fill(const ShadowRun& run);
@@ -103,8 +103,8 @@ class ShadowSpace {
   // Host memory the records take, and the host's tables for as much linear space: it grows with
   // pages mapped and with 2 MiB blocks touched since the last drop_all().
   [[nodiscard]] size_t bytes() const;
-  // Pages whose translation is not global, in all and in a region of 4 MiB: what a CR3 load
-  // flushes.
+  // Pages whose translation is not global, in all and in a region of 4 MiB: a CR3 load flushes
+  // them.
   [[nodiscard]] size_t local_pages() const { return local_pages_; }
   [[nodiscard]] bool has_local(Region region) const { return local_count_[region.index()] != 0; }
   // Regions with some of those.

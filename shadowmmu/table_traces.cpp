@@ -125,7 +125,7 @@ void TableTraces::note_mark(GuestPhysicalPage page) {
   if (is_busy || !is_linked_(table->link)) let_go(*table);
 }
 
-// Auto: what a store costs that has to be seen is more than many comparisons.
+// Auto: a store that has to be seen costs more than many comparisons.
 bool TableTraces::gives_way(GuestPhysicalPage page) {
   Table* table = traced_at(page);
   if (table == nullptr) return false;

@@ -16,7 +16,7 @@
 
 namespace ringshift {
 
-// How what we hold of the guest's tables is kept true (`--shadow`).
+// The way in which held entries follow the guest's tables (`--shadow`).
 enum class ShadowPolicy : uint8_t {
   Tlb,    // tables are not traced: a flush compares by hash
   Trace,  // every table behind what has been verified is traced
@@ -50,7 +50,8 @@ class TableTraces {
   enum class Finding : uint8_t { Same, Changed, New };
   // epoch: of the guest's flushes; a table counts once in each. True: it is time to begin a trace.
   [[nodiscard]] bool note_compared(const TableLink& link, Finding finding, uint64_t epoch);
-  // Every write to it is seen from here on. content: a number that stands for what is in it now.
+  // Every write to the table is seen from here on. content: a number that stands for its contents
+  // now.
   void begin(GuestPhysicalPage table, uint64_t content);
   // The table's version, never 0; 0: it is not traced. Called in place of a comparison, and counted
   // as one.
@@ -74,7 +75,7 @@ class TableTraces {
 
   // A number that stands for the bytes but for A and D, which the walker sets unseen; the bytes.
   using Bytes = std::function<std::span<const uint8_t>(GuestPhysicalPage page)>;
-  // Each table is what it was when its version was last looked at here.
+  // True: each table is as it was when its version was last looked at here.
   void verify_invariants(const Bytes& bytes) const;
 
  private:
@@ -87,7 +88,7 @@ class TableTraces {
     uint32_t asked = 0;  // while it is traced; and how often it had changed
     uint32_t changed = 0;
     uint32_t asked_before = 0;  // when another table last wanted its place
-    // For verify_invariants: what was in it, in that version.
+    // For verify_invariants: the table's contents in that version.
     mutable uint64_t seen_version = 0;
     mutable uint64_t seen_content = 0;
   };

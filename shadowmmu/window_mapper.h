@@ -15,8 +15,8 @@ class WindowMapper {
   virtual ~WindowMapper() = default;
   // Host address of guest-linear 0, if generated code of ours may use it; otherwise 0.
   [[nodiscard]] virtual HostAddress base() const = 0;
-  // Shows `pages` pages of RAM from `from` on at `at`, in place of what was there; those of a
-  // shared base for reading only. False: the host refused, and what is there now is unknown (the
+  // Maps `pages` pages of RAM from `from` on at `at`, in place of earlier mappings; those of a
+  // shared base for reading only. False: the host refused, and the mapping there is unknown (the
   // caller unmaps it).
   [[nodiscard]] virtual bool map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                                  HostAccess access) = 0;
@@ -26,7 +26,7 @@ class WindowMapper {
   // Takes rights away from one mapped page. False: the same.
   [[nodiscard]] virtual bool restrict_to(GuestVirtualPage at, HostAccess access) = 0;
   // Every access to any page faults from now on. Takes no mapping more, so there is no number that
-  // a guest could make the host refuse it by. False: what was mapped still counts as mappings.
+  // a guest could make the host refuse it by. False: the old mappings still count.
   [[nodiscard]] virtual bool clear() = 0;
 };
 

@@ -138,7 +138,7 @@ Classification classify_system_mov(const GuestInstruction& instruction, Privileg
   }
   if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL)) return kInterpret;
   if (privilege != Privilege::Supervisor) return kInterpret;
-  // Debug registers, while none is enabled: what is in them changes nothing.
+  // Debug registers, while none is enabled: their contents change nothing.
   if (destination_is_gpr32(instruction)) {
     return is_plain_debug_register(instruction.operands[1].reg.value) ||
                    instruction.operands[1].reg.value == ZYDIS_REGISTER_DR6 ||
@@ -224,7 +224,7 @@ Classification classify_plain(const GuestInstruction& instruction) {
 
 }  // namespace
 
-// With 16-bit operands the base has 24 bits: left to the interpreter, as is what is behind CS.
+// With 16-bit operands the base has 24 bits: left to the interpreter, as are pointers in CS.
 bool loads_table_inline(const GuestInstruction& instruction, Privilege privilege,
                         const CodeMode& mode) {
   const ZydisDecodedOperand& source = instruction.operands[0];

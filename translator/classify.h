@@ -36,8 +36,8 @@ struct TranslatorFeatures {
                                       const TranslatorFeatures& features,
                                       const CodeMode& mode = {});
 
-// classify_modes.cpp: the same where the mode is not the usual one, of what the policy table lists
-// as `listed` and the guest's processor has.
+// classify_modes.cpp: the same for code that is not in the usual mode, of instructions that the
+// policy table has as `listed` and the guest's processor knows.
 [[nodiscard]] Classification classify_in_mode(const GuestInstruction& instruction,
                                               Classification listed, Privilege privilege,
                                               const CodeMode& mode);
@@ -74,8 +74,8 @@ enum class FpuUse : uint8_t { None, X87, Sse };
 // CVTSS2SI and its kind: from memory they name no XMM register, yet they round by MXCSR.
 [[nodiscard]] bool converts_to_integer(ZydisMnemonic mnemonic);
 
-// BSF and BSR to the guest, TZCNT and LZCNT to a host that has those: without the prefixes they are
-// what the guest means.
+// BSF and BSR to the guest, TZCNT and LZCNT to a host that has those: without the prefixes they do
+// as the guest means.
 [[nodiscard]] bool ignores_repeat(const ZydisDecodedInstruction& facts,
                                   const TranslatorFeatures& features);
 

@@ -63,8 +63,8 @@ Classification plain(const GuestInstruction& instruction, const CodeMode& mode) 
   return {Treatment::Memory, Family::Reencode};
 }
 
-// MOVS, CMPS, STOS, LODS, SCAS, whose segments are operands like others. Repeated ones only where
-// they are what they are in the usual mode: the interpreter does them in batches.
+// MOVS, CMPS, STOS, LODS, SCAS, whose segments are operands like others. Repeated ones only if they
+// are the same as in the usual mode: the interpreter does the others in batches.
 Classification string(const GuestInstruction& instruction, const CodeMode& mode) {
   const ZydisDecodedInstruction& facts = instruction.facts;
   if (facts.meta.category != ZYDIS_CATEGORY_STRINGOP) return kInterpret;

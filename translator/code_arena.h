@@ -1,7 +1,7 @@
 // CodeArena: executable memory, mapped twice so that no page is ever writable and executable at
-// once. Owns: the memory and its two views. A bump allocator from either end: what is costly to
-// make grows from the bottom, copies from the top, and each side is dropped at once. Keeps: T3
-// (storage is reused only by reset, at a safe point). See docs/translator.md.
+// once. Owns: the memory and its two views. A bump allocator from either end: costly code grows
+// from the bottom, copies from the top, and each side is dropped at once. Keeps: T3 (storage is
+// reused only by reset, at a safe point). See docs/translator.md.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ class CodeArena {
   [[nodiscard]] bool has_room(uint64_t bytes) const { return used_ + bytes + kGranule <= top_; }
   // The same from the top, for code that the caller writes itself. Pre: has_room(bytes).
   [[nodiscard]] CodeExecuteView reserve_at_top(uint64_t bytes, uint32_t owner);
-  // For parts of what was reserved. at: a multiple of kGranule from the arena's beginning.
+  // For parts of reserved memory.
   void set_owner(CodeExecuteView at, uint64_t bytes, uint32_t owner);
   void reset_top() { top_ = size_; }
   // Everything published so far stays for good (the stubs); reset() returns to this point.

@@ -1,7 +1,7 @@
-// CodeMode: the processor's mode as a translation assumes it: where the code segment lies, how wide
-// code and stack are, and of each segment what an access through it has to see to. The usual mode,
-// flat 32-bit code, is the default value and costs nothing. Part of the key (T1). See
-// docs/translator.md, "Modes".
+// CodeMode: the processor's mode as a translation assumes it: the base and limit of the code
+// segment, the widths of code and stack, and for each segment the kind of check that an access
+// through it needs. The usual mode, flat 32-bit code, is the default value and costs nothing. Part
+// of the key (T1). See docs/translator.md, "Modes".
 #pragma once
 
 #include <cstdint>
@@ -48,7 +48,7 @@ struct CodeMode {
     const SegmentKind found = kind(segment);
     return found != SegmentKind::Odd && !(is_write && found == SegmentKind::Readable);
   }
-  // Stack instructions of 32 bits are what they are in the usual mode.
+  // Stack instructions of 32 bits are the same as in the usual mode.
   [[nodiscard]] bool has_plain_stack() const {
     return kind(SegmentRegister::Ss) == SegmentKind::Flat && !has_narrow_stack();
   }

@@ -1,7 +1,6 @@
 // EventRule: the instructions that are events, the unit in which a machine under `--clock events`
-// counts its progress. The rule looks at the instruction and its address only, never at what is
-// cached, so that translated code and the interpreter count alike (T9). See
-// docs/exact-execution.md.
+// counts its progress. The rule looks at the instruction and its address only, never at caches, so
+// that translated code and the interpreter count alike (T9). See docs/exact-execution.md.
 #pragma once
 
 #include <cstdint>

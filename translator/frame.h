@@ -64,7 +64,7 @@ struct alignas(64) LoadedDescriptor {
   uint64_t negated_bytes = 0;
   // For each Privilege, if a load in that ring passes: minus descriptor_tag(selector, kind), modulo
   // 2^32; 1 for none. The second is for FS and GS in the usual mode, which does not know their
-  // kinds: minus the selector, if that leaves the mode what it is.
+  // kinds: minus the selector, if the load leaves the mode unchanged.
   std::array<uint32_t, 2> negated_tag{1, 1};
   std::array<uint32_t, 2> negated_selector{1, 1};
   SegmentCache cache;
@@ -170,8 +170,8 @@ struct Slots {
   // limits need checking: the access then faults and is interpreted.
   uint64_t fs_probe = 0;
   uint64_t gs_probe = 0;
-  // Callouts: who is called, with what, and where the translated code goes on (0: nowhere, it is
-  // the last of its unit).
+  // Callouts: the function called, its argument, and the place where the translated code goes on
+  // (0: nowhere, it is the last of its unit).
   uint64_t (*callout)(void* context) = nullptr;
   void* callout_context = nullptr;
   uint64_t callout_return = 0;
@@ -191,7 +191,7 @@ struct Slots {
   // Minus the first offset within each expand-down segment.
   std::array<uint64_t, kSegmentCount> segment_floor_negated{};
   uint32_t untold_descriptors = 0;  // kNoTag where user code may not load by Frame::descriptors
-  // The far transfer being made: what it asks for, and its FarTarget (a displacement over 8).
+  // The far transfer being made: its request, and its FarTarget (a displacement over 8).
   uint32_t far_eip = 0;
   uint64_t far_tag = 0;  // with the selector
   uint64_t far_entry = 0;
@@ -258,8 +258,8 @@ static_assert(sizeof(Frame) + kPageSize < kReturnCeilingPage - kReturnFloorPage,
 static_assert(kReturnFloorPage + kReturnReachBelow > kFirstUnguardedReturn.value());
 static_assert(kReturnCeilingPage + kPageSize + (uint64_t{1} << 32) <= kReturnReachAbove);
 
-// A Frame in pages of its own (the poll page changes protection), and around it nothing but what
-// checks of returns load from.
+// A Frame in pages of its own (the poll page changes protection). Only the checks of returns load
+// from the addresses around it.
 class FrameStorage {
  public:
   static std::unique_ptr<FrameStorage> create(std::string* error);

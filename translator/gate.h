@@ -46,7 +46,7 @@ class Gate {
   void begin_callout();
   [[nodiscard]] uint64_t return_from_callout();
   [[nodiscard]] uint64_t dispatch_from_callout();
-  // The same, where it is known what the table would lead to.
+  // The same, if the destination's host address is known already.
   [[nodiscard]] uint64_t enter_from_callout(uint64_t body);
   [[nodiscard]] uint64_t leave_from_callout();
 

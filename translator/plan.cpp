@@ -66,7 +66,7 @@ class Planner {
   }
 
   // Bytes that cannot be fetched or decoded: a unit by themselves, so that the interpreter raises
-  // what the processor would. Their number keeps writes to them noticed.
+  // the processor's fault. Their number keeps writes to them noticed.
   void append_interpret() {
     UnitInstruction& added = unit_.instructions.emplace_back();
     added.eip = key_.eip;
@@ -183,7 +183,7 @@ class Planner {
     return key_.may_reach(eip);
   }
 
-  // Not into what the unit holds already: that would unroll loops.
+  // Not into code that the unit holds already: that would unroll loops.
   bool follow_jump(Eip destination) {
     unit_.continues_at = destination;
     if (unit_.crosses_page || is_full(1) || !may_hold(destination) || is_kept_out(destination)) {

@@ -1,5 +1,5 @@
-// TranslationUnit: guest instructions about to become one fragment, with what was decided about
-// each. Owns: decoded instructions; transient, guest side. See docs/translator.md.
+// TranslationUnit: guest instructions about to become one fragment, with the decisions about each.
+// Owns: decoded instructions; transient, guest side. See docs/translator.md.
 #pragma once
 
 #include <cstdint>
@@ -78,8 +78,8 @@ struct TranslationKey {
 
   // Is it the code of any address space that has this page at this address?
   [[nodiscard]] bool is_shared() const { return privilege == Privilege::User && view == 0; }
-  // May code of this key go to this EIP by itself? Shared code is good within one linear page: what
-  // lies beyond is another space's to say.
+  // May code of this key go to this EIP by itself? Shared code is good within one linear page: each
+  // space has its own mapping of the next.
   [[nodiscard]] bool may_reach(Eip destination) const {
     return !is_shared() ||
            GuestVirtualPage::of(mode.linear(destination)) == GuestVirtualPage::of(mode.linear(eip));

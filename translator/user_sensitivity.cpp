@@ -109,7 +109,7 @@ class PageScan {
   }
 
  private:
-  // On until something already seen: what follows a jump or a return is looked at as well, since it
+  // On until something already seen: code behind a jump or a return is looked at as well, since it
   // is most likely reached from somewhere.
   bool sweep(uint32_t at) {
     ZydisDecodedInstruction facts;

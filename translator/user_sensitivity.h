@@ -36,7 +36,7 @@ struct HostTraps {
 [[nodiscard]] bool runs_directly(const ZydisDecodedInstruction& facts,
                                  const TranslatorFeatures& features);
 
-// A page of code and what is known around it.
+// A page of code and the bytes around it.
 struct CodePageBytes {
   std::span<const uint8_t> bytes;
   // How many of them lie before the page: from them a sweep finds where the page's first

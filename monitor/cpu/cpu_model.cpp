@@ -129,7 +129,7 @@ CpuidResult cache_leaf(const CpuModel& model, uint32_t subleaf) {
           (kLine - 1) | ((cache.ways - 1) << 22), cache.sets - 1, 0};
 }
 
-// TSC = crystal * EBX / EAX, and the crystal is what the APIC's timer counts. Kernels multiply its
+// TSC = crystal * EBX / EAX, and the APIC's timer counts the crystal. Kernels multiply its
 // kilohertz by EBX in 32 bits; the largest EAX that allows is within a few parts in a million.
 CpuidResult clock_leaf(const CpuModel& model) {
   if (model.tsc_hz == 0) {

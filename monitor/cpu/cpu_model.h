@@ -1,5 +1,6 @@
 // CpuModel: the processor that the guest is shown: CPUID leaves and the feature bits that gate
-// instructions. Owns: a constant table. See docs/limitations.md for what is left out and why.
+// instructions. Owns: a constant table. See docs/limitations.md for the omissions and their
+// reasons.
 #pragma once
 
 #include <array>

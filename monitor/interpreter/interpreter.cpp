@@ -122,7 +122,7 @@ MaybeFault Interpreter::Impl::fetch(CodeBytes* code) {
   const uint32_t eip = x.state.eip;
   if (eip > cs.limit) [[unlikely]]
     return interp::general_protection();
-  // A segment of 4 GiB has no end: what reaches beyond it goes on at 0 (LIMIT(L27)).
+  // A segment of 4 GiB has no end: an access beyond it goes on at 0 (LIMIT(L27)).
   const uint32_t beyond = cs.limit == ~0U ? ~0U : cs.limit - eip;
   code->in_segment = std::min<uint32_t>(beyond, kMaxInstructionBytes - 1) + 1;
   const GuestVirtual linear(cs.base + eip);

@@ -1,5 +1,5 @@
-// Interpreter: one guest instruction, by the book. The fallback for what is rare, and the second
-// oracle. Owns: a decode cache (verified against the bytes on each use, so it needs no
+// Interpreter: one guest instruction, by the book. The fallback for rare instructions, and the
+// second oracle. Owns: a decode cache (verified against the bytes on each use, so it needs no
 // invalidation). Keeps: V3. See docs/faults-and-exits.md.
 #pragma once
 

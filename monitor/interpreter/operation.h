@@ -202,7 +202,7 @@ template <typename T>
 }
 
 // First half of a read-modify-write. A fault must be the write's (error code W: SDM 3A 4.7), so a
-// read that faults is answered with what the write would have raised.
+// read that faults is answered with the write's fault.
 template <typename T>
 [[nodiscard]] inline MaybeFault load_for_update(Execution& x, SegmentRegister segment,
                                                 uint32_t offset, GuestVirtual* linear, T* value) {

@@ -90,8 +90,8 @@ class Machine final : public MigratedMachine,
     processor_->loop().request_stop(reason);
     attention().raise();
   }
-  // Takes out of the guest's time, clock and time-stamp counter alike, what passes while `action`
-  // runs. Outside of guest code only.
+  // Takes the time that passes while `action` runs out of the guest's time, clock and time-stamp
+  // counter alike. Outside of guest code only.
   void outside_time(const std::function<void()>& action);
   [[nodiscard]] RunClock& clock() { return *clock_; }
   // Sets observers of everything that comes from outside of processor and RAM: ports, device
@@ -102,7 +102,8 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] const MemoryBus& memory_bus() const { return memory_bus_; }
 
   [[nodiscard]] PcBoard& board() { return *board_; }
-  // Hears of what the guest says of itself, from inside a device: it must only take note.
+  // Sets the listener for the guest's own reports, called from inside a device: it must only take
+  // note.
   void set_on_event(std::function<void(const GuestEvent&)> on_event) {
     on_event_ = std::move(on_event);
   }
@@ -134,7 +135,7 @@ class Machine final : public MigratedMachine,
   // A hash of everything that the guest has sent into the network and asked of its folder, since it
   // began.
   [[nodiscard]] uint64_t sent_hash() const;
-  // Prints what a person needs to see when we stop for a reason of our own (one CHECK away).
+  // Prints facts for a person when we stop for a reason of our own (one CHECK away).
   void print_state() const;
 
  private:

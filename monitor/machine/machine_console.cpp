@@ -1,4 +1,4 @@
-// Machine, third part: its ports and its screen on the host, and what comes from the host by its
+// Machine, third part: its ports and its screen on the host, and the inputs from the host in its
 // inbox.
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/machine.h"

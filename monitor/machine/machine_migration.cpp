@@ -77,7 +77,7 @@ void Machine::end_migrated() { processor_->loop().request_stop(StopReason::Migra
 
 void Machine::wake_for_migration() { inbox_.put({HostInput::Kind::Migration, 0, {}}); }
 
-// The state is on its way, and RAM with it: what would change either waits.
+// The state is on its way, and RAM with it: everything that would change either waits.
 bool Machine::defer(const HostInput& input) {
   if (input.kind == HostInput::Kind::Save && is_arriving()) {
     deferred_.push_back(input);

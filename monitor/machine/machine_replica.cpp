@@ -82,8 +82,8 @@ void Machine::wait_for_news() {
   service_replica();
 }
 
-// All that a machine has to do to come from playing to living is here: is_replay() says no from now
-// on, so what comes from outside is the guest's, and the clock waits for the host's.
+// All steps from playing to living are here: is_replay() says no from now on, so inputs from
+// outside are the guest's, and the clock waits for the host's.
 void Machine::go_live() {
   HeldOutput& output = config_.replica->output();
   if (network_port_ != nullptr) network_port_->go_live(output.waiting_of(HeldOutput::Network));
@@ -130,7 +130,7 @@ bool Machine::load_moment(std::span<const uint8_t> state, const TapePosition& at
     return false;
   }
   clock_->rearm();
-  // It waits at the next event for what the primary says.
+  // It waits at the next event for the primary's word.
   processor_->events()->restore({.count = at.events, .input_count = at.events, .halts = at.halts});
   forget_memory();
   return true;

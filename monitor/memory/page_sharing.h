@@ -1,7 +1,7 @@
 // PageSharing: looks for pages of RAM that have become equal to pages of a base, and gives them
 // back: to the same place, to another one that has the same bytes, or to nothing where they are
-// zeros. It takes a step now and then, bounded in pages and in time. Owns: what it remembers of RAM
-// and of the bases. Does not own: RAM. See docs/decisions/0031-equal-pages.md.
+// zeros. It takes a step now and then, bounded in pages and in time. Owns: its notes about RAM and
+// the bases. Does not own: RAM. See docs/decisions/0031-equal-pages.md.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ class PageSharing {
 
   // Looks at some `pages` pages, and stops soon after `until`, nanoseconds of the host's monotonic
   // clock. At a safe point: nobody else writes RAM. Does nothing to a machine without a base, or
-  // while it is asked what is written.
+  // while written grains are recorded.
   void step(uint32_t pages, int64_t until);
 
  private:

@@ -45,7 +45,7 @@ void AddressSpaces::attach(Gate& gate, TranslationCache& cache, const CodeArena&
   resources_.watch.attach(this);
 }
 
-// ---- what the guest does to its translations ----
+// ---- the guest's changes to its translations ----
 
 // The first step of every flush of the guest's TLB, whatever else it drops.
 void AddressSpaces::begin_flush(Flush flush) {
@@ -81,7 +81,7 @@ void AddressSpaces::on_paging_mode_changed() {
   PagingMode before = resources_.tables.mode();
   resources_.tables.set_mode(resources_.linear.paging_mode());
   const PagingMode& now = resources_.tables.mode();
-  // CR0.WP is asked when the supervisor writes: what windows hold does not depend on it.
+  // CR0.WP is asked when the supervisor writes: the contents of windows do not depend on it.
   const bool protection_changed =
       std::exchange(before.write_protect, now.write_protect) != now.write_protect;
   if (protection_changed && before == now) return resources_.soft_tlbs.flush();

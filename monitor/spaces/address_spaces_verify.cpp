@@ -1,5 +1,5 @@
 // AddressSpaces, second part: compares held entries with the guest's tables after a flush, and
-// keeps those that the tables still say. A flush does not lose what is still true.
+// keeps those that the tables still say. A flush does not lose entries that are still true.
 #include <algorithm>
 #include <utility>
 
@@ -50,7 +50,7 @@ bool AddressSpaces::still_maps(GuestVirtualPage page, CodePage& code, Privilege 
          GuestPhysicalPage::of(result.translation.physical) == code.physical;
 }
 
-// ---- comparing, and tracing what is compared often ----
+// ---- comparing tables, and tracing those that are compared often ----
 
 void AddressSpaces::begin_verification() {
   resources_.soft_tlbs.deliver_marks();

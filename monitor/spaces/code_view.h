@@ -1,6 +1,6 @@
 // CodeView: how one address space sees code: which guest-physical page each linear code page is,
 // and the jump table from EIP to fragments. Owns: the page map and the table's memory. A view
-// outlives CR3 loads; what it remembers is checked again after each guest TLB flush, before it is
+// outlives CR3 loads; its entries are checked again after each guest TLB flush, before they are
 // used. See docs/shadow-mmu.md.
 #pragma once
 

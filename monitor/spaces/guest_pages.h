@@ -43,8 +43,8 @@ struct GuestAccess {
 struct MissingPages {
   GuestPage page;
   ShadowRun run;
-  // The access is a write to a page of the shared base, which has become the machine's own for it:
-  // what `space` had of it has followed.
+  // The access is a write to a page of the shared base. The page has become the machine's own for
+  // it, and the mappings of it in `space` have followed.
   bool was_copied = false;
 };
 

@@ -109,8 +109,9 @@ class HotSites final : public SoftSites {
   [[nodiscard]] bool returns_elsewhere(GuestPhysical last_byte) const override {
     return odd_returns_.contains(last_byte);
   }
-  // The guest has returned to another place than the one behind this call, to what pairs calls with
-  // returns. True: the call compares by a branch from now on, and its fragment must be made anew.
+  // The guest has returned to another place than the one behind this call, in code that pairs calls
+  // with returns. True: the call compares by a branch from now on, and its fragment must be made
+  // anew.
   [[nodiscard]] bool note_odd_return(GuestPhysical last_byte) {
     if (faults_.size() >= kMostRemembered) faults_.clear();
     if (odd_returns_.size() >= kMostRemembered) odd_returns_.clear();

@@ -1,5 +1,5 @@
-// WatchedPages: linear pages whose accesses a debugger wants to see, and what of each it watches.
-// No window and no soft TLB holds them, so that translated code has each access to what is watched
+// WatchedPages: linear pages whose accesses a debugger wants to see, and the watched part of each.
+// No window and no soft TLB holds them, so each access of translated code to the watched part is
 // interpreted; accesses to the rest of such a page are served one page at a time
 // (SoftTlbs::fill_around). Does not own: the list, which is the debugger's. See docs/debugging.md.
 #pragma once

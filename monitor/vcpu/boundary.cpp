@@ -78,7 +78,7 @@ void Boundary::wait_with_x87_error() {
   if (parts_.events != nullptr) parts_.events->note_halt();
 }
 
-// Translated code does not ask what IGNNE# says: until the error is gone the guest is interpreted.
+// Translated code does not ask IGNNE#: until the error is gone the guest is interpreted.
 bool Boundary::ignores_x87_error() {
   CoprocessorError* const pins = parts_.cpu.x87_error;
   if (pins == nullptr || !pins->is_ignored()) return false;

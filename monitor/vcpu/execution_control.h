@@ -49,8 +49,8 @@ class ExecutionControl final : public DataWatcher {
 
   // ---- for debuggers ----
   enum class BreakpointKind : uint8_t { Software, Hardware };
-  // False: there are too many. Inserting what is there changes nothing, nor does removing what is
-  // not.
+  // False: there are too many. Inserting one that exists changes nothing, nor does removing one
+  // that does not.
   [[nodiscard]] bool insert_breakpoint(GuestVirtual linear, BreakpointKind kind);
   void remove_breakpoint(GuestVirtual linear, BreakpointKind kind);
   [[nodiscard]] bool insert_watch(const WatchedData& watched);
@@ -74,9 +74,8 @@ class ExecutionControl final : public DataWatcher {
   // A debugger, or the person at the prompt, has stopped it.
   [[nodiscard]] bool is_paused() const { return paused_; }
 
-  // ---- for replays ----
-  // What happens between instructions is to be what was recorded: interrupts never wait for a
-  // debugger. Null: nobody leads the guest any more, and they may.
+  // ---- for replays ---- Events between instructions must be the recorded ones: interrupts never
+  // wait for a debugger. Null: nobody leads the guest any more, and they may.
   void set_guide(ExecutionGuide* guide);
   [[nodiscard]] ExecutionGuide* guide() const { return guide_; }
   // The guest goes on, led by the guide: by single instructions of the interpreter's, or as usual.

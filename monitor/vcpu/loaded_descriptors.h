@@ -1,8 +1,8 @@
 // LoadedDescriptors: fills the tables from which generated code loads data segment registers again,
-// and makes far transfers again. Owns: nothing but what it remembers of GDTR and LDTR; the tables
-// are in the frame. An entry is what the last load made of these descriptor bytes, so it needs no
-// invalidation but for those two; where transfers lead, the gate forgets with its return stacks.
-// See docs/translator.md, "Segment loads" and "Far transfers".
+// and makes far transfers again. Owns: copies of GDTR and LDTR; the tables are in the frame. An
+// entry is the result of the last load of these descriptor bytes, so only another GDTR or LDTR
+// invalidates it; the gate forgets the destinations of transfers with its return stacks. See
+// docs/translator.md, "Segment loads" and "Far transfers".
 #pragma once
 
 #include <cstdint>

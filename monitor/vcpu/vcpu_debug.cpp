@@ -29,7 +29,7 @@ bool Vcpu::run_controlled() {
   }
   if (is_halted) return false;
   if (control.stops_at(linear)) return true;
-  // Nothing is kept out of what the trap engine runs.
+  // The trap engine knows no addresses that are kept out.
   const bool is_traps = engine_ == Engine::Trap && control.has_points();
   if (!is_traps && !control.is_interpreted(linear)) return false;
   execute_controlled();

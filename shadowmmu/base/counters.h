@@ -1,5 +1,5 @@
 // Counters: every countable event by name, always compiled in; an event is one line where it
-// happens. Owns: one block a thread, so that additions are plain: what a machine does is counted on
+// happens. Owns: one block a thread, so that additions are plain: a machine's events are counted on
 // the thread that runs it.
 #pragma once
 

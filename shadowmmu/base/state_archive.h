@@ -32,7 +32,7 @@ class StateArchive {
   static constexpr size_t kHeaderBytes = 28;
 
   [[nodiscard]] bool is_loading() const { return is_loading_; }
-  // Loading, and nothing was wrong so far: what is derived from the fields may be rebuilt.
+  // True while loading, if nothing was wrong so far: values derived from the fields may be rebuilt.
   [[nodiscard]] bool has_loaded() const { return is_loading_ && error_.empty(); }
   // The version of the section being visited, as it was saved: a field that came with version 2 is
   // visited if this is not less.
@@ -45,7 +45,7 @@ class StateArchive {
   }
   void section(std::string_view name, unsigned newest_version, const std::function<void()>& visit);
 
-  // A number or a bool: only what lies in [low, high] is saved and loaded.
+  // A number or a bool: only values in [low, high] are saved and loaded.
   template <std::integral T>
   void field(std::string_view name, T& value, std::type_identity_t<T> low,
              std::type_identity_t<T> high) {

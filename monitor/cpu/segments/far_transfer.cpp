@@ -29,7 +29,7 @@ MaybeFault transfer_real(CpuContext& cpu, uint16_t selector, uint32_t offset) {
   return kNoFault;
 }
 
-// CS and the return address on the current stack; *esp is what the caller commits.
+// CS and the return address on the current stack; the caller commits *esp.
 MaybeFault push_return_address(CpuContext& cpu, OperandSize size, Eip return_eip, uint32_t* esp) {
   const GuestState& state = cpu.state;
   StackPusher pusher(cpu, state.seg(SegmentRegister::Ss), state.reg(Gpr::Esp), size,

@@ -139,7 +139,7 @@ BackgroundDisk::~BackgroundDisk() {
   if (!worker_->end()) leave_behind(std::move(worker_));
 }
 
-// A thread that its host does not let go uses what it has for as long as the process lives.
+// A thread that its host does not let go uses its buffers for as long as the process lives.
 void BackgroundDisk::leave_behind(std::unique_ptr<Worker> worker) {
   static std::mutex mutex;
   static auto* const left_behind = new std::vector<std::unique_ptr<Worker>>;  // never destroyed

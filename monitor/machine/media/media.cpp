@@ -41,7 +41,7 @@ bool take_item(const std::string& item, ImageName* name) {
   return true;
 }
 
-// Takes known items off the end; what is left is the path, which may have commas of its own.
+// Takes known items off the end; the rest is the path, which may have commas of its own.
 ImageName parse(const std::string& text, const MediaRequest& request, bool is_disc) {
   ImageName name{text, request.snapshot, false, is_disc, "", request.is_awaited};
   while (true) {

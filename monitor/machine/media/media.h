@@ -1,6 +1,6 @@
-// Media: the disk images of a machine, from the words of the command line to what drives read. They
-// are opened once: a machine that resets gets the same ones again, so that a snapshot outlives the
-// reset. See docs/usage.md.
+// Media: the disk images of a machine, from the words of the command line to the drives' media.
+// They are opened once: a machine that resets gets the same ones again, so that a snapshot outlives
+// the reset. See docs/usage.md.
 #pragma once
 
 #include <array>

@@ -43,15 +43,15 @@ struct Snapshot {
 inline constexpr size_t kMostWordBytes = 256 * 1024;
 
 // Writes all of it, and has the host put it on its medium. Pre: the file is empty. False with one
-// line in *error: what has been written is of no use.
+// line in *error: the written part is of no use.
 [[nodiscard]] bool write_snapshot(int descriptor, const Snapshot& snapshot,
                                   const GuestMemory& memory, std::string* error);
 
 // All of a machine but its RAM, which is elsewhere (snapshot.ram), as one file.
 [[nodiscard]] std::vector<uint8_t> bytes_of_clone(const Snapshot& snapshot);
 
-// Reads what write_snapshot() has written, or bytes_of_clone(), but for the bytes of RAM, which are
-// all there. False with one line in *error.
+// Reads a file of write_snapshot(), or of bytes_of_clone(), but for the bytes of RAM, which are all
+// there. False with one line in *error.
 [[nodiscard]] bool read_snapshot(int descriptor, Snapshot* snapshot, std::string* error);
 
 // Compares a part of RAM, grains[index], with its hash. False with one line in *error.
@@ -62,7 +62,7 @@ inline constexpr size_t kMostWordBytes = 256 * 1024;
 [[nodiscard]] std::string path_of_cloned_ram(const std::string& clone,
                                              const SavedRam::Elsewhere& file);
 
-// RAM of the file as what a machine's RAM begins as. Takes the descriptor.
+// RAM of the file, for a machine's RAM to begin as. Takes the descriptor.
 [[nodiscard]] RamBase base_of(const SavedRam& ram, int descriptor);
 
 }  // namespace ringshift

@@ -83,11 +83,11 @@ class GuestPorts {
   // Gives waiting input to the ports that take it now.
   void deliver(Uart16550& first, Uart16550& second, VirtioConsole* virtio);
 
-  // A backup's, when it has taken over: from here on what comes to the sockets is the guest's.
+  // For a backup that has taken over: from here on input at the sockets is the guest's.
   void go_live();
   // True: the guest waits until somebody is there.
   [[nodiscard]] bool awaits_peer();
-  // Bytes of what the port was given that nobody has been shown; a console's may be of all of them.
+  // Bytes given to the port that nobody has been shown; a console's may be of all of them.
   [[nodiscard]] size_t unsent(HeldOutput::Port port);
   void flush();
   // Output waits that flush() would show: it is called soon.

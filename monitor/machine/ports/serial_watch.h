@@ -1,5 +1,5 @@
 // SerialWatch: hands on a serial port's output, and says when a text has been in it. Owns: how much
-// of the text the last bytes are. Does not own: what it hands on to. See docs/usage.md.
+// of the text the last bytes are. Does not own: the next receiver. See docs/usage.md.
 #pragma once
 
 #include <cstddef>

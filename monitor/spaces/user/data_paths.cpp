@@ -26,7 +26,8 @@ void DataPaths::settle(Privilege privilege) {
 Miss DataPaths::fill_soft(GuestVirtual address, bool is_write, Privilege privilege) {
   const GuestVirtualPage linear = GuestVirtualPage::of(address);
   SoftTlbs& tlbs = resources_.soft_tlbs;
-  // It is there and yet it missed: the access crosses into the next page, or is to what is watched.
+  // The page is there and yet the access missed: it crosses into the next page, or is to the
+  // watched part.
   if (tlbs.holds(linear, is_write, privilege) || tlbs.holds_around(linear, is_write, privilege)) {
     return Miss::Interpret;
   }

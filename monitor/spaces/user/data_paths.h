@@ -37,7 +37,7 @@ class DataPaths {
   [[nodiscard]] uint64_t supervisor_base() const;
   // Has the entered view a window?
   [[nodiscard]] bool has_window(Privilege privilege) const;
-  // Takes out of the host's tables what the window has dropped.
+  // Removes pages that the window has dropped from the host's tables.
   void settle(Privilege privilege);
   // A page has been added to those that are watched.
   void drop_watched();

@@ -1,6 +1,6 @@
 // KeptEntries: the soft TLBs' entries of address spaces that the guest has left. When it comes
-// back, those entries are in force again whose tables, all of them traced, are what they were: no
-// walk, no miss. Owns: the entries, bounded. See docs/shadow-mmu.md, "CR3 load".
+// back, those entries are in force again whose tables, all of them traced, are unchanged: no walk,
+// no miss. Owns: the entries, bounded. See docs/shadow-mmu.md, "CR3 load".
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // SoftTlbs: the two soft TLBs and the sources of their entries, so that a flush takes no more than
 // it has to. Owns: the sources (the TLBs are the frame's, read by generated code). SDM 3A 4.10.2.4
-// (global pages), 4.10.4.1 (what each instruction flushes).
+// (global pages), 4.10.4.1 (the effect of each instruction).
 #pragma once
 
 #include <array>
@@ -38,8 +38,8 @@ class SoftTlbs {
   // Is the page there, for this access?
   [[nodiscard]] bool holds(GuestVirtualPage page, bool is_write, Privilege privilege) const;
   void fill(const Fill& fill, Privilege privilege);
-  // The page is served but for what is watched in it (both in that page), in place of the last one
-  // that was. T5: by the stubs, where the TLB misses.
+  // Accesses to the rest of the page are served, except to its watched part (both in that page), in
+  // place of the last such page. T5: by the stubs, where the TLB misses.
   void fill_around(const Fill& fill, GuestVirtual first, GuestVirtual last, Privilege privilege);
   // Is the page served so, for this access?
   [[nodiscard]] bool holds_around(GuestVirtualPage page, bool is_write, Privilege privilege) const;
@@ -76,7 +76,7 @@ class SoftTlbs {
       deliver_all_marks();
   }
 
-  // An entry that a CR3 load flushes, with what has to be known of it to have it back.
+  // An entry that a CR3 load flushes, with the facts needed to put it back.
   struct Kept {
     SoftTlbEntry entry;
     uint64_t stamp = 0;

@@ -27,7 +27,7 @@ class DirectEngine final : public ExecutionEngine {
   // Should the guest at EIP run untranslated now?
   [[nodiscard]] bool wants_guest() const;
 
-  // The guest is at this privilege now: entries into the kernel are what speaks against us.
+  // The guest is at this privilege now: entries into the kernel speak against direct execution.
   void note_privilege(Privilege now);
   // Attention has found translated user code at work. May promote it, or ask for a look at it soon.
   void note_translated_tick();

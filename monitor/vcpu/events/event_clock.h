@@ -1,6 +1,6 @@
-// EventClock: virtual time as the number of events that the guest has come to, times a constant. It
-// passes with what the guest does and with nothing else, so a run that takes nothing from outside
-// repeats to the bit. See docs/exact-execution.md.
+// EventClock: virtual time as the number of events that the guest has come to, times a constant.
+// Only the guest's own progress moves it, so a run that takes nothing from outside repeats to the
+// bit. See docs/exact-execution.md.
 #pragma once
 
 #include "monitor/host/time/run_clock.h"

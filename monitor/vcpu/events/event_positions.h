@@ -2,8 +2,8 @@
 // looks at its timers and gives the guest its input: an event that the budget ends at, before it is
 // counted, or any time while the guest is halted. Everything else that raises an interrupt is an
 // instruction of the guest's that the interpreter executes. So the position of each interrupt
-// depends on what the guest does and on nothing else. Owns: the counter, the budget. Keeps: T9. See
-// docs/exact-execution.md.
+// depends on the guest's own progress and on nothing else. Owns: the counter, the budget. Keeps:
+// T9. See docs/exact-execution.md.
 #pragma once
 
 #include <algorithm>
