@@ -24,8 +24,9 @@ class BusTap {
 
 class PortBus {
  public:
-  // Claims [first, first+count), and gets of it what no lower rank has (range_table.h). Returns
-  // false (and changes nothing) if the range is none, or a claim of the same rank overlaps it.
+  // Claims [first, first+count), and gets the addresses of it that no lower rank has
+  // (range_table.h). Returns false (and changes nothing) if the range is none, or a claim of the
+  // same rank overlaps it.
   [[nodiscard]] bool claim(uint16_t first, uint32_t count, PortDevice& device, std::string name,
                            DecodeRank rank = DecodeRank::Board);
   // Gives back the range of that rank that begins at `first`. Pre: it was claimed.

@@ -9,8 +9,8 @@
 
 namespace ringshift {
 
-// A timer that makes periods up comes at most so many times as often as the guest asked for, and
-// at most once in so long: what it does besides its ticks goes on.
+// A timer that makes periods up comes at most so many times as often as the guest asked for, and at
+// most once in so long: the guest's work besides its ticks goes on.
 inline constexpr int64_t kMostCatchUp = 16;
 inline constexpr Nanoseconds kShortestCatchUp = 50'000;
 

@@ -83,7 +83,7 @@ class RangeTable {
   [[nodiscard]] const std::vector<Piece>& pieces() const { return pieces_; }
 
  private:
-  // Claims are in the order of their ranks: each gets what those before it have left.
+  // Claims are in the order of their ranks: each gets the addresses that those before it have left.
   void decide() {
     pieces_.clear();
     for (const auto& claim : claims_) {

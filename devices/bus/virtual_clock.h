@@ -81,7 +81,7 @@ class VirtualClock {
   // Timers count here.
   [[nodiscard]] LateTicks& late_ticks() { return late_ticks_; }
 
-  // The time, which goes on from there. Visited before what has timers.
+  // The time, which goes on from there. Visited before the devices that have timers.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 

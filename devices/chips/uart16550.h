@@ -30,9 +30,9 @@ class Uart16550 final : public BytePorts {
   // Called when the guest has emptied the receiver or has begun to listen, from inside its register
   // access.
   void set_on_room(std::function<void()> on_room) { on_room_ = std::move(on_room); }
-  // Would the guest see what comes in? It has enabled the interrupt for received data, or looks
-  // for it again and again. While it does not, what is received is lost to a driver that
-  // sets the port up and throws away what it finds there: who can wait with its bytes had better.
+  // Would the guest see what comes in? It has enabled the interrupt for received data, or looks for
+  // it again and again. While it does not, received bytes are lost to a driver that sets the port
+  // up and empties it: a sender that can wait should wait.
   [[nodiscard]] bool is_listening() const {
     return (interrupt_enable_ & 1) != 0 || looks_ >= kLooksOfAListener;
   }

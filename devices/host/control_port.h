@@ -1,6 +1,6 @@
 // ControlPort: the way between a machine and a page that controls it, which outlives the machine:
-// its serial port in both directions, its figures, wishes. Owns: what is on its way (all of it
-// bounded). Keeps: V4. See docs/screen.md.
+// its serial port in both directions, its figures, wishes. Owns: the bytes and wishes on their way
+// (all of it bounded). Keeps: V4. See docs/screen.md.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ class ControlPort {
   static constexpr size_t kKeptOutput = 64 * 1024;
   static constexpr size_t kMostInput = 16 * 1024;
 
-  // source: what HostInput says of what is typed.
+  // source: HostInput::source of typed keys.
   explicit ControlPort(uint8_t source) : source_(source) {}
   ControlPort(const ControlPort&) = delete;
   ControlPort& operator=(const ControlPort&) = delete;

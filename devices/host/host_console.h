@@ -1,6 +1,6 @@
 // HostConsole: the terminal (or pipe) that our own stdin and stdout are, as a serial backend. Owns:
 // raw mode and its end, a thread that reads into the machine's inbox and one that writes, the
-// output on its way (bounded, as is what it reads ahead). Ctrl-A is its escape. See
+// output on its way and the input read ahead (both bounded). Ctrl-A is its escape. See
 // docs/devices.md.
 #pragma once
 
@@ -71,7 +71,7 @@ class HostConsole final : public SerialBackend {
   // Output could not be written, which a line has said. A reader that has gone does not count.
   [[nodiscard]] bool lost_output();
 
-  // vCPU thread: so many bytes of what was put into the inbox have found their reader.
+  // vCPU thread: so many bytes that were put into the inbox have found their reader.
   void input_taken(size_t count);
 
  private:

@@ -208,7 +208,7 @@ bool HostDisk::write(uint64_t offset, std::span<const uint8_t> from) {
   return true;
 }
 
-// Good advice and no more: a file system without holes keeps what it has.
+// Good advice and no more: a file system without holes keeps the bytes.
 bool HostDisk::discard(uint64_t offset, uint64_t count) {
   if (overlay_ >= 0) return true;  // frozen: what is there may stay
   return fallocate(image_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),

@@ -1,7 +1,7 @@
-// Inbox: the one door by which what the host has for a machine comes in. Threads of ours put it in
-// as it comes; the vCPU takes it out at a safe point, in the order of its coming, and only then
-// does the guest get to know of it. Owns: what waits. The thread that puts in bytes bounds them.
-// Keeps: V4. See docs/decisions/0015-one-inbox.md.
+// Inbox: the one door by which a machine's inputs from the host come in. Threads of ours put an
+// input in as it comes; the vCPU takes it out at a safe point, in the order of their coming, and
+// only then does the guest get to know of it. Owns: the inputs that wait. The thread that puts in
+// bytes bounds them. Keeps: V4. See docs/decisions/0015-one-inbox.md.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,6 @@
 // E1000Packet: a packet that a driver of an 82540EM sends, on its way from descriptors to frames:
-// gathered, cut into segments, given its checksums. All of it by the places that the descriptors
-// name: no byte of a packet decides what is done. Owns: the bytes of one packet. See Intel 317453,
-// 3.3.
+// gathered, cut into segments, given its checksums. Only the places that the descriptors name
+// count: no byte of a packet decides. Owns: the bytes of one packet. See Intel 317453, 3.3.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +34,7 @@ class E1000Packet {
   };
 
   void set_context(const Context& context) { context_ = context; }
-  // The first descriptor of a packet says what is to be done with it.
+  // The first descriptor of a packet gives the orders for it.
   void begin(const Options& options);
   [[nodiscard]] bool is_begun() const { return begun_; }
   // For a legacy descriptor: one sum over the bytes from `start` on, put at `at`.

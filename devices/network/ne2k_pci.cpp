@@ -47,7 +47,7 @@ Ne2kPci::Ne2kPci(const Ne2kSurroundings& on, PacketPort& port, const MacAddress&
       more_(on.clock, [this](Nanoseconds) { serve(); }) {
   add_port_range(0, kPortBytes, port_window_);
   reset();
-  // It may come from within a call of the port's: what follows from it waits for the next pass.
+  // It may come from within a call of the port's: the consequences wait for the next pass.
   port_.set_on_change([this] { more_.arm(0); });
 }
 
@@ -333,12 +333,12 @@ bool Ne2kPci::has_ring() const {
 }
 
 // The last page that the driver has read. Linux's writes the page before the one it reads next also
-// where that is the ring's first: what it means is the ring's last.
+// where that is the ring's first: it means the ring's last.
 uint32_t Ne2kPci::boundary_in_ring() const {
   return boundary_ + 1 == start_page_ ? stop_page_ - 1U : boundary_;
 }
 
-// Between where the next frame is put and what the driver has not read yet.
+// The pages between the place of the next frame and those that the driver has not read yet.
 uint32_t Ne2kPci::free_pages() const {
   const uint32_t boundary = boundary_in_ring();
   return boundary > current_ ? boundary - current_

@@ -96,7 +96,8 @@ class PciFunction {
   [[nodiscard]] uint32_t wanted_address(unsigned index) const;
   void place_ranges();
 
-  // Not state: name_, place_, ranges_: what the function is, and what follows from its registers.
+  // Not state: name_, place_, ranges_: the function's identity, and facts that follow from its
+  // registers.
   PciBuses& buses_;
   std::string name_;
   unsigned place_ = 0;

@@ -66,7 +66,7 @@ class PciHost final : public PortDevice {
   void write_reset_control(uint8_t value);
   void update_line(unsigned irq);
 
-  // Not state: functions_, route_: who is attached, and what the ISA bridge's registers say.
+  // Not state: functions_, route_: the attached functions, and the ISA bridge's registers.
   InterruptControllerPair& interrupts_;
   std::function<void()> on_reset_;
   std::array<PciFunction*, kSlots * kFunctions> functions_{};

@@ -183,7 +183,7 @@ BochsDisplay::Mode BochsDisplay::mode() const {
   mode.width = registers_.at(kWidth);
   mode.height = registers_.at(kHeight);
   mode.bytes_per_line = registers_.at(kVirtualWidth) * bytes;
-  // An offset that would show what is not there shows the beginning.
+  // An offset that would show memory that is not there shows the beginning.
   const uint64_t first = uint64_t{registers_.at(kOffsetY)} * mode.bytes_per_line +
                          uint64_t{registers_.at(kOffsetX)} * bytes;
   const uint64_t needed = uint64_t{mode.height - 1} * mode.bytes_per_line + mode.width * bytes;

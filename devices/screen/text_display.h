@@ -1,5 +1,5 @@
 // TextDisplay: the text screen live in a terminal, and the terminal's keys on the guest's keyboard.
-// Owns: a timer, what was last shown. Does not own: the terminal, the VGA, the keyboard. See
+// Owns: a timer, the text last shown. Does not own: the terminal, the VGA, the keyboard. See
 // docs/usage.md.
 #pragma once
 

@@ -45,8 +45,8 @@ void AtaDisk::reset() {
   medium_.abandon();
 }
 
-// A disk of less than one cylinder has one all the same: firmware divides by what is here, and
-// finds the disk's end by its sectors.
+// A disk of less than one cylinder has one all the same: firmware divides by this number, and finds
+// the disk's end by its sectors.
 uint32_t AtaDisk::default_cylinders() const {
   return static_cast<uint32_t>(
       std::clamp<uint64_t>(sectors() / (kHeads * kSectorsPerTrack), 1, kMostCylinders));

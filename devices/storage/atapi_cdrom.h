@@ -1,7 +1,6 @@
 // AtapiCdrom: a CD-ROM drive on an IDE cable: packet commands of MMC over ATAPI. Owns: sense data,
 // the answer that is moving. Does not own: the medium, which may be absent. Packets are hostile
-// input: every length is checked against what there is. See docs/devices.md; ATA/ATAPI-6 9.8,
-// INF-8020i, MMC-3.
+// input: every length is checked. See docs/devices.md; ATA/ATAPI-6 9.8, INF-8020i, MMC-3.
 #pragma once
 
 #include <array>
@@ -38,7 +37,7 @@ class AtapiCdrom final : public IdeDrive {
   [[nodiscard]] const DiskBackend* medium() const { return medium_; }
   // The button of a drive that the guest has locked: the guest is told, and may open it.
   void press_eject_button() { event_ = MediaEvent::EjectRequest; }
-  // Locked or not: what a paper clip does.
+  // Opens the tray, locked or not, as a paper clip does.
   void open_tray();
   void close_tray();
   // Pre: the tray is open. Null: nothing is in it any more. A transfer under way fails.
@@ -90,7 +89,7 @@ class AtapiCdrom final : public IdeDrive {
   [[nodiscard]] uint32_t packet32(unsigned at) const;
   [[nodiscard]] uint32_t sectors() const;
 
-  // Not state: incoming_: what is read passes through it; kept for its room.
+  // Not state: incoming_: read data passes through it; kept for its room.
   DiskBackend* medium_;
   std::vector<uint8_t> incoming_;
   bool ejected_ = false;

@@ -1,4 +1,4 @@
-// DiskBackend: a medium as bytes: what is behind a disk, a CD-ROM or a floppy drive. A failure of
+// DiskBackend: a medium as bytes: the contents of a disk, a CD-ROM or a floppy drive. A failure of
 // the host is a value, which the drive turns into an error that its guest sees. A drive that need
 // not wait for the host asks by advance(). Implemented by: host_disk, nbd_disk, background_disk,
 // tests. See docs/devices.md, "Disks".
@@ -89,8 +89,8 @@ class DiskBackend {
   // Another machine may take the medium, or it is ours again. False: somebody else has it.
   [[nodiscard]] virtual bool set_in_use(bool /*in_use*/) { return true; }
 
-  // Does what is written reach the medium that others see? From freeze() on that stays as it is:
-  // what is written is kept beside it, in memory, and is gone with the run. Pre of freeze():
+  // Does what is written reach the medium that others see? From freeze() on the medium stays as it
+  // is: writes are kept beside it, in memory, and are gone with the run. Pre of freeze():
   // can_freeze(). False: the host refuses.
   [[nodiscard]] virtual bool is_written_through() const { return !read_only(); }
   [[nodiscard]] virtual bool can_freeze() const { return read_only(); }

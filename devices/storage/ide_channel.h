@@ -32,7 +32,7 @@ class IdeChannel {
   [[nodiscard]] PortDevice& control_port() { return control_port_; }    // 0x3f6
 
   // Bus mastering. dma_in() is true for data that goes to memory. move() hands over at most
-  // `longest` bytes of what is left of the block, in place; dma_moved() says that they were moved.
+  // `longest` bytes of the rest of the block, in place; dma_moved() says that they were moved.
   [[nodiscard]] bool dma_waiting() const {
     return phase_ == IdePhase::DmaIn || phase_ == IdePhase::DmaOut;
   }

@@ -64,7 +64,8 @@ class IdeDrive {
   void set_on_ready(std::function<void()> on_ready) { on_ready_ = std::move(on_ready); }
 
   // Registers, and the command that is under way with the block that is moving; not the medium,
-  // which must be of the same size. A state that has been loaded never names what is not there.
+  // which must be of the same size. A state that has been loaded never names a drive that is not
+  // there.
   static constexpr unsigned kStateVersion = 3;
   virtual void visit_state(StateArchive& archive) = 0;
 

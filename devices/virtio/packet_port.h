@@ -1,5 +1,5 @@
 // PacketPort: the way of a network device's Ethernet frames, out and in. A side that has no room
-// says so, and the other one keeps what it has: nothing is dropped between them. All of it happens
+// says so, and the other one keeps its frames: nothing is dropped between them. All of it happens
 // on the virtual CPU's thread. Implemented by: monitor/network/network_port.h, tests. See
 // docs/devices.md.
 #pragma once

@@ -1,7 +1,7 @@
 // TcpFrames: Ethernet frames that carry TCP: their sums, a large one cut into those of a wire, and
 // those of a wire joined to a large one, as a card with offloads does it. A guest or a peer chose
-// every byte: what makes no sense is said to be none. See docs/networking.md; RFC 1071, 791, 8200,
-// 9293.
+// every byte: a frame that makes no sense counts as no TCP. See docs/networking.md; RFC 1071, 791,
+// 8200, 9293.
 #pragma once
 
 #include <cstddef>
@@ -32,8 +32,8 @@ enum class LengthFrom : uint8_t { Header, Frame };
 // Are all its sums right? Pre: places of this frame.
 [[nodiscard]] bool has_good_sums(std::span<const uint8_t> frame, const TcpPlaces& places);
 
-// Puts the sum over [start, end of frame) at `at`; what is there already is part of it, as a driver
-// leaves it that asks for this. False: there is no such place in the frame.
+// Puts the sum over [start, end of frame) at `at`; the bytes there already are part of it, as a
+// driver leaves them that asks for this. False: there is no such place in the frame.
 [[nodiscard]] bool complete_sum(std::span<uint8_t> frame, size_t start, size_t at);
 
 // Lengths and sums of a packet that is sent as it is, however long. Pre: LengthFrom::Frame found
@@ -57,7 +57,7 @@ class TcpCutter {
   std::vector<uint8_t> frame_;
 };
 
-// Frames of one connection that follow each other, joined (what Linux calls GRO).
+// Frames of one connection that follow each other, joined (Linux calls this GRO).
 class TcpTrain {
  public:
   // A first frame. Whether others can follow it (can_grow()), and whether its sums are right

@@ -148,7 +148,8 @@ BalloonStatistics VirtioBalloon::statistics() {
   return statistics_;
 }
 
-// 5.5.6.3: one buffer goes to and fro; what it holds is what the driver told when it gave it.
+// 5.5.6.3: one buffer goes to and fro; it holds the driver's figures of the moment when it was
+// given.
 VirtioDevice::Served VirtioBalloon::take_statistics(unsigned index) {
   Virtqueue& queue = transport().queue(index);
   if (has_statistics_buffer_ && wants_statistics_) {
@@ -195,7 +196,7 @@ VirtioDevice::Served VirtioBalloon::take_reports(unsigned index) {
     }
     while (report_.bytes() != 0 && left != 0) {
       const GuestBuffer::Range range = report_.skip(left);
-      // The parts of pages at its ends keep what is in them.
+      // The parts of pages at its ends keep their bytes.
       const uint64_t begin = (range.address + kPage - 1) / kPage * kPage;
       const uint64_t end = (range.address + range.bytes) / kPage * kPage;
       if (begin < end) config_.give_back(begin, end - begin);

@@ -1,7 +1,7 @@
 // VirtioBalloon: takes pages of RAM from a guest that can do without them, and gives them back:
-// what is in the balloon, and what the guest reports as free, takes no memory of the host's. A page
-// of either is zeros when the guest uses it again. Does not own: RAM. See docs/devices.md; VIRTIO
-// 1.2, 5.5.
+// pages in the balloon, and pages that the guest reports as free, take no memory of the host's. A
+// page of either is zeros when the guest uses it again. Does not own: RAM. See docs/devices.md;
+// VIRTIO 1.2, 5.5.
 #pragma once
 
 #include <array>

@@ -165,8 +165,8 @@ size_t VirtioBlk::read_on() {
   return part;
 }
 
-// Without VIRTIO_BLK_F_FLUSH a driver cannot ask for it: what is written is safe when it is done
-// (5.2.6.2).
+// Without VIRTIO_BLK_F_FLUSH a driver cannot ask for it: written data is safe when the request is
+// done (5.2.6.2).
 size_t VirtioBlk::write_on() {
   const auto part = static_cast<size_t>(std::min<uint64_t>(data_.bytes(), buffer_.size()));
   if (part != 0) {

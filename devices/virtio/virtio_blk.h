@@ -17,7 +17,7 @@ class StateArchive;
 
 class VirtioBlk final : public VirtioDevice {
  public:
-  // serial: what the driver is told when it asks, at most 20 characters.
+  // serial: the driver's answer when it asks, at most 20 characters.
   VirtioBlk(DiskBackend& medium, std::string serial);
 
   [[nodiscard]] VirtioKind kind() const override;
@@ -73,7 +73,7 @@ class VirtioBlk final : public VirtioDevice {
   void stop();
 
   static constexpr uint64_t kSector = 512;
-  // Not state: serial_, config_: what it is made with.
+  // Not state: serial_, config_: set when it is made.
   // Not state: buffer_, chain_: where bytes and chains pass through; kept for their room.
   // Not state: is_waiting_, range_: the medium is asked again where the machine goes on.
   DiskBackend& medium_;

@@ -58,7 +58,7 @@ class VirtioNet final : public VirtioDevice {
 
   void on_port_change();
 
-  // Not state: address_, takes_any_address_: what it is made with.
+  // Not state: address_, takes_any_address_: set when it is made.
   // Not state: chain_, buffers_, buffer_count_, room_, train_, packet_: where chains and frames
   // pass through; kept for their room.
   PacketPort& port_;

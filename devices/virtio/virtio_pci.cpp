@@ -21,7 +21,7 @@ constexpr uint8_t kQueueInterrupt = 1, kConfigInterrupt = 2;
 // The legacy registers without those of MSI-X, and the device's configuration behind them
 // (4.1.4.8).
 constexpr unsigned kLegacyConfigAt = 0x14;
-// The page of modern registers: what is where is ours to say.
+// The page of modern registers: the places in it are ours to choose.
 constexpr unsigned kCommonBytes = 0x38, kIsrAt = 0x40, kDeviceConfigAt = 0x100, kNotifyAt = 0x200;
 constexpr unsigned kNotifyMultiplier = 4;
 constexpr unsigned kMostConfigBytes = kNotifyAt - kDeviceConfigAt;
@@ -391,8 +391,8 @@ void VirtioPci::tell_queues() {
   }
 }
 
-// FEATURES_OK stays clear where the driver wants what was not offered, or does not know that the
-// device is none of before version 1 (2.2, 6.1). Only we set DEVICE_NEEDS_RESET.
+// FEATURES_OK stays clear where the driver wants features that were not offered, or does not know
+// that the device is none of before version 1 (2.2, 6.1). Only we set DEVICE_NEEDS_RESET.
 void VirtioPci::set_status(uint8_t value) {
   if (value == 0) return reset();
   const uint8_t before = status_;

@@ -83,8 +83,8 @@ class Virtqueue {
   [[nodiscard]] bool walk(uint16_t head, DescriptorChain* chain) const;
   [[nodiscard]] bool add(const Descriptor& descriptor, DescriptorChain* chain) const;
 
-  // Not state: ram_bytes_, most_entries_: what the machine and the device are made with.
-  // Not state: indirect_, event_index_: what the driver's features say, which the transport keeps.
+  // Not state: ram_bytes_, most_entries_: set when the machine and the device are made.
+  // Not state: indirect_, event_index_: the driver's features, which the transport keeps.
   DmaMemory& memory_;
   uint64_t ram_bytes_;
   uint16_t most_entries_;

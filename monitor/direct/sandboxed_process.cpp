@@ -95,7 +95,7 @@ std::unique_ptr<SandboxedProcess> SandboxedProcess::start(int ram,
   const pid_t id = fork();
   if (id == 0) enter_direct_sandbox({ram, page->descriptor(), go[0], monitor, policy});
   if (id < 0) *error = "fork: " + errno_text();
-  // Not PTRACE_TRACEME: only what has been seized can be interrupted without a signal.
+  // Not PTRACE_TRACEME: only a process that has been seized can be interrupted without a signal.
   const auto* options = reinterpret_cast<const void*>(uintptr_t{kTraceOptions});
   bool is_ours =
       id > 0 && trace(PTRACE_SEIZE, id, nullptr, options) == 0 && write(go[1], "", 1) == 1;

@@ -1,8 +1,8 @@
 // SandboxedProcess: a host process that has nothing of ours but a stub of code, and makes host
 // system calls only when it is told to by commands; guest pages are mapped into it that way. This
 // thread traces it. Two kinds of code run in such a process: user code of guests (direct_process.h)
-// and guest kernels deprivileged (monitor/trap/tracee.h); what a process may ask of the host is its
-// policy. Owns: the process. Keeps: S1 S2. See docs/security.md.
+// and guest kernels deprivileged (monitor/trap/tracee.h); its policy names the calls that it may
+// make to the host. Owns: the process. Keeps: S1 S2. See docs/security.md.
 #pragma once
 
 #include <sys/types.h>
@@ -73,8 +73,8 @@ class SandboxedProcess {
   // Carries out the first `commands` commands of the page; *after is where the stub stopped, or
   // where a new process appeared. False: it is gone.
   [[nodiscard]] bool run_stub(size_t commands, int* status, user_regs_struct* after);
-  // Carries the commands out, in order. False with one line in *error: the host refused one, or
-  // the process is gone; what the process has mapped is then unknown.
+  // Carries the commands out, in order. False with one line in *error: the host refused one, or the
+  // process is gone; the process's mappings are then unknown.
   [[nodiscard]] bool carry_out(std::span<const DirectCommand> commands, std::string* error);
   // True: the process's interval timer has run out while it carried out commands, since the last
   // call.

@@ -31,8 +31,8 @@ struct GroupHost {
   std::optional<uint32_t> user;
 };
 
-// This process's group below where version 2 is mounted: "/" or "/a/b". Empty: there is none.
-// root: what stands before /proc.
+// This process's group below where version 2 is mounted: "/" or "/a/b". Empty: there is none. root:
+// the path in front of /proc.
 [[nodiscard]] std::string own_group_path(const std::string& root);
 
 // The process's own group, or the one around it for the machines of a manager, if it is delegated.

@@ -150,7 +150,7 @@ bool FrozenCopy::copy(size_t grain, std::vector<uint8_t>* buffer) {
   return true;
 }
 
-// Read by a call: holes stay holes, and what cannot be read is an answer and no signal.
+// Read by a call: holes stay holes, and bytes that cannot be read give an answer and no signal.
 bool FrozenCopy::copy_bytes(size_t grain, std::vector<uint8_t>* buffer) {
   const uint64_t start = uint64_t{grain} * grain_pages_ * kPageSize;
   const Source& source = sources_[grain];

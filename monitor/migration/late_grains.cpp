@@ -63,7 +63,7 @@ std::string LateGrains::problem() const {
   return problem_;
 }
 
-// Nothing may come of what is not here: without it the process ends.
+// Nothing may follow from a page that is not here: without it the process ends.
 void LateGrains::fetch(size_t grain) {
   constexpr auto kLook = std::chrono::milliseconds(20);
   if (setup_.messages != nullptr) return fetch_at_once(grain);

@@ -46,14 +46,14 @@ class LateGrains final : public AbsentGrains {
 
   // Before start() it asks by itself.
   void fetch(size_t grain) override;
-  // At safe points: what has come is the machine's. A step is bounded.
+  // At safe points: grains that have come are the machine's. A step is bounded.
   void service(PhysicalMemory& memory);
   // Everything has come, and is the machine's.
   [[nodiscard]] bool is_over() const { return !ram_.has_absent(); }
   // One line; empty: nothing is wrong.
   [[nodiscard]] std::string problem() const;
   // The machine needs no more of it: it ends, or begins anew. The other side hears that. Takes a
-  // moment at the most. Nobody may touch what is absent any more.
+  // moment at the most. Nobody may touch absent grains any more.
   void finish();
 
   // ---- for the thread, and for tests ----

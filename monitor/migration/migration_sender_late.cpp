@@ -65,8 +65,7 @@ bool MigrationSender::take_want(const MigrationMessage& message) {
   return true;
 }
 
-// One that is wanted, or the next one behind what was sent last: what lies together is used
-// together.
+// One that is wanted, or the next one behind the last one sent: neighbours are used together.
 bool MigrationSender::send_next_late() {
   while (!wanted_.empty() && late_[wanted_.front()].descriptor < 0) wanted_.pop_front();
   const bool is_wanted = !wanted_.empty();

@@ -16,8 +16,8 @@
 namespace ringshift {
 namespace {
 
-// Small grains send less of what was not written, and fault more often; more of them than that take
-// too many of the host's mappings (docs/decisions/0017-machine-memory.md).
+// Small grains send fewer unchanged bytes, and fault more often; more of them than that take too
+// many of the host's mappings (docs/decisions/0017-machine-memory.md).
 constexpr uint32_t kSmallestGrain = 64 * 1024;
 constexpr uint64_t kMostGrains = 4096;
 constexpr int64_t kMillisecond = 1'000'000, kSecond = 1'000'000'000;

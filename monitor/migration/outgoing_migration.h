@@ -1,7 +1,7 @@
-// OutgoingMigration: a machine on its way to another process, as the vCPU's thread sees it: which
-// grains of RAM go next, when the guest is stopped, what becomes of it. Owns: the sender, the
-// figures. Does not own: the machine, which it asks for what it needs. A step at a safe point is
-// bounded; nothing here waits for the other side. See docs/migration.md.
+// OutgoingMigration: a machine on its way to another process, as the vCPU's thread sees it: the
+// next grains of RAM, the moment when the guest is stopped, the outcome. Owns: the sender, the
+// figures. Does not own: the machine, whose interface it calls. A step at a safe point is bounded;
+// nothing here waits for the other side. See docs/migration.md.
 #pragma once
 
 #include <cstdint>

@@ -33,8 +33,8 @@ inline void append_frame(std::span<const uint8_t> frame, std::vector<uint8_t>* t
 
 class FrameReader {
  public:
-  // Calls take(frame) for each frame that is whole now. False: what comes is no such stream, and
-  // nothing of it makes sense any more.
+  // Calls take(frame) for each frame that is whole now. False: the bytes are no such stream, and no
+  // later ones make sense.
   template <typename Take>
   [[nodiscard]] bool add(std::span<const uint8_t> bytes, Take&& take) {
     waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());

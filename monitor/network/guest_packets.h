@@ -1,7 +1,7 @@
-// GuestPackets: the guest's half of a network port. The card sees of it only what depends on the
-// card itself and on the inputs given to it (HostInput): so a tape of those is a recording of the
-// network. By itself it is the network of a replay: frames that the guest sends are dropped. Owns:
-// the frames that wait for the guest. vCPU thread only. See docs/networking.md.
+// GuestPackets: the guest's half of a network port. The card's view of it depends on the card
+// itself and on the inputs given to it (HostInput), and on nothing else: so a tape of those is a
+// recording of the network. By itself it is the network of a replay: frames that the guest sends
+// are dropped. Owns: the frames that wait for the guest. vCPU thread only. See docs/networking.md.
 #pragma once
 
 #include <cstdint>
@@ -51,7 +51,8 @@ class GuestPackets : public PacketPort {
   [[nodiscard]] static HostInput frames_input(std::vector<uint8_t> frames);
   [[nodiscard]] static HostInput room_input(uint32_t bytes);
   [[nodiscard]] static HostInput link_input(bool is_up);
-  // For one of the network's kinds that comes from a tape: its bytes are what one of those makes.
+  // For one of the network's kinds that comes from a tape: true if its bytes are such as these
+  // functions make.
   [[nodiscard]] static bool is_sound(const HostInput& input);
 
  protected:
@@ -62,7 +63,7 @@ class GuestPackets : public PacketPort {
   virtual void on_taken(size_t /*bytes*/) {}
 
  private:
-  // Not state: frames_: what it is made with.
+  // Not state: frames_: set when it is made.
   Frames frames_;
   std::function<void()> on_change_;
   ByteQueue received_;

@@ -39,7 +39,7 @@ class NetworkPort final : public GuestPackets {
   NetworkPort(const NetworkPort&) = delete;
   NetworkPort& operator=(const NetworkPort&) = delete;
 
-  // Frames with their lengths leave; what is none is lost.
+  // Frames with their lengths leave; bytes that are none are lost.
   void push(std::span<const uint8_t> frames);
   // `held`: bytes that the guest has sent and that will be pushed.
   void go_live(size_t held);

@@ -1,6 +1,6 @@
-// DiskCopy: a disk image as it is when a recording begins, beside the tape. Where the file system
-// can share the bytes of two files it does; else what the image has is copied, and holes stay
-// holes. See docs/exact-execution.md, "Disks".
+// DiskCopy: a disk image as it is when a recording begins, beside the tape. If the file system can
+// share the bytes of two files it does; else the image's bytes are copied, and holes stay holes.
+// See docs/exact-execution.md, "Disks".
 #pragma once
 
 #include <string>

@@ -31,7 +31,7 @@ struct TapeMark {
   bool operator==(const TapeMark&) const = default;
 };
 
-// How far a replay has read its tape, and what it has compared.
+// How far a replay has read its tape, and the results of its comparisons.
 struct TapePlace {
   uint64_t chunk_offset = 0;  // in the file, of the chunk whose entries come next
   uint64_t chunk = 0;         // its number
@@ -51,7 +51,7 @@ class InputTape {
   // For a recorder: the guest gets this input here. During a replay the outside gives no input.
   virtual void note(const TapePosition& at, const HostInput& input) = 0;
   [[nodiscard]] virtual bool is_replay() const = 0;
-  // A replay's: what the guest gets here, one after the other; nothing: no more here.
+  // For a replay: the guest's inputs at this position, one after the other; nothing: no more here.
   [[nodiscard]] virtual std::optional<HostInput> next_at(const TapePosition& at) = 0;
   // The count of events, in this life, at which it wants to be asked again; nothing: not before the
   // next mark.
@@ -60,7 +60,7 @@ class InputTape {
   // Does a mark need the hash of RAM?
   [[nodiscard]] virtual bool hashes_memory() const = 0;
   virtual void mark(const TapePosition& at, const TapeMark& here) = 0;
-  // The guest's life is over, by what it did itself or by somebody outside.
+  // The guest's life is over, by its own act or by somebody outside.
   enum class EndedBy : uint8_t { Guest, Outside };
   virtual void end(const TapePosition& at, const TapeMark& here, EndedBy who) = 0;
 
@@ -72,7 +72,7 @@ class InputTape {
   // One line, once something is wrong: the host cannot write the tape (a recorder goes on without
   // it), the tape is damaged, or the run is another.
   [[nodiscard]] virtual const std::string& problem() const = 0;
-  // The host has failed in what the guest sees: from here on the run cannot be repeated.
+  // The host has failed visibly for the guest: from here on the run cannot be repeated.
   virtual void give_up(const std::string& why) = 0;
 };
 

@@ -1,6 +1,6 @@
 // RamImage: RAM at one moment of a replay, page by page. Images of one guest have a page in common
-// where its bytes are the same in both, so an image after another takes what has changed between
-// them. Owns: its pages, with the others. See docs/debugging-backwards.md.
+// where its bytes are the same in both, so an image after another takes only the pages changed
+// between them. Owns: its pages, with the others. See docs/debugging-backwards.md.
 #pragma once
 
 #include <array>

@@ -120,7 +120,7 @@ bool read_entry(Reader* reader, TapeEntry* entry) {
          reader->read(&entry->mark.output);
 }
 
-// Nothing: it is not what it says it is.
+// Nothing: the bytes do not fit their kind.
 std::optional<std::vector<uint8_t>> unpack(const ChunkHeader& header,
                                            std::span<const uint8_t> packed, uint64_t number) {
   if (hash_bytes(packed, number) != header.hash) return std::nullopt;

@@ -1,6 +1,6 @@
 // HeldOutput: a guest's output that nobody outside has been shown: it waits until the backup knows
-// what caused it, or, in the backup, until the primary says that it has left there. Owns: the bytes
-// that wait, per port. vCPU thread only. See docs/replication.md, "Output".
+// its cause, or, in the backup, until the primary says that it has left there. Owns: the bytes that
+// wait, per port. vCPU thread only. See docs/replication.md, "Output".
 #pragma once
 
 #include <array>

@@ -32,7 +32,7 @@ struct JoinPlace {
 // Connects, and greets: false with one line in *problem. is_gone, if not null: nobody is there.
 [[nodiscard]] bool reach_backup(const JoinPlace& place, const std::function<bool()>& is_wanted,
                                 ReplicaConnection* connection, bool* is_gone, std::string* problem);
-// Says what the run is, and waits until the other side is ready for it. As above.
+// Describes the run, and waits until the other side is ready for it. As above.
 [[nodiscard]] bool introduce(const JoinPlace& place, const TieBreaker::Pair& pair, bool joins,
                              ReplicaConnection& connection, std::string* problem);
 

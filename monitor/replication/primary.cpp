@@ -98,7 +98,7 @@ void Primary::send_log(const TapePosition& at) {
   is_look_due_ = wants_log_ = false;
 }
 
-// One log at a time is on its way for what the guest prints byte by byte.
+// One log at a time is on its way for output that the guest prints byte by byte.
 void Primary::passed(const TapePosition& at) {
   if (!is_logged()) return;
   const bool has_news = !plain_.empty() || output_.come() != logged_;

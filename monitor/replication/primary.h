@@ -1,7 +1,7 @@
-// Primary: the machine that the outside talks to, while a backup follows it: what its guest is
-// given is logged, and what its guest sends leaves when the backup has the log of what caused it.
-// Without the backup it goes on, if the tie-breaker lets it, and can be given another one while it
-// runs. Owns: the link, the log that waits, the output that is held. See docs/replication.md.
+// Primary: the machine that the outside talks to, while a backup follows it: its guest's inputs are
+// logged, and its guest's output leaves when the backup has the log with its cause. Without the
+// backup it goes on, if the tie-breaker lets it, and can be given another one while it runs. Owns:
+// the link, the log that waits, the output that is held. See docs/replication.md.
 #pragma once
 
 #include <deque>

@@ -48,7 +48,7 @@ class Replica : public InputTape {
   // The guest has come to `at`, and its timers have been looked at: no input is given to it here
   // any more.
   virtual void passed(const TapePosition& at) = 0;
-  // At a safe point: what may leave leaves.
+  // At a safe point: output that may leave leaves.
   virtual void service() = 0;
   // The guest should come to an event soon, to say how far it is.
   [[nodiscard]] virtual bool wants_look() = 0;

@@ -55,7 +55,7 @@ bool ReplicaLink::send_all() {
   return true;
 }
 
-// A machine that was stopped itself first reads what has come meanwhile.
+// A machine that was stopped itself first reads the messages that have come meanwhile.
 bool ReplicaLink::take_all(std::string* problem) {
   constexpr int kMostAtOnce = 64;
   MigrationMessage message;

@@ -76,7 +76,7 @@ struct ReplicaHeard {
   uint64_t heard = 0, played = 0;
 };
 [[nodiscard]] std::vector<uint8_t> bytes_of(const ReplicaHeard& heard);
-// False: it is none, or says what cannot be behind `before`, where `sent` logs have been sent.
+// False: it is none, or says something that cannot follow `before`, if `sent` logs have been sent.
 [[nodiscard]] bool read_heard(std::span<const uint8_t> bytes, const ReplicaHeard& before,
                               uint64_t sent, ReplicaHeard* heard);
 

@@ -1,8 +1,8 @@
-// GuestFiles: the guest's half of a shared folder's port. The device sees of it only what depends
-// on the device itself and on the inputs given to it (HostInput): so a tape of those is a recording
-// of the folder. By itself it is the folder of a replay: the guest's requests are dropped, and the
-// answers are the tape's. Owns: the answers that wait for the guest. vCPU thread only. See
-// docs/sharing.md.
+// GuestFiles: the guest's half of a shared folder's port. The device's view of it depends on the
+// device itself and on the inputs given to it (HostInput), and on nothing else: so a tape of those
+// is a recording of the folder. By itself it is the folder of a replay: the guest's requests are
+// dropped, and the answers are the tape's. Owns: the answers that wait for the guest. vCPU thread
+// only. See docs/sharing.md.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +53,8 @@ class GuestFiles : public FilePort {
   [[nodiscard]] static HostInput answers_input(std::vector<uint8_t> messages);
   [[nodiscard]] static HostInput room_input(uint32_t bytes);
   [[nodiscard]] static HostInput end_input();
-  // For one of the folder's kinds that comes from a tape: its bytes are what one of those makes.
+  // For one of the folder's kinds that comes from a tape: true if its bytes are such as these
+  // functions make.
   [[nodiscard]] static bool is_sound(const HostInput& input);
 
  protected:

@@ -44,8 +44,7 @@ class ShareLink {
   // the guest to say.
   void append_request(std::span<const uint8_t> message, std::vector<uint8_t>* to) const;
 
-  // ---- for one thread at a time ----
-  // reads: there is room for what may come.
+  // ---- for one thread at a time ---- reads: there is room for answers that may come.
   [[nodiscard]] pollfd waiting_for(bool reads) const;
   // After the wait: answers that have come, each whole, are appended to *messages.
   void serve(int events, std::vector<uint8_t>* messages);

@@ -149,8 +149,9 @@ void drop_capabilities() {
   }
 }
 
-// Landlock says nothing of what files are, only of what is in them: without a root of its own the
-// server may not change it. In either case it has no business with processes, mounts or keys.
+// Landlock says nothing of files' modes and owners, only of their contents: without a root of its
+// own the server may not change these. In either case it has no business with processes, mounts or
+// keys.
 bool install_filter(bool has_own_root) {
   constexpr int kNever[] = {SCMP_SYS(ptrace),
                             SCMP_SYS(process_vm_readv),

@@ -8,8 +8,8 @@
 
 namespace ringshift {
 
-// For the calling process and what it becomes, for good: of all files it reaches the folder (to be
-// read only, if read_only) and, to be read, programs and libraries; no network. False: the host
+// For the calling process and its later programs, for good: of all files it reaches the folder (to
+// be read only, if read_only) and, to be read, programs and libraries; no network. False: the host
 // offers too little of it. Pre: the process has one thread; folder is absolute, without links, and
 // not the root.
 [[nodiscard]] bool raise_share_walls(const std::string& folder, bool read_only);

@@ -24,7 +24,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kToShakeHands{10};
-// How long a client may take nothing of what it is sent.
+// How long a client may take none of the bytes sent to it.
 constexpr seconds kToMove{60};
 // A wrong password keeps one of the few places that long: guessing is slow.
 constexpr seconds kAfterWrongPassword{1};

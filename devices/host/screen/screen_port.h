@@ -17,7 +17,7 @@ namespace ringshift {
 
 class ScreenPort {
  public:
-  // source: what HostInput says of its input.
+  // source: HostInput::source of its input.
   explicit ScreenPort(uint8_t source) : source_(source) {}
   ScreenPort(const ScreenPort&) = delete;
   ScreenPort& operator=(const ScreenPort&) = delete;

@@ -1,7 +1,7 @@
-// RfbSession: one client of the VNC server, as bytes in and bytes out: handshake, what it asks for,
-// what of the screen it has not seen. Owns: that, all of it bounded whatever the client sends. Does
-// not own: the socket, the picture. See docs/screen.md; RFC 6143; the registry of the RFB protocol
-// for QEMU's key and pointer messages.
+// RfbSession: one client of the VNC server, as bytes in and bytes out: handshake, requests, the
+// changes of the screen that the client has not seen. Owns: that, all of it bounded whatever the
+// client sends. Does not own: the socket, the picture. See docs/screen.md; RFC 6143; the registry
+// of the RFB protocol for QEMU's key and pointer messages.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@
 namespace ringshift::rfb {
 
 inline constexpr size_t kChallengeBytes = 16, kMostPassword = 8;
-// "Encodings" that are none, but tell what a client can do.
+// "Encodings" that are none, but tell of a client's abilities.
 inline constexpr int32_t kDesktopSize = -223, kCursor = -239, kRelativePointer = -257;
 inline constexpr int32_t kScanCodes = -258;
 
@@ -65,7 +65,7 @@ class Session {
   // The tile in column x, line y has changed.
   void note_change(uint32_t x, uint32_t y);
   void note_all_changed() { all_changed_ = true; }
-  // Answers what it waits for, if there is something new. Pre: waits_for_screen().
+  // Answers the client's request, if there is something new. Pre: waits_for_screen().
   void update(const Picture& picture);
 
  private:

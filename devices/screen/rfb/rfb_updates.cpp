@@ -130,7 +130,7 @@ void Session::append_colors() {
   }
 }
 
-// Rectangles that are answers to what it can do.
+// Rectangles that answer the client's abilities.
 unsigned Session::append_owed() {
   unsigned count = 0;
   if (std::exchange(owes_scan_codes_, false)) {

@@ -13,7 +13,7 @@
 namespace ringshift {
 namespace {
 
-// The first some KiB: what we look for is there. Empty: it cannot be read.
+// The first some KiB: the line that we look for is there. Empty: it cannot be read.
 std::string content_of(const std::string& path) {
   std::array<char, 4096> bytes{};
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(open_host_stream(path, FileUse::Read),

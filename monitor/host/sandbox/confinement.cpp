@@ -30,7 +30,8 @@ namespace ringshift {
 namespace {
 
 // System calls that a machine, its console, its disks, its debugger and its processes of user code
-// use, whatever the arguments: none of them reaches beyond what is open or mapped already.
+// use, whatever the arguments: none of them reaches beyond descriptors and mappings that exist
+// already.
 constexpr int kAllowed[] = {
     // Memory.
     SCMP_SYS(mmap),
@@ -237,7 +238,8 @@ std::atomic<bool> g_has_refused{false};
 
 // async-signal-safe. The call has not been made. Says so and ends the process: code that makes such
 // a call is a mistake of ours, or is not ours any more. But libraries look into files of the host's
-// when nobody expects it, and do without what they cannot open: that is refused, and said once.
+// when nobody expects it, and do without those that they cannot open: that is refused, and said
+// once.
 void on_forbidden_call(int, siginfo_t* info, void* context) {
   const int number = info->si_syscall;
   const bool is_ours = info->si_arch == AUDIT_ARCH_X86_64;
@@ -269,8 +271,8 @@ bool filter_system_calls() {
   return catch_forbidden_calls() && filter.load();
 }
 
-// A core would have the guest's memory in it, and be a file that nobody named. Descriptors: what is
-// open, and room for what a reset opens and a debugger brings.
+// A core would have the guest's memory in it, and be a file that nobody named. Descriptors: those
+// that are open, and room for those that a reset opens and a debugger brings.
 void lower_limits() {
   constexpr rlim_t kDescriptors = 256;
   const rlimit none{0, 0};

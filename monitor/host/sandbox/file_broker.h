@@ -31,7 +31,7 @@ class FileBroker final : public FileOpener {
   FileBroker(const FileBroker&) = delete;
   FileBroker& operator=(const FileBroker&) = delete;
 
-  // EACCES for what the command line does not name. Any thread, one after the other.
+  // EACCES for a file that the command line does not name. Any thread, one after the other.
   [[nodiscard]] int open(const std::string& path, FileUse use) override;
   [[nodiscard]] pid_t process() const { return process_; }
   [[nodiscard]] int socket() const { return socket_; }

@@ -8,7 +8,7 @@ namespace ringshift {
 // From here on a file that grows beyond its limit is a failed write, and an allocation that fails
 // ends the program in one line.
 void prepare_for_limits();
-// The guest is about to run: what fails now is no fault of the command line's.
+// The guest is about to run: a failure from now on is no fault of the command line's.
 void note_guest_runs();
 // Memory is refused because the command line says so.
 void note_memory_limit();

@@ -114,7 +114,7 @@ int HostSocket::until_next_try() {
   return static_cast<int>(std::clamp<int64_t>(left + 1, 0, address_.again_after.count()));
 }
 
-// Nobody is told what goes wrong: the next try may be better.
+// Errors are not reported: the next try may be better.
 void HostSocket::try_to_connect() {
   if (connecting_ >= 0 || thread_.is_stopping() || until_next_try() != 0) return;
   connecting_ = open_host_file(address_.name(), FileUse::Connect);

@@ -1,8 +1,8 @@
 // HostSocket: one peer at a time (a debugger, a control program, the other end of a serial port)
 // over TCP or UNIX: listens for it, or connects to it, once at the start or again and again. It can
 // also be a pseudo-terminal, a pair of FIFOs, or datagrams to and from one other. Owns: the
-// listening and the connected descriptor, the thread that waits on both, what has come and what is
-// to go (both bounded). See docs/debugging.md, docs/control.md.
+// listening and the connected descriptor, the thread that waits on both, the bytes received and
+// those to be sent (both bounded). See docs/debugging.md, docs/control.md.
 #pragma once
 
 #include <poll.h>
@@ -44,17 +44,17 @@ class HostSocket {
     bool ended = false;  // there will be no more: close() makes room for the next one
   };
   [[nodiscard]] Received receive();
-  // Nothing comes any more but what receive() has at once.
+  // Nothing comes any more but the bytes that receive() has at once.
   [[nodiscard]] bool has_ended();
   // A peer that lets more than 256 KiB wait does not read: it is given up. Nobody is there: lost.
   void send(std::string_view bytes);
-  // The peer takes what it is sent: less than 64 KiB waits. notify() tells of a change to that.
+  // The peer takes its bytes: less than 64 KiB waits. notify() tells of a change to that.
   [[nodiscard]] bool has_room();
   // Bytes that wait for the peer to take them.
   [[nodiscard]] size_t waiting();
   // True: nobody will read sent bytes any more.
   [[nodiscard]] bool is_broken();
-  // Once what has been sent is on its way, or nobody takes it. A pseudo-terminal stays.
+  // Closes once all sent bytes are on their way, or nobody takes them. A pseudo-terminal stays.
   void close();
 
  private:

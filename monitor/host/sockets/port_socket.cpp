@@ -13,8 +13,8 @@ namespace ringshift {
 namespace {
 
 constexpr size_t kMostBuffered = 4096;
-// Input that has not found its reader: no more is read from a peer; of one that has gone, all of
-// whose words are here, what goes beyond the second is lost.
+// Input that has not found its reader. Beyond the first bound no more is read from a peer; input of
+// a peer that has gone, all of which is here, is lost beyond the second.
 constexpr size_t kReadAhead = 64 * 1024, kMostInput = 4 * kReadAhead;
 constexpr int kLookMilliseconds = 10;
 

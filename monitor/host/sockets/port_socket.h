@@ -54,12 +54,11 @@ class PortSocket final : public SerialBackend {
   // vCPU thread. Never waits. Buffered: a peer gets it at a newline, at 4 KiB, or by flush().
   void transmit(uint8_t byte) override;
   void flush();
-  // The peer does not read what has been sent to it: the guest should stand still until it is
-  // woken.
+  // The peer does not read its bytes: the guest should stand still until it is woken.
   [[nodiscard]] bool is_full();
   // Bytes that the peer, if somebody is there, has not been sent.
   [[nodiscard]] size_t unsent() { return buffer_.size() + socket_->waiting(); }
-  // So many bytes of what was put into the inbox have found their reader.
+  // So many bytes that were put into the inbox have found their reader.
   void input_taken(size_t count);
 
  private:

@@ -1,6 +1,6 @@
-// TelnetLine: one peer's side of the Telnet protocol (RFC 854): what it says to the protocol is
-// answered, what it says to the guest comes out. The guest echoes, and every key is a byte. Owns:
-// the parser. See docs/usage.md.
+// TelnetLine: one peer's side of the Telnet protocol (RFC 854): answers the peer's protocol bytes,
+// and hands on those for the guest. The guest echoes, and every key is a byte. Owns: the parser.
+// See docs/usage.md.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // MigrationKey: how two sides of a migration prove to each other that they know the same secret,
 // without saying it: HMAC-SHA256 (RFC 2104, FIPS 180-4) of both sides' random numbers. It proves
-// who is there when the connection begins; it neither hides nor protects what follows. See
+// who is there when the connection begins; it neither hides nor protects later messages. See
 // docs/security.md, "Migration".
 #pragma once
 
