@@ -1,6 +1,6 @@
-// Firmware boot: the BIOS image, and what the firmware is told about the machine. Reads files,
-// fills the configuration port. Images are hostile input: any failure is one line that names the
-// file. See docs/devices.md.
+// Firmware boot: the BIOS image, and the facts about the machine that the firmware is told. Reads
+// files, fills the configuration port. Images are hostile input: any failure is one line that names
+// the file. See docs/devices.md.
 #pragma once
 
 #include <cstdint>

@@ -79,9 +79,10 @@ std::string read_address_fields(const BootImage& image, uint64_t at, LoadPlan* p
   return {};
 }
 
-// Where no segment may lie: what the processor and the BIOS would have, what we tell the kernel
-// with the descriptors it begins with, what is no RAM, and the tables that describe the board. All
-// else is free, below 1 MiB too: linkers put a file's headers in front of its first section.
+// Where no segment may lie: the processor's and the BIOS's own areas, our information for the
+// kernel with the descriptors it begins with, addresses that are no RAM, and the tables that
+// describe the board. All else is free, below 1 MiB too: linkers put a file's headers in front of
+// its first section.
 constexpr struct {
   uint64_t begin, end;
 } kTaken[] = {{0, kBiosDataEnd},
@@ -159,7 +160,7 @@ struct InformationRoom {
   uint64_t modules = 0;
 };
 
-// As GRUB and others give it: the image's name first, then what the user has written.
+// As GRUB and others give it: the image's name first, then the user's words.
 std::string command_line_of(const BootRequest& request) {
   return request.command_line.empty() ? request.kernel_path
                                       : request.kernel_path + " " + request.command_line;

@@ -26,8 +26,8 @@ struct FixedMemory {
   bool has_network_process = false;
 };
 
-// The nice level at which a process gets about shares/100 of what one at level 0 gets (sched(7): a
-// level is a factor of 1.25). 0 to 19.
+// The nice level at which a process gets about shares/100 of the time of one at level 0 (sched(7):
+// a level is a factor of 1.25). 0 to 19.
 [[nodiscard]] int nice_level_of(unsigned shares);
 // Sets shares, and makes a control group with the limits for all threads together, if the host has
 // delegated one. Both are for this process and those that it starts from now on. Pre: no threads

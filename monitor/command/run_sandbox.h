@@ -19,7 +19,8 @@ class RunSandbox {
   RunSandbox(const RunSandbox&) = delete;
   RunSandbox& operator=(const RunSandbox&) = delete;
 
-  // First of all: what is open by then, the broker has, too. False with one line in *problem.
+  // Called first of all: the broker inherits every descriptor that is open by then. False with one
+  // line in *problem.
   [[nodiscard]] bool prepare(const RunOptions& options, std::string* problem);
   // For good. False with one line in *problem where all of it is required and something missing.
   [[nodiscard]] bool close(ConfinementOutcome* outcome, std::string* problem);

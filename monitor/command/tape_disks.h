@@ -1,6 +1,6 @@
 // Tape disks: the media of a recorded run. A recording keeps each image that its guest writes as it
-// was, and knows by size and time of change that the others are what they were; a replay reads the
-// kept ones below an overlay. See docs/exact-execution.md, "Disks".
+// was, and knows by size and time of change that the others are unchanged; a replay reads the kept
+// ones below an overlay. See docs/exact-execution.md, "Disks".
 #pragma once
 
 #include <cstdint>
@@ -35,11 +35,11 @@ struct TapeDisk {
                               std::vector<TapeDisk>* disks, std::string* error);
 
 // Before the media are opened: kept ones in place of theirs, unless the command line has others.
-// False with one line in *problem: an image is not what it was.
+// False with one line in *problem: an image has changed.
 [[nodiscard]] bool use_kept_disks(const std::vector<TapeDisk>& disks, const std::string& folder,
                                   MediaRequest* media, std::string* problem);
 
-// From here on the guest sees of the media only what depends on the guest itself.
+// From here on the guest's view of the media depends on the guest alone.
 void make_exact(Media* media, const std::function<void()>& on_failure);
 
 }  // namespace ringshift

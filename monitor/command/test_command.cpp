@@ -114,7 +114,7 @@ class TestRun {
       complain();
       return false;
     }
-    // The words are apart in what is typed, so that its echo is not taken for the answer. A shell
+    // The words are apart in the typed line, so that its echo is not taken for the answer. A shell
     // whose output is a pipe edits no lines, and asks for none.
     child_.type("stty -echo 2>/dev/null; printf 'ringshift-%s\\n' " + token_ +
                 "; sh -s 2>&1 | cat\n");

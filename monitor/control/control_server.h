@@ -1,7 +1,8 @@
 // ControlServer: the sockets of --qmp and --monitor, by which programs control the machine: one
-// client at a time each, and one after another. Owns: sockets, sessions, what has come of requests.
-// Outlives the machine, as a debugger does. A client that is silent, slow or gone costs the machine
-// nothing; one that floods it is served a few requests at each safe point. See docs/control.md.
+// client at a time each, and one after another. Owns: sockets, sessions, the requests that have
+// come. Outlives the machine, as a debugger does. A client that is silent, slow or gone costs the
+// machine nothing; one that floods it is served a few requests at each safe point. See
+// docs/control.md.
 #pragma once
 
 #include <memory>

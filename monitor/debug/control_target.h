@@ -24,7 +24,7 @@ enum class RunState : uint8_t {
   Prelaunch,  // it was started with --paused, and nobody has let it go yet
 };
 
-// A drive and what is in it.
+// A drive and its medium.
 struct DriveInfo {
   std::string device;  // "ide1-cd0", "floppy0", "virtio0"...
   bool is_cdrom = false;

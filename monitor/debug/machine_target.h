@@ -1,6 +1,6 @@
 // MachineTarget: a running machine as debuggers see it (DebugTarget). A machine outlives it. Memory
-// is read without a trace (no A and D bits, no device), and written as DMA would: what was
-// translated from it goes (M2). See docs/debugging.md.
+// is read without a trace (no A and D bits, no device), and written as DMA would: translations of
+// the written bytes are dropped (M2). See docs/debugging.md.
 #pragma once
 
 #include <functional>

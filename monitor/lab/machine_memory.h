@@ -41,10 +41,11 @@ struct MemoryReport {
   std::vector<PageRun> guest;  // the guest's tables then
   std::vector<CopyEvent> copies;
   uint64_t copies_left_out = 0;
-  // As the host counts: bytes of memory in the machine's own memfd, in what both share, and of the
+  // As the host counts: bytes of memory in the machine's own memfd, in the shared ones, and of the
   // first machine after that.
   uint64_t own_bytes = 0, shared_bytes = 0, first_bytes = 0;
-  // As the host's kernel lists the clone's RAM: pages mapped from what is shared, and from its own.
+  // As the host's kernel lists the clone's RAM: pages mapped from the shared memfds, and from its
+  // own.
   uint64_t mapped_shared = 0, mapped_own = 0;
   // The bytes that the guest's balloon has given back; none: the machine has no balloon.
   std::optional<uint64_t> ballooned;

@@ -78,7 +78,7 @@ std::vector<uint32_t> pages_of_interest(const PagingReport& report) {
   return sorted;
 }
 
-// Rows: pages. Columns: events. A cell is what the shadow holds of the page after the event.
+// Rows: pages. Columns: events. A cell is the shadow's entry of the page after the event.
 Drawing shadow_picture(const PagingReport& report) {
   constexpr double kLeft = 270, kTop = 30, kCell = 24;
   const std::vector<uint32_t> rows = pages_of_interest(report);
@@ -154,7 +154,8 @@ nlohmann::ordered_json run_json(const std::vector<PageRun>& runs) {
   return out;
 }
 
-// Numbers in a page are exact up to 53 bits: NX (bit 63) and what is ignored below it are left out.
+// Numbers in a page are exact up to 53 bits: NX (bit 63) and the ignored bits below it are left
+// out.
 constexpr uint64_t kExact = 0x000f'ffff'ffff'ffff;
 
 // For each page: the guest's own tables and the shadow, after the event.

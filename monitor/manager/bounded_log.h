@@ -1,5 +1,5 @@
-// BoundedLog: a file that grows by what is appended, and has the end of it only: what is older is
-// in a second file, and what is older still is gone. Owns: the file. See docs/machines.md.
+// BoundedLog: a file that grows by appended text, and keeps the end of it only: older text is in a
+// second file, and still older text is gone. Owns: the file. See docs/machines.md.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,7 @@ class BoundedLog {
   BoundedLog(const BoundedLog&) = delete;
   BoundedLog& operator=(const BoundedLog&) = delete;
 
-  // Goes on with what is there. False with errno.
+  // Goes on with the existing text. False with errno.
   [[nodiscard]] bool begin(const std::string& path, size_t most = kMostBytes);
   // Text that the host does not take is lost.
   void append(std::string_view text);

@@ -1,8 +1,7 @@
 // Manager: the one process that knows the machines of a run folder: it starts keepers, adopts those
-// that an earlier manager has left, tells what happens, and does what people ask at its socket. It
-// is no parent of machines: when it is killed they go on, and when it ends they end. Owns: the
-// folder's lock and socket, the list of machines, events, the connected clients. See
-// docs/machines.md.
+// that an earlier manager has left, reports events, and answers requests at its socket. It is no
+// parent of machines: when it is killed they go on, and when it ends they end. Owns: the folder's
+// lock and socket, the list of machines, events, the connected clients. See docs/machines.md.
 #pragma once
 
 #include <list>

@@ -50,7 +50,7 @@ enum class IfAbsent { Make, Refuse };
                                    std::string* problem);
 // The names of machines that have a folder, in order.
 [[nodiscard]] std::vector<std::string> machine_names(const RunFolder& folder);
-// Empty, for a machine that begins: what an earlier one has left is gone.
+// Empty, for a machine that begins: the files of an earlier one are gone.
 [[nodiscard]] bool make_machine_folder(const MachineFolder& folder, std::string* problem);
 void remove_machine_folder(const MachineFolder& folder);
 

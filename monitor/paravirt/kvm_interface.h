@@ -1,6 +1,6 @@
 // KvmInterface: the registers by which KVM tells a guest the time: kvmclock, in its older and newer
 // numbers, and steal time (Linux, Documentation/virt/kvm/x86/msr.rst; CPUID: cpu_model.h). Owns:
-// what the guest has written to them, the clock it is told. See docs/paravirt.md.
+// the guest's values of them, the clock it is told. See docs/paravirt.md.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // RingshiftInterface: the hypervisor interface of our own: four registers, a page of code that
 // calls, a page of memory that the guest and the monitor share, and calls (docs/paravirt.md is its
-// datasheet). Owns: what the guest has registered, its timer, the clock it is told. Every argument
-// is the guest's word: addresses are looked up in the guest's own tables or must be RAM, a call
-// does a bounded amount of work, and nothing is done that the guest could not do by itself.
+// datasheet). Owns: the guest's registrations, its timer, the clock it is told. Every argument is
+// the guest's word: addresses are looked up in the guest's own tables or must be RAM, a call does a
+// bounded amount of work, and nothing is done that the guest could not do by itself.
 #pragma once
 
 #include <cstdint>
@@ -91,7 +91,7 @@ class RingshiftInterface final : public HypervisorInterface {
     uint32_t channel_mask = 0;
   };
 
-  // ringshift_calls.cpp. Each answers what EAX is to be.
+  // ringshift_calls.cpp. Each returns the value for EAX.
   [[nodiscard]] uint32_t answer(CpuContext& cpu, Call call, HypervisorCall* done);
   [[nodiscard]] MaybeFault return_from_event(CpuContext& cpu);
   [[nodiscard]] uint32_t set_table(uint32_t address, bool is_table);

@@ -1,5 +1,5 @@
 // ToldClock: time as a guest computes it from its time-stamp counter and three numbers that it is
-// told: when, what time it was then, and how fast the counter is. Owns: these. The arithmetic is
+// told: a count, the time at that count, and the counter's rate. Owns: these. The arithmetic is
 // that of struct pvclock_vcpu_time_info (Linux, Documentation/virt/kvm/x86/msr.rst).
 #pragma once
 

@@ -90,7 +90,7 @@ DeprivilegedRunner::Stop Deprivileged::give_up(std::string why) {
   return Stop::GiveUp;
 }
 
-// Fills as a shadow page table would; what the guest's tables refuse is the guest's own fault.
+// Fills as a shadow page table would; a refusal of the guest's tables is the guest's own fault.
 DeprivilegedRunner::Stop Deprivileged::handle_page_fault(View& view, const GuestState& state) {
   const uint64_t address = view.process->address();
   if (address >> 32 != 0) return give_up(fmt::format("64-bit code at {:#x}", address));

@@ -1,5 +1,5 @@
-// ControlOptions: --qmp, --monitor and what goes with them, from the words of the command line to
-// the sockets that are wanted. See docs/control.md.
+// ControlOptions: --qmp, --monitor and their relatives, from the words of the command line to the
+// wanted sockets. See docs/control.md.
 #pragma once
 
 #include <string>

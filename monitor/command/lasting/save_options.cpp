@@ -35,7 +35,7 @@ bool take_item(const std::string& item, SaveRequest* save) {
 
 enum class Dropped : uint8_t { Nothing, Word, WithNext };
 
-// The words, but for those of which `what` says so; it is given a word and the one behind it.
+// The words, except those for which `what` says so; it is given a word and the one behind it.
 template <typename What>
 std::vector<std::string> without(const std::vector<std::string>& words, const What& what) {
   std::vector<std::string> kept;

@@ -49,8 +49,8 @@ struct ReplayRequest {
 // socket is on one, but its bytes are not in a recording's folder.
 [[nodiscard]] std::string unrecorded(const RunOptions& options);
 
-// A run as a text that another process can begin it by: its words, and hashes of what it begins
-// with. And back: false with one line in *problem, also where a file is another here.
+// A run as a text that another process can begin it by: its words, and hashes of the files that it
+// begins with. And back: false with one line in *problem, also where a file is another here.
 [[nodiscard]] std::string run_description(const RunOptions& options,
                                           const std::vector<std::string>& words,
                                           const std::vector<TapeDisk>& disks);
@@ -66,7 +66,7 @@ class RunTape {
   RunTape& operator=(const RunTape&) = delete;
   // Before files are out of reach. False with one line in *error.
   [[nodiscard]] bool open(RunOptions* options, std::string* error);
-  // After the run, which would end with `exit_code`: says what has been compared, and how it ends.
+  // After the run, which would end with `exit_code`: reports the comparisons, and how it ends.
   [[nodiscard]] int finish(int exit_code);
 
  private:

@@ -4,7 +4,7 @@ namespace ringshift::manual {
 namespace {
 
 // The part of the script that does not depend on our options. Bash takes a word apart at "=" and
-// ":" (COMP_WORDBREAKS) and replaces the last piece only, so a reply loses what stands before that
+// ":" (COMP_WORDBREAKS) and replaces the last piece only, so a reply loses the part before that
 // piece.
 constexpr char kMachinery[] = R"(
 _ringshift() {

@@ -1,5 +1,5 @@
 // Value words: the words that an option's value can begin with, for completion. A word that goes on
-// ends with "=". tests/unit/monitor/command/manual holds them against what the options say when
+// ends with "=". tests/unit/monitor/command/manual compares them with the options' messages when
 // they refuse a value. See docs/packaging.md.
 #pragma once
 

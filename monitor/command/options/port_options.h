@@ -1,5 +1,5 @@
-// Port options: --serial, --serial2, --debugcon, --virtio-console: where what the guest prints
-// goes, and where what is typed comes from. False with one line in *problem. See docs/usage.md.
+// Port options: --serial, --serial2, --debugcon, --virtio-console: the places of the guest's
+// printed output and typed input. False with one line in *problem. See docs/usage.md.
 #pragma once
 
 #include <array>

@@ -178,7 +178,7 @@ class NetworkReader {
   Card card_;
 };
 
-// A card without a name is what QEMU's board has.
+// A card without a name is the one of QEMU's board.
 constexpr const char* kUsualModel = "e1000";
 
 // Random numbers are the host kernel's, whichever of its files is named.

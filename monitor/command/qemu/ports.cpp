@@ -49,7 +49,7 @@ const BackendRow* find_backend(const std::string& name) {
   return row != std::end(kBackends) ? row : nullptr;
 }
 
-// `text` is all of it, `path` what comes behind the name.
+// `text` is all of it, `path` the part behind the name.
 bool take_backend(QemuLine* line, const std::string& option, const std::string& text,
                   const std::string& name, const std::string& path, Target* target) {
   const BackendRow* row = find_backend(name);
@@ -250,7 +250,7 @@ bool has_known_items(QemuLine* line, const std::vector<Item>& items) {
       "irq",    "serial", "bootindex", "addr", "disable-legacy", "disable-modern", "index",
       "ver",    "scsi",   "netdev",    "mac",  "romfile",        "fsdev",          "mount_tag",
       "name",   "nr",     "max_ports", "rng"};
-  // How the host goes about it, and how fast; what a driver may use, and does without.
+  // The host's way of working, and its speed; features that a driver may use, and does without.
   constexpr std::string_view kIdle[] = {
       "iothread",     "ioeventfd",     "vectors",       "num-queues",    "queue-size", "mq",
       "packed",       "event_idx",     "rombar",        "write-cache",   "share-rw",   "max-bytes",

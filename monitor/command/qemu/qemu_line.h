@@ -69,7 +69,7 @@ class QemuLine {
   void add(const std::string& name) { words.push_back(name); }
   [[nodiscard]] bool has(const std::string& name) const;
 
-  // The end of the line: what was gathered becomes words. False: refused.
+  // The end of the line: the gathered parts become words. False: refused.
   [[nodiscard]] bool finish();
 
   std::vector<std::string> words;

@@ -82,7 +82,7 @@ class Speller {
   }
 
  private:
-  // The command, or none for what belongs to no command.
+  // The command, or none for words that belong to no command.
   std::vector<std::string> begin() {
     if (typed_.empty()) return {};
     const std::string& first = typed_[0];

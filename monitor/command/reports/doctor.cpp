@@ -10,7 +10,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint64_t kGiB = uint64_t{1} << 30;
-// Linux's default vm.max_map_count; the windows share out what fits in it.
+// Linux's default vm.max_map_count; the windows share it out.
 constexpr uint64_t kUsualMappings = 65530;
 
 // A facility no guest runs without.

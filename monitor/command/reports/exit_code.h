@@ -5,8 +5,8 @@
 
 namespace ringshift {
 
-// The guest's run as a whole: what a file should have and has not is the host's failure, but for
-// reasons that are worse. Prints the line that a reason of ours has.
+// The guest's run as a whole: an incomplete file is the host's failure, unless there is a worse
+// reason. Prints the line that a reason of ours has.
 [[nodiscard]] int final_exit_code(const MachineOutcome& outcome, bool all_written);
 
 // All of them, for --help.

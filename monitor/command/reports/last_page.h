@@ -10,8 +10,8 @@ namespace ringshift {
 // saved has not stopped.
 [[nodiscard]] bool leaves_last_page(const RunOptions& options, const MachineOutcome& outcome);
 
-// Prints the screen on standard error, with one line that says what it is; nothing if it is blank
-// or no text.
+// Prints the screen on standard error, under one line of explanation; nothing if it is blank or no
+// text.
 void leave_last_page(Machine& machine);
 
 }  // namespace ringshift

@@ -11,7 +11,7 @@
 
 namespace ringshift::debug {
 
-// The answer to one line, as lines of text; what is not understood is answered in one line.
+// The answer to one line, as lines of text; a line that is not understood is answered in one line.
 [[nodiscard]] std::string run_command(Machine& machine, const ExecutionControl& control,
                                       const std::string& line);
 

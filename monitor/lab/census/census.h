@@ -1,5 +1,5 @@
 // Census: how many sensitive instructions a kernel image has, how many are reached, and, after a
-// run, how often each executed and what it cost. Treatments are the translator's own decisions. See
+// run, how often each executed and its cost. Treatments are the translator's own decisions. See
 // docs/lab.md.
 #pragma once
 

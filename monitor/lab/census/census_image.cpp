@@ -74,7 +74,7 @@ bool CensusImage::add_range(std::span<const uint8_t> file, uint64_t offset, uint
   return true;
 }
 
-// Sections where there are any (what a linker calls code), segments otherwise.
+// Sections where there are any (those that a linker calls code), segments otherwise.
 std::string CensusImage::read_elf(std::span<const uint8_t> file) {
   const ByteView view(file);
   if (auto problem = wrong_elf_machine(view); !problem.empty()) return problem;

@@ -73,7 +73,7 @@ class Counter final : public ExecutionObserver {
     if (seconds() >= limit_) machine_->request_stop(StopReason::Quit);
   }
 
-  // The bytes at EIP decide; what they were last time is remembered.
+  // The bytes at EIP decide; those of last time are remembered.
   CensusRow* find(const GuestState& state) {
     const uint32_t linear = state.seg(SegmentRegister::Cs).base + state.eip;
     if (!state.protected_mode() || !state.seg(SegmentRegister::Cs).default_32()) return nullptr;

@@ -39,7 +39,7 @@ std::array<Policy, 4> policies() {
            {"scaled=0.5", {.scale = TimeScale(0.5)}}}};
 }
 
-// Takes samples while a machine runs, and does to it what is to be seen. On its thread.
+// Takes samples while a machine runs, and disturbs it as planned. On its thread.
 class Sampler {
  public:
   Sampler(Machine& machine, ClocksReport* report, ClockRun* run)

@@ -1,7 +1,7 @@
 // Sampling: finds out in which code a guest spends its time. The vCPU thread is looked at every 50
-// us, and what it was about to execute is traced back to a guest instruction. A processor that is
-// interrupted shows the instruction it has got to, which may be the one after the one that took the
-// time. See docs/lab.md.
+// us, and its host PC is traced back to a guest instruction. A processor that is interrupted shows
+// the instruction it has got to, which may be the one after the one that took the time. See
+// docs/lab.md.
 #pragma once
 
 #include <cstdint>

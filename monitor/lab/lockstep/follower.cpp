@@ -304,7 +304,7 @@ void Follower::follow_flags(const FollowedInstruction& instruction) {
     undefined_flags_ = stored_undefined_flags_;
     return;
   }
-  // Shifts by zero write nothing, so what was undefined before them may still be.
+  // Shifts by zero write nothing, so flags undefined before them may still be.
   const uint32_t undefined = instruction.flags_undefined;
   undefined_flags_ &= ~(undefined == 0 ? instruction.flags_written : 0U);
   undefined_flags_ |= undefined;

@@ -118,7 +118,7 @@ void Lockstep::diverge(const GuestState& state, std::string what) {
   difference_.to_eip = state.eip;
   difference_.what = std::move(what);
   for (size_t i = 0; i <= last_eips_.size(); ++i) {
-    // First where they agreed last, then what was executed most recently.
+    // First where they agreed last, then the latest instructions.
     const uint32_t eip = i == 0 ? difference_.from_eip
                                 : last_eips_[(figures_.instructions + i - 1) % last_eips_.size()];
     std::string line = fmt::format("{:08x}:", eip);

@@ -1,6 +1,6 @@
 // Instructions of the laboratory: one 32-bit instruction each, with the state it is run from. Owns:
-// a constant table of what to run; nothing here says how any of them behaves, that is measured.
-// Facts: Robin and Irvine 2000, table 2 and section 4; SDM 2A, 2B. See docs/lab.md.
+// a constant table of the instructions to run; nothing here says how any of them behaves, that is
+// measured. Facts: Robin and Irvine 2000, table 2 and section 4; SDM 2A, 2B. See docs/lab.md.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// Matrix: the theorem's condition, asked of each instruction: what was measured, and what follows.
+// Matrix: the theorem's condition, asked of each instruction: the measurements, and the conclusion.
 // `measure` runs an instruction everywhere, `judge` is pure and decides by comparing outcomes,
 // never by name. Facts: Popek and Goldberg 1974, definitions of sections 3 and 4. See docs/lab.md.
 #pragma once

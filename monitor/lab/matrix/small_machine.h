@@ -105,7 +105,7 @@ class SmallMachine {
   CodeWatch code_watch_{small_machine::kRamBytes};
   LabClock clock_;
   std::unique_ptr<Processor> processor_;
-  // The interpreter's side: what it asks of the machine around it is counted.
+  // The interpreter's side: its requests to the machine around it are counted.
   Watch watch_;
   CpuModel model_;
   std::unique_ptr<CpuContext> cpu_;

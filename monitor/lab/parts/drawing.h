@@ -14,7 +14,7 @@ struct Box {
 
 class Drawing {
  public:
-  // `label` says in a sentence what is to be seen; for those who cannot see it.
+  // `label` describes the picture in a sentence, for those who cannot see it.
   Drawing(double width, double height, std::string_view label);
 
   // Colours are names of monitor/lab/pages/style.css, without their dashes, or "none".

@@ -96,7 +96,7 @@ std::span<const PageName> page_names() { return kPages; }
 std::string html_page(const Page& page, Company company) {
   const std::string title = escape(page.title);
   std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-  // The page itself forbids what it promises not to do.
+  // The page itself forbids the acts that it promises not to do.
   out +=
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
       "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n";

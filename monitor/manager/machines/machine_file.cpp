@@ -17,7 +17,7 @@ using manual::OptionText;
 constexpr const char* kMachines = "machine";
 constexpr const char* kResume = "resume";
 
-// Options that the manager gives each machine itself, and what to do instead.
+// Options that the manager gives each machine itself, and advice for each.
 struct Reserved {
   const char* option;
   const char* instead;

@@ -122,7 +122,7 @@ void ManagedMachine::adopt() {
   connect();
 }
 
-// ---- what is asked of it ----
+// ---- requests to the machine ----
 
 void ManagedMachine::stop(Nanoseconds grace) {
   if (!is_there() || term_at_ != 0 || kill_at_ != 0) return;
@@ -239,7 +239,7 @@ void ManagedMachine::take_keeper_messages() {
     since_ = number_of(*message, "since");
   }
   if (!keeper_.is_open() || !keeper_.has_ended()) return;
-  // It has gone without a word: what it wrote before, if it did, is the truth.
+  // It has gone without a word: its earlier words, if it wrote any, are the truth.
   keeper_.close();
   began_ = HostClock::monotonic() - kKeeperGrace;
 }

@@ -41,7 +41,7 @@ class ManagedMachine {
 
   // ---- of a poll() ----
   void add_to(std::vector<pollfd>* waiting) const;
-  // at: where it has added itself. Takes what has come, and does what is due.
+  // at: where it has added itself. Takes messages that have come, and does work that is due.
   void serve(const std::vector<pollfd>& waiting, size_t at);
   static constexpr size_t kDescriptors = 2;
   // True: the machine needs a look soon, though nothing comes.
