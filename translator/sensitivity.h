@@ -18,7 +18,7 @@ enum class Concern : uint8_t {
 // At CPL 3 on the host, untranslated; IF set, IOPL 0, CPUID and RDTSC that fault.
 enum class Deprived : uint8_t {
   Same,     // as on the guest's processor
-  Traps,    // to whoever runs it
+  Traps,    // to its monitor
   Answers,  // shows or takes the host's state, in silence
 };
 

@@ -23,7 +23,7 @@ struct HostInput {
     Reset,        // the machine begins again
     PowerButton,  // is pressed
     Figures,      // how it does, for a page that shows it
-    Screen,       // a picture of the screen, for whoever looks at it
+    Screen,       // a picture of the screen, for its viewers
     Control,      // a control program's socket has
     Migration,    // the thread that moves or clones the machine has news
     // Input from a console; `source` says which.

@@ -71,7 +71,7 @@ class MachineControl final : public ControlTarget {
       Migration,
     };
     Kind kind = Kind::Tray;
-    std::string device;    // Tray, whoever moved it; Panicked to Watchdog: what is done; Migration:
+    std::string device;    // Tray: any move; Panicked to Watchdog: the action; Migration:
                            // its status
     bool is_open = false;  // Tray
   };

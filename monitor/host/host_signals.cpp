@@ -48,7 +48,7 @@ struct VcpuThread {
   timer_t reminder{};
   std::atomic<bool> has_reminder{false};
   stack_t stack_before{};
-  std::byte* stack = nullptr;  // made once, for whoever has this place; never freed
+  std::byte* stack = nullptr;  // made once, for the thread in this place; never freed
 };
 std::array<VcpuThread, kMostVcpuThreads> g_vcpu_threads;
 constinit thread_local VcpuThread* t_vcpu_thread = nullptr;

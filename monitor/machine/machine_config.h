@@ -87,7 +87,7 @@ struct MachineConfig {
   // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
   ExecutionControl* control = nullptr;
   std::function<void(Machine&)> service_debugger;
-  std::function<void(Machine&)> service_control;  // whoever listens on --qmp and --monitor
+  std::function<void(Machine&)> service_control;  // clients on --qmp and --monitor
   bool raw_console = true;  // read our standard input as the guest's serial input
   SaveRequest save;         // SIGUSR2; no path: nobody wants it
   // A saved machine to go on with, in place of booting; empty: none. All else must be as it was.

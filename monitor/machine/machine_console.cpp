@@ -16,7 +16,7 @@ std::unique_ptr<HostConsole> Machine::make_console(uint8_t source) {
       (is_console(config_.ports.serial) || is_console(config_.ports.virtio_console));
   console.inbox = &inbox_;
   console.source = source;
-  console.on_quit = HostSignals::request_termination;  // whoever waits for the host is interrupted
+  console.on_quit = HostSignals::request_termination;  // a wait for the host is interrupted
   console.is_ending = HostSignals::termination_requested;
   console.on_held = [this] {
     if (guest_ports_ != nullptr) guest_ports_->flush_soon();
@@ -99,7 +99,7 @@ void Machine::give_to_guest(const HostInput& input) {
     case HostInput::Kind::Debugger:
       return service_debugger();
     case HostInput::Kind::Control:
-      return;  // served below, whoever has come
+      return;  // served below, with any news
     case HostInput::Kind::Migration:
       if (migration_ != nullptr) migration_->service();
       take_in_late();

@@ -271,7 +271,7 @@ bool TimeTravel::keeps_from_ending(StopReason reason) {
     case StopReason::Panicked:
     case StopReason::Unimplemented:
       break;
-    default:  // whoever is outside says so
+    default:  // the outside says so
       return false;
   }
   if (may_end_) return false;

@@ -77,11 +77,10 @@ class Replica : public InputTape {
   // The state that stays when a backup becomes a primary.
   struct Lasting {
     HeldOutput output;
-    std::string problem;  // why the machine has to end
-    std::unique_ptr<TieBreaker>
-        tie;                     // the link's thread's; without one, whoever looks for a backup
-    uint32_t lives = 0;          // that have begun
-    ReplicaJoin::Taken taken{};  // bytes that the guest has been given, by their source
+    std::string problem;              // why the machine has to end
+    std::unique_ptr<TieBreaker> tie;  // the link's thread's; without a link, the joiner's
+    uint32_t lives = 0;               // that have begun
+    ReplicaJoin::Taken taken{};       // bytes that the guest has been given, by their source
     std::mutex mutex;
     std::condition_variable news;
     Attached machine;

@@ -211,7 +211,7 @@ def lives(options):
 
 
 def debian(options):
-    """A Debian kernel that has been switched off: back to who did it, to what was written before, and to the
+    """A Debian kernel that has been switched off: back to the cause, to the last write before, and to the
     timer's last tick."""
     names = ["vfs_write", "ksys_write", "do_timer", "kernel_power_off"]
     with BackwardsStage(options.ringshift) as stage:

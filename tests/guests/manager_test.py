@@ -364,7 +364,7 @@ def fetch(where, path, token, **headers):
 
 
 def page(ringshift):
-    """All screens on one page, for whoever knows its token."""
+    """All screens on one page, for browsers that know its token."""
     with Managed(ringshift) as stage:
         expect(stage.ask("web").returncode == EXIT_USAGE, "a page of no manager")
         stage.do("up", "machines.toml")

@@ -399,7 +399,7 @@ def stopped(program):
 
 
 def never_began(target):
-    """Whether a target still waits for somebody: whoever had come has gone before he said who he is."""
+    """Whether a target still waits: a peer that had come has gone before it said its name."""
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline and target.process.poll() is None:
         if "turned away" in target.errors():

@@ -235,7 +235,7 @@ def connected_to(ringshift):
 
 
 def found_again(ringshift):
-    """reconnect=: nobody is there at first, and whoever leaves is looked for."""
+    """reconnect=: nobody is there at first, and a peer that leaves is looked for."""
     with Stage(ringshift) as stage, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

@@ -88,7 +88,7 @@ def command(image, *options):
 def folder(stage, name):
     made = stage.path / name
     made.mkdir(mode=0o777)
-    made.chmod(0o777)  # for whoever the run is
+    made.chmod(0o777)  # for the user of the run
     return made
 
 

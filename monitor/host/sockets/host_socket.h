@@ -106,7 +106,7 @@ class HostSocket {
   bool ended_ = false;   // nothing more comes: the peer may still read
   bool broken_ = false;  // nothing more goes
   bool closing_ = false;
-  bool gave_up_ = false;           // whoever waits for news is to hear of it
+  bool gave_up_ = false;           // the waiting reader is to hear of it
   Clock::time_point given_up_at_;  // closing, or the thread is to end: no longer than until then
   // The thread's:
   int connecting_ = -1;

@@ -326,7 +326,7 @@ TEST(VirtioBlkAtARate, RequestsWaitInTheRing) {
   EXPECT_TRUE(bench.next_used(0));
   EXPECT_FALSE(bench.next_used(0));
   ASSERT_EQ(bench.clock.armed_timers(), 1U);
-  bench.notify(0);  // whoever asks again is not served earlier
+  bench.notify(0);  // a second call is not served earlier
   EXPECT_FALSE(bench.next_used(0));
   host_time += 1'000'000'000;
   bench.clock.advance(1'000'000'000);

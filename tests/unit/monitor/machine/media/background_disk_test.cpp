@@ -21,7 +21,7 @@ using Kind = DiskRequest::Kind;
 struct Host {
   std::mutex mutex;
   std::condition_variable changed;
-  bool is_held = false;  // whoever asks waits until it is not
+  bool is_held = false;  // a caller waits until it is not
   bool is_broken = false;
   bool is_cached = false;  // reads need not wait
   int begun = 0, flushes = 0;
