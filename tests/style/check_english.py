@@ -9,6 +9,8 @@ from sources import ALL_FOLDERS, ROOT, SOURCE_FOLDERS, cpp_files, line_of, repor
 SCRIPTS = (".py", ".sh", ".cmake")
 CLAUSE = re.compile(
     r"(What(ever)?|Who(ever|m|se)?|Which(ever)?|Those (who|which|that)|That which)\b|Of\b(?! course\b)")
+# Anywhere in a sentence: a person or thing without a name.
+NAMELESS = re.compile(r"\b[Ww]hoever\b|\b(by|for|from|of|than|to|with) who\b")
 # The opening of a header: its name, a colon, and what that is, as a noun.
 OPENING = re.compile(r"[^:]{1,60}: (what(ever)?|who(ever|m|se)?|which(ever)?|where|those|of)\b")
 # A list's mark and emphasis before a sentence are not part of it.
@@ -20,7 +22,8 @@ COMMENT = {"//": re.compile(r"(?<![:\"'\w])//+ ?(.*)"), "#": re.compile(r"(?:^|(
 DOCSTRING = re.compile(r'^ *"""(.*?)"""', re.MULTILINE | re.DOTALL)
 # Quoted as examples, or titles of works.
 ALLOWED = {
-    "docs/contributing.md": ("What is dropped is known no more at once",),
+    "docs/contributing.md": ("What is dropped is known no more at once", "A sentence does not begin with a clause",
+                             "The same holds for a header's opening"),
 }
 
 
@@ -95,6 +98,9 @@ def main():
                     continue
                 if CLAUSE.match(sentence):
                     problems.append(f"{name}:{line}: name the subject first: {' '.join(sentence.split()[:9])}")
+                elif nameless := NAMELESS.search(sentence):
+                    around = sentence[max(0, nameless.start() - 30):nameless.end() + 30]
+                    problems.append(f"{name}:{line}: name the person, program or part: {around}")
     return report(problems)
 
 
