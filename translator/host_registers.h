@@ -1,7 +1,7 @@
 // Host registers: the registers of the guest and our own while generated code runs, and the way in
 // which that code names a field of the frame. Owns: constants only. Guest EAX ECX EDX EBX EBP ESI
-// EDI live in the registers of the same encoding, zero-extended; guest ESP lives in R15 so that RSP
-// is ours.
+// EDI are held in the registers of the same encoding, zero-extended; guest ESP is held in R15 so
+// that RSP is ours.
 #pragma once
 
 #include <asmjit/x86.h>

@@ -41,7 +41,7 @@ struct PageTemplate {
   std::vector<Entry> entries;
   std::vector<Branch> branches;
   std::vector<CodePiece> pieces;
-  std::vector<uint8_t> bytes;           // as it would stand at host address 0
+  std::vector<uint8_t> bytes;           // the code for host address 0
   std::vector<Relocation> relocations;  // offsets into `bytes`
 };
 

@@ -200,8 +200,8 @@ class Planner {
     return true;
   }
 
-  // A call that comes back after one instruction: both of the callee's stand in the unit, and the
-  // address it returns to is known.
+  // A call that comes back after one instruction: both instructions of the callee are put into the
+  // unit, and the address it returns to is known.
   void inline_callee() {
     if (features_.counts_events) return;  // its call and its return are events
     const Eip destination = branch_destination(unit_.instructions.back());

@@ -16,7 +16,7 @@
 namespace ringshift {
 
 // The lower rank answers. A range that a PCI function decodes has a rank of its own, from its place
-// on the bus: the lower slot, function and range first. RAM stands between the board and PCI.
+// on the bus: the lower slot, function and range first. RAM ranks between the board and PCI.
 enum class DecodeRank : uint32_t { Added, Board, FirstOfPci };
 
 constexpr DecodeRank pci_rank(unsigned slot_and_function, unsigned range) {

@@ -173,7 +173,7 @@ IdeStep AtaDisk::begin(Activity activity, IdePhase phase, Address address,
   return step;
 }
 
-// Position and count left, in the registers, as they stand after an error.
+// Writes the position and the count left to the registers, as an error leaves them.
 void AtaDisk::report_position() {
   registers.low[0] = static_cast<uint8_t>(position_);
   registers.mid[0] = static_cast<uint8_t>(position_ >> 8);

@@ -1,4 +1,4 @@
-// SlirpProcess: the process that the guest's own network lives in. It parses the guest's packets
+// SlirpProcess: the process that runs the guest's own network. It parses the guest's packets
 // and owns the host's sockets, and the monitor does neither. Forked before threads, disks and guest
 // exist; it has a filter of system calls, Landlock and limits of its own, and ends with the
 // monitor. Owns: the process. Keeps: S5. See docs/security.md and docs/networking.md.

@@ -126,7 +126,7 @@ class TimeTravel final : public ExecutionGuide {
   uint64_t near_count_ = 0;         // from where on it is near
   DebugStop reason_;                // Goal::Place: why it stands there
   GuestPlace from_;                 // where this way began
-  std::optional<GuestPlace> last_;  // the boundary that it has last come by, near
+  std::optional<GuestPlace> last_;  // the last boundary that it has passed, near
   std::optional<Point> point_;      // the last one on this way
   GuestPlace instruction_;          // before the one that the interpreter executes
   std::map<WatchedData, std::vector<uint8_t>> known_;  // what is written there

@@ -25,7 +25,7 @@ namespace {
 // Debian has it where an ordinary user's PATH does not lead.
 constexpr const char* kPrograms[] = {"/usr/sbin/diod", "/usr/local/sbin/diod", "/usr/bin/diod"};
 constexpr int kHandedDescriptor = 3;
-// In place of an errno: the walls do not stand.
+// In place of an errno: the confinement could not be set up.
 constexpr int kNoWalls = -1;
 
 // Absolute and without links; empty with one line in *error.

@@ -164,7 +164,7 @@ void AddressSpaces::give_up_window(CodeView& view) {
   user_returns_stale_ = true;
 }
 
-// Another program lives here now: nothing learnt about the last one holds.
+// The guest has given this CR3 to another process: nothing learnt about the last one holds.
 void AddressSpaces::start_afresh(CodeView& view) {
   give_up_window(view);
   view.direct.reset();

@@ -71,8 +71,8 @@ class JumpTable {
   void clear_exact_of(Eip first, uint32_t count);
   void publish_exact();
 
-  // The usual mode's. Before it, for generated code, stands the address of the exact table; the
-  // first other's memory follows it.
+  // The usual mode's table. The address of the exact table is stored before it, for generated code;
+  // the memory of the first other table follows it.
   uint32_t* entries_ = nullptr;
   uint32_t* exact_ = nullptr;                 // uint32_t[2^32], of which little is ever touched
   std::unordered_set<uint32_t> exact_pages_;  // of the table, with entries

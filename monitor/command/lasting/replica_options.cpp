@@ -225,7 +225,7 @@ bool RunReplica::open(RunOptions* options, std::string* error) {
 
 namespace {
 
-// Where the machine, once it lives, looks for a backup when it has none; nothing: nowhere.
+// The place where the machine, once it runs, looks for a backup when it has none; nothing: nowhere.
 std::optional<JoinPlace> next_place(const RunOptions& options) {
   const ReplicaOptions& replica = options.replica;
   if (replica.to.empty()) return std::nullopt;

@@ -12,7 +12,7 @@ namespace ringshift {
 // "dc", "order=dc,menu=on". False with one line in *problem.
 [[nodiscard]] bool apply_boot(const std::string& text, FirmwareRequest* firmware,
                               std::string* problem);
-// "name=opt/me/answer,string=42" each; a name may stand without its key. False with one line.
+// "name=opt/me/answer,string=42" each; the name may be given without its key. False with one line.
 [[nodiscard]] bool apply_firmware_files(const std::vector<std::string>& texts,
                                         FirmwareRequest* firmware, std::string* problem);
 

@@ -69,7 +69,7 @@ class Speller {
     // The saved machine, or the recording.
     if (goes_on && at_ < typed_.size()) line.words.push_back(typed_[at_++]);
     while (line_.problem.empty() && at_ < typed_.size()) is_run ? take_of_run() : take_of_other();
-    // Words that name things by id may stand before the words that make these things.
+    // A word may name a thing by its id before the word that makes the thing.
     for (const auto& [word, value] : last_) {
       if (line_.problem.empty()) (void)word->read(&line_, value);
     }

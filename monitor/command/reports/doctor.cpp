@@ -23,13 +23,13 @@ Finding needed(std::string name, const HostAnswer& answer, std::string note) {
   return finding;
 }
 
-// One that something else can stand in for.
+// A feature that something slower replaces where it is missing.
 Finding useful(std::string name, bool there, std::string note, std::string otherwise) {
   if (there) return {std::move(name), Verdict::Ok, false, "yes", std::move(note)};
   return {std::move(name), Verdict::Slower, false, "no", std::move(otherwise)};
 }
 
-// One that only direct execution uses.
+// A facility that only direct execution uses.
 Finding optional_for_direct(std::string name, bool there, std::string note) {
   return {std::move(name), there ? Verdict::Ok : Verdict::Missing, false, there ? "yes" : "no",
           std::move(note)};

@@ -47,7 +47,7 @@ class Drawing {
   std::string label_, page_, file_;
 };
 
-// A picture that also stands in a file of its own, beside the pages.
+// A picture that is also written to a file of its own, beside the pages.
 struct Picture {
   std::string name;  // the file's, without ".svg"
   Drawing drawing;

@@ -12,7 +12,8 @@ namespace ringshift {
 
 class ProgressWatch {
  public:
-  // At each fault that a page would mend. True: the guest stands where it stood, once too often.
+  // Called at each fault that a page would mend. True: the guest has faulted in the same state once
+  // too often.
   [[nodiscard]] bool is_stuck(const GuestState& state) {
     const bool is_same = state.eip == eip_ && state.gpr == gpr_;
     repeats_ = is_same ? repeats_ + 1 : 0;
