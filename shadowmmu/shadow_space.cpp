@@ -96,7 +96,7 @@ uint32_t ShadowSpace::mappings_for(const ShadowRun& run) const {
 }
 
 bool ShadowSpace::fill(const ShadowRun& run) {
-  settle();  // what is mapped now is not for the list to unmap
+  settle();  // present mappings are not the list's to unmap
   if (!make_room_for(mappings_for(run))) return false;
   const uint32_t first = run.virtual_page.number();
   for (uint32_t i = 0; i < run.pages; ++i) remove_record(GuestVirtualPage(first + i));

@@ -157,9 +157,9 @@ class ShadowSpace {
   ReverseMap& reverse_;
   TraceTable& traces_;
   ShadowBudget budget_;
-  const GuestMemory* ram_ = nullptr;  // null: what is mapped is never the base's
+  const GuestMemory* ram_ = nullptr;  // null: no mapping is ever the base's
   uint32_t boundaries_ = 0;
-  bool is_stuck_ = false;            // the host has refused to take away what is mapped
+  bool is_stuck_ = false;            // the host has refused to take away a mapping
   ShadowMapping** slots_ = nullptr;  // by virtual page; lazily populated by the host
   struct PageRun {
     uint32_t first;

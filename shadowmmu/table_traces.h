@@ -19,7 +19,7 @@ namespace ringshift {
 // The way in which held entries follow the guest's tables (`--shadow`).
 enum class ShadowPolicy : uint8_t {
   Tlb,    // tables are not traced: a flush compares by hash
-  Trace,  // every table behind what has been verified is traced
+  Trace,  // every table behind a verified mapping is traced
   Auto,   // a table that is compared again and again without having been written
 };
 
@@ -46,7 +46,7 @@ class TableTraces {
   using IsLinked = std::function<bool(const TableLink& link)>;
   void set_is_linked(IsLinked is_linked) { is_linked_ = std::move(is_linked); }
 
-  // The result of comparing a table with what was known of it.
+  // The result of comparing a table with its known content.
   enum class Finding : uint8_t { Same, Changed, New };
   // epoch: of the guest's flushes; a table counts once in each. True: it is time to begin a trace.
   [[nodiscard]] bool note_compared(const TableLink& link, Finding finding, uint64_t epoch);

@@ -75,7 +75,7 @@ class CodeArena {
   uint64_t size_ = 0;
   uint64_t used_ = 0;
   uint64_t kept_ = 0;
-  uint64_t top_ = 0;  // offset of what was reserved last at the top
+  uint64_t top_ = 0;  // offset of the last reservation at the top
   std::vector<uint32_t> owner_by_granule_;
 };
 

@@ -25,7 +25,7 @@ enum class SegmentKind : uint8_t {
 struct CodeMode {
   uint32_t base = 0;            // of CS
   uint32_t limit = 0xffffffff;  // of CS, in bytes: the last that can be fetched
-  uint32_t bits = 0;            // what the functions below read
+  uint32_t bits = 0;            // read by the functions below
 
   bool operator==(const CodeMode&) const = default;
   [[nodiscard]] bool is_flat() const { return *this == CodeMode{}; }

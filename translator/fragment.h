@@ -53,7 +53,7 @@ struct Fragment {
   // The bytes could not be fetched or decoded to the end; they may be whole next time.
   bool is_incomplete = false;
   bool is_copy = false;
-  bool is_model = false;    // what copies of these bytes are made of
+  bool is_model = false;    // copies of these bytes are made from it
   bool is_dropped = false;  // an empty record, kept for its place
   uint32_t moved_by = 0;    // of a copy: its EIPs minus those of its shape
   uint32_t first_link = 0;

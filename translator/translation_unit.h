@@ -59,7 +59,7 @@ enum class Family : uint8_t {
 
 // How guest memory is reached: see docs/translator.md, "adaptive memory access".
 enum class AccessStyle : uint8_t {
-  Window,  // a plain host access; what is not mapped there faults
+  Window,  // a plain host access; it faults where nothing is mapped
   Soft,    // through the soft TLB
 };
 
@@ -98,9 +98,9 @@ struct UnitInstruction {
   // A call whose return point faults if the guest returns to it from elsewhere.
   bool guards_return = false;
   bool ignores_repeat = false;        // F2 and F3 say nothing here, but might to the host
-  bool has_narrow_operands = false;   // operand size 16, of what has one
+  bool has_narrow_operands = false;   // operand size 16, of instructions that have one
   bool reaches_device = false;        // a callout for that reason alone
-  bool inverts_operand_size = false;  // 16-bit code: 66 says what its absence says to the host
+  bool inverts_operand_size = false;  // 16-bit code: 66 means to it what none means to the host
 
   [[nodiscard]] Eip next_eip() const { return eip + instruction.length; }
 };

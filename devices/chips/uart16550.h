@@ -95,7 +95,7 @@ class Uart16550 final : public BytePorts {
   unsigned looks_ = 0;             // since the port was last set up
   uint16_t looked_at_ = kNothing;  // the register, if the guest's last access was a look
   unsigned looks_in_a_row_ = 0;    // at that register
-  bool holds_own_bytes_ = false;   // some of what is in the receiver was sent in loopback mode
+  bool holds_own_bytes_ = false;   // some bytes in the receiver were sent in loopback mode
   bool fifo_enabled_ = false;
   bool overrun_ = false;
   bool transmitter_empty_event_ = false;  // the THRE interrupt has not been answered yet

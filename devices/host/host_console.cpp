@@ -359,7 +359,7 @@ void HostConsole::take_escape(uint8_t byte, std::vector<uint8_t>& literal) {
       break;
     case 'c':
       if (config_.offers_prompt) {
-        store(&literal);  // what was typed before it goes where it belongs
+        store(&literal);  // input typed before it is delivered first
         put_in(HostInput::Kind::PromptKey, {}, 1);
         break;
       }

@@ -35,7 +35,7 @@ struct HostConsoleConfig {
   int input = 0;  // file descriptors, not owned
   int output = 1;
   Inbox* inbox = nullptr;  // where input goes, and who is woken when is_full() changes
-  uint8_t source = 0;      // what its input says it comes from
+  uint8_t source = 0;      // the source that its input names
   // Reader thread: Ctrl-A x, or the terminal is gone. Quit is in the inbox already.
   std::function<void()> on_quit;
   // vCPU thread: called when output begins to be buffered. Call flush() soon: the guest may neither

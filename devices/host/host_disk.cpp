@@ -210,7 +210,7 @@ bool HostDisk::write(uint64_t offset, std::span<const uint8_t> from) {
 
 // Good advice and no more: a file system without holes keeps the bytes.
 bool HostDisk::discard(uint64_t offset, uint64_t count) {
-  if (overlay_ >= 0) return true;  // frozen: what is there may stay
+  if (overlay_ >= 0) return true;  // frozen: the content may stay
   return fallocate(image_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                    static_cast<off_t>(count)) == 0 ||
          errno == EOPNOTSUPP;

@@ -31,7 +31,7 @@ struct HostInput {
     PromptKey,   // Ctrl-A c
     ConsoleEnd,  // nothing will come from it any more
     // Input from a remote screen; `source` says which.
-    Keys,    // what one key does, scan code set 2
+    Keys,    // one key's codes, scan code set 2
     Motion,  // of the mouse: bytes_of_motion
     // Inputs of the network (monitor/network/guest_packets.h).
     NetworkRoom,    // frames have left

@@ -30,7 +30,7 @@ constexpr uint8_t kLoopback = 0x06;
 
 constexpr uint32_t kPageBytes = 256, kPromBytes = 32;
 constexpr size_t kHeaderBytes = 4, kSequenceBytes = 4, kShortestOnWire = 60;
-constexpr uint8_t kNothing = 0xff;  // what is read where nothing is
+constexpr uint8_t kNothing = 0xff;  // read where nothing decodes
 
 constexpr unsigned bytes_of(AccessWidth width) { return static_cast<unsigned>(width); }
 
@@ -102,7 +102,7 @@ uint8_t Ne2kPci::read_register(unsigned number) {
 uint8_t Ne2kPci::read_page_0(unsigned number) {
   switch (number) {
     case 0x01:
-    case 0x02:  // where what comes is being put
+    case 0x02:  // the place where received bytes are written
       return number == 2 ? current_ : 0;
     case 0x03:
       return boundary_;
@@ -249,8 +249,7 @@ void Ne2kPci::write_command(uint8_t value) {
 
 uint8_t Ne2kPci::memory_at(uint32_t address) const {
   address &= 0xffff;
-  if (address <
-      kPromBytes) {  // each byte twice: the address, and in the end what words are told by
+  if (address < kPromBytes) {  // each byte twice: the address; 0x57 at the end tells word mode
     const uint32_t at = address / 2;
     return at < address_.size() ? address_[at] : at >= 14 ? 0x57 : 0;
   }

@@ -56,7 +56,7 @@ class FirmwareMemory {
     uint64_t address = 0;
     uint64_t bytes = 0;
     const uint8_t* image = nullptr;
-    const uint8_t* source = nullptr;  // what reads see: the image or RAM
+    const uint8_t* source = nullptr;  // the bytes that reads see: the image or RAM
     bool write_ram = false;
     bool claimed = false;
   };
@@ -65,7 +65,7 @@ class FirmwareMemory {
   GuestMemory& ram_;
   MemoryBus& bus_;
   Image image_;
-  std::vector<uint8_t> nothing_;  // what is below 1 MiB where the image does not reach
+  std::vector<uint8_t> nothing_;  // the bytes below 1 MiB that the image does not reach
   std::array<Segment, kShadowSegments> segments_;
 };
 

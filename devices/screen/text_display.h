@@ -21,7 +21,7 @@ struct TextDisplayConfig {
   // Prints to the terminal. False: the terminal is behind; the next call has the screen's contents
   // of that moment.
   std::function<bool(const std::string&)> print;
-  std::function<void()> poll_keys;  // offer what the terminal sent to type()
+  std::function<void()> poll_keys;  // offer the terminal's bytes to type()
 };
 
 class TextDisplay {

@@ -90,7 +90,7 @@ class VirtioBlk final : public VirtioDevice {
   uint64_t status_address_ = 0;
   GuestBuffer data_;
   Range range_;
-  bool is_waiting_ = false;  // the medium is at work on what comes next in it
+  bool is_waiting_ = false;  // the medium is at work on its next request
 };
 
 }  // namespace ringshift

@@ -64,7 +64,7 @@ class VirtioNet final : public VirtioDevice {
   PacketPort& port_;
   MacAddress address_;
   bool takes_any_address_;
-  bool told_up_ = true;  // what the driver has last heard of the link
+  bool told_up_ = true;  // the link's state that the driver was last told
   DescriptorChain chain_;
   std::vector<DescriptorChain> buffers_;  // the first buffer_count_ of them: for the train
   size_t buffer_count_ = 0;

@@ -20,7 +20,7 @@ inline constexpr char kDefaultVideoBios[] = "/usr/share/seabios/vgabios-stdvga.b
 // (fw_cfg) Device" specification; names of users begin with "opt/").
 struct FirmwareFile {
   std::string name;  // at most FwCfg::kLongestName letters
-  std::string path;  // of a file of the host's; empty: `text` is what is read there
+  std::string path;  // of a file of the host's; empty: reads give `text`
   std::string text;
 };
 inline constexpr size_t kMostFirmwareFiles = 32;

@@ -207,7 +207,7 @@ class TestRun {
   Nanoseconds deadline_;
   // In the marks that end an output: nothing that the guest prints has it by chance.
   std::string token_;
-  std::string console_;  // what has come and is not printed yet
+  std::string console_;  // output that is not printed yet
   std::string problem_;
   PanicWatch panic_;
   int exit_code_ = 0;

@@ -18,7 +18,7 @@ struct TestOptions {
   std::vector<std::string> commands;  // --run
   std::string script;                 // a file; empty: none
   std::string junit;                  // a file; empty: none
-  bool console = false;  // also print what comes before the commands, on standard error
+  bool console = false;  // also print the output before the commands, on standard error
 };
 
 // The options that are test's own; all others are run's.

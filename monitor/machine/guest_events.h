@@ -17,7 +17,7 @@ struct EventActions {
 struct GuestEvent {
   enum class Kind : uint8_t { Panicked, CrashLoaded, Watchdog };
   Kind kind = Kind::Panicked;
-  const char* action = "";  // as QMP calls what is done
+  const char* action = "";  // QMP's name of the action
 };
 
 }  // namespace ringshift

@@ -66,7 +66,7 @@ struct MachineConfig {
   // figures.
   ControlPort* control_page = nullptr;
   std::function<std::string(Machine&)> figures;
-  std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
+  std::string firmware_log;  // a file for the firmware's debug output; empty: none
   uint64_t memory_bytes = 128U << 20;
   uint64_t memory_min = 0;  // of it, that the host gives at the start and that stays
   CpuModel cpu;
@@ -74,7 +74,7 @@ struct MachineConfig {
   CpuidGuard cpuid_guard = CpuidGuard::Auto;  // of user code that runs directly
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
-  ShadowPolicy shadow = ShadowPolicy::Tlb;  // how what is held of the guest's tables is kept true
+  ShadowPolicy shadow = ShadowPolicy::Tlb;  // how mappings follow the guest's page tables
   PortsConfig ports;
   int64_t rtc_offset = 0;        // seconds: the guest's clock against the host's UTC
   TimePolicy time;               // --time; of no account with an event clock

@@ -18,7 +18,7 @@ class MigrationStream {
     None,
     Closed,     // he has ended the connection, and said all he was going to say
     Silent,     // nothing has come, or gone, for too long
-    Broken,     // the host says so; what he has said or heard is not known
+    Broken,     // the host says so; which messages were sent or received is not known
     NotWanted,  // we are to stop
   };
   virtual ~MigrationStream() = default;

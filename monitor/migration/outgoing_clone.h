@@ -31,7 +31,7 @@ struct ClonedRam {
   uint64_t bytes = 0;
   uint32_t grain_bytes = 0;
   std::vector<File> files;
-  std::vector<Grain> grains;  // by number; what is not among them is zeros
+  std::vector<Grain> grains;  // by number; the others are zero
 };
 
 // The steps of a machine that is cloned. All are called on the vCPU's thread.

@@ -249,7 +249,7 @@ void OutgoingMigration::end_round() {
     postcopy_after_.reset();
     return stop_guest();
   }
-  if (figures.waiting != 0) return;  // what is dirty now will be more before the wire is free
+  if (figures.waiting != 0) return;  // more pages will be dirty before the wire is free
   constexpr uint32_t kPatientRounds = 2;
   if (progress_.rounds > kPatientRounds && expected * 4 > expected_before_ * 3) slow_down();
   expected_before_ = expected;

@@ -30,7 +30,7 @@ class NetworkPort final : public GuestPackets {
     // Gets the frames that the guest sends, with their lengths: push() sends them; empty: they
     // leave at once.
     std::function<void(std::span<const uint8_t>)> hold;
-    bool is_live = true;  // false: what comes is not the guest's, until go_live()
+    bool is_live = true;  // false: frames that arrive are not given to the guest, until go_live()
   };
   // Throws std::system_error when the host refuses a thread or a descriptor.
   NetworkPort(NetworkLink& link, Inbox& inbox);

@@ -16,7 +16,7 @@ struct TapeEntry {
   enum class Kind : uint8_t {
     Input,
     Mark,
-    End,   // of a life of the guest, by what it did itself
+    End,   // of a life of the guest, by the guest itself
     Stop,  // of the run, by somebody outside
   };
   Kind kind = Kind::Input;

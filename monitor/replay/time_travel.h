@@ -88,7 +88,7 @@ class TimeTravel final : public ExecutionGuide {
  private:
   enum class Goal : uint8_t {
     None,
-    Before,  // what comes before the target: the target is not known yet
+    Before,  // before the target, which is not known yet
     Point,   // the last point before the target
     Place,   // the target
     Count,   // a count of events
@@ -129,7 +129,7 @@ class TimeTravel final : public ExecutionGuide {
   std::optional<GuestPlace> last_;  // the last boundary that it has passed, near
   std::optional<Point> point_;      // the last one on this way
   GuestPlace instruction_;          // before the one that the interpreter executes
-  std::map<WatchedData, std::vector<uint8_t>> known_;  // what is written there
+  std::map<WatchedData, std::vector<uint8_t>> known_;  // the bytes last seen there
   std::optional<GuestPlace> end_;                      // of the tape, or of the guest
   StopReason end_reason_ = StopReason::Quit;           // Quit: of the tape
   bool may_end_ = false;  // somebody has let the guest go on from there

@@ -69,7 +69,7 @@ class Backup final : public Replica {
     Following,
     Taking,   // the primary has gone, and this is the machine that goes on
     Lost,     // and it is not
-    Damaged,  // what came is no log, and the primary may live
+    Damaged,  // the data received are no log, and the primary may live
   };
   struct Log {
     uint64_t number;
@@ -108,7 +108,7 @@ class Backup final : public Replica {
   // The primary shows nothing that this machine could not come to: it may take over.
   bool is_held_ = true;
   std::unique_ptr<ReplicaLink> link_;  // null: the machine is still to be brought
-  std::unique_ptr<Primary> live_;      // what it has become; null: it follows
+  std::unique_ptr<Primary> live_;      // the primary that it has become; null: it follows
 };
 
 }  // namespace ringshift

@@ -83,7 +83,7 @@ class Joiner {
   Setup setup_;
   ReplicaConnection connection_;  // the thread's, until Joined
   std::string said_;              // the last line about a try
-  mutable std::mutex mutex_;      // guards what follows
+  mutable std::mutex mutex_;      // guards the members that follow
   Phase phase_ = Phase::Looking;
   std::string problem_;
   bool has_machine_ = false;

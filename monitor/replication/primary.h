@@ -57,8 +57,8 @@ class Primary final : public Replica {
   friend class Backup;  // let_go_of_ram
   enum class Phase : uint8_t {
     Alone,       // there is no backup, and this is the machine that goes on
-    Joining,     // one is brought the machine; what has come since is kept
-    CatchingUp,  // it has it, and plays what has come since
+    Joining,     // the machine is sent to a backup; inputs since then are kept
+    CatchingUp,  // it has the machine, and plays the inputs since then
     Paired,
     Lost,  // the backup has gone, and this is not the machine that goes on
   };
@@ -67,7 +67,7 @@ class Primary final : public Replica {
     uint64_t number;
     Nanoseconds at;  // of the host's clock
     size_t bytes;
-    HeldOutput::Totals come;  // what the guest had sent by then
+    HeldOutput::Totals come;  // sent by the guest by then
     bool is_heard = false;
   };
   [[nodiscard]] bool is_logged() const { return known_ != Phase::Alone && known_ != Phase::Lost; }
@@ -100,7 +100,7 @@ class Primary final : public Replica {
 
   std::vector<uint8_t> plain_;   // entries of the next log
   Nanoseconds logged_at_ = 0;    // the last log, of the host's clock
-  HeldOutput::Totals logged_{};  // what the guest had sent where that log ends
+  HeldOutput::Totals logged_{};  // sent by the guest where that log ends
   TapePosition reached_;         // that place
   bool has_reached_ = false;     // there is one
   Phase known_ = Phase::Paired;  // to the vCPU's thread
@@ -111,7 +111,7 @@ class Primary final : public Replica {
   bool cannot_repeat_ = false;              // a host's disk has failed
   std::vector<std::vector<uint8_t>> kept_;  // logs, until there is a link
   size_t kept_bytes_ = 0;
-  HeldOutput::Totals before_{};  // what the guest had sent by the moment that was brought
+  HeldOutput::Totals before_{};  // sent by the guest by the moment that was brought
   uint64_t protected_by_ = 0;    // the log that says so; 0: that has been said, or is not to be
   Nanoseconds pause_ = 0;
 
@@ -121,8 +121,8 @@ class Primary final : public Replica {
   std::deque<Sent> sent_;
   uint64_t number_ = 0;  // logs that have been sent
   ReplicaHeard heard_;
-  HeldOutput::Totals may_leave_{};  // what the guest had sent by the last log that was heard
-  HeldOutput::Totals told_{};       // what has been shown, as the backup is told
+  HeldOutput::Totals may_leave_{};  // sent by the guest by the last log that was heard
+  HeldOutput::Totals told_{};       // shown to the outside, as the backup is told
   size_t waiting_bytes_ = 0;        // of logs that have not been played
   bool is_look_due_ = false;
   bool wants_log_ = false;             // when the last one has been heard

@@ -57,7 +57,7 @@ class Replica : public InputTape {
 
   enum class Turn : uint8_t {
     GoOn,
-    Wait,    // what the primary's guest has been given here is not known
+    Wait,    // the input that the primary's guest was given here is not known
     GoLive,  // the primary has gone: from here on the outside is this machine's
     End,     // the primary has been ended, or the two machines are not the same any more
   };
@@ -108,7 +108,7 @@ class Replica : public InputTape {
   std::shared_ptr<Lasting> lasting_;
   HeldOutput& output_;
   std::string& problem_;
-  std::mutex& mutex_;  // guards what follows, and what the two have besides
+  std::mutex& mutex_;  // guards the members that follow, and those of the two subclasses
   std::condition_variable& news_;
   Attached& machine_;
   std::string why_;  // the other side has gone

@@ -39,7 +39,7 @@ struct ReplicaJoin {
   using Taken = std::array<uint64_t, kSources>;
   static constexpr uint32_t kMostLives = uint32_t{1} << 30;
   TapePosition at;            // of a life below kMostLives
-  HeldOutput::Totals come{};  // what the guest has sent
+  HeldOutput::Totals come{};  // sent by the guest
   Taken taken{};
   uint64_t ram_bytes = 0;
   uint32_t grain_bytes = 0;  // a power of two, 4 KiB to 1 MiB
@@ -53,7 +53,7 @@ struct ReplicaJoin {
 struct ReplicaLog {
   uint64_t number = 0;  // from 1 on
   TapePosition reached;
-  HeldOutput::Totals left{};  // what the outside has been shown
+  HeldOutput::Totals left{};  // shown to the outside
   // The guest's output waits for the backup: a backup that has this log may take over.
   bool is_held = false;
   std::vector<TapeEntry> entries;  // none of them behind `reached`

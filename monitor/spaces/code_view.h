@@ -40,9 +40,9 @@ struct CodeView {
   std::array<uint64_t, Region::kCount> verified_tables{};
   // User views begin without one, on soft accesses; those that keep working get one.
   std::unique_ptr<ShadowSpace> window;
-  uint32_t id = 0;     // TranslationKey::view of its code; 0: it shares its code with others
-  uint32_t ticks = 0;  // how often attention has found its translated code at work
-  uint64_t work = 0;   // what soft accesses have cost it so far (AddressSpaces::note_user_work)
+  uint32_t id = 0;           // TranslationKey::view of its code; 0: it shares its code with others
+  uint32_t ticks = 0;        // how often attention has found its translated code at work
+  uint64_t work = 0;         // the cost of its soft accesses so far (AddressSpaces::note_user_work)
   uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
   uint64_t last_used = 0;
   // The process in which the view's code runs untranslated, if it does, and whether it should.

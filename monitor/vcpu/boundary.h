@@ -26,8 +26,8 @@ namespace ringshift {
 // The point at which translated code goes on, as the last exit left it.
 struct Continuation {
   uint64_t resume_pc = 0;        // host address in the same fragment; 0: look EIP up
-  Translator::PendingLink link;  // the branch to be connected to what is found at EIP
-  bool pending_jump = false;     // an indirect miss: enter what is found in the jump table
+  Translator::PendingLink link;  // the branch to be connected to the translation found at EIP
+  bool pending_jump = false;     // an indirect miss: enter the translation found in the jump table
   // The guest moves on without translated code, or its code may be gone.
   void forget() { *this = Continuation{}; }
 };

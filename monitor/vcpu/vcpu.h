@@ -56,8 +56,8 @@ struct VcpuParts {
   ExecutionControl* control = nullptr;          // null: nobody can stop it
   EventClock* event_clock = nullptr;            // `clock`, if it is one; null: it is the host's
   EventPositions* events = nullptr;             // with an event clock
-  std::function<void()> service_host;           // what has come from the host, at a safe point
-  std::function<void()> feed_guest;             // what it gets from outside, at an event
+  std::function<void()> service_host;           // takes in events from the host, at a safe point
+  std::function<void()> feed_guest;             // gives it input from outside, at an event
   std::function<void()> before_sleep;           // show what the guest has printed
 };
 

@@ -16,7 +16,7 @@ enum class FileUse : uint8_t {
   Read,       // it exists; opening never waits for the other end of a FIFO
   Replace,    // written from its beginning; made if it does not exist
   Remove,     // its name goes
-  TakePlace,  // NAME.part, made by Replace, gets NAME in place of what had it
+  TakePlace,  // NAME.part, made by Replace, gets NAME in place of the file that had it
   Folder,     // nothing is opened: files of plain names in it may be, in the four ways above
   Connect,    // no file: a connection to it, as begin_connection() says (host_connection.h)
 };

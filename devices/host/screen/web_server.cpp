@@ -18,7 +18,7 @@ namespace {
 
 constexpr lws_usec_t kTick = 40'000;
 constexpr unsigned kTicksBetweenFigures = 25;
-constexpr size_t kPiece = 32 * 1024;  // of what is sent at once
+constexpr size_t kPiece = 32 * 1024;  // bytes sent at once
 // Bytes that wait for a page's control channel; a page that does not read loses the middle of them.
 constexpr size_t kMostWaiting = 256 * 1024;
 
@@ -60,7 +60,7 @@ struct Viewer {
 
 struct Controller {
   lws* connection = nullptr;
-  uint64_t place = 0;  // in what the serial port has said
+  uint64_t place = 0;  // in the serial port's output
   std::vector<std::string> messages;
   size_t waiting = 0;  // bytes of them
 };

@@ -250,7 +250,7 @@ bool RunReplica::open_primary(RunOptions* options, std::string* error) {
   ReplicaConnection connection;
   std::string problem;
   const bool looks = replica.reconnect != 0;
-  bool is_alone = !options->machine.resume_path.empty();  // nobody else has what it begins as
+  bool is_alone = !options->machine.resume_path.empty();  // no other machine has its first state
   if (!is_alone &&
       (!reach_backup(
            place, [] { return true; }, &connection, &is_alone, &problem) ||

@@ -9,7 +9,7 @@ namespace ringshift::qemu {
 namespace {
 
 struct BackendRow {
-  const char* name;  // what comes before the first colon; a -chardev's first word
+  const char* name;  // the part before the first colon; a -chardev's first word
   Target::Kind kind;
   const char* why_not;  // not null: it is refused
 };

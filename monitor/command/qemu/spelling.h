@@ -12,7 +12,7 @@ namespace ringshift {
 
 struct SpelledLine {
   std::vector<std::string> words;  // a command first, then its options with two dashes
-  std::string note;     // one line of what was understood and changes nothing; empty: nothing
+  std::string note;     // one line about words that were understood and change nothing; empty: none
   std::string problem;  // not empty: the line is refused, and this says why
 };
 

@@ -44,8 +44,8 @@ class PortSocket final : public SerialBackend {
   // The machine that the port serves, from attach to detach.
   struct Machine {
     Inbox* inbox = nullptr;
-    uint8_t source = 0;             // what its input says it comes from
-    bool takes_input = true;        // false: what the peer says is passed over
+    uint8_t source = 0;             // the source that its input names
+    bool takes_input = true;        // false: bytes from the peer are dropped
     std::function<void()> on_held;  // output begins to be buffered: flush() soon
   };
   void attach(Machine machine);

@@ -16,7 +16,7 @@ namespace ringshift::lab {
 struct Samples {
   uint64_t all = 0;       // these four add up to it
   uint64_t in_code = 0;   // of fragments
-  uint64_t in_stubs = 0;  // what all fragments share: soft accesses, jump table
+  uint64_t in_stubs = 0;  // code that all fragments share: soft accesses, jump table
   uint64_t outside = 0;  // interpreter, devices, sleep, translating; in a followed run the follower
   uint64_t untold = 0;   // the code was gone before it was looked up
   uint64_t cycles = 0;   // of the host's time-stamp counter, while it was looked at

@@ -40,7 +40,7 @@ enum class Group : uint8_t {
 struct Instruction {
   std::string name;
   std::string form;     // in assembly
-  std::string purpose;  // what software has it for
+  std::string purpose;  // its use in software
   Group group = Group::Innocuous;
   std::vector<uint8_t> code;
   // EAX, ECX, EDX; the other registers are those of the constants above.

@@ -44,7 +44,7 @@ struct VirtualOutcome {
   bool software_event = false;
   uint32_t vector = 0;
   uint32_t error_code = 0;
-  GuestState state;           // after it, and after the delivery of what it raised
+  GuestState state;           // after it, and after the delivery of its fault
   std::vector<uint8_t> data;  // the data area
   std::vector<uint8_t> ram;   // all of it
   // Effects beyond registers and memory.

@@ -19,7 +19,7 @@ namespace ringshift::lab {
 
 struct WaysCell {
   bool is_measured = false;
-  bool is_right = false;  // the guest found what it expects, and interrupts are on, as they have
+  bool is_right = false;  // the guest found its result, and interrupts are on, as they have
                           // to be after each operation
   double entries = 0;     // to the monitor, for one operation
   double cycles = 0;      // of the host's time-stamp counter, for one; the least of some runs

@@ -23,7 +23,7 @@ struct SavedRam {
   uint64_t offset = 0;  // of its first byte in the file; a multiple of the page size
   uint64_t bytes = 0;
   uint32_t grain_bytes = 0;
-  std::vector<Grain> grains;  // by number; what is not among them is zero
+  std::vector<Grain> grains;  // by number; the others are zero
   // For a clone: memfds of the process that wrote the file. They hold the grains, each at its own
   // place behind one page. Grain::hash is the index of the grain's memfd in this list.
   struct Elsewhere {

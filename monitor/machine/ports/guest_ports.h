@@ -57,7 +57,7 @@ class GuestPorts {
     Inbox& inbox;
     ControlPort* page = nullptr;  // shows the serial port, and types into it; null: there is none
     std::string watched_text;     // of the serial port: it asks for a saved machine; empty: not
-    bool is_replay = false;       // what the guest takes did not come from here (go_live())
+    bool is_replay = false;       // the guest's input does not come from here (go_live())
     // Makes a console with our terminal, which only one of the ports can have.
     std::function<std::unique_ptr<HostConsole>(uint8_t source)> make_console;
   };

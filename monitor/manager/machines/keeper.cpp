@@ -21,7 +21,7 @@ using control::JsonValue;
 using Object = JsonValue::Object;
 
 constexpr size_t kMostTyped = 4096;  // then consoles are not read on
-constexpr size_t kMostShown = 4096;  // of what was printed before somebody came
+constexpr size_t kMostShown = 4096;  // bytes printed before the first client came
 constexpr size_t kMostClients = 16;  // at each of the two sockets
 constexpr size_t kLongestErrorLine = 1000;
 
