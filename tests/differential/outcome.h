@@ -1,4 +1,4 @@
-// Outcome: what can be seen of a run when it has stopped, by whatever means it ran. Owns: values
+// Outcome: the visible state of a run when it has stopped, by whatever engine it ran. Owns: values
 // only. Vectors are the architecture's (SDM 3A 6.3.1); kStopped says that the code ran to its end.
 #pragma once
 

@@ -1,6 +1,6 @@
-// Random bytes and random requests to the debugger's protocol: every request is answered, what
-// makes no sense changes nothing it should not, memory stays bounded. Seeds are constants, so that
-// a failure repeats; RINGSHIFT_FUZZ_SEED tries another.
+// Random bytes and random requests to the debugger's protocol: every request is answered, nonsense
+// changes nothing, memory stays bounded. Seeds are constants, so that a failure repeats;
+// RINGSHIFT_FUZZ_SEED tries another.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -1,5 +1,6 @@
-// Any file as an image: kernels with initial RAM disks and modules, firmware, disks, and what the
-// laboratory unpacks. It is taken, or refused in one line that leaves the guest's state as it was.
+// Any file as an image: kernels with initial RAM disks and modules, firmware, disks, and files that
+// the laboratory unpacks. It is taken, or refused in one line that leaves the guest's state as it
+// was.
 #include <algorithm>
 #include <cstring>
 #include <memory>

@@ -1,4 +1,4 @@
-// Plan: which instructions go together. The machine is never run here.
+// Plan: the instructions that are translated together. The machine is never run here.
 #include "translator/plan.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,4 @@
-// Returns of user code, checked by loads that fault: where they arrive, with which flags, from
-// everywhere.
+// Returns of user code, checked by loads that fault: their targets and flags, from everywhere.
 #include <array>
 #include <cstring>
 #include <random>

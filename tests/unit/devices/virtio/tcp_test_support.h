@@ -1,4 +1,4 @@
-// Frames of TCP with sums that are right, made by other code than what is tested.
+// Frames of TCP with sums that are right, made by other code than the tested one.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The transport: what drivers of both interfaces find, and what they can do with it.
+// The transport: its registers for drivers of both interfaces, and their effects.
 #include "devices/virtio/virtio_pci.h"
 
 #include "devices/virtio/virtio_blk.h"

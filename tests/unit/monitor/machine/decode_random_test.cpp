@@ -1,5 +1,6 @@
-// Everything that a guest can move about in the address spaces, moved in any order: who answers at
-// an address is what a plain model says of where things are now. RINGSHIFT_SEED replays a failure.
+// Everything that a guest can move about in the address spaces, moved in any order: the device that
+// answers at an address is the one that a plain model of the present places names. RINGSHIFT_SEED
+// replays a failure.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// RAM of one moment: what is written meanwhile is not in the copy, and nobody writes to that.
+// RAM of one moment: later writes are not in the copy, and nobody writes to the copy.
 #include "monitor/migration/frozen_copy.h"
 
 #include <gtest/gtest.h>

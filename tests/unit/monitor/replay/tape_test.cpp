@@ -1,5 +1,5 @@
-// Tapes: what a recorder writes a player reads; damage anywhere is found; a run that is another is
-// said to be.
+// Tapes: a player reads a recorder's entries; damage anywhere is found; a different run is
+// reported.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>

@@ -1,4 +1,5 @@
-// AddressSpaces: what each flush of the guest's takes from its views, and what it leaves.
+// AddressSpaces: the mappings that each flush of the guest removes from its views, and those that
+// it leaves.
 #include "monitor/spaces/address_spaces.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// LineEditor: what is on the screen after each key, and what line comes of them.
+// LineEditor: the screen after each key, and the line that the keys make.
 #include "monitor/debug/prompt/line_editor.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// FileBroker: opens what its list names, and nothing whatever it is asked; its end is not ours.
+// FileBroker: opens the files of its list, and no other whatever it is asked; its end does not end
+// this process.
 #include "monitor/host/sandbox/file_broker.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// PortSocket: both directions, peers one after another, what is bounded and what is lost.
+// PortSocket: both directions, peers one after another, bounds and losses.
 #include "monitor/host/sockets/port_socket.h"
 
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// TelnetLine: what is the protocol's and what is the guest's (RFC 854, 856, 857, 858).
+// TelnetLine: the bytes of the protocol and those of the guest (RFC 854, 856, 857, 858).
 #include "monitor/host/sockets/telnet_line.h"
 
 #include <gtest/gtest.h>

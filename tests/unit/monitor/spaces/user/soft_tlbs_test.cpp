@@ -1,4 +1,5 @@
-// SoftTlbs: each flush takes what it must, and a CR3 load with global pages no more than that.
+// SoftTlbs: each flush removes the entries that it must, and a CR3 load with global pages no
+// others.
 #include "monitor/spaces/user/soft_tlbs.h"
 
 #include <gtest/gtest.h>
