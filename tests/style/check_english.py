@@ -4,14 +4,14 @@
 import re
 import sys
 
-from sources import ALL_FOLDERS, ROOT, SOURCE_FOLDERS, cpp_files, line_of, report
+from sources import ALL_FOLDERS, ROOT, cpp_files, line_of, report
 
 SCRIPTS = (".py", ".sh", ".cmake")
 CLAUSE = re.compile(
     r"(What(ever)?|Who(ever|m|se)?|Which(ever)?|Those (who|which|that)|That which)\b|Of\b(?! course\b)")
 # Anywhere in a sentence: a person or thing without a name.
 NAMELESS = re.compile(r"\b[Ww]hoever\b|\b(by|for|from|of|than|to|with) who\b")
-# The opening of a header: its name, a colon, and what that is, as a noun.
+# The opening of a file: its name, a colon, and what that is, as a noun.
 OPENING = re.compile(r"[^:]{1,60}: (what(ever)?|who(ever|m|se)?|which(ever)?|where|those|of)\b")
 # A list's mark and emphasis before a sentence are not part of it.
 MARKS = re.compile(r"[*_\"'`(\[]*")
@@ -23,7 +23,7 @@ DOCSTRING = re.compile(r'^ *"""(.*?)"""', re.MULTILINE | re.DOTALL)
 # Quoted as examples, or titles of works.
 ALLOWED = {
     "docs/contributing.md": ("What is dropped is known no more at once", "A sentence does not begin with a clause",
-                             "The same holds for a header's opening"),
+                             "The same holds for the opening of a source"),
 }
 
 
@@ -89,10 +89,10 @@ def texts():
 def main():
     problems = []
     for name, paragraphs in texts():
-        is_header = name.endswith(".h") and name.startswith(SOURCE_FOLDERS)
+        is_cpp = name.endswith((".h", ".cpp"))
         for line, text in paragraphs:
-            if is_header and line == 1 and OPENING.match(text):
-                problems.append(f"{name}:1: a header opens with its name and a noun: {' '.join(text.split()[:9])}")
+            if is_cpp and line == 1 and OPENING.match(text):
+                problems.append(f"{name}:1: a file opens with its name and a noun: {' '.join(text.split()[:9])}")
             for _, sentence in sentences(text):
                 if sentence.endswith("?") or sentence.startswith(ALLOWED.get(name, ("\0",))):
                     continue
