@@ -204,7 +204,7 @@ error: action=report
 
 @contextlib.contextmanager
 def _drained(descriptor):
-    """What a terminal program draws has to go somewhere, or it blocks."""
+    """Reads the output of a terminal program meanwhile, which would block otherwise."""
     with subprocess.Popen(["cat"], stdin=descriptor, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as drain:
         try:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Sentences of comments and docs that begin with a clause without a noun: docs/contributing.md, "English"."""
 
+import ast
 import re
 import sys
 
-from sources import ALL_FOLDERS, ROOT, cpp_files, line_of, report
+from sources import ALL_FOLDERS, ROOT, cpp_files, report
 
 SCRIPTS = (".py", ".sh", ".cmake")
 CLAUSE = re.compile(
@@ -19,7 +20,6 @@ ITEM = re.compile(r"(\s*)([-*] |\d+\. )")
 END = re.compile(r"[.!?][)\"'*_`\]]*\s+(?=[^a-z\s])")
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 COMMENT = {"//": re.compile(r"(?<![:\"'\w])//+ ?(.*)"), "#": re.compile(r"(?:^|(?<=\s))#+ (.*)")}
-DOCSTRING = re.compile(r'^ *"""(.*?)"""', re.MULTILINE | re.DOTALL)
 # Quoted as examples, or titles of works.
 ALLOWED = {
     "docs/contributing.md": ("What is dropped is known no more at once", "A sentence does not begin with a clause",
@@ -71,6 +71,13 @@ def paragraphs_of_page(text):
     return found
 
 
+def docstrings(text):
+    """Returns (line number, text) of the docstrings of a program in Python."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    return [(node.body[0].lineno, " ".join(said.split())) for node in nodes if (said := ast.get_docstring(node))]
+
+
 def texts():
     """Yields (name, its paragraphs) of everything that is read by people."""
     for name, text in cpp_files():
@@ -79,8 +86,7 @@ def texts():
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in SCRIPTS and path.is_file():
                 text = path.read_text(errors="replace")
-                said = [(line_of(text, match.start()), " ".join(match.group(1).split()))
-                        for match in DOCSTRING.finditer(text)]
+                said = docstrings(text) if path.suffix == ".py" else []
                 yield path.relative_to(ROOT).as_posix(), paragraphs_of_comments(text, "#") + said
     for path in sorted({*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("docs/**/*.md")}):
         yield path.relative_to(ROOT).as_posix(), paragraphs_of_page(path.read_text())
