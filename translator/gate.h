@@ -40,9 +40,9 @@ class Gate {
     frame_->slots.callout_context = context;
   }
   // The answerer calls the first before anything else: the state is now at the boundary before the
-  // instruction, as after an exit. It answers with what one of the others returns: back to behind
-  // the call (Pre: the guest is at callout_next_eip, in the same view), on at the guest's EIP
-  // through the selected view's jump table, or out of run() with ExitReason::Callout.
+  // instruction, as after an exit. It answers with the value that one of the others returns. They
+  // lead behind the call (Pre: the guest is at callout_next_eip, in the same view), to the guest's
+  // EIP through the selected view's jump table, or out of run() with ExitReason::Callout.
   void begin_callout();
   [[nodiscard]] uint64_t return_from_callout();
   [[nodiscard]] uint64_t dispatch_from_callout();

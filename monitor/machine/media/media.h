@@ -37,8 +37,8 @@ struct Media {
   // line in *error: another one has one of them.
   [[nodiscard]] bool set_in_use(bool in_use, std::string* error) const;
   // Freezes the images that may be written to: they stay as they are from now on
-  // (DiskBackend::freeze); *frozen says whether there are any. can_freeze() is false with one line
-  // in *error if one of them cannot be frozen, or may not be unless `may` is true.
+  // (DiskBackend::freeze). *frozen says whether there are any. can_freeze() is false with one line
+  // in *error if one of them cannot be frozen, or if `may` is false and one is written to.
   [[nodiscard]] bool can_freeze(bool may, std::string* error) const;
   [[nodiscard]] bool freeze(bool* frozen, std::string* error) const;
   // Everything that has been written is on the media for good. False: the host failed.
