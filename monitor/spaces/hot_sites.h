@@ -1,8 +1,8 @@
 // HotSites: the guest's instructions whose plain memory access has failed so often that it is
 // translated as a soft access. One is plain again when the soft access has missed often where a
 // plain one would have been served. Also calls whose return points were reached by other returns.
-// Owns: the lists, by
-// guest-physical address. See docs/translator.md, "Adaptive memory access" and "Calls and returns".
+// Owns: the lists, by guest-physical address. See docs/translator.md, "Adaptive memory access" and
+// "Calls and returns".
 #pragma once
 
 #include <array>
