@@ -69,7 +69,7 @@ int fail_to_start(const std::string& problem) {
   return HostSignals::termination_requested() ? kExitQuit : fail(problem);
 }
 
-// What a run is given besides its options.
+// The values that a run is given besides its options.
 struct RunContext {
   const ProgramVersion& version;
   const CommandLineHooks& hooks;
@@ -214,7 +214,7 @@ void describe(CLI::App* app, Arguments* arguments, const ProgramVersion& version
   manual::add_describe_command(*app, &arguments->described);
 }
 
-// What a saved machine was started with comes before what it is resumed with.
+// Words that a saved machine was started with come before those that it is resumed with.
 void let_later_words_win(CLI::App* run) {
   for (CLI::Option* option : run->get_options()) {
     if (option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw) option->take_last();

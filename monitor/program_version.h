@@ -1,5 +1,5 @@
-// ProgramVersion: which program this is. The number is CMake's project version; the commit is asked
-// for by each build (cmake/program_version.cmake). Only main() needs to know.
+// ProgramVersion: the program's version number and commit. The number is CMake's project version;
+// the commit is asked for by each build (cmake/program_version.cmake). Only main() needs to know.
 #pragma once
 
 namespace ringshift {

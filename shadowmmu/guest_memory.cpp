@@ -24,7 +24,7 @@ std::unique_ptr<GuestMemory> GuestMemory::create(uint64_t bytes, std::string* er
     *error = failure("size", bytes, "not a positive multiple of 4096");
     return nullptr;
   }
-  // From here the destructor gives back what has been taken.
+  // From here the destructor gives back all that has been taken.
   std::unique_ptr<GuestMemory> memory(new GuestMemory());
   HostResult made = create_memfd("ringshift-ram", bytes, &memory->descriptor_);
   if (!made.ok()) {
@@ -103,9 +103,9 @@ HostResult GuestMemory::map_again(PageRange pages) {
   return map_fixed(at, descriptor_of(pages.first), offset_of(pages.first), bytes, access);
 }
 
-// Pages of zeros stay holes of the memfd. The base is read by a call, not through the mapping: what
-// cannot be read there is an answer, and no signal. Pre: they are one run of a base, and nothing is
-// in the memfd at their place.
+// Pages of zeros stay holes of the memfd. The base is read by a call, not through the mapping:
+// bytes that cannot be read there give an answer, and no signal. Pre: they are one run of a base,
+// and nothing is in the memfd at their place.
 HostResult GuestMemory::copy_from_base(PageRange pages) {
   std::vector<uint8_t> bytes(size_t{pages.pages} * kPageSize);
   HostResult result = read_contents(descriptor_of(pages.first), offset_of(pages.first), bytes);
@@ -155,7 +155,8 @@ HostResult GuestMemory::make_whole(GuestPhysicalPage page, PageRange* moved) {
     if (const HostResult result = copy_from_base({one, 1}); !result.ok()) return result;
   }
   *moved = grain;
-  // What the others have may have been written since it was looked at: it is as dirty as it was.
+  // Another machine may have written its page of the base since we looked, so the page counts as
+  // dirty as before.
   machine_->set(page, Backing::Own);
   return map_again(grain);
 }
@@ -237,7 +238,7 @@ HostResult GuestMemory::move_to_base(size_t first, size_t count, PageRange* move
   return empty(moved->first.address().value(), uint64_t{moved->pages} * kPageSize);
 }
 
-// What is Clean stays so until it is written: making all of it Own would take long.
+// A Clean grain stays Clean until it is written: marking all of them Own would take long.
 void GuestMemory::end_tracking() { machine_->end_tracking(); }
 
 HostResult GuestMemory::make_clean(size_t first, size_t count, PageRange* moved) {

@@ -1,7 +1,7 @@
 // GuestMemory: guest-physical RAM as bytes, kept in a memfd so that it can be mapped many times, or
 // in part in a base that is shared (MachinePages). Owns: the memfd, the base, one mapping of all of
 // it. Does not own: windows, traces. Raw: writes here notify nobody, and fault where the base is;
-// whoever writes while a guest may run goes through PhysicalMemory instead (M2).
+// code that writes while a guest may run uses PhysicalMemory instead (M2).
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,11 @@
 
 namespace ringshift {
 
-// Told of grains that are Clean, so that their bytes can be kept as they are.
+// An observer that is told of grains that are Clean, so that it can keep their bytes as they are.
 class FrozenGrains {
  public:
   virtual ~FrozenGrains() = default;
-  // It may be written once this has returned.
+  // The grain may be written once this has returned.
   virtual void before_write(size_t grain) = 0;
 };
 
@@ -47,19 +47,19 @@ class GuestMemory {
   // written. Not ok: the host refuses.
   [[nodiscard]] HostResult reserve(uint64_t bytes);
   [[nodiscard]] uint64_t reserved() const { return reserved_; }
-  // Own bytes are zeros from here on, and what they took is the host's, but for what is reserved.
-  // Pre: whole pages.
+  // Own bytes are zeros from here on, and their memory is the host's again, except the reserved
+  // part. Pre: whole pages.
   [[nodiscard]] HostResult empty(uint64_t offset, uint64_t bytes) const;
-  // All of it zero again, as a machine finds it that is switched on, without a base, and none of it
-  // in use on the host but what is reserved. Pre: nobody is left who would have to be told. False:
-  // the host refuses.
+  // Makes all of RAM zero again, as it is when a machine is switched on, without a base, and gives
+  // all memory back to the host but the reserved part. Pre: nobody is left who would have to be
+  // told. False: the host refuses.
   [[nodiscard]] bool clear();
 
   // RAM is what the base has, until it is written, or what the base and others have, which have the
   // same grains: each grain is of one. Pre: it is all zeros, has no base, and is mapped nowhere but
   // here. Not ok: the host refuses, and RAM is of no use.
   [[nodiscard]] HostResult take_base(RamBase base, std::vector<RamBase> others = {});
-  // Must whoever writes the page make_own() it first? It is mapped for reading only, or, if it is
+  // Must a writer of the page make_own() it first? It is mapped for reading only, or, if it is
   // Absent, not at all. Pre, here and below: it is RAM.
   [[nodiscard]] bool is_shared(GuestPhysicalPage page) const {
     return machine_ != nullptr && machine_->backing(page) != Backing::Own;
@@ -67,12 +67,12 @@ class GuestMemory {
   [[nodiscard]] Backing backing(GuestPhysicalPage page) const {
     return machine_ != nullptr ? machine_->backing(page) : Backing::Own;
   }
-  // Must whoever reads the page make_own() it first?
+  // Must a reader of the page make_own() it first?
   [[nodiscard]] bool is_absent(GuestPhysicalPage page) const {
     return machine_ != nullptr && machine_->backing(page) == Backing::Absent;
   }
   [[nodiscard]] bool has_absent() const { return machine_ != nullptr && machine_->has_absent(); }
-  // Where the host has the bytes of the page: a descriptor, and an offset in it.
+  // The host's place of the page's bytes: a descriptor, and an offset in it.
   [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const {
     return is_from_base(page) ? machine_->descriptor_of(page) : descriptor_;
   }
@@ -80,21 +80,21 @@ class GuestMemory {
     return is_from_base(page) ? machine_->offset_of(page) : page.address().value();
   }
   // The page, and those around it that change with it, which are in *moved, may be written: those
-  // of a base are copied; of a grain that is mixed this one alone. Where their bytes are in our
-  // address space stays; whoever maps them elsewhere is to follow. Pre: is_shared(page). Not ok:
-  // the host has no memory, or the base cannot be read any more.
+  // of a base are copied; of a grain that is mixed this one alone. Their place in our address space
+  // stays; a caller that maps them elsewhere maps them anew. Pre: is_shared(page). Not ok: the host
+  // has no memory, or the base cannot be read any more.
   [[nodiscard]] HostResult make_own(GuestPhysicalPage page, PageRange* moved);
   // These grains, one bit for each of `grain_pages`, are Absent: `from` brings them, one that is
   // asked for at once. Pre: all is Own, without grains, and mapped nowhere but here. Not ok: the
   // host refuses, and RAM is of no use.
   [[nodiscard]] HostResult set_absent(const std::vector<bool>& grains, uint32_t grain_pages,
                                       AbsentGrains* from);
-  // Nobody does any more.
+  // The source given to set_absent() is used no more.
   void forget_absent_source() { absent_ = nullptr; }
   // These Absent grains are Own from here on. *moved and not ok: as for make_own(). Pre: their
   // bytes are in descriptor().
   [[nodiscard]] HostResult take_arrived(size_t first, size_t count, PageRange* moved);
-  // The other way, for pages that is_as_base(): what they take of the host is given back.
+  // The other way, for pages that is_as_base(): their own memory is given back to the host.
   [[nodiscard]] HostResult make_shared(GuestPhysicalPage page, PageRange* moved);
   [[nodiscard]] bool is_as_base(GuestPhysicalPage page) const;
 
@@ -104,8 +104,8 @@ class GuestMemory {
   [[nodiscard]] bool is_equal(GuestPhysicalPage page, const BasePlace& place) const;
   // Are there mappings of the host's for one more run of pages within a grain?
   [[nodiscard]] bool may_join() const;
-  // Pages of one grain, which are Own and is_equal() to what a base has at their place, become the
-  // base's; what they take of the host is given back. They stay Own where the host refuses. Pre:
+  // Pages of one grain, which are Own and is_equal() to the base's at their place, become the
+  // base's; their own memory is given back to the host. They stay Own where the host refuses. Pre:
   // may_join(). Not ok: RAM is of no use.
   [[nodiscard]] HostResult join(PageRange pages);
   // The same of one page, with a place that is another's.
@@ -130,15 +130,16 @@ class GuestMemory {
   // seen (Backing::Clean). *moved: the pages whose mappings have to follow; of a base none do.
   // Pre: track_writes(); they have one backing. Not ok: as for make_own().
   [[nodiscard]] HostResult make_clean(size_t first, size_t count, PageRange* moved);
-  // The same, and nothing is said of what is written.
+  // The same, but the record of written grains stays as it is.
   [[nodiscard]] HostResult freeze(size_t first, size_t count, PageRange* moved);
-  // Whoever is told before a Clean grain may be written; null: nobody.
+  // Sets the observer that is told before a Clean grain may be written; null: none.
   void set_frozen(FrozenGrains* frozen) { frozen_ = frozen; }
-  // One more base, which takes the descriptor: what it has may be make_shared(). Pre: use_grains().
+  // Adds a base, which takes the descriptor: pages that it has may be make_shared(). Pre:
+  // use_grains().
   void add_base(RamBase base) { machine_->add_base(std::move(base)); }
   void drop_unused_bases() { machine_->drop_unused_bases(); }
-  // These grains, which are Clean and as the base has them, are the base's from here on; what they
-  // took of the host is given back. *moved: as for make_clean().
+  // These grains, which are Clean and as the base has them, are the base's from here on; their own
+  // memory is given back to the host. *moved: as for make_clean().
   [[nodiscard]] HostResult move_to_base(size_t first, size_t count, PageRange* moved);
   // Null: all pages are the machine's own.
   [[nodiscard]] const MachinePages* machine_pages() const { return machine_.get(); }

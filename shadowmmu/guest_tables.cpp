@@ -68,7 +68,7 @@ uint64_t GuestTables::content(GuestPhysicalPage table) const {
   return bytes == nullptr ? 0 : hash_bytes({bytes, kPageSize}, 0);
 }
 
-// Nothing but the entry and what is in the table decides, whichever directory the entry is in.
+// Only the entry and the table's contents decide, whichever directory the entry is in.
 uint64_t GuestTables::number_of_entry(uint64_t entry, Untraced untraced) const {
   constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15U;
   const std::optional<GuestPhysicalPage> table = table_of(entry);

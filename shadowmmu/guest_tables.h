@@ -42,7 +42,8 @@ class GuestTables {
   [[nodiscard]] uint64_t stamp(Region region) const { return number(region, Untraced::Unknown); }
   // The same of the page's region, for a translation that has just been found, with A set by now.
   [[nodiscard]] uint64_t stamp(GuestVirtualPage page, const Translation& translation) const;
-  // What is in a page table, as the number that a trace of it begins with; 0 if it is not RAM.
+  // A hash of the page table's contents, with which a trace of it begins; 0 if the table is not in
+  // RAM.
   [[nodiscard]] uint64_t content(GuestPhysicalPage table) const;
   // The page tables behind a region.
   struct Tables {

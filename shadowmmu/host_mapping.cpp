@@ -54,8 +54,8 @@ std::string HostResult::text() const { return std::generic_category().message(er
 namespace {
 
 constexpr int kSizeSeals = F_SEAL_SHRINK | F_SEAL_GROW;
-// Mappings for writing that there are already would still write; of what is sealed here there are
-// none. F_SEAL_WRITE, which looks for them, refuses shared mappings for reading, too, where the
+// Mappings for writing that exist already would still write; a file that is sealed here has none.
+// F_SEAL_WRITE, which looks for them, refuses shared mappings for reading, too, where the
 // descriptor could write (before Linux 6.7).
 constexpr int kContentSeals = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
 

@@ -36,7 +36,8 @@ class [[nodiscard]] HostResult {
 // A new memfd of `bytes` zero bytes, closed on exec. Its size is sealed: a mapping of it can never
 // raise SIGBUS because somebody shortened it. *descriptor is -1 on failure.
 HostResult create_memfd(const char* name, uint64_t bytes, int* descriptor);
-// The same, but seal_contents() may follow: from then on nobody writes to it, whoever has it.
+// The same, but seal_contents() may follow: from then on nobody can write to it, even with a
+// descriptor.
 HostResult create_sealable_memfd(const char* name, uint64_t bytes, int* descriptor);
 [[nodiscard]] HostResult seal_contents(int descriptor);
 // Is it such a memfd, sealed, of at least so many bytes? Then a mapping of it never changes, nor
@@ -44,8 +45,8 @@ HostResult create_sealable_memfd(const char* name, uint64_t bytes, int* descript
 [[nodiscard]] bool is_sealed(int descriptor, uint64_t bytes);
 // Bytes [offset, offset+bytes) are zeros again, and their memory is the host's; the size stays.
 [[nodiscard]] HostResult discard_contents(int descriptor, uint64_t offset, uint64_t bytes);
-// The host has memory for all of [offset, offset+bytes) from here on, as long as it is not
-// discarded; what they are stays.
+// The host has memory for all of [offset, offset+bytes) from here on, until it is discarded; the
+// bytes stay as they are.
 [[nodiscard]] HostResult reserve_contents(int descriptor, uint64_t offset, uint64_t bytes);
 // Writes all of the bytes to a memfd or a file at `offset`, or reads all of them; if it ends
 // before, ENODATA.
@@ -59,7 +60,8 @@ struct ByteRange {
   uint64_t end = 0;
 };
 [[nodiscard]] ByteRange next_contents(int descriptor, uint64_t offset, uint64_t end);
-// Is there any? What it costs does not depend on how much there is, unlike where a hole begins.
+// True if the host keeps memory for any of these bytes. Unlike a search for the next hole, the cost
+// does not grow with the amount of memory.
 [[nodiscard]] bool has_contents(int descriptor, uint64_t offset, uint64_t end);
 void close_descriptor(int descriptor);
 
@@ -69,7 +71,7 @@ HostResult map_shared(int descriptor, uint64_t offset, size_t bytes, HostAccess 
 
 // Fresh zero bytes of our own, read-write, that cost memory only where they are touched.
 HostResult map_private(size_t bytes, HostAddress* mapped);
-// They are zero again, and their memory is given back. Pre: page-aligned, of map_private.
+// Makes the bytes zero again, and gives their memory back. Pre: page-aligned, of map_private.
 HostResult discard(HostAddress at, size_t bytes);
 
 // Reserves address space without memory: PROT_NONE, not counted against the commit limit.
@@ -87,7 +89,7 @@ HostResult map_fixed(HostAddress at, int descriptor, uint64_t offset, size_t byt
                      HostAccess access, Population population = Population::OnTouch);
 // Puts the bare reservation back: PROT_NONE and anonymous, so every access faults. Pre: as above.
 HostResult unmap_to_reserved(HostAddress at, size_t bytes);
-// Changes what may be done with pages that stay mapped.
+// Changes the access rights of pages that stay mapped.
 HostResult protect(HostAddress at, size_t bytes, HostAccess access);
 // Gives the address space itself back.
 HostResult release(HostAddress at, size_t bytes);

@@ -1,9 +1,9 @@
-// MachinePages: where the bytes of each guest page are on the host: in memory of the machine's own,
-// or in a base, a file that is shared with others and that nobody writes to; and which pages have
-// been written since somebody asked. There may be several bases: a machine that is cloned gets one
-// more each time. It changes by grains, some pages that lie together; a page that has become equal
-// to one of a base may change by itself. Owns: the bases' descriptors. Does not own: any mapping.
-// See docs/decisions/0017-machine-memory.md, 0020-live-migration.md, 0023-clones.md,
+// MachinePages: the host's place of each guest page's bytes: the machine's own memory, or a base, a
+// file that is shared with others and that nobody writes to. Keeps a record, too, of the pages that
+// have been written since somebody asked. There may be several bases: a machine that is cloned gets
+// one more each time. It changes by grains, some pages that lie together; a page that has become
+// equal to one of a base may change by itself. Owns: the bases' descriptors. Does not own: any
+// mapping. See docs/decisions/0017-machine-memory.md, 0020-live-migration.md, 0023-clones.md,
 // 0031-equal-pages.md and 0035-post-copy.md.
 #pragma once
 
@@ -24,7 +24,7 @@ enum class Backing : uint8_t {
   Absent,     // on its way here: nobody may look at it before it has come, and it is Own then
 };
 
-// Where a page of a base is.
+// The place of a page in a base.
 struct BasePlace {
   uint8_t base = 0;   // MachinePages::base_of()
   uint64_t page = 0;  // in pages behind RamBase::offset
@@ -36,9 +36,9 @@ struct RamBase {
   int descriptor = -1;       // open for reading
   uint64_t offset = 0;       // in the file, of guest-physical 0; a multiple of the page size
   uint32_t grain_pages = 1;  // a power of two
-  // By grain: its bytes are in the file. Others are zeros, whatever the file has there.
+  // For each grain: its bytes are in the file. Others are zeros, whatever the file has there.
   std::vector<bool> present;
-  // Not 0: a memfd that nobody can write to or shorten, and what is at its beginning.
+  // Not 0: the file is a memfd that nobody can write to or shorten, and begins with this number.
   uint64_t seal = 0;
 };
 
@@ -70,7 +70,7 @@ class MachinePages {
   // The page alone. Pre: the same; neither Clean nor Absent.
   void set_alone(GuestPhysicalPage page, Backing backing);
   void set_elsewhere(GuestPhysicalPage page, const BasePlace& place);
-  // Its grain has pages of more than one backing, or of another page's.
+  // True: the page's grain has pages of more than one backing, or of another page's.
   [[nodiscard]] bool is_mixed(GuestPhysicalPage page) const;
   [[nodiscard]] bool has_absent() const { return absent_pages_ != 0; }
   // How many mappings pages that were set alone have added: ends of runs within grains.
@@ -81,7 +81,7 @@ class MachinePages {
   // How many pages from `first` on, `most` at the most, are backed as it is.
   [[nodiscard]] uint32_t run(GuestPhysicalPage first, uint32_t most) const;
 
-  // ---- what is written ----
+  // ---- written grains ----
 
   // From now on grains that become Own are dirty; all are at first.
   void track() { dirty_.assign(grains(), true); }
@@ -96,17 +96,17 @@ class MachinePages {
   // ---- bases ----
 
   static constexpr size_t kMostBases = 16;
-  // Another one, with the same grains. It takes the descriptor. What it has and no base backs
-  // is_in_base() from here on, with this one. Pre: has_room_for_base().
+  // Adds a base with the same grains, and takes its descriptor. From here on is_in_base() is true
+  // of every page that this base holds and no earlier base backs. Pre: has_room_for_base().
   void add_base(RamBase base);
   [[nodiscard]] bool has_room_for_base() const;
   // Sealed ones that back nothing are closed.
   void drop_unused_bases();
-  // Its own place in the base that has it. Pre: is_in_base(page).
+  // The page's own place in the base that has it. Pre: is_in_base(page).
   [[nodiscard]] BasePlace own_place_of(GuestPhysicalPage page) const {
     return {base_of_[grain_of(page)], page.number()};
   }
-  // Where a base has the page's bytes. Pre: is_in_base(page), or Backing::Elsewhere.
+  // The place at which a base has the page's bytes. Pre: is_in_base(page), or Backing::Elsewhere.
   [[nodiscard]] BasePlace place_of(GuestPhysicalPage page) const;
   [[nodiscard]] int descriptor_of(GuestPhysicalPage page) const {
     return descriptor_at(place_of(page));
@@ -127,7 +127,7 @@ class MachinePages {
   [[nodiscard]] uint32_t bases_version() const { return bases_version_; }
   // There is one whose bytes can be read.
   [[nodiscard]] bool has_base() const;
-  // For whoever maps them all.
+  // For callers that map them all.
   [[nodiscard]] uint32_t pages() const { return pages_; }
 
  private:

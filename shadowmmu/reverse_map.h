@@ -22,7 +22,8 @@ struct ShadowMapping
   GuestPhysicalPage physical_page;
   bool may_write = false;    // the guest's tables allow writing and D is set (M3)
   bool is_writable = false;  // the host mapping is writable now: may_write, not traced (M1), own
-  // What its page is backed by; unless Own, it is to become that before it is written.
+  // The backing of the mapped page. Unless it is Own, the page must become Own before it is
+  // written.
   Backing backing = Backing::Own;
   bool is_executable = false;  // only in a sandboxed process; its bytes were looked through (M5)
   bool is_large = false;       // cut out of a 2 MiB or 4 MiB guest page (or paging is off)

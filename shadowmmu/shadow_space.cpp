@@ -55,7 +55,8 @@ std::optional<GuestVirtual> ShadowSpace::linear_of(uint64_t host_address) const 
   return GuestVirtual(static_cast<uint32_t>(host_address - base().value()));
 }
 
-// What would exceed the budget makes the space start afresh. False: not even then.
+// A mapping that would exceed the budget makes the space start afresh. False: it does not fit into
+// an empty space either.
 bool ShadowSpace::make_room_for(uint32_t mappings) {
   if (!is_affordable(mappings) || mapped_pages_ > budget_.pages) {
     counters().shadow_evictions++;
@@ -95,7 +96,7 @@ uint32_t ShadowSpace::mappings_for(const ShadowRun& run) const {
 }
 
 bool ShadowSpace::fill(const ShadowRun& run) {
-  settle();  // what is mapped now is not for the list to unmap
+  settle();  // present mappings are not the list's to unmap
   if (!make_room_for(mappings_for(run))) return false;
   const uint32_t first = run.virtual_page.number();
   for (uint32_t i = 0; i < run.pages; ++i) remove_record(GuestVirtualPage(first + i));
@@ -342,7 +343,7 @@ uint32_t ShadowSpace::count_boundaries() const {
   uint32_t boundaries = joins_the_page_before(kPagesInSpace) ? 0 : 1;
   for (uint32_t page = 0; page < kPagesInSpace; ++page) {
     if (!joins_the_page_before(page)) ++boundaries;
-    // Of an empty region the first page alone can have another neighbour.
+    // In an empty region only the first page can differ from the page before it.
     if (region_count_[Region::of(GuestVirtualPage(page)).index()] == 0) page |= Region::kPages - 1;
   }
   return boundaries;

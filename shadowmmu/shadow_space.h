@@ -1,8 +1,8 @@
 // ShadowSpace: one view of guest-linear space as host mappings: which guest page is where, with
 // which rights. Owns: its mapper (a window, or the memory of a sandboxed process) and the records
-// of what is mapped. Does not own: RAM, traces. Keeps: M1 M3 M4. It is a TLB without a size limit:
-// an entry stays until the guest flushes it (SDM 3A 4.10.4), or a budget of host mappings is used
-// up. See docs/shadow-mmu.md.
+// of its mappings. Does not own: RAM, traces. Keeps: M1 M3 M4. It is a TLB without a size limit: an
+// entry stays until the guest flushes it (SDM 3A 4.10.4), or a budget of host mappings is used up.
+// See docs/shadow-mmu.md.
 #pragma once
 
 #include <array>
@@ -59,7 +59,7 @@ class ShadowSpace {
   [[nodiscard]] HostAddress base() const { return mapper_->base(); }
   [[nodiscard]] std::optional<GuestVirtual> linear_of(uint64_t host_address) const;
 
-  // Maps the run, replacing what was there. Traced pages come out read-only. False: the host
+  // Maps the run, replacing earlier mappings. Traced pages come out read-only. False: the host
   // refused, or it would take more mappings than the budget has (the caller interprets the access
   // instead); all else may be gone.
   [[nodiscard]] bool fill(const ShadowRun& run);
@@ -94,7 +94,7 @@ class ShadowSpace {
   }
   [[nodiscard]] bool is_settled() const { return unsettled_.empty(); }
 
-  // It is the memory of a process that has the machine's own pages and no base.
+  // True: the space is the memory of a process that has the machine's own pages and no base.
   [[nodiscard]] bool shows_own_only() const { return ram_ == nullptr; }
 
   [[nodiscard]] size_t mapped_pages() const { return mapped_pages_; }
@@ -104,8 +104,8 @@ class ShadowSpace {
   // Host memory the records take, and the host's tables for as much linear space: it grows with
   // pages mapped and with 2 MiB blocks touched since the last drop_all().
   [[nodiscard]] size_t bytes() const;
-  // Pages whose translation is not global, in all and in a region of 4 MiB: what a CR3 load
-  // flushes.
+  // Pages whose translation is not global, in all and in a region of 4 MiB: a CR3 load flushes
+  // them.
   [[nodiscard]] size_t local_pages() const { return local_pages_; }
   [[nodiscard]] bool has_local(Region region) const { return local_count_[region.index()] != 0; }
   // Regions with some of those.
@@ -158,9 +158,9 @@ class ShadowSpace {
   ReverseMap& reverse_;
   TraceTable& traces_;
   ShadowBudget budget_;
-  const GuestMemory* ram_ = nullptr;  // null: what is mapped is never the base's
+  const GuestMemory* ram_ = nullptr;  // null: no mapping is ever the base's
   uint32_t boundaries_ = 0;
-  bool is_stuck_ = false;            // the host has refused to take away what is mapped
+  bool is_stuck_ = false;            // the host has refused to take away a mapping
   ShadowMapping** slots_ = nullptr;  // by virtual page; lazily populated by the host
   struct PageRun {
     uint32_t first;

@@ -15,7 +15,7 @@ namespace {
 // Auto: changes, of a table that is traced, that say something about it.
 constexpr uint32_t kChangesThatTell = 16;
 
-// What a trace has to spare for its end to be cheap.
+// A trace that answered so many questions has saved more than its end costs.
 constexpr uint32_t kAskedThatPay = 512;
 
 // A and D have the same places in both formats, in the low half of a wide entry.
@@ -125,7 +125,7 @@ void TableTraces::note_mark(GuestPhysicalPage page) {
   if (is_busy || !is_linked_(table->link)) let_go(*table);
 }
 
-// Auto: what a store costs that has to be seen is more than many comparisons.
+// Auto: a store that has to be seen costs more than many comparisons.
 bool TableTraces::gives_way(GuestPhysicalPage page) {
   Table* table = traced_at(page);
   if (table == nullptr) return false;

@@ -1,7 +1,7 @@
 // TableTraces: the guest's page tables that are write-traced, and the version of each: a number
 // that changes whenever anybody but our own walker writes to it. Equal versions spare looking at 4
 // KiB of entries. Owns: which tables, bounded in number; the counts that decide. Does not own: the
-// trace bits and what enforces them (whoever begins a trace sees to that first). Keeps: M9. See
+// trace bits and their enforcement (the caller sets these before a trace begins). Keeps: M9. See
 // docs/shadow-mmu.md, "Traced tables".
 #pragma once
 
@@ -16,10 +16,10 @@
 
 namespace ringshift {
 
-// How what we hold of the guest's tables is kept true (`--shadow`).
+// The way in which held entries follow the guest's tables (`--shadow`).
 enum class ShadowPolicy : uint8_t {
   Tlb,    // tables are not traced: a flush compares by hash
-  Trace,  // every table behind what has been verified is traced
+  Trace,  // every table behind a verified mapping is traced
   Auto,   // a table that is compared again and again without having been written
 };
 
@@ -46,13 +46,15 @@ class TableTraces {
   using IsLinked = std::function<bool(const TableLink& link)>;
   void set_is_linked(IsLinked is_linked) { is_linked_ = std::move(is_linked); }
 
-  // What has been found when a table was compared.
+  // The result of comparing a table with its known content.
   enum class Finding : uint8_t { Same, Changed, New };
   // epoch: of the guest's flushes; a table counts once in each. True: it is time to begin a trace.
   [[nodiscard]] bool note_compared(const TableLink& link, Finding finding, uint64_t epoch);
-  // Every write to it is seen from here on. content: a number that stands for what is in it now.
+  // Every write to the table is seen from here on. content: a number that stands for its contents
+  // now.
   void begin(GuestPhysicalPage table, uint64_t content);
-  // Its version, never 0; 0: it is not traced. Asked by who would otherwise compare.
+  // The table's version, never 0; 0: it is not traced. Called in place of a comparison, and counted
+  // as one.
   [[nodiscard]] uint64_t ask(GuestPhysicalPage table) {
     Table& entry = place_of(table);
     if (entry.link.table != table || entry.version == 0) return 0;
@@ -62,7 +64,7 @@ class TableTraces {
   [[nodiscard]] bool is_any() const { return traced_ != 0; }
   [[nodiscard]] uint32_t traced() const { return traced_; }
 
-  // A write by whoever writes outside generated code, and by a soft store's mark.
+  // A write from outside generated code, or one found by a soft store's mark.
   void note_write(GuestPhysicalPage table);
   void note_mark(GuestPhysicalPage table);
   // A store that no trace should stop is about to be made to a page that is traced as a table.
@@ -73,7 +75,7 @@ class TableTraces {
 
   // A number that stands for the bytes but for A and D, which the walker sets unseen; the bytes.
   using Bytes = std::function<std::span<const uint8_t>(GuestPhysicalPage page)>;
-  // Each table is what it was when its version was last looked at here.
+  // True: each table is as it was when its version was last looked at here.
   void verify_invariants(const Bytes& bytes) const;
 
  private:
@@ -86,7 +88,7 @@ class TableTraces {
     uint32_t asked = 0;  // while it is traced; and how often it had changed
     uint32_t changed = 0;
     uint32_t asked_before = 0;  // when another table last wanted its place
-    // For verify_invariants: what was in it, in that version.
+    // For verify_invariants: the table's contents in that version.
     mutable uint64_t seen_version = 0;
     mutable uint64_t seen_content = 0;
   };

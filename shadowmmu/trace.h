@@ -1,5 +1,5 @@
-// TraceTable: which guest-physical pages are write-traced, and why. Owns: one byte a page of RAM.
-// Does not own: the mappings that enforce it (shadow spaces, TLBs). Keeps: M1 M2. See
+// TraceTable: the guest-physical pages that are write-traced, and the reasons. Owns: one byte a
+// page of RAM. Does not own: the mappings that enforce it (shadow spaces, TLBs). Keeps: M1 M2. See
 // docs/shadow-mmu.md.
 #pragma once
 

@@ -9,7 +9,7 @@ constexpr uint64_t bits(unsigned high, unsigned low) {
   return ((uint64_t{2} << high) - 1) & ~((uint64_t{1} << low) - 1);
 }
 
-// What differs between the two formats, once the directory is known.
+// The differences between the two formats, once the directory is known.
 struct Format {
   uint32_t entry_bytes;
   unsigned directory_shift;  // the linear-address bit where the directory index starts

@@ -28,7 +28,7 @@ class PageTableMemory {
   [[nodiscard]] virtual const uint8_t* table_bytes(GuestPhysical address) const = 0;
 };
 
-// Where a page-table entry lies; kept so that A can be checked at every level.
+// The place of a page-table entry; kept so that A can be checked at every level.
 struct TableEntryLocation {
   GuestPhysical address;
   uint64_t value = 0;
@@ -38,7 +38,7 @@ struct Translation {
   GuestPhysical physical;      // of the byte asked for
   uint32_t page_bytes = 4096;  // 4 KiB, 2 MiB or 4 MiB: size of the guest page it lies in
   bool writable = false;       // for the privilege asked, honouring CR0.WP, disregarding D
-  bool writable_user = false;  // R/W of every level (what CPL 3 may do if `user`)
+  bool writable_user = false;  // R/W of every level (for CPL 3, if `user`)
   bool user = false;           // U/S of every level
   bool executable = true;      // NX clear at every level (or NX off)
   bool dirty = false;          // D of the leaf (after this walk)

@@ -15,18 +15,18 @@ class WindowMapper {
   virtual ~WindowMapper() = default;
   // Host address of guest-linear 0, if generated code of ours may use it; otherwise 0.
   [[nodiscard]] virtual HostAddress base() const = 0;
-  // Shows `pages` pages of RAM from `from` on at `at`, in place of what was there; those of a
-  // shared base for reading only. False: the host refused, and what is there now is unknown (the
+  // Maps `pages` pages of RAM from `from` on at `at`, in place of earlier mappings; those of a
+  // shared base for reading only. False: the host refused, and the mapping there is unknown (the
   // caller unmaps it).
   [[nodiscard]] virtual bool map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                                  HostAccess access) = 0;
-  // Every access to them faults from now on. False: the host refused, as it may where that splits a
-  // mapping in two. What was there is there still, so the caller clears the whole view.
+  // Every access to these pages faults from now on. False: the host refused, as it may if that
+  // splits a mapping in two; the old mapping is still there, so the caller clears the whole view.
   [[nodiscard]] virtual bool unmap(GuestVirtualPage at, uint32_t pages) = 0;
   // Takes rights away from one mapped page. False: the same.
   [[nodiscard]] virtual bool restrict_to(GuestVirtualPage at, HostAccess access) = 0;
   // Every access to any page faults from now on. Takes no mapping more, so there is no number that
-  // a guest could make the host refuse it by. False: what was mapped still counts as mappings.
+  // a guest could make the host refuse it by. False: the old mappings still count.
   [[nodiscard]] virtual bool clear() = 0;
 };
 

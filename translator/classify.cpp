@@ -138,7 +138,7 @@ Classification classify_system_mov(const GuestInstruction& instruction, Privileg
   }
   if (has_register_of(instruction, ZYDIS_REGCLASS_CONTROL)) return kInterpret;
   if (privilege != Privilege::Supervisor) return kInterpret;
-  // Debug registers, while none is enabled: what is in them changes nothing.
+  // Debug registers, while none is enabled: their contents change nothing.
   if (destination_is_gpr32(instruction)) {
     return is_plain_debug_register(instruction.operands[1].reg.value) ||
                    instruction.operands[1].reg.value == ZYDIS_REGISTER_DR6 ||
@@ -159,8 +159,8 @@ bool is_system_mov(const GuestInstruction& instruction) {
           has_register_of(instruction, ZYDIS_REGCLASS_DEBUG));
 }
 
-// Far JMP, CALL and RET. What leads through a gate, or to another ring, is found out when it has
-// been done; user code may not read descriptor tables as they lie in its own window.
+// Far JMP, CALL and RET. A transfer through a gate, or to another ring, is recognized only after it
+// has been done: user code may not read descriptor tables through its own window.
 Classification classify_far_transfer(const GuestInstruction& instruction, Privilege privilege,
                                      const TranslatorFeatures& features, const CodeMode& mode) {
   constexpr uint32_t kRealLimit = 0xffff;
@@ -224,7 +224,7 @@ Classification classify_plain(const GuestInstruction& instruction) {
 
 }  // namespace
 
-// With 16-bit operands the base has 24 bits: left to the interpreter, as is what is behind CS.
+// With 16-bit operands the base has 24 bits: left to the interpreter, as are pointers in CS.
 bool loads_table_inline(const GuestInstruction& instruction, Privilege privilege,
                         const CodeMode& mode) {
   const ZydisDecodedOperand& source = instruction.operands[0];

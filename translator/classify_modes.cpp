@@ -63,8 +63,8 @@ Classification plain(const GuestInstruction& instruction, const CodeMode& mode) 
   return {Treatment::Memory, Family::Reencode};
 }
 
-// MOVS, CMPS, STOS, LODS, SCAS, whose segments are operands like others. Repeated ones only where
-// they are what they are in the usual mode: the interpreter does them in batches.
+// MOVS, CMPS, STOS, LODS, SCAS, whose segments are operands like others. Repeated ones only if they
+// are the same as in the usual mode: the interpreter does the others in batches.
 Classification string(const GuestInstruction& instruction, const CodeMode& mode) {
   const ZydisDecodedInstruction& facts = instruction.facts;
   if (facts.meta.category != ZYDIS_CATEGORY_STRINGOP) return kInterpret;
@@ -152,7 +152,7 @@ SegmentRegister segment_of(ZydisRegister reg) {
   }
 }
 
-// Of these kinds a limit, or its check, ends the segment before they do.
+// For these kinds the segment's limit, or the check of it, ends before the addresses wrap.
 bool is_in_one_piece(const GuestInstruction& instruction, const ZydisDecodedOperand& pointer,
                      const CodeMode& mode) {
   const SegmentKind kind = mode.kind(segment_of(pointer.mem.segment));

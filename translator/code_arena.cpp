@@ -26,7 +26,7 @@ bool seal_writes(int file) {
 }  // namespace
 
 // The descriptor does not outlive the two mappings, and nobody else can write through another one
-// of the same file: what runs is what came through the write view.
+// of the same file: all code that runs came through the write view.
 bool CodeArena::map_file() {
   const int file = memfd_create("ringshift-code", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (file < 0) return false;

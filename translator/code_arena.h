@@ -1,7 +1,7 @@
 // CodeArena: executable memory, mapped twice so that no page is ever writable and executable at
-// once. Owns: the memory and its two views. A bump allocator from either end: what is costly to
-// make grows from the bottom, copies from the top, and each side is dropped at once. Keeps: T3
-// (storage is reused only by reset, at a safe point). See docs/translator.md.
+// once. Owns: the memory and its two views. A bump allocator from either end: costly code grows
+// from the bottom, copies from the top, and each side is dropped at once. Keeps: T3 (storage is
+// reused only by reset, at a safe point). See docs/translator.md.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace ringshift {
 
-// Where generated code runs, and where the same bytes can be written. Different types so that a
-// patch cannot be written through the executable alias.
+// The address at which generated code runs, and the address at which the same bytes can be written.
+// Different types so that a patch cannot be written through the executable alias.
 struct CodeExecuteView {
   uint64_t address = 0;
 };
@@ -36,12 +36,12 @@ class CodeArena {
   // Copies code in; returns where it runs, or an address of 0 when the arena is full. Starts are
   // 64-byte aligned: one granule never holds two allocations, which find_owner relies on.
   [[nodiscard]] CodeExecuteView publish(std::span<const uint8_t> code, uint32_t owner);
-  // Where the next publish will put its code, given that it fits.
+  // The address at which the next publish will put its code, given that it fits.
   [[nodiscard]] CodeExecuteView next() const { return {execute_ + used_}; }
   [[nodiscard]] bool has_room(uint64_t bytes) const { return used_ + bytes + kGranule <= top_; }
   // The same from the top, for code that the caller writes itself. Pre: has_room(bytes).
   [[nodiscard]] CodeExecuteView reserve_at_top(uint64_t bytes, uint32_t owner);
-  // For parts of what was reserved. at: a multiple of kGranule from the arena's beginning.
+  // For parts of reserved memory.
   void set_owner(CodeExecuteView at, uint64_t bytes, uint32_t owner);
   void reset_top() { top_ = size_; }
   // Everything published so far stays for good (the stubs); reset() returns to this point.
@@ -75,7 +75,7 @@ class CodeArena {
   uint64_t size_ = 0;
   uint64_t used_ = 0;
   uint64_t kept_ = 0;
-  uint64_t top_ = 0;  // offset of what was reserved last at the top
+  uint64_t top_ = 0;  // offset of the last reservation at the top
   std::vector<uint32_t> owner_by_granule_;
 };
 

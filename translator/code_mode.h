@@ -1,7 +1,7 @@
-// CodeMode: the processor's mode as a translation assumes it: where the code segment lies, how wide
-// code and stack are, and of each segment what an access through it has to see to. The usual mode,
-// flat 32-bit code, is the default value and costs nothing. Part of the key (T1). See
-// docs/translator.md, "Modes".
+// CodeMode: the processor's mode as a translation assumes it: the base and limit of the code
+// segment, the widths of code and stack, and for each segment the kind of check that an access
+// through it needs. The usual mode, flat 32-bit code, is the default value and costs nothing. Part
+// of the key (T1). See docs/translator.md, "Modes".
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace ringshift {
 
-// What an access through a segment takes.
+// The work that an access through a segment needs.
 enum class SegmentKind : uint8_t {
   Flat,      // nothing: offsets are linear addresses, and any may be written
   Based,     // the base added: any offset may be written
@@ -25,7 +25,7 @@ enum class SegmentKind : uint8_t {
 struct CodeMode {
   uint32_t base = 0;            // of CS
   uint32_t limit = 0xffffffff;  // of CS, in bytes: the last that can be fetched
-  uint32_t bits = 0;            // what the functions below read
+  uint32_t bits = 0;            // read by the functions below
 
   bool operator==(const CodeMode&) const = default;
   [[nodiscard]] bool is_flat() const { return *this == CodeMode{}; }
@@ -48,7 +48,7 @@ struct CodeMode {
     const SegmentKind found = kind(segment);
     return found != SegmentKind::Odd && !(is_write && found == SegmentKind::Readable);
   }
-  // Stack instructions of 32 bits are what they are in the usual mode.
+  // Stack instructions of 32 bits are the same as in the usual mode.
   [[nodiscard]] bool has_plain_stack() const {
     return kind(SegmentRegister::Ss) == SegmentKind::Flat && !has_narrow_stack();
   }
@@ -67,7 +67,7 @@ struct CodeMode {
 // The mode of code that is to go on from this state. Pre: CS, SS, DS or ES is not flat, or code or
 // stack have 16 bits: anything else runs in the usual mode, whatever FS and GS are.
 [[nodiscard]] CodeMode code_mode_of(const GuestState& state);
-// Of a segment loaded by a descriptor.
+// The kind of a segment that was loaded from a descriptor.
 [[nodiscard]] SegmentKind segment_kind(const SegmentCache& cache);
 
 }  // namespace ringshift

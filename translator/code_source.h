@@ -20,18 +20,19 @@ class CodeSource {
   // cannot be fetched with this privilege or are not RAM (the interpreter then finds out why).
   [[nodiscard]] virtual std::span<const uint8_t> code_at(GuestVirtual address, Privilege privilege,
                                                          GuestPhysical* physical) = 0;
-  // Where no instruction of a unit may begin, so that translated code comes out there; null (never
-  // an empty set): nowhere.
+  // The addresses at which no instruction of a unit may begin, so that translated code leaves
+  // there; null (never an empty set): none.
   [[nodiscard]] virtual const KeptOut* kept_out() const { return nullptr; }
 };
 
-// Which instructions have proved to fault too often for a plain access (adaptive memory access), or
-// for the check of a return that costs a fault when it fails.
+// The instructions that have proved to fault too often for a plain access (adaptive memory access),
+// or for the check of a return that costs a fault when it fails.
 class SoftSites {
  public:
   virtual ~SoftSites() = default;
   [[nodiscard]] virtual bool is_soft(GuestPhysical instruction) const = 0;
-  // Which of them reach the memory of devices: the monitor does these, called from generated code.
+  // True for an instruction that reaches the memory of devices: the monitor executes it, called
+  // from generated code.
   [[nodiscard]] virtual bool reaches_device(GuestPhysical /*instruction*/) const { return false; }
   // last_byte: of a call whose return point has been come to by other returns than its own.
   [[nodiscard]] virtual bool returns_elsewhere(GuestPhysical last_byte) const {

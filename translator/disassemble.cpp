@@ -23,7 +23,7 @@ constexpr int64_t segment_displacement(SegmentRegister segment, size_t offset_in
          static_cast<int64_t>(offset_in_cache);
 }
 
-// What generated code reaches through the frame register.
+// The slots that generated code reaches through the frame register.
 constexpr auto kNamedSlots = std::to_array<NamedSlot>({
     {RINGSHIFT_SLOT(exit_reason), "exit_reason"},
     {RINGSHIFT_SLOT(exit_eip), "exit_eip"},

@@ -185,7 +185,7 @@ class Dumper {
       if (link.patch_offset >= offset && link.patch_offset < offset + host.length) {
         return host.branch + ' ' + link_text(i);
       }
-      // Link numbers depend on what was translated before.
+      // Link numbers depend on earlier translations.
       if (link.number_offset >= offset && link.number_offset < offset + host.length) {
         return host.text.substr(0, host.text.rfind(' ')) + fmt::format(" link {}", i);
       }

@@ -15,7 +15,7 @@ using host::slot32;
 
 namespace {
 
-// What of the FPU has to be live for it.
+// The part of the FPU state that has to be live for the instruction.
 FpuUse fpu_use_of(const UnitInstruction& instruction) {
   if (instruction.family == Family::Interpret || instruction.family == Family::Callout ||
       instruction.instruction.length == 0) {
@@ -124,8 +124,8 @@ void Emitter::verify_address_is(Eip eip, const Label& matches) {
 }
 
 // A loop that computes is most often one unit, whose last conditional jump leads to its beginning.
-// What it is sure to use is asked for before its first instruction then, and the jump leads behind
-// that (emit_jump_conditional).
+// The FPU state that it is sure to use is asked for before its first instruction then, and the jump
+// leads behind that (emit_jump_conditional).
 void Emitter::begin_fpu_loop() {
   const std::vector<UnitInstruction>& instructions = unit_->instructions;
   const bool is_loop =

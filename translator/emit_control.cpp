@@ -17,16 +17,16 @@ void Emitter::emit_poll() {
   a_.mov(host::scratch.r32(), slot32(frame_displacement(offsetof(Frame, poll_page))));
 }
 
-// The same for attention, and fewer events that the guest may pass. What faults behind it has the
-// event taken back, as the instruction will be done again (Gate::recover_at).
+// The same for attention, and fewer events that the guest may pass. If the instruction faults
+// behind it, its event is taken back, as the instruction will be done again (Gate::recover_at).
 void Emitter::emit_event(const UnitInstruction& instruction, uint64_t events) {
   a_.movzx(host::scratch.r32(), x86::byte_ptr(host::event_walk));
   a_.lea(host::event_walk, x86::ptr(host::event_walk, -static_cast<int32_t>(events)));
   mark(instruction.eip, RecoveryKind::Counted);
 }
 
-// By event_rule, of instructions that are done here. Those that the interpreter does are counted
-// there, and so is what the emitters of branches leave to it.
+// By event_rule, for instructions that are done here. The interpreter counts those that it does,
+// and those that the emitters of branches leave to it.
 bool Emitter::is_counted(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
   switch (instruction.treatment) {
@@ -46,15 +46,15 @@ bool Emitter::is_counted(const UnitInstruction& instruction) {
 }
 
 // The rule that every loop passes a poll rests on (T8): an instruction polls, before anything of it
-// is committed, unless each step from it that needs no dispatcher goes up within its page. That
-// counts the step to the instruction behind it, and holds whoever links what to what. The
-// dispatcher polls by itself. A repeated string instruction is a step to itself and polls where it
-// is written.
+// is committed, unless each step from it that needs no dispatcher goes up within its page. This
+// includes the step to the instruction behind it, and holds for every link between translations.
+// The dispatcher polls by itself. A repeated string instruction is a step to itself and polls where
+// it is written.
 bool Emitter::polls_first(const UnitInstruction& instruction) {
   const bool is_direct_branch = instruction.treatment == Treatment::DirectBranch;
   if (instruction.family == Family::Return) return !instruction.is_inlined;
   if (instruction.family == Family::FarTransfer) return true;
-  // What an inlined call comes to is the instruction behind it.
+  // The step of an inlined call is to the instruction behind it.
   if (is_direct_branch && !instruction.is_inlined) {
     if (!goes_up_in_page(instruction.eip, branch_destination(instruction))) return true;
     if (instruction.family == Family::Jump || instruction.family == Family::Call) return false;
@@ -235,7 +235,7 @@ void Emitter::check_return(int32_t from_frame, Eip return_eip) {
   relocate(RelocationKind::EipNegated);
 }
 
-// Of an inlined callee: its caller's address is where it was pushed just before, and the unit goes
+// The return of an inlined callee: its caller's address was pushed just before, and the unit goes
 // on there.
 void Emitter::emit_return(const UnitInstruction& instruction) {
   if (instruction.is_inlined) {

@@ -309,8 +309,8 @@ void Emitter::emit_pop(const UnitInstruction& instruction) {
   }
 }
 
-// What PUSHF and POP to a variable make of "save the flags". ESP moves when the store has been
-// done.
+// POP to a variable: compilers save the flags by PUSHF and such a POP. ESP moves when the store has
+// been done.
 void Emitter::emit_pop_to_memory(const UnitInstruction& instruction) {
   const ZydisDecodedOperand& operand = instruction.instruction.operands[0];
   // An address made of ESP is made of the new one; rare enough for the interpreter.

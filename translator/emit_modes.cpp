@@ -1,5 +1,5 @@
-// Code whose segments are not flat, and code of 16 bits: what differs from the usual mode. Nothing
-// here touches a flag but what the guest's instruction does.
+// Code whose segments are not flat, and code of 16 bits: the differences from the usual mode.
+// Nothing here touches a flag, except the guest's own instruction.
 #include "shadowmmu/base/check.h"
 #include "translator/classify.h"
 #include "translator/emit.h"
@@ -260,7 +260,7 @@ void Emitter::emit_push_in_mode(const UnitInstruction& instruction) {
   move_stack_pointer(-static_cast<int32_t>(size));
 }
 
-// What is in Slots::scratch.
+// Pushes the value in Slots::scratch.
 void Emitter::push_scratch(const UnitInstruction& instruction, uint32_t size) {
   const x86::Mem slot = stack_slot_in_mode(instruction, true, size);
   a_.mov(host::scratch.r32(), slot32(RINGSHIFT_SLOT(scratch)));

@@ -1,4 +1,4 @@
-// Sensitive instructions as inline code: what Popek and Goldberg's theorem would have trap.
+// Sensitive instructions as inline code: the ones that would trap by Popek and Goldberg's theorem.
 #include <bit>
 #include <optional>
 
@@ -21,7 +21,7 @@ constexpr uint32_t kRarePopFlags =
     kFlagTf | kFlagNt | kFlagRf | kFlagAc | kFlagVif | kFlagVip | kFlagId;
 
 CalloutKind callout_kind(const GuestInstruction& instruction, const CodeMode& mode) {
-  // What those kinds leave out is asked in virtual-8086 mode: IOPL.
+  // Virtual-8086 mode has a check that those kinds leave out: IOPL.
   if (mode.is_virtual_8086()) return CalloutKind::Any;
   const ZydisMnemonic mnemonic = instruction.facts.mnemonic;
   if (mnemonic == ZYDIS_MNEMONIC_INT) return CalloutKind::SoftwareInterrupt;
@@ -427,7 +427,7 @@ bool Emitter::may_use_ports() const {
 }
 
 // The monitor does the instruction and comes back behind the call, unless the guest is to go on
-// elsewhere. What the fragment knew of the FPU's state it knows no longer.
+// elsewhere. The fragment's knowledge of the FPU's state ends there.
 void Emitter::emit_callout(const UnitInstruction& instruction) {
   if (instruction.reaches_device) {
     a_.mov(slot32(RINGSHIFT_SLOT(callout_kind)), static_cast<uint32_t>(CalloutKind::DeviceMemory));

@@ -1,4 +1,4 @@
-// EmittedCode: what emit makes of a unit: host bytes, the way back from each of them, open links.
+// EmittedCode: emit's result for a unit: host bytes, the way back from each of them, open links.
 // Owns: values; transient, until publish copies them into the arena and a Fragment.
 #pragma once
 

@@ -1,7 +1,6 @@
-// EventRule: which instructions are events, the unit in which a machine under `--clock events`
-// counts its progress. The rule looks at the instruction and its address only, never at what is
-// cached, so that translated code and the interpreter count alike (T9). See
-// docs/exact-execution.md.
+// EventRule: the instructions that are events, the unit in which a machine under `--clock events`
+// counts its progress. The rule looks at the instruction and its address only, never at caches, so
+// that translated code and the interpreter count alike (T9). See docs/exact-execution.md.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +23,9 @@ enum class EventRule : uint8_t {
 inline constexpr uint64_t kEventsOfTimeRead = 16;
 // The same, close to a microsecond: guests wait by such accesses.
 inline constexpr uint64_t kEventsOfPortAccess = 100;
-// What an instruction (or an iteration of REP) adds when it is done, for each access to memory that
-// is a device's and can only be reached through it (PhysicalMemory::device_calls). It is no event:
-// nobody looks before the next one.
+// Added when an instruction (or an iteration of REP) is done, for each access to device memory that
+// only the device itself can answer (PhysicalMemory::device_calls). The access is not an event
+// itself: the count is not looked at before the next event.
 inline constexpr uint64_t kEventsOfDeviceAccess = 100;
 
 [[nodiscard]] EventRule event_rule(const GuestInstruction& instruction);

@@ -9,7 +9,7 @@
 
 namespace ringshift {
 
-// Its address stands here, in bytes from the view's jump table.
+// The exact table's address is stored at this place, in bytes from the view's jump table.
 inline constexpr int32_t kExactJumpsFromTable = -8;
 
 [[nodiscard]] inline bool jumps_exactly(const TranslationKey& key) {

@@ -18,7 +18,7 @@ enum class ExitReason : uint32_t {
   EnsureFpu,     // the fragment needs the guest's FPU state in the host's registers
   EventWindow,   // interrupts have just been enabled and one is waiting
   HostFault,     // a host signal inside translated code
-  Callout,       // a callout has done what was to be done; the state, EFLAGS included, is true
+  Callout,       // a callout has done the work; the state, EFLAGS included, is true
 };
 
 [[nodiscard]] const char* exit_reason_name(ExitReason reason);

@@ -30,7 +30,7 @@ void append_fx(Code* code, unsigned extension, size_t offset) {
 constexpr unsigned kFxsave = 0;
 constexpr unsigned kFxrstor = 1;
 
-// Guest register n lives in R8+n, so that no guest register is RSP, RBX or RDI; the implicit
+// Guest register n is held in R8+n, so that no guest register is RSP, RBX or RDI; the implicit
 // operands EAX, ECX and EDX are loaded as well.
 void append_prologue(Code* code) {
   append(code, {0x53, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57});  // push rbx, r12..r15

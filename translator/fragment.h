@@ -47,13 +47,13 @@ struct Fragment {
   uint32_t body_offset = 0;  // direct entry
   uint32_t cold_offset = 0;
   uint32_t instruction_count = 0;
-  // One instruction, in two pieces. The second is not in the key, so whoever finds such a fragment
-  // compares it with the mapping of the moment (T1).
+  // One instruction, in two pieces. The second is not in the key, so code that finds such a
+  // fragment compares it with the mapping of the moment (T1).
   bool crosses_page = false;
   // The bytes could not be fetched or decoded to the end; they may be whole next time.
   bool is_incomplete = false;
   bool is_copy = false;
-  bool is_model = false;    // what copies of these bytes are made of
+  bool is_model = false;    // copies of these bytes are made from it
   bool is_dropped = false;  // an empty record, kept for its place
   uint32_t moved_by = 0;    // of a copy: its EIPs minus those of its shape
   uint32_t first_link = 0;

@@ -46,7 +46,7 @@ struct WatchedPart {
   // The page's first linear address, for reads and for writes; kNone: not for them.
   uint32_t read_page = kNone;
   uint32_t write_page = kNone;
-  // What is watched: from the first address to the last.
+  // The watched range: its first and last linear address.
   uint32_t first = 0;
   uint32_t last = 0;
   uint64_t addend = 0;  // host address minus linear address
@@ -62,9 +62,9 @@ struct alignas(64) LoadedDescriptor {
   // The descriptor's place in the supervisor window, as a host address; it can always be read.
   uint64_t address = reinterpret_cast<uint64_t>(&kNoDescriptor);
   uint64_t negated_bytes = 0;
-  // By Privilege, if a load in that ring passes: minus descriptor_tag(selector, kind), modulo 2^32;
-  // 1 for none. The second is for FS and GS in the usual mode, which does not know their kinds:
-  // minus the selector, if that leaves the mode what it is.
+  // For each Privilege, if a load in that ring passes: minus descriptor_tag(selector, kind), modulo
+  // 2^32; 1 for none. The second is for FS and GS in the usual mode, which does not know their
+  // kinds: minus the selector, if the load leaves the mode unchanged.
   std::array<uint32_t, 2> negated_tag{1, 1};
   std::array<uint32_t, 2> negated_selector{1, 1};
   SegmentCache cache;
@@ -74,15 +74,15 @@ struct alignas(64) LoadedDescriptor {
 inline constexpr size_t kLoadedDescriptors = 256;
 static_assert(sizeof(LoadedDescriptor) == 64, "generated code scales the index by 64");
 using LoadedDescriptorTable = std::array<LoadedDescriptor, kLoadedDescriptors>;
-// What a load asks the table for: code of a mode takes only what leaves the segment's kind as it
-// is.
+// The tag by which a load looks up the table: code of a mode takes only entries that leave the
+// segment's kind as it is.
 constexpr uint32_t descriptor_tag(uint32_t selector, SegmentKind kind) {
   return selector + (static_cast<uint32_t>(kind) << 16);
 }
 // Added to the tag where the table must not be believed.
 inline constexpr uint32_t kNoTag = 1U << 24;
 
-// Where a far transfer that stays in its ring has led. Generated code goes there again if the
+// The destination of a far transfer that stays in its ring. Generated code goes there again if the
 // transfer is the same, in a mode that is the same but for CS, and the descriptor's bytes, if there
 // is one, are still those. Kept by the monitor, by far_target_index.
 struct alignas(64) FarTarget {
@@ -101,8 +101,8 @@ using FarTargetTable = std::array<FarTarget, kFarTargets>;
 constexpr uint8_t far_target_index(uint32_t selector, uint32_t eip) {
   return static_cast<uint8_t>(eip + selector * 4);
 }
-// What, beside selector and EIP, decides where a far JMP, CALL or RET leads: the mode it is made
-// in, the ring, and which rule it follows.
+// The facts that, beside selector and EIP, decide where a far JMP, CALL or RET leads: the mode of
+// the code, the ring, and the rule that it follows.
 constexpr uint64_t far_tag(const CodeMode& mode, Privilege privilege, bool is_return) {
   constexpr unsigned kBitsOfMode = 16;
   constexpr unsigned kBitOfPrivilege = 48;
@@ -147,8 +147,8 @@ using RingViews = std::array<RingView, 2>;  // by Privilege
 inline constexpr uint32_t kHostHeldFlags = kFlagsArithmetic | kFlagDf;
 inline constexpr uint32_t kHostFlagsConstant = kFlagIf | kFlagReservedOne;
 
-// Where the jump table keeps EIP's fragment. The upper half is mixed in, or code whose pieces lie
-// 64 KiB apart would fight for entries. For the EIPs of one page the indices are consecutive.
+// The place of EIP's fragment in the jump table. The upper half is mixed in, or code whose pieces
+// lie 64 KiB apart would fight for entries. For the EIPs of one page the indices are consecutive.
 constexpr uint32_t jump_table_index(Eip eip) {
   return (eip.value() + 8 * __builtin_bswap32(eip.value())) & 0xffffU;
 }
@@ -215,8 +215,8 @@ struct Slots {
   // limits need checking: the access then faults and is interpreted.
   uint64_t fs_probe = 0;
   uint64_t gs_probe = 0;
-  // Callouts: who is called, with what, and where the translated code goes on (0: nowhere, it is
-  // the last of its unit).
+  // Callouts: the function called, its argument, and the place where the translated code goes on
+  // (0: nowhere, it is the last of its unit).
   uint64_t (*callout)(void* context) = nullptr;
   void* callout_context = nullptr;
   uint64_t callout_return = 0;
@@ -225,19 +225,18 @@ struct Slots {
   CalloutKind callout_kind = CalloutKind::Any;
   uint32_t time_stamp_denied = 0;  // CR4.TSD: RDTSC is not for user code
   uint32_t repeats_held_back = 0;  // of ECX, while a repeated string instruction does a part
-  // Where events are counted: the host address that the next one loads from (EventCounter).
+  // If events are counted: the host address that the next one loads from (EventCounter).
   uint64_t event_walk = 0;
   uint64_t event_origin = 0;  // and the count of events plus that
-  // Of each segment register, the first offset beyond it: what code in another mode than the usual
-  // checks by.
+  // The first offset beyond each segment: code in another mode than the usual checks by these.
   std::array<uint64_t, kSegmentCount> segment_room{};
   // The guest's FPU state is in the host's registers while generated code runs, whether it may be
   // used there or not (CR0.TS comes and goes).
   uint32_t fpu_loaded = 0;
-  // Of each expand-down segment, minus the first offset within it.
+  // Minus the first offset within each expand-down segment.
   std::array<uint64_t, kSegmentCount> segment_floor_negated{};
   uint32_t untold_descriptors = 0;  // kNoTag where user code may not load by Frame::descriptors
-  // The far transfer being made: what it asks for, and its FarTarget (a displacement over 8).
+  // The far transfer being made: its request, and its FarTarget (a displacement over 8).
   uint32_t far_eip = 0;
   uint64_t far_tag = 0;  // with the selector
   uint64_t far_entry = 0;
@@ -248,7 +247,7 @@ struct Slots {
 
   // The state in memory is not to be loaded until somebody wants it.
   void unload_fpu() { x87_live = sse_live = fpu_loaded = 0; }
-  // What is loaded may be used as far as these allow.
+  // Sets which of the loaded FPU state CR0 and CR4 allow the guest to use.
   void allow_fpu(uint32_t cr0, uint32_t cr4) {
     x87_live = (cr0 & (kCr0Ts | kCr0Em)) != 0 ? 0 : fpu_loaded;
     sse_live = (cr4 & kCr4Osfxsr) != 0 ? x87_live : 0;
@@ -311,8 +310,8 @@ static_assert(sizeof(Frame) + kPageSize < kReturnCeilingPage - kReturnFloorPage,
 static_assert(kReturnFloorPage + kReturnReachBelow > kFirstUnguardedReturn.value());
 static_assert(kReturnCeilingPage + kPageSize + (uint64_t{1} << 32) <= kReturnReachAbove);
 
-// A Frame in pages of its own (the poll page changes protection), and around it nothing but what
-// checks of returns load from.
+// A Frame in pages of its own (the poll page changes protection). Only the checks of returns load
+// from the addresses around it.
 class FrameStorage {
  public:
   static std::unique_ptr<FrameStorage> create(std::string* error);
@@ -326,8 +325,8 @@ class FrameStorage {
   Frame* frame_;
 };
 
-// From here a check that fails reaches limit_guard, 8 bytes a step, in 255 steps or 256; one that
-// holds takes none.
+// The first displacement of the limit check: a check that fails reaches limit_guard, 8 bytes a
+// step, in 255 steps or 256; one that holds takes none.
 inline constexpr int32_t kLimitCheck = frame_displacement(offsetof(Frame, limit_guard)) - 255 * 8;
 
 #define RINGSHIFT_SLOT(field) ::ringshift::slot_displacement(offsetof(::ringshift::Slots, field))

@@ -46,8 +46,8 @@ const char* exit_reason_name(ExitReason reason) {
 }
 
 // The poll page is one mapping whatever its neighbours are: the host joins and splits mappings of
-// the same kind only, and this page alone is shared. So changing what may be done with it never
-// takes a mapping more, which a guest that has used up vm.max_map_count could make the host refuse.
+// the same kind only, and this page alone is shared. So changing its protection never takes a
+// mapping more, which a guest that has used up vm.max_map_count could make the host refuse.
 std::unique_ptr<FrameStorage> FrameStorage::create(std::string* error) {
   void* const reach = mmap(nullptr, kReturnReachBelow + kReturnReachAbove, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -105,8 +105,8 @@ std::unique_ptr<Gate> Gate::create(const Stubs& stubs, CodeArena& arena, std::st
   return gate;
 }
 
-// The guard is a mapping of another kind than what is above it, as the poll page is one by itself:
-// so attention never takes a mapping more.
+// The guard is a mapping of another kind than the memory above it, as the poll page is one by
+// itself: so attention never takes a mapping more.
 bool Gate::map_event_walk() {
   void* const guard = mmap(nullptr, kPageSize + kEventRoom, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -1,6 +1,6 @@
 // Gate: the only way into translated code and out of it: Exit run(fragment). Owns: the frame (guest
-// state, slots, poll page) and the return stack. Does not own: fragments. Keeps: T6. Whatever
-// happened inside, state is at an instruction boundary after. See docs/faults-and-exits.md.
+// state, slots, poll page) and the return stack. Does not own: fragments. Keeps: T6. After run(),
+// state is at an instruction boundary, whatever happened inside. See docs/faults-and-exits.md.
 #pragma once
 
 #include <array>
@@ -40,13 +40,13 @@ class Gate {
     frame_->slots.callout_context = context;
   }
   // The answerer calls the first before anything else: the state is now at the boundary before the
-  // instruction, as after an exit. It answers with what one of the others returns: back to behind
-  // the call (Pre: the guest is at callout_next_eip, in the same view), on at the guest's EIP
-  // through the selected view's jump table, or out of run() with ExitReason::Callout.
+  // instruction, as after an exit. It answers with the value that one of the others returns. They
+  // lead behind the call (Pre: the guest is at callout_next_eip, in the same view), to the guest's
+  // EIP through the selected view's jump table, or out of run() with ExitReason::Callout.
   void begin_callout();
   [[nodiscard]] uint64_t return_from_callout();
   [[nodiscard]] uint64_t dispatch_from_callout();
-  // The same, where it is known what the table would lead to.
+  // The same, if the destination's host address is known already.
   [[nodiscard]] uint64_t enter_from_callout(uint64_t body);
   [[nodiscard]] uint64_t leave_from_callout();
 
@@ -57,7 +57,7 @@ class Gate {
   // The same for the returns alone: those pending belong to another mode.
   void empty_return_stack(Privilege privilege);
   void forget_far_targets();
-  // To be filled in: true until the next of those above forgets it.
+  // An entry to be filled in: true until the next of those above forgets it.
   [[nodiscard]] FarTarget& far_target_to_note(uint8_t index) {
     has_far_targets_ = true;
     return frame_->far_targets[index];
@@ -86,7 +86,7 @@ class Gate {
   // A poll that faulted because attention is wanted, or at an event with the budget used up.
   [[nodiscard]] bool is_poll(uint64_t host_address) const;
 
-  // Where events are counted: the bytes that the walk of EventCounter may load from. They become
+  // If events are counted: the bytes that the walk of EventCounter may load from. They become
   // unreadable with the poll page; below them nothing is readable ever. 0: events are not counted.
   [[nodiscard]] uint64_t event_floor() const { return event_floor_; }
   static constexpr uint64_t kEventRoom = 256 * 1024;

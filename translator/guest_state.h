@@ -1,7 +1,7 @@
 // GuestState: the architectural state of the virtual CPU, as generated code and everybody else see
 // it. Owns: values only. Field offsets are pinned below, because generated code has them as
-// immediates. Inside translated code registers and arithmetic flags live in host registers; here
-// they are true at every Exit (T6). See docs/translator.md.
+// immediates. Inside translated code registers and arithmetic flags are held in host registers;
+// this structure is true at every Exit (T6). See docs/translator.md.
 #pragma once
 
 #include <array>

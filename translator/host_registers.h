@@ -1,6 +1,7 @@
-// Host registers: which are the guest's, which are ours, while generated code runs, and how that
-// code names a field of the frame. Owns: constants only. Guest EAX ECX EDX EBX EBP ESI EDI live in
-// the registers of the same encoding, zero-extended; guest ESP lives in R15 so that RSP is ours.
+// Host registers: the registers of the guest and our own while generated code runs, and the way in
+// which that code names a field of the frame. Owns: constants only. Guest EAX ECX EDX EBX EBP ESI
+// EDI are held in the registers of the same encoding, zero-extended; guest ESP is held in R15 so
+// that RSP is ours.
 #pragma once
 
 #include <asmjit/x86.h>
@@ -18,7 +19,7 @@ inline const asmjit::x86::Gp guest_esp = asmjit::x86::r15;
 inline const asmjit::x86::Gp window = asmjit::x86::r14;      // host address of guest-linear 0
 inline const asmjit::x86::Gp frame = asmjit::x86::r13;       // &Frame::slots
 inline const asmjit::x86::Gp jump_table = asmjit::x86::r12;  // of the current view
-// Where events are counted, in place of it: Slots::event_walk.
+// If events are counted, in place of the jump table: Slots::event_walk.
 inline const asmjit::x86::Gp event_walk = asmjit::x86::r12;
 // Scratch, dead at every guest instruction boundary. R8: addresses and branch destinations.
 inline const asmjit::x86::Gp address = asmjit::x86::r8;

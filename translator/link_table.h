@@ -1,6 +1,6 @@
 // LinkTable: the direct branches of all fragments, by number, and for each fragment those that lead
-// to it. Owns: the links' records; not the code they patch. Numbers stand in generated code, so
-// they last until the fragments of their kind are all dropped.
+// to it. Owns: the links' records; not the code they patch. Generated code holds numbers of links,
+// so they last until the fragments of their kind are all dropped.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Listing: blocks of guest code and what they become, as text; runs none of it. Blocks are followed
-// through direct branches and fall-through, breadth first. See docs/usage.md, "translate".
+// Listing: blocks of guest code and their translations, as text; runs none of it. Blocks are
+// followed through direct branches and fall-through, breadth first. See docs/usage.md, "translate".
 #pragma once
 
 #include <cstdint>

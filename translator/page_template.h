@@ -1,6 +1,6 @@
 // PageTemplate: the originals of one guest-physical page and one access style, side by side and
-// joined to each other, so that an address space that has the page somewhere else gets all of them
-// in one go. A value; made and used by the translation cache. Keeps: T1. See docs/translator.md.
+// joined to each other. An address space that has the page at another address gets all of them in
+// one copy. A value; made and used by the translation cache. Keeps: T1. See docs/translator.md.
 #pragma once
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
@@ -41,7 +41,7 @@ struct PageTemplate {
   std::vector<Entry> entries;
   std::vector<Branch> branches;
   std::vector<CodePiece> pieces;
-  std::vector<uint8_t> bytes;           // as it would stand at host address 0
+  std::vector<uint8_t> bytes;           // the code for host address 0
   std::vector<Relocation> relocations;  // offsets into `bytes`
 };
 

@@ -20,7 +20,7 @@ class PerfMap {
  public:
   // Null with one line in *error if the file cannot be written.
   static std::unique_ptr<PerfMap> create(const std::string& path, std::string* error);
-  // Where perf looks for the names of this process.
+  // The path at which perf looks for the names of this process.
   [[nodiscard]] static std::string path_of_this_process();
 
   void add_stubs(const Stubs& stubs);

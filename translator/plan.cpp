@@ -66,7 +66,7 @@ class Planner {
   }
 
   // Bytes that cannot be fetched or decoded: a unit by themselves, so that the interpreter raises
-  // what the processor would. Their number keeps writes to them noticed.
+  // the processor's fault. Their number keeps writes to them noticed.
   void append_interpret() {
     UnitInstruction& added = unit_.instructions.emplace_back();
     added.eip = key_.eip;
@@ -125,7 +125,8 @@ class Planner {
     return !soft_sites_.returns_elsewhere(call.physical + (call.instruction.length - 1));
   }
 
-  // What leads out of the code segment, or over its 64 KiB, faults or wraps in the interpreter.
+  // An instruction that leads out of the code segment, or over its 64 KiB, is left to the
+  // interpreter, where it faults or wraps.
   void classify_in_mode(UnitInstruction* added) const {
     const ZydisDecodedInstruction& facts = added->instruction.facts;
     added->has_narrow_operands = has_narrow_operands(facts, key_.mode.has_narrow_code());
@@ -182,7 +183,7 @@ class Planner {
     return key_.may_reach(eip);
   }
 
-  // Not into what the unit holds already: that would unroll loops.
+  // Not into code that the unit holds already: that would unroll loops.
   bool follow_jump(Eip destination) {
     unit_.continues_at = destination;
     if (unit_.crosses_page || is_full(1) || !may_hold(destination) || is_kept_out(destination)) {
@@ -199,8 +200,8 @@ class Planner {
     return true;
   }
 
-  // A call that comes back after one instruction: both of the callee's stand in the unit, and the
-  // address it returns to is known.
+  // A call that comes back after one instruction: both instructions of the callee are put into the
+  // unit, and the address it returns to is known.
   void inline_callee() {
     if (features_.counts_events) return;  // its call and its return are events
     const Eip destination = branch_destination(unit_.instructions.back());

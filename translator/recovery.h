@@ -16,7 +16,8 @@ namespace ringshift {
 // The same with the fragment's own EIPs.
 [[nodiscard]] RecoveryPoint recovery_point(const Fragment& fragment, uint32_t host_offset);
 
-// Where to re-enter to run the instruction at host_offset again: its first host instruction.
+// The host offset at which to enter again to run the instruction at host_offset anew: its first
+// host instruction.
 [[nodiscard]] uint32_t resume_offset(const std::vector<RecoveryPoint>& points,
                                      uint32_t host_offset);
 

@@ -31,7 +31,8 @@ const ZydisDecodedOperand* register_operand(const GuestInstruction& instruction,
   return nullptr;
 }
 
-// What the encoder is assembling: prefixes are fixed, REX and ModRM come together at the end.
+// The encoder's working state: prefixes are fixed at once; REX and ModRM are put together at the
+// end.
 struct Pieces {
   unsigned rex = 0;
   std::array<uint8_t, 3> opcode{};

@@ -1,6 +1,6 @@
-// Significant prefixes: those of a guest instruction that say what it does, each once. A guest may
-// repeat prefixes until its instruction has 15 bytes; with a REX prefix or a longer address the
-// host's would have more, and the host's processor refuses that (SDM 3A 6.15, #GP). See
+// Significant prefixes: the prefixes of a guest instruction that change its meaning, each once. A
+// guest may repeat prefixes until its instruction has 15 bytes; with a REX prefix or a longer
+// address the host's would have more, and the host's processor refuses that (SDM 3A 6.15, #GP). See
 // docs/translator.md, "re-encoding".
 #pragma once
 

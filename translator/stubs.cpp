@@ -150,8 +150,9 @@ class StubEmitter {
     a_.cmp(slot32(RINGSHIFT_SLOT(fpu_loaded)), 0);
     a_.je(no_fpu);
     a_.fxrstor(x86::ptr(host::frame, RINGSHIFT_STATE(fxsave), 512));
-    // What signals and the C library leave in the upper halves of the vector registers makes each
-    // legacy SSE instruction merge them, which doubled the time of a matrix product.
+    // Signals and the C library leave values in the upper halves of the vector registers, with
+    // which each legacy SSE instruction then merges its result: that doubled the time of a matrix
+    // product.
     if (CpuInfo::host().features().x86().hasAVX()) a_.vzeroupper();
     a_.bind(no_fpu);
   }
@@ -197,7 +198,7 @@ class StubEmitter {
     a_.bind(done);
   }
 
-  // Of the table at this offset in the frame, the entry whose index R9 has 8 times.
+  // The entry, of the table at this offset in the frame, whose index times 8 is in R9.
   [[nodiscard]] static x86::Mem entry64(size_t table, size_t member) {
     return qword_ptr(host::frame, host::scratch, 3, frame_displacement(table + member));
   }

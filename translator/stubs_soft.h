@@ -16,7 +16,8 @@ class SoftStubEmitter {
   explicit SoftStubEmitter(asmjit::x86::Assembler& assembler);
 
   // Called with a linear address in R8D. Returns with the host address of `size` bytes, which lie
-  // in one page, in R8. Of a miss the slots of the exit are set, and what is emitted behind leaves.
+  // in one page, in R8. After a miss the slots of the exit are set, and the code emitted behind
+  // leaves.
   void emit(Privilege privilege, bool is_write, uint32_t size);
 
   void save_flags();

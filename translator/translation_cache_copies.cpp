@@ -19,7 +19,7 @@ bool is_inner_page(Eip eip) {
   return eip.value() >> 12 != 0 && eip.page_base() + kPageSize < kFirstUnguardedReturn;
 }
 
-// What has been moved, in linear space and on the host, since `field` was right.
+// Corrects `field` for a move in linear space and on the host.
 void relocate(uint8_t* field, RelocationKind kind, uint32_t moved_by, uint32_t host_moved_by) {
   switch (kind) {
     case RelocationKind::EipPlain:

@@ -1,5 +1,5 @@
-// TranslationUnit: guest instructions about to become one fragment, with what was decided about
-// each. Owns: decoded instructions; transient, guest side. See docs/translator.md.
+// TranslationUnit: guest instructions about to become one fragment, with the decisions about each.
+// Owns: decoded instructions; transient, guest side. See docs/translator.md.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,7 @@ enum class Treatment : uint8_t {
 };
 [[nodiscard]] const char* treatment_name(Treatment treatment);
 
-// Which emitter writes it.
+// The emitter that writes an instruction.
 enum class Family : uint8_t {
   Reencode,
   Lea,
@@ -60,7 +60,7 @@ enum class Family : uint8_t {
 
 // How guest memory is reached: see docs/translator.md, "adaptive memory access".
 enum class AccessStyle : uint8_t {
-  Window,  // a plain host access; what is not mapped there faults
+  Window,  // a plain host access; it faults where nothing is mapped
   Soft,    // through the soft TLB
 };
 
@@ -70,17 +70,17 @@ struct TranslationKey {
   GuestPhysical physical;  // of the first byte
   Privilege privilege = Privilege::Supervisor;
   AccessStyle style = AccessStyle::Window;
-  // The window of the address space that user code is translated for alone, once that space has run
-  // long enough to be worth it (its fragments may be linked across pages); 0: supervisor code, and
-  // user code that spaces share.
+  // The view that user code is translated for alone, once its address space has run long enough to
+  // be worth it (its fragments may be linked across pages); 0: supervisor code, and user code that
+  // spaces share.
   uint32_t view = 0;
   CodeMode mode;
   bool operator==(const TranslationKey&) const = default;
 
   // Is it the code of any address space that has this page at this address?
   [[nodiscard]] bool is_shared() const { return privilege == Privilege::User && view == 0; }
-  // May code of this key go to this EIP by itself? Shared code is good within one linear page: what
-  // lies beyond is another space's to say.
+  // May code of this key go to this EIP by itself? Shared code is good within one linear page: each
+  // space has its own mapping of the next.
   [[nodiscard]] bool may_reach(Eip destination) const {
     return !is_shared() ||
            GuestVirtualPage::of(mode.linear(destination)) == GuestVirtualPage::of(mode.linear(eip));
@@ -99,9 +99,9 @@ struct UnitInstruction {
   // A call whose return point faults if the guest returns to it from elsewhere.
   bool guards_return = false;
   bool ignores_repeat = false;        // F2 and F3 say nothing here, but might to the host
-  bool has_narrow_operands = false;   // operand size 16, of what has one
+  bool has_narrow_operands = false;   // operand size 16, of instructions that have one
   bool reaches_device = false;        // a callout for that reason alone
-  bool inverts_operand_size = false;  // 16-bit code: 66 says what its absence says to the host
+  bool inverts_operand_size = false;  // 16-bit code: 66 means to it what none means to the host
 
   [[nodiscard]] Eip next_eip() const { return eip + instruction.length; }
 };
@@ -122,7 +122,7 @@ struct TranslationUnit {
   // instruction that crosses a page.
   std::vector<CodePiece> pieces;
   bool crosses_page = false;
-  // Where the guest goes on after the last instruction, if that does not end the unit.
+  // The EIP at which the guest goes on after the last instruction, if that does not end the unit.
   Eip continues_at;
   // Bytes from key.eip on without a gap, for those who list code in the order of addresses.
   [[nodiscard]] uint32_t byte_length() const { return pieces.empty() ? 0 : pieces[0].length; }

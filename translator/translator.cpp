@@ -111,7 +111,7 @@ Fragment& Translator::find_or_make(const TranslationKey& key, const SafePoint& s
   return *fragment;
 }
 
-// Copies are cheap to make again; what they are made of is not.
+// Copies are cheap to make again; their originals are not.
 void Translator::make_room(uint64_t bytes, const SafePoint& safe) {
   constexpr uint64_t kWorthwhileShare = 4;
   if (arena_->used_at_top() >= arena_->size() / kWorthwhileShare) cache_.drop_copies(safe);

@@ -30,7 +30,7 @@ struct TranslatorConfig {
   uint64_t arena_bytes = 16U << 20;
   PlanLimits limits;
   TranslatorFeatures features;
-  bool relocate = true;     // copy what has been translated at another linear address
+  bool relocate = true;     // copy fragments translated at another linear address
   bool join_copies = true;  // copy a page at a time, joined
   bool make_links = true;
   bool perf_map = false;  // name the code for perf, in /tmp/perf-PID.map

@@ -109,7 +109,7 @@ class PageScan {
   }
 
  private:
-  // On until something already seen: what follows a jump or a return is looked at as well, since it
+  // On until something already seen: code behind a jump or a return is looked at as well, since it
   // is most likely reached from somewhere.
   bool sweep(uint32_t at) {
     ZydisDecodedInstruction facts;
@@ -178,7 +178,7 @@ bool CodePageVerdicts::runs_directly(const CodePageBytes& page, std::optional<ui
   ++examined_;
   const CodePageVerdict verdict = examine_code_page(page, entry, rules_);
   if (verdicts_.size() >= kMost) verdicts_.clear();
-  // What one entry has shown to be sensitive need not be for another.
+  // Code found sensitive from one entry need not be so from another.
   if (verdict.runs_directly || !entry) verdicts_.insert_or_assign(key, verdict);
   return verdict.runs_directly;
 }

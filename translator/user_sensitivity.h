@@ -1,5 +1,6 @@
-// User sensitivity: which instructions mean something else to this processor than to the guest's,
-// and do so without trapping, when they run as they are at CPL 3. See docs/direct-execution.md.
+// User sensitivity: the instructions that mean something else to this processor than to the
+// guest's, and do so without trapping, when they run as they are at CPL 3. See
+// docs/direct-execution.md.
 #pragma once
 
 #include <bitset>
@@ -15,7 +16,8 @@
 
 namespace ringshift {
 
-// Which of the instructions that hosts differ on trap, at the instruction, at CPL 3 in 32-bit mode.
+// The instructions on which hosts differ: whether each traps, at the instruction itself, at CPL 3
+// in 32-bit mode.
 struct HostTraps {
   // The host kernel can make CPUID fault (arch_prctl ARCH_SET_CPUID). Otherwise it answers for the
   // host.
@@ -28,13 +30,13 @@ struct HostTraps {
   bool sysenter = true;
 };
 
-// May it run untranslated? Whatever traps may: the trap brings it to the interpreter. Assumes IF
-// set, IOPL 0, no single-stepping, RDTSC that faults. The instructions of HostTraps are
+// May it run untranslated? An instruction that traps may: its trap leads to the interpreter.
+// Assumes IF set, IOPL 0, no single-stepping, RDTSC that faults. The instructions of HostTraps are
 // examine_code_page's.
 [[nodiscard]] bool runs_directly(const ZydisDecodedInstruction& facts,
                                  const TranslatorFeatures& features);
 
-// A page of code and what is known around it.
+// A page of code and the bytes around it.
 struct CodePageBytes {
   std::span<const uint8_t> bytes;
   // How many of them lie before the page: from them a sweep finds where the page's first

@@ -18,7 +18,7 @@ from harness import guest_file  # noqa: E402
 
 LOGIN = "Debian GNU/Linux 12"  # getty's line above the prompt
 TIMEOUT = 600
-# What is timed, and the line that ends it.
+# The timed stages, each with the line that ends it.
 STAGES = {"firmware and GRUB": "GRUB loads Debian", "to the login": LOGIN}
 
 

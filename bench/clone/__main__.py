@@ -2,9 +2,9 @@
 
 A Debian kernel with a shell, with RAM that has been filled to a half. Saved: from SIGUSR2 to the end of the process. Resumed and
 cloned: from the start of the new process to its first instruction (as it says itself: --stats) and to its answer to a line
-typed at the shell. Of a clone: for how long the machine stood, and when its memory of that moment was ready, for the first
-clone and for one right after it. bench/migration measures moves.
-usage: python3 bench/clone [--ringshift PROGRAM] [--sizes 64,128,256,512,1024,2048] [--rounds N]
+typed at the shell. Measures clones: for how long the machine stood, and when its memory of that moment was ready, for
+the first clone and for one right after it. bench/migration measures moves. usage: python3
+bench/clone [--ringshift PROGRAM] [--sizes 64,128,256,512,1024,2048] [--rounds N]
 """
 
 import argparse

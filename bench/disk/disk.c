@@ -1,5 +1,6 @@
-// What a disk gives a program in the guest: bytes a second past the page cache, in order and at
-// random. usage: disk DEVICE; destroys what is on it. Prints one line for each measurement.
+// Measures a disk as a program in the guest sees it: bytes a second past the page cache, in order
+// and at random. usage: disk DEVICE; destroys the contents of DEVICE. Prints one line for each
+// measurement.
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
 #include <fcntl.h>

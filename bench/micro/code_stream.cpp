@@ -10,7 +10,7 @@
 namespace ringshift {
 namespace {
 
-// What compilers make of small functions: prologue, loads and stores, tests, calls, a loop.
+// Code as compilers make it of small functions: prologue, loads and stores, tests, calls, a loop.
 constexpr std::string_view kBundled =
     "55 89 e5 57 56 53 83 ec 1c "           // push ebp ... sub esp, 28
     "8b 75 08 8b 5d 0c 85 db "              // mov esi, [ebp+8]; mov ebx, [ebp+12]; test ebx, ebx

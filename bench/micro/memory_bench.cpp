@@ -1,5 +1,5 @@
-// What a guest address costs when it is not mapped yet: walking the guest's tables, filling a
-// window and dropping from it. The fills and drops are host system calls; they vary most by host.
+// The cost of a guest address that is not mapped yet: walking the guest's tables, filling a window
+// and dropping from it. The fills and drops are host system calls; they vary most by host.
 #include <cstdint>
 #include <cstring>
 #include <memory>

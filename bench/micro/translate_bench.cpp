@@ -1,4 +1,4 @@
-// What translating costs, stage by stage, over a real program's text.
+// The cost of translating a real program's text, stage by stage.
 #include <vector>
 
 #include "bench/micro/code_stream.h"

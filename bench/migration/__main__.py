@@ -25,7 +25,7 @@ from harness import guest_file  # noqa: E402
 READY = "ringshift-guest: ready"
 TIMEOUT = 300
 MOVED = re.compile(r"has moved to \S+ \((\d+) ms, of which the guest stood (\d+)\)")
-# What the guest does meanwhile, and how it says that it has begun.
+# The guest's work during the migration, and the line by which it says that it has begun.
 GUESTS = {
     "idle": "echo go''es",
     "filled": "dd if=/dev/urandom of=/tmp/f bs=1M count={quarter} 2>/dev/null; echo go''es",

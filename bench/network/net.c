@@ -1,6 +1,6 @@
-// What a network gives a program in the guest: bytes a second each way over one TCP connection, and
-// round trips of a few bytes. usage: net ADDRESS PORT; the other end is __main__.py. Prints one
-// line for each measurement.
+// Measures a network as a program in the guest sees it: bytes a second each way over one TCP
+// connection, and round trips of a few bytes. usage: net ADDRESS PORT; the other end is
+// __main__.py. Prints one line for each measurement.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

@@ -1,8 +1,8 @@
-"""What bench/clone, bench/migration and bench/replicas have printed, as one page with a plot of each column.
+"""The output of bench/clone, bench/migration and bench/replicas as one page with a plot of each column.
 
 Each FILE is the standard output of one of them. Both axes of a plot are logarithmic but for the first column, whose values
-are apart by the same distance each. A column of words (idle, filled, writing) makes a line of each word. What was not
-measured stands as "-", and is no point.
+are apart by the same distance each. A column of words (idle, filled, writing) makes a line of each word. A value that
+was not measured is "-", and no point.
 usage: python3 bench/plots FILE... --html PAGE
 """
 
@@ -20,7 +20,7 @@ VALUE = re.compile(r"(-?[\d.]+)( ms)?$|-$")
 
 
 class Row:
-    """What pictures.line_plot() takes of a study's row."""
+    """The arguments for pictures.line_plot() from a study's row."""
 
     def __init__(self, title, unit):
         self.title, self.unit, self.values = title, unit, {}

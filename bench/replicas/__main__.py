@@ -1,17 +1,19 @@
 """Many machines from one saved machine: how soon each runs, and how much memory each adds to the host.
 
 A Debian kernel with a shell is booted once and saved. Then 1, 2, 4 ... machines are resumed from the file, one
-after the other, and all of them stay. Of each: the time from its start to its first instruction (as the program
-says it: --stats) and to its answer to a line typed at the shell. Of all: the memory they have added, which is their
-proportional set sizes (/proc/PID/smaps_rollup), where what several have mapped counts once; divided by
-their number. Once as they are after the answer, once after each has done the same work (reads all its files, sorts,
-starts 200 programs, writes so many MiB and removes half of them), and once more some seconds after that: by then machines
-with --share-pages have given back what is equal to the base's. At last all of them count in a loop of their shells for some
-seconds: what they have counted together in a second, and how fairly, as Jain's index (1: all alike, 1/N: one has had everything).
-Each row is measured without and with --share-pages, and, with --tcg, for as many of QEMU's emulator, each started by -loadvm
-from a copy of the same guest's saved state; what QEMU does not say stands as "-".
-usage: python3 bench/replicas [--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N] [--tcg]
-                              [--rate N] [--wait SECONDS] [--user HOW] [--seconds S]
+after the other, and all of them stay. Measured for each: the time from its start to its first instruction (as
+the program says it: --stats) and to its answer to a line typed at the shell. Measured for all: the
+memory they have added, which is their proportional set sizes (/proc/PID/smaps_rollup), where what
+several have mapped counts once; divided by their number. Once as they are after the answer, once
+after each has done the same work (reads all its files, sorts, starts 200 programs, writes so many
+MiB and removes half of them), and once more some seconds after that: by then machines with
+--share-pages have given back what is equal to the base's. At last all of them count in a loop of
+their shells for some seconds: what they have counted together in a second, and how fairly, as
+Jain's index (1: all alike, 1/N: one has had everything). Each row is measured without and with
+--share-pages, and, with --tcg, for as many of QEMU's emulator, each started by -loadvm from a copy
+of the same guest's saved state; what QEMU does not say stands as "-". usage: python3 bench/replicas
+[--ringshift PROGRAM] [--memory 256M] [--most 8] [--write MIB] [--rounds N] [--tcg] [--rate N]
+[--wait SECONDS] [--user HOW] [--seconds S]
 """
 
 import argparse
@@ -97,7 +99,7 @@ class Replica:
         self.answered = self.session.now().wall
 
     def work(self, mebibytes):
-        """What any user might do; half of what it writes is removed again."""
+        """Work as any user might do it; half of the files written are removed again."""
         half = max(mebibytes // 2, 1)
         ask(self.session, f"find / -xdev -type f | xargs cat 2>/dev/null | md5sum >/tmp/sum; seq 1 20000 | sort -r >/tmp/s; "
             f"i=0; while [ $i -lt 200 ]; do ls / >/dev/null; i=$((i+1)); done; "
@@ -115,7 +117,8 @@ class Replica:
         return int(self.session.wait_for("did ").text.partition("did ")[2].split()[0]) / passed
 
     def end(self):
-        """What it says of itself: the seconds to its first instruction, pages copied, pages given back."""
+        """The program's own figures: the seconds to its first instruction, pages copied, pages given
+        back."""
         self.session.__exit__()
         return None, None, None
 
@@ -146,7 +149,7 @@ class Emulated(Replica):
 
 
 def jain(shares):
-    """Of how a whole was shared: 1 is fair (Jain, Chiu, Hawe 1984)."""
+    """The fairness with which a whole was shared: 1 is fair (Jain, Chiu, Hawe 1984)."""
     squares = sum(share * share for share in shares)
     return sum(shares) ** 2 / (len(shares) * squares) if squares else 0
 

@@ -1,5 +1,5 @@
-"""What a backup costs: the processor time and the wall of a Debian kernel's run, alone and as one of a pair; and how long an
-answer takes on a serial port.
+"""The cost of a backup: the processor time and the wall of a Debian kernel's run, alone and as one of a pair; and how
+long an answer takes on a serial port.
 
 The guests of bench/tape that need no network boot, idle and work by the host's clock (user code translated), with their events counted,
 recorded, and replicated to a backup on this host; of that one the backup's processor time is beside. A bare guest answers each

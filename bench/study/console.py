@@ -1,8 +1,8 @@
 """A process with a console: a machine with a guest, or a program on the host itself.
 
 Every line comes with the wall and the processor time at which it began and ended, as seen from
-outside; the processor time is that of the process with all its threads. What it starts has to be
-asked for: cpu_seconds_with_children.
+outside; the processor time is that of the process with all its threads. Its children's time has to
+be asked for: cpu_seconds_with_children.
 """
 
 import collections

@@ -39,7 +39,7 @@ class Engine:
         return None
 
     def counters(self):
-        """What the program itself has counted in the last run; {} if it does not count."""
+        """The program's own counts of the last run; {} if it does not count."""
         return {}
 
     def running_counters(self, session):
@@ -48,11 +48,11 @@ class Engine:
         return {}
 
     def remove(self):
-        """What a boot has left outside the staged files goes."""
+        """Removes files that a boot has left outside the staged files."""
 
 
 class Context:
-    """What all engines need: the staged files, sizes and limits of this run of the study."""
+    """Needed by all engines: the staged files, sizes and limits of this run of the study."""
 
     def __init__(self, stage, kernel, memory, timeout, tcg_cpu):
         self.stage, self.kernel, self.memory = stage, kernel, memory
@@ -204,7 +204,7 @@ error: action=report
 
 @contextlib.contextmanager
 def _drained(descriptor):
-    """What a terminal program draws has to go somewhere, or it blocks."""
+    """Reads the output of a terminal program meanwhile, which would block otherwise."""
     with subprocess.Popen(["cat"], stdin=descriptor, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as drain:
         try:

@@ -29,13 +29,14 @@ def spread(values):
 
 
 def ratio(upper, lower):
-    """Of the medians; None where there is nothing to divide or to divide by."""
+    """The ratio of the medians; None where there is nothing to divide or to divide by."""
     top, bottom = median(upper), median(lower)
     return None if top is None or not bottom else top / bottom
 
 
 def rank_sum(first, second):
-    """Of `first` among both, the mean rank for equal values (Mann-Whitney's statistic)."""
+    """The rank sum of `first` among both, with the mean rank for equal values (Mann-Whitney's
+    statistic)."""
     merged = sorted(first + second)
     ranks = {}
     for value, group in itertools.groupby(enumerate(merged, 1), key=lambda pair: pair[1]):

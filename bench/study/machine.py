@@ -30,7 +30,8 @@ def versions():
 
 
 def cycles_a_second_by_kernel():
-    """What the host's kernel says; on most machines the time-stamp counter runs at that."""
+    """The rate that the host's kernel says; on most machines the time-stamp counter runs at
+    that."""
     found = re.search(r"^cpu MHz\s*:\s*([\d.]+)", pathlib.Path("/proc/cpuinfo").read_text(),
                       re.MULTILINE)
     return float(found.group(1)) * 1e6 if found else None

@@ -109,7 +109,7 @@ def collect_from_outside(lines, cycles_a_second):
 
 
 def lines_of(session):
-    """To the guest's last line. What a guest skips is not in the result."""
+    """To the guest's last line. Rows that a guest skips are not in the result."""
     lines = []
     while True:
         line = session.line()

@@ -112,7 +112,7 @@ def charts_of(results, second, part, rows, columns):
 
 
 def on_demand(rows, part):
-    """What explains the figures, closed until it is asked for."""
+    """The explanation of the figures, closed until it is asked for."""
     charts = pictures.share_plot(counters_with(rows, table.MINE, "exits."), f"Exits of {table.MINE} by reason")
     if part == "macro":
         charts += pictures.share_plot({row.title: row.time[table.MINE] for row in rows if row.time.get(table.MINE)},

@@ -1,4 +1,4 @@
-"""What a run of the study has measured: rows of values by column, and what explains them."""
+"""The results of a run of the study: rows of values by column, and their explanation."""
 
 import dataclasses
 

@@ -1,8 +1,9 @@
-"""What counting events and recording cost, and how long a tape is: a Debian kernel boots, works and fetches a file, with
-the host's clock, with its events counted, recorded, and replayed; user code is translated in all of them.
+"""The cost of counting events and of recording, and the length of a tape: a Debian kernel boots, works and fetches a
+file, with the host's clock, with its events counted, recorded, and replayed; user code is
+translated in all of them.
 
-Of each: the processor time of the whole run, as the median of rounds that are interleaved. Of the tape: its bytes a
-thousand events and a second.
+Measured for each: the processor time of the whole run, as the median of rounds that are interleaved. Measured for
+the tape: its bytes a thousand events and a second.
 usage: python3 bench/tape [--ringshift PROGRAM] [--rounds N] [--guest NAME]...
 """
 

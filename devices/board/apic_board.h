@@ -1,6 +1,6 @@
-// ApicBoard: what a machine with APICs has besides the 8259 pair: local APIC, I/O APIC, HPET. Owns:
-// those. Does not own: the pair, whose wires it shares. Keeps: D1. See docs/devices.md for the same
-// as a table.
+// ApicBoard: the additions of a machine with APICs to the 8259 pair: local APIC, I/O APIC, HPET.
+// Owns: those. Does not own: the pair, whose wires it shares. Keeps: D1. See docs/devices.md for
+// the same as a table.
 #pragma once
 
 #include "devices/bus/bus.h"

@@ -6,7 +6,7 @@
 namespace ringshift {
 namespace {
 
-// CMOS fields of the AT BIOS that describe what is on the board.
+// CMOS fields of the AT BIOS that describe the board.
 constexpr unsigned kCmosFloppyTypes = 0x10;
 constexpr unsigned kCmosEquipment = 0x14;
 constexpr uint8_t kEquipmentFpuAndVga = 0x02;  // display field 00: an adapter with its own BIOS

@@ -1,6 +1,6 @@
-// PcBoard: which device sits at which port, memory range and interrupt line: the board on one page.
-// Owns: every device. Does not own: the clock, the buses, the backends. Keeps: D1. See
-// docs/devices.md for the same as a table.
+// PcBoard: the board on one page: the device at each port, memory range and interrupt line. Owns:
+// every device. Does not own: the clock, the buses, the backends. Keeps: D1. See docs/devices.md
+// for the same as a table.
 #pragma once
 
 #include <cstdint>

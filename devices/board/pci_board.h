@@ -1,4 +1,4 @@
-// PciBoard: what a machine with firmware or disks has besides the AT board: the PCI bus with its
+// PciBoard: the additions of a machine with firmware or disks to the AT board: the PCI bus with its
 // chip set, and the firmware's memory. Owns: those. Does not own: the AT board, RAM, the buses.
 // Keeps: D1. See docs/devices.md for the same as a table.
 #pragma once
@@ -66,9 +66,9 @@ struct PciBoardConfig {
   SerialBackend* console = nullptr;   // null: no virtio console
   // Without give_back there is no balloon; the size of RAM is the board's to say.
   BalloonConfig balloon;
-  FilePort* folder = nullptr;             // null: no shared folder
-  std::string folder_tag;                 // what a guest mounts it by
-  SerialBackend* firmware_log = nullptr;  // what firmware prints for its developers, port 0x402
+  FilePort* folder = nullptr;                   // null: no shared folder
+  std::string folder_tag;                       // the name by which a guest mounts it
+  SerialBackend* firmware_log = nullptr;        // the firmware's debug output, port 0x402
   std::function<void()> on_memory_map_changed;  // the three run inside a port write: take note only
   std::function<void()> on_power_off;
   std::function<void()> on_reset;

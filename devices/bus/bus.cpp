@@ -18,8 +18,8 @@ uint8_t byte_of(uint32_t value, uint32_t index) {
   return static_cast<uint8_t>(value >> (8 * index));
 }
 
-// Whom an access reaches: one device that has all of its bytes; otherwise each byte its own, as the
-// ISA bus splits it. Nothing decodes past the last port or address.
+// Finds the device of an access: the one that has all of its bytes; otherwise each byte reaches its
+// own device, as the ISA bus splits the access. Nothing decodes past the last port or address.
 template <typename Device>
 uint32_t read_devices(const RangeTable<Device>& ranges, uint64_t address, AccessWidth width) {
   using Offset = typename Device::Offset;

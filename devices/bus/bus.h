@@ -13,7 +13,8 @@
 
 namespace ringshift {
 
-// Told of every access, for who records a run. Ports and addresses as the CPU gave them.
+// An observer that is told of every access, for code that records a run. Ports and addresses as the
+// CPU gave them.
 class BusTap {
  public:
   virtual ~BusTap() = default;
@@ -23,8 +24,9 @@ class BusTap {
 
 class PortBus {
  public:
-  // Claims [first, first+count), and gets of it what no lower rank has (range_table.h). Returns
-  // false (and changes nothing) if the range is none, or a claim of the same rank overlaps it.
+  // Claims [first, first+count), and gets the addresses of it that no lower rank has
+  // (range_table.h). Returns false (and changes nothing) if the range is none, or a claim of the
+  // same rank overlaps it.
   [[nodiscard]] bool claim(uint16_t first, uint32_t count, PortDevice& device, std::string name,
                            DecodeRank rank = DecodeRank::Board);
   // Gives back the range of that rank that begins at `first`. Pre: it was claimed.

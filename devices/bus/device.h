@@ -1,4 +1,4 @@
-// PortDevice / MemoryDevice: what a device is to the buses. Two methods each, and no more. Offsets
+// PortDevice / MemoryDevice: a device as the buses see it. Two methods each, and no more. Offsets
 // are relative to the start of the claimed range. See docs/devices.md.
 #pragma once
 
@@ -25,7 +25,8 @@ class MemoryDevice {
   [[nodiscard]] virtual uint32_t read(Offset offset, AccessWidth width) = 0;
   virtual void write(Offset offset, AccessWidth width, uint32_t value) = 0;
   // The bytes that read() and write() would reach, from offset 0 on, if such an access has no other
-  // effect: whoever has the pointer may do without the call. They stay until the range is released.
+  // effect: a caller that has the pointer may do without the call. They stay until the range is
+  // released.
   [[nodiscard]] virtual const uint8_t* readable_bytes() const { return nullptr; }
   [[nodiscard]] virtual uint8_t* writable_bytes() { return nullptr; }
 };

@@ -1,5 +1,5 @@
-// DmaMemory: guest RAM as a bus master reaches it. Whoever watches a page is told of writes (M2),
-// which GuestMemory itself does not do. Addresses beyond RAM read all ones and swallow writes.
+// DmaMemory: guest RAM as a bus master reaches it. The watcher of a page is told of writes (M2);
+// GuestMemory itself does not do that. Addresses beyond RAM read all ones and swallow writes.
 // Implemented by: PhysicalMemory, tests. See docs/devices.md.
 #pragma once
 

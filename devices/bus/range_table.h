@@ -15,8 +15,8 @@
 
 namespace ringshift {
 
-// The lower one answers. What a PCI function decodes has a rank of its own, from its place on the
-// bus: the lower slot, function and range first. RAM stands between the board and PCI.
+// The lower rank answers. A range that a PCI function decodes has a rank of its own, from its place
+// on the bus: the lower slot, function and range first. RAM ranks between the board and PCI.
 enum class DecodeRank : uint32_t { Added, Board, FirstOfPci };
 
 constexpr DecodeRank pci_rank(unsigned slot_and_function, unsigned range) {
@@ -83,7 +83,7 @@ class RangeTable {
   [[nodiscard]] const std::vector<Piece>& pieces() const { return pieces_; }
 
  private:
-  // Claims are in the order of their ranks: each gets what those before it have left.
+  // Claims are in the order of their ranks: each gets the addresses that those before it have left.
   void decide() {
     pieces_.clear();
     for (const auto& claim : claims_) {

@@ -1,6 +1,6 @@
-// TokenBucket: how much may move in a time: room for bytes, which grows with time up to a bound and
-// shrinks with what moves. Pure: it is told both. What moves is never cut: it may take more than
-// there is, and what comes next waits the longer. See docs/machines.md, "Limits".
+// TokenBucket: limits a rate. It holds room for bytes, which grows with time up to a bound and
+// shrinks by each move. Pure: the caller tells it the time and the bytes. A move is never cut: it
+// may take more than there is, and the next one waits the longer. See docs/machines.md, "Limits".
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace ringshift {
 
 class TokenBucket {
  public:
-  // Of any clock that does not go back. What is not used is kept for so long.
+  // In nanoseconds, on any clock that does not go back. Room that is not used is kept for so long.
   static constexpr Nanoseconds kWindow = 100'000'000;
 
   // bytes_per_second: not 0, at most 1 TiB.

@@ -26,7 +26,7 @@ enum class MissedTicks : uint8_t {
   Drop,    // are given up
 };
 
-// What has become of them, in this run.
+// Counts of late ticks by their fate, in this run.
 struct LateTicks {
   uint64_t made_up = 0, dropped = 0;
 };
@@ -75,19 +75,19 @@ class VirtualClock {
   // one by one and a device can never keep the caller here.
   void run_due();
 
-  // What periodic timers do that are late.
+  // The policy for periodic timers that are late.
   [[nodiscard]] MissedTicks missed_ticks() const { return missed_ticks_; }
   void set_missed_ticks(MissedTicks missed) { missed_ticks_ = missed; }
   // Timers count here.
   [[nodiscard]] LateTicks& late_ticks() { return late_ticks_; }
 
-  // The time, which goes on from there. Visited before what has timers.
+  // The time, which goes on from there. Visited before the devices that have timers.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 
  protected:
   virtual void set_time(Nanoseconds time) = 0;
-  // Told whenever next_deadline() may have become earlier.
+  // Called whenever next_deadline() may have become earlier.
   virtual void on_deadline_changed() {}
 
  private:

@@ -11,7 +11,7 @@ void CoprocessorError::raise() {
   irq_.set_level(true);
 }
 
-// Whatever is written. Without an error that has been latched IGNNE# stays as it is.
+// Any value acknowledges the error. Without a latched error IGNNE# stays as it is.
 void CoprocessorError::write_byte(uint16_t, uint8_t) {
   irq_.set_level(false);
   if (!std::exchange(is_raised_, false)) return;

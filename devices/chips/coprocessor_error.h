@@ -1,7 +1,7 @@
-// CoprocessorError: what a PC has between the processor's FERR# pin and interrupt 13: a latch that
-// port 0xf0 clears, and the IGNNE# pin that it drives then, until the processor takes FERR# back.
-// It matters while CR0.NE is clear. Owns: the latch. See docs/devices.md; SDM 1 8.7.2, SDM 3A 2.5;
-// Intel 290550 (PIIX3), "Coprocessor Error Register".
+// CoprocessorError: the circuit of a PC between the processor's FERR# pin and interrupt 13: a latch
+// that port 0xf0 clears, and the IGNNE# pin that it drives then, until the processor takes FERR#
+// back. It matters while CR0.NE is clear. Owns: the latch. See docs/devices.md; SDM 1 8.7.2, SDM 3A
+// 2.5; Intel 290550 (PIIX3), "Coprocessor Error Register".
 #pragma once
 
 #include <cstdint>

@@ -98,7 +98,7 @@ uint32_t Dma8237::grant(unsigned channel, Direction direction, uint32_t wanted,
     return 0;
   }
   *address = from.address;
-  // The address counts within its 64 KiB; what would wrap is moved in a piece of its own.
+  // The address counts within its 64 KiB; bytes that would wrap are moved in a piece of their own.
   const uint32_t in_page = 0x10000U - from.address;
   return std::min({wanted, from.count + 1U, in_page});
 }

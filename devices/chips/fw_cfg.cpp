@@ -17,7 +17,7 @@ constexpr uint32_t kTraditional = 1, kDma = 2;  // the interface item's bits
 
 // Control word of a DMA request.
 constexpr uint32_t kDmaError = 1, kDmaRead = 2, kDmaSkip = 4, kDmaSelect = 8, kDmaWrite = 16;
-constexpr uint64_t kDmaSignature = 0x51454d5520434647;  // what reading the DMA register gives
+constexpr uint64_t kDmaSignature = 0x51454d5520434647;  // read from the DMA register
 
 void put_big_endian(std::vector<uint8_t>& to, uint64_t value, unsigned bytes) {
   for (unsigned i = bytes; i-- > 0;) to.push_back(static_cast<uint8_t>(value >> (8 * i)));

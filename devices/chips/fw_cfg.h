@@ -94,7 +94,7 @@ class FwCfg {
     void visit_state(StateArchive& archive);
   };
 
-  // Not state: items_, files_, ports_: what the machine is made with, which has a hash.
+  // Not state: items_, files_, ports_: set when the machine is made, and checked by a hash.
   VirtualClock& clock_;
   DmaMemory& memory_;
   std::map<uint16_t, std::vector<uint8_t>> items_;

@@ -1,5 +1,5 @@
-// SerialBackend: where the bytes of a serial port or a debug console go. Implemented by:
-// host_console, tests. See docs/devices.md.
+// SerialBackend: the receiver of the bytes that a serial port or a debug console sends. Implemented
+// by: host_console, tests. See docs/devices.md.
 #pragma once
 
 #include <cstdint>

@@ -36,7 +36,7 @@ bool TestDevice::attach(PortBus& ports, MemoryBus& memory) {
          memory.claim(kMemoryBase, Memory::kBytes, memory_, "test memory", kRank);
 }
 
-// The bus cuts what does not lie within the four bytes.
+// The bus cuts an access that does not lie within the four bytes.
 uint32_t TestDevice::Register::read(uint16_t offset, AccessWidth) { return value_ >> 8 * offset; }
 
 void TestDevice::Register::write(uint16_t offset, AccessWidth width, uint32_t value) {

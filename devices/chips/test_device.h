@@ -1,5 +1,5 @@
 // TestDevice: the device that test-suites for processors of PCs look for ("pc-testdev"): ports that
-// give back what was written, interrupt lines to be set by hand, memory that is a device's. Owns:
+// give back the written value, interrupt lines to be set by hand, memory that is a device's. Owns:
 // its registers, 64 KiB of bytes. Does not own: the interrupt controllers. See docs/devices.md.
 #pragma once
 

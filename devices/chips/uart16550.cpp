@@ -55,8 +55,8 @@ Nanoseconds Uart16550::character_time() const {
   return bits * 16 * divisor * 1'000'000'000 / kCrystalHertz;
 }
 
-// Who sends is patient: what a driver has cleared away unread, while it set the port up, comes in
-// again once it listens.
+// The sender is patient: bytes that a driver has cleared away unread, while it set the port up,
+// come in again once it listens.
 void Uart16550::take_back() {
   if (!holds_own_bytes_) returned_.insert(returned_.begin(), received_.begin(), received_.end());
 }

@@ -30,9 +30,9 @@ class Uart16550 final : public BytePorts {
   // Called when the guest has emptied the receiver or has begun to listen, from inside its register
   // access.
   void set_on_room(std::function<void()> on_room) { on_room_ = std::move(on_room); }
-  // Would the guest see what comes in? It has enabled the interrupt for received data, or looks
-  // for it again and again. While it does not, what is received is lost to a driver that
-  // sets the port up and throws away what it finds there: who can wait with its bytes had better.
+  // Would the guest see what comes in? It has enabled the interrupt for received data, or looks for
+  // it again and again. While it does not, received bytes are lost to a driver that sets the port
+  // up and empties it: a sender that can wait should wait.
   [[nodiscard]] bool is_listening() const {
     return (interrupt_enable_ & 1) != 0 || looks_ >= kLooksOfAListener;
   }
@@ -46,9 +46,9 @@ class Uart16550 final : public BytePorts {
 
  private:
   // A look is a read of the line status, or of the receiver while it is empty. Some of a kind one
-  // directly after another are enough: who prints looks once, and sends, and Linux looks twice
-  // while it sets the port up. Who always does something else in between has looked often enough in
-  // the end.
+  // directly after another are enough: a driver that prints looks once, and sends, and Linux looks
+  // twice while it sets the port up. A driver that always does something else in between has looked
+  // often enough after kLooksOfAListener.
   static constexpr unsigned kLooksOfAListener = 1000, kLooksInARow = 8;
   static constexpr size_t kFifoBytes = 16;
   static constexpr uint16_t kNothing = 8;  // no register's number
@@ -95,7 +95,7 @@ class Uart16550 final : public BytePorts {
   unsigned looks_ = 0;             // since the port was last set up
   uint16_t looked_at_ = kNothing;  // the register, if the guest's last access was a look
   unsigned looks_in_a_row_ = 0;    // at that register
-  bool holds_own_bytes_ = false;   // some of what is in the receiver was sent in loopback mode
+  bool holds_own_bytes_ = false;   // some bytes in the receiver were sent in loopback mode
   bool fifo_enabled_ = false;
   bool overrun_ = false;
   bool transmitter_empty_event_ = false;  // the THRE interrupt has not been answered yet

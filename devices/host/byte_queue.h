@@ -1,5 +1,5 @@
 // ByteQueue: bytes in order, taken from the front piece by piece at a cost that does not grow with
-// how many wait. Owns: the bytes; whoever fills it bounds it. See docs/devices.md.
+// how many wait. Owns: the bytes; its writer bounds them. See docs/devices.md.
 #pragma once
 
 #include <cstddef>

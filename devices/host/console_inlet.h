@@ -1,6 +1,6 @@
 // ConsoleInlet: a console's input on the vCPU's side of the inbox: bytes for the guest, and bytes
-// for the prompt while that is open. Owns: both queues; the console bounds what it sends. vCPU
-// thread only. See docs/devices.md.
+// for the prompt while that is open. Owns: both queues; the console bounds its bytes. vCPU thread
+// only. See docs/devices.md.
 #pragma once
 
 #include <cstddef>
@@ -34,20 +34,19 @@ class ConsoleInlet {
   // No more input will come: end of file, or an error on the descriptor.
   [[nodiscard]] bool has_ended() const { return ended_; }
 
-  // What waits for the guest; of a replay, which has no prompt.
+  // The bytes that wait for the guest; for a replay, which has no prompt.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 
-  // ---- the prompt's ----
-  // While it is open what is typed is not the guest's. Ctrl-A c opens and closes it; so does
-  // whoever runs it.
+  // ---- the prompt's ---- While it is open typed keys are not the guest's. Ctrl-A c opens and
+  // closes it; so does the program that runs it.
   [[nodiscard]] bool prompt_is_open() const { return prompt_is_open_; }
   void set_prompt_open(bool open) { prompt_is_open_ = open; }
-  // The prompt comes before the guest: what has been typed already is for it too.
+  // The prompt comes before the guest: keys typed already are for it too.
   void begin_at_prompt();
   void deliver_to_prompt(const Accept& accept) { offer(prompt_, accept); }
   [[nodiscard]] bool has_prompt_input() const { return !prompt_.empty(); }
-  // What the prompt has left is the guest's.
+  // The guest gets the bytes that the prompt has left.
   void leave_rest_to_guest();
 
  private:

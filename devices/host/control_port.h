@@ -1,6 +1,6 @@
 // ControlPort: the way between a machine and a page that controls it, which outlives the machine:
-// its serial port in both directions, its figures, wishes. Owns: what is on its way (all of it
-// bounded). Keeps: V4. See docs/screen.md.
+// its serial port in both directions, its figures, wishes. Owns: the bytes and wishes on their way
+// (all of it bounded). Keeps: V4. See docs/screen.md.
 #pragma once
 
 #include <cstddef>
@@ -18,11 +18,11 @@ namespace ringshift {
 
 class ControlPort {
  public:
-  // What the serial port has said last is kept for pages that are opened later.
+  // The serial port's latest output, kept for pages that are opened later.
   static constexpr size_t kKeptOutput = 64 * 1024;
   static constexpr size_t kMostInput = 16 * 1024;
 
-  // source: what HostInput says of what is typed.
+  // source: HostInput::source of typed keys.
   explicit ControlPort(uint8_t source) : source_(source) {}
   ControlPort(const ControlPort&) = delete;
   ControlPort& operator=(const ControlPort&) = delete;
@@ -42,12 +42,12 @@ class ControlPort {
   [[nodiscard]] bool has_power_button();
   // A wish of HostInput's kinds that count once. False: there is no machine now.
   bool wish(HostInput::Kind kind);
-  // What is too much is lost, as keys of a terminal are.
+  // Bytes beyond kMostInput are lost, as keys of a terminal are.
   void type(std::span<const uint8_t> bytes);
   void ask_figures();
   // False: no new ones have come.
   [[nodiscard]] bool take_figures(std::string* figures);
-  // What the serial port has said since `*place`, a count of its bytes, which moves on.
+  // The serial port's output since `*place`, a count of its bytes, which moves on.
   [[nodiscard]] std::string output_since(uint64_t* place);
 
  private:

@@ -14,7 +14,7 @@ void remove_deserted_socket(const std::string& path) {
   at.sun_family = AF_UNIX;
   if (path.size() >= sizeof(at.sun_path)) return;
   path.copy(at.sun_path, sizeof(at.sun_path) - 1);
-  // A connection to what is no socket is refused, too.
+  // A connection to a file that is no socket is refused, too.
   struct stat status {};
   if (lstat(at.sun_path, &status) != 0 || !S_ISSOCK(status.st_mode)) return;
   const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

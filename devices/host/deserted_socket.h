@@ -1,5 +1,5 @@
-// DesertedSocket: what a killed run has left where one of ours is to listen: the name of a UNIX
-// socket without anybody behind it. A function; see docs/security.md, "Debuggers".
+// DesertedSocket: removes the name of a UNIX socket that a killed run has left behind, where one of
+// ours is to listen. A function; see docs/security.md, "Debuggers".
 #pragma once
 
 #include <string>

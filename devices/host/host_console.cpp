@@ -24,8 +24,8 @@ namespace {
 
 constexpr uint8_t kEscapeKey = 0x01;  // Ctrl-A
 constexpr size_t kOutputLimit = 16 * 1024;
-// What waits to be written: the guest stands still beyond the first, whoever prints all the same
-// loses output beyond the second.
+// Bytes that wait to be written. Beyond the first bound the guest stands still; if it prints all
+// the same, output beyond the second is lost.
 constexpr size_t kOutboxFull = 64 * 1024, kOutboxLimit = 1 << 20;
 // When the run is to end: how long a reader that still reads gets for the rest.
 constexpr std::chrono::milliseconds kFarewell{80}, kLook{10};
@@ -33,8 +33,8 @@ constexpr std::string_view kHelp =
     "\r\nCtrl-A h  this help\r\nCtrl-A x  quit\r\nCtrl-A a  send Ctrl-A to the guest\r\n";
 constexpr std::string_view kPromptHelp = "Ctrl-A c  stop the guest and ask, or go on\r\n";
 
-// What restore_terminal needs must outlive every object and be readable in a signal handler: the
-// one place of this folder with static state. The descriptor is published last and taken first.
+// The state that restore_terminal needs must outlive every object and be readable in a signal
+// handler: it is this folder's only static state. The descriptor is published last and taken first.
 termios g_saved_modes;
 termios g_raw_modes;
 std::atomic<int> g_raw_descriptor{-1};
@@ -328,8 +328,8 @@ void HostConsole::store(std::vector<uint8_t>* literal) {
   put_in(HostInput::Kind::ConsoleBytes, std::exchange(*literal, {}), count);
 }
 
-// What weighs something waits for the guest. A terminal is read although nothing more may wait, and
-// then that is lost.
+// An input with a weight waits for the guest. A terminal is read even when no more may wait; its
+// input is then lost.
 void HostConsole::put_in(HostInput::Kind kind, std::vector<uint8_t> bytes, size_t weight) {
   if (weight != 0) {
     const std::lock_guard lock(mutex_);
@@ -359,7 +359,7 @@ void HostConsole::take_escape(uint8_t byte, std::vector<uint8_t>& literal) {
       break;
     case 'c':
       if (config_.offers_prompt) {
-        store(&literal);  // what was typed before it goes where it belongs
+        store(&literal);  // input typed before it is delivered first
         put_in(HostInput::Kind::PromptKey, {}, 1);
         break;
       }

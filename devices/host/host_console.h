@@ -1,6 +1,6 @@
 // HostConsole: the terminal (or pipe) that our own stdin and stdout are, as a serial backend. Owns:
 // raw mode and its end, a thread that reads into the machine's inbox and one that writes, the
-// output on its way (bounded, as is what it reads ahead). Ctrl-A is its escape. See
+// output on its way and the input read ahead (both bounded). Ctrl-A is its escape. See
 // docs/devices.md.
 #pragma once
 
@@ -26,7 +26,8 @@ namespace ringshift {
 // Gives the terminal back the modes it had before HostConsole changed them. Does nothing if it did
 // not. Safe to call at any time, from any thread, more than once.
 void restore_terminal();  // async-signal-safe
-// Around a stop of this process: the same, and raw again. Both async-signal-safe.
+// Call before and after a stop of this process: restores the terminal, and makes it raw again. Both
+// async-signal-safe.
 void suspend_terminal();
 void resume_terminal();
 
@@ -34,7 +35,7 @@ struct HostConsoleConfig {
   int input = 0;  // file descriptors, not owned
   int output = 1;
   Inbox* inbox = nullptr;  // where input goes, and who is woken when is_full() changes
-  uint8_t source = 0;      // what its input says it comes from
+  uint8_t source = 0;      // the source that its input names
   // Reader thread: Ctrl-A x, or the terminal is gone. Quit is in the inbox already.
   std::function<void()> on_quit;
   // vCPU thread: called when output begins to be buffered. Call flush() soon: the guest may neither
@@ -57,10 +58,10 @@ class HostConsole final : public SerialBackend {
   HostConsole& operator=(const HostConsole&) = delete;
 
   // vCPU thread. Never waits. Buffered; handed to the writer at a newline, at 16 KiB, or by
-  // flush(). Who goes on although the console is full loses output at last.
+  // flush(). If the guest prints on although the console is full, output is lost at last.
   void transmit(uint8_t byte) override;
   void flush();
-  // Nobody reads what has been written so far: the guest should stand still until it is woken.
+  // True: nobody reads the output, so the guest should stand still until it is woken.
   [[nodiscard]] bool is_full();
   // Bytes that the terminal has not taken yet.
   [[nodiscard]] size_t unsent();
@@ -70,7 +71,7 @@ class HostConsole final : public SerialBackend {
   // Output could not be written, which a line has said. A reader that has gone does not count.
   [[nodiscard]] bool lost_output();
 
-  // vCPU thread: so many bytes of what was put into the inbox have found their reader.
+  // vCPU thread: so many bytes that were put into the inbox have found their reader.
   void input_taken(size_t count);
 
  private:

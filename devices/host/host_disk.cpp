@@ -49,7 +49,7 @@ bool write_at(int descriptor, uint64_t offset, std::span<const uint8_t> from) {
   return true;
 }
 
-// Locks of the open file description: they end with the descriptor, whoever else closes the file.
+// Locks of the open file description: they end with this descriptor, even if others close the file.
 bool lock_image(int descriptor, short type) {
   struct flock lock {};
   lock.l_type = type;
@@ -178,8 +178,8 @@ bool HostDisk::write_cluster_part(uint64_t offset, std::span<const uint8_t> from
   return true;
 }
 
-// Who writes much in order will flush it: the host's disk may as well begin while more is coming.
-// Promises nothing; that is flush()'s, which also reports what goes wrong here.
+// A guest that writes much in order will flush it: the host's disk may as well begin while more is
+// coming. Promises nothing: flush() does, and it also reports errors met here.
 void HostDisk::write_behind(uint64_t offset, uint64_t bytes) {
   constexpr uint64_t kWorthwhileRun = 4U << 20;
   if (offset != run_end_) run_begin_ = offset;
@@ -208,9 +208,9 @@ bool HostDisk::write(uint64_t offset, std::span<const uint8_t> from) {
   return true;
 }
 
-// Good advice and no more: a file system without holes keeps what it has.
+// Good advice and no more: a file system without holes keeps the bytes.
 bool HostDisk::discard(uint64_t offset, uint64_t count) {
-  if (overlay_ >= 0) return true;  // frozen: what is there may stay
+  if (overlay_ >= 0) return true;  // frozen: the content may stay
   return fallocate(image_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
                    static_cast<off_t>(count)) == 0 ||
          errno == EOPNOTSUPP;
@@ -276,7 +276,7 @@ void HostDisk::visit_overlay(StateArchive& archive) {
   }
 }
 
-// Of the overlay; zeros behind the end of the disk.
+// Reads a cluster of the overlay; bytes behind the end of the disk are zeros.
 bool HostDisk::read_whole_cluster(uint64_t cluster, std::span<uint8_t> to) {
   const uint64_t begin = cluster * kCluster;
   return read_at(overlay_, begin,
@@ -288,7 +288,7 @@ bool HostDisk::set_in_use(bool in_use) {
 }
 
 bool HostDisk::flush() {
-  // What is in the overlay does not outlive us anyway.
+  // The overlay does not outlive us anyway, so only the image is synced.
   return access_ != DiskAccess::Write || fdatasync(image_) == 0;
 }
 

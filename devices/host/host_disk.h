@@ -34,7 +34,7 @@ class HostDisk final : public DiskBackend {
   [[nodiscard]] DiskTraffic traffic() const override { return traffic_; }
   [[nodiscard]] bool read_only() const override { return access_ == DiskAccess::ReadOnly; }
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
-  // What the host has in memory.
+  // Reads only what the host already has in memory; false: it does not have all of it.
   [[nodiscard]] bool read_at_once(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;
@@ -46,7 +46,7 @@ class HostDisk final : public DiskBackend {
   // may_have_changed; and the overlay, at most kMostSavedOverlay bytes of it.
   void visit_medium(StateArchive& archive, bool may_have_changed) override;
   static constexpr uint64_t kMostSavedOverlay = uint64_t{256} << 20;
-  // In the image itself: holes, where its file system has them.
+  // Discards in the image itself: the file gets holes, if its file system has them.
   [[nodiscard]] bool can_discard() const override { return can_discard_; }
   [[nodiscard]] bool discard(uint64_t offset, uint64_t count) override;
   [[nodiscard]] bool write_zeroes(uint64_t offset, uint64_t count, Zeroing how) override;

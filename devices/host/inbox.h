@@ -1,7 +1,7 @@
-// Inbox: the one door by which what the host has for a machine comes in. Threads of ours put it in
-// as it comes; the vCPU takes it out at a safe point, in the order of its coming, and only then
-// does the guest get to know of it. Owns: what waits. Whoever puts in bytes bounds them. Keeps: V4.
-// See docs/decisions/0015-one-inbox.md.
+// Inbox: the one door by which a machine's inputs from the host come in. Threads of ours put an
+// input in as it comes; the vCPU takes it out at a safe point, in the order of their coming, and
+// only then does the guest get to know of it. Owns: the inputs that wait. The thread that puts in
+// bytes bounds them. Keeps: V4. See docs/decisions/0015-one-inbox.md.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace ringshift {
 
 struct HostInput {
   enum class Kind : uint8_t {
-    // Somebody wants something, once, however often it is said before it is taken.
+    // Wishes: each is there once, however often it is put in before it is taken.
     Quit,         // the end of the run
     Report,       // the statistics as they are
     Save,         // the machine in a file
@@ -23,21 +23,21 @@ struct HostInput {
     Reset,        // the machine begins again
     PowerButton,  // is pressed
     Figures,      // how it does, for a page that shows it
-    Screen,       // a picture of the screen, for whoever looks at it
+    Screen,       // a picture of the screen, for its viewers
     Control,      // a control program's socket has
     Migration,    // the thread that moves or clones the machine has news
-    // From a console; `source` says which.
+    // Input from a console; `source` says which.
     ConsoleBytes,
     PromptKey,   // Ctrl-A c
     ConsoleEnd,  // nothing will come from it any more
-    // From a remote screen; `source` says which.
-    Keys,    // what one key does, scan code set 2
+    // Input from a remote screen; `source` says which.
+    Keys,    // one key's codes, scan code set 2
     Motion,  // of the mouse: bytes_of_motion
-    // Of the network (monitor/network/guest_packets.h).
+    // Inputs of the network (monitor/network/guest_packets.h).
     NetworkRoom,    // frames have left
     NetworkLink,    // there is somebody at its other end now, or nobody any more
     NetworkFrames,  // each with its length in front (monitor/network/frame_stream.h)
-    // Of a shared folder (monitor/share/guest_files.h).
+    // Inputs of a shared folder (monitor/share/guest_files.h).
     ShareMessages,  // answers of its server, each whole (9P)
     ShareRoom,      // requests have left
     ShareEnd,       // the server has gone

@@ -137,7 +137,7 @@ bool NbdDisk::examine(uint32_t unit, std::string* error) {
   return false;
 }
 
-// Once: what comes after an answer that never came cannot be told from it.
+// Once: bytes behind an answer that never came cannot be told from it.
 bool NbdDisk::give_up(const std::string& why) {
   const bool is_of_interest = !lost_ && !(is_unwanted_ && is_unwanted_());
   if (is_of_interest) {

@@ -1,4 +1,4 @@
-// NbdDisk: what a server of the network block device protocol exports, as a medium. So an image in
+// NbdDisk: an export of a server of the network block device protocol, as a medium. So an image in
 // any format that a server knows can be a disk: qcow2 by qemu-nbd. Owns: the connection. A server
 // that fails, lies, trickles or falls silent makes every later request fail; the guest is told so
 // and nothing waits for ever, or once the run is to end. The only home of libnbd. See
@@ -22,9 +22,9 @@ class NbdDisk final : public DiskBackend {
   [[nodiscard]] static bool is_uri(const std::string& text);
   // Any thread: nobody wants the answer any more. Asked often while a server is waited for.
   using IsUnwanted = std::function<bool()>;
-  // Null with one line in *error: nobody answers, the export is not what a disk must be, or it may
-  // not be written. unit: the size is cut to a multiple. name: what people are told it is called;
-  // empty: the URI.
+  // Null with one line in *error: nobody answers, the export does not fit a disk, or it may not be
+  // written. unit: the size is cut to a multiple of it. name: the disk's name in messages; empty:
+  // the URI.
   static std::unique_ptr<NbdDisk> open(const std::string& uri, bool read_only, uint32_t unit,
                                        IsUnwanted is_unwanted, std::string* error,
                                        const std::string& name = "");
@@ -38,7 +38,7 @@ class NbdDisk final : public DiskBackend {
   [[nodiscard]] bool read(uint64_t offset, std::span<uint8_t> to) override;
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override;
   [[nodiscard]] bool flush() override;
-  // Where the server offers it.
+  // True if the server offers it.
   [[nodiscard]] bool can_discard() const override { return can_trim_; }
   [[nodiscard]] bool discard(uint64_t offset, uint64_t count) override;
   [[nodiscard]] bool write_zeroes(uint64_t offset, uint64_t count, Zeroing how) override;

@@ -24,7 +24,7 @@ struct PageServer::Parts {
   Parts& operator=(const Parts&) = delete;
 
   [[nodiscard]] bool listen(std::string* error);
-  // What libwebsockets calls.
+  // The callback of libwebsockets.
   static int on_http(lws* connection, lws_callback_reasons reason, void* user, void* in,
                      size_t length);
   static void on_timer(lws_sorted_usec_list_t* list);

@@ -1,6 +1,7 @@
-// PageServer: answers GET requests of a browser on this host, one page and what it asks for. Owns:
-// libwebsockets' context and what waits to be sent. Only who knows the token of the page's address
-// is answered. Runs on its caller's thread. See docs/machines.md, "The page".
+// PageServer: answers GET requests of a browser on this host: one page and the parts that it asks
+// for. Owns: libwebsockets' context and the bytes that wait to be sent. Only a client with the
+// token of the page's address is answered. Runs on its caller's thread. See docs/machines.md, "The
+// page".
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ struct PageAnswer {
 struct PageServerConfig {
   std::string host = "127.0.0.1";  // four numbers
   uint16_t port = 0;               // 0: whichever is free
-  // The answer to a path: what a peer has sent. Nothing: there is no such thing. `nonce`: a number
-  // for this run, by which the page's own scripts and styles are known.
+  // Answers a path, as a peer has sent it. Nothing: there is no such thing. `nonce`: a number for
+  // this run, by which the page's own scripts and styles are known.
   std::function<std::optional<PageAnswer>(const std::string& path, const std::string& nonce)>
       answer;
 };

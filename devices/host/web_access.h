@@ -1,6 +1,6 @@
-// WebAccess: who gets an answer of a server for a browser on this host: who knows the token of the
-// run, and asks by the name that the server has. Owns: the token, and the number by which the
-// page's own scripts are known. See docs/screen.md, "What peers can do".
+// WebAccess: the rule by which a server for a browser on this host answers: the client knows the
+// token of the run, and asks by the name that the server has. Owns: the token, and the number by
+// which the page's own scripts are known. See docs/screen.md, "What peers can do".
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace ringshift {
 
 class WebAccess {
  public:
-  // Both numbers are new. host: four numbers.
+  // Makes a new nonce and a new token. host: four numbers, as in 127.0.0.1.
   explicit WebAccess(std::string host);
 
   // Listens at this port of the host, 0: whichever is free. The context's user is `user`; it has so
@@ -27,8 +27,8 @@ class WebAccess {
   // http://HOST:PORT/?token=...
   [[nodiscard]] std::string address() const;
 
-  // By a name of ours: a page of another's that has its own name lead here is not served. What
-  // comes from a page must come from ours.
+  // The request names this host: a page of another site that has its own name lead here is not
+  // served. A request that comes from a page must come from one of ours.
   [[nodiscard]] bool is_asked_as_ours(lws* connection) const;
   [[nodiscard]] bool has_token(lws* connection) const;
   // A browser says where a connection of a page's comes from; who says nothing is none.
@@ -43,9 +43,9 @@ class WebAccess {
 // says, in a policy's words. False: the connection is of no use.
 [[nodiscard]] bool write_page_head(lws* connection, std::string_view type, size_t bytes,
                                    std::string_view nonce, std::string_view images);
-// All that comes behind the head. What libwebsockets' callback is to return.
+// All that comes behind the head. Returns the value for libwebsockets' callback to return.
 [[nodiscard]] int write_page_body(lws* connection, std::string_view body);
-// To whom gets none. What libwebsockets' callback is to return.
+// For a client that gets no page. Returns the value for libwebsockets' callback to return.
 [[nodiscard]] int turn_away(lws* connection);
 
 }  // namespace ringshift

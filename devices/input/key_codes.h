@@ -15,14 +15,14 @@ struct KeyCode {
   bool extended = false;
   auto operator<=>(const KeyCode&) const = default;
 };
-// It has no release of its own.
+// The pause key, which sends no release.
 inline constexpr KeyCode kPauseKey{0xe1, false};
 
 // "a", "ret", "ctrl", "f1", "kp_7"...
 [[nodiscard]] std::optional<KeyCode> key_named(std::string_view name);
 // Scan code set 1; bit 7, or 0xe0 in the byte above, says that the key is an extended one.
 [[nodiscard]] std::optional<KeyCode> key_numbered(uint32_t number);
-// What the keyboard sends when the key goes down or up, in scan code set 2.
+// The bytes that the keyboard sends when the key is pressed or released, in scan code set 2.
 [[nodiscard]] std::vector<uint8_t> key_bytes(const KeyCode& key, bool down);
 
 }  // namespace ringshift

@@ -16,8 +16,8 @@ class KeyQueue {
  public:
   KeyQueue(VirtualClock& clock, I8042& keyboard);
 
-  // What the keyboard sends, at least `pause` after the one before. False: too many wait, and
-  // nothing has been added.
+  // Adds codes that the keyboard sends at least `pause` after the ones before. False: too many
+  // wait, and nothing has been added.
   [[nodiscard]] bool add(std::vector<uint8_t> codes, Nanoseconds pause);
   [[nodiscard]] size_t waiting() const { return steps_.size(); }
   static constexpr size_t kMostSteps = 512;

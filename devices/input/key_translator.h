@@ -16,7 +16,7 @@ namespace ringshift {
 class KeyTranslator {
  public:
   enum class Change : uint8_t { Press, Release };
-  // Takes what one key does. False: it is lost; only a press may be.
+  // Takes the scan codes of one key's change. False: it is lost; only a press may be.
   using Sink = std::function<bool(std::vector<uint8_t> codes, Change change)>;
 
   explicit KeyTranslator(Sink sink) : sink_(std::move(sink)) {}

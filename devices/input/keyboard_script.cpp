@@ -146,7 +146,7 @@ bool parse_keys(const std::string& text, std::vector<KeyStep>* steps, std::strin
 }
 
 std::vector<uint8_t> codes_of_terminal_key(std::span<const uint8_t> bytes, size_t* used) {
-  // What the usual terminals send for the keys that are no characters.
+  // The sequences that usual terminals send for keys that are not characters.
   static constexpr struct {
     std::string_view sequence, name;
   } kSequences[] = {

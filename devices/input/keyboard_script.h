@@ -26,14 +26,14 @@ struct KeyStep {
   std::string text;            // Until: what the screen must show
 };
 
-// False with what cannot be typed in *problem. <enter>, <esc>, <tab>, <backspace>, <space>, <up>,
-// <down>, <left>, <right>, <home>, <end>, <delete>, <f1> to <f12>, <lt>; <ctrl-x> of a letter;
-// <wait:SECONDS>; <until:TEXT>; of the mouse <move:RIGHT,UP>, <press>, <release>. A newline is
-// <enter>.
+// False, with the part that cannot be typed in *problem. <enter>, <esc>, <tab>, <backspace>,
+// <space>, <up>, <down>, <left>, <right>, <home>, <end>, <delete>, <f1> to <f12>, <lt>; <ctrl-x> of
+// a letter; <wait:SECONDS>; <until:TEXT>; of the mouse <move:RIGHT,UP>, <press>, <release>. A
+// newline is <enter>.
 [[nodiscard]] bool parse_keys(const std::string& text, std::vector<KeyStep>* steps,
                               std::string* problem);
 
-// The key at the front of what a terminal sent, as scan codes (none: it has no key here), and how
+// The key at the front of a terminal's bytes, as scan codes (none: it has no key here), and how
 // many bytes it took: at least one. Pre: bytes is not empty.
 [[nodiscard]] std::vector<uint8_t> codes_of_terminal_key(std::span<const uint8_t> bytes,
                                                          size_t* used);

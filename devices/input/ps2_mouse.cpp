@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint8_t kAcknowledge = 0xfa, kResend = 0xfe, kSelfTestPassed = 0xaa;
 constexpr size_t kBuffer = 64, kLongestPacket = 4;
-constexpr int kFurthest = 1'000'000;  // of what waits to be reported
+constexpr int kFurthest = 1'000'000;  // counts that wait to be reported
 
 int add(int value, int more) {
   return std::clamp(value + std::clamp(more, -kFurthest, kFurthest), -kFurthest, kFurthest);
@@ -35,7 +35,7 @@ void Ps2Mouse::send(uint8_t byte) {
 uint8_t Ps2Mouse::take_output() {
   const uint8_t byte = output_.front();
   output_.pop_front();
-  report();  // what there was no room for
+  report();  // the movement that there was no room for
   return byte;
 }
 
@@ -117,7 +117,7 @@ void Ps2Mouse::command(uint8_t byte) {
   if (const uint8_t of = std::exchange(awaiting_argument_of_, uint8_t{0}); of != 0) {
     return take_argument(of, byte);
   }
-  // What it was about to say is overtaken by the command (technical reference, "Commands").
+  // The command discards output that waits (technical reference, "Commands").
   output_.clear();
   const Said said = std::exchange(last_, {});
   if (byte == kResend) {

@@ -23,7 +23,7 @@ class Ps2Mouse {
  public:
   // Pre: nothing; any byte may come at any time.
   void command(uint8_t byte);
-  // Its movement and buttons since the last call. Lost while it reports nothing.
+  // Adds movement and buttons since the last call. They are lost while the mouse reports nothing.
   void move(const MouseMotion& motion);
   [[nodiscard]] bool has_output() const { return !output_.empty(); }
   uint8_t take_output();
@@ -42,7 +42,7 @@ class Ps2Mouse {
   void report();
 
   std::deque<uint8_t> output_;
-  // The packet or the answer sent last, for who asks again.
+  // The packet or the answer sent last, to be sent again on request.
   struct Said {
     std::array<uint8_t, 4> bytes{};  // the longest of both: an acknowledgement and the status
     size_t count = 0;

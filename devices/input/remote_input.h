@@ -1,6 +1,6 @@
 // RemoteInput: keys and movements of remote screens on their way to the guest's keyboard and mouse.
-// Owns: the keys that wait until the guest has taken those before (whoever puts them bounds them),
-// a timer. Does not own: the keyboard. vCPU thread only. See docs/screen.md.
+// Owns: the keys that wait until the guest has taken those before (their sender bounds them), a
+// timer. Does not own: the keyboard. vCPU thread only. See docs/screen.md.
 #pragma once
 
 #include <cstdint>
@@ -25,11 +25,11 @@ class RemoteInput {
   // on_taken: one input of that source is with the guest, and makes room for another.
   RemoteInput(VirtualClock& clock, I8042& keyboard, std::function<void(uint8_t source)> on_taken);
 
-  // What one key does, scan code set 2.
+  // The bytes of one key, scan code set 2.
   void put_keys(uint8_t source, std::span<const uint8_t> codes);
   void put_motion(uint8_t source, const MouseMotion& motion);
 
-  // What waits; of a replay.
+  // The input that waits; for a replay.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 

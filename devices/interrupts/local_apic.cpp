@@ -27,7 +27,7 @@ constexpr uint32_t kSpuriousBits = 0x3ff;
 
 constexpr uint32_t kMasked = 1U << 16, kPeriodic = 1U << 17, kModeBits = 7U << 8;
 constexpr uint32_t kModeFixed = 0U << 8, kModeLowest = 1U << 8, kModeExternal = 7U << 8;
-// Which bits of each entry can be written.
+// The bits of each entry that can be written.
 constexpr std::array<uint32_t, 6> kLvtBits{0x300ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff};
 
 constexpr uint32_t kCommandLowBits = 0x000ccfff, kDestinationLogical = 1U << 11;
@@ -233,7 +233,7 @@ uint32_t LocalApic::timer_count() {
   return static_cast<uint32_t>((timer_period() - into) / tick);
 }
 
-// What is left of the count goes on at the new rate.
+// The rest of the count goes on at the new rate.
 void LocalApic::change_divider(uint32_t divide) {
   const uint32_t left = timer_.armed() ? timer_count() : 0;
   divide_ = divide;
@@ -406,7 +406,7 @@ void LocalApic::visit_state(StateArchive& archive) {
   archive.field("divide", divide_);
   archive.field("timer end", timer_end_, 0, kLatestDeadline);
   archive.part("timer", timer_);
-  // What is pending follows from the registers; whoever waits for it hears of it.
+  // The pending interrupt follows from the registers; the processor that waits for it is told.
   if (!archive.has_loaded()) return;
   update();
   if (nmi_pending_ && on_output_) on_output_();

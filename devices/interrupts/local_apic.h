@@ -56,9 +56,9 @@ class LocalApic final : public MemoryDevice {
 
   // Called when an interrupt becomes deliverable that was not.
   void set_on_output(std::function<void()> on_output) { on_output_ = std::move(on_output); }
-  // Told of a message that nothing here can obey: its name.
+  // Sets the listener for messages that nothing here can obey: it gets the message's name.
   void set_on_refusal(std::function<void(const char*)> tell) { on_refusal_ = std::move(tell); }
-  // Told of each end of a level-triggered interrupt, for the I/O APIC.
+  // Sets the listener for each end of a level-triggered interrupt: the I/O APIC.
   void set_on_end(std::function<void(uint8_t)> on_end) { on_end_ = std::move(on_end); }
 
   static constexpr unsigned kStateVersion = 1;

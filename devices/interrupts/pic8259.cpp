@@ -288,7 +288,7 @@ void Pic8259::visit_state(StateArchive& archive) {
 void InterruptControllerPair::visit_state(StateArchive& archive) {
   archive.part("master", master_);
   archive.part("slave", slave_);
-  // Whoever waits for INTR hears of a request that was waiting.
+  // The device on INTR is told of a request that was waiting.
   if (archive.has_loaded()) update_output();
 }
 

@@ -25,7 +25,7 @@ class Pic8259 {
   [[nodiscard]] uint8_t level_triggered() const { return level_triggered_; }
 
   [[nodiscard]] bool output() const { return output_; }
-  // It waits to be acknowledged, and is not masked.
+  // True: the input's request waits to be acknowledged, and is not masked.
   [[nodiscard]] bool is_requested(unsigned input) const;
   // INTA: the input now in service, or nothing if the request has gone (then input 7 is reported).
   std::optional<unsigned> acknowledge();
@@ -91,7 +91,8 @@ class InterruptControllerPair {
   // Called whenever INTR goes from low to high.
   void set_on_output(std::function<void()> on_output) { on_output_ = std::move(on_output); }
 
-  // Told of every level a device sets, before the pair acts on it: an I/O APIC has the same wires.
+  // Sets the listener for every level that a device sets, called before the pair acts on it: an I/O
+  // APIC has the same wires.
   void set_on_line(std::function<void(unsigned irq, bool asserted)> on_line) {
     on_line_ = std::move(on_line);
   }
@@ -110,7 +111,7 @@ class InterruptControllerPair {
   [[nodiscard]] PortDevice& slave_ports() { return slave_ports_; }    // 0xa0-0xa1
   [[nodiscard]] PortDevice& elcr_ports() { return elcr_ports_; }      // 0x4d0-0x4d1
 
-  // The levels of the wires are saved here, and not by whoever drives them.
+  // The levels of the wires are saved here, and not by the devices that drive them.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint16_t kIntel = 0x8086, kDevice = 0x100e, kSubsystem = 0x001e;
 
-// Registers that hold what is written to them, and which bits of it.
+// Registers that keep written values, and the bits of each that they keep.
 struct Plain {
   uint32_t first, last, mask;
 };
@@ -75,7 +75,7 @@ std::array<uint16_t, MicrowireEeprom::kWords> eeprom_words(const MacAddress& add
   return words;
 }
 
-// EECD: the wires, who may use them, and what kind of memory there is.
+// EECD: the wires, the right to use them, and the kind of memory.
 constexpr uint32_t kClockWire = 1, kSelectWire = 2, kInWire = 4, kOutWire = 8;
 constexpr uint32_t kRequest = 1U << 6, kGrant = 1U << 7, kPresent = 1U << 8;
 constexpr uint32_t kWritableWires = kClockWire | kSelectWire | kInWire | 0x30 | kRequest;
@@ -126,7 +126,7 @@ void E1000::reset() {
 
 // ---- registers ----
 
-// Of a dword that is read in part; what is written in part is not taken (13.2.1: accesses are of 32
+// A read may be of part of a dword; a write of part of one is ignored (13.2.1: accesses are of 32
 // bits).
 uint32_t E1000::Registers::read(uint64_t offset, AccessWidth width) {
   const auto in_dword = static_cast<unsigned>(offset & 3);

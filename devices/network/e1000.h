@@ -1,5 +1,5 @@
 // E1000: an Intel 82540EM, the gigabit network card that nearly every system has a driver for: its
-// registers, two rings of descriptors, checksums and segments for what is sent. Does not own: the
+// registers, two rings of descriptors, checksums and segments for sent packets. Does not own: the
 // port that frames go through. A port without room leaves descriptors in the ring, a ring without
 // descriptors leaves frames in the port. See docs/networking.md; Intel 317453.
 #pragma once
@@ -110,7 +110,7 @@ class E1000 final : public PciFunction {
 
   // Not state: received_: where a frame is put together; kept for its room.
   // Not state: budget_: of one call.
-  // Not state: takes_any_address_: what it is made with.
+  // Not state: takes_any_address_: set when it is made.
   // Not state: register_page_, window_: ways to the registers.
   DmaMemory& memory_;
   InterruptLine& line_;

@@ -17,8 +17,8 @@ void put_word(std::span<uint8_t> bytes, size_t at, uint32_t value) {
   bytes[at + 1] = static_cast<uint8_t>(value);
 }
 
-// The sum of RFC 1071 over [start, end), and what is at `at` replaced by its complement. Places
-// outside the frame: nothing.
+// The sum of RFC 1071 over [start, end); its complement replaces the bytes at `at`. Places outside
+// the frame: nothing.
 void put_sum(std::span<uint8_t> frame, size_t start, size_t end, size_t at, bool no_zero) {
   end = std::min(end, frame.size());
   if (start >= end || at + 2 > frame.size()) return;

@@ -1,6 +1,6 @@
-// E1000Packet: what a driver of an 82540EM sends, on its way from descriptors to frames: gathered,
-// cut into segments, given its checksums. All of it by the places that the descriptors name: no
-// byte of a packet decides what is done. Owns: the bytes of one packet. See Intel 317453, 3.3.
+// E1000Packet: a packet that a driver of an 82540EM sends, on its way from descriptors to frames:
+// gathered, cut into segments, given its checksums. Only the places that the descriptors name
+// count: no byte of a packet decides. Owns: the bytes of one packet. See Intel 317453, 3.3.
 #pragma once
 
 #include <cstddef>
@@ -34,10 +34,10 @@ class E1000Packet {
   };
 
   void set_context(const Context& context) { context_ = context; }
-  // The first descriptor of a packet says what is to be done with it.
+  // The first descriptor of a packet gives the orders for it.
   void begin(const Options& options);
   [[nodiscard]] bool is_begun() const { return begun_; }
-  // Of a legacy descriptor: one sum from `start` on, put at `at`.
+  // For a legacy descriptor: one sum over the bytes from `start` on, put at `at`.
   void ask_for_sum(uint8_t start, uint8_t at);
   // Bytes that are more than a packet can have make it go nowhere, and are wanted no more: false.
   bool append(std::span<const uint8_t> bytes);
@@ -46,7 +46,7 @@ class E1000Packet {
 
   // Frames wait to be sent.
   [[nodiscard]] bool has_frame() const { return finished_; }
-  // It is to be cut.
+  // True: the packet is to be cut.
   [[nodiscard]] bool is_in_segments() const { return options_.segments; }
   // The next one; the packet is gone after its last. Pre: has_frame(). Empty: it makes no sense.
   // whole: a large one that is to be cut is sent as it is, with its lengths and sums right.

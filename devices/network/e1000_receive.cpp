@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kMostAtOnce = size_t{1} << 20, kLeastCost = 4096;
 constexpr size_t kAddressBytes = 6, kBehindAddresses = 12, kTagBytes = 4;
 constexpr size_t kShortestOnWire = 60, kSequenceBytes = 4;
-// Of a descriptor's status.
+// Bits of a descriptor's status.
 constexpr uint8_t kDone = 1, kEndOfPacket = 2, kSumsUnchecked = 4, kHadTag = 8;
 
 bool has_tag(std::span<const uint8_t> frame, uint32_t type) {

@@ -1,6 +1,5 @@
-// E1000's registers: where they are, and the bits that the model knows. Names and numbers of
-// Intel's "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual"
-// (317453), 13.
+// E1000's registers: their offsets, and the bits that the model knows. Names and numbers of Intel's
+// "PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual" (317453), 13.
 #pragma once
 
 #include <cstdint>

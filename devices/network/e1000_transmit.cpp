@@ -11,7 +11,8 @@ using namespace e1000;
 
 namespace {
 
-// What one call moves before the processor goes on, and what the least costs.
+// The bytes that one call moves before the processor goes on, and the least that a packet counts
+// as.
 constexpr size_t kMostAtOnce = size_t{1} << 20, kLeastCost = 4096;
 
 constexpr uint8_t kEndOfPacket = 1, kInsertSum = 4, kReport = 8, kExtended = 0x20, kTagged = 0x40;

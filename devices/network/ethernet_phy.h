@@ -1,6 +1,6 @@
 // EthernetPhy: the registers of a gigabit transceiver behind MDIO, an 88E1011 as the 82540EM has
-// it. Its link is what the network's is. Owns: the registers. See IEEE 802.3, 22.2.4; Intel 317453,
-// 13.4.9 and 8.
+// it. Its link is up when the network's is. Owns: the registers. See IEEE 802.3, 22.2.4; Intel
+// 317453, 13.4.9 and 8.
 #pragma once
 
 #include <array>

@@ -57,7 +57,7 @@ class MicrowireEeprom {
     ++bits_;
   }
 
-  // Not state: words_: what it is made with.
+  // Not state: words_: set when it is made.
   std::array<uint16_t, kWords> words_;
   bool clock_ = false;
   bool output_ = true;

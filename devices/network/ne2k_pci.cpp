@@ -30,7 +30,7 @@ constexpr uint8_t kLoopback = 0x06;
 
 constexpr uint32_t kPageBytes = 256, kPromBytes = 32;
 constexpr size_t kHeaderBytes = 4, kSequenceBytes = 4, kShortestOnWire = 60;
-constexpr uint8_t kNothing = 0xff;  // what is read where nothing is
+constexpr uint8_t kNothing = 0xff;  // read where nothing decodes
 
 constexpr unsigned bytes_of(AccessWidth width) { return static_cast<unsigned>(width); }
 
@@ -47,7 +47,7 @@ Ne2kPci::Ne2kPci(const Ne2kSurroundings& on, PacketPort& port, const MacAddress&
       more_(on.clock, [this](Nanoseconds) { serve(); }) {
   add_port_range(0, kPortBytes, port_window_);
   reset();
-  // It may come from within a call of the port's: what follows from it waits for the next pass.
+  // It may come from within a call of the port's: the consequences wait for the next pass.
   port_.set_on_change([this] { more_.arm(0); });
 }
 
@@ -102,7 +102,7 @@ uint8_t Ne2kPci::read_register(unsigned number) {
 uint8_t Ne2kPci::read_page_0(unsigned number) {
   switch (number) {
     case 0x01:
-    case 0x02:  // where what comes is being put
+    case 0x02:  // the place where received bytes are written
       return number == 2 ? current_ : 0;
     case 0x03:
       return boundary_;
@@ -249,8 +249,7 @@ void Ne2kPci::write_command(uint8_t value) {
 
 uint8_t Ne2kPci::memory_at(uint32_t address) const {
   address &= 0xffff;
-  if (address <
-      kPromBytes) {  // each byte twice: the address, and in the end what words are told by
+  if (address < kPromBytes) {  // each byte twice: the address; 0x57 at the end tells word mode
     const uint32_t at = address / 2;
     return at < address_.size() ? address_[at] : at >= 14 ? 0x57 : 0;
   }
@@ -333,12 +332,12 @@ bool Ne2kPci::has_ring() const {
 }
 
 // The last page that the driver has read. Linux's writes the page before the one it reads next also
-// where that is the ring's first: what it means is the ring's last.
+// where that is the ring's first: it means the ring's last.
 uint32_t Ne2kPci::boundary_in_ring() const {
   return boundary_ + 1 == start_page_ ? stop_page_ - 1U : boundary_;
 }
 
-// Between where the next frame is put and what the driver has not read yet.
+// The pages between the place of the next frame and those that the driver has not read yet.
 uint32_t Ne2kPci::free_pages() const {
   const uint32_t boundary = boundary_in_ring();
   return boundary > current_ ? boundary - current_
@@ -363,9 +362,9 @@ void Ne2kPci::receive() {
       continue;
     }
     if (pages >= free_pages()) return;  // the driver makes room, and says so
-    // A driver that is interrupted for frames is told of each by itself, also while it masks that
-    // for a moment: one that takes so many and no more before it acknowledges would leave others
-    // lying until the next comes.
+    // A driver that is interrupted for frames is told of each one by itself, also while it masks
+    // that for a moment. A driver that takes only so many frames before it acknowledges would
+    // otherwise leave the rest lying until the next frame comes.
     if (is_told_ && (causes_ & kReceived) != 0) return;
     store(frame);
     port_.take_received();

@@ -1,8 +1,8 @@
 // Ne2kPci: a Realtek RTL8029AS, the PCI form of the NE2000: the registers of a DP8390 and 16 KiB of
-// memory of its own that only it reaches, in which the driver puts what is sent, and which is a
-// ring for what comes. Owns: that memory. Does not own: the port that frames go through. A port
-// without room keeps the command to send pending, a ring without room leaves frames in the port.
-// See docs/networking.md; RTL8029AS, DP8390D (National Semiconductor, TL/F/8582).
+// memory of its own, which only the card reaches. The driver puts frames to send there; received
+// frames are stored in a ring in it. Owns: that memory. Does not own: the port that frames go
+// through. A port without room keeps the command to send pending, a ring without room leaves frames
+// in the port. See docs/networking.md; RTL8029AS, DP8390D (National Semiconductor, TL/F/8582).
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// NetworkCard: which network card a board has. See docs/networking.md.
+// NetworkCard: the network card of a board. See docs/networking.md.
 #pragma once
 
 #include <cstdint>

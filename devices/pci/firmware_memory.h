@@ -27,11 +27,11 @@ class FirmwareMemory {
   FirmwareMemory& operator=(const FirmwareMemory&) = delete;
 
   [[nodiscard]] static bool is_good_size(uint64_t bytes);
-  // PAM: reads go to RAM, writes go to RAM; what does not goes to the image or nowhere. True if
-  // anything changed: mappings of guest-physical memory are void then.
+  // PAM: reads go to RAM, writes go to RAM; otherwise reads go to the image and writes nowhere.
+  // True if anything changed: mappings of guest-physical memory are void then.
   [[nodiscard]] bool set_shadow(unsigned segment, bool read_ram, bool write_ram);
 
-  // Nothing but that the image must be the same: what is shadowed is the host bridge's state.
+  // Only a check that the image is the same: the shadowed ranges are the host bridge's state.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 
@@ -56,16 +56,16 @@ class FirmwareMemory {
     uint64_t address = 0;
     uint64_t bytes = 0;
     const uint8_t* image = nullptr;
-    const uint8_t* source = nullptr;  // what reads see: the image or RAM
+    const uint8_t* source = nullptr;  // the bytes that reads see: the image or RAM
     bool write_ram = false;
     bool claimed = false;
   };
 
-  // Not state: nothing_, segments_: the host bridge's registers say what each segment is.
+  // Not state: nothing_, segments_: the host bridge's registers say where each segment leads.
   GuestMemory& ram_;
   MemoryBus& bus_;
   Image image_;
-  std::vector<uint8_t> nothing_;  // what is below 1 MiB where the image does not reach
+  std::vector<uint8_t> nothing_;  // the bytes below 1 MiB that the image does not reach
   std::array<Segment, kShadowSegments> segments_;
 };
 

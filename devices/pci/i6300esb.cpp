@@ -7,7 +7,7 @@
 namespace ringshift {
 namespace {
 
-// Configuration space (16.4): how it counts and what it does, and whether it runs.
+// Configuration space (16.4): the way it counts and its action, and whether it runs.
 constexpr unsigned kSetUp = 0x60, kLockRegister = 0x68;
 constexpr uint8_t kCountsMegahertz = 1U << 2, kNoOutput = 1U << 5;
 constexpr uint8_t kLocked = 1, kEnabled = 2, kFreeRunning = 4;

@@ -1,5 +1,5 @@
 // I6300esb: the watchdog timer of Intel's 6300ESB: two stages, each with a time of its own; a
-// driver that is alive begins anew before the second one ends. Does not own: what happens then. See
+// driver that is alive begins anew before the second one ends. Does not own: the action then. See
 // docs/devices.md; Intel 6300ESB I/O Controller Hub Datasheet (300641), chapter 16.
 #pragma once
 
@@ -32,7 +32,7 @@ class I6300esb final : public PciFunction {
    private:
     I6300esb& owner_;
   };
-  // What is protected takes one write after two numbers at the reload register (16.5.1).
+  // A protected register takes one write after two numbers at the reload register (16.5.1).
   enum class Lock : uint8_t { Closed, FirstNumber, Open };
 
   void on_config_written(unsigned first, unsigned length) override;

@@ -62,7 +62,8 @@ class PowerManagement final : public PciFunction {
 
   [[nodiscard]] PortDevice& command_ports() { return command_ports_; }  // 0xb2-0xb3
   [[nodiscard]] PortDevice& event_ports() { return event_ports_; }      // 0xafe0-0xafe3
-  // Its status bit, and the SCI if the guest wants it: what the guest does then is its own matter.
+  // Sets the button's status bit, and raises the SCI if the guest wants it; the guest decides what
+  // to do.
   void press_power_button();
 
   static constexpr unsigned kStateVersion = 1;

@@ -40,7 +40,7 @@ class PciFunction {
   PciFunction(const PciFunction&) = delete;
   PciFunction& operator=(const PciFunction&) = delete;
 
-  // Where it is on its bus: slot * 8 + function. Before the guest runs.
+  // Sets the place on the bus: slot * 8 + function. Before the guest runs.
   void set_place(unsigned slot_and_function) { place_ = slot_and_function; }
   // Any width at its natural alignment. Pre: offset + width <= 256.
   [[nodiscard]] uint32_t read_config(unsigned offset, AccessWidth width);
@@ -64,7 +64,7 @@ class PciFunction {
   [[nodiscard]] uint32_t config_value(unsigned offset, AccessWidth width) const;
   void set_config_byte(unsigned offset, uint8_t value) { config_[offset] = value; }
   void set_config_word(unsigned offset, uint16_t value);
-  // Which bits the guest may change; none unless said here.
+  // Lets the guest change these bits; it may change none that are not named here.
   void make_writable(unsigned offset, uint8_t mask) { writable_[offset] = mask; }
   void make_header_multifunction() { config_[kHeaderType] |= 0x80; }
   [[nodiscard]] bool is_bus_master() const { return (config_[kCommand] & kCommandMaster) != 0; }
@@ -96,7 +96,8 @@ class PciFunction {
   [[nodiscard]] uint32_t wanted_address(unsigned index) const;
   void place_ranges();
 
-  // Not state: name_, place_, ranges_: what the function is, and what follows from its registers.
+  // Not state: name_, place_, ranges_: the function's identity, and facts that follow from its
+  // registers.
   PciBuses& buses_;
   std::string name_;
   unsigned place_ = 0;

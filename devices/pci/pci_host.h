@@ -24,7 +24,7 @@ class PciHost final : public PortDevice {
   void attach(unsigned slot, unsigned function, PciFunction& device);
   // The wire of INTA# to INTD# (pin 1 to 4) of a slot, turned by one for each slot, as boards do.
   [[nodiscard]] InterruptLine& wire(unsigned slot, unsigned pin);
-  // Which line each of PIRQA# to PIRQD# drives now; 0: none.
+  // Sets the line that each of PIRQA# to PIRQD# drives from now on; 0: none.
   void set_route(unsigned pirq, unsigned irq);
   // The same of a state that is being loaded: the levels of the lines are loaded too.
   void restore_route(unsigned pirq, unsigned irq) { route_[pirq] = irq; }
@@ -66,12 +66,12 @@ class PciHost final : public PortDevice {
   void write_reset_control(uint8_t value);
   void update_line(unsigned irq);
 
-  // Not state: functions_, route_: who is attached, and what the ISA bridge's registers say.
+  // Not state: functions_, route_: the attached functions, and the ISA bridge's registers.
   InterruptControllerPair& interrupts_;
   std::function<void()> on_reset_;
   std::array<PciFunction*, kSlots * kFunctions> functions_{};
   std::array<Wire, kWires> wires_;
-  // By PIRQ; the last one is the system control interrupt.
+  // Wires that are asserted, by PIRQ; the last one is the system control interrupt.
   std::array<unsigned, kPins + 1> asserted_wires_{};
   std::array<unsigned, kPins + 1> route_{0, 0, 0, 0, kSciIrq};
   uint32_t address_ = 0;

@@ -47,7 +47,7 @@ void BochsDisplay::FrameBuffer::write(uint64_t offset, AccessWidth width, uint32
   std::memcpy(writable_bytes() + offset, &value, static_cast<size_t>(width));
 }
 
-// Whoever has been given its bytes may write to them later.
+// A caller that was given the bytes may write to them later.
 void BochsDisplay::FrameBuffer::clear() {
   if (!is_zero_) std::ranges::fill(bytes(), uint8_t{0});
 }
@@ -183,7 +183,7 @@ BochsDisplay::Mode BochsDisplay::mode() const {
   mode.width = registers_.at(kWidth);
   mode.height = registers_.at(kHeight);
   mode.bytes_per_line = registers_.at(kVirtualWidth) * bytes;
-  // An offset that would show what is not there shows the beginning.
+  // An offset that would show memory that is not there shows the beginning.
   const uint64_t first = uint64_t{registers_.at(kOffsetY)} * mode.bytes_per_line +
                          uint64_t{registers_.at(kOffsetX)} * bytes;
   const uint64_t needed = uint64_t{mode.height - 1} * mode.bytes_per_line + mode.width * bytes;

@@ -75,7 +75,8 @@ class BochsDisplay {
 
    private:
     ZeroedBytes bytes_{kMemoryBytes};
-    // Nobody can have written to it: most guests show text, and need not pay for its pages.
+    // True: nobody can have written to the memory. Most guests show text, and need not pay for its
+    // pages.
     bool is_zero_ = true;
   };
   class Registers final : public PortDevice {

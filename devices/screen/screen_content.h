@@ -1,4 +1,4 @@
-// ScreenContent: what a screen is drawn from, copied out of the display: registers, and the memory
+// ScreenContent: the source of a drawn screen, copied out of the display: registers, and the memory
 // that shows. Owns: the copy, so that another thread may draw it. See docs/screen.md; IBM VGA
 // technical reference.
 #pragma once
@@ -40,8 +40,8 @@ struct ScreenContent {
   std::array<uint8_t, 768> colors{};
 };
 
-// What the screen shows now; the room that *content has is used again. display may be null: there
-// is only the VGA.
+// Copies what the screen shows now; the memory that *content has is used again. display may be
+// null: there is only the VGA.
 void capture_screen(const VgaText& vga, const BochsDisplay* display, ScreenContent* content);
 
 }  // namespace ringshift

@@ -1,6 +1,5 @@
-// ScreenImage: what is on the screen as pixels: VGA text and graphics, or a linear frame buffer.
-// Owns: the pixels. Nothing is drawn until it is asked for. See docs/devices.md; IBM VGA technical
-// reference.
+// ScreenImage: the screen as pixels: VGA text and graphics, or a linear frame buffer. Owns: the
+// pixels. Nothing is drawn until it is asked for. See docs/devices.md; IBM VGA technical reference.
 #pragma once
 
 #include <cstdint>

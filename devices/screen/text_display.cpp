@@ -51,7 +51,7 @@ void TextDisplay::refresh() {
   timer_.arm(clock_.now() + kRefresh);
 }
 
-// The whole page from the top, each line cleared behind what it shows.
+// The whole page from the top, each line cleared behind its text.
 void TextDisplay::show() {
   std::string text = "\x1b[H";
   for (const char c : config_.page()) {

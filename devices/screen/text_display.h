@@ -1,5 +1,5 @@
 // TextDisplay: the text screen live in a terminal, and the terminal's keys on the guest's keyboard.
-// Owns: a timer, what was last shown. Does not own: the terminal, the VGA, the keyboard. See
+// Owns: a timer, the text last shown. Does not own: the terminal, the VGA, the keyboard. See
 // docs/usage.md.
 #pragma once
 
@@ -18,9 +18,10 @@ class StateArchive;
 
 struct TextDisplayConfig {
   std::function<std::string()> page;  // the screen's lines, each with its newline
-  // To the terminal. False: it is behind, and is asked again with what the screen shows then.
+  // Prints to the terminal. False: the terminal is behind; the next call has the screen's contents
+  // of that moment.
   std::function<bool(const std::string&)> print;
-  std::function<void()> poll_keys;  // offer what the terminal sent to type()
+  std::function<void()> poll_keys;  // offer the terminal's bytes to type()
 };
 
 class TextDisplay {

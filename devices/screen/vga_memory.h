@@ -41,7 +41,7 @@ class VgaMemory {
   void visit_state(StateArchive& archive);
 
  private:
-  // Where in the window the address lies.
+  // The offset in the window at which the address lies; nothing: outside.
   [[nodiscard]] std::optional<uint32_t> decode(uint32_t offset) const;
   [[nodiscard]] bool chained() const { return (registers_.sequencer[4] & 0x08) != 0; }
   [[nodiscard]] bool odd_even() const { return (registers_.graphics[6] & 0x02) != 0; }

@@ -28,8 +28,8 @@ class VgaText final : public MemoryDevice {
   [[nodiscard]] PortDevice& crtc_ports() { return crtc_ports_; }              // 0x3d4-0x3d5
   [[nodiscard]] PortDevice& status_port() { return status_port_; }            // 0x3da
 
-  // What a video BIOS does before a kernel has the machine: the sixteen colours of text, and a font
-  // of 256 characters of 16 lines (4096 bytes) in plane 2. Empty: it has none.
+  // Does the work of a video BIOS before a kernel has the machine: sets the sixteen colours of
+  // text, and a font of 256 characters of 16 lines (4096 bytes) in plane 2. Empty: no font.
   void set_up_text(std::span<const uint8_t> font);
 
   // Display memory, from 0xa0000.

@@ -45,8 +45,8 @@ void AtaDisk::reset() {
   medium_.abandon();
 }
 
-// A disk of less than one cylinder has one all the same: firmware divides by what is here, and
-// finds the disk's end by its sectors.
+// A disk of less than one cylinder has one all the same: firmware divides by this number, and finds
+// the disk's end by its sectors.
 uint32_t AtaDisk::default_cylinders() const {
   return static_cast<uint32_t>(
       std::clamp<uint64_t>(sectors() / (kHeads * kSectorsPerTrack), 1, kMostCylinders));
@@ -173,7 +173,7 @@ IdeStep AtaDisk::begin(Activity activity, IdePhase phase, Address address,
   return step;
 }
 
-// Position and count left, in the registers, as they stand after an error.
+// Writes the position and the count left to the registers, as an error leaves them.
 void AtaDisk::report_position() {
   registers.low[0] = static_cast<uint8_t>(position_);
   registers.mid[0] = static_cast<uint8_t>(position_ >> 8);
@@ -184,7 +184,7 @@ IdeStep AtaDisk::next_block() {
   in_block_ = std::min(left_, per_block_);
   left_ -= in_block_;
   if (activity_ == Activity::Read) return read_block();
-  // Of what was there before nothing is left, not even until the guest has written over it.
+  // Nothing is left of the block's old contents, not even until the guest has written over it.
   std::ranges::fill(block(), uint8_t{0});
   registers.status = kIdeReady | kIdeSeekComplete;
   registers.error = 0;
@@ -235,7 +235,7 @@ IdeStep AtaDisk::write_block() {
   position_ += in_block_;
   if (left_ != 0) return next_block();
   activity_ = Activity::None;
-  // What is not cached is on the medium before the guest hears of it.
+  // Without a write cache, data is on the medium before the guest is told.
   return write_cache_ ? done() : flush();
 }
 

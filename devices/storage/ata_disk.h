@@ -53,7 +53,7 @@ class AtaDisk final : public IdeDrive {
   [[nodiscard]] uint64_t sectors() const { return medium_.bytes() / kSector; }
   [[nodiscard]] uint32_t default_cylinders() const;
 
-  // Not state: serial_, buffer_: a name, and what block() gives the part of that moves.
+  // Not state: serial_, buffer_: a name, and the memory behind block().
   DiskBackend& medium_;
   std::string serial_;
   uint8_t multiple_ = 0;  // sectors to a block of the MULTIPLE commands; 0: not set

@@ -56,7 +56,7 @@ void AtapiCdrom::reset() {
   locked_ = false;
 }
 
-// Nothing moves, and nothing is left of what did.
+// Nothing moves, and nothing is left of the last transfer.
 void AtapiCdrom::end_data() {
   stop_medium();
   activity_ = Activity::None;
@@ -231,7 +231,7 @@ DiskBackend::Progress AtapiCdrom::load_sectors() {
   return progress;
 }
 
-// Sync pattern and header of a mode 1 sector around what has come; its error correction is zero.
+// Sync pattern and header of a mode 1 sector around its data; its error correction is zero.
 void AtapiCdrom::put_raw_sector(uint32_t index) {
   uint8_t* const to = buffer_.data() + size_t{index} * sector_bytes_;
   std::memset(to + 1, 0xff, 10);
@@ -362,7 +362,7 @@ IdeStep AtapiCdrom::run_packet() {
   }
 }
 
-// What needs a medium.
+// The commands that need a medium.
 IdeStep AtapiCdrom::run_medium_packet() {
   switch (packet_[0]) {
     case 0x00:  // TEST UNIT READY

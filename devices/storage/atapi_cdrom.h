@@ -1,7 +1,6 @@
 // AtapiCdrom: a CD-ROM drive on an IDE cable: packet commands of MMC over ATAPI. Owns: sense data,
 // the answer that is moving. Does not own: the medium, which may be absent. Packets are hostile
-// input: every length is checked against what there is. See docs/devices.md; ATA/ATAPI-6 9.8,
-// INF-8020i, MMC-3.
+// input: every length is checked. See docs/devices.md; ATA/ATAPI-6 9.8, INF-8020i, MMC-3.
 #pragma once
 
 #include <array>
@@ -38,12 +37,13 @@ class AtapiCdrom final : public IdeDrive {
   [[nodiscard]] const DiskBackend* medium() const { return medium_; }
   // The button of a drive that the guest has locked: the guest is told, and may open it.
   void press_eject_button() { event_ = MediaEvent::EjectRequest; }
-  // Locked or not: what a paper clip does.
+  // Opens the tray, locked or not, as a paper clip does.
   void open_tray();
   void close_tray();
   // Pre: the tray is open. Null: nothing is in it any more. A transfer under way fails.
   void insert(DiskBackend* medium);
-  // Told of the guest's opening and closing, too; must only take note.
+  // Sets the listener for opening and closing of the tray, the guest's own too; it must only take
+  // note.
   void set_on_tray(std::function<void(bool is_open)> on_tray) { on_tray_ = std::move(on_tray); }
 
  private:
@@ -60,7 +60,7 @@ class AtapiCdrom final : public IdeDrive {
     void visit_state(StateArchive& archive);
   };
   enum class Activity : uint8_t { None, Packet, Identify, Answer, Read };
-  // What GET EVENT STATUS NOTIFICATION tells once (MMC-3, 6.6.4).
+  // An event that GET EVENT STATUS NOTIFICATION reports once (MMC-3, 6.6.4).
   enum class MediaEvent : uint8_t { None, EjectRequest, NewMedium, MediumGone };
 
   void move_tray(bool open);
@@ -89,7 +89,7 @@ class AtapiCdrom final : public IdeDrive {
   [[nodiscard]] uint32_t packet32(unsigned at) const;
   [[nodiscard]] uint32_t sectors() const;
 
-  // Not state: incoming_: what is read passes through it; kept for its room.
+  // Not state: incoming_: read data passes through it; kept for its room.
   DiskBackend* medium_;
   std::vector<uint8_t> incoming_;
   bool ejected_ = false;

@@ -1,4 +1,4 @@
-// DiskBackend: a medium as bytes: what is behind a disk, a CD-ROM or a floppy drive. A failure of
+// DiskBackend: a medium as bytes: the contents of a disk, a CD-ROM or a floppy drive. A failure of
 // the host is a value, which the drive turns into an error that its guest sees. A drive that need
 // not wait for the host asks by advance(). Implemented by: host_disk, nbd_disk, background_disk,
 // tests. See docs/devices.md, "Disks".
@@ -19,7 +19,7 @@ struct DiskTraffic {
   uint64_t read = 0, written = 0;
 };
 
-// Something that a drive wants of its medium.
+// A request of a drive to its medium.
 struct DiskRequest {
   enum class Kind : uint8_t { Read, Write, Flush, Discard, Zeroes, FreeingZeroes };
   Kind kind = Kind::Flush;
@@ -45,22 +45,22 @@ class DiskBackend {
 
   // ---- without waiting for the host: on the vCPU's thread, one request at a time ----
 
-  // Waits: the request is on its way, and is to be made again, the same, until it is something
-  // else; set_on_ready() says when that is of use. What is to be written has been taken at the
-  // first call; what is read is there with Done. Media that are quick, or must be exact, never let
-  // anybody wait. Pre: as for the calls above.
+  // Waits: the request is on its way. The caller makes the same request again until the answer is
+  // another; set_on_ready() says when to ask. Bytes to be written have been taken at the first
+  // call; bytes read are there with Done. Media that are quick, or must be exact, never answer
+  // Waits. Pre: as for the calls above.
   enum class Progress : uint8_t { Done, Failed, Waits };
   [[nodiscard]] virtual Progress advance(const DiskRequest& request) {
     return perform(request) ? Progress::Done : Progress::Failed;
   }
-  // Who made the request that is on its way has no more use for it. It may be done all the same.
+  // The device has no more use for the request that is on its way. It may be done all the same.
   virtual void abandon() {}
-  // Of the drive: called in deliver(), when a request that was on its way is not any more.
-  // NOLINTNEXTLINE(performance-unnecessary-value-param): who has a use for it keeps it
+  // Set by the drive: called in deliver(), when a request that was on its way is not any more.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): a medium that needs it keeps it
   virtual void set_on_ready(std::function<void()> /*on_ready*/) {}
-  // Of the machine: called on any thread, when deliver() has something to do; empty: nobody
+  // Set by the machine: called on any thread, when deliver() has something to do; empty: nobody
   // listens. deliver() is called between two of the guest's instructions.
-  // NOLINTNEXTLINE(performance-unnecessary-value-param): who has a use for it keeps it
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): a medium that needs it keeps it
   virtual void set_on_news(std::function<void()> /*on_news*/) {}
   virtual void deliver() {}
   // False: nothing was read, since the host's disk would have to be waited for, or nobody knows.
@@ -89,20 +89,21 @@ class DiskBackend {
   // Another machine may take the medium, or it is ours again. False: somebody else has it.
   [[nodiscard]] virtual bool set_in_use(bool /*in_use*/) { return true; }
 
-  // Does what is written reach the medium that others see? From freeze() on that stays as it is:
-  // what is written is kept beside it, in memory, and is gone with the run. Pre of freeze():
+  // Does what is written reach the medium that others see? From freeze() on the medium stays as it
+  // is: writes are kept beside it, in memory, and are gone with the run. Pre of freeze():
   // can_freeze(). False: the host refuses.
   [[nodiscard]] virtual bool is_written_through() const { return !read_only(); }
   [[nodiscard]] virtual bool can_freeze() const { return read_only(); }
   [[nodiscard]] virtual bool freeze() { return true; }
 
-  // What a saved machine keeps of the medium: what tells it from one that has been written to
-  // since, and writes that are in no file of the host's. See docs/saved-state.md.
+  // The part of the medium that a saved machine keeps: data to recognize a medium that has been
+  // written to since, and writes that are in no file of the host's. See docs/saved-state.md.
   virtual void visit_medium(StateArchive& /*archive*/, bool /*may_have_changed*/) {}
 
   // Does discard() give room back? Constant.
   [[nodiscard]] virtual bool can_discard() const { return false; }
-  // What is in the range is of no more use. Pre: can_discard(), and the range lies in [0, bytes()).
+  // The contents of the range are of no more use. Pre: can_discard(), and the range lies in [0,
+  // bytes()).
   [[nodiscard]] virtual bool discard(uint64_t /*offset*/, uint64_t /*count*/) { return false; }
   // The range reads as zeros from now on. MayFree: it need not keep its room. Pre: as for write().
   enum class Zeroing : uint8_t { Keep, MayFree };

@@ -262,7 +262,7 @@ uint64_t FloppyController::place() const {
   return (track * geometry_.sectors + at_sector_ - 1U) * kSector;
 }
 
-// What an image lacks reads zeros.
+// Sectors behind the end of an image read zeros.
 DiskBackend::Progress FloppyController::read_sector() {
   buffer_.fill(0);
   if (is_present(place())) {

@@ -84,7 +84,7 @@ class FloppyController {
   std::vector<uint8_t> result_;
   size_t result_at_ = 0;
   uint8_t cylinder_ = 0;     // where the head is
-  uint8_t seek_status_ = 0;  // what SENSE INTERRUPT is to tell
+  uint8_t seek_status_ = 0;  // the answer to SENSE INTERRUPT
   unsigned resets_to_sense_ = 0;
   bool seek_ended_ = false;
   bool changed_ = true;

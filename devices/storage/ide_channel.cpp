@@ -154,8 +154,8 @@ uint8_t IdeChannel::read_register(unsigned index) {
   }
 }
 
-// Both drives see what is written to the registers; the selected one obeys. One that is busy owns
-// the registers (ATA/ATAPI-6, 7.15.6.1): it takes DEVICE RESET, and nothing else.
+// Both drives see writes to the registers; the selected one obeys. One that is busy owns the
+// registers (ATA/ATAPI-6, 7.15.6.1): it takes DEVICE RESET, and nothing else.
 void IdeChannel::write_register(unsigned index, uint8_t value) {
   const bool takes = index == kCommand && value == kDeviceReset && selected() != nullptr &&
                      selected()->is_packet_device();
@@ -197,7 +197,7 @@ void IdeChannel::write_command(uint8_t code) {
   IdeDrive* drive = selected();
   if (drive == nullptr) return;
   set_interrupt(false);
-  // A command ends what the one before it had begun. Only a packet device takes DEVICE RESET.
+  // A command ends the one before it. Only a packet device takes DEVICE RESET.
   phase_ = IdePhase::Idle;
   dma_has_moved_ = false;
   active_ = drive;

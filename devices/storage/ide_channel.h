@@ -20,9 +20,9 @@ class StateArchive;
 
 class IdeChannel {
  public:
-  // on_interrupt: the wire has risen, as a bus master notes; on_dma: a DMA phase has begun, or goes
-  // on after a wait; on_busy: the drive waits for its medium, and resume() is wanted, soon and
-  // again, until it does not.
+  // on_interrupt: the wire has risen, which a bus master notes. on_dma: a DMA phase has begun, or
+  // goes on after a wait. on_busy: the drive waits for its medium; resume() is to be called soon,
+  // and again until it no longer waits.
   IdeChannel(InterruptLine& line, std::function<void()> on_interrupt, std::function<void()> on_dma,
              std::function<void()> on_busy);
 
@@ -32,7 +32,7 @@ class IdeChannel {
   [[nodiscard]] PortDevice& control_port() { return control_port_; }    // 0x3f6
 
   // Bus mastering. dma_in() is true for data that goes to memory. move() hands over at most
-  // `longest` bytes of what is left of the block, in place; dma_moved() says that they were moved.
+  // `longest` bytes of the rest of the block, in place; dma_moved() says that they were moved.
   [[nodiscard]] bool dma_waiting() const {
     return phase_ == IdePhase::DmaIn || phase_ == IdePhase::DmaOut;
   }
@@ -62,7 +62,7 @@ class IdeChannel {
   };
 
   [[nodiscard]] IdeDrive* selected() const { return drives_[selection_]; }
-  // Whose registers the guest reads: a drive 0 alone answers for the drive 1 that is not there.
+  // The drive whose registers the guest reads: a drive 0 alone answers for an absent drive 1.
   [[nodiscard]] const IdeDrive* answering() const {
     return selected() != nullptr ? selected() : drives_[0];
   }

@@ -38,7 +38,7 @@ class IdeController final : public PciFunction {
   void visit_state(StateArchive& archive) override;
 
  private:
-  // Where in guest RAM the next bytes go, as the descriptor table says.
+  // The part of guest RAM for the next bytes, as the descriptor table says.
   struct Region {
     uint64_t address = 0;
     uint32_t bytes = 0;

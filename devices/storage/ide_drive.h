@@ -1,6 +1,6 @@
-// IdeDrive: what is at one end of an IDE cable, as its channel drives it: registers, commands, and
-// blocks of data that move by programmed I/O or by DMA alike. Owns: the registers. Derived:
-// ata_disk, atapi_cdrom. See docs/devices.md; ATA/ATAPI-6.
+// IdeDrive: one drive of an IDE cable, as its channel drives it: registers, commands, and blocks of
+// data that move by programmed I/O or by DMA alike. Owns: the registers. Derived: ata_disk,
+// atapi_cdrom. See docs/devices.md; ATA/ATAPI-6.
 #pragma once
 
 #include <cstdint>
@@ -58,13 +58,14 @@ class IdeDrive {
   [[nodiscard]] virtual Nanoseconds pause() { return 0; }
   // All of block() has been moved.
   [[nodiscard]] virtual IdeStep block_done() = 0;
-  // In a phase that is Busy: the medium may have done what it was asked for. May be called before.
+  // Goes on in a phase that is Busy: the medium may have done its request. May be called too early.
   [[nodiscard]] virtual IdeStep resume() = 0;
   // Called when resume() is of use: inside DiskBackend::deliver().
   void set_on_ready(std::function<void()> on_ready) { on_ready_ = std::move(on_ready); }
 
   // Registers, and the command that is under way with the block that is moving; not the medium,
-  // which must be of the same size. A state that has been loaded never names what is not there.
+  // which must be of the same size. A state that has been loaded never names a drive that is not
+  // there.
   static constexpr unsigned kStateVersion = 3;
   virtual void visit_state(StateArchive& archive) = 0;
 

@@ -1,7 +1,7 @@
-// PacedMedium: what a medium is besides, if a rate is kept: it says how long it wants to be left
-// alone. A drive that can wait asks before each piece; one that cannot moves on, and what it moved
-// is made up for by whoever asks next. LimitedDisk: any medium, at a rate that several of them may
-// share. See docs/machines.md, "Limits".
+// PacedMedium: the second interface of a medium whose rate is limited: it says how long it wants to
+// be left alone. A drive that can wait asks before each piece; one that cannot moves on, and the
+// next request waits for its bytes, too. LimitedDisk: any medium, at a rate that several of them
+// may share. See docs/machines.md, "Limits".
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ class PacedMedium {
 // machine that was saved meanwhile and goes on elsewhere: so it looks again by itself.
 inline constexpr Nanoseconds kLookAgain = 10'000'000;
 
-// Of all disks of a machine together.
+// The rate of all disks of a machine together.
 struct DiskRate {
   DiskRate(uint64_t bytes_per_second, std::function<Nanoseconds()> now)
       : bucket(bytes_per_second), clock(std::move(now)) {}
@@ -58,7 +58,7 @@ class LimitedDisk final : public DiskBackend, public PacedMedium {
     return medium_->write(offset, from);
   }
   [[nodiscard]] bool flush() override { return medium_->flush(); }
-  // What is asked for again has been counted.
+  // A request that is made again has been counted.
   [[nodiscard]] Progress advance(const DiskRequest& request) override {
     if (!std::exchange(is_on_its_way_, true)) rate_->bucket.take(cost_of(request));
     const Progress progress = medium_->advance(request);

@@ -275,8 +275,8 @@ void RtcCmos::registers_to_calendar() {
                          decode(bytes_[kMinutes]) * int64_t{60} + decode(bytes_[kSeconds]);
   const int64_t seconds = days_from_date(date) * kSecondsPerDay + of_day;
   base_seconds_ = seconds - chain_time() / kNanosecondsPerSecond;
-  // The weekday is a counter of its own: it goes on from what the guest has written, whatever the
-  // date says. The register counts Sunday as 1.
+  // The weekday is a counter of its own: it goes on from the guest's value, whatever the date says.
+  // The register counts Sunday as 1.
   const unsigned derived = weekday_of(floor_divide(seconds, kSecondsPerDay));
   weekday_ahead_ = static_cast<uint8_t>((decode(bytes_[kWeekday]) + 13 - derived) % 7);
 }

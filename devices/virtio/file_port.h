@@ -1,7 +1,6 @@
-// FilePort: where the 9P requests of a guest go, and where their answers come from: a file server
-// outside. A side that has no room says so, and the other one keeps what it has. All of it happens
-// on the virtual CPU's thread. Implemented by: monitor/share/share_port.h, tests. See
-// docs/sharing.md.
+// FilePort: the way of a guest's 9P requests to a file server outside, and of the answers back. A
+// side that has no room says so, and the other one keeps its messages. All of it happens on the
+// virtual CPU's thread. Implemented by: monitor/share/share_port.h, tests. See docs/sharing.md.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +13,7 @@ namespace ringshift {
 // A message of 9P begins with its length (four bytes, its own included), its type and its tag (two
 // bytes), all little-endian (intro(5) of Plan 9; 9P2000.L).
 inline constexpr size_t kFileHeader = 7, kFileTypeAt = 4, kFileTagAt = 5;
-// No message is longer, in either direction: twice what the server agrees to.
+// No message is longer, in either direction: twice the size that the server agrees to.
 inline constexpr size_t kMostFileMessage = size_t{128} << 10;
 
 class FilePort {

@@ -73,7 +73,7 @@ uint64_t GuestBuffer::split_last_byte() {
   return address;
 }
 
-// Only what is left: what has been used up is of no more interest.
+// Only the rest is kept: bytes that have been used up are of no more interest.
 void GuestBuffer::visit_state(StateArchive& archive) {
   std::vector<uint64_t> addresses;
   std::vector<uint32_t> lengths;

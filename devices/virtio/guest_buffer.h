@@ -22,7 +22,7 @@ class GuestBuffer {
   void clear();
   // Pre: there are less than kMostPieces.
   void add(uint64_t address, uint32_t bytes);
-  // What is left.
+  // The bytes that are left.
   [[nodiscard]] uint64_t bytes() const { return bytes_; }
   // The next bytes, out of guest RAM or into it, are used up. Pre: there are so many.
   void take(DmaMemory& memory, std::span<uint8_t> to);
@@ -37,7 +37,7 @@ class GuestBuffer {
     uint32_t bytes = 0;
   };
   [[nodiscard]] Range skip(uint64_t most);
-  // Where the last byte is, which is no longer part of the buffer. Pre: bytes() != 0.
+  // Removes the last byte from the buffer, and returns its address. Pre: bytes() != 0.
   [[nodiscard]] uint64_t split_last_byte();
 
   static constexpr unsigned kStateVersion = 1;

@@ -1,7 +1,7 @@
-// PacketPort: where the Ethernet frames of a network device go, and where they come from. A side
-// that has no room says so, and the other one keeps what it has: nothing is dropped between them.
-// All of it happens on the virtual CPU's thread. Implemented by: monitor/network/network_port.h,
-// tests. See docs/devices.md.
+// PacketPort: the way of a network device's Ethernet frames, out and in. A side that has no room
+// says so, and the other one keeps its frames: nothing is dropped between them. All of it happens
+// on the virtual CPU's thread. Implemented by: monitor/network/network_port.h, tests. See
+// docs/devices.md.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ class PacketPort {
   // Does it take packets of TCP that are larger than a frame (kLongestLargeFrame), whole, with
   // their lengths and sums right?
   [[nodiscard]] virtual bool takes_large() const { return false; }
-  // What has been sent may leave now. Called behind all that was sent together.
+  // Frames that were sent may leave now. Called after all that were sent together.
   virtual void flush() {}
   // The frame that the guest is to get next, which stays until it is taken; empty: there is none.
   [[nodiscard]] virtual std::span<const uint8_t> received() const = 0;

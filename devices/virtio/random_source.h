@@ -1,5 +1,5 @@
-// RandomSource: where a device gets random bytes from: the host, or whoever makes or plays back a
-// run that repeats. Implemented by: host_random, tests. See docs/devices.md.
+// RandomSource: the source of a device's random bytes: the host, or a run that repeats, which makes
+// them or plays them back. Implemented by: host_random, tests. See docs/devices.md.
 #pragma once
 
 #include <cstdint>

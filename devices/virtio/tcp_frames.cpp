@@ -188,7 +188,8 @@ void TcpTrain::begin(std::span<const uint8_t> frame) {
               segment_bytes_ >= kLeastSegment && places->end == frame.size();
 }
 
-// All is the same but for what goes on, the sums, the window, and that the last one may push.
+// All fields are the same except those that go on, the sums, the window, and that the last one may
+// push.
 bool TcpTrain::follows(std::span<const uint8_t> frame, const TcpPlaces& places) const {
   if (places.is_ipv4 != places_.is_ipv4 || places.tcp != places_.tcp ||
       places.payload != places_.payload || places.end != frame.size()) {

@@ -1,7 +1,7 @@
 // TcpFrames: Ethernet frames that carry TCP: their sums, a large one cut into those of a wire, and
 // those of a wire joined to a large one, as a card with offloads does it. A guest or a peer chose
-// every byte: what makes no sense is said to be none. See docs/networking.md; RFC 1071, 791, 8200,
-// 9293.
+// every byte: a frame that makes no sense counts as no TCP. See docs/networking.md; RFC 1071, 791,
+// 8200, 9293.
 #pragma once
 
 #include <cstddef>
@@ -12,19 +12,19 @@
 
 namespace ringshift {
 
-// What a length in an IP packet can say, behind two addresses, a type and a tag.
+// The longest packet that an IP header can describe, behind two addresses, a type and a tag.
 inline constexpr size_t kLongestLargeFrame = 65535 + 18;
 // Segments are no smaller than this: so much of a frame is in them, and not all in their headers.
 inline constexpr size_t kLeastSegment = 64;
 
-// Where things begin in a frame.
+// The offsets of a frame's parts.
 struct TcpPlaces {
   size_t ip = 0, tcp = 0, payload = 0;
   size_t end = 0;  // of the payload: padding of a short frame follows
   bool is_ipv4 = false;
 };
 
-// Whose word is taken for how long the packet is: a large one's headers need not say it.
+// The source of the packet's length: a large packet's headers need not say it.
 enum class LengthFrom : uint8_t { Header, Frame };
 // Nothing: it is no TCP, or a fragment, or not whole, or has headers that are for others to read.
 [[nodiscard]] std::optional<TcpPlaces> find_tcp(std::span<const uint8_t> frame, LengthFrom from);
@@ -32,8 +32,8 @@ enum class LengthFrom : uint8_t { Header, Frame };
 // Are all its sums right? Pre: places of this frame.
 [[nodiscard]] bool has_good_sums(std::span<const uint8_t> frame, const TcpPlaces& places);
 
-// Puts the sum over [start, end of frame) at `at`; what is there already is part of it, as a driver
-// leaves it that asks for this. False: there is no such place in the frame.
+// Puts the sum over [start, end of frame) at `at`; the bytes there already are part of it, as a
+// driver leaves them that asks for this. False: there is no such place in the frame.
 [[nodiscard]] bool complete_sum(std::span<uint8_t> frame, size_t start, size_t at);
 
 // Lengths and sums of a packet that is sent as it is, however long. Pre: LengthFrom::Frame found
@@ -57,7 +57,7 @@ class TcpCutter {
   std::vector<uint8_t> frame_;
 };
 
-// Frames of one connection that follow each other, joined (what Linux calls GRO).
+// Frames of one connection that follow each other, joined (Linux calls this GRO).
 class TcpTrain {
  public:
   // A first frame. Whether others can follow it (can_grow()), and whether its sums are right
@@ -72,7 +72,7 @@ class TcpTrain {
   void finish();
   [[nodiscard]] std::span<const uint8_t> bytes() const { return bytes_; }
   [[nodiscard]] bool is_several() const { return frames_ > 1; }
-  // Of several: places, and how much payload the first one had.
+  // If there are several segments: the places, and the payload bytes of the first one.
   [[nodiscard]] const TcpPlaces& places() const { return places_; }
   [[nodiscard]] size_t segment_bytes() const { return segment_bytes_; }
 

@@ -16,7 +16,8 @@ constexpr uint64_t kHasTag = 1U << 0;  // VIRTIO_9P_MOUNT_TAG
 constexpr unsigned kTagAt = 2;         // behind its length
 constexpr uint16_t kEntries = 128;
 
-// What one call moves before the processor goes on, and what the shortest request counts as.
+// The bytes that one call moves before the processor goes on, and the least that a request counts
+// as.
 constexpr size_t kMostAtOnce = size_t{1} << 20, kLeastCost = 4096;
 
 // Types of 9P2000.L (Linux, include/net/9p/9p.h); an answer's is its request's plus one.
@@ -166,7 +167,7 @@ bool Virtio9p::forward(uint16_t guest_tag) {
       return true;
     }
     request.flushes = tag_at_server(static_cast<uint16_t>(number_at(message_, kOldTagAt, 2)));
-    // Of a request that has been answered there is nothing to call off.
+    // A request that has been answered cannot be called off.
     if (request.flushes == kNone) {
       put_number(message_, 0, 4, kFileHeader);
       message_[kFileTypeAt] = kFlush + 1;

@@ -28,8 +28,8 @@ class Virtio9p final : public VirtioDevice {
   void forget(unsigned) override { pending_.clear(); }
   [[nodiscard]] Served serve(unsigned queue) override;
 
-  // Requests on their way are the device's; what the server holds for a guest is not ours to write
-  // down, so that a machine with the folder mounted is not saved (Machine::save).
+  // Requests on their way are the device's. The server's state for a guest is not ours to write
+  // down, so a machine with the folder mounted is not saved (Machine::save).
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive) override;
 

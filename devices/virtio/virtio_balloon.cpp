@@ -62,7 +62,7 @@ void VirtioBalloon::write_config_byte(unsigned offset, uint8_t value) {
   if (offset + 1 == kConfigBytes && on_change_) on_change_();
 }
 
-// What is wanted stays so: a driver that comes finds it.
+// The wanted size stays: a driver that comes finds it.
 void VirtioBalloon::reset() {
   actual_pages_ = 0;
   statistics_ = {};
@@ -98,7 +98,8 @@ VirtioDevice::Served VirtioBalloon::serve(unsigned queue) {
   return take_lists(queue, queue == kInflate);
 }
 
-// What a list takes out of the balloon needs nothing: the host has memory for it when it is used.
+// A list of pages taken out of the balloon needs no work: the host has memory for them when they
+// are used.
 VirtioDevice::Served VirtioBalloon::take_lists(unsigned index, bool gives_back) {
   Virtqueue& queue = transport().queue(index);
   for (size_t pages = 0; pages < kMostListed;) {
@@ -147,7 +148,8 @@ BalloonStatistics VirtioBalloon::statistics() {
   return statistics_;
 }
 
-// 5.5.6.3: one buffer goes to and fro; what it holds is what the driver told when it gave it.
+// 5.5.6.3: one buffer goes to and fro; it holds the driver's figures of the moment when it was
+// given.
 VirtioDevice::Served VirtioBalloon::take_statistics(unsigned index) {
   Virtqueue& queue = transport().queue(index);
   if (has_statistics_buffer_ && wants_statistics_) {
@@ -194,7 +196,7 @@ VirtioDevice::Served VirtioBalloon::take_reports(unsigned index) {
     }
     while (report_.bytes() != 0 && left != 0) {
       const GuestBuffer::Range range = report_.skip(left);
-      // The parts of pages at its ends keep what is in them.
+      // The parts of pages at its ends keep their bytes.
       const uint64_t begin = (range.address + kPage - 1) / kPage * kPage;
       const uint64_t end = (range.address + range.bytes) / kPage * kPage;
       if (begin < end) config_.give_back(begin, end - begin);

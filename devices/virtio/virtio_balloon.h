@@ -1,7 +1,7 @@
 // VirtioBalloon: takes pages of RAM from a guest that can do without them, and gives them back:
-// what is in the balloon, and what the guest reports as free, takes no memory of the host's. A page
-// of either is zeros when the guest uses it again. Does not own: RAM. See docs/devices.md; VIRTIO
-// 1.2, 5.5.
+// pages in the balloon, and pages that the guest reports as free, take no memory of the host's. A
+// page of either is zeros when the guest uses it again. Does not own: RAM. See docs/devices.md;
+// VIRTIO 1.2, 5.5.
 #pragma once
 
 #include <array>
@@ -25,11 +25,11 @@ struct BalloonConfig {
   std::function<void(uint64_t address, uint64_t bytes)> give_back;
 };
 
-// What a driver tells of its memory (VIRTIO 1.2, 5.5.6.3), by its tag: bytes, or counts since it
-// booted. Nothing: it has not told.
+// A driver's figures about its memory (VIRTIO 1.2, 5.5.6.3), by tag: bytes, or counts since it
+// booted. Nothing: the driver has not told.
 struct BalloonStatistics {
   static constexpr size_t kTags = 10;
-  // Of each tag: "mem_free"...
+  // The name of each tag: "mem_free"...
   [[nodiscard]] static const char* name_of(size_t tag);
   std::array<std::optional<uint64_t>, kTags> by_tag;
   [[nodiscard]] bool any() const;
@@ -46,9 +46,9 @@ class VirtioBalloon final : public VirtioDevice {
   void forget(unsigned queue) override;
   [[nodiscard]] Served serve(unsigned queue) override;
 
-  // What the guest is to keep of its RAM, in bytes; less than it has. It need not follow.
+  // The bytes of its RAM that the guest is asked to keep; less than it has. It need not follow.
   void set_target(uint64_t bytes);
-  // What the guest says it has kept.
+  // The bytes that the guest says it has kept.
   [[nodiscard]] uint64_t kept_bytes() const;
   // As the driver told last, and asks it to tell anew, which takes it a moment.
   [[nodiscard]] BalloonStatistics statistics();

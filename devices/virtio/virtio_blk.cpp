@@ -23,8 +23,8 @@ constexpr uint32_t kMostPieces = Virtqueue::kMostDescriptors - 2;
 // One range takes no longer than a step may: zeros may have to be written.
 constexpr uint32_t kMostDiscardSectors = 32768, kMostZeroSectors = 4096, kMostRanges = 32;
 
-// What one call moves before the processor goes on, what passes through the buffer at a time, and
-// what the smallest step counts as.
+// The bytes that one call moves before the processor goes on, those that pass through the buffer at
+// a time, and the least that a step counts as.
 constexpr size_t kMostAtOnce = size_t{1} << 20, kBufferBytes = size_t{128} << 10;
 constexpr size_t kLeastCost = 4096;
 
@@ -106,7 +106,7 @@ bool VirtioBlk::begin() {
   return true;
 }
 
-// What cannot be done ends at once.
+// A request that cannot be done ends at once.
 void VirtioBlk::judge(uint64_t sector) {
   const uint64_t bytes = data_.bytes();
   switch (type_) {
@@ -165,8 +165,8 @@ size_t VirtioBlk::read_on() {
   return part;
 }
 
-// Without VIRTIO_BLK_F_FLUSH a driver cannot ask for it: what is written is safe when it is done
-// (5.2.6.2).
+// Without VIRTIO_BLK_F_FLUSH a driver cannot ask for it: written data is safe when the request is
+// done (5.2.6.2).
 size_t VirtioBlk::write_on() {
   const auto part = static_cast<size_t>(std::min<uint64_t>(data_.bytes(), buffer_.size()));
   if (part != 0) {
@@ -248,7 +248,7 @@ void VirtioBlk::stop() {
   end();
 }
 
-// What is over is not kept, nor saved.
+// A finished request is neither kept nor saved.
 void VirtioBlk::end() {
   is_active_ = is_waiting_ = false;
   head_ = 0;

@@ -17,7 +17,7 @@ class StateArchive;
 
 class VirtioBlk final : public VirtioDevice {
  public:
-  // serial: what the driver is told when it asks, at most 20 characters.
+  // serial: the driver's answer when it asks, at most 20 characters.
   VirtioBlk(DiskBackend& medium, std::string serial);
 
   [[nodiscard]] VirtioKind kind() const override;
@@ -57,7 +57,7 @@ class VirtioBlk final : public VirtioDevice {
   void make_config();
   [[nodiscard]] bool begin();
   void judge(uint64_t sector);
-  // A part of the request that is under way, which may be its end. What it cost, in bytes moved.
+  // Does a part of the current request, perhaps its last. Returns the cost, in bytes moved.
   size_t step();
   size_t read_on();
   size_t write_on();
@@ -66,14 +66,14 @@ class VirtioBlk final : public VirtioDevice {
   size_t identify();
   [[nodiscard]] Range first_range() const;
   [[nodiscard]] Status judge(const Range& range) const;
-  // Of the medium. False: it waits, or has failed, and the request has ended with that.
+  // Asks the medium. False: the request waits, or has failed, and has then ended.
   [[nodiscard]] bool has_done(const DiskRequest& request);
   void finish(Status status);
   void end();
   void stop();
 
   static constexpr uint64_t kSector = 512;
-  // Not state: serial_, config_: what it is made with.
+  // Not state: serial_, config_: set when it is made.
   // Not state: buffer_, chain_: where bytes and chains pass through; kept for their room.
   // Not state: is_waiting_, range_: the medium is asked again where the machine goes on.
   DiskBackend& medium_;
@@ -90,7 +90,7 @@ class VirtioBlk final : public VirtioDevice {
   uint64_t status_address_ = 0;
   GuestBuffer data_;
   Range range_;
-  bool is_waiting_ = false;  // the medium is at work on what comes next in it
+  bool is_waiting_ = false;  // the medium is at work on its next request
 };
 
 }  // namespace ringshift

@@ -1,6 +1,6 @@
 // VirtioConsole: one port of a virtio serial device, which Linux calls hvc0: a queue of buffers for
-// what is typed, and one of what is printed. Does not own: the backend. See docs/devices.md; VIRTIO
-// 1.2, 5.3.
+// typed keys, and one of printed text. Does not own: the backend. See docs/devices.md; VIRTIO 1.2,
+// 5.3.
 #pragma once
 
 #include <cstddef>

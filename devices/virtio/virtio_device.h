@@ -1,6 +1,6 @@
-// VirtioDevice / VirtioTransport: one kind of virtio device, and what brings it to its driver:
-// features, configuration, queues, interrupts. Derived: virtio_blk, virtio_net, virtio_rng;
-// virtio_pci. See docs/devices.md; VIRTIO 1.1, chapters 2 and 5.
+// VirtioDevice / VirtioTransport: one kind of virtio device, and its way to its driver: features,
+// configuration, queues, interrupts. Derived: virtio_blk, virtio_net, virtio_rng; virtio_pci. See
+// docs/devices.md; VIRTIO 1.1, chapters 2 and 5.
 #pragma once
 
 #include <cstdint>
@@ -60,7 +60,7 @@ class VirtioDevice {
   virtual void reset() = 0;
   // The driver has taken a queue back, with all that waited in it or was under way.
   virtual void forget(unsigned /*queue*/) {}
-  // Uses what waits in a queue that is in use, about a megabyte of it at most. More: there is more,
+  // Serves the requests that wait in a queue in use, about a megabyte at most. More: there is more,
   // and it wants to be called again soon. Broken: the driver has made no sense, and nothing is
   // served until it resets the device.
   enum class Served : uint8_t { All, More, Broken };

@@ -25,7 +25,7 @@ constexpr unsigned kFlagsAt = 0, kSegmentsAt = 1, kHeadersAt = 2, kSegmentBytesA
 constexpr unsigned kSumStartAt = 6, kSumOffsetAt = 8, kBufferCountAt = 10;
 constexpr size_t kTcpSumOffset = 16;
 
-// What one call moves before the processor goes on, and what the shortest frame counts as.
+// The bytes that one call moves before the processor goes on, and the least that a frame counts as.
 constexpr size_t kMostAtOnce = size_t{1} << 20, kLeastCost = 4096;
 
 }  // namespace
@@ -72,8 +72,8 @@ VirtioDevice::Served VirtioNet::serve(unsigned queue) {
 
 // ---- to the driver ----
 
-// A frame waits in the port for a buffer. A driver's buffers hold the longest frame, or as many of
-// them as it takes do (5.1.6.3.1); where one does not hold what came, the driver has made no sense.
+// A frame waits in the port for a buffer. A driver's buffers hold the longest frame, or enough of
+// them together do (5.1.6.3.1); if one does not hold the frame, the driver has made no sense.
 VirtioDevice::Served VirtioNet::receive() {
   for (size_t cost = 0; cost < kMostAtOnce;) {
     const std::span<const uint8_t> frame = port_.received();
@@ -148,7 +148,7 @@ VirtioNet::Room VirtioNet::join_more() {
   return Room::Enough;
 }
 
-// 5.1.6.4.1: of a large one, what it is to be cut into again, and its sum is to be completed; of
+// 5.1.6.4.1: for a large packet, the size of its segments, and that its sum is to be completed; for
 // another one, whether its sums have been found right.
 VirtioNet::Header VirtioNet::header_of_train() const {
   Header header{};
@@ -221,8 +221,8 @@ VirtioDevice::Served VirtioNet::send_what_waits() {
   return Served::More;
 }
 
-// 5.1.6.2: a driver leaves the sum of what it sends to be completed, and large packets of TCP to be
-// cut, if it has agreed to. What makes no sense goes nowhere.
+// 5.1.6.2: a driver leaves the sum of a sent frame to be completed, and large packets of TCP to be
+// cut, if it has agreed to. A frame whose header makes no sense is dropped.
 void VirtioNet::send(const Header& header) {
   if (header[kSegmentsAt] != kNoSegments) return send_large(header);
   if (packet_.size() > kLongestFrame) return;

@@ -1,6 +1,6 @@
-// VirtioNet: a virtio network card: a queue of frames to the guest, and one of frames from it. What
-// a driver sends of TCP may be larger than a frame, and frames that follow each other come to it as
-// one. Does not own: the port that they go through. See docs/devices.md; VIRTIO 1.2, 5.1.
+// VirtioNet: a virtio network card: a queue of frames to the guest, and one of frames from it. A
+// driver may send TCP packets larger than a frame, and frames that follow each other reach it as
+// one. Does not own: the port for the frames. See docs/devices.md; VIRTIO 1.2, 5.1.
 #pragma once
 
 #include <array>
@@ -33,8 +33,9 @@ class VirtioNet final : public VirtioDevice {
   static constexpr unsigned kReceiveQueue = 0, kTransmitQueue = 1;
   // Two addresses, a type, a tag and 1,500 bytes: a longer frame of the guest's goes nowhere.
   static constexpr size_t kLeastFrame = 14, kLongestFrame = 1518;
-  // In front of each frame (5.1.6); the last two bytes, in how many buffers a frame is, are not
-  // there in the legacy interface without VIRTIO_NET_F_MRG_RXBUF (5.1.6.1).
+  // The bytes of the header in front of each frame (5.1.6). The last two, the number of buffers
+  // that a frame takes, are not there in the legacy interface without VIRTIO_NET_F_MRG_RXBUF
+  // (5.1.6.1).
   static constexpr size_t kHeaderBytes = 12, kLegacyHeaderBytes = 10;
 
  private:
@@ -57,13 +58,13 @@ class VirtioNet final : public VirtioDevice {
 
   void on_port_change();
 
-  // Not state: address_, takes_any_address_: what it is made with.
+  // Not state: address_, takes_any_address_: set when it is made.
   // Not state: chain_, buffers_, buffer_count_, room_, train_, packet_: where chains and frames
   // pass through; kept for their room.
   PacketPort& port_;
   MacAddress address_;
   bool takes_any_address_;
-  bool told_up_ = true;  // what the driver has last heard of the link
+  bool told_up_ = true;  // the link's state that the driver was last told
   DescriptorChain chain_;
   std::vector<DescriptorChain> buffers_;  // the first buffer_count_ of them: for the train
   size_t buffer_count_ = 0;

@@ -7,7 +7,8 @@
 
 namespace ringshift {
 
-// Of `count` bytes from `at` on, at most eight. Bytes: what has bytes by index.
+// The little-endian number in `count` bytes from `at` on, at most eight. Bytes: any type that has
+// bytes by index.
 template <typename Bytes>
 [[nodiscard]] uint64_t number_at(const Bytes& bytes, size_t at, size_t count) {
   uint64_t value = 0;

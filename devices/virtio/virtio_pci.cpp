@@ -13,15 +13,15 @@ namespace {
 constexpr uint16_t kVirtioVendor = 0x1af4;
 constexpr unsigned kMostQueues = 32;
 
-// Of the device status (2.1).
+// Bits of the device status (2.1).
 constexpr uint8_t kDriverOk = 4, kFeaturesOk = 8, kNeedsReset = 64;
-// Of the interrupt status (4.1.4.5).
+// Bits of the interrupt status (4.1.4.5).
 constexpr uint8_t kQueueInterrupt = 1, kConfigInterrupt = 2;
 
 // The legacy registers without those of MSI-X, and the device's configuration behind them
 // (4.1.4.8).
 constexpr unsigned kLegacyConfigAt = 0x14;
-// The page of modern registers: what is where is ours to say.
+// The page of modern registers: the places in it are ours to choose.
 constexpr unsigned kCommonBytes = 0x38, kIsrAt = 0x40, kDeviceConfigAt = 0x100, kNotifyAt = 0x200;
 constexpr unsigned kNotifyMultiplier = 4;
 constexpr unsigned kMostConfigBytes = kNotifyAt - kDeviceConfigAt;
@@ -310,7 +310,7 @@ void VirtioPci::set(Register name, uint32_t value) {
       driver_feature_select_ = value;
       return;
     case Register::DriverFeature:
-      // What has been agreed on stays until a reset (3.1.1).
+      // The features agreed on stay until a reset (3.1.1).
       if (driver_feature_select_ < 2 && (status_ & kFeaturesOk) == 0) {
         set_driver_feature(driver_feature_select_, value);
       }
@@ -391,8 +391,8 @@ void VirtioPci::tell_queues() {
   }
 }
 
-// FEATURES_OK stays clear where the driver wants what was not offered, or does not know that the
-// device is none of before version 1 (2.2, 6.1). Only we set DEVICE_NEEDS_RESET.
+// FEATURES_OK stays clear where the driver wants features that were not offered, or does not know
+// that the device is none of before version 1 (2.2, 6.1). Only we set DEVICE_NEEDS_RESET.
 void VirtioPci::set_status(uint8_t value) {
   if (value == 0) return reset();
   const uint8_t before = status_;

@@ -19,7 +19,7 @@ namespace ringshift {
 
 class StateArchive;
 
-// Where a function is put, and what it reaches from there.
+// The place of a function, and the parts of the machine that it reaches.
 struct VirtioSurroundings {
   PciBuses& buses;
   VirtualClock& clock;
@@ -39,7 +39,7 @@ class VirtioPci final : public PciFunction, private VirtioTransport {
   static constexpr unsigned kLegacyBar = 0, kModernBar = 1;
 
  private:
-  // A register of one of the two interfaces, by what it is.
+  // A register of one of the two interfaces, by its meaning.
   enum class Register : uint8_t {
     DeviceFeatureSelect,
     DeviceFeature,
@@ -93,7 +93,7 @@ class VirtioPci final : public PciFunction, private VirtioTransport {
     VirtioPci& owner_;
   };
 
-  // What a device uses.
+  // The interface for the device.
   [[nodiscard]] Virtqueue& queue(unsigned index) override { return queues_.at(index); }
   [[nodiscard]] DmaMemory& memory() override { return memory_; }
   [[nodiscard]] bool has_feature(uint64_t feature) const override {
@@ -138,7 +138,7 @@ class VirtioPci final : public PciFunction, private VirtioTransport {
   void serve(unsigned index);
   void serve_pending();
 
-  // Not state: kind_, offered_, legacy_ports_, modern_page_: what the function is made with.
+  // Not state: kind_, offered_, legacy_ports_, modern_page_: set when the function is made.
   DmaMemory& memory_;
   InterruptLine& line_;
   VirtioDevice& device_;

@@ -18,7 +18,7 @@ class VirtioRng final : public VirtioDevice {
   void reset() override {}
   [[nodiscard]] Served serve(unsigned queue) override;
 
-  // It holds nothing between two buffers.
+  // The device keeps nothing between two buffers.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive) override;
 

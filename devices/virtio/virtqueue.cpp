@@ -81,7 +81,7 @@ Virtqueue::Descriptor Virtqueue::read_descriptor(uint64_t address) const {
           .next = static_cast<uint16_t>(number_at(bytes, 14, 2))};
 }
 
-// What the device reads comes before what it writes (2.6.4.2).
+// The parts that the device reads come before those that it writes (2.6.4.2).
 bool Virtqueue::add(const Descriptor& descriptor, DescriptorChain* chain) const {
   const bool is_writable = (descriptor.flags & kWritable) != 0;
   if (!is_in_ram(descriptor.address, descriptor.bytes)) return false;

@@ -13,7 +13,7 @@ namespace ringshift {
 
 class StateArchive;
 
-// What a driver has given at once: first what the device reads, then what it writes.
+// The buffers of one request: first the parts that the device reads, then those that it writes.
 struct DescriptorChain {
   uint16_t head = 0;  // by which it is given back
   GuestBuffer readable;
@@ -42,7 +42,7 @@ class Virtqueue {
   enum class Ring : uint8_t { Descriptors, Available, Used };
   [[nodiscard]] uint64_t address(Ring ring) const { return addresses_[index_of(ring)]; }
   void set_address(Ring ring, uint64_t address) { addresses_[index_of(ring)] = address; }
-  // What the driver has agreed to (2.6.5.3, 2.6.7).
+  // Sets the features that the driver has agreed to (2.6.5.3, 2.6.7).
   void set_features(bool indirect, bool event_index);
 
   // The next chain; the queue must be in use. Broken: the rings make no sense.
@@ -52,7 +52,7 @@ class Virtqueue {
   void put_back(uint16_t count) {
     next_available_ = static_cast<uint16_t>(next_available_ - count);
   }
-  // Something to take() waits, or the rings make no sense.
+  // True: take() has a request, or will find that the rings make no sense.
   [[nodiscard]] bool has_waiting();
   // The chain is the driver's again; `written` bytes of its writable part have been written.
   void give_back(uint16_t head, uint64_t written);
@@ -83,8 +83,8 @@ class Virtqueue {
   [[nodiscard]] bool walk(uint16_t head, DescriptorChain* chain) const;
   [[nodiscard]] bool add(const Descriptor& descriptor, DescriptorChain* chain) const;
 
-  // Not state: ram_bytes_, most_entries_: what the machine and the device are made with.
-  // Not state: indirect_, event_index_: what the driver's features say, which the transport keeps.
+  // Not state: ram_bytes_, most_entries_: set when the machine and the device are made.
+  // Not state: indirect_, event_index_: the driver's features, which the transport keeps.
   DmaMemory& memory_;
   uint64_t ram_bytes_;
   uint16_t most_entries_;

@@ -21,7 +21,7 @@ bool has_multiboot2_header(ByteView head) {
   return false;
 }
 
-// What an image is that no loader takes, as far as its first bytes tell.
+// Describes an image that no loader takes, as far as its first bytes tell.
 std::string describe_unknown(ByteView head) {
   constexpr uint32_t kArmZImage = 0x016f2818;
   constexpr uint32_t kArm64Image = 0x644d5241;

@@ -32,7 +32,7 @@ struct BootRequest {
 struct [[nodiscard]] BootResult {
   bool ok = true;
   std::string error;
-  std::string notice;  // of what has been done otherwise than the image asks; empty: nothing
+  std::string notice;  // of a deviation from the image's requests; empty: none
 
   [[nodiscard]] static BootResult success() { return {}; }
   [[nodiscard]] static BootResult failure(std::string error) {

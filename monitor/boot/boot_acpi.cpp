@@ -174,7 +174,7 @@ Bytes hpet_table() {
   return with_header("HPET", 1, table);
 }
 
-// ---- MP tables, for who does not know ACPI ----
+// ---- MP tables, for kernels that do not know ACPI ----
 
 Bytes mp_configuration() {
   constexpr uint8_t kInterrupt = 0, kNmi = 1, kExternal = 3;

@@ -28,7 +28,7 @@ struct LoadPlan {
 // Why this ELF file is for another machine; empty if it is an i386 one.
 [[nodiscard]] std::string wrong_elf_machine(ByteView head);
 
-// Empty on success, otherwise what is wrong with the file. Pre: is_elf(image.head()).
+// Empty on success, otherwise the mistake in the file. Pre: is_elf(image.head()).
 [[nodiscard]] std::string read_elf_plan(const BootImage& image, LoadPlan* plan);
 
 }  // namespace ringshift

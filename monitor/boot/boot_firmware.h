@@ -1,6 +1,6 @@
-// Firmware boot: the BIOS image, and what the firmware is told about the machine. Reads files,
-// fills the configuration port. Images are hostile input: any failure is one line that names the
-// file. See docs/devices.md.
+// Firmware boot: the BIOS image, and the facts about the machine that the firmware is told. Reads
+// files, fills the configuration port. Images are hostile input: any failure is one line that names
+// the file. See docs/devices.md.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace ringshift {
 
-// Where Debian's seabios package puts its images.
+// The place where Debian's seabios package puts its images.
 inline constexpr char kDefaultBios[] = "/usr/share/seabios/bios-256k.bin";
 inline constexpr char kDefaultVideoBios[] = "/usr/share/seabios/vgabios-stdvga.bin";
 
@@ -20,7 +20,7 @@ inline constexpr char kDefaultVideoBios[] = "/usr/share/seabios/vgabios-stdvga.b
 // (fw_cfg) Device" specification; names of users begin with "opt/").
 struct FirmwareFile {
   std::string name;  // at most FwCfg::kLongestName letters
-  std::string path;  // of a file of the host's; empty: `text` is what is read there
+  std::string path;  // of a file of the host's; empty: reads give `text`
   std::string text;
 };
 inline constexpr size_t kMostFirmwareFiles = 32;

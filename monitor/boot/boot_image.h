@@ -60,7 +60,7 @@ class BootImage {
   // The first bytes of the file: all of it, or kHeadBytes.
   [[nodiscard]] ByteView head() const { return ByteView(head_); }
   // Copies [offset, offset + length) of the file into RAM at `address`. Empty on success, otherwise
-  // what was wrong. Both ranges are checked here, whoever checked them before.
+  // the mistake. Both ranges are checked here, even if the caller has checked them.
   [[nodiscard]] std::string load(uint64_t offset, uint64_t length, GuestMemory& memory,
                                  GuestPhysical address) const;
 

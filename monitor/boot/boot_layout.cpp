@@ -6,7 +6,8 @@ namespace ringshift {
 
 namespace {
 
-// Under the zero page of Linux, above what any loader puts low; 0x8f000 and down is a first stack.
+// Under the zero page of Linux, above the low structures of any loader; 0x8f000 and down is a first
+// stack.
 constexpr uint64_t kGdtAddress = 0x8f000;
 constexpr uint32_t kGdtEntries = 4;
 

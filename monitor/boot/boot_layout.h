@@ -1,6 +1,6 @@
-// Boot layout: what a loader leaves in guest RAM beside the image, and the flat state it jumps in.
-// Owns: the addresses. Nothing here survives the guest's own set-up, which replaces all of it. See
-// docs/architecture.md.
+// Boot layout: the structures that a loader leaves in guest RAM beside the image, and the flat
+// state it jumps in. Owns: the addresses. Nothing here survives the guest's own set-up, which
+// replaces all of it. See docs/architecture.md.
 #pragma once
 
 #include <array>

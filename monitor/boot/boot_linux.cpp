@@ -56,7 +56,7 @@ struct SetupHeader {
   uint8_t load_flags;
   uint16_t xload_flags;
   uint32_t code32_start;
-  uint64_t initrd_limit;  // the first address behind what the kernel can reach
+  uint64_t initrd_limit;  // the first address that the kernel cannot reach
   uint64_t command_line_size;
   uint64_t preferred_address;
   uint64_t init_size;

@@ -35,7 +35,7 @@ constexpr uint32_t kInfoMemoryMap = 1U << 6;
 constexpr uint32_t kInfoLoaderName = 1U << 9;
 constexpr uint64_t kInfoBytes = 120;
 
-// What the loader tells the kernel goes here; the kernel's own segments may not.
+// The loader puts its information for the kernel here; the kernel's own segments may not lie here.
 constexpr uint64_t kLowStart = 0x80000;
 constexpr uint64_t kLowEnd = 0x8f000;
 constexpr uint64_t kBiosDataEnd = 0x500;
@@ -79,9 +79,10 @@ std::string read_address_fields(const BootImage& image, uint64_t at, LoadPlan* p
   return {};
 }
 
-// Where no segment may lie: what the processor and the BIOS would have, what we tell the kernel
-// with the descriptors it begins with, what is no RAM, and the tables that describe the board. All
-// else is free, below 1 MiB too: linkers put a file's headers in front of its first section.
+// Where no segment may lie: the processor's and the BIOS's own areas, our information for the
+// kernel with the descriptors it begins with, addresses that are no RAM, and the tables that
+// describe the board. All else is free, below 1 MiB too: linkers put a file's headers in front of
+// its first section.
 constexpr struct {
   uint64_t begin, end;
 } kTaken[] = {{0, kBiosDataEnd},
@@ -159,7 +160,7 @@ struct InformationRoom {
   uint64_t modules = 0;
 };
 
-// As GRUB and others give it: the image's name first, then what the user has written.
+// As GRUB and others give it: the image's name first, then the user's words.
 std::string command_line_of(const BootRequest& request) {
   return request.command_line.empty() ? request.kernel_path
                                       : request.kernel_path + " " + request.command_line;

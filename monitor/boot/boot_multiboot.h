@@ -10,10 +10,10 @@
 
 namespace ringshift {
 
-// Where a valid Multiboot 1 header is in the image's first 8 KiB.
+// The offset of a valid Multiboot 1 header in the image's first 8 KiB; nothing: there is none.
 [[nodiscard]] std::optional<uint64_t> find_multiboot_header(const BootImage& image);
 
-// Pre: header_offset is what find_multiboot_header returned for this image.
+// Pre: header_offset is find_multiboot_header's answer for this image.
 BootResult boot_multiboot(const BootImage& kernel, uint64_t header_offset,
                           const BootRequest& request, GuestMemory& memory, GuestState& state);
 

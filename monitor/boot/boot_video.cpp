@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t kWantsVideo = 1U << 2;  // of the header's flags
 constexpr uint64_t kModeType = 32, kWidth = 36, kHeight = 40, kDepth = 44;
 constexpr uint32_t kLinearGraphics = 0;
-// What a header gets that leaves the choice to us.
+// The video mode for a header that leaves the choice to us.
 constexpr VideoMode kUsual{1024, 768, 32};
 
 // Flags of the information structure, and the framebuffer types.

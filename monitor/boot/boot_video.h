@@ -1,7 +1,7 @@
-// Boot video: the screen that a Multiboot header asks for, and how its kernel is told what it got.
-// A header is hostile input: a mode that the display has not is answered with the text screen and
-// one line. Facts: Multiboot Specification 0.6.96, 3.1.4 and 3.3; VESA BIOS Extension 3.0, 4.3 and
-// 4.4.
+// Boot video: the screen that a Multiboot header asks for, and the description of the one that its
+// kernel gets. A header is hostile input: a mode that the display has not is answered with the text
+// screen and one line. Facts: Multiboot Specification 0.6.96, 3.1.4 and 3.3; VESA BIOS Extension
+// 3.0, 4.3 and 4.4.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Limit options: --limit of `run`: what of the host a machine may use at most. See
+// Limit options: --limit of `run`: the most that a machine may use of the host. See
 // docs/machines.md, "Limits".
 #pragma once
 

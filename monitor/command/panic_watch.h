@@ -1,5 +1,5 @@
-// PanicWatch: looks in what a guest prints for the line by which Linux ends: with its time in
-// front, as the kernel prints it itself. Owns: the line that has not come in full. See docs/ci.md.
+// PanicWatch: looks in a guest's output for the line by which Linux ends: with its time in front,
+// as the kernel prints it itself. Owns: the line that has not come in full. See docs/ci.md.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class PanicWatch {
     return has_panicked();
   }
   [[nodiscard]] bool has_panicked() const { return !found_.empty(); }
-  // What Linux says of it.
+  // Linux's own line about the panic.
   [[nodiscard]] const std::string& why() const { return found_; }
 
  private:

@@ -24,7 +24,7 @@ class RemoteScreens {
 
   // Their places in a machine's configuration.
   void put_into(MachineConfig* config);
-  // Around Machine::run. False with one line in *error when the host refuses a thread.
+  // Call around Machine::run. False with one line in *error when the host refuses a thread.
   [[nodiscard]] bool attach(Machine& machine, std::string* error);
   void detach();
 
@@ -35,7 +35,7 @@ class RemoteScreens {
 
   std::vector<std::unique_ptr<ScreenPort>> ports_;
   std::unique_ptr<ControlPort> control_;  // of web_
-  // The servers end before what they use.
+  // The servers end before the objects that they use.
   std::unique_ptr<RfbServer> vnc_;  // null: none
   std::unique_ptr<WebServer> web_;
   bool has_started_ = false;

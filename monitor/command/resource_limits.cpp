@@ -23,8 +23,8 @@ namespace {
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
 constexpr const char* kNoGroup = "off";
-// Of the monitor's own memory: without the first it does not begin; a network's process has the
-// second, which is beside it.
+// The monitor's own memory: without the first amount it does not begin; a network's process takes
+// the second, beside it.
 constexpr uint64_t kLeastForMonitor = 96 * kMiB, kForNetwork = 32 * kMiB;
 
 uint64_t taken(const FixedMemory& fixed) {

@@ -1,5 +1,5 @@
-// ResourceLimits: what of the host a machine may use at most, besides its processor time; and how a
-// run is made to keep to it. See docs/machines.md, "Limits".
+// ResourceLimits: the host's resources that a machine may use at most, besides processor time; and
+// the ways in which a run keeps to them. See docs/machines.md, "Limits".
 #pragma once
 
 #include <cstdint>
@@ -19,19 +19,19 @@ struct ResourceLimits {
   std::string group;          // a delegated control group; empty: if there is one; "off": none
 };
 
-// What a machine holds whatever its guest does.
+// The memory that a machine takes whatever its guest does.
 struct FixedMemory {
   uint64_t guest_ram = 0;
   uint64_t translated_code = 0;
   bool has_network_process = false;
 };
 
-// The nice level at which a process gets about shares/100 of what one at level 0 gets (sched(7): a
-// level is a factor of 1.25). 0 to 19.
+// The nice level at which a process gets about shares/100 of the time of one at level 0 (sched(7):
+// a level is a factor of 1.25). 0 to 19.
 [[nodiscard]] int nice_level_of(unsigned shares);
-// Shares, and a control group of its own with the limits for all threads together, where the host
-// has delegated one: for this process and those it starts from now on; before it has threads.
-// cpu_percent: 0, or what the virtual CPU keeps to by itself. False with one line in *problem: the
+// Sets shares, and makes a control group with the limits for all threads together, if the host has
+// delegated one. Both are for this process and those that it starts from now on. Pre: no threads
+// yet. cpu_percent: the virtual CPU's own limit; 0: none. False with one line in *problem: the
 // group that the user has named cannot be used.
 [[nodiscard]] bool limit_processor(const ResourceLimits& limits, unsigned cpu_percent,
                                    std::string* problem);
@@ -41,7 +41,7 @@ struct FixedMemory {
 [[nodiscard]] bool is_enough_memory(const ResourceLimits& limits, const FixedMemory& fixed,
                                     std::string* problem);
 
-// Around the start of the network's process, which keeps the limit that it is born with.
+// Exists around the start of the network's process, which keeps the limit that it is born with.
 class NetworkMemoryLimit {
  public:
   explicit NetworkMemoryLimit(const ResourceLimits& limits);

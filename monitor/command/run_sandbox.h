@@ -1,6 +1,6 @@
-// RunSandbox: what `ringshift run` does about its own confinement, and when: the broker first, the
-// rest once everything that needs more has been done. Owns: the broker. See docs/security.md, "The
-// monitor itself".
+// RunSandbox: the steps by which `ringshift run` confines itself, in order: the broker first, the
+// rest once everything that needs more rights has been done. Owns: the broker. See
+// docs/security.md, "The monitor itself".
 #pragma once
 
 #include <memory>
@@ -19,7 +19,8 @@ class RunSandbox {
   RunSandbox(const RunSandbox&) = delete;
   RunSandbox& operator=(const RunSandbox&) = delete;
 
-  // First of all: what is open by then, the broker has, too. False with one line in *problem.
+  // Called first of all: the broker inherits every descriptor that is open by then. False with one
+  // line in *problem.
   [[nodiscard]] bool prepare(const RunOptions& options, std::string* problem);
   // For good. False with one line in *problem where all of it is required and something missing.
   [[nodiscard]] bool close(ConfinementOutcome* outcome, std::string* problem);

@@ -1,6 +1,6 @@
-// RunSurroundings: what a run has beside its machine: made before it, given up after it. Owns: the
-// process that answers for a daemon, the sandbox, the pid file, and the host's ends of the network,
-// of a shared folder and of an incoming migration.
+// RunSurroundings: the parts of a run beside its machine: made before it, given up after it. Owns:
+// the process that answers for a daemon, the sandbox, the pid file, and the host's ends of the
+// network, of a shared folder and of an incoming migration.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // Tape disks: the media of a recorded run. A recording keeps each image that its guest writes as it
-// was, and knows by size and time of change that the others are what they were; a replay reads the
-// kept ones below an overlay. See docs/exact-execution.md, "Disks".
+// was, and knows by size and time of change that the others are unchanged; a replay reads the kept
+// ones below an overlay. See docs/exact-execution.md, "Disks".
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct TapeDisk {
 // with one line in *error.
 [[nodiscard]] bool keep_file(const std::string& path, const std::string& copy, std::string* error);
 
-// What cannot be kept; empty: nothing.
+// Names a disk that cannot be kept; empty: all can.
 [[nodiscard]] std::string unkept_disk(const MediaRequest& media);
 // The first whose image is written, as it was typed; empty: there is none.
 [[nodiscard]] std::string written_disk(const MediaRequest& media);
@@ -35,11 +35,11 @@ struct TapeDisk {
                               std::vector<TapeDisk>* disks, std::string* error);
 
 // Before the media are opened: kept ones in place of theirs, unless the command line has others.
-// False with one line in *problem: an image is not what it was.
+// False with one line in *problem: an image has changed.
 [[nodiscard]] bool use_kept_disks(const std::vector<TapeDisk>& disks, const std::string& folder,
                                   MediaRequest* media, std::string* problem);
 
-// What the guest sees of them from here on depends on the guest alone.
+// From here on the guest's view of the media depends on the guest alone.
 void make_exact(Media* media, const std::function<void()>& on_failure);
 
 }  // namespace ringshift

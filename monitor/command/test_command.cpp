@@ -95,7 +95,7 @@ class TestRun {
                  shown_console().c_str());
   }
 
-  // What has been looked at is not looked at again.
+  // Text that has been searched is not searched again.
   void forget_console(size_t count) {
     if (options_.console) std::fwrite(console_.data(), 1, count, stderr);
     console_.erase(0, count);
@@ -114,7 +114,7 @@ class TestRun {
       complain();
       return false;
     }
-    // The words are apart in what is typed, so that its echo is not taken for the answer. A shell
+    // The words are apart in the typed line, so that its echo is not taken for the answer. A shell
     // whose output is a pipe edits no lines, and asks for none.
     child_.type("stty -echo 2>/dev/null; printf 'ringshift-%s\\n' " + token_ +
                 "; sh -s 2>&1 | cat\n");
@@ -207,7 +207,7 @@ class TestRun {
   Nanoseconds deadline_;
   // In the marks that end an output: nothing that the guest prints has it by chance.
   std::string token_;
-  std::string console_;  // what has come and is not printed yet
+  std::string console_;  // output that is not printed yet
   std::string problem_;
   PanicWatch panic_;
   int exit_code_ = 0;

@@ -1,5 +1,5 @@
 // TestCommand: `ringshift test`: a guest that is run for its result: commands at its shell, or its
-// own end, within a time; what it prints and its exit code are ours. The machine runs in a process
+// own end, within a time. Its output and its exit code become ours. The machine runs in a process
 // of its own, which is `ringshift run`; this one types and reads. See docs/ci.md.
 #pragma once
 
@@ -18,7 +18,7 @@ struct TestOptions {
   std::vector<std::string> commands;  // --run
   std::string script;                 // a file; empty: none
   std::string junit;                  // a file; empty: none
-  bool console = false;  // also print what comes before the commands, on standard error
+  bool console = false;  // also print the output before the commands, on standard error
 };
 
 // The options that are test's own; all others are run's.

@@ -1,5 +1,5 @@
-// Translate command: shows what the translator makes of an image or a raw code file; runs none of
-// it. See docs/usage.md, "translate".
+// Translate command: shows the translation of an image or a raw code file; runs none of it. See
+// docs/usage.md, "translate".
 #pragma once
 
 #include <string>

@@ -19,7 +19,8 @@ using Object = JsonValue::Object;
 
 // At one safe point, of one client; the next ones wait for the next.
 constexpr int kMostAtOnce = 16;
-// Of a client that has gone before it was answered: so much of what it asked is still done.
+// A client that has gone before it was answered has so many bytes of its last requests still
+// carried out.
 constexpr size_t kLastWords = 4096;
 
 // QEMU, qapi/run-state.json: ShutdownCause.
@@ -173,7 +174,7 @@ void ControlServer::serve(Wire* wire) {
   wire->socket->close();
 }
 
-// What has changed since the last time, whoever has changed it.
+// Tells all changes since the last time, no matter who made them.
 void ControlServer::tell_news() {
   MachineControl& target = debugger_.machine_control();
   for (const MachineControl::News& news : target.take_news()) {

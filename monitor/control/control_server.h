@@ -1,7 +1,8 @@
-// ControlServer: who may control the machine from outside: the sockets of --qmp and --monitor, one
-// client at a time each, and one after another. Owns: sockets, sessions, what has come of requests.
-// Outlives the machine, as a debugger does. A client that is silent, slow or gone costs the machine
-// nothing; one that floods it is served a few requests at each safe point. See docs/control.md.
+// ControlServer: the sockets of --qmp and --monitor, by which programs control the machine: one
+// client at a time each, and one after another. Owns: sockets, sessions, the requests that have
+// come. Outlives the machine, as a debugger does. A client that is silent, slow or gone costs the
+// machine nothing; one that floods it is served a few requests at each safe point. See
+// docs/control.md.
 #pragma once
 
 #include <memory>
@@ -26,8 +27,8 @@ class ControlServer {
                                                std::string* error);
 
   void put_into(MachineConfig* config);
-  // Around Machine::run, inside of the debugger's. False with one line in *error when the host
-  // refuses a thread.
+  // Call around Machine::run, inside of the debugger's attach and detach. False with one line in
+  // *error when the host refuses a thread.
   [[nodiscard]] bool attach(Machine& machine, std::string* error);
   void detach_machine();
   // The run is over: says so to every client.

@@ -16,7 +16,7 @@ namespace ringshift::control {
 
 using debug::ControlTarget;
 
-// Something that has happened, whoever has made it happen.
+// An event that clients are told of, no matter who caused it.
 struct ControlEvent {
   const char* name;  // "STOP", "RESET"...
   JsonValue::Object data;
@@ -28,7 +28,7 @@ class ControlSession {
   using Send = std::function<void(std::string_view)>;
 
   virtual ~ControlSession() = default;
-  // It has connected.
+  // The client has connected.
   virtual void begin() = 0;
   // Takes bytes off the front, up to the end of one request at most, and answers that. False: all
   // have been taken, and no request has come to its end.

@@ -43,10 +43,11 @@ class JsonValue {
   [[nodiscard]] const std::string* as_text() const { return std::get_if<std::string>(&value_); }
   [[nodiscard]] const Array* as_array() const { return std::get_if<Array>(&value_); }
   [[nodiscard]] const Object* as_object() const { return std::get_if<Object>(&value_); }
-  // Of an object; null: it is none, or has no such member.
+  // A member of an object; null: this is no object, or has no such member.
   [[nodiscard]] const JsonValue* find(std::string_view name) const;
 
-  // On one line, or on several that are indented. Bytes that are no UTF-8 are replaced.
+  // The value as text: on one line, or (pretty) on several that are indented. Bytes that are no
+  // UTF-8 are replaced.
   [[nodiscard]] std::string text(bool pretty = false) const;
 
  private:
@@ -58,7 +59,7 @@ struct JsonMember {
   JsonValue value;
 };
 
-// False: it is no JSON, and *at says at which byte that shows. Whoever calls has bounded the depth.
+// False: it is no JSON, and *at says at which byte that shows. The caller has bounded the depth.
 [[nodiscard]] bool parse_json(std::string_view text, JsonValue* value, size_t* at);
 
 }  // namespace ringshift::control

@@ -1,5 +1,5 @@
-// QmpArguments: the members of a request's "arguments", each asked for by its name and kind; and
-// what a request comes to. The first that is wrong is the answer. See docs/control.md.
+// QmpArguments: the members of a request's "arguments", each asked for by its name and kind; and a
+// request's result. The first that is wrong is the answer. See docs/control.md.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ struct QmpReply {
   }
 };
 
-// Of a client's text, as much as an answer repeats.
+// The part of a client's text that an answer may repeat.
 [[nodiscard]] std::string shown(std::string_view text);
 
 class QmpArguments {
@@ -39,7 +39,7 @@ class QmpArguments {
   // Null: there are none. known: the names of all there may be, each with a blank behind it.
   QmpArguments(const JsonValue* arguments, std::string_view known);
 
-  // Empty, 0, false: it is not there, and need not be; or problem() says what is wrong.
+  // Empty, 0, false: it is not there, and need not be; or problem() names the mistake.
   [[nodiscard]] std::string text(std::string_view name);
   [[nodiscard]] std::string needed_text(std::string_view name);
   [[nodiscard]] bool flag(std::string_view name);

@@ -6,7 +6,7 @@
 namespace ringshift::control {
 namespace {
 
-// The members that a request may have, and of what kind they must be.
+// The members that a request may have, and the kind of each.
 QmpReply check_members(const JsonValue& request) {
   for (const JsonMember& member : *request.as_object()) {
     if (member.name == "execute") {

@@ -66,7 +66,7 @@ MaybeFault resolve_debug_register(const CpuContext& cpu, unsigned* index) {
 }
 
 void reset_segments(GuestState& state) {
-  // Present, data, writable, accessed: what every segment, CS included, has at power-on.
+  // Present, data, writable, accessed: every segment, CS included, has these at power-on.
   constexpr uint16_t kAttributes = 0x93;
   for (SegmentCache& cache : state.segment) {
     cache = {0, 0xffff, 0, kAttributes};

@@ -1,5 +1,5 @@
-// Control, debug and model-specific registers: what a write may hold, and what it invalidates. SDM
-// 3A 2.5, 4.4.1 (PDPTE loads), 17.2; SDM 4 for MSRs.
+// Control, debug and model-specific registers: the values that a write may hold, and the state that
+// it invalidates. SDM 3A 2.5, 4.4.1 (PDPTE loads), 17.2; SDM 4 for MSRs.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// CpuContext: what one virtual CPU can reach, handed to every function that executes an
+// CpuContext: the parts that one virtual CPU reaches, handed to every function that executes an
 // instruction. References, put together by the processor.
 #pragma once
 

@@ -131,7 +131,7 @@ CpuidResult cache_leaf(const CpuModel& model, uint32_t subleaf) {
           (kLine - 1) | ((cache.ways - 1) << 22), cache.sets - 1, 0};
 }
 
-// TSC = crystal * EBX / EAX, and the crystal is what the APIC's timer counts. Kernels multiply its
+// TSC = crystal * EBX / EAX, and the APIC's timer counts the crystal. Kernels multiply its
 // kilohertz by EBX in 32 bits; the largest EAX that allows is within a few parts in a million.
 CpuidResult clock_leaf(const CpuModel& model) {
   if (model.tsc_hz == 0) {
@@ -154,7 +154,7 @@ CpuidResult structured_feature_leaf(const CpuModel& model, uint32_t subleaf) {
   return {0, model.bmi1 ? kBmi1 : 0, 0, model.meltdown ? 0 : kArchCapabilities};
 }
 
-// Which hypervisor it is, and the highest of its leaves.
+// The leaf that names the hypervisor, and the highest of its leaves.
 CpuidResult hypervisor_leaf(std::string_view signature, uint32_t highest) {
   return {highest, four(signature, 0), four(signature, 4), four(signature, 8)};
 }
@@ -190,7 +190,7 @@ CpuidResult hypervisor_leaves(const CpuModel& model, uint32_t leaf) {
   return hypervisor_leaf("RingshiftVMM", kHypervisorLeaf);
 }
 
-// Those that the hypervisor shown has, and those it would have before its highest one.
+// True for the leaves that the shown hypervisor has, and for those below its highest one.
 bool is_hypervisor_leaf(const CpuModel& model, uint32_t leaf) {
   constexpr uint32_t kBeyond = 0x40000100U;
   return leaf == kHypervisorLeaf ||

@@ -1,5 +1,6 @@
-// CpuModel: which processor the guest is shown: CPUID leaves and the feature bits that gate
-// instructions. Owns: a constant table. See docs/limitations.md for what is left out and why.
+// CpuModel: the processor that the guest is shown: CPUID leaves and the feature bits that gate
+// instructions. Owns: a constant table. See docs/limitations.md for the omissions and their
+// reasons.
 #pragma once
 
 #include <array>
@@ -19,7 +20,7 @@ struct CpuidResult {
 // one more than Intel's.
 [[nodiscard]] uint32_t host_mxcsr_mask();
 
-// Whose hypervisor interface the guest is shown (docs/paravirt.md).
+// The hypervisor interface that the guest is shown (docs/paravirt.md).
 enum class Paravirt : uint8_t { None, Kvm, Vmware, Ringshift };
 
 // The interface of our own, as CPUID tells of it (docs/paravirt.md): its version, and the first of

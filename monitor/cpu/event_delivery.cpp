@@ -46,7 +46,7 @@ uint32_t pushed_rf(const Event& event) {
   }
 }
 
-// What the frame of one event through one gate needs.
+// The values that the frame of one event through one gate needs.
 struct GateEntry {
   Descriptor gate;
   Descriptor code;

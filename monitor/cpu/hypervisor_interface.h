@@ -1,4 +1,4 @@
-// HypervisorInterface: what a processor has of its hypervisor: registers that no real one has,
+// HypervisorInterface: a processor's interface to its hypervisor: registers that no real one has,
 // calls, and events in the place of interrupts. Declared here, because RDMSR and WRMSR lead there,
 // and implemented in monitor/paravirt. See docs/paravirt.md.
 #pragma once
@@ -12,7 +12,7 @@ namespace ringshift {
 
 struct CpuContext;
 
-// What a call has done to the guest.
+// The effect of a call on the guest.
 struct HypervisorCall {
   MaybeFault fault;        // to be delivered at the instruction that called; nothing has changed
   bool has_moved = false;  // it goes on at the state's EIP, and not after that instruction

@@ -1,4 +1,4 @@
-// MemoryTypes: the memory type range registers (MTRRs), which hold what is written and change
+// MemoryTypes: the memory type range registers (MTRRs), which keep the written values and change
 // nothing: guest memory is cached as the host caches it. Firmware sets them, kernels read them.
 // Owns: their values. SDM 3A 11.11.
 #pragma once

@@ -47,7 +47,8 @@ void set_efer(CpuContext& cpu, uint64_t value) {
 // It came after the Pentium III.
 bool has_misc_enable(const CpuModel& model) { return model.sse42; }
 
-// What of it CPUID says is there: leaves above 2 to hide, and execute-disable to switch off.
+// The bits of IA32_MISC_ENABLE that can be written, as CPUID tells: leaves above 2 to hide, and
+// execute-disable to switch off.
 uint64_t misc_enable_writable(const CpuModel& model) {
   return kMiscEnableHints | kMiscEnableLimitCpuid | (has_efer(model) ? kMiscEnableNoExecuteOff : 0);
 }

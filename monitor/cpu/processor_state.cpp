@@ -16,7 +16,7 @@ constexpr uint32_t kFlagsDefined = kFlagsArithmetic | kFlagTf | kFlagIf | kFlagD
 
 constexpr const char* kNoGuest = "no guest could have brought it to this value";
 
-// What the guest has been told that its processor can do.
+// The features that the guest has been told its processor has.
 uint64_t features_of(const CpuModel& model) {
   const bool features[] = {model.paravirt == Paravirt::Ringshift,
                            model.paravirt == Paravirt::Kvm,

@@ -1,7 +1,7 @@
-// ControlTarget: what a person or a program may do to a machine from outside, whatever way the wish
-// comes: by QMP, at the prompt, on a monitor's socket. Declared for monitor_commands and the
-// sessions of monitor/control; implemented by machine_control, and by a fake in tests. All of it is
-// called between two guest instructions. See docs/control.md.
+// ControlTarget: the operations that a person or a program may do on a machine from outside: by
+// QMP, at the prompt, on a monitor's socket. Declared for monitor_commands and the sessions of
+// monitor/control; implemented by machine_control, and by a fake in tests. All of it is called
+// between two guest instructions. See docs/control.md.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ enum class RunState : uint8_t {
   Prelaunch,  // it was started with --paused, and nobody has let it go yet
 };
 
-// A drive and what is in it.
+// A drive and its medium.
 struct DriveInfo {
   std::string device;  // "ide1-cd0", "floppy0", "virtio0"...
   bool is_cdrom = false;
@@ -56,7 +56,8 @@ struct NetworkInfo {
   uint64_t sent_frames = 0, sent_bytes = 0, received_frames = 0, received_bytes = 0;
 };
 
-// What the guest tells of its memory: "free_mem" and bytes, "minor_page_faults" and a count.
+// One figure that the guest tells about its memory: "free_mem" and bytes, or "minor_page_faults"
+// and a count.
 struct MemoryFigure {
   std::string name;
   uint64_t value = 0;
@@ -98,8 +99,8 @@ class ControlTarget {
   [[nodiscard]] virtual MigrationControl* migration() { return nullptr; }
   // How it is cloned while it runs. Null: it cannot be.
   [[nodiscard]] virtual CloneControl* clone() { return nullptr; }
-  // What a guest with a balloon is to keep of its RAM, and what it has kept, in bytes. Nothing:
-  // there is no balloon.
+  // The bytes of its RAM that a guest with a balloon is asked to keep, and those that it has kept.
+  // Nothing: there is no balloon.
   [[nodiscard]] virtual bool set_balloon(uint64_t bytes, std::string* error) = 0;
   [[nodiscard]] virtual std::optional<uint64_t> balloon() = 0;
   // As its driver told last; asking makes it tell anew. Empty: it has not told yet.

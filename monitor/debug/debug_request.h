@@ -1,5 +1,5 @@
-// DebugRequest: what the command line says of those who may stop the machine from outside. A value.
-// See docs/debugging.md.
+// DebugRequest: the command line's words about debuggers and control programs. A value. See
+// docs/debugging.md.
 #pragma once
 
 #include <string>
@@ -11,9 +11,9 @@ namespace ringshift::debug {
 struct DebugRequest {
   SocketAddress gdb;  // Kind::None: no socket
   bool starts_paused = false;
-  // Whoever listens on --qmp or --monitor can let the guest go, too.
+  // A client on --qmp or --monitor can let the guest go on, too.
   bool has_controller = false;
-  // What those, and the prompt, are told, and which files they may have written or read.
+  // Facts for these clients and the prompt, and the files that they may have written or read.
   std::string name;            // --name
   std::string version;         // of this program
   std::string control_folder;  // --control-folder; empty: none

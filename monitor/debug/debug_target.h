@@ -1,6 +1,6 @@
-// DebugTarget: what a debugger may do to the machine, whatever wire it comes by. Declared here for
-// gdb_session, commands and prompt; implemented by machine_target, and by a fake in tests. All of
-// it is called between two guest instructions. See docs/debugging.md.
+// DebugTarget: the operations that a debugger may do on the machine, by any protocol. Declared here
+// for gdb_session, commands and prompt; implemented by machine_target, and by a fake in tests. All
+// of it is called between two guest instructions. See docs/debugging.md.
 #pragma once
 
 #include <cstdint>
@@ -29,12 +29,13 @@ class DebugTarget {
                                           std::span<const uint8_t> value) = 0;
   // A line of commands.h; the answer as lines of text.
   [[nodiscard]] virtual std::string run_command(const std::string& line) = 0;
-  // Of a replay: the guest goes to before its last instruction, or to the last breakpoint or change
-  // of watched data, and stands there. False: this is no replay that goes back.
+  // For a replay only: the guest goes back to before its last instruction, or to the last
+  // breakpoint or change of watched data, and stops there. False: this is not a replay that can go
+  // back.
   enum class Back : uint8_t { Step, Continue };
   [[nodiscard]] virtual bool can_go_back() { return false; }
   [[nodiscard]] virtual bool go_back(Back /*how*/) { return false; }
-  // It is on its way, asked by that or by a command; and it is to stand where it is.
+  // True: the replay is on its way to a place, asked by go_back() or by a command.
   [[nodiscard]] virtual bool is_travelling() { return false; }
   virtual void stop_travel() {}
   // The words that could stand for the last word of this beginning of a line.

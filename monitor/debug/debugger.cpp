@@ -79,7 +79,7 @@ void Debugger::detach_machine() {
   around_.reset();  // before the machine's clock, on which it has a timer
 }
 
-// Nobody but whoever controls the machine is to let it go.
+// Only the program that controls the machine is to let it go.
 bool Debugger::starts_held() const {
   return request_.starts_paused && request_.has_controller && socket_ == nullptr;
 }
@@ -137,7 +137,7 @@ void Debugger::service_gdb() {
   if (!session_) begin_session();
   const HostSocket::Received received = socket_->receive();
   session_->take(received.bytes);
-  // Of a stop that came by itself, or that gdb has asked for meanwhile.
+  // Reports a stop that happened by itself, or that gdb has asked for meanwhile.
   if (control_.is_paused() && !prompt_pauses_) session_->report_stop();
   if (!control_.is_paused() || !session_->awaits_stop()) prompt_pauses_ = false;
   if (session_->is_over()) return end_session(nullptr);

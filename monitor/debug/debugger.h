@@ -1,4 +1,4 @@
-// Debugger: who may stop the machine from outside: gdb at a socket, a person at the console. Owns:
+// Debugger: stops the machine for gdb at a socket, or for a person at the console. Owns:
 // ExecutionControl, the socket, the session with gdb, the prompt. Outlives the machine: a guest
 // that resets goes on under the same debugger. See docs/debugging.md.
 #pragma once
@@ -27,10 +27,10 @@ class Debugger {
 
   // The debugger's places in a machine's configuration.
   void put_into(MachineConfig* config);
-  // Around Machine::run. False with one line in *error when the host refuses a thread.
+  // Call around Machine::run. False with one line in *error when the host refuses a thread.
   [[nodiscard]] bool attach(Machine& machine, std::string* error);
   void detach_machine();
-  // What can be done to the machine that is attached. Pre: there is one.
+  // The controls of the machine that is attached. Pre: a machine is attached.
   [[nodiscard]] MachineControl& machine_control() { return *around_; }
   // The guest stands until end_hold(), or until somebody lets it go; with --paused beyond that.
   void hold() { control_.hold(); }

@@ -129,7 +129,8 @@ bool MachineControl::go_on(std::string* error) {
   return around_.go_on(error);
 }
 
-// What changes the guest and is not on its tape is refused, one by one.
+// Called by each request that changes the guest. True: the change would not be on the machine's
+// tape, so it is refused.
 bool MachineControl::is_on_tape(std::string* error) const {
   if (machine_.config().tape == nullptr) return false;
   *error = "the machine is recorded, or has a backup, and this would not be on the tape";

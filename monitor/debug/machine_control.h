@@ -1,6 +1,6 @@
-// MachineControl: a running machine as whoever controls it sees it (ControlTarget). Owns: the keys
-// on their way to the guest, the mouse buttons held, news of trays. A machine outlives it. Files
-// are those that the command line names, and those in its control folder. See docs/control.md.
+// MachineControl: a running machine as a control program sees it (ControlTarget). Owns: the keys on
+// their way to the guest, the mouse buttons held, news of trays. A machine outlives it. Files are
+// those that the command line names, and those in its control folder. See docs/control.md.
 #pragma once
 
 #include <functional>
@@ -14,7 +14,7 @@
 
 namespace ringshift::debug {
 
-// What the command line allows, and who knows whether the guest runs.
+// The command line's permissions, and the object that knows whether the guest runs.
 struct ControlSurroundings {
   MachineFacts facts;
   std::string folder;      // --control-folder; empty: none
@@ -57,7 +57,7 @@ class MachineControl final : public ControlTarget {
   [[nodiscard]] bool register_value(const std::string& name, uint32_t* value) override;
   [[nodiscard]] std::string inspect(const std::string& line) override;
 
-  // What has happened since the last call; the oldest are forgotten if nobody asks.
+  // The events since the last call; the oldest are forgotten if nobody asks.
   struct News {
     enum class Kind : uint8_t {
       Tray,
@@ -71,14 +71,15 @@ class MachineControl final : public ControlTarget {
       Migration,
     };
     Kind kind = Kind::Tray;
-    std::string device;    // Tray, whoever moved it; Panicked to Watchdog: what is done; Migration:
+    std::string device;    // Tray: any move; Panicked to Watchdog: the action; Migration:
                            // its status
     bool is_open = false;  // Tray
   };
   [[nodiscard]] std::vector<News> take_news();
 
  private:
-  // What the client calls a file, as it may be opened; empty with a line in *error: it may not be.
+  // The path by which a file that a client names may be opened; empty with a line in *error: it may
+  // not be.
   [[nodiscard]] std::string file_allowed(const std::string& file, const std::string& named,
                                          std::string* error) const;
   // Null with a line in *error. *place: on the IDE cables.

@@ -91,7 +91,7 @@ bool MachineTarget::set_register(const Register& which, std::span<const uint8_t>
     case RegisterClass::Debug:
       return !write_debug_register(machine_.processor().cpu(), which.index, number);
     case RegisterClass::InstructionPointer:
-      // Who moves a halted processor wants it to execute what is there.
+      // A debugger that moves a halted processor wants it to execute the code there.
       if (state.activity == ActivityState::Halted) state.activity = ActivityState::Running;
       state.interrupt_shadow = 0;
       break;

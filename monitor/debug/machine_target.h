@@ -1,6 +1,6 @@
 // MachineTarget: a running machine as debuggers see it (DebugTarget). A machine outlives it. Memory
-// is read without a trace (no A and D bits, no device), and written as DMA would: what was
-// translated from it goes (M2). See docs/debugging.md.
+// is read without a trace (no A and D bits, no device), and written as DMA would: translations of
+// the written bytes are dropped (M2). See docs/debugging.md.
 #pragma once
 
 #include <functional>
@@ -15,8 +15,8 @@ namespace ringshift::debug {
 
 class MachineTarget final : public DebugTarget {
  public:
-  // around: what else a line at the prompt may ask for.
-  // is_attended: whoever debugs it would see that it stands.
+  // around: the object that answers other lines of the prompt. is_attended: a user would see that
+  // the guest stands.
   MachineTarget(Machine& machine, ExecutionControl& control, ControlTarget& around,
                 std::function<bool()> is_attended);
 
@@ -34,7 +34,7 @@ class MachineTarget final : public DebugTarget {
   void quit() override { machine_.request_stop(StopReason::Quit); }
 
  private:
-  // What the guest does is what it has done.
+  // The guest's inputs are on a tape, so a debugger may not change the guest.
   [[nodiscard]] bool is_recorded() const { return machine_.config().tape != nullptr; }
   [[nodiscard]] bool set_control_register(unsigned number, uint32_t value);
   Machine& machine_;

@@ -1,5 +1,5 @@
-// TravelCommands: what may be asked of a replay besides what every guest is asked: where it is, and
-// that it goes somewhere else. See docs/debugging-backwards.md.
+// TravelCommands: the prompt's commands for a replay: its position, and going somewhere else. See
+// docs/debugging-backwards.md.
 #pragma once
 
 #include <optional>

@@ -23,7 +23,7 @@ namespace ringshift {
 namespace {
 
 // Intel's processors have SYSENTER in 32-bit mode under a 64-bit kernel and no SYSCALL, AMD's have
-// it the other way round. Of other makes neither is taken to trap.
+// it the other way round. On processors of other makers neither is taken to trap.
 HostTraps traps_of_this_processor() {
   unsigned most = 0;
   std::array<unsigned, 3> maker{};

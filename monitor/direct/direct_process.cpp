@@ -26,10 +26,10 @@ namespace {
 
 constexpr int kSystemCallStop = SIGTRAP | 0x80;
 
-// What ptrace can set, less what guest code in a process may not have: TF and RF are ours to see
-// to, IF and IOPL the processor's.
+// The flags that ptrace can set, less those that guest code in a process may not have: the monitor
+// handles TF and RF itself, and IF and IOPL are the processor's.
 constexpr uint32_t kLoadedFlags = kFlagsArithmetic | kFlagDf | kFlagNt | kFlagAc;
-// What code at CPL 3 may have changed.
+// The flags that code at CPL 3 may have changed.
 constexpr uint32_t kStoredFlags = kLoadedFlags | kFlagTf | kFlagId;
 
 uint64_t null_or_data(const SegmentCache& segment) { return segment.usable() ? kUserData : 0; }

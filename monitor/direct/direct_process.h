@@ -54,8 +54,8 @@ class DirectProcess {
   DirectProcess(const DirectProcess&) = delete;
   DirectProcess& operator=(const DirectProcess&) = delete;
 
-  // Carries the commands out, in order. False with one line in *error: the host refused one, or
-  // the process is gone; what the process has mapped is then unknown.
+  // Carries the commands out, in order. False with one line in *error: the host refused one, or the
+  // process is gone; the process's mappings are then unknown.
   [[nodiscard]] bool carry_out(std::span<const DirectCommand> commands, std::string* error) {
     return process_->carry_out(commands, error);
   }

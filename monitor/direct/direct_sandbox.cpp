@@ -138,7 +138,7 @@ void allow_user_code(Filter* filter) {
                    argument(2, SCMP_CMP_EQ, static_cast<uint64_t>(rights))});
   }
   filter->allow(SCMP_SYS(clone), {argument(0, SCMP_CMP_EQ, uint64_t{CLONE_PARENT | SIGCHLD})});
-  // Of itself, where the monitor asks for it.
+  // The process sets these of itself, when the monitor asks for it.
   filter->allow(SCMP_SYS(sched_setaffinity), {argument(0, SCMP_CMP_EQ, uint64_t{0})});
   filter->allow(SCMP_SYS(arch_prctl), {argument(0, SCMP_CMP_EQ, uint64_t{kArchSetCpuid}),
                                        argument(1, SCMP_CMP_EQ, uint64_t{0})});

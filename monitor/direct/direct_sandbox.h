@@ -1,6 +1,5 @@
-// Direct sandbox: what happens between fork and the first instruction of the stub, on the child's
-// side. The stub, the addresses and the filter of a policy are fixed. Keeps: S1 S2. See
-// docs/security.md.
+// Direct sandbox: the child's steps between fork and the first instruction of the stub. The stub,
+// the addresses and the filter of a policy are fixed. Keeps: S1 S2. See docs/security.md.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +10,7 @@
 
 namespace ringshift {
 
-// Where the sandboxed process keeps what is not the guest's: above all 32-bit addresses.
+// The address of the sandboxed process's own code and data, above all 32-bit addresses.
 inline constexpr uint64_t kDirectStubAddress = uint64_t{1} << 46;
 inline constexpr uint64_t kDirectCommandsAddress = kDirectStubAddress + 0x1000;
 inline constexpr size_t kDirectCommands = 1023;

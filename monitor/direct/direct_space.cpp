@@ -12,8 +12,8 @@ constexpr uint32_t kLowestPage = 16;
 bool DirectMapper::map(GuestVirtualPage at, GuestPhysicalPage from, uint32_t pages,
                        HostAccess access) {
   if (at.number() < kLowestPage) return false;
-  // What a program has touched comes page by page, and neighbours in its file are often neighbours
-  // in the guest's memory.
+  // A program's pages are mapped one by one, and neighbours in its file are often neighbours in the
+  // guest's memory.
   if (continues(at, from, access)) {
     last_map_.pages += pages;
     queue_->back() = last_map_.command();

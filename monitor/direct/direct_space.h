@@ -1,7 +1,7 @@
 // DirectSpace: one guest address space as its user code sees it, in a sandboxed process: the
-// process and the shadow of what is mapped in it. Owns: both. Does not own: RAM, traces. Changes
-// wait in a queue until the process runs next: it cannot see what it was shown before, because it
-// does not run in between. See docs/direct-execution.md.
+// process and the shadow of its mappings. Owns: both. Does not own: RAM, traces. Changes wait in a
+// queue until the process runs next: it cannot see its old mappings, because it does not run in
+// between. See docs/direct-execution.md.
 #pragma once
 
 #include <memory>
@@ -50,8 +50,8 @@ class DirectSpace {
   [[nodiscard]] ShadowSpace& shadow() { return *shadow_; }
   [[nodiscard]] const ShadowSpace& shadow() const { return *shadow_; }
   [[nodiscard]] DirectProcess& process() { return *process_; }
-  // Carries out what has been queued, and sets what RDTSC does. False with one line in *error: the
-  // space is of no use any more.
+  // Carries out the queued commands, and sets whether RDTSC traps. False with one line in *error:
+  // the space is of no use any more.
   [[nodiscard]] bool bring_up_to_date(TimeStampTrap trap, std::string* error);
 
  private:

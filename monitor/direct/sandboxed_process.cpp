@@ -95,7 +95,7 @@ std::unique_ptr<SandboxedProcess> SandboxedProcess::start(int ram,
   const pid_t id = fork();
   if (id == 0) enter_direct_sandbox({ram, page->descriptor(), go[0], monitor, policy});
   if (id < 0) *error = "fork: " + errno_text();
-  // Not PTRACE_TRACEME: only what has been seized can be interrupted without a signal.
+  // Not PTRACE_TRACEME: only a process that has been seized can be interrupted without a signal.
   const auto* options = reinterpret_cast<const void*>(uintptr_t{kTraceOptions});
   bool is_ours =
       id > 0 && trace(PTRACE_SEIZE, id, nullptr, options) == 0 && write(go[1], "", 1) == 1;
@@ -175,7 +175,7 @@ bool SandboxedProcess::carry_out(std::span<const DirectCommand> commands, std::s
     int status = 0;
     user_regs_struct after{};
     const bool ran = run_stub(count, &status, &after);
-    // What one program has mapped is not for the others to read.
+    // The commands of one program are not for the others to read.
     std::memset(static_cast<void*>(this->commands()), 0, count * sizeof(DirectCommand));
     counters().direct_batches++;
     counters().direct_commands += count;

@@ -1,8 +1,8 @@
 // SandboxedProcess: a host process that has nothing of ours but a stub of code, and makes host
 // system calls only when it is told to by commands; guest pages are mapped into it that way. This
 // thread traces it. Two kinds of code run in such a process: user code of guests (direct_process.h)
-// and guest kernels deprivileged (monitor/trap/tracee.h); what a process may ask of the host is its
-// policy. Owns: the process. Keeps: S1 S2. See docs/security.md.
+// and guest kernels deprivileged (monitor/trap/tracee.h); its policy names the calls that it may
+// make to the host. Owns: the process. Keeps: S1 S2. See docs/security.md.
 #pragma once
 
 #include <sys/types.h>
@@ -24,7 +24,7 @@ struct alignas(64) DirectCommand {
 };
 static_assert(sizeof(DirectCommand) == 64, "direct_sandbox.cpp steps by 64");
 
-// What the filter of its system calls lets through, besides munmap.
+// The operations that the filter of system calls allows, besides munmap.
 enum class SandboxPolicy : uint8_t {
   // Guest RAM below 4 GiB, never writable and executable at once; more processes like it; its own
   // affinity; CPUID and RDTSC made to fault.
@@ -73,10 +73,11 @@ class SandboxedProcess {
   // Carries out the first `commands` commands of the page; *after is where the stub stopped, or
   // where a new process appeared. False: it is gone.
   [[nodiscard]] bool run_stub(size_t commands, int* status, user_regs_struct* after);
-  // Carries the commands out, in order. False with one line in *error: the host refused one, or
-  // the process is gone; what the process has mapped is then unknown.
+  // Carries the commands out, in order. False with one line in *error: the host refused one, or the
+  // process is gone; the process's mappings are then unknown.
   [[nodiscard]] bool carry_out(std::span<const DirectCommand> commands, std::string* error);
-  // Its interval timer has run out while it carried out commands, since this was asked last.
+  // True: the process's interval timer has run out while it carried out commands, since the last
+  // call.
   [[nodiscard]] bool take_alarm();
 
  private:

@@ -60,14 +60,14 @@ class UserPolicy {
     return true;
   }
 
-  // Something in the code defeats direct execution: translated for good.
+  // The code defeats direct execution: from now on it is translated for good.
   void give_up() {
     direct_ = false;
     patience_ = kNever;
   }
   [[nodiscard]] bool has_given_up() const { return patience_ == kNever; }
 
-  // Between kernel entries of quiet code, on average: 500 us. A stop costs some 6.
+  // The average time between kernel entries of quiet code: 500 us. A stop costs some 6.
   static constexpr uint64_t kQuietCycles = 1'300'000;
   static constexpr uint64_t kLongestTick = 10'000'000;
   static constexpr uint32_t kLooks = 8;            // at a program that is new

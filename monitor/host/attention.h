@@ -39,9 +39,10 @@ class Attention {
     if (poll_raised_.exchange(false)) gate_->lower_poll();
   }
 
-  // vCPU thread, around guest code: translated, or in the process given. enter() says false if
-  // attention is already wanted: a raise between the check and the first poll finds inside_ set and
-  // protects the page, or interrupts the process, which stays pending until it runs.
+  // vCPU thread, around guest code: translated, or in the given process. enter() is false if
+  // attention is already wanted. A raise between the check and the first poll finds inside_ set and
+  // protects the page, or interrupts the process; an interruption stays pending until the process
+  // runs.
   [[nodiscard]] bool enter(pid_t process = 0) {
     if (process_.load(std::memory_order_relaxed) != process) process_.store(process);
     if (process != 0) tracer_.store(pthread_self());

@@ -18,7 +18,7 @@
 namespace ringshift {
 namespace {
 
-// What our groups begin with; their number is the process's.
+// The names of our groups begin with these; the number behind is the process's.
 constexpr const char* kPrefix = "ringshift-";
 constexpr const char* kForManager = "ringshift-manager";
 // A machine that is held answers within this, in microseconds (cpu.max: quota and period).
@@ -87,7 +87,7 @@ bool is_given_away(const std::string& folder) {
   return false;
 }
 
-// Root may write everywhere, and is told by the mark alone what has been given to it.
+// Root may write everywhere, so the mark alone tells which groups have been given to it.
 bool is_delegated(const std::string& folder, uint32_t user) {
   struct stat facts {};
   if (stat(folder.c_str(), &facts) != 0) return false;
@@ -117,7 +117,7 @@ bool move_here(const std::string& folder) {
   return say(folder + "/cgroup.procs", std::to_string(getpid()));
 }
 
-// Children get shares of what is enabled here. Memory is wanted where it can be had.
+// Children get shares of the controllers enabled here. Memory is wanted where it can be had.
 bool enable_controllers(const std::string& folder) {
   (void)say(folder + "/cgroup.subtree_control", "+memory");
   return has_word(content_of(folder + "/cgroup.subtree_control"), "cpu") ||

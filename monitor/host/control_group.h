@@ -1,6 +1,6 @@
 // ControlGroup: a control group of the host's for one machine, where the host has delegated one
-// (cgroup v2: Linux, Documentation/admin-guide/cgroup-v2.rst, "Delegation"). What is made here
-// lasts until the host removes it: a group that is empty goes when the next machine begins, or with
+// (cgroup v2: Linux, Documentation/admin-guide/cgroup-v2.rst, "Delegation"). A group made here
+// lasts until the host removes it: an empty one is removed when the next machine begins, or with
 // the unit that it belongs to. See docs/machines.md, "Limits".
 #pragma once
 
@@ -31,8 +31,8 @@ struct GroupHost {
   std::optional<uint32_t> user;
 };
 
-// This process's group below where version 2 is mounted: "/" or "/a/b". Empty: there is none.
-// root: what stands before /proc.
+// This process's group below where version 2 is mounted: "/" or "/a/b". Empty: there is none. root:
+// the path in front of /proc.
 [[nodiscard]] std::string own_group_path(const std::string& root);
 
 // The process's own group, or the one around it for the machines of a manager, if it is delegated.

@@ -12,7 +12,7 @@ inline constexpr int kExitReset = 6;          // the guest reset, under --no-reb
 inline constexpr int kExitPanic = 12;         // the guest's kernel says that it has panicked
 inline constexpr int kExitDiverged = 14;      // a replay is not the run that was recorded
 inline constexpr int kExitInTwo = 16;      // a machine that is whole on neither side of a migration
-inline constexpr int kExitHost = 10;       // the host took away what the run cannot do without
+inline constexpr int kExitHost = 10;       // the host took away a facility that the run needs
 inline constexpr int kExitQuit = 8;        // Ctrl-A x
 inline constexpr int kExitInternal = 134;  // our own mistake: SIGABRT as a shell shows it
 

@@ -48,7 +48,7 @@ struct VcpuThread {
   timer_t reminder{};
   std::atomic<bool> has_reminder{false};
   stack_t stack_before{};
-  std::byte* stack = nullptr;  // made once, for whoever has this place; never freed
+  std::byte* stack = nullptr;  // made once, for the thread in this place; never freed
 };
 std::array<VcpuThread, kMostVcpuThreads> g_vcpu_threads;
 constinit thread_local VcpuThread* t_vcpu_thread = nullptr;
@@ -133,7 +133,7 @@ void on_attention(int) {
   errno = saved_errno;
 }
 
-// async-signal-safe. Whichever thread the host has chosen for a signal to the process.
+// async-signal-safe. For a signal to the process: the host may have chosen any thread for it.
 void raise_everywhere() {
   for (const VcpuThread& thread : g_vcpu_threads) raise_attention(thread);
 }

@@ -29,8 +29,8 @@ class HostSignals {
     Hold& operator=(const Hold&) = delete;
   };
 
-  // SIGTERM, SIGHUP, SIGINT or a person has asked us to end; the vCPU loop looks at each attention,
-  // and whoever waits for the host looks here after each EINTR.
+  // SIGTERM, SIGHUP, SIGINT or a person has asked us to end. The vCPU loop looks at each attention,
+  // and code that waits for the host looks here after each EINTR.
   [[nodiscard]] static bool termination_requested();
   // The same from any thread, for the person: forgotten with the machine.
   static void request_termination();
@@ -42,8 +42,8 @@ class HostSignals {
   static void expect_save_requests();
   [[nodiscard]] static bool take_save_request();
 
-  // For a process beside the monitor: what ends the monitor ends it too, by way of its socket; no
-  // signal of a terminal's does. Before any handler is installed in it.
+  // For a process beside the monitor: it ends with the monitor, by way of its socket; no signal of
+  // a terminal's ends it. Before any handler is installed in it.
   static void ignore_in_helper();
 
   // The signal that means "attention": sent by the timer to the vCPU thread.

@@ -10,7 +10,7 @@ namespace ringshift {
 // RAM is mapped from this file, which has to have so many bytes; -1: from none. One machine a
 // process.
 void note_ram_file(int descriptor, uint64_t bytes);
-// In one line, without its end: what is lost. async-signal-safe
+// One line, without its end, that names the lost memory. async-signal-safe
 [[nodiscard]] const char* lost_memory_text();
 // Gives the terminal back, says why in one line, and ends the process. async-signal-safe
 [[noreturn]] void end_process(const char* why, int exit_code);

@@ -11,7 +11,7 @@
 
 namespace ringshift {
 
-// Where a process may run, as far as SharedCpu knows: one for each process.
+// The CPUs on which a process may run, as far as SharedCpu knows: one object for each process.
 struct CpuPlacement {
   int cpu = -1;  // host CPU number; -1: wherever the host lets it
   // Has the process run there only from now on. False: the host refuses.

@@ -1,6 +1,5 @@
-// Standard streams: descriptors 0, 1 and 2 are what the launcher gave us, or /dev/null, before
-// anything else is opened: what we open later never gets a number that means something else. See
-// docs/security.md.
+// Standard streams: descriptors 0, 1 and 2 are the launcher's, or /dev/null, before anything else
+// is opened: a file of ours never gets a number that means something else. See docs/security.md.
 #pragma once
 
 namespace ringshift {

@@ -22,11 +22,11 @@ class TimeScale {
   [[nodiscard]] constexpr double factor() const {
     return static_cast<double>(ratio_) / static_cast<double>(kOne);
   }
-  // Of a count that only grows, as the host's time-stamp counter does.
+  // Converts a count that only grows, as the host's time-stamp counter does.
   [[nodiscard]] constexpr uint64_t to_guest(uint64_t count) const {
     return static_cast<uint64_t>(static_cast<Wide>(count) * ratio_ >> 32);
   }
-  // Of a time, which may be negative.
+  // Converts a time, which may be negative.
   [[nodiscard]] constexpr Nanoseconds to_guest(Nanoseconds time) const {
     return clamped(static_cast<SignedWide>(time) * ratio_ >> 32);
   }

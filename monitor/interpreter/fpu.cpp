@@ -189,8 +189,7 @@ Handler select_fpu(const Encoding& e, Operation* op) {
   if (e.map == ZYDIS_OPCODE_MAP_DEFAULT) {
     if ((e.opcode & 0xf8U) != 0xd8) return nullptr;
     if (const Handler control = select_x87_control(e)) return control;
-    // An unmasked exception keeps a store from happening: what is written back must then be what
-    // was there.
+    // An unmasked exception keeps a store from happening: the old bytes must then be written back.
     if ((op->memory_access & kWrites) != 0) op->memory_access |= kReads;
     return run_unit<Unit::X87>;
   }

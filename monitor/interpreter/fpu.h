@@ -1,6 +1,6 @@
-// Interpreter FPU: what the computing half (interp_fpu.cpp) and the state half
-// (interp_fpu_state.cpp) share. The guest's FPU state is GuestState::fxsave; the offsets are those
-// of FXSAVE. See SDM 1 table 10-2.
+// Interpreter FPU: functions shared by the computing half (fpu.cpp) and the state half
+// (fpu_state.cpp). The guest's FPU state is GuestState::fxsave; the offsets are those of FXSAVE.
+// See SDM 1 table 10-2.
 #pragma once
 
 #include <cstring>

@@ -12,9 +12,9 @@ void set_control_word(GuestState& state, uint16_t value);
 // Any MMX instruction sets TOP to 0 and tags all registers valid (SDM 1 9.5.1).
 void enter_mmx(GuestState& state);
 
-// Before pointers and opcode of the last x87 instruction are stored: they are the guest's only
-// where this interpreter has executed it, so where events are counted, and each engine is to leave
-// the same memory, there are none.
+// Called before pointers and opcode of the last x87 instruction are stored. They are the guest's
+// only if this interpreter has executed it. If events are counted, each engine must leave the same
+// memory, so zeros are stored.
 void leave_out_pointers(Execution& x);
 
 [[nodiscard]] MaybeFault store_environment(Execution& x, const Operation& op);

@@ -117,7 +117,7 @@ MaybeFault restore_extended(Execution& x, const Operation& op) {
 
 // The bytes of `data` whose `mask` byte has its top bit set go to DS:(E)DI. All of the operand must
 // be writable whatever the mask: the manual leaves it open (SDM 2B MASKMOVDQU), silicon does so.
-// Data breakpoints see what is written.
+// Data breakpoints see the written bytes.
 MaybeFault store_masked(Execution& x, const Operation& op, const uint8_t* data, const uint8_t* mask,
                         uint32_t length) {
   const uint32_t offset = x.state.reg(Gpr::Edi) & address_mask(op);

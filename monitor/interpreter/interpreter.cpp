@@ -122,7 +122,7 @@ MaybeFault Interpreter::Impl::fetch(CodeBytes* code) {
   const uint32_t eip = x.state.eip;
   if (eip > cs.limit) [[unlikely]]
     return interp::general_protection();
-  // A segment of 4 GiB has no end: what reaches beyond it goes on at 0 (LIMIT(L27)).
+  // A segment of 4 GiB has no end: an access beyond it goes on at 0 (LIMIT(L27)).
   const uint32_t beyond = cs.limit == ~0U ? ~0U : cs.limit - eip;
   code->in_segment = std::min<uint32_t>(beyond, kMaxInstructionBytes - 1) + 1;
   const GuestVirtual linear(cs.base + eip);
@@ -182,7 +182,7 @@ MaybeFault Interpreter::Impl::find_operation_slowly(GuestVirtual linear, DecodeM
   CodeBytes code;
   RETURN_IF_FAULT(fetch(&code));
   if (known) {
-    // What is here already decides whether the rest is wanted: the next page may be absent.
+    // If these bytes differ already, the rest is not read: the next page may be absent.
     const unsigned here = std::min<unsigned>(entry->length, code.available);
     if (same_bytes(entry->bytes, code.bytes.data(), here)) {
       if (here == entry->length) return kNoFault;

@@ -1,5 +1,5 @@
-// Interpreter: one guest instruction, by the book. The fallback for what is rare, and the second
-// oracle. Owns: a decode cache (verified against the bytes on each use, so it needs no
+// Interpreter: one guest instruction, by the book. The fallback for rare instructions, and the
+// second oracle. Owns: a decode cache (verified against the bytes on each use, so it needs no
 // invalidation). Keeps: V3. See docs/faults-and-exits.md.
 #pragma once
 
@@ -37,8 +37,9 @@ struct StepResult {
 // or SoftwareEvent.
 [[nodiscard]] Event event_of(const StepResult& step, Eip eip);
 
-// Told of each access of an instruction to its memory operands, before it is made. The processor's
-// own accesses (descriptors, task states, stack frames of events) are none of them.
+// A watcher that is told of each access of an instruction to its memory operands, before it is
+// made. The processor's own accesses (descriptors, task states, stack frames of events) are none of
+// them.
 class DataWatcher {
  public:
   virtual ~DataWatcher() = default;
@@ -62,13 +63,14 @@ class Interpreter {
     uint32_t instructions = 0;  // that have completed
     MaybeFault fault;           // of the one after them: to be delivered with eip unchanged
   };
-  // Executes instructions from CS:EIP on for as long as nobody needs to look between them: none of
-  // them changes what is asked before an instruction (mode, interrupt flag, interrupt shadow,
-  // traps), none has reached a device, and all are known already. Stops after `most`; {0, no
-  // fault}: step() is to do it.
+  // Executes instructions from CS:EIP on, for as long as nobody needs to look between them: none
+  // changes the state that is checked before an instruction (mode, interrupt flag, interrupt
+  // shadow, traps), none has reached a device, and all are decoded already. Stops after `most`; {0,
+  // no fault}: step() is to do it.
   [[nodiscard]] PlainRun run_plain(uint32_t most);
 
-  // From now on one iteration of a REP string instruction a step: for who compares boundaries.
+  // From now on a step is one iteration of a REP string instruction: for callers that compare
+  // boundaries.
   void iterate_singly(bool singly = true);
   // Null: nobody watches.
   void set_data_watcher(DataWatcher* watcher);

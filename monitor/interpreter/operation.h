@@ -1,6 +1,6 @@
-// Interp: what the instruction families of the interpreter share: a decoded operation, the running
-// instruction's context, operand access. Private to interpreter.cpp and interp_*.cpp. Every handler
-// leaves the state unchanged when it returns a fault (V1). See docs/faults-and-exits.md.
+// Interp: shared by the instruction families of the interpreter: a decoded operation, the running
+// instruction's context, operand access. Private to this folder. Every handler leaves the state
+// unchanged when it returns a fault (V1). See docs/faults-and-exits.md.
 #pragma once
 
 #include <array>
@@ -200,7 +200,7 @@ template <typename T>
 }
 
 // First half of a read-modify-write. A fault must be the write's (error code W: SDM 3A 4.7), so a
-// read that faults is answered with what the write would have raised.
+// read that faults is answered with the write's fault.
 template <typename T>
 [[nodiscard]] inline MaybeFault load_for_update(Execution& x, SegmentRegister segment,
                                                 uint32_t offset, GuestVirtual* linear, T* value) {

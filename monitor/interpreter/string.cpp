@@ -156,7 +156,7 @@ Run plain_run(Execution& x, const Operation& op, SegmentRegister segment, Gpr nu
   return run;
 }
 
-// A copy whose destination starts inside its source repeats what it has just written.
+// A copy whose destination starts inside its source repeats the bytes that it has just written.
 bool feeds_itself(const Run& source, const Run& destination, uint32_t bytes) {
   return destination.physical > source.physical && destination.physical - source.physical < bytes;
 }

@@ -1,5 +1,5 @@
 // All: every page of the laboratory in one folder, with an index that tells the story in order, and
-// each picture as a file for slides. What the pages say is what the runs found just before. See
+// each picture as a file for slides. The pages' text states the findings of these runs. See
 // docs/lab.md.
 #pragma once
 

@@ -1,5 +1,5 @@
-// Lab command: `ringshift lab ...`, the options of each part and what it prints. Owns: the options
-// as parsed. Every part is a function of its options. See docs/lab.md.
+// Lab command: `ringshift lab ...`, the options of each part and its output. Owns: the options as
+// parsed. Every part is a function of its options. See docs/lab.md.
 #pragma once
 
 #include <memory>

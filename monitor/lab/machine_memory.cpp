@@ -15,7 +15,7 @@ namespace ringshift::lab {
 namespace {
 
 constexpr size_t kMostCopies = 200;
-// Of the guest that comes with the program: it is in the middle of its work then.
+// For the guest that comes with the program: after so many faults it is in the middle of its work.
 constexpr uint32_t kFaultsBeforeClone = 40;
 constexpr uint64_t kBlock = 512;  // stat(2): st_blocks
 
@@ -96,7 +96,7 @@ class CopyWatch final : public MomentWatch {
   std::vector<Backing> was_;
 };
 
-// What the host's kernel lists as mapped where the machine has its RAM.
+// Counts the mappings that the host's kernel lists at the machine's RAM.
 void count_mapped(Machine& machine, MemoryReport* report) {
   const auto begin =
       static_cast<uint64_t>(reinterpret_cast<uintptr_t>(machine.memory().at(GuestPhysical(0))));

@@ -1,7 +1,7 @@
-// Machine memory: where the bytes of a guest are: linear address, physical page, and the host's
-// memory behind it, of a machine that was cloned from another one and has run on. What is the
-// machine's own and what it shares is asked of the host, too: how much each memfd holds, and what
-// the host's kernel lists as mapped (/proc/self/maps). See docs/lab.md, docs/saved-state.md.
+// Machine memory: the places of a guest's bytes: linear address, physical page, and the host's
+// memory behind it, in a machine that was cloned from another one and has run on. The host is asked
+// as well which memory is the machine's own and which it shares: how much each memfd holds, and
+// which mappings the host's kernel lists (/proc/self/maps). See docs/lab.md, docs/saved-state.md.
 #pragma once
 
 #include <cstdint>
@@ -41,12 +41,13 @@ struct MemoryReport {
   std::vector<PageRun> guest;  // the guest's tables then
   std::vector<CopyEvent> copies;
   uint64_t copies_left_out = 0;
-  // As the host counts: bytes of memory in the machine's own memfd, in what both share, and of the
+  // As the host counts: bytes of memory in the machine's own memfd, in the shared ones, and of the
   // first machine after that.
   uint64_t own_bytes = 0, shared_bytes = 0, first_bytes = 0;
-  // As the host's kernel lists the clone's RAM: pages mapped from what is shared, and from its own.
+  // As the host's kernel lists the clone's RAM: pages mapped from the shared memfds, and from its
+  // own.
   uint64_t mapped_shared = 0, mapped_own = 0;
-  // What the guest's balloon has given back, in bytes; none: the machine has no balloon.
+  // The bytes that the guest's balloon has given back; none: the machine has no balloon.
   std::optional<uint64_t> ballooned;
 };
 

@@ -93,7 +93,7 @@ Drawing grains_picture(const MemoryReport& report) {
   return out;
 }
 
-// Three columns: what the guest's tables map, RAM, and the memfds behind it.
+// Three columns: the pages that the guest's tables map, RAM, and the memfds behind it.
 Drawing ways_picture(const MemoryReport& report) {
   constexpr size_t kMostDrawn = 40;
   constexpr double kRow = 24, kTop = 40, kWidth = 300, kSecond = 390, kThird = 780;

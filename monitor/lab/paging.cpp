@@ -75,7 +75,7 @@ class PagingWatch final : public ExecutionObserver {
   void on_guest_fault(const GuestFault& fault, const GuestState& state) override {
     if (fault.vector != Vector::PageFault) return;
     eip_ = state.eip;
-    // What the window could not serve turns out to be the guest's own fault: one event.
+    // The access that the window could not serve is the guest's own fault: both are one event.
     if (!report_->events.empty()) {
       const PagingEvent& last = report_->events.back();
       const bool same =
@@ -94,7 +94,8 @@ class PagingWatch final : public ExecutionObserver {
   }
 
  private:
-  // What INVLPG has taken away, from the host's map before and after; zero if nothing.
+  // The page that INVLPG has removed, found by comparing the host's map before and after; zero if
+  // none.
   [[nodiscard]] uint32_t vanished_page() const {
     if (report_->events.empty()) return 0;
     const std::vector<PageRun> now = shadow_now(*machine_);

@@ -1,5 +1,5 @@
-// Paging: the shadow page tables of a small guest at work: each fault, what became of it, and what
-// the shadow held afterwards. The shadow is read from the host's own map of this process
+// Paging: the shadow page tables of a small guest at work: each fault, its outcome, and the
+// contents of the shadow afterwards. The shadow is read from the host's own map of this process
 // (/proc/self/maps), not from our records of it; guest tables are walked by the book. See
 // docs/lab.md, docs/shadow-mmu.md.
 #pragma once
@@ -54,7 +54,7 @@ struct PagingReport {
   std::vector<uint64_t> traced;  // guest-physical pages watched for writes
 };
 
-// What the guest's tables map now, lowest first.
+// The pages that the guest's tables map now, lowest first.
 [[nodiscard]] std::vector<PageRun> guest_tables(Machine& machine);
 [[nodiscard]] bool watch_paging(const MachineConfig& config, double seconds, PagingReport* report,
                                 std::string* error);

@@ -39,7 +39,7 @@ std::string run_text(const PageRun& run) {
                      run.writable ? "rw" : "r");
 }
 
-// What the shadow says of the page of an event, after it.
+// The shadow's entry for the page of an event, after it.
 std::string outcome_text(const PagingEvent& event) {
   if (!has_page(event.kind)) return fmt::format("{} pages in the shadow", pages_in(event.shadow));
   const PageRun* run = find_page(event.shadow, event.address);
@@ -78,7 +78,7 @@ std::vector<uint32_t> pages_of_interest(const PagingReport& report) {
   return sorted;
 }
 
-// Rows: pages. Columns: events. A cell is what the shadow holds of the page after the event.
+// Rows: pages. Columns: events. A cell is the shadow's entry of the page after the event.
 Drawing shadow_picture(const PagingReport& report) {
   constexpr double kLeft = 270, kTop = 30, kCell = 24;
   const std::vector<uint32_t> rows = pages_of_interest(report);
@@ -154,10 +154,11 @@ nlohmann::ordered_json run_json(const std::vector<PageRun>& runs) {
   return out;
 }
 
-// Numbers in a page are exact up to 53 bits: NX (bit 63) and what is ignored below it are left out.
+// Numbers in a page are exact up to 53 bits: NX (bit 63) and the ignored bits below it are left
+// out.
 constexpr uint64_t kExact = 0x000f'ffff'ffff'ffff;
 
-// Of each page: what the guest's tables say of it and what the shadow holds, after the event.
+// For each page: the guest's own tables and the shadow, after the event.
 nlohmann::ordered_json pages_json(const PagingEvent& event, const std::vector<uint32_t>& pages) {
   nlohmann::ordered_json out = nlohmann::ordered_json::array();
   for (const uint32_t page : pages) {

@@ -1,6 +1,6 @@
 // Three: Popek and Goldberg's three properties as numbers on one run: equivalence, resource
-// control, efficiency. See docs/lab.md. Equivalence is measured by Lockstep, control by what was
-// refused and by the host's own map of us.
+// control, efficiency. See docs/lab.md. Equivalence is measured by Lockstep, control by the refused
+// instructions and by the host's own map of us.
 #pragma once
 
 #include <string>

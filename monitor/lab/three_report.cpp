@@ -172,7 +172,7 @@ Drawing share_picture(const LockstepFigures& f) {
     out.text(330, y, fmt::format("{:>12}   {}", share.count, share.meaning), "faint", 14);
     y += 28;
   }
-  // What is too thin to be seen above, enlarged.
+  // The part that is too thin to be seen above, enlarged.
   const uint64_t monitors = f.instructions - native(f);
   out.text(0, y + 18, fmt::format("of these, {} were not the processor's alone:", monitors), "ink",
            14);

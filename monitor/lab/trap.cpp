@@ -9,7 +9,7 @@
 namespace ringshift::lab {
 namespace {
 
-// What the monitor decides about the instructions that come to it, and what the guest tells.
+// Records the monitor's decisions about the instructions that trap, and the guest's own words.
 class Decisions final : public ExecutionObserver, public BusTap {
  public:
   explicit Decisions(EngineRun* run) : run_(run) {}

@@ -65,14 +65,16 @@ struct Answer {
     return values[0].empty() || values[0] == values[2];
   }
 };
-// In the order the guest asks; none if it prints anything else.
+// The answers that the guest printed, in the order in which it asks; none if it prints anything
+// else.
 [[nodiscard]] std::vector<Answer> answers_of(const TrapReport& report);
 
 // Each run ends by itself or after `seconds`. False with one line in *error.
 [[nodiscard]] bool compare_engines(const MachineConfig& config, double seconds, TrapReport* report,
                                    std::string* error);
 
-// Where an instruction traps the monitor decides: emulate it, or give the guest its own fault.
+// The monitor's decisions about instructions that trap: emulate it, or give the guest its own
+// fault.
 [[nodiscard]] std::string decisions_of(const EngineRun& run);
 // "POPFD"; empty if none was found, or none could be named alone.
 [[nodiscard]] std::string first_wrong_name(const TrapReport& report);

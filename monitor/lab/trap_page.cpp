@@ -61,7 +61,7 @@ std::string matrix_name(const std::string& name) {
   return "";
 }
 
-// What the first wrong instruction did, why nobody noticed, and where it was measured alone.
+// The first wrong instruction: its effect, why nobody noticed, and where it was measured alone.
 std::string first_wrong(const TrapReport& report, Company company) {
   if (!report.first.found) return "";
   const std::string name = first_wrong_name(report);

@@ -75,7 +75,7 @@ class Lanes {
     const size_t answer = answer_of(column);
     return answer < answers_.size() ? short_name(answers_[answer].question) : "";
   }
-  // Which answer the guest gives at this moment.
+  // The index of the guest's answer at this moment.
   [[nodiscard]] size_t answer_of(size_t column) const {
     size_t marks = 0;
     for (size_t i = 0; i < column; ++i) marks += truth(i).is_mark ? 1 : 0;

@@ -1,6 +1,6 @@
-// AddedDevices: what --device puts on the board besides what every machine has. Owns: those
-// devices. Does not own: the buses, the interrupt controllers. A device has its ports even where
-// the board has something already. See docs/devices.md.
+// AddedDevices: the devices that --device adds to those of every machine. Owns: those devices. Does
+// not own: the buses, the interrupt controllers. A device has its ports even where the board has
+// something already. See docs/devices.md.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,8 @@ struct VirtioBalloonRequest {
   bool deflates_on_oom = true;
   bool reports_free = true;
 };
-// By which the guest's kernel says that it has panicked: a port, or a function of the PCI board's.
+// The device by which the guest's kernel says that it has panicked: a port, or a function of the
+// PCI board's.
 struct PanicRequest {
   uint32_t port = PanicRegister::kUsualPort;
 };
@@ -80,7 +81,7 @@ class AddedDevices {
                                                             AddedDeviceSurroundings on,
                                                             std::string* error);
 
-  // Which devices there are is not state: they are those the machine is made with.
+  // The set of devices is not state: they are those that the machine is made with.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 

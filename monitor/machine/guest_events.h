@@ -1,5 +1,5 @@
-// GuestEvents: what a guest's kernel says of itself, or a watchdog of it, and what is done then.
-// Values only; see docs/devices.md, "Panics and watchdogs".
+// GuestEvents: events that a guest's kernel, or its watchdog, reports, and the actions then. Values
+// only; see docs/devices.md, "Panics and watchdogs".
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct EventActions {
 struct GuestEvent {
   enum class Kind : uint8_t { Panicked, CrashLoaded, Watchdog };
   Kind kind = Kind::Panicked;
-  const char* action = "";  // as QMP calls what is done
+  const char* action = "";  // QMP's name of the action
 };
 
 }  // namespace ringshift

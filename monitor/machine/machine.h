@@ -83,25 +83,27 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] OutgoingMigration* migration() { return migration_.get(); }
   // Clones it while it runs.
   [[nodiscard]] OutgoingClone& clone() { return *clone_; }
-  // It has come from another process, where somebody has stopped its guest.
+  // True: the machine has come from another process, where somebody has stopped its guest.
   [[nodiscard]] bool stands_on_arrival() const { return stands_on_arrival_; }
-  // From any thread: run() returns before the next guest instruction, from its sleep too.
+  // Any thread: run() returns before the next guest instruction, from its sleep too.
   void request_stop(StopReason reason) {
     processor_->loop().request_stop(reason);
     attention().raise();
   }
-  // Takes out of the guest's time, clock and time-stamp counter alike, what passes while `action`
-  // runs. Outside of guest code only.
+  // Takes the time that passes while `action` runs out of the guest's time, clock and time-stamp
+  // counter alike. Outside of guest code only.
   void outside_time(const std::function<void()>& action);
   [[nodiscard]] RunClock& clock() { return *clock_; }
-  // Told of all that comes from outside of processor and RAM: ports, device memory, the clock.
+  // Sets observers of everything that comes from outside of processor and RAM: ports, device
+  // memory, the clock.
   void set_tap(BusTap* ports, BusTap* memory, BusTap* clock);
   [[nodiscard]] Processor& processor() { return *processor_; }
   [[nodiscard]] DeprivilegedRunner* deprivileged() { return deprivileged_.get(); }
   [[nodiscard]] const MemoryBus& memory_bus() const { return memory_bus_; }
 
   [[nodiscard]] PcBoard& board() { return *board_; }
-  // Hears of what the guest says of itself, from inside a device: it must only take note.
+  // Sets the listener for the guest's own reports, called from inside a device: it must only take
+  // note.
   void set_on_event(std::function<void(const GuestEvent&)> on_event) {
     on_event_ = std::move(on_event);
   }
@@ -117,11 +119,11 @@ class Machine final : public MigratedMachine,
   [[nodiscard]] GuestMemory& memory() { return *memory_; }
   // Null: the serial port goes somewhere else.
   [[nodiscard]] HostConsole* console() { return guest_ports_->console(); }
-  // What comes from it.
+  // The input from the terminal.
   [[nodiscard]] ConsoleInlet& console_inlet() { return guest_ports_->console_inlet(); }
   // Null: it is no replay, or nobody wants it to go back.
   [[nodiscard]] TimeTravel* travel() { return travel_.get(); }
-  // Where other threads put what they have for this machine.
+  // Other threads put their input for this machine here.
   [[nodiscard]] Inbox& inbox() { return inbox_; }
   [[nodiscard]] Attention& attention() { return processor_->attention(); }
   [[nodiscard]] const PortBus& port_bus() const { return ports_; }
@@ -130,9 +132,10 @@ class Machine final : public MigratedMachine,
   }
   [[nodiscard]] const MachineConfig& config() const { return config_; }
   [[nodiscard]] const CodeWatch& watch() const { return *watch_; }
-  // Of all that the guest has sent into the network and asked of its folder, since it began.
+  // A hash of everything that the guest has sent into the network and asked of its folder, since it
+  // began.
   [[nodiscard]] uint64_t sent_hash() const;
-  // Prints what a person needs to see when we stop for a reason of our own (one CHECK away).
+  // Prints facts for a person when we stop for a reason of our own (one CHECK away).
   void print_state() const;
 
  private:
@@ -193,7 +196,7 @@ class Machine final : public MigratedMachine,
   void fail(const std::string& problem) override;
   void end(StopReason reason) override;
   void visit_moment(StateArchive& archive);
-  // Of a replay that goes back: what it prints again is not shown again.
+  // For a replay that goes back: output that the guest prints again is not shown again.
   [[nodiscard]] SerialBackend* shown_once(SerialBackend* to);
   // ArrivingMachine
   [[nodiscard]] GuestMemory& arriving_memory() override { return *memory_; }

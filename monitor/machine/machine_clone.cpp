@@ -39,7 +39,7 @@ bool Machine::can_be_cloned(bool freezes_disks, std::string* error) {
   return config_.media.can_freeze(freezes_disks, error);
 }
 
-// Nothing is flushed: the clone is on the same host, and sees what its files have.
+// Nothing is flushed: the clone is on the same host, and sees the contents of its files.
 bool Machine::take_state(const std::function<bool()>& with_ram, std::vector<uint8_t>* state,
                          std::string* error) {
   const bool stood = clock_->is_stopped();
@@ -49,7 +49,8 @@ bool Machine::take_state(const std::function<bool()>& with_ram, std::vector<uint
   const auto visit = [&](StateArchive& archive) { visit_state(archive, stopped_at); };
   const bool is_taken = with_ram() && config_.media.freeze(&has_frozen, error) &&
                         StateArchive::save(visit, state, error);
-  // Whoever begins from it, or from a file saved later, finds the images as they are now.
+  // A machine that begins from this state, or from a file saved later, finds the images as they are
+  // now.
   if (has_frozen) config_.save.words.emplace_back("--snapshot");
   if (stood) return is_taken;
   this->state().tsc_offset -= clock_->go_on();
@@ -77,7 +78,7 @@ int Machine::describe_clone(std::vector<uint8_t> state, const ClonedRam& ram, st
   return -1;
 }
 
-// ---- one that shares with others what has become equal ----
+// ---- sharing pages that have become equal ----
 
 constexpr Nanoseconds kSharingPeriod = 100'000'000;
 
@@ -108,7 +109,8 @@ std::string path_of_cloned_ram(const std::string& clone, const SavedRam::Elsewhe
   return clone.substr(0, clone.rfind('/') + 1) + std::to_string(file.descriptor);
 }
 
-// RAM begins as what the process has that it was cloned from. Nobody can change that any more.
+// RAM begins as the memfds of the process that the machine was cloned from. Nobody can change that
+// any more.
 bool Machine::begin_from_clone(const SavedRam& ram, std::string* error) {
   std::vector<RamBase> bases;
   *error = "saved machine: its RAM has another size";

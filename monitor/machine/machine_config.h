@@ -47,10 +47,12 @@ struct MachineConfig {
   EventActions actions;
   bool watchdog_has_fired = false;  // in an earlier life of the guest
   NetworkRequest network;
-  // What it comes to; outlives the machine. Null: no card, unless it is a replay's.
+  // The other end of the card's cable; outlives the machine. Null: no card, unless the tape of a
+  // replay has one.
   NetworkLink* network_link = nullptr;
   ShareRequest share;  // a folder of the host's
-  // To its server; outlives the machine. Null: there is no folder, or it is a replay's.
+  // The link to the folder's server; outlives the machine. Null: there is no folder, or it is a
+  // replay's.
   ShareLink* share_link = nullptr;
   bool apic = false;          // local APIC, I/O APIC
   bool hpet = false;          // with an APIC
@@ -58,12 +60,13 @@ struct MachineConfig {
   bool tells_clock = false;   // CPUID says how fast the time-stamp counter is
   bool text_display = false;  // the text screen on our terminal, in place of the serial port
   std::vector<KeyStep> keys;  // typed on the keyboard
-  // Of remote screens, which outlive the machine; what HostInput::source says is the place here.
+  // The remote screens, which outlive the machine; HostInput::source is an index into this list.
   std::vector<ScreenPort*> screens;
-  // Of a page that controls the machine, which outlives it; null: none. The figures are its.
+  // The page that controls the machine, which outlives it; null: none. `figures` writes the page's
+  // figures.
   ControlPort* control_page = nullptr;
   std::function<std::string(Machine&)> figures;
-  std::string firmware_log;  // a file for what the firmware prints for its developers; empty: none
+  std::string firmware_log;  // a file for the firmware's debug output; empty: none
   uint64_t memory_bytes = 128U << 20;
   uint64_t memory_min = 0;  // of it, that the host gives at the start and that stays
   CpuModel cpu;
@@ -71,7 +74,7 @@ struct MachineConfig {
   CpuidGuard cpuid_guard = CpuidGuard::Auto;  // of user code that runs directly
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
-  ShadowPolicy shadow = ShadowPolicy::Tlb;  // how what is held of the guest's tables is kept true
+  ShadowPolicy shadow = ShadowPolicy::Tlb;  // how mappings follow the guest's page tables
   PortsConfig ports;
   int64_t rtc_offset = 0;        // seconds: the guest's clock against the host's UTC
   TimePolicy time;               // --time; of no account with an event clock
@@ -84,18 +87,18 @@ struct MachineConfig {
   // A debugger's, which outlives the machine; null: none. It is serviced at safe points.
   ExecutionControl* control = nullptr;
   std::function<void(Machine&)> service_debugger;
-  std::function<void(Machine&)> service_control;  // whoever listens on --qmp and --monitor
+  std::function<void(Machine&)> service_control;  // clients on --qmp and --monitor
   bool raw_console = true;  // read our standard input as the guest's serial input
   SaveRequest save;         // SIGUSR2; no path: nobody wants it
   // A saved machine to go on with, in place of booting; empty: none. All else must be as it was.
   std::string resume_path;
-  // Of a clone: that file and those of its RAM, open. Another process's are out of the broker's
-  // reach.
+  // For a clone: the open descriptors of that file and of the files with its RAM. The broker cannot
+  // open another process's.
   std::vector<int> resume_descriptors;
   VerifyRam verify_ram = VerifyRam::Later;  // of the saved machine
   uint32_t share_pages_rate = 0;            // --share-pages: pages looked at a second; 0: none
-  // Where a machine of another process is waited for in place of booting, which outlives this one;
-  // null: none is. All else must be as it was there.
+  // The listener at which a machine of another process is waited for in place of booting; it
+  // outlives this machine. Null: none is. The rest must be as it was there.
   MigrationListener* incoming = nullptr;
   MigrationPeers migration;  // whom it may be moved to
   // The parts that outlive this machine; null: it makes its own.

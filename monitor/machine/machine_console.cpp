@@ -1,4 +1,4 @@
-// Machine, third part: its ports and its screen on the host, and what comes from the host by its
+// Machine, third part: its ports and its screen on the host, and the inputs from the host in its
 // inbox.
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/machine.h"
@@ -16,7 +16,7 @@ std::unique_ptr<HostConsole> Machine::make_console(uint8_t source) {
       (is_console(config_.ports.serial) || is_console(config_.ports.virtio_console));
   console.inbox = &inbox_;
   console.source = source;
-  console.on_quit = HostSignals::request_termination;  // whoever waits for the host is interrupted
+  console.on_quit = HostSignals::request_termination;  // a wait for the host is interrupted
   console.is_ending = HostSignals::termination_requested;
   console.on_held = [this] {
     if (guest_ports_ != nullptr) guest_ports_->flush_soon();
@@ -83,7 +83,7 @@ void Machine::take_in(const HostInput& input) {
   if (!defer(input) && !keep_for_event(input)) give_to_guest(input);
 }
 
-// The guest's, or whoever's it is.
+// Gives the input to the guest, or to the part of the machine that it is for.
 void Machine::give_to_guest(const HostInput& input) {
   switch (input.kind) {
     case HostInput::Kind::Quit:
@@ -99,7 +99,7 @@ void Machine::give_to_guest(const HostInput& input) {
     case HostInput::Kind::Debugger:
       return service_debugger();
     case HostInput::Kind::Control:
-      return;  // served below, whoever has come
+      return;  // served below, with any news
     case HostInput::Kind::Migration:
       if (migration_ != nullptr) migration_->service();
       take_in_late();
@@ -176,13 +176,13 @@ void Machine::service_host() {
   if (event_clock_ == nullptr) deliver_input();
 }
 
-// What has been typed, to the ports that take it now.
+// Gives typed input to the ports that take it now.
 void Machine::deliver_input() {
   guest_ports_->deliver(board_->serial(0), board_->serial(1),
                         pci_ != nullptr ? pci_->console() : nullptr);
 }
 
-// The guest waits for whoever reads its console, as with flow control; everybody else is answered.
+// The guest waits for the reader of its console, as with flow control; everybody else is answered.
 void Machine::stand_still_while_unread() {
   const ExecutionControl* control = config_.control;
   bool stood_still = false;

@@ -1,6 +1,6 @@
-// Machine, fifth part: what is done when the guest ends the run by a port, when its kernel says
-// that it has panicked, and when its watchdog has not heard of it. All of it runs inside a device,
-// and takes note. And who else hears of what comes from outside of the processor and RAM.
+// Machine, fifth part: the actions when the guest ends the run by a port, when its kernel says that
+// it has panicked, and when its watchdog has not heard of it. All of it runs inside a device, and
+// takes note. And the other listeners to inputs from outside of the processor and RAM.
 #include <cstdio>
 
 #include "monitor/machine/machine.h"
@@ -16,7 +16,7 @@ void Machine::set_tap(BusTap* ports, BusTap* memory, BusTap* clock) {
   processor_->host_time_stamp()->set_tap(clock);
 }
 
-// The port hands over twice what was written, plus one.
+// The port hands over twice the written value, plus one.
 void Machine::end_by_debug_exit(uint8_t code) {
   debug_exit_value_ = code >> 1;
   processor_->loop().request_stop(StopReason::DebugExit);

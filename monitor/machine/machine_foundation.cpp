@@ -1,11 +1,11 @@
-// Machine, ninth part: what outlives it, from one life of its guest to the next.
+// Machine, ninth part: the objects that outlive it, from one life of its guest to the next.
 #include "monitor/machine/machine.h"
 #include "shadowmmu/base/counters.h"
 
 namespace ringshift {
 
-// While we are small: what is forked from us now copies little. A host without direct execution is
-// no error unless the user asked for it: `doctor` and --stats tell.
+// While we are small: a process that is forked from us now copies little. A host without direct
+// execution is no error unless the user asked for it: `doctor` and --stats tell.
 bool Machine::prepare_direct(const MachineConfig& config, MachineFoundation* foundation,
                              std::string* error) {
   const VcpuConfig& vcpu = config.vcpu;

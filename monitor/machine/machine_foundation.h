@@ -1,7 +1,7 @@
-// MachineFoundation: what stays when a guest resets, because a confined process could not make it
-// again: guest RAM, the processes that were forked with it, a file of the host's scheduler. Owns:
-// these. Does not own: what a life of the guest has in them. See docs/security.md, "The monitor
-// itself".
+// MachineFoundation: the objects that stay when a guest resets, because a confined process could
+// not make them again: guest RAM, the processes that were forked with it, a file of the host's
+// scheduler. Owns: these. Does not own: the contents that a life of the guest gives them. See
+// docs/security.md, "The monitor itself".
 #pragma once
 
 #include <array>

@@ -53,7 +53,7 @@ void Machine::let_go() {
   if (!was_held_) config_.control->release();
 }
 
-// What has come while the machine was leaving comes now that it has stayed.
+// Inputs that came while the machine was leaving are taken in now that it has stayed.
 void Machine::take_in_deferred() {
   for (HostInput& input : std::exchange(deferred_, {})) inbox_.put(std::move(input));
 }
@@ -77,7 +77,7 @@ void Machine::end_migrated() { processor_->loop().request_stop(StopReason::Migra
 
 void Machine::wake_for_migration() { inbox_.put({HostInput::Kind::Migration, 0, {}}); }
 
-// The state is on its way, and RAM with it: what would change either waits.
+// The state is on its way, and RAM with it: everything that would change either waits.
 bool Machine::defer(const HostInput& input) {
   if (input.kind == HostInput::Kind::Save && is_arriving()) {
     deferred_.push_back(input);
@@ -129,7 +129,7 @@ void Machine::take_in_late() {
   if (!problem.empty()) end_in_two(problem);
 }
 
-// Waits for a machine, whoever brings it. Strangers cost a line each, and no more.
+// Waits until a peer brings a machine. Strangers cost a line each, and no more.
 bool Machine::arrive(std::string* error) {
   std::fprintf(stderr, "ringshift: --incoming: waits at %s\n", config_.incoming->where().c_str());
   while (true) {

@@ -6,7 +6,7 @@
 
 namespace ringshift {
 
-// Before the processor is made, which is told what it is to show.
+// Called before the processor is made, which is told the interface that it is to show.
 void Machine::choose_paravirt() {
   CpuModel& cpu = config_.cpu;
   if (cpu.paravirt == Paravirt::None) return;

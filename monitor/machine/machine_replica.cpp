@@ -1,5 +1,5 @@
-// Machine, ninth part: as one of a pair. What its guest sends is held, and a backup that plays what
-// its primary's guest was given becomes the machine that the outside talks to. See
+// Machine, ninth part: as one of a pair. The guest's output is held, and a backup that plays the
+// inputs of its primary's guest becomes the machine that the outside talks to. See
 // docs/replication.md.
 #include "monitor/host/host_signals.h"
 #include "monitor/machine/machine.h"
@@ -82,8 +82,8 @@ void Machine::wait_for_news() {
   service_replica();
 }
 
-// All that a machine has to do to come from playing to living is here: is_replay() says no from now
-// on, so what comes from outside is the guest's, and the clock waits for the host's.
+// All steps from playing to living are here: is_replay() says no from now on, so inputs from
+// outside are the guest's, and the clock waits for the host's.
 void Machine::go_live() {
   HeldOutput& output = config_.replica->output();
   if (network_port_ != nullptr) network_port_->go_live(output.waiting_of(HeldOutput::Network));
@@ -95,8 +95,8 @@ void Machine::go_live() {
 
 // ---- one that is brought to a backup while it runs ----
 
-// As a replay's moment, with what has come by sockets. The counts of events and of HLTs are the
-// position's.
+// The state as a replay's moment has it, with the bytes that have come by sockets. The counts of
+// events and of HLTs are the position's.
 void Machine::visit_joined(StateArchive& archive) {
   visit_moment(archive);
   for (const uint8_t source :
@@ -130,7 +130,7 @@ bool Machine::load_moment(std::span<const uint8_t> state, const TapePosition& at
     return false;
   }
   clock_->rearm();
-  // It waits at the next event for what the primary says.
+  // It waits at the next event for the primary's word.
   processor_->events()->restore({.count = at.events, .input_count = at.events, .halts = at.halts});
   forget_memory();
   return true;

@@ -101,7 +101,7 @@ bool Machine::resume(std::string* error) {
   return is_loaded;
 }
 
-// RAM begins as what the file has.
+// RAM begins as the file's.
 bool Machine::begin_from(const SavedRam& ram, int descriptor, std::string* error) {
   RamBase base = base_of(ram, descriptor);
   if (ram.bytes != memory_->size()) {
@@ -120,7 +120,7 @@ bool Machine::begin_from(const SavedRam& ram, int descriptor, std::string* error
   return base_guard_->begin(config_.verify_ram, error);
 }
 
-// Its end counts only if what it began as was whole.
+// Its end counts only if the file that RAM began as was whole.
 void Machine::finish_base(MachineOutcome* outcome) {
   const bool has_failed =
       outcome->reason == StopReason::Quit || outcome->reason == StopReason::HostFailure;

@@ -1,5 +1,5 @@
-// Machine, seventh part: its clock, and what the guest gets from outside where events are counted:
-// at an event, noted on a tape or read from one. See docs/exact-execution.md.
+// Machine, seventh part: its clock, and the guest's inputs from outside if events are counted: at
+// an event, noted on a tape or read from one. See docs/exact-execution.md.
 #include <cstdio>
 #include <utility>
 
@@ -11,7 +11,7 @@
 namespace ringshift {
 namespace {
 
-// Of the guest's time. Each costs a hash of RAM.
+// In the guest's time. Each mark costs a hash of RAM.
 constexpr Nanoseconds kBetweenMarks = 2'000'000'000;
 
 bool is_for_guest(HostInput::Kind kind) {
@@ -22,7 +22,7 @@ bool is_for_guest(HostInput::Kind kind) {
          kind == Kind::ShareEnd;
 }
 
-// By whoever controls the machine.
+// Inputs of the program that controls the machine.
 bool is_of_control(HostInput::Kind kind) {
   return kind == HostInput::Kind::Reset || kind == HostInput::Kind::PowerButton;
 }
@@ -66,7 +66,7 @@ void Machine::on_room() {
   processor_->events()->request_look();
 }
 
-// A replay's network is what the tape has of it; that of a pair's machine has the other half, too.
+// A replay's network is the tape's part of it; that of a pair's machine has the other half, too.
 std::unique_ptr<GuestPackets> Machine::make_network() {
   if (config_.replica == nullptr) {
     if (is_replay()) {
@@ -84,7 +84,7 @@ std::unique_ptr<GuestPackets> Machine::make_network() {
   return port;
 }
 
-// A replay's folder is what the tape has of it. Answers to a guest before this one, which the next
+// A replay's folder is the tape's part of it. Answers to a guest before this one, which the next
 // one's device does not know, are not told apart on a tape.
 std::unique_ptr<GuestFiles> Machine::make_share() {
   if (is_replay()) return std::make_unique<GuestFiles>();
@@ -160,8 +160,8 @@ void Machine::feed_guest() {
   if (std::exchange(has_room_news_, false)) deliver_input();
 }
 
-// What is on a tape comes before the timers of its position. Where those have been looked at, it
-// waits for the next event.
+// An input on a tape comes before the timers of its position. If these have been looked at already,
+// it waits for the next event.
 void Machine::feed_from_outside() {
   InputTape* const tape = config_.tape;
   EventPositions& events = *processor_->events();

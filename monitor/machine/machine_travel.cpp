@@ -1,6 +1,6 @@
-// Machine, eighth part: a replay that goes back. A moment of it is what a saved machine has, RAM,
-// and what a saved machine can do without: input on its way to the guest, the tape, the events.
-// See docs/debugging-backwards.md.
+// Machine, eighth part: a replay that goes back. A moment of it is the state of a saved machine,
+// RAM, and state that a saved machine can do without: input on its way to the guest, the tape, the
+// events. See docs/debugging-backwards.md.
 #include "monitor/machine/machine.h"
 #include "monitor/replay/input_tape.h"
 #include "shadowmmu/base/state_archive.h"

@@ -60,7 +60,7 @@ class EventTimeStampCounter final : public TimeStampCounter {
 
 struct ProcessorConfig {
   CpuModel cpu;
-  // Features that the CPU model decides are set by the processor, whatever stands here.
+  // Features that the CPU model decides are set by the processor, whatever this holds.
   TranslatorConfig translator;
   uint32_t refuse_every = 0;  // torture: calls for one more host mapping between two refused
   ShadowPolicy shadow = ShadowPolicy::Tlb;

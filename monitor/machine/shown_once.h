@@ -1,4 +1,4 @@
-// ShownOnce: hands on what a port of a replay sends, but nothing twice: a replay that has gone back
+// ShownOnce: hands on a replayed port's output, but nothing twice: a replay that has gone back
 // sends the same bytes again. Owns: how many have been sent, and how many shown. See
 // docs/debugging-backwards.md.
 #pragma once
@@ -24,7 +24,7 @@ class ShownOnce final : public SerialBackend {
   void visit_state(StateArchive& archive) { archive.field("sent", sent_); }
 
  private:
-  // Not state: shown_: what has been seen is not unseen.
+  // Not state: shown_: output that has been seen is not unseen.
   SerialBackend& to_;
   uint64_t sent_ = 0;
   uint64_t shown_ = 0;

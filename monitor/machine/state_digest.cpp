@@ -14,8 +14,9 @@
 namespace ringshift {
 namespace {
 
-// What FXSAVE has stored of the host and not of the guest: where the last FPU instruction was in
-// our code, and which bits of MXCSR there are; and what is not architectural (SDM 1 table 10-2).
+// Clears the parts of an FXSAVE image that tell of the host and not of the guest: where in our code
+// the last FPU instruction was, and which bits of MXCSR exist; and the parts that are not
+// architectural (SDM 1 table 10-2).
 void leave_out_hosts_part(std::span<uint8_t> fxsave) {
   constexpr size_t kPointers = 6, kPointersEnd = 24, kMxcsrMask = 28, kMxcsrMaskEnd = 32,
                    kAvailable = 464;
@@ -39,7 +40,7 @@ uint64_t hash_of_registers(Machine& machine) {
   return hash_bytes(bytes, 0);
 }
 
-// Of a machine that was moved by post-copy: all of it is to be here.
+// Brings all of RAM here, if the machine was moved by post-copy.
 void bring_all(Machine& machine) {
   const GuestMemory& memory = machine.memory();
   const PhysicalMemory& physical = machine.processor().cpu().memory.physical();
@@ -48,7 +49,7 @@ void bring_all(Machine& machine) {
   }
 }
 
-// What has not been touched is zeros, and takes no memory by being looked at.
+// Memory that has not been touched is zeros; it is not read, since reading would take memory.
 uint64_t hash_of_memory(const GuestMemory& memory) {
   constexpr uint64_t kPart = uint64_t{64} << 10;
   const std::vector<bool> used = memory.parts_in_use(kPart);

@@ -20,9 +20,8 @@ struct StateDigest {
   [[nodiscard]] std::string text() const;
 };
 
-// On the thread that runs it, outside of guest code. The processor's registers are those that a
-// saved machine has; RAM is all of it,
-// and 0 without.
+// Call on the thread that runs the machine, outside of guest code. The processor's registers are
+// those that a saved machine has; the hash of RAM is over all of it, and 0 without.
 [[nodiscard]] StateDigest digest_of(Machine& machine, bool with_memory = true);
 
 }  // namespace ringshift

@@ -17,8 +17,9 @@ class Asker {
   [[nodiscard]] bool connect(const RunFolder& folder, std::string* problem);
 
   void say(const control::JsonValue& request) { wire_.say(request); }
-  // What answers the requests, one by one, until the one that says how it went: an exit code. A
-  // problem of the manager's is printed as one line. on_answer: false: enough.
+  // Calls on_answer for each answer before the one that ends the request; returns that one's exit
+  // code. A problem of the manager's is printed as one line. on_answer returns false to stop
+  // earlier.
   [[nodiscard]] int listen(const std::function<bool(const control::JsonValue&)>& on_answer);
 
  private:

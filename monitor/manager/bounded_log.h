@@ -1,5 +1,5 @@
-// BoundedLog: a file that grows by what is appended, and has the end of it only: what is older is
-// in a second file, and what is older still is gone. Owns: the file. See docs/machines.md.
+// BoundedLog: a file that grows by appended text, and keeps the end of it only: older text is in a
+// second file, and still older text is gone. Owns: the file. See docs/machines.md.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace ringshift::manager {
 
 class BoundedLog {
  public:
-  // Of each of the two files.
+  // The bound of each of the two files.
   static constexpr size_t kMostBytes = size_t{1} << 20;
 
   BoundedLog() = default;
@@ -18,9 +18,9 @@ class BoundedLog {
   BoundedLog(const BoundedLog&) = delete;
   BoundedLog& operator=(const BoundedLog&) = delete;
 
-  // Goes on with what is there. False with errno.
+  // Goes on with the existing text. False with errno.
   [[nodiscard]] bool begin(const std::string& path, size_t most = kMostBytes);
-  // What the host does not take is lost.
+  // Text that the host does not take is lost.
   void append(std::string_view text);
 
   [[nodiscard]] static std::string older(const std::string& path) { return path + ".old"; }

@@ -43,7 +43,7 @@ bool print(std::string_view text) {
   return true;
 }
 
-// What is typed goes to the machine. False: the person leaves, or there will be no more.
+// Sends typed keys to the machine. False: the person leaves, or no more keys can come.
 class Keys {
  public:
   explicit Keys(bool is_terminal) : is_terminal_(is_terminal) {}
@@ -92,7 +92,7 @@ class LogReader {
     struct stat status {};
     if (file < 0 || fstat(file, &status) != 0) return true;
     if (status.st_ino != inode_) {
-      // The rest of what is the older file now.
+      // The rest of the text, which is in the older file now.
       if (inode_ != 0 && !print_from(BoundedLog::older(path_))) return false;
       at_ = 0;
       inode_ = status.st_ino;

@@ -1,5 +1,5 @@
-// EventLog: what has happened to the machines of a manager, the newest last. Owns: the list, which
-// is bounded, and the file that a later manager goes on from. See docs/machines.md, "Events".
+// EventLog: the events of a manager's machines, the newest last. Owns: the list, which is bounded,
+// and the file that a later manager goes on from. See docs/machines.md, "Events".
 #pragma once
 
 #include <deque>
@@ -30,7 +30,7 @@ class EventLog {
  public:
   static constexpr size_t kMostKept = 1000;
 
-  // What an earlier manager has left there comes first. False with errno.
+  // New lines follow those of an earlier manager. False with errno.
   [[nodiscard]] bool open(const std::string& path);
   void add(const std::string& machine, const std::string& what, const std::string& detail = "");
   [[nodiscard]] const std::deque<Event>& all() const { return events_; }

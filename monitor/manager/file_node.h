@@ -1,5 +1,5 @@
-// FileNode: what is in a file of machines, TOML or JSON, as a tree: tables, lists, texts, and where
-// in the file each is. The libraries that read them are behind toml_file.cpp and json_file.cpp. See
+// FileNode: the contents of a file of machines, TOML or JSON, as a tree: tables, lists, texts, and
+// the line of each. The libraries that read them are behind toml_file.cpp and json_file.cpp. See
 // docs/machines.md, "The file"; TOML 1.0; RFC 8259.
 #pragma once
 
@@ -14,7 +14,7 @@ struct FileNode {
   enum class Kind : uint8_t { Table, List, Text, Number, Flag, Other };
   Kind kind = Kind::Table;
   const char* what = "a table";  // as messages say it
-  // Of a text, a number or a flag, as a command line has it.
+  // The value of a text, a number or a flag, as a command line has it.
   std::string text;
   bool is_on = false;                       // of a flag
   std::map<std::string, FileNode> members;  // of a table

@@ -28,8 +28,8 @@ class CountedText {
   CountedText(const char* at, unsigned* line) : at_(at), line_(line) {}
   reference operator*() const { return *at_; }
   CountedText& operator++() {
-    // What follows the end of a line is in the next one; the end itself is not, since the parser
-    // reads one character ahead.
+    // The parser reads one character ahead, so a line's end counts to that line, and the character
+    // behind it to the next.
     if (ends_line_) ++*line_;
     ends_line_ = *at_++ == '\n';
     return *this;
@@ -115,7 +115,7 @@ class TreeMaker final : public nlohmann::json_sax<json> {
     }
     return true;
   }
-  // What is open does not move: only the innermost one gets more.
+  // The open nodes do not move: only the innermost one gets more members.
   bool open(FileNode::Kind kind, const char* what) {
     if (open_.size() >= kDeepest) return fail("it is too deep");
     if (!put(kind, what, "")) return false;

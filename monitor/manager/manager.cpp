@@ -122,7 +122,7 @@ void Manager::begin_to_end(Nanoseconds grace) {
   for (const auto& [name, machine] : machines_) machine->stop(grace);
 }
 
-// ---- whoever asks ----
+// ---- clients ----
 
 ManagedMachine* Manager::find(const std::string& name) {
   const auto found = machines_.find(name);
@@ -222,7 +222,7 @@ void Manager::describe(Client* client, const JsonValue& request) {
   client->wire.say(Object{{"done", 0}});
 }
 
-// What it waits for may have come.
+// The event or the state that the client waits for may have come.
 void Manager::tell(Client* client) {
   if (client->wait == Client::Wait::Events) tell_events(client);
   if (client->wait == Client::Wait::Nothing || client->wait == Client::Wait::Events) return;

@@ -1,8 +1,7 @@
 // Manager: the one process that knows the machines of a run folder: it starts keepers, adopts those
-// that an earlier manager has left, tells what happens, and does what people ask at its socket. It
-// is no parent of machines: when it is killed they go on, and when it ends they end. Owns: the
-// folder's lock and socket, the list of machines, events, whoever is connected. See
-// docs/machines.md.
+// that an earlier manager has left, reports events, and answers requests at its socket. It is no
+// parent of machines: when it is killed they go on, and when it ends they end. Owns: the folder's
+// lock and socket, the list of machines, events, the connected clients. See docs/machines.md.
 #pragma once
 
 #include <list>
@@ -36,7 +35,7 @@ class Manager {
   [[nodiscard]] int run();
 
  private:
-  // Somebody at the socket.
+  // A client at the socket.
   struct Client {
     explicit Client(int socket) : wire(socket) {}
     Wire wire;

@@ -54,7 +54,7 @@ bool is_good_line(const std::vector<std::string>& words, std::string* problem) {
     *problem = error.what();
     return false;
   }
-  // What a saved machine is is in its file.
+  // A saved machine's file tells the rest.
   if (is_resumed) return true;
   return finish_run_options(&options, problem);
 }

@@ -1,5 +1,5 @@
 // Manager command: up, ps, stop, kill, logs, console, top, events and down: the options of each,
-// and what it does. Owns: the options as parsed. See docs/machines.md.
+// and its work. Owns: the options as parsed. See docs/machines.md.
 #pragma once
 
 #include <memory>

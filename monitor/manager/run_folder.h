@@ -1,4 +1,4 @@
-// RunFolder: where a manager and its machines have their sockets, logs and locks: a folder of one
+// RunFolder: the folder in which a manager and its machines have their sockets, logs and locks: one
 // user's, which nobody else can enter. Names files; owns none but a lock. See docs/machines.md.
 #pragma once
 
@@ -13,7 +13,7 @@ inline constexpr size_t kLongestMachineName = 32;
 // Letters, digits, - and _, beginning with a letter or a digit.
 [[nodiscard]] bool is_machine_name(std::string_view name);
 
-// What one machine has there.
+// The files of one machine in the folder.
 struct MachineFolder {
   std::string path;
   [[nodiscard]] std::string keeper() const { return path + "/keeper"; }    // its keeper's socket
@@ -48,9 +48,9 @@ enum class IfAbsent { Make, Refuse };
 // names of sockets.
 [[nodiscard]] bool open_run_folder(const std::string& wanted, IfAbsent if_absent, RunFolder* folder,
                                    std::string* problem);
-// Of machines that have a folder, in order.
+// The names of machines that have a folder, in order.
 [[nodiscard]] std::vector<std::string> machine_names(const RunFolder& folder);
-// Empty, for a machine that begins: what an earlier one has left is gone.
+// Empty, for a machine that begins: the files of an earlier one are gone.
 [[nodiscard]] bool make_machine_folder(const MachineFolder& folder, std::string* problem);
 void remove_machine_folder(const MachineFolder& folder);
 
@@ -58,7 +58,7 @@ void remove_machine_folder(const MachineFolder& folder);
 inline constexpr size_t kMostOfAFile = size_t{1} << 20;
 [[nodiscard]] std::optional<std::string> read_whole(const std::string& path,
                                                     size_t most = kMostOfAFile);
-// It is whole or not there. False with errno.
+// Writes a file that is whole or not there. False with errno.
 [[nodiscard]] bool write_whole(const std::string& path, std::string_view text);
 
 // A lock that its holder's end releases, whatever ends it.

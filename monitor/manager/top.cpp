@@ -29,7 +29,7 @@ struct Row {
   int64_t process = 0;
 };
 
-// What is asked for now is in the statistics at the next look.
+// The statistics asked for now are read at the next look.
 int look(const RunFolder& folder, std::vector<Row>* rows) {
   Asker asker;
   std::string problem;

@@ -26,8 +26,8 @@ int fail(const std::string& message) {
   return kExitUsage;
 }
 
-// A manager in the background, unless one is there. Whoever becomes it comes back from here with
-// the exit code of its end.
+// Starts a manager in the background, unless one runs. The call returns in the manager's process,
+// too, with the exit code of the manager's end.
 struct Begun {
   bool is_manager = false;  // this process was it
   int exit_code = 0;        // not 0: there is none
@@ -35,7 +35,7 @@ struct Begun {
 
 Begun begin_manager(const RunFolder& folder) {
   if (Wire::to(folder.manager()).is_open()) return {};
-  // What the launcher has left open is not a manager's business for months.
+  // Descriptors that the launcher has left open are closed: the manager would keep them for months.
   (void)close_range(STDERR_FILENO + 1, ~0U, 0);
   Daemon daemon;
   int exit_code = 0;
@@ -69,7 +69,7 @@ std::string current_folder() {
   return here != nullptr ? here.get() : "/";
 }
 
-// What a manager is told for the machines of a file.
+// Asks the manager for the machines of a file.
 int ask_for_machines(const UpRequest& request) {
   Asker asker;
   std::string problem;

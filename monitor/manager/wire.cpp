@@ -78,7 +78,7 @@ void Wire::flush() {
     if (count > 0) {
       outgoing_.erase(0, static_cast<size_t>(count));
     } else if (errno != EINTR) {
-      // Who has gone may have said something before.
+      // A peer that has gone may have sent something before.
       if (errno != EAGAIN) outgoing_.clear();
       return;
     }

@@ -1,7 +1,7 @@
-// Wire: one end of a stream socket between a manager, a keeper, a machine and whoever asks: bytes
-// or JSON texts, without ever waiting. Owns: the socket, what has come and what is to go, both
-// bounded: who sends without end is not read on, who does not read loses the connection. See
-// docs/machines.md.
+// Wire: one end of a stream socket between a manager, a keeper, a machine and a client: bytes or
+// JSON texts, without ever waiting. Owns: the socket, the bytes received and those to be sent, both
+// bounded: a peer that sends without end is not read on, and one that does not read loses the
+// connection. See docs/machines.md.
 #pragma once
 
 #include <poll.h>
@@ -27,19 +27,19 @@ class Wire {
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
 
-  // Nobody listens there: is_open() is false.
+  // Connects; is_open() is false if nobody listens there.
   [[nodiscard]] static Wire to(const std::string& path);
 
   [[nodiscard]] bool is_open() const { return socket_ >= 0; }
   // Nothing more will come: the other end has gone, or will send no more.
   [[nodiscard]] bool has_ended() const { return ended_; }
-  // Nobody will read what is sent.
+  // True: nobody will read sent bytes.
   [[nodiscard]] bool has_gone() const { return gone_; }
   void close();
 
-  // Of a poll(); an end that nothing is expected of is passed over by it.
+  // The descriptor and events for poll(), which passes over an end that nothing is expected of.
   [[nodiscard]] pollfd waiting_for() const;
-  // After the wait: reads and writes what can be.
+  // After the wait: reads and writes as much as the socket takes.
   void serve(short events);
 
   void send(std::string_view bytes);
@@ -67,7 +67,7 @@ class Wire {
 // with one line in *problem.
 [[nodiscard]] int listen_at(const std::string& path, std::string* problem);
 
-// Members of messages: what is missing, or of another kind, is empty or 0.
+// Members of messages: one that is missing, or of another kind, is empty or 0.
 [[nodiscard]] std::string text_of(const control::JsonValue& value, std::string_view name);
 [[nodiscard]] int64_t number_of(const control::JsonValue& value, std::string_view name);
 [[nodiscard]] bool flag_of(const control::JsonValue& value, std::string_view name);

@@ -45,8 +45,8 @@ MaybeFault LinearMemory::read_slowly(GuestVirtual address, void* bytes, uint32_t
   return kNoFault;
 }
 
-// By way of PhysicalMemory even when a host pointer has just been cached: what the observer does
-// about the first page may concern the second.
+// By way of PhysicalMemory even when a host pointer has just been cached: the observer's reaction
+// to the first page may concern the second.
 MaybeFault LinearMemory::write_slowly(GuestVirtual address, const void* bytes, uint32_t length,
                                       Privilege privilege) {
   DCHECK(length >= 1 && length <= kPageSize);
@@ -100,7 +100,7 @@ MaybeFault LinearMemory::fetch(GuestVirtual address, void* bytes, uint32_t lengt
 MaybeFault LinearMemory::fill(GuestVirtual address, AccessKind access, Privilege privilege) {
   WalkResult result = walk(paging_mode(), physical_, address, access, privilege);
   if (result.fault) {
-    // The processor forgets what it knew of an address that faults (SDM 3A 4.10.4.1).
+    // The processor forgets its translations of an address that faults (SDM 3A 4.10.4.1).
     drop_page(address);
     return result.fault;
   }

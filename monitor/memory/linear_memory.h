@@ -52,8 +52,8 @@ class LinearMemory {
   // *fetched tells how many. The fault is returned only if not even one byte could be read.
   [[nodiscard]] MaybeFault fetch(GuestVirtual address, void* bytes, uint32_t length,
                                  Privilege privilege, uint32_t* fetched);
-  // The bytes at `address` where they are, if `length` of them lie in one page of RAM whose
-  // translation for fetching is cached; otherwise null, and fetch() says what is the matter.
+  // The bytes at `address` in place, if `length` of them lie in one page of RAM whose translation
+  // for fetching is cached; otherwise null, and fetch() says why.
   [[nodiscard]] const uint8_t* cached_code(GuestVirtual address, uint32_t length,
                                            Privilege privilege) {
     return cached(address, length, AccessKind::Fetch, privilege);

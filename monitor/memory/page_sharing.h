@@ -1,7 +1,7 @@
 // PageSharing: looks for pages of RAM that have become equal to pages of a base, and gives them
 // back: to the same place, to another one that has the same bytes, or to nothing where they are
-// zeros. It takes a step now and then, bounded in pages and in time. Owns: what it remembers of RAM
-// and of the bases. Does not own: RAM. See docs/decisions/0031-equal-pages.md.
+// zeros. It takes a step now and then, bounded in pages and in time. Owns: its notes about RAM and
+// the bases. Does not own: RAM. See docs/decisions/0031-equal-pages.md.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ class PageSharing {
 
   // Looks at some `pages` pages, and stops soon after `until`, nanoseconds of the host's monotonic
   // clock. At a safe point: nobody else writes RAM. Does nothing to a machine without a base, or
-  // while it is asked what is written.
+  // while written grains are recorded.
   void step(uint32_t pages, int64_t until);
 
  private:
@@ -30,7 +30,7 @@ class PageSharing {
     Kind kind = Kind::Here;
     BasePlace place;
   };
-  // By the hash of its bytes, one page of each.
+  // One page for each hash of a page's bytes.
   struct Entry {
     uint32_t hash = 0;  // 0: the entry is free
     uint32_t page = 0;
@@ -41,7 +41,7 @@ class PageSharing {
     return GuestPhysicalPage(uint64_t{grain} * pages().grain_pages());
   }
   void begin_anew();
-  // Both: how many pages that was.
+  // Both return the number of pages taken.
   uint32_t take_into_index(size_t grain);
   uint32_t look_at(size_t grain);
   void consider(GuestPhysicalPage page);
@@ -54,8 +54,8 @@ class PageSharing {
   std::vector<Entry> index_;  // a power of two of them, searched from the hash on
   size_t entries_ = 0;
   size_t next_indexed_ = 0, next_looked_at_ = 0;  // grains
-  // By page: of its bytes when they were last looked at; 0: never. Only what stays the same from
-  // one look to the next is worth a mapping.
+  // For each page, the hash of its bytes when they were last looked at; 0: never. Only a page that
+  // stays the same from one look to the next is worth a mapping.
   std::vector<uint32_t> hashes_;
   std::vector<Find> found_;  // in one grain, by page
   std::vector<uint8_t> buffer_;

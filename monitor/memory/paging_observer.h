@@ -1,5 +1,5 @@
-// PagingObserver: told of changes to how the guest translates addresses, by whoever makes them
-// (control registers, INVLPG, task switches). Each call comes after the guest's state has been
+// PagingObserver: told of changes to how the guest translates addresses, by the code that makes
+// them (control registers, INVLPG, task switches). Each call comes after the guest's state has been
 // changed. LinearMemory is flushed by the caller, not by the observer.
 #pragma once
 

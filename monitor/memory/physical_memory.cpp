@@ -171,7 +171,7 @@ void PhysicalMemory::join_elsewhere(GuestPhysicalPage page, const BasePlace& pla
   if (observer_ != nullptr) observer_->on_moved({page, 1}, Backing::Elsewhere);
 }
 
-// Whoever has them mapped goes on to see zeros. A host that refuses keeps its memory in use.
+// The pages stay mapped, and read as zeros. A host that refuses keeps its memory in use.
 void PhysicalMemory::drop_zeros(PageRange pages) {
   const uint64_t first = pages.first.address().value(), bytes = uint64_t{pages.pages} * kPageSize;
   if (first < ram_.reserved() || !ram_.empty(first, bytes).ok()) return;
@@ -245,7 +245,8 @@ void PhysicalMemory::write_ram(uint64_t address, std::span<const uint8_t> bytes)
   }
 }
 
-// Who watches a page is told of zeros that are there already: to discard them changes nothing.
+// The watcher of a page is told of zeros that are written; a page of zeros is then discarded
+// without a change.
 void PhysicalMemory::give_back(uint64_t address, uint64_t bytes) {
   static constexpr std::array<uint8_t, kPageSize> kZeros{};
   CHECK(ram_.contains(GuestPhysical(address), bytes) && (address | bytes) % kPageSize == 0);

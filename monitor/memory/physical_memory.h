@@ -14,8 +14,8 @@
 
 namespace ringshift {
 
-// Told of writes to pages that somebody watches. Implemented by CodeWatch; a null object
-// (no traces at all) serves the interpreter alone.
+// An observer that is told of writes to watched pages. Implemented by CodeWatch; a null object (no
+// traces at all) serves the interpreter alone.
 class WriteObserver {
  public:
   virtual ~WriteObserver() = default;
@@ -66,7 +66,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   // RAM's make_clean(), and all who map these pages follow: the next write to each is seen, by
   // whatever path. Ends the process as will_write() does.
   void make_clean(size_t first_grain, size_t grains);
-  // The same without a word to whoever asks what is written; and RAM's move_to_base().
+  // RAM's freeze(): the same, but the record of written grains stays as it is. And RAM's
+  // move_to_base().
   void freeze(size_t first_grain, size_t grains);
   void move_to_base(size_t first_grain, size_t grains);
   // RAM's make_whole(), join() and join_elsewhere(), and all who map the pages follow.
@@ -78,8 +79,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   [[nodiscard]] bool is_shown_outside(GuestPhysicalPage page) const {
     return observer_ != nullptr && observer_->is_shown_outside(page);
   }
-  // For tests: a page that is shared becomes own; one that is own and as the base has it, shared:
-  // with its grain, by itself, or with a copy of it behind the end of RAM, where a base has one.
+  // For tests: makes a shared page Own; or shares an Own page whose bytes a base has: with its
+  // grain, by itself, or with a copy of it that a base has behind the end of RAM.
   enum class Flip : uint8_t { Grain, Alone, Elsewhere };
   void flip_backing(GuestPhysicalPage page, Flip how = Flip::Grain);
   // The same to a page and in a manner that a random number chooses. A machine without a base gets
@@ -90,8 +91,8 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   void set_a20(bool enabled) { a20_mask_ = enabled ? ~uint64_t{0} : ~(uint64_t{1} << 20); }
   [[nodiscard]] bool a20() const { return a20_mask_ == ~uint64_t{0}; }
 
-  // The address after the A20 gate: what an access to `address` really reaches. Whoever caches or
-  // maps a page (linear memory, windows) uses this, and drops all of it when set_a20 changes it.
+  // The address after the A20 gate: an access to `address` reaches this one. Code that caches or
+  // maps a page (linear memory, windows) uses it, and drops everything when set_a20 changes it.
   [[nodiscard]] GuestPhysical masked(GuestPhysical address) const override {
     return GuestPhysical(address.value() & a20_mask_);
   }
@@ -130,7 +131,7 @@ class PhysicalMemory final : public PageTableMemory, public DmaMemory {
   [[nodiscard]] GuestMemory& ram() { return ram_; }
 
  private:
-  // Both: the range lies in one page, A20 applied.
+  // Pre, for both: the range lies in one page, A20 applied.
   void read_within_page(GuestPhysical address, uint8_t* bytes, uint32_t length);
   void write_within_page(GuestPhysical address, const uint8_t* bytes, uint32_t length);
   void read_device(GuestPhysical address, uint8_t* bytes, uint32_t length);

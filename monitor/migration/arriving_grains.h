@@ -1,6 +1,6 @@
 // ArrivingGrains: RAM that comes over a stream in pieces of one size, into the memory of a machine
-// that does not run yet. What comes is hostile: a piece is written only where it says, and where
-// that is RAM. Does not own: the memory. See docs/migration.md, "The stream".
+// that does not run yet. The pieces are hostile input: each is written only to the place that it
+// names, and only if that is RAM. Does not own: the memory. See docs/migration.md, "The stream".
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ class ArrivingGrains {
   [[nodiscard]] size_t count() const { return hashes_.size(); }
   [[nodiscard]] uint32_t grain_bytes() const { return grain_bytes_; }
   [[nodiscard]] bool has_bytes(size_t grain) const { return hashes_[grain] != 0; }
-  // It is not among what hash() is of.
+  // Leaves the grain out of hash().
   void forget(size_t grain) { hashes_[grain] = 0; }
   // hash_of_grains() of all that has come.
   [[nodiscard]] uint64_t hash() const;

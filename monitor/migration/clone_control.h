@@ -1,5 +1,5 @@
-// CloneControl: what a person or a program may ask about cloning the machine: begin, and how far it
-// is. Implemented by outgoing_clone, and by a fake in tests. All of it is called between two guest
+// CloneControl: the requests about cloning the machine: begin, and a question how far it is.
+// Implemented by outgoing_clone, and by a fake in tests. All of it is called between two guest
 // instructions. See docs/saved-state.md, "Clones".
 #pragma once
 
@@ -11,7 +11,7 @@ namespace ringshift {
 enum class CloneStatus : uint8_t {
   None,       // nobody has asked
   Preparing,  // RAM is made ready for the moment, while the guest runs
-  Copying,    // the moment has been; what is RAM's then is copied beside the guest
+  Copying,    // the moment is over; its RAM is copied while the guest runs
   Ready,      // clones can be made of it, until the next one is begun
   Failed,     // nothing has come of it; the guest goes on
 };
@@ -19,7 +19,7 @@ enum class CloneStatus : uint8_t {
 
 struct CloneProgress {
   CloneStatus status = CloneStatus::None;
-  std::string file;                // Ready: what `ringshift resume` takes
+  std::string file;                // Ready: the argument of `ringshift resume`
   int64_t pause_microseconds = 0;  // that the guest has stood at the moment
   int64_t total_milliseconds = 0;  // from the wish until it was ready
   uint64_t copied = 0;             // bytes of RAM

@@ -18,7 +18,7 @@ namespace {
 // As for a machine that is saved, so that its clone's grains are those of its base.
 constexpr uint32_t kSmallestGrain = 64 * 1024;
 constexpr uint64_t kMostGrains = 4096;
-// Of one step, after which the guest goes on.
+// The time of one step, in nanoseconds; then the guest goes on.
 constexpr int64_t kStepTime = 1'000'000;
 constexpr size_t kMostOfRun = 64;
 
@@ -150,7 +150,7 @@ bool FrozenCopy::copy(size_t grain, std::vector<uint8_t>* buffer) {
   return true;
 }
 
-// Read by a call: holes stay holes, and what cannot be read is an answer and no signal.
+// Read by a call: holes stay holes, and bytes that cannot be read give an answer and no signal.
 bool FrozenCopy::copy_bytes(size_t grain, std::vector<uint8_t>* buffer) {
   const uint64_t start = uint64_t{grain} * grain_pages_ * kPageSize;
   const Source& source = sources_[grain];

@@ -1,7 +1,7 @@
 // FrozenCopy: RAM as it is at one moment, copied by a thread of its own while the guest goes on: a
-// grain that the guest is about to write is copied before. What comes of it is a memfd that nobody
-// can write to, a base for more than one machine. Owns: the thread, the memfd. Does not own: RAM.
-// See docs/decisions/0023-clones.md.
+// grain that the guest is about to write is copied before. The result is a memfd that nobody can
+// write to, a base for more than one machine. Owns: the thread, the memfd. Does not own: RAM. See
+// docs/decisions/0023-clones.md.
 #pragma once
 
 #include <atomic>
@@ -17,15 +17,15 @@
 
 namespace ringshift {
 
-// Makes all of a machine's own grains read-only before the moment that a copy is of, by and by, so
-// that the moment itself is short. Does not own: RAM. vCPU thread, outside of guest code.
+// Makes all of a machine's own grains read-only, step by step, before the moment that a copy is of,
+// so that the moment itself is short. Does not own: RAM. vCPU thread, outside of guest code.
 class GrainFreezer {
  public:
   // RAM has grains from here on.
   explicit GrainFreezer(PhysicalMemory& memory);
   // As many as take a millisecond. True: it has come to the last one.
   [[nodiscard]] bool freeze_some();
-  // What the guest has written again since.
+  // Freezes the grains that the guest has written again since.
   void freeze_rest();
 
  private:
@@ -39,16 +39,16 @@ class GrainFreezer {
 class FrozenCopy final : public FrozenGrains {
  public:
   enum class Phase : uint8_t { Copying, Done, Failed };
-  // Which grains of a base are copied, too.
+  // The grains of a base that are copied, too.
   enum class Scope : uint8_t { AllButSealed, All };
   struct Figures {
     uint64_t bytes = 0;             // copied
     uint64_t grains_by_writes = 0;  // copied because the guest was about to write them
   };
-  // Of RAM in the memfd; what lies before says what it is.
+  // The offset of RAM in the memfd; the page before it describes the copy.
   static constexpr uint64_t kOffset = kPageSize;
 
-  // By which a copy is told from any other. Never 0.
+  // A number that tells a copy from any other. Never 0.
   [[nodiscard]] static uint64_t new_seal();
   // Begins. Pre: RAM has grains, and none is Own. on_news: on the thread, once, at its end. Null
   // with one line in *error: the host refuses.
@@ -82,7 +82,7 @@ class FrozenCopy final : public FrozenGrains {
   bool copy(size_t grain, std::vector<uint8_t>* buffer);
   [[nodiscard]] bool copy_bytes(size_t grain, std::vector<uint8_t>* buffer);
 
-  // Where the bytes of a grain are.
+  // The place of a grain's bytes.
   struct Source {
     int descriptor = -1;
     uint64_t offset = 0;

@@ -147,8 +147,8 @@ bool IncomingMigration::take_end(const MigrationMessage& message) {
   return messages_.send(MessageKind::Ready, answer) || fail_by_messages();
 }
 
-// With this word the machine is ours, and with our answer on its way it may run. Whoever cannot be
-// told any more is gone: he has said that he does not run it.
+// With the word Commit the machine is ours, and once our answer is on its way it may run. If the
+// answer cannot be sent, the source has gone: it has said already that it does not run the machine.
 bool IncomingMigration::take_over() {
   MigrationMessage message;
   if (!messages_.receive(&message)) return fail_by_messages();

@@ -1,8 +1,8 @@
-// IncomingMigration: the side of a migration that gets the machine: one conversation with whoever
-// has come, from his first word to the one that makes the machine ours. What he says is hostile
-// input: sizes are bounded, RAM is written only where a message whose hash is right says, and the
-// machine runs only after all of it has been compared. Does not own: the machine, the stream. See
-// docs/migration.md.
+// IncomingMigration: the side of a migration that gets the machine: one conversation with a peer
+// that has connected, from its first word to the one that makes the machine ours. The peer's
+// messages are hostile input: sizes are bounded, RAM is written only where a message whose hash is
+// right says, and the machine runs only after all of it has been compared. Does not own: the
+// machine, the stream. See docs/migration.md.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace ringshift {
 
-// What a machine has to know of grains that are not there yet.
+// The facts that a machine needs about grains that are not there yet.
 struct LateGrainsSetup {
   std::vector<bool> missing;    // by grain
   std::vector<bool> had_bytes;  // by grain: something that is out of date is in its place
@@ -57,9 +57,9 @@ class IncomingMigration {
   [[nodiscard]] Outcome receive();
   // One line; of Arrived, empty.
   [[nodiscard]] const std::string& problem() const { return problem_; }
-  // Somebody has stopped the guest: it is not to run before somebody lets it go.
+  // True: somebody has stopped the guest, and it is not to run before somebody lets it go.
   [[nodiscard]] bool stands() const { return stands_; }
-  // Of one that has arrived: not all of its RAM has.
+  // Pre: receive() was Arrived. True: some of its RAM is still to come.
   [[nodiscard]] bool is_late() const { return !missing_.empty(); }
   // The conversation goes on without us. Once, and nothing else is called after it.
   [[nodiscard]] MigrationMessages take_messages() { return std::move(messages_); }
@@ -74,7 +74,7 @@ class IncomingMigration {
   [[nodiscard]] bool expect_missing();
   [[nodiscard]] bool take_end(const MigrationMessage& message);
   [[nodiscard]] bool take_over();
-  // What was wrong, and the other side is told.
+  // Notes the problem, and tells it to the other side.
   bool refuse(std::string problem);
   bool fail_by_messages();
 

@@ -63,7 +63,7 @@ std::string LateGrains::problem() const {
   return problem_;
 }
 
-// Nothing may come of what is not here: without it the process ends.
+// Nothing may follow from a page that is not here: without it the process ends.
 void LateGrains::fetch(size_t grain) {
   constexpr auto kLook = std::chrono::milliseconds(20);
   if (setup_.messages != nullptr) return fetch_at_once(grain);
@@ -256,8 +256,8 @@ bool LateGrains::put(size_t grain, std::span<const uint8_t> bytes) {
   return true;
 }
 
-// The other side may end now. What it has said meanwhile is heard, so that nothing of ours is lost
-// with it (docs/migration.md).
+// The other side may end now. Its last messages are still read, so that none of ours is lost with
+// them (docs/migration.md).
 void LateGrains::say_goodbye() {
   MigrationMessage message;
   if (!messages_->send(MessageKind::Whole)) return;

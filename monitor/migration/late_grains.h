@@ -1,8 +1,9 @@
-// LateGrains: RAM of a machine that runs already, as far as it has not come yet: what comes is put
-// into RAM by a thread of its own, what the guest touches before is asked for, and the vCPU's
-// thread waits for that alone. What comes is hostile input, and the machine is lost if it is not
-// right or does not come: it is whole on neither side then. Owns: the thread, the connection. Does
-// not own: RAM. See docs/migration.md, "Post-copy", and docs/decisions/0035-post-copy.md.
+// LateGrains: RAM of a machine that runs already, as far as it has not come yet. A thread of its
+// own puts grains into RAM as they come; the grains that the guest touches before are asked for,
+// and only for these does the vCPU's thread wait. The grains are hostile input. If one is wrong or
+// does not come the machine is lost: it is whole on neither side then. Owns: the thread, the
+// connection. Does not own: RAM. See docs/migration.md, "Post-copy", and
+// docs/decisions/0035-post-copy.md.
 #pragma once
 
 #include <atomic>
@@ -45,14 +46,14 @@ class LateGrains final : public AbsentGrains {
 
   // Before start() it asks by itself.
   void fetch(size_t grain) override;
-  // At safe points: what has come is the machine's. A step is bounded.
+  // At safe points: grains that have come are the machine's. A step is bounded.
   void service(PhysicalMemory& memory);
   // Everything has come, and is the machine's.
   [[nodiscard]] bool is_over() const { return !ram_.has_absent(); }
   // One line; empty: nothing is wrong.
   [[nodiscard]] std::string problem() const;
   // The machine needs no more of it: it ends, or begins anew. The other side hears that. Takes a
-  // moment at the most. Nobody may touch what is absent any more.
+  // moment at the most. Nobody may touch absent grains any more.
   void finish();
 
   // ---- for the thread, and for tests ----

@@ -1,6 +1,6 @@
-// MigrationControl: what a person or a program may ask about moving the machine to another process:
-// begin, cancel, how far it is, how fast and how still. Implemented by outgoing_migration, and by a
-// fake in tests. All of it is called between two guest instructions. See docs/migration.md.
+// MigrationControl: the requests about moving the machine to another process: begin, cancel, how
+// far it is, how fast and how still. Implemented by outgoing_migration, and by a fake in tests. All
+// of it is called between two guest instructions. See docs/migration.md.
 #pragma once
 
 #include <cstdint>
@@ -53,8 +53,8 @@ class MigrationControl {
  public:
   virtual ~MigrationControl() = default;
   // False with one line in *error. True: it has begun, and goes on beside the guest.
-  // postcopy_after: after so many rounds over RAM, or before the first, the other side runs the
-  // guest and gets the rest later; none: it gets all of RAM first.
+  // postcopy_after: the number of rounds over RAM (0: none) after which the other side runs the
+  // guest and gets the rest later; nothing: it gets all of RAM first.
   [[nodiscard]] virtual bool begin(const std::string& where, std::optional<uint32_t> postcopy_after,
                                    std::string* error) = 0;
   // The other side runs the guest from now on, whatever is left. False with one line in *error.

@@ -1,5 +1,5 @@
-// MigrationListener: where a machine is waited for that comes from another process: a socket that
-// listens, or a connection that was inherited. Owns: the descriptor. See docs/migration.md.
+// MigrationListener: waits for a machine that comes from another process: at a socket that listens,
+// or on a connection that was inherited. Owns: the descriptor. See docs/migration.md.
 #pragma once
 
 #include <memory>
@@ -21,7 +21,7 @@ class MigrationListener {
   // Waits until somebody has come, and gives his socket, which is the caller's. -1 with one line in
   // *error: nobody comes any more, or the end was asked for.
   [[nodiscard]] int wait(std::string* error);
-  // Nobody else is waited for.
+  // Waits for nobody else from here on.
   void close();
 
  private:

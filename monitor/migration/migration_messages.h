@@ -1,8 +1,7 @@
-// MigrationMessages: what the two sides of a migration, or a primary and its backup, say to each
-// other, piece by piece, each with its length and a hash over what it is, its place in the order
-// and its bytes. What comes is never trusted: a piece that is too long, out of order or damaged
-// ends the conversation with one line. Does not own: the stream. See docs/migration.md, "The
-// stream".
+// MigrationMessages: the messages between the two sides of a migration, or between a primary and
+// its backup. Each has its length and a hash over its kind, its place in the order and its bytes. A
+// message is never trusted: one that is too long, out of order or damaged ends the conversation
+// with one line. Does not own: the stream. See docs/migration.md, "The stream".
 #pragma once
 
 #include <cstdint>
@@ -19,7 +18,7 @@ class MigrationStream {
     None,
     Closed,     // he has ended the connection, and said all he was going to say
     Silent,     // nothing has come, or gone, for too long
-    Broken,     // the host says so; what he has said or heard is not known
+    Broken,     // the host says so; which messages were sent or received is not known
     NotWanted,  // we are to stop
   };
   virtual ~MigrationStream() = default;
@@ -31,27 +30,27 @@ class MigrationStream {
 };
 
 enum class MessageKind : uint32_t {
-  // Of both sides.
+  // Sent by both sides.
   Hello = 1,
   Proof,
-  // Of the source.
+  // Sent by the source.
   Begin,
   State,     // bytes of a state, to be put together
   Rehearse,  // the state is there, and is to be tried
   Grain,
   End,  // the last state is there, and all of RAM
   Commit,
-  // Of the target.
+  // Sent by the target.
   Accept,
   Ready,
   Running,
   Refuse,  // one line of text
-  // Of post-copy. The source's: which grains come after the guest runs. The target's: one that it
-  // waits for; and that it wants no more.
+  // For post-copy. Missing, by the source: the grains that come after the guest runs. Want and
+  // Whole, by the target: a grain that it waits for; and that it needs no more.
   Missing,
   Want,
   Whole,
-  // Of a primary and its backup (monitor/replication/).
+  // Sent by a primary or its backup (monitor/replication/).
   Log,
   Beat,
   Heard,
@@ -76,8 +75,8 @@ class MigrationMessages {
   [[nodiscard]] bool receive(MigrationMessage* message);
   [[nodiscard]] const std::string& problem() const { return problem_; }
   [[nodiscard]] MigrationStream::End end() const { return stream_.end(); }
-  // What follows is one more message, and it is of this kind. A refusal is the problem. False as
-  // above.
+  // Receives one more message, which must be of this kind. If it is a refusal, its text becomes the
+  // problem. False as for send().
   [[nodiscard]] bool expect(MessageKind kind, MigrationMessage* message);
   [[nodiscard]] uint64_t bytes_sent() const { return bytes_sent_; }
 
@@ -99,7 +98,7 @@ void put_u64(std::vector<uint8_t>* bytes, uint64_t value);
 [[nodiscard]] uint32_t get_u32(std::span<const uint8_t> bytes, size_t at);
 [[nodiscard]] uint64_t get_u64(std::span<const uint8_t> bytes, size_t at);
 
-// What each side says first.
+// The first message of each side.
 inline constexpr uint32_t kMigrationFormat = 1;
 inline constexpr size_t kHelloBytes = 48;
 struct MigrationHello {
@@ -108,7 +107,8 @@ struct MigrationHello {
   std::span<const uint8_t> nonce;  // kNonceBytes
 };
 [[nodiscard]] std::vector<uint8_t> bytes_of_hello(const MigrationHello& hello);
-// False with one line in *problem. Of the same format, and with a key if and only if we have one.
+// False with one line in *problem. The peer must have the same format, and a key if and only if we
+// have one.
 [[nodiscard]] bool read_hello(std::span<const uint8_t> bytes, bool has_key, MigrationHello* hello,
                               std::string* problem);
 
@@ -118,14 +118,15 @@ struct MigrationHello {
 // One number for all of RAM: of its grains' hashes, 0 for one of zeros.
 [[nodiscard]] uint64_t hash_of_grains(std::span<const uint64_t> hashes);
 
-// Of MessageKind::Grain, in front of its bytes.
+// The head of MessageKind::Grain, in front of the grain's bytes.
 inline constexpr size_t kGrainHeadBytes = 8;
 // RAM below comes before the guest runs, whatever comes later: firmware keeps pointers there.
 inline constexpr uint64_t kNeverLate = uint64_t{1} << 20;
 // More grains than that are not late: each may take a mapping of the host's.
 inline constexpr size_t kMostLateGrains = 4097;
 
-// Of MessageKind::End: somebody has stopped the guest, and it stands on the other side, too.
+// A flag of MessageKind::End: somebody has stopped the guest, and it stays stopped on the other
+// side, too.
 inline constexpr uint32_t kMigratedStands = 1;
 
 // A machine's state has no more than this, with the writes that its disks' images do not have.

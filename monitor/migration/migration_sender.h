@@ -1,7 +1,7 @@
-// MigrationSender: the side of a migration that talks, on a thread of its own: it reads the parts
-// of RAM that it is told of and sends them, not faster than it may. Owns: the thread, the
-// connection. Does not own: RAM. What it is told and what it has come to are behind one lock; it
-// never waits for the vCPU's thread but for its decisions. See docs/migration.md.
+// MigrationSender: the sending side of a migration, on a thread of its own: it reads the parts of
+// RAM that it is told to send, and sends them, not faster than it may. Owns: the thread, the
+// connection. Does not own: RAM. One lock guards its orders and its results; it never waits for the
+// vCPU's thread but for its decisions. See docs/migration.md.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// MigrationSender, second part: what goes after the other side runs the machine. See
-// docs/migration.md, "Post-copy".
+// MigrationSender, second part: sends the grains that come after the other side runs the machine.
+// See docs/migration.md, "Post-copy".
 #include <algorithm>
 
 #include "monitor/host/time/host_clock.h"
@@ -9,7 +9,7 @@
 
 namespace ringshift {
 
-// What is a hole here, and was never sent, is so there already.
+// A grain that is a hole here, and was never sent, is a hole there already.
 bool MigrationSender::announce_late() {
   std::erase_if(late_, [this](const Grain& grain) {
     const uint64_t start = uint64_t{grain.number} * setup_.grain_bytes;
@@ -65,8 +65,7 @@ bool MigrationSender::take_want(const MigrationMessage& message) {
   return true;
 }
 
-// One that is wanted, or the next one behind what was sent last: what lies together is used
-// together.
+// One that is wanted, or the next one behind the last one sent: neighbours are used together.
 bool MigrationSender::send_next_late() {
   while (!wanted_.empty() && late_[wanted_.front()].descriptor < 0) wanted_.pop_front();
   const bool is_wanted = !wanted_.empty();
@@ -96,7 +95,7 @@ void MigrationSender::end_in_two(const std::string& problem) {
   note(Phase::InTwo, problem.empty() ? "the end was asked for" : problem);
 }
 
-// Whoever has gone may have said so before.
+// A target that has gone may have sent its last word before.
 bool MigrationSender::has_heard_whole() {
   MigrationMessage message;
   while (!is_whole_ && stream_->has_news() && messages_->receive(&message)) {
@@ -105,8 +104,8 @@ bool MigrationSender::has_heard_whole() {
   return is_whole_;
 }
 
-// The machine is the other side's; what it needs of ours it has asked for, or gets by and by. Its
-// last word is that it needs nothing more.
+// The machine is the other side's; grains that it needs of ours it has asked for, or gets one after
+// the other. Its last word is that it needs nothing more.
 void MigrationSender::serve() {
   is_serving_ = true;
   pace_began_ = HostClock::monotonic();

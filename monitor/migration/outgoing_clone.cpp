@@ -11,7 +11,7 @@ namespace ringshift {
 namespace {
 
 constexpr int64_t kMicrosecond = 1'000, kMillisecond = 1'000'000;
-// Of one step, after which the guest goes on.
+// The time of one step, in nanoseconds; then the guest goes on.
 constexpr int64_t kStepTime = kMillisecond;
 constexpr size_t kMostOfRun = 64;
 
@@ -83,7 +83,7 @@ void OutgoingClone::service() {
   }
 }
 
-// What the guest writes again meanwhile is left for the moment, which so is short.
+// Grains that the guest writes again meanwhile are frozen at the moment itself, which so is short.
 void OutgoingClone::freeze_some() {
   if (!freezer_->freeze_some()) return machine_.wake_for_migration();
   take_moment();
@@ -164,7 +164,8 @@ void OutgoingClone::finish_copy() {
   machine_.wake_for_migration();
 }
 
-// What has not been written since is the copy's from now on: RAM is there once, for all of them.
+// A grain that has not been written since belongs to the copy from now on: RAM is there once, for
+// all machines.
 void OutgoingClone::share_some() {
   const int64_t until = HostClock::monotonic() + kStepTime;
   const auto is_free = [&](size_t grain) {

@@ -1,8 +1,8 @@
-// OutgoingClone: a machine that is cloned while it runs, as the vCPU's thread sees it: RAM is made
-// read-only by and by, the guest stands for one moment in which its state is taken, RAM of that
-// moment is copied beside it, and becomes a base that this machine and its clones share. Owns: the
-// copy, the description of the last clone. Does not own: the machine. A step at a safe point is
-// bounded. See docs/decisions/0023-clones.md.
+// OutgoingClone: a machine that is cloned while it runs, as the vCPU's thread sees it. RAM is made
+// read-only step by step; the guest stands for one moment, in which its state is taken; RAM of that
+// moment is copied beside the running guest, and becomes a base that this machine and its clones
+// share. Owns: the copy, the description of the last clone. Does not own: the machine. A step at a
+// safe point is bounded. See docs/decisions/0023-clones.md.
 #pragma once
 
 #include <cstdint>
@@ -31,18 +31,18 @@ struct ClonedRam {
   uint64_t bytes = 0;
   uint32_t grain_bytes = 0;
   std::vector<File> files;
-  std::vector<Grain> grains;  // by number; what is not among them is zeros
+  std::vector<Grain> grains;  // by number; the others are zero
 };
 
-// What a machine does to be cloned. All of it is called on the vCPU's thread.
+// The steps of a machine that is cloned. All are called on the vCPU's thread.
 class ClonedMachine {
  public:
   virtual ~ClonedMachine() = default;
   [[nodiscard]] virtual PhysicalMemory& physical_memory() = 0;
   // False with one line in *error: it cannot be cloned as it is.
   [[nodiscard]] virtual bool can_be_cloned(bool freezes_disks, std::string* error) = 0;
-  // Its clock stands while `with_ram` runs, disks are frozen and the state is taken. False with one
-  // line in *error.
+  // Takes the state; the machine's clock stands while `with_ram` runs, disks are frozen and the
+  // state is taken. False with one line in *error.
   [[nodiscard]] virtual bool take_state(const std::function<bool()>& with_ram,
                                         std::vector<uint8_t>* state, std::string* error) = 0;
   // A memfd with all of a clone but RAM. -1 with one line in *error.
@@ -87,7 +87,7 @@ class OutgoingClone final : public CloneControl {
   std::optional<GrainFreezer> freezer_;
   std::unique_ptr<FrozenCopy> copy_;
   std::vector<uint8_t> state_;
-  // By grain: where an earlier clone's base had it at the moment; no file where none did.
+  // For each grain: its place in an earlier clone's base at the moment; no file if it is in none.
   std::vector<ClonedRam::File> sealed_;
   size_t next_grain_ = 0;
   int64_t began_ = 0;     // nanoseconds of the host's

@@ -51,7 +51,7 @@ void OutgoingMigration::commit() {
   sender_->commit();
 }
 
-// It runs there, and what it needs is here.
+// The machine runs there, and its missing grains are here.
 void OutgoingMigration::begin_serving() {
   progress_.downtime_milliseconds = (HostClock::monotonic() - stopped_) / kMillisecond;
   step_ = Step::Serving;

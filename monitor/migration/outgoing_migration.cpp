@@ -16,8 +16,8 @@
 namespace ringshift {
 namespace {
 
-// Small grains send less of what was not written, and fault more often; more of them than that take
-// too many of the host's mappings (docs/decisions/0017-machine-memory.md).
+// Small grains send fewer unchanged bytes, and fault more often; more of them than that take too
+// many of the host's mappings (docs/decisions/0017-machine-memory.md).
 constexpr uint32_t kSmallestGrain = 64 * 1024;
 constexpr uint64_t kMostGrains = 4096;
 constexpr int64_t kMillisecond = 1'000'000, kSecond = 1'000'000'000;
@@ -249,7 +249,7 @@ void OutgoingMigration::end_round() {
     postcopy_after_.reset();
     return stop_guest();
   }
-  if (figures.waiting != 0) return;  // what is dirty now will be more before the wire is free
+  if (figures.waiting != 0) return;  // more pages will be dirty before the wire is free
   constexpr uint32_t kPatientRounds = 2;
   if (progress_.rounds > kPatientRounds && expected * 4 > expected_before_ * 3) slow_down();
   expected_before_ = expected;

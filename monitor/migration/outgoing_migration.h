@@ -1,7 +1,7 @@
-// OutgoingMigration: a machine on its way to another process, as the vCPU's thread sees it: which
-// grains of RAM go next, when the guest is stopped, what becomes of it. Owns: the sender, the
-// figures. Does not own: the machine, which it asks for what it needs. A step at a safe point is
-// bounded; nothing here waits for the other side. See docs/migration.md.
+// OutgoingMigration: a machine on its way to another process, as the vCPU's thread sees it: the
+// next grains of RAM, the moment when the guest is stopped, the outcome. Owns: the sender, the
+// figures. Does not own: the machine, whose interface it calls. A step at a safe point is bounded;
+// nothing here waits for the other side. See docs/migration.md.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 
 namespace ringshift {
 
-// What a machine does for its migration. All of it is called on the vCPU's thread.
+// The steps of a machine that is migrated. All are called on the vCPU's thread.
 class MigratedMachine {
  public:
   virtual ~MigratedMachine() = default;
@@ -33,7 +33,7 @@ class MigratedMachine {
   [[nodiscard]] virtual bool hold_guest() = 0;
   [[nodiscard]] virtual bool is_guest_held() const = 0;
   [[nodiscard]] virtual bool does_clock_stand() const = 0;
-  // It goes on, unless it stood before.
+  // The guest goes on, unless it stood before.
   virtual void let_go() = 0;
   // Images that it may write to are another's to take, or its own again. False with one line in
   // *error: somebody else has one.
@@ -41,15 +41,15 @@ class MigratedMachine {
   [[nodiscard]] virtual bool retake_media(std::string* error) = 0;
   // The guest does nothing for so long.
   virtual void stand_still(Nanoseconds time) = 0;
-  // Its memory is partly here and partly with whoever was to have it: it must not run.
+  // The machine's memory is partly here and partly at the other side: it must not run.
   virtual void end_in_two(const std::string& problem) = 0;
   // Another machine has its guest now.
   virtual void end_migrated() = 0;
-  // Something has changed: service() is to be called. Any thread.
+  // Asks for service() to be called, since something has changed. Any thread.
   virtual void wake_for_migration() = 0;
 };
 
-// Whom a machine may be moved to, and the key for it.
+// The places that a machine may be moved to, and the key for them.
 struct MigrationPeers {
   std::vector<std::string> allowed;  // --migrate-to, as typed
   std::string key;                   // empty: none

@@ -65,7 +65,7 @@ bool SocketStream::wait(int wake, int milliseconds) {
   return is_wanted_();
 }
 
-// What a call has come to that moved no bytes. True: it may be tried again.
+// Notes the outcome of a call that moved no bytes. True: it may be tried again.
 bool SocketStream::note(long count) {
   if (count < 0 && (errno == EINTR || errno == EAGAIN)) return true;
   // Data that came before is read before either: a process that has gone has said all it said.

@@ -1,6 +1,6 @@
-// SocketStream: a migration's or a replica's stream over a socket that does not block. Whoever uses
-// it waits, but never longer than it says, nor after nobody wants it any more. Owns: the socket.
-// See docs/migration.md.
+// SocketStream: a migration's or a replica's stream over a socket that does not block. A caller
+// waits, but never longer than it says, nor after the conversation has been given up. Owns: the
+// socket. See docs/migration.md.
 #pragma once
 
 #include <functional>
@@ -18,13 +18,13 @@ class SocketStream final : public MigrationStream {
   SocketStream(const SocketStream&) = delete;
   SocketStream& operator=(const SocketStream&) = delete;
 
-  // In place of is_wanted. Nobody uses the stream meanwhile.
+  // Replaces is_wanted. Nobody uses the stream meanwhile.
   void set_wanted(std::function<bool()> is_wanted) { is_wanted_ = std::move(is_wanted); }
   // For how long the other side may be silent; 30 seconds, unless said otherwise.
   void set_patience(int milliseconds) { patience_ = milliseconds; }
-  // Of one that is being connected. False: *problem says why.
+  // Waits for a connection that was begun. False: *problem says why.
   [[nodiscard]] bool wait_until_connected(std::string* problem);
-  // Something has come, or the connection has ended. Does not wait.
+  // True: bytes have come, or the connection has ended. Does not wait.
   [[nodiscard]] bool has_news() const;
   // Waits so long, or until something has come or `wake` is readable. False: not wanted any more.
   [[nodiscard]] bool wait(int wake, int milliseconds);

@@ -1,6 +1,6 @@
 // FrameStream: Ethernet frames on a stream of bytes: a length of four bytes, the highest first,
 // then the frame. The framing of QEMU's stream and socket networks and of passt. Owns: the bytes of
-// a frame that has not come in full. Whoever sends may be hostile. See docs/networking.md.
+// a frame that has not come in full. The sender may be hostile. See docs/networking.md.
 #pragma once
 
 #include <cstddef>
@@ -33,8 +33,8 @@ inline void append_frame(std::span<const uint8_t> frame, std::vector<uint8_t>* t
 
 class FrameReader {
  public:
-  // Calls take(frame) for each frame that is whole now. False: what comes is no such stream, and
-  // nothing of it makes sense any more.
+  // Calls take(frame) for each frame that is whole now. False: the bytes are no such stream, and no
+  // later ones make sense.
   template <typename Take>
   [[nodiscard]] bool add(std::span<const uint8_t> bytes, Take&& take) {
     waiting_.insert(waiting_.end(), bytes.begin(), bytes.end());

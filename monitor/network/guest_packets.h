@@ -1,7 +1,7 @@
-// GuestPackets: the guest's half of a network port. What a card sees of it depends on what the card
-// does and on the inputs that it is given (HostInput), and on nothing else: so a tape of those is a
-// recording of the network. By itself it is the network of a replay: what the guest sends goes
-// nowhere. Owns: the frames that wait for the guest. vCPU thread only. See docs/networking.md.
+// GuestPackets: the guest's half of a network port. The card's view of it depends on the card
+// itself and on the inputs given to it (HostInput), and on nothing else: so a tape of those is a
+// recording of the network. By itself it is the network of a replay: frames that the guest sends
+// are dropped. Owns: the frames that wait for the guest. vCPU thread only. See docs/networking.md.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ class StateArchive;
 
 class GuestPackets : public PacketPort {
  public:
-  // What the other end of the cable takes. A recording and its replay have the same.
+  // The frames that the other end of the cable takes. A recording and its replay have the same.
   enum class Frames : uint8_t { Usual, Large };
   explicit GuestPackets(Frames frames = Frames::Usual) : frames_(frames) {}
 
@@ -36,10 +36,10 @@ class GuestPackets : public PacketPort {
   virtual void take_in(const HostInput& input);
   // Nothing comes or goes any more. False: a file has not all that it should have.
   [[nodiscard]] virtual bool finish() { return true; }
-  // Of all frames that the guest has sent, in their order.
+  // A hash of all frames that the guest has sent, in their order.
   [[nodiscard]] uint64_t sent_hash() const { return sent_hash_; }
 
-  // Of a replay that goes back.
+  // For a replay that goes back.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 
@@ -51,18 +51,19 @@ class GuestPackets : public PacketPort {
   [[nodiscard]] static HostInput frames_input(std::vector<uint8_t> frames);
   [[nodiscard]] static HostInput room_input(uint32_t bytes);
   [[nodiscard]] static HostInput link_input(bool is_up);
-  // For one of the network's kinds that comes from a tape: its bytes are what one of those makes.
+  // For one of the network's kinds that comes from a tape: true if its bytes are such as these
+  // functions make.
   [[nodiscard]] static bool is_sound(const HostInput& input);
 
  protected:
   // Bytes that the guest has sent and was not told to have left.
   [[nodiscard]] size_t outgoing() const { return outgoing_; }
-  // Of a frame with its length.
+  // frame: with its length in front.
   virtual void on_sent(std::span<const uint8_t> /*frame*/) {}
   virtual void on_taken(size_t /*bytes*/) {}
 
  private:
-  // Not state: frames_: what it is made with.
+  // Not state: frames_: set when it is made.
   Frames frames_;
   std::function<void()> on_change_;
   ByteQueue received_;

@@ -116,7 +116,7 @@ void NetworkLink::flush_dump() {
   if (dump_ != nullptr) dump_->flush();
 }
 
-// Who listens waits for the next one, and says nothing of peers that come and go.
+// A link that listens waits for the next peer, and reports none that comes or leaves.
 void NetworkLink::unplug(const char* why) {
   close(socket_);
   socket_ = -1;

@@ -34,7 +34,7 @@ class NetworkLink {
   // Any thread.
   [[nodiscard]] bool is_up() const { return up_.load(); }
   [[nodiscard]] const NetworkRequest& request() const { return request_; }
-  // What the card has sent and taken, since the network was made. Any thread.
+  // The card's traffic since the network was made. Any thread.
   struct Traffic {
     std::atomic<uint64_t> sent_frames{0}, sent_bytes{0}, taken_frames{0}, taken_bytes{0};
   };
@@ -49,8 +49,7 @@ class NetworkLink {
   // There is a file for all frames, and to write it may take long.
   [[nodiscard]] bool has_dump() const { return dump_ != nullptr; }
 
-  // ---- for one thread at a time ----
-  // reads: there is room for what may come.
+  // ---- for one thread at a time ---- reads: there is room for frames that may come.
   [[nodiscard]] pollfd waiting_for(bool reads) const;
   // After the wait: frames that have come are appended to *frames, with their lengths.
   void serve(int events, std::vector<uint8_t>* frames);
@@ -58,8 +57,8 @@ class NetworkLink {
   [[nodiscard]] bool is_idle() const { return sent_ == outgoing_.size(); }
   // Frames with their lengths. Pre: is_idle().
   void send(std::vector<uint8_t> frames);
-  // The same, but what goes wrong shows at the next serve(), or send(). True: all of it has gone.
-  // Pre: has_dump() is false.
+  // The same, but errors show at the next serve(), or send(). True: all of it has gone. Pre:
+  // has_dump() is false.
   [[nodiscard]] bool try_send(std::vector<uint8_t> frames);
   void flush_dump();
 

@@ -82,7 +82,8 @@ bool NetworkPort::send_at_once() {
   return is_gone;
 }
 
-// What has left by the other machine, and the guest was not told of, it is told of by this one.
+// Frames that left by the other machine, and that the guest has not been told of, are told of by
+// this one.
 void NetworkPort::go_live(size_t held) {
   {
     const std::lock_guard lock(mutex_);

@@ -1,7 +1,7 @@
-// NetworkPort: where the frames of a guest's network card go: a thread moves them between the
-// machine and the link. Both ways are bounded, and a side that is full makes the other one wait:
-// frames stay in the guest's ring, or with the peer. All news is an input of the guest's (Inbox).
-// Owns: the thread, the frames in between. See docs/networking.md.
+// NetworkPort: the link side of a guest's network card: a thread moves frames between the machine
+// and the link. Both ways are bounded, and a side that is full makes the other one wait: frames
+// stay in the guest's ring, or with the peer. All news is an input of the guest's (Inbox). Owns:
+// the thread, the frames in between. See docs/networking.md.
 #pragma once
 
 #include <atomic>
@@ -25,12 +25,12 @@ class NetworkPort final : public GuestPackets {
   [[nodiscard]] static Frames frames_of(const NetworkRequest& request) {
     return request.kind == NetworkRequest::Kind::User ? Frames::Large : Frames::Usual;
   }
-  // Of one of two machines that are the same (docs/replication.md).
+  // For one of two machines that are the same (docs/replication.md).
   struct Pair {
     // Gets the frames that the guest sends, with their lengths: push() sends them; empty: they
     // leave at once.
     std::function<void(std::span<const uint8_t>)> hold;
-    bool is_live = true;  // false: what comes is not the guest's, until go_live()
+    bool is_live = true;  // false: frames that arrive are not given to the guest, until go_live()
   };
   // Throws std::system_error when the host refuses a thread or a descriptor.
   NetworkPort(NetworkLink& link, Inbox& inbox);
@@ -39,13 +39,13 @@ class NetworkPort final : public GuestPackets {
   NetworkPort(const NetworkPort&) = delete;
   NetworkPort& operator=(const NetworkPort&) = delete;
 
-  // Frames with their lengths leave; what is none is lost.
+  // Frames with their lengths leave; bytes that are none are lost.
   void push(std::span<const uint8_t> frames);
   // `held`: bytes that the guest has sent and that will be pushed.
   void go_live(size_t held);
 
   void take_in(const HostInput& input) override;
-  // What is little leaves at once, by the virtual CPU's own thread: to wake another takes longer.
+  // A few bytes leave at once, on the virtual CPU's own thread: to wake another takes longer.
   void flush() override;
   // Ends the thread.
   [[nodiscard]] bool finish() override;

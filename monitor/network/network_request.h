@@ -1,5 +1,5 @@
-// NetworkRequest: what a command line wants of a network: which card, and what is at the other end
-// of its cable. Values only; see docs/networking.md.
+// NetworkRequest: the command line's wishes for a network: the card, and the other end of its
+// cable. Values only; see docs/networking.md.
 #pragma once
 
 #include <array>
@@ -31,8 +31,8 @@ struct GuestForward {
   std::string unix_path;
 };
 
-// A network of its own for the guest, behind address translation; what is 0 or empty has the
-// default of the network (docs/networking.md has the numbers).
+// A network of its own for the guest, behind address translation; a value that is 0 or empty has
+// the default of the network (docs/networking.md has the numbers).
 struct UserNetwork {
   bool restricted = false;
   bool ipv4 = true, ipv6 = true;

@@ -19,8 +19,8 @@ class PacketDump {
   PacketDump(const PacketDump&) = delete;
   PacketDump& operator=(const PacketDump&) = delete;
 
-  // What a frame is longer than any of ours is left out of the file. A file that cannot be written
-  // gets no more, which a line says.
+  // A frame's bytes beyond the longest of ours are left out of the file. A file that cannot be
+  // written gets no more, which a line says.
   void add(std::span<const uint8_t> frame);
   void flush();
   [[nodiscard]] bool is_whole() const { return !lost_; }

@@ -11,7 +11,7 @@ namespace ringshift {
 // A socket that does not block: connected, or (address.listens) listening. -1 with one line in
 // *error, after ten seconds without an answer at the latest, or once the run is to end.
 [[nodiscard]] int open_peer_socket(const PeerAddress& address, std::string* error);
-// Whoever has come to a listening socket; -1: nobody. Answers of TCP leave at once.
+// Accepts a peer at a listening socket; -1: none has come. Answers of TCP leave at once.
 [[nodiscard]] int accept_peer(int listener);
 
 }  // namespace ringshift

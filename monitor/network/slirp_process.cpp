@@ -23,7 +23,7 @@
 namespace ringshift {
 namespace {
 
-// What the process says of its start: nothing is a good one.
+// The longest message of the process about its start; an empty one is a success.
 constexpr size_t kLongestLine = 1000;
 
 // ---- in the new process ----

@@ -1,4 +1,4 @@
-// SlirpProcess: the process that the guest's own network lives in. It parses what the guest sends
+// SlirpProcess: the process that runs the guest's own network. It parses the guest's packets
 // and owns the host's sockets, and the monitor does neither. Forked before threads, disks and guest
 // exist; it has a filter of system calls, Landlock and limits of its own, and ends with the
 // monitor. Owns: the process. Keeps: S5. See docs/security.md and docs/networking.md.
@@ -19,7 +19,7 @@ class SlirpProcess {
   // Once the host's ports are open. Null with one line in *error.
   [[nodiscard]] static std::unique_ptr<SlirpProcess> start(const UserNetwork& wanted, Walls walls,
                                                            std::string* error);
-  // Whoever has the socket has closed it, and so the process ends. Waits for that, but not long.
+  // The owner of the socket has closed it, and so the process ends. Waits for that, but not long.
   ~SlirpProcess();
   SlirpProcess(const SlirpProcess&) = delete;
   SlirpProcess& operator=(const SlirpProcess&) = delete;

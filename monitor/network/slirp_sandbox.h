@@ -1,6 +1,7 @@
-// SlirpSandbox: what the process of the network gives up before it sees the guest's first frame. It
-// keeps: sockets of the internet's protocols that connect, those that listen already, one folder
-// for TFTP, and the file with the host's name servers. See docs/security.md, S5.
+// SlirpSandbox: the rights that the process of the network gives up before it sees the guest's
+// first frame. It keeps: sockets of the internet's protocols that connect, those that listen
+// already, one folder for TFTP, and the file with the host's name servers. See docs/security.md,
+// S5.
 #pragma once
 
 #include "monitor/network/network_request.h"

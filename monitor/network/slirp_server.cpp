@@ -46,7 +46,7 @@ struct SlirpServer::Callbacks {
     of(self).queue_frame({static_cast<const uint8_t*>(bytes), count});
     return static_cast<ssize_t>(count);
   }
-  // What a guest does wrong is nothing to tell anybody.
+  // A guest's mistakes are not reported.
   static void guest_error(const char*, void*) {}
   static int64_t clock(void*) { return HostClock::monotonic(); }
   static void* new_timer(SlirpTimerId id, void* of_slirp, void* self) {
@@ -206,7 +206,7 @@ bool SlirpServer::write_frames() {
                                MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count < 0) {
       if (errno != EAGAIN && errno != EINTR) return false;
-      // What has gone makes room, at a cost that does not grow with how often it is tried.
+      // Removing the sent bytes makes room, at a cost that does not grow with the number of tries.
       if (written_ < kEnoughQueued) return true;
       break;
     }

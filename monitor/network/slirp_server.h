@@ -1,7 +1,7 @@
 // SlirpServer: the network of a guest with addresses of its own: DHCP, a name server, and the
-// host's sockets for what the guest connects to; all of it is libslirp's. Runs in a process of its
-// own (slirp_process.h), whose only tie to the monitor is a stream of frames. Owns: libslirp's
-// state, the frames on their way to the guest (bounded). See docs/networking.md.
+// host's sockets for the guest's connections; all of it is libslirp's. Runs in a process of its own
+// (slirp_process.h), whose only tie to the monitor is a stream of frames. Owns: libslirp's state,
+// the frames on their way to the guest (bounded). See docs/networking.md.
 #pragma once
 
 #include <poll.h>

@@ -18,9 +18,9 @@ class GuestArea {
 
   // Is all of it RAM, with no device in the place of any? It may lie in two pages.
   [[nodiscard]] bool is_ram() const;
-  // Between two instructions of the guest: odd versions mean that it is being written (msr.rst).
-  // `content` begins at `offset`; the version is the four bytes at `version_at`. False: it is not
-  // RAM, and nothing has been written.
+  // Call between two instructions of the guest: odd versions mean that the area is being written
+  // (msr.rst). `content` begins at `offset`; the version is the four bytes at `version_at`. False:
+  // it is not RAM, and nothing has been written.
   bool write_versioned(uint32_t version_at, uint32_t offset, std::span<const uint8_t> content);
   // Eight bytes at once.
   bool write_number(uint32_t offset, uint64_t number);

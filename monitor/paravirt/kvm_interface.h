@@ -1,6 +1,6 @@
 // KvmInterface: the registers by which KVM tells a guest the time: kvmclock, in its older and newer
 // numbers, and steal time (Linux, Documentation/virt/kvm/x86/msr.rst; CPUID: cpu_model.h). Owns:
-// what the guest has written to them, the clock it is told. See docs/paravirt.md.
+// the guest's values of them, the clock it is told. See docs/paravirt.md.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ class KvmInterface final : public HypervisorInterface {
   [[nodiscard]] bool write_msr(uint32_t index, uint64_t value) override;
   void on_time_stamp_set(uint64_t before, uint64_t after) override;
 
-  // Between two instructions, when the guest may be about to look.
+  // Call between two instructions, when the guest may be about to look.
   void at_safe_point();
   // Nanoseconds: the time that the guest would read now.
   [[nodiscard]] uint64_t system_time() { return clock_.at(in_.tsc.read()); }

@@ -14,14 +14,14 @@ namespace {
 
 uint64_t wide(uint32_t low, uint32_t high) { return uint64_t{high} << 32 | low; }
 
-// What POPA, four POPs of segment registers and IRET would take from a stack.
+// The words that POPA, four POPs of segment registers and IRET would take from a stack.
 struct PushedFrame {
   std::array<uint32_t, kGprCount> gpr;  // EDI, ESI, EBP, nothing, EBX, EDX, ECX, EAX
   std::array<uint32_t, 4> segments;     // GS, FS, ES, DS
 };
 constexpr std::array<SegmentRegister, 4> kSegmentOrder = {SegmentRegister::Gs, SegmentRegister::Fs,
                                                           SegmentRegister::Es, SegmentRegister::Ds};
-// The number of the event and its error code come before what the processor has pushed.
+// The number of the event and its error code come before the words that the processor has pushed.
 constexpr uint32_t kPushedAt = sizeof(PushedFrame) + 8;
 
 MaybeFault load_frame(CpuContext& cpu, const PushedFrame& frame) {
@@ -99,8 +99,8 @@ uint32_t RingshiftInterface::answer(CpuContext& cpu, Call asked, HypervisorCall*
   return kNoSuchCall;
 }
 
-// EDX: the frame. BL: whether events are masked from then on. Whatever IRET would refuse it refuses
-// here, and then nothing has changed.
+// EDX: the frame. BL: whether events are masked from then on. A frame that IRET would refuse is
+// refused here, and then nothing has changed.
 MaybeFault RingshiftInterface::return_from_event(CpuContext& cpu) {
   GuestState& state = cpu.state;
   const GuestVirtual at(state.reg(Gpr::Edx));
@@ -113,7 +113,7 @@ MaybeFault RingshiftInterface::return_from_event(CpuContext& cpu) {
   const auto segments = state.segment;
   MaybeFault fault = load_frame(cpu, frame);
   if (!fault) {
-    // With a flat stack: what was pushed is where the frame's linear address says.
+    // With a flat stack: the pushed words are at the frame's linear address.
     const uint32_t base = state.seg(SegmentRegister::Ss).base;
     state.reg(Gpr::Esp) = at.value() + kPushedAt - base;
     fault = interrupt_return(cpu, OperandSize::Bits32, state.pointer());
@@ -137,8 +137,7 @@ uint32_t RingshiftInterface::set_table(uint32_t address, bool is_table) {
   return 0;
 }
 
-// EDX: an array, EBX: of so many. EAX: so many have been done; what is wrong with the first one
-// that could not be, if none was.
+// EDX: an array, EBX: of so many. EAX: the number done; the error of the first one, if none was.
 uint32_t RingshiftInterface::update_tables(CpuContext& cpu) {
   constexpr uint32_t kEntryBytes = 16;
   const uint32_t array = cpu.state.reg(Gpr::Edx);

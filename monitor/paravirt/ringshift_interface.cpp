@@ -69,9 +69,9 @@ void RingshiftInterface::on_time_stamp_set(uint64_t before, uint64_t after) {
   tell_clock();
 }
 
-// mov ecx, kCall; wrmsr; ret; and INT3 to the end of the page. WRMSR is what every engine gives to
-// the monitor and no processor gives to anybody else: VMCALL and VMMCALL would reach the host's
-// own hypervisor, if it has one, past a guest that runs deprivileged.
+// mov ecx, kCall; wrmsr; ret; and INT3 to the end of the page. Every engine gives WRMSR to the
+// monitor, and no processor gives it to anybody else: VMCALL and VMMCALL would reach the host's own
+// hypervisor, if it has one, past a guest that runs deprivileged.
 void RingshiftInterface::write_code() {
   if ((code_page_ & kEnabled) == 0) return;
   const uint64_t address = code_page_ & ~kEnabled;

@@ -1,8 +1,8 @@
 // RingshiftInterface: the hypervisor interface of our own: four registers, a page of code that
 // calls, a page of memory that the guest and the monitor share, and calls (docs/paravirt.md is its
-// datasheet). Owns: what the guest has registered, its timer, the clock it is told. Every argument
-// is the guest's word: addresses are looked up in the guest's own tables or must be RAM, a call
-// does a bounded amount of work, and nothing is done that the guest could not do by itself.
+// datasheet). Owns: the guest's registrations, its timer, the clock it is told. Every argument is
+// the guest's word: addresses are looked up in the guest's own tables or must be RAM, a call does a
+// bounded amount of work, and nothing is done that the guest could not do by itself.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +55,7 @@ class RingshiftInterface final : public HypervisorInterface {
     Print,
     GiveBack,
   };
-  // In EAX, where a call has not been done.
+  // The values of EAX after a call that has not been done.
   static constexpr uint32_t kNoSuchCall = ~0U, kBadArgument = ~1U, kBadAddress = ~2U;
   static constexpr uint32_t kMostEntries = 512, kMostPages = 512, kMostBytes = 4096;
   static constexpr uint32_t kTimerChannel = 0, kInterruptChannel = 1;
@@ -74,7 +74,7 @@ class RingshiftInterface final : public HypervisorInterface {
   [[nodiscard]] bool interrupts(bool by_controller) override;
   [[nodiscard]] std::optional<uint8_t> take_upcall() override;
 
-  // Between two instructions, when the guest may be about to look.
+  // Call between two instructions, when the guest may be about to look.
   void at_safe_point();
   // Nanoseconds: the time that the guest would read now.
   [[nodiscard]] uint64_t virtual_time() { return clock_.at(in_.tsc.read()); }
@@ -91,7 +91,7 @@ class RingshiftInterface final : public HypervisorInterface {
     uint32_t channel_mask = 0;
   };
 
-  // ringshift_calls.cpp. Each answers what EAX is to be.
+  // ringshift_calls.cpp. Each returns the value for EAX.
   [[nodiscard]] uint32_t answer(CpuContext& cpu, Call call, HypervisorCall* done);
   [[nodiscard]] MaybeFault return_from_event(CpuContext& cpu);
   [[nodiscard]] uint32_t set_table(uint32_t address, bool is_table);

@@ -1,6 +1,6 @@
 // StolenTime: how long the virtual CPU has wanted to run and did not, as the guest is told. Owns:
-// what has been counted for this guest, in this life and, if it was saved, in those before. Where
-// the time comes from is the machine's matter.
+// the time counted for this guest, in this life and, if it was saved, in those before. Where the
+// time comes from is the machine's matter.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ class StolenTime {
     last_ = total;
     return stolen_;
   }
-  // Nobody has asked for what has been stolen up to here.
+  // Time stolen up to here is left out.
   void begin() { last_ = total_(); }
 
   static constexpr unsigned kStateVersion = 1;

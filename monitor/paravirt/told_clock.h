@@ -1,5 +1,5 @@
 // ToldClock: time as a guest computes it from its time-stamp counter and three numbers that it is
-// told: when, what time it was then, and how fast the counter is. Owns: these. The arithmetic is
+// told: a count, the time at that count, and the counter's rate. Owns: these. The arithmetic is
 // that of struct pvclock_vcpu_time_info (Linux, Documentation/virt/kvm/x86/msr.rst).
 #pragma once
 
@@ -14,7 +14,7 @@ namespace ringshift {
 struct TickScale {
   uint32_t multiplier = 0;
   int8_t shift = 0;
-  // Of a counter that ticks `hertz` times a second. Pre: hertz is not zero.
+  // The scale of a counter that ticks `hertz` times a second. Pre: hertz is not zero.
   [[nodiscard]] static TickScale of(uint64_t hertz);
   [[nodiscard]] uint64_t nanoseconds(uint64_t ticks) const;
 };
@@ -25,8 +25,8 @@ class ToldClock {
   ToldClock(uint64_t hertz, uint64_t time_stamp, uint64_t time)
       : scale_(TickScale::of(hertz)), time_stamp_(time_stamp), time_(time) {}
 
-  // What a guest computes that reads its counter now. A counter that is before time_stamp() has not
-  // ticked yet.
+  // The time, in nanoseconds, that a guest computes when it reads its counter now. A counter that
+  // is before time_stamp() has not ticked yet.
   [[nodiscard]] uint64_t at(uint64_t time_stamp) const {
     return time_ + (time_stamp > time_stamp_ ? scale_.nanoseconds(time_stamp - time_stamp_) : 0);
   }

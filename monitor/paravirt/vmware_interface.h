@@ -24,7 +24,7 @@ class VmwareInterface final : public PortDevice {
   static constexpr uint32_t kMagic = 0x564d5868;
   enum Command : uint16_t { kGetVersion = 10, kGetHz = 45, kGetVcpuInfo = 68, kStealClock = 91 };
 
-  // registers: those of the CPU, which hold what it asks when it reads the port.
+  // registers: those of the CPU, which hold the guest's question when it reads the port.
   VmwareInterface(GuestState& registers, PhysicalMemory& memory, const CpuModel& model,
                   std::function<Nanoseconds()> stolen);
 

@@ -1,6 +1,6 @@
-// ExactDisk: a medium of a run that is recorded or replayed: what the guest sees of it depends on
-// what the guest does alone. It has no pace of the host's and discards nothing, since what a
-// discarded range reads as is the host's file system's to say. See docs/exact-execution.md.
+// ExactDisk: a medium of a run that is recorded or replayed: the guest's view of it depends on the
+// guest's own acts alone. It has no pace of the host's and discards nothing, since the host's file
+// system decides what a discarded range reads as. See docs/exact-execution.md.
 #pragma once
 
 #include <functional>

@@ -1,4 +1,4 @@
-// InputTape: what comes to a guest from outside, with the positions at which it came. A recorder
+// InputTape: a guest's inputs from outside, with the positions at which they came. A recorder
 // writes it while the guest runs; a replay reads it in place of the outside. Both hear of marks,
 // where two runs of one tape must be alike. vCPU thread only. See docs/exact-execution.md.
 #pragma once
@@ -11,8 +11,8 @@
 
 namespace ringshift {
 
-// Where a guest is that counts events. Between two events instructions only go up within a page, so
-// with the number of HLTs this is one boundary between two instructions.
+// The position of a guest that counts events. Between two events instructions only go up within a
+// page, so with the number of HLTs this is one boundary between two instructions.
 struct TapePosition {
   uint32_t life = 0;  // how often the guest has begun again
   uint64_t events = 0;
@@ -31,7 +31,7 @@ struct TapeMark {
   bool operator==(const TapeMark&) const = default;
 };
 
-// How far a replay has read its tape, and what it has compared.
+// How far a replay has read its tape, and the results of its comparisons.
 struct TapePlace {
   uint64_t chunk_offset = 0;  // in the file, of the chunk whose entries come next
   uint64_t chunk = 0;         // its number
@@ -48,10 +48,10 @@ class InputTape {
   virtual void begin_life() = 0;
   [[nodiscard]] virtual uint32_t life() const = 0;
 
-  // A recorder's: the guest gets this here. Of a replay the outside is not asked.
+  // For a recorder: the guest gets this input here. During a replay the outside gives no input.
   virtual void note(const TapePosition& at, const HostInput& input) = 0;
   [[nodiscard]] virtual bool is_replay() const = 0;
-  // A replay's: what the guest gets here, one after the other; nothing: no more here.
+  // For a replay: the guest's inputs at this position, one after the other; nothing: no more here.
   [[nodiscard]] virtual std::optional<HostInput> next_at(const TapePosition& at) = 0;
   // The count of events, in this life, at which it wants to be asked again; nothing: not before the
   // next mark.
@@ -60,7 +60,7 @@ class InputTape {
   // Does a mark need the hash of RAM?
   [[nodiscard]] virtual bool hashes_memory() const = 0;
   virtual void mark(const TapePosition& at, const TapeMark& here) = 0;
-  // The guest's life is over, by what it did itself or by somebody outside.
+  // The guest's life is over, by its own act or by somebody outside.
   enum class EndedBy : uint8_t { Guest, Outside };
   virtual void end(const TapePosition& at, const TapeMark& here, EndedBy who) = 0;
 
@@ -72,7 +72,7 @@ class InputTape {
   // One line, once something is wrong: the host cannot write the tape (a recorder goes on without
   // it), the tape is damaged, or the run is another.
   [[nodiscard]] virtual const std::string& problem() const = 0;
-  // The host has failed in what the guest sees: from here on the run cannot be repeated.
+  // The host has failed visibly for the guest: from here on the run cannot be repeated.
   virtual void give_up(const std::string& why) = 0;
 };
 

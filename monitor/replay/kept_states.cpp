@@ -46,7 +46,7 @@ void KeptStates::add(Kept kept) {
   const auto behind = std::ranges::lower_bound(
       all_, kept.place.at.events, {}, [](const Kept& each) { return each.place.at.events; });
   if (behind != all_.end() && behind->place.at.events == kept.place.at.events) return;
-  // What was measured on the way here may not fit what was measured on the way there.
+  // Times measured along different replays need not fit: `work` is kept in order.
   if (behind != all_.begin()) kept.work = std::max(kept.work, std::prev(behind)->work);
   if (behind != all_.end()) kept.work = std::min(kept.work, behind->work);
   auto here = static_cast<size_t>(behind - all_.begin());

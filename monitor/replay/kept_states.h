@@ -1,5 +1,5 @@
-// KeptStates: a replay's machine at some of the places it has come by, so that it can go back to
-// them. Bounded in number and in memory: the more there are, and the longer they are past, the
+// KeptStates: a replay's machine at some of the places that it has passed, so that it can go back
+// to them. Bounded in number and in memory: the more there are, and the longer they are past, the
 // fewer are left. The first one always stays. Owns: the states. See docs/debugging-backwards.md.
 #pragma once
 
@@ -39,8 +39,8 @@ class KeptStates {
 
   explicit KeptStates(Limits limits) : limits_(limits) {}
 
-  // Which one goes for it is decided as seen from there: it is where somebody is. One that is there
-  // already is enough.
+  // If there are too many, the one removed is chosen as seen from the new one, where the user is. A
+  // second one at the same place is not added.
   void add(Kept kept);
   [[nodiscard]] bool is_empty() const { return all_.empty(); }
   [[nodiscard]] size_t size() const { return all_.size(); }
@@ -49,7 +49,7 @@ class KeptStates {
   [[nodiscard]] const Kept& before(uint64_t events) const;
   // The first one with more events behind it; null: there is none.
   [[nodiscard]] const Kept* after(uint64_t events) const;
-  // What all images count their pages in.
+  // The count of pages that all images share.
   [[nodiscard]] const PageCount& pages() const { return pages_; }
   [[nodiscard]] uint64_t bytes() const;
 

@@ -40,7 +40,7 @@ RamImage::RamImage(const GuestMemory& memory, const RamImage* like, PageCount co
   }
 }
 
-// What has not been touched is zeros, and is not touched for this either.
+// Memory that has not been touched is zeros, and stays untouched.
 void RamImage::restore(const GuestMemory& memory, const Write& write) const {
   const std::vector<bool> used = memory.parts_in_use(kPart);
   for (size_t i = 0; i < pages_.size(); ++i) {

@@ -1,6 +1,6 @@
 // RamImage: RAM at one moment of a replay, page by page. Images of one guest have a page in common
-// where its bytes are the same in both, so an image after another takes what has changed between
-// them. Owns: its pages, with the others. See docs/debugging-backwards.md.
+// where its bytes are the same in both, so an image after another takes only the pages changed
+// between them. Owns: its pages, with the others. See docs/debugging-backwards.md.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@ class RamImage {
   using Write = std::function<void(GuestPhysical page, std::span<const uint8_t> bytes)>;
   // Has each page written whose bytes are others in this image. Pre: RAM has the size it had.
   void restore(const GuestMemory& memory, const Write& write) const;
-  // What the list of pages takes, in bytes.
+  // The size of the list of pages, in bytes.
   [[nodiscard]] size_t list_bytes() const { return pages_.size() * sizeof(pages_[0]); }
 
  private:

@@ -69,7 +69,8 @@ bool read_position(Reader* reader, TapePosition* at) {
   return is_halted <= 1;
 }
 
-// Of all that comes in, what is the guest's; the numbers are those of the file.
+// The kinds of input that reach the guest, out of all that come in; their places here are the
+// numbers in the file.
 constexpr std::array kKindsOnTape = {
     HostInput::Kind::ConsoleBytes,  HostInput::Kind::ConsoleEnd,    HostInput::Kind::Keys,
     HostInput::Kind::Motion,        HostInput::Kind::NetworkRoom,   HostInput::Kind::NetworkLink,
@@ -119,7 +120,7 @@ bool read_entry(Reader* reader, TapeEntry* entry) {
          reader->read(&entry->mark.output);
 }
 
-// Nothing: it is not what it says it is.
+// Nothing: the bytes do not fit their kind.
 std::optional<std::vector<uint8_t>> unpack(const ChunkHeader& header,
                                            std::span<const uint8_t> packed, uint64_t number) {
   if (hash_bytes(packed, number) != header.hash) return std::nullopt;

@@ -1,5 +1,5 @@
 // The format of a tape in a file: a header, then chunks, each compressed (zstd) and with a hash. A
-// recorder that is killed leaves whole chunks and at most one that is not. What is read is hostile:
+// recorder that is killed leaves whole chunks and at most one that is not. A tape is hostile input:
 // lengths are bounded, and each entry is checked. See docs/exact-execution.md, "The file".
 #pragma once
 
@@ -16,7 +16,7 @@ struct TapeEntry {
   enum class Kind : uint8_t {
     Input,
     Mark,
-    End,   // of a life of the guest, by what it did itself
+    End,   // of a life of the guest, by the guest itself
     Stop,  // of the run, by somebody outside
   };
   Kind kind = Kind::Input;

@@ -41,7 +41,7 @@ class TapePlayer final : public InputTape {
   [[nodiscard]] const std::string& problem() const override { return problem_; }
   void give_up(const std::string& why) override;
 
-  // What has been compared, in one line: "replayed to event 123: 4 marks agree".
+  // The result of the comparisons, in one line: "replayed to event 123: 4 marks agree".
   [[nodiscard]] std::string report() const;
   [[nodiscard]] bool agrees() const { return problem_.empty(); }
 
@@ -64,7 +64,7 @@ class TapePlayer final : public InputTape {
   size_t taken_ = 0;                          // of its entries
   std::vector<uint8_t> bytes_;                // read and not yet unpacked
   std::deque<TapeEntry> entries_;
-  TapePosition last_;  // of what the tape has had so far
+  TapePosition last_;  // of the last entry that was played
   TapePosition reached_;
   uint64_t marks_ = 0;
   uint64_t inputs_ = 0;

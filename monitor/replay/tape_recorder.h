@@ -1,6 +1,6 @@
-// TapeRecorder: an InputTape that writes itself to a file as the guest runs. What has been noted is
-// on its way to the file after a second at most. A file that can take no more ends the recording,
-// not the machine. Owns: the descriptor. See docs/exact-execution.md.
+// TapeRecorder: an InputTape that writes itself to a file as the guest runs. An entry is on its way
+// to the file after a second at most. A file that can take no more ends the recording, not the
+// machine. Owns: the descriptor. See docs/exact-execution.md.
 #pragma once
 
 #include <memory>

@@ -219,7 +219,7 @@ void TimeTravel::arrive_through_stretch() {
   travel(Goal::Point, GuestPlace(from_));
 }
 
-// ---- what the loop tells ----
+// ---- called by the loop ----
 
 std::vector<uint8_t> TimeTravel::bytes_of(const WatchedData& watched) const {
   std::vector<uint8_t> bytes(watched.length);
@@ -271,7 +271,7 @@ bool TimeTravel::keeps_from_ending(StopReason reason) {
     case StopReason::Panicked:
     case StopReason::Unimplemented:
       break;
-    default:  // whoever is outside says so
+    default:  // the outside says so
       return false;
   }
   if (may_end_) return false;

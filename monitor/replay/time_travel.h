@@ -1,6 +1,6 @@
-// TimeTravel: takes a replayed machine back. It keeps states while the replay goes on; going back
-// is to load one from before and to go forward to the place, or, to find the last point, through
-// the stretch from one state to the next, the latest first. Owns: the states, where it is going.
+// TimeTravel: takes a replayed machine back. It keeps states while the replay goes on. To go back
+// it loads an earlier state and goes forward to the place; to find the last point it goes through
+// the stretches from one state to the next, the latest first. Owns: the states, where it is going.
 // vCPU thread only. See docs/debugging-backwards.md.
 #pragma once
 
@@ -41,7 +41,8 @@ class TravelledMachine {
 
 struct TravelConfig {
   KeptStates::Limits limits;
-  // Between two states, of processor time; and how many times as long as keeping one takes.
+  // The processor time between two kept states, at least; and at least how many times as long as
+  // keeping one takes.
   Nanoseconds between_states = 50'000'000;
   Nanoseconds times_as_long = 20;
 };
@@ -54,18 +55,18 @@ class TimeTravel final : public ExecutionGuide {
   TimeTravel(const TimeTravel&) = delete;
   TimeTravel& operator=(const TimeTravel&) = delete;
 
-  // Who reads linear memory without a trace, and whether somebody would see the guest stand at the
-  // end.
+  // Sets a function that reads linear memory without a trace, and one that says whether a user
+  // would see the guest stopped at the end.
   using Read = std::function<size_t(GuestVirtual, std::span<uint8_t>)>;
   void set_debugger(Read read, std::function<bool()> is_attended);
 
   // ---- for debuggers; the guest stands. It stands again, with a reason, when it has arrived. ----
   // To before the last instruction, or the last event that was delivered.
   void step_back();
-  // To the last point before here: a breakpoint, or before the instruction that touched watched
-  // data (for writes: that changed them).
+  // Goes to the last point before here: a breakpoint, or before the instruction that touched
+  // watched data (for writes: that changed them).
   void continue_back();
-  // To the first position with so many events behind it, in this life of the guest.
+  // Goes to the first position with so many events behind it, in this life of the guest.
   void go_to(uint64_t events);
   // The guest stands wherever it has come to.
   void give_up();
@@ -87,7 +88,7 @@ class TimeTravel final : public ExecutionGuide {
  private:
   enum class Goal : uint8_t {
     None,
-    Before,  // what comes before the target: the target is not known yet
+    Before,  // before the target, which is not known yet
     Point,   // the last point before the target
     Place,   // the target
     Count,   // a count of events
@@ -125,10 +126,10 @@ class TimeTravel final : public ExecutionGuide {
   uint64_t near_count_ = 0;         // from where on it is near
   DebugStop reason_;                // Goal::Place: why it stands there
   GuestPlace from_;                 // where this way began
-  std::optional<GuestPlace> last_;  // the boundary that it has last come by, near
+  std::optional<GuestPlace> last_;  // the last boundary that it has passed, near
   std::optional<Point> point_;      // the last one on this way
   GuestPlace instruction_;          // before the one that the interpreter executes
-  std::map<WatchedData, std::vector<uint8_t>> known_;  // what is written there
+  std::map<WatchedData, std::vector<uint8_t>> known_;  // the bytes last seen there
   std::optional<GuestPlace> end_;                      // of the tape, or of the guest
   StopReason end_reason_ = StopReason::Quit;           // Quit: of the tape
   bool may_end_ = false;  // somebody has let the guest go on from there

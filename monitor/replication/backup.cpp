@@ -13,7 +13,7 @@
 namespace ringshift {
 namespace {
 
-// Of entries that have not been played: more than a primary lets come to that.
+// Bounds of entries that have not been played: a primary never lets so many wait.
 constexpr size_t kMostWaiting = size_t{256} << 20;
 constexpr size_t kMostLogs = 100'000;
 constexpr size_t kEntryBytes = sizeof(TapeEntry);
@@ -39,7 +39,7 @@ Backup::~Backup() {
   if (link_ != nullptr) link_->finish();
 }
 
-// From here on the primary's log is what this machine does.
+// From here on this machine's own run is the primary's log.
 void Backup::follow() {
   link_ = std::make_unique<ReplicaLink>(
       std::move(connection_),
@@ -107,7 +107,7 @@ std::optional<HostInput> Backup::next_at(const TapePosition& at) {
   return input;
 }
 
-// Never behind what is known of the primary's guest.
+// Never behind the known position of the primary's guest.
 std::optional<uint64_t> Backup::next_count() {
   if (live_ != nullptr) return std::nullopt;
   const std::lock_guard lock(mutex_);
@@ -208,7 +208,7 @@ void Backup::mark(const TapePosition& at, const TapeMark& here) {
   if (problem_.empty()) compare(at, here, TapeEntry::Kind::Mark);
 }
 
-// The primary's guest has come here, too; what it has sent last is shown by one of the two.
+// The primary's guest has come here, too; its last output is shown by one of the two.
 void Backup::end(const TapePosition& at, const TapeMark& here, EndedBy who) {
   if (live_ != nullptr) return live_->end(at, here, who);
   if (who == EndedBy::Outside || !problem_.empty()) return;
@@ -287,7 +287,7 @@ bool Backup::take_log(std::span<const uint8_t> bytes, std::string* problem) {
 }
 
 // A primary whose words make no sense may be alive: nobody takes over from it. Nor from one that
-// has shown what this machine cannot come to.
+// has shown output that this machine cannot come to.
 void Backup::lose(const std::string& why) {
   std::string lost;
   bool is_held = false;

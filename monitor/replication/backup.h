@@ -1,7 +1,7 @@
-// Backup: the machine that plays what a primary's guest is given, a little behind it, and is there
-// when the primary has gone: then it has come to where the outside has last heard of the guest, and
-// goes on from there by itself. Owns: the link, the entries that have come, the output that the
-// primary may not have sent. See docs/replication.md.
+// Backup: the machine that plays the inputs of a primary's guest, a little behind it. When the
+// primary has gone, it plays up to the position that the outside has last heard of, and goes on
+// from there by itself. Owns: the link, the entries that have come, the output that the primary may
+// not have sent. See docs/replication.md.
 #pragma once
 
 #include <deque>
@@ -23,7 +23,8 @@ class Backup final : public Replica {
  public:
   struct Plan {
     bool joins = false;  // its primary runs already: join()
-    // Where a backup of its own is looked for when it has taken over; nothing: nowhere.
+    // The place where the machine looks for a backup of its own when it has taken over; nothing:
+    // nowhere.
     std::optional<JoinPlace> next;
   };
   // Throws std::system_error when the host refuses a thread.
@@ -59,7 +60,7 @@ class Backup final : public Replica {
     return live_ != nullptr && live_->needs_grains();
   }
 
-  // The primary has been ended by whoever runs it, and so has this.
+  // The user has ended the primary, and so this machine, too.
   [[nodiscard]] bool was_ended() const { return was_ended_; }
   [[nodiscard]] bool is_live() const { return live_ != nullptr; }
 
@@ -68,7 +69,7 @@ class Backup final : public Replica {
     Following,
     Taking,   // the primary has gone, and this is the machine that goes on
     Lost,     // and it is not
-    Damaged,  // what came is no log, and the primary may live
+    Damaged,  // the data received are no log, and the primary may live
   };
   struct Log {
     uint64_t number;
@@ -107,7 +108,7 @@ class Backup final : public Replica {
   // The primary shows nothing that this machine could not come to: it may take over.
   bool is_held_ = true;
   std::unique_ptr<ReplicaLink> link_;  // null: the machine is still to be brought
-  std::unique_ptr<Primary> live_;      // what it has become; null: it follows
+  std::unique_ptr<Primary> live_;      // the primary that it has become; null: it follows
 };
 
 }  // namespace ringshift

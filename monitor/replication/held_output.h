@@ -1,6 +1,6 @@
-// HeldOutput: what a guest has sent to the outside and nobody outside has been shown: until the
-// backup knows what caused it, or, in the backup, until the primary says that it has left there.
-// Owns: the bytes that wait, per port. vCPU thread only. See docs/replication.md, "Output".
+// HeldOutput: a guest's output that nobody outside has been shown: it waits until the backup knows
+// its cause, or, in the backup, until the primary says that it has left there. Owns: the bytes that
+// wait, per port. vCPU thread only. See docs/replication.md, "Output".
 #pragma once
 
 #include <array>
@@ -29,8 +29,7 @@ class HeldOutput {
 
   // Bytes that have been given to a sink, and that nobody would be shown if the process ended now.
   using Unsent = std::function<size_t()>;
-  // Where the port leads, around one life of the guest; nothing: nowhere, and what is to leave is
-  // lost.
+  // Sets the port's way out, around one life of the guest; nothing: output that may leave is lost.
   void set_sink(Port port, Sink sink, Unsent unsent = {}) {
     ports_.at(port).sink = std::move(sink);
     ports_.at(port).unsent = std::move(unsent);
@@ -45,17 +44,17 @@ class HeldOutput {
 
   [[nodiscard]] Totals come() const;
   [[nodiscard]] Totals left() const;
-  // Of what has left, that which nothing can take back from the outside any more.
+  // The part of left() that nothing can take back from the outside any more.
   [[nodiscard]] Totals shown() const;
   [[nodiscard]] size_t waiting() const { return waiting_; }
   [[nodiscard]] size_t waiting_of(Port port) const { return ports_.at(port).waiting.size(); }
-  // What has come up to there may leave. True: something has left.
+  // Output up to `up_to` may leave. True: some has left.
   bool release(const Totals& up_to);
-  // It has left by the primary, which may be ahead of this machine.
+  // Drops output that has left by the primary, which may be ahead of this machine.
   void forget(const Totals& up_to);
   // All leaves, now and from here on.
   void open();
-  // What comes from here on waits again.
+  // Output from here on waits again.
   void close() { is_open_ = false; }
   // The guest has sent so much already, by another machine. Pre: nothing has come.
   void begin_at(const Totals& totals);

@@ -1,5 +1,5 @@
 // IncomingJoin: the side of a backup that is brought a machine which runs elsewhere: its state at
-// one moment, and RAM of that moment. What comes is hostile input: sizes are bounded, RAM is
+// one moment, and RAM of that moment. The messages are hostile input: sizes are bounded, RAM is
 // written only where a message whose hash is right says, and all of it is compared before the state
 // is loaded. Does not own: the machine, the messages. See docs/replication.md, "A backup that
 // joins".

@@ -18,16 +18,16 @@ class JoinedMachine {
   virtual ~JoinedMachine() = default;
   [[nodiscard]] virtual PhysicalMemory& physical_memory() = 0;
   [[nodiscard]] virtual TapePosition position() const = 0;
-  // All of it but RAM, with what is on its way to the guest. `with_ram` runs at the same moment,
-  // and the clock stands. What is cached of memory is given up, since the other side begins without
-  // it. False with one line in *error: it cannot be brought as it is.
+  // Takes all of the machine's state but RAM, with the input on its way to the guest. `with_ram`
+  // runs at the same moment, and the clock stands. Cached parts of memory are given up, since the
+  // other side begins without them. False with one line in *error: it cannot be brought as it is.
   [[nodiscard]] virtual bool take_moment(const std::function<bool()>& with_ram,
                                          std::vector<uint8_t>* state, std::string* error) = 0;
-  // It is that machine, at that position, from here on; RAM is there. False with one line in
-  // *error: it is of no use any more.
+  // Becomes that machine, at that position; RAM is there already. False with one line in *error:
+  // the machine is of no use any more.
   [[nodiscard]] virtual bool load_moment(std::span<const uint8_t> state, const TapePosition& at,
                                          std::string* error) = 0;
-  // Somebody wants it to end.
+  // True: somebody wants the machine to end.
   [[nodiscard]] virtual bool is_ending() const = 0;
 };
 

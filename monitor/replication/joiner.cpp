@@ -18,7 +18,8 @@
 namespace ringshift {
 namespace {
 
-// Milliseconds. The last: of whoever is given a machine, and does not read, or does not answer.
+// Milliseconds. The last bound is for a peer that is given a machine, and does not read, or does
+// not answer.
 constexpr int kConnecting = 10'000, kGettingReady = 60'000, kReading = 10'000;
 constexpr int kLook = 100, kSecond = 1000;
 
@@ -139,7 +140,7 @@ bool Joiner::look(std::string* problem) {
          setup_.renew(pair, problem) && introduce(setup_.place, pair, true, connection_, problem);
 }
 
-// Whoever waits for a machine has nothing to say.
+// A backup that waits for a machine has nothing to say.
 bool Joiner::wait_for_machine() {
   while (!thread_.is_stopping()) {
     thread_.take_wake();

@@ -1,8 +1,8 @@
 // Joiner: looks for a backup for a machine that runs without one, and brings it the machine, on a
-// thread of its own: it tries again and again to reach one, greets it, and, when it has been given
-// the state and RAM of one moment, sends them. It never waits for the vCPU's thread but for these.
-// Owns: the thread, the connection until it is taken, RAM of that moment. See docs/replication.md,
-// "A backup that joins".
+// thread of its own. It tries again and again to reach one, greets it, waits for the state and RAM
+// of one moment, and sends them. It never waits for the vCPU's thread but for these. Owns: the
+// thread, the connection until it is taken, RAM of that moment. See docs/replication.md, "A backup
+// that joins".
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@
 
 namespace ringshift {
 
-// Where a machine that has no backup looks for one.
+// The place where a machine that has no backup looks for one.
 struct JoinPlace {
   std::string where;         // --replicate-to
   std::string key;           // --migration-key, the secret itself; empty: none
@@ -32,7 +32,7 @@ struct JoinPlace {
 // Connects, and greets: false with one line in *problem. is_gone, if not null: nobody is there.
 [[nodiscard]] bool reach_backup(const JoinPlace& place, const std::function<bool()>& is_wanted,
                                 ReplicaConnection* connection, bool* is_gone, std::string* problem);
-// Says what the run is, and waits until the other side is ready for it. As above.
+// Describes the run, and waits until the other side is ready for it. As above.
 [[nodiscard]] bool introduce(const JoinPlace& place, const TieBreaker::Pair& pair, bool joins,
                              ReplicaConnection& connection, std::string* problem);
 
@@ -83,7 +83,7 @@ class Joiner {
   Setup setup_;
   ReplicaConnection connection_;  // the thread's, until Joined
   std::string said_;              // the last line about a try
-  mutable std::mutex mutex_;      // guards what follows
+  mutable std::mutex mutex_;      // guards the members that follow
   Phase phase_ = Phase::Looking;
   std::string problem_;
   bool has_machine_ = false;

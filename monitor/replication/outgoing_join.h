@@ -1,8 +1,8 @@
-// OutgoingJoin: a machine that runs and is brought to a backup, as the vCPU's thread sees it: RAM
-// is made read-only by and by, the guest stands for one moment in which its state is taken, RAM of
-// that moment is copied beside it and sent. From that moment on whoever uses this keeps the log.
-// Owns: the copy, the thread that looks for a backup and sends. A step at a safe point is bounded.
-// See docs/decisions/0038-a-backup-joins-by-a-clone.md.
+// OutgoingJoin: a machine that runs and is brought to a backup, as the vCPU's thread sees it. RAM
+// is made read-only step by step; the guest stands for one moment, in which its state is taken; RAM
+// of that moment is copied beside the running guest, and sent. From that moment on the caller keeps
+// the log. Owns: the copy, the thread that looks for a backup and sends. A step at a safe point is
+// bounded. See docs/decisions/0038-a-backup-joins-by-a-clone.md.
 #pragma once
 
 #include <functional>
@@ -23,7 +23,7 @@ class OutgoingJoin {
   struct Setup {
     JoinPlace place;
     std::function<bool(const TieBreaker::Pair&, std::string*)> renew;  // Joiner::Setup::renew
-    // What the outside and the guest have given each other by this moment.
+    // Fills in the amounts that the outside and the guest have given each other by this moment.
     std::function<void(ReplicaJoin*)> describe;
     std::function<void()> wake;  // any thread: service() is to be called
   };
@@ -41,7 +41,7 @@ class OutgoingJoin {
   };
   // At safe points.
   [[nodiscard]] News service(JoinedMachine& machine);
-  // Whatever it does with RAM, it gives up: Failed, if it had found somebody.
+  // Stops a join, whatever it does with RAM at the moment: Failed, if it had found a backup.
   [[nodiscard]] News give_up(const std::string& why);
   [[nodiscard]] ReplicaConnection take();
   [[nodiscard]] const std::string& problem() const { return problem_; }
@@ -50,7 +50,7 @@ class OutgoingJoin {
     return step_ == Step::Freezing || step_ == Step::Copying;
   }
   [[nodiscard]] uint32_t timeout() const { return setup_.place.timeout; }
-  // Of the last moment: for how long the guest stood, in nanoseconds of the host's.
+  // The time that the guest stood still at the last moment, in nanoseconds of the host's.
   [[nodiscard]] Nanoseconds pause() const { return pause_; }
 
  private:

@@ -16,7 +16,7 @@ constexpr Nanoseconds kBetweenLogs = 20 * kMillisecond;
 // How far the backup's guest may be behind this one before this one waits, and before it is given
 // up.
 constexpr Nanoseconds kMostBehind = 200 * kMillisecond, kTooFarBehind = 10'000 * kMillisecond;
-// Of logs that have not been played, and of output that has not left.
+// The bytes of logs that have not been played, and of output that has not left, at most.
 constexpr size_t kMostLog = size_t{4} << 20, kMostOutput = size_t{256} << 10;
 constexpr size_t kLogBytes = 100;  // of one without entries, about
 // An entry may have that much; a chunk of them at most 4 MiB.
@@ -75,8 +75,8 @@ void Primary::mark(const TapePosition& at, const TapeMark& here) {
   add({.kind = TapeEntry::Kind::Mark, .at = at, .input = {}, .mark = here});
 }
 
-// What has been given to the guest, and that it was all up to there. What it had sent when it came
-// there may leave by that.
+// Sends the guest's inputs up to here, and that there were no others. Output from before this
+// position may leave once the backup has the log.
 void Primary::send_log(const TapePosition& at) {
   if (!is_logged()) return plain_.clear();
   logged_at_ = HostClock::monotonic();
@@ -98,7 +98,7 @@ void Primary::send_log(const TapePosition& at) {
   is_look_due_ = wants_log_ = false;
 }
 
-// One log at a time is on its way for what the guest prints byte by byte.
+// One log at a time is on its way for output that the guest prints byte by byte.
 void Primary::passed(const TapePosition& at) {
   if (!is_logged()) return;
   const bool has_news = !plain_.empty() || output_.come() != logged_;
@@ -114,8 +114,7 @@ void Primary::passed(const TapePosition& at) {
   send_log(at);
 }
 
-// What is held behind the last log that was heard waits for the next one, which is sent at an
-// event.
+// Output behind the last log that was heard waits for the next log, which is sent at an event.
 bool Primary::wants_look() {
   const std::lock_guard lock(mutex_);
   const bool is_held = heard_.heard == number_ && output_.waiting() != 0;
@@ -179,7 +178,7 @@ void Primary::note_lost(Phase phase, const std::string& why) {
   look_for_backup(true);
 }
 
-// What has been shown to the outside is not shown by the backup again.
+// Output that the outside has been shown is not shown by the backup again.
 void Primary::tell_shown() {
   const HeldOutput::Totals shown = output_.shown();
   const std::lock_guard lock(mutex_);
@@ -195,7 +194,7 @@ void Primary::give_up(const std::string& why) {
   if (known_ == Phase::Paired && problem_.empty()) problem_ = "the primary ends here: " + why;
 }
 
-// What the guest has sent last leaves before it begins again, or the process ends.
+// The guest's last output leaves before the guest begins again, or the process ends.
 void Primary::end(const TapePosition& at, const TapeMark& here, EndedBy who) {
   const bool is_guests = who == EndedBy::Guest;
   add({.kind = is_guests ? TapeEntry::Kind::End : TapeEntry::Kind::Stop,

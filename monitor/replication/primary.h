@@ -1,7 +1,7 @@
-// Primary: the machine that the outside talks to, while a backup follows it: what its guest is
-// given is logged, and what its guest sends leaves when the backup has the log of what caused it.
-// Without the backup it goes on, if the tie-breaker lets it, and can be given another one while it
-// runs. Owns: the link, the log that waits, the output that is held. See docs/replication.md.
+// Primary: the machine that the outside talks to, while a backup follows it: its guest's inputs are
+// logged, and its guest's output leaves when the backup has the log with its cause. Without the
+// backup it goes on, if the tie-breaker lets it, and can be given another one while it runs. Owns:
+// the link, the log that waits, the output that is held. See docs/replication.md.
 #pragma once
 
 #include <deque>
@@ -24,9 +24,9 @@ class Primary final : public Replica {
   // has gone; nothing: nowhere. Throws std::system_error when the host refuses a thread.
   Primary(ReplicaConnection connection, std::unique_ptr<TieBreaker> tie, uint32_t timeout,
           std::optional<JoinPlace> next = {});
-  // Nobody is there yet.
+  // For a machine that has no backup yet.
   Primary(std::unique_ptr<TieBreaker> tie, JoinPlace next);
-  // Of a backup that has taken over. Its guest has come so far, and what it sends leaves.
+  // For a backup that has taken over. Its guest has come so far, and the guest's output leaves.
   Primary(std::shared_ptr<Lasting> lasting, std::optional<JoinPlace> next);
   ~Primary() override;
   Primary(const Primary&) = delete;
@@ -57,8 +57,8 @@ class Primary final : public Replica {
   friend class Backup;  // let_go_of_ram
   enum class Phase : uint8_t {
     Alone,       // there is no backup, and this is the machine that goes on
-    Joining,     // one is brought the machine; what has come since is kept
-    CatchingUp,  // it has it, and plays what has come since
+    Joining,     // the machine is sent to a backup; inputs since then are kept
+    CatchingUp,  // it has the machine, and plays the inputs since then
     Paired,
     Lost,  // the backup has gone, and this is not the machine that goes on
   };
@@ -67,7 +67,7 @@ class Primary final : public Replica {
     uint64_t number;
     Nanoseconds at;  // of the host's clock
     size_t bytes;
-    HeldOutput::Totals come;  // what the guest had sent by then
+    HeldOutput::Totals come;  // sent by the guest by then
     bool is_heard = false;
   };
   [[nodiscard]] bool is_logged() const { return known_ != Phase::Alone && known_ != Phase::Lost; }
@@ -100,7 +100,7 @@ class Primary final : public Replica {
 
   std::vector<uint8_t> plain_;   // entries of the next log
   Nanoseconds logged_at_ = 0;    // the last log, of the host's clock
-  HeldOutput::Totals logged_{};  // what the guest had sent where that log ends
+  HeldOutput::Totals logged_{};  // sent by the guest where that log ends
   TapePosition reached_;         // that place
   bool has_reached_ = false;     // there is one
   Phase known_ = Phase::Paired;  // to the vCPU's thread
@@ -111,7 +111,7 @@ class Primary final : public Replica {
   bool cannot_repeat_ = false;              // a host's disk has failed
   std::vector<std::vector<uint8_t>> kept_;  // logs, until there is a link
   size_t kept_bytes_ = 0;
-  HeldOutput::Totals before_{};  // what the guest had sent by the moment that was brought
+  HeldOutput::Totals before_{};  // sent by the guest by the moment that was brought
   uint64_t protected_by_ = 0;    // the log that says so; 0: that has been said, or is not to be
   Nanoseconds pause_ = 0;
 
@@ -121,8 +121,8 @@ class Primary final : public Replica {
   std::deque<Sent> sent_;
   uint64_t number_ = 0;  // logs that have been sent
   ReplicaHeard heard_;
-  HeldOutput::Totals may_leave_{};  // what the guest had sent by the last log that was heard
-  HeldOutput::Totals told_{};       // what has been shown, as the backup is told
+  HeldOutput::Totals may_leave_{};  // sent by the guest by the last log that was heard
+  HeldOutput::Totals told_{};       // shown to the outside, as the backup is told
   size_t waiting_bytes_ = 0;        // of logs that have not been played
   bool is_look_due_ = false;
   bool wants_log_ = false;             // when the last one has been heard

@@ -15,7 +15,7 @@ namespace {
 constexpr Nanoseconds kMillisecond = 1'000'000;
 // A backup that is no further behind is as good as there.
 constexpr Nanoseconds kNear = 50 * kMillisecond;
-// Of logs, until the backup plays them.
+// The bytes of logs that are kept until the backup plays them.
 constexpr size_t kMostKept = size_t{64} << 20;
 
 }  // namespace
@@ -82,7 +82,7 @@ void Primary::forget_kept() {
   kept_bytes_ = 0;
 }
 
-// What was prepared for a backup that does not come.
+// Forgets everything prepared for a backup that does not come.
 void Primary::forget_joining() {
   plain_.clear();
   forget_kept();
@@ -134,8 +134,8 @@ void Primary::fail_join(const std::string& why) {
   look_for_backup(true);
 }
 
-// It has all but the last moments, and what the guest had sent before the moment that it was
-// brought, which it could not send again, has been shown.
+// The backup has all but the last moments, and output from before the moment that it was brought,
+// which it could not send again, has been shown.
 bool Primary::is_near() {
   const HeldOutput::Totals shown = output_.shown();
   for (size_t i = 0; i < shown.size(); ++i) {
@@ -145,8 +145,8 @@ bool Primary::is_near() {
   return sent_.empty() || HostClock::monotonic() - sent_.front().at < kNear;
 }
 
-// From here on what the guest sends waits for the backup, and the next log tells it so. All that
-// has left was caused by what is in that log at the latest.
+// From here on the guest's output waits for the backup, and the next log tells it so. All output
+// that has left was caused by entries of that log at the latest.
 void Primary::protect() {
   const std::lock_guard lock(mutex_);
   if (phase_ != Phase::CatchingUp) return;

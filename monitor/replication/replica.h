@@ -1,5 +1,5 @@
-// Replica: one of two machines that are the same: the primary, which the outside talks to and whose
-// inputs go to the other one as they come, or the backup, which plays them and takes over when the
+// Replica: one of two machines that are the same. The primary is the one that the outside talks to,
+// and sends its inputs to the other one as they come. The backup plays them and takes over when the
 // primary has gone. To the machine it is a tape. vCPU thread only. See docs/replication.md.
 #pragma once
 
@@ -20,7 +20,7 @@ namespace ringshift {
 
 class Replica : public InputTape {
  public:
-  // Around one life of the guest.
+  // Callbacks for one life of the guest.
   struct Attached {
     std::function<void()> wake;        // any thread: the vCPU is to come to its safe point
     std::function<void()> look;        // the guest is to come to an event soon (passed())
@@ -35,7 +35,7 @@ class Replica : public InputTape {
     attach({});
   }
 
-  // What the guest prints goes through this.
+  // The guest's output passes through this.
   [[nodiscard]] HeldOutput& output() { return output_; }
 
   // ---- InputTape, as both machines have it ----
@@ -48,7 +48,7 @@ class Replica : public InputTape {
   // The guest has come to `at`, and its timers have been looked at: no input is given to it here
   // any more.
   virtual void passed(const TapePosition& at) = 0;
-  // At a safe point: what may leave leaves.
+  // At a safe point: output that may leave leaves.
   virtual void service() = 0;
   // The guest should come to an event soon, to say how far it is.
   [[nodiscard]] virtual bool wants_look() = 0;
@@ -57,7 +57,7 @@ class Replica : public InputTape {
 
   enum class Turn : uint8_t {
     GoOn,
-    Wait,    // what the primary's guest has been given here is not known
+    Wait,    // the input that the primary's guest was given here is not known
     GoLive,  // the primary has gone: from here on the outside is this machine's
     End,     // the primary has been ended, or the two machines are not the same any more
   };
@@ -74,14 +74,13 @@ class Replica : public InputTape {
   [[nodiscard]] virtual bool needs_grains() const { return false; }
 
  protected:
-  // What stays when a backup becomes a primary.
+  // The state that stays when a backup becomes a primary.
   struct Lasting {
     HeldOutput output;
-    std::string problem;  // why the machine has to end
-    std::unique_ptr<TieBreaker>
-        tie;                     // the link's thread's; without one, whoever looks for a backup
-    uint32_t lives = 0;          // that have begun
-    ReplicaJoin::Taken taken{};  // bytes that the guest has been given, by their source
+    std::string problem;              // why the machine has to end
+    std::unique_ptr<TieBreaker> tie;  // the link's thread's; without a link, the joiner's
+    uint32_t lives = 0;               // that have begun
+    ReplicaJoin::Taken taken{};       // bytes that the guest has been given, by their source
     std::mutex mutex;
     std::condition_variable news;
     Attached machine;
@@ -109,7 +108,7 @@ class Replica : public InputTape {
   std::shared_ptr<Lasting> lasting_;
   HeldOutput& output_;
   std::string& problem_;
-  std::mutex& mutex_;  // guards what follows, and what the two have besides
+  std::mutex& mutex_;  // guards the members that follow, and those of the two subclasses
   std::condition_variable& news_;
   Attached& machine_;
   std::string why_;  // the other side has gone

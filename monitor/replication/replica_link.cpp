@@ -55,7 +55,7 @@ bool ReplicaLink::send_all() {
   return true;
 }
 
-// A machine that was stopped itself first reads what has come meanwhile.
+// A machine that was stopped itself first reads the messages that have come meanwhile.
 bool ReplicaLink::take_all(std::string* problem) {
   constexpr int kMostAtOnce = 64;
   MigrationMessage message;
@@ -78,7 +78,7 @@ void ReplicaLink::work() {
     if (!take_all(&problem) || !setup_.on_tick(&problem)) break;
     if (!send_all()) {
       problem = connection_.messages->problem();
-      // What it said before it went is good.
+      // Messages that the peer sent before it left are valid.
       std::string ignored;
       (void)take_all(&ignored);
       break;

@@ -1,6 +1,7 @@
-// ReplicaLink: one end of the stream between a primary and its backup: a thread that sends what it
-// is given, hands on what comes, and says when the other side has gone, or been silent for too
-// long. Owns: the thread, the stream, what waits to be sent. See docs/replication.md.
+// ReplicaLink: one end of the stream between a primary and its backup: a thread that sends
+// messages, hands on those that come, and reports that the other side has gone, or has been silent
+// for too long. Owns: the thread, the stream, the messages that wait to be sent. See
+// docs/replication.md.
 #pragma once
 
 #include <atomic>
@@ -27,7 +28,7 @@ class ReplicaLink {
  public:
   struct Setup {
     uint32_t timeout = 0;  // milliseconds
-    // All on the thread. False with one line in *problem: what has come makes no sense.
+    // All on the thread. False with one line in *problem: the message makes no sense.
     std::function<bool(const MigrationMessage& message, std::string* problem)> on_message;
     // Every few milliseconds: may send. False with one line in *problem: the other side is given
     // up.
@@ -36,14 +37,14 @@ class ReplicaLink {
     std::function<void(const std::string& why)> on_end;
   };
   ReplicaLink(ReplicaConnection connection, Setup setup);
-  // What waits to be sent has a tenth of a second left.
+  // Messages that wait to be sent have a tenth of a second left.
   ~ReplicaLink();
   ReplicaLink(const ReplicaLink&) = delete;
   ReplicaLink& operator=(const ReplicaLink&) = delete;
 
   // Throws std::system_error when the host refuses the thread.
   void start();
-  // Any thread. Never waits; the caller bounds what it gives.
+  // Any thread. Never waits; the caller bounds its bytes.
   void send(MessageKind kind, std::vector<uint8_t> bytes);
   // No more words: the thread ends when all has been sent, or time is up.
   void finish();

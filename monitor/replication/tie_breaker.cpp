@@ -48,8 +48,8 @@ std::unique_ptr<TieBreaker> TieBreaker::open(const std::string& path, Side side,
 
 TieBreaker::~TieBreaker() { close(descriptor_); }
 
-// Of the open file, so that it is given back whatever happens to us. Others have it for as long as
-// it takes to write a few bytes.
+// The lock belongs to the open file, so the host releases it whatever happens to us. Others hold it
+// for as long as it takes to write a few bytes.
 bool TieBreaker::lock(bool is_locked) const {
   constexpr int kTries = 200, kMilliseconds = 5;
   struct flock whole {};

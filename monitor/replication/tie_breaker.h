@@ -28,9 +28,9 @@ class TieBreaker {
   // This side is the one, for good. False: the other one is, or the file does not say so, or cannot
   // be written: *why has one line. Any thread, one at a time; may wait for the host.
   [[nodiscard]] bool win(std::string* why);
-  // This side lives, and is the primary of a new pair from here on, of which nobody is named yet:
-  // whoever was of the one before finds that it is over. Not if the file names another, or is
-  // another pair's: false, *why has one line, and all is as it was. As win().
+  // This side lives, and is the primary of a new pair from here on. Nobody else is named in that
+  // pair yet: a machine of the earlier pair finds that its pair is over. Not if the file names
+  // another, or is another pair's: false, *why has one line, and all is as it was. As win().
   [[nodiscard]] bool renew(const Pair& pair, std::string* why);
 
  private:

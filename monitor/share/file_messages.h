@@ -1,4 +1,5 @@
-// File messages: what is looked at of a message of 9P on its way to a shared folder's server.
+// File messages: the parts of a 9P message that are looked at on its way to a shared folder's
+// server.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// FileTags: which requests of a shared folder are on their way, by the tag that the server knows
-// them by, and which roots the guest has mounted. It outlives a guest, since answers do. Owns: that
-// knowledge. vCPU thread. See docs/sharing.md.
+// FileTags: the requests of a shared folder that are on their way, by the tag that the server knows
+// them by, and the roots that the guest has mounted. It outlives a guest, since answers do. Owns:
+// that knowledge. vCPU thread. See docs/sharing.md.
 #pragma once
 
 #include <bitset>
@@ -13,7 +13,7 @@ namespace ringshift {
 
 class StateArchive;
 
-// Of a message of 9P (devices/virtio/file_port.h).
+// The tag of a 9P message (devices/virtio/file_port.h).
 [[nodiscard]] uint16_t file_tag_of(std::span<const uint8_t> message);
 
 class FileTags {
@@ -26,14 +26,14 @@ class FileTags {
   [[nodiscard]] bool are_used() const { return used_.any(); }
   // Pre: has_free().
   [[nodiscard]] uint16_t free() const;
-  // Of a request that is sent: its tag is in use from here on.
+  // Notes a request that is sent: its tag is in use from here on.
   void note_request(std::span<const uint8_t> message);
   void note_answer(std::span<const uint8_t> message);
   void give_up(uint16_t tag);
   // The guest has the folder mounted.
   [[nodiscard]] bool is_mounted() const { return !mounted_.empty(); }
 
-  // Of a replay that goes back.
+  // For a replay that goes back.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 

@@ -1,8 +1,8 @@
-// GuestFiles: the guest's half of a shared folder's port. What the device sees of it depends on
-// what it does and on the inputs that it is given (HostInput), and on nothing else: so a tape of
-// those is a recording of the folder. By itself it is the folder of a replay: what the guest asks
-// goes nowhere, and the answers are the tape's. Owns: the answers that wait for the guest. vCPU
-// thread only. See docs/sharing.md.
+// GuestFiles: the guest's half of a shared folder's port. The device's view of it depends on the
+// device itself and on the inputs given to it (HostInput), and on nothing else: so a tape of those
+// is a recording of the folder. By itself it is the folder of a replay: the guest's requests are
+// dropped, and the answers are the tape's. Owns: the answers that wait for the guest. vCPU thread
+// only. See docs/sharing.md.
 #pragma once
 
 #include <cstdint>
@@ -34,14 +34,14 @@ class GuestFiles : public FilePort {
   }
   // One of the folder's kinds. Pre: is_sound().
   void take_in(const HostInput& input);
-  // What the server knows of that cannot be saved.
+  // True: the server holds state of the mounted folder that cannot be saved.
   [[nodiscard]] bool is_mounted() const { return tags_.is_mounted(); }
-  // Of a guest before this one, too.
+  // True: requests are on their way, perhaps of a guest before this one.
   [[nodiscard]] bool has_requests() const { return tags_.are_used(); }
-  // Of all requests that the guest has sent, in their order.
+  // A hash of all requests that the guest has sent, in their order.
   [[nodiscard]] uint64_t sent_hash() const { return sent_hash_; }
 
-  // Of a replay that goes back.
+  // For a replay that goes back.
   static constexpr unsigned kStateVersion = 1;
   void visit_state(StateArchive& archive);
 
@@ -53,7 +53,8 @@ class GuestFiles : public FilePort {
   [[nodiscard]] static HostInput answers_input(std::vector<uint8_t> messages);
   [[nodiscard]] static HostInput room_input(uint32_t bytes);
   [[nodiscard]] static HostInput end_input();
-  // For one of the folder's kinds that comes from a tape: its bytes are what one of those makes.
+  // For one of the folder's kinds that comes from a tape: true if its bytes are such as these
+  // functions make.
   [[nodiscard]] static bool is_sound(const HostInput& input);
 
  protected:

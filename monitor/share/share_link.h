@@ -26,7 +26,7 @@ class ShareLink {
   [[nodiscard]] static std::unique_ptr<ShareLink> open(const ShareRequest& request,
                                                        ShareServer::Walls walls,
                                                        std::string* error);
-  // Around a stream that somebody else serves, `folder` to them: for tests. server may be null.
+  // Uses a stream that somebody else serves, to whom the folder is `folder`: for tests.
   ShareLink(int socket, std::string folder, std::unique_ptr<ShareServer> server);
   ~ShareLink();
   ShareLink(const ShareLink&) = delete;
@@ -40,12 +40,11 @@ class ShareLink {
   // ---- for the vCPU thread ----
   // What is on its way between two guests.
   [[nodiscard]] FileTags& tags() { return tags_; }
-  // What is to be sent for a request is appended to *to: which folder, and who asks, is not for the
-  // guest to say.
+  // Appends the bytes to be sent for a request to *to: the folder and the asking user are not for
+  // the guest to say.
   void append_request(std::span<const uint8_t> message, std::vector<uint8_t>* to) const;
 
-  // ---- for one thread at a time ----
-  // reads: there is room for what may come.
+  // ---- for one thread at a time ---- reads: there is room for answers that may come.
   [[nodiscard]] pollfd waiting_for(bool reads) const;
   // After the wait: answers that have come, each whole, are appended to *messages.
   void serve(int events, std::vector<uint8_t>* messages);

@@ -16,7 +16,7 @@ SharePort::SharePort(ShareLink& link, Inbox& inbox) : link_(link), inbox_(inbox)
   thread_.start("share", [this] { serve(); });
 }
 
-// What is on its way stays the link's to count, though nobody waits for it any more.
+// The link goes on counting requests on their way, though nobody waits for the answers any more.
 SharePort::~SharePort() {
   thread_.join();
   for (const HostInput& input : inbox_.take()) {
@@ -85,7 +85,7 @@ bool SharePort::serve_once() {
   move_outgoing();
   std::array<pollfd, 2> waiting{
       {{thread_.wake_descriptor(), POLLIN, 0}, link_.waiting_for(may_read())}};
-  // What was sent may have found that the server has gone.
+  // Sending may have shown that the server has gone.
   const bool may_wait = link_.is_up() == was_up;
   if (poll(waiting.data(), waiting.size(), may_wait ? -1 : 0) < 0) return true;
   if (waiting[0].revents != 0) thread_.take_wake();

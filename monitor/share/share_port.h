@@ -1,4 +1,4 @@
-// SharePort: where the 9P messages of a guest's shared folder go: a thread moves them between the
+// SharePort: the server side of a guest's shared folder: a thread moves 9P messages between the
 // machine and the link. Both ways are bounded, and a side that is full makes the other one wait:
 // requests stay in the guest's ring, answers with the server. All news is an input of the guest's
 // (Inbox). Owns: the thread, the messages in between. See docs/sharing.md.

@@ -1,4 +1,4 @@
-// ShareRequest: what a command line wants of a folder that the guest shares. Values only; see
+// ShareRequest: the command line's wishes for a folder that the guest shares. Values only; see
 // docs/sharing.md.
 #pragma once
 

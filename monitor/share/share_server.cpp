@@ -25,7 +25,7 @@ namespace {
 // Debian has it where an ordinary user's PATH does not lead.
 constexpr const char* kPrograms[] = {"/usr/sbin/diod", "/usr/local/sbin/diod", "/usr/bin/diod"};
 constexpr int kHandedDescriptor = 3;
-// In place of an errno: the walls do not stand.
+// In place of an errno: the confinement could not be set up.
 constexpr int kNoWalls = -1;
 
 // Absolute and without links; empty with one line in *error.
@@ -47,7 +47,7 @@ std::string folder_of(const ShareRequest& wanted, std::string* error) {
   return "";
 }
 
-// No name of a user is looked up: every user of the guest is whoever runs this program.
+// No name of a user is looked up: every user of the guest is the user who runs this program.
 std::vector<std::string> words_for(const std::string& folder, bool read_only) {
   const std::string socket = std::to_string(kHandedDescriptor);
   std::vector<std::string> words = {

@@ -20,7 +20,7 @@ class ShareServer {
   // or its walls.
   [[nodiscard]] static std::unique_ptr<ShareServer> start(const ShareRequest& wanted, Walls walls,
                                                           std::string* error);
-  // Whoever has the socket has closed it, and so the process ends. Waits for that, but not long.
+  // The owner of the socket has closed it, and so the process ends. Waits for that, but not long.
   ~ShareServer();
   ShareServer(const ShareServer&) = delete;
   ShareServer& operator=(const ShareServer&) = delete;

@@ -34,8 +34,8 @@ bool write_line(const char* path, const std::string& line) {
   return is_written;
 }
 
-// Whoever is no administrator has name spaces in a user name space of its own, where it stays who
-// it is.
+// A user who is not root gets the name spaces in a user name space of its own, in which the user's
+// number stays the same.
 bool leave_name_spaces() {
   const uid_t user = geteuid();
   const gid_t group = getegid();
@@ -50,7 +50,7 @@ bool leave_name_spaces() {
          write_line("/proc/self/gid_map", same(group));
 }
 
-// What is mounted below comes along, and is locked as well.
+// File systems mounted below come along, and are locked as well.
 bool show(int source, const std::string& at, uint64_t attributes) {
   const std::string from = "/proc/self/fd/" + std::to_string(source);
   if (mount(from.c_str(), at.c_str(), nullptr, MS_BIND | MS_REC, nullptr) != 0) return false;
@@ -137,7 +137,8 @@ bool restrict_files(const std::string& folder, bool read_only) {
   return rules.enforce();
 }
 
-// What an administrator's server needs to be one to the files; not among it: making devices.
+// The capabilities with which root's server acts as root on files; making devices is not among
+// them.
 void drop_capabilities() {
   constexpr unsigned long kKept[] = {0 /* CHOWN */,  1 /* DAC_OVERRIDE */, 3 /* FOWNER */,
                                      4 /* FSETID */, 6 /* SETGID */,       7 /* SETUID */};
@@ -148,8 +149,9 @@ void drop_capabilities() {
   }
 }
 
-// Landlock says nothing of what files are, only of what is in them: without a root of its own the
-// server may not change it. In either case it has no business with processes, mounts or keys.
+// Landlock says nothing of files' modes and owners, only of their contents: without a root of its
+// own the server may not change these. In either case it has no business with processes, mounts or
+// keys.
 bool install_filter(bool has_own_root) {
   constexpr int kNever[] = {SCMP_SYS(ptrace),
                             SCMP_SYS(process_vm_readv),

@@ -45,9 +45,9 @@ void AddressSpaces::attach(Gate& gate, TranslationCache& cache, const CodeArena&
   resources_.watch.attach(this);
 }
 
-// ---- what the guest does to its translations ----
+// ---- the guest's changes to its translations ----
 
-// What every flush of the guest's TLB begins with, whatever else it takes with it.
+// The first step of every flush of the guest's TLB, whatever else it drops.
 void AddressSpaces::begin_flush(Flush flush) {
   ++flush_epoch_;
   note_translations_changed();
@@ -83,14 +83,14 @@ void AddressSpaces::on_paging_mode_changed() {
   PagingMode before = resources_.tables.mode();
   resources_.tables.set_mode(resources_.linear.paging_mode());
   const PagingMode& now = resources_.tables.mode();
-  // CR0.WP is asked when the supervisor writes: what windows hold does not depend on it.
+  // CR0.WP is asked when the supervisor writes: the contents of windows do not depend on it.
   const bool protection_changed =
       std::exchange(before.write_protect, now.write_protect) != now.write_protect;
   if (protection_changed && before == now) return resources_.soft_tlbs.flush();
   begin_flush(Flush::All);
   if (before.paging != now.paging && exchange_supervisor(now.paging)) return;
   // Toggling CR4.PGE is how kernels flush global translations: most of what we hold is still true.
-  // What CR4.PSE makes of a directory entry is in the hash of its region.
+  // The effect of CR4.PSE on a directory entry is part of its region's hash.
   PagingMode same_but_flags = before;
   same_but_flags.global = now.global;
   same_but_flags.pse = now.pse;
@@ -166,7 +166,7 @@ void AddressSpaces::give_up_window(CodeView& view) {
   user_returns_stale_ = true;
 }
 
-// Another program lives here now: nothing learnt about the last one holds.
+// The guest has given this CR3 to another process: nothing learnt about the last one holds.
 void AddressSpaces::start_afresh(CodeView& view) {
   give_up_window(view);
   view.direct.reset();

@@ -1,8 +1,8 @@
 // AddressSpaces: one processor's views of the guest's memory: the supervisor's, with its window,
 // and one for each CR3 under which user code has run. Keeps them true through CR3 loads, INVLPG and
 // changes of the paging mode: a TLB, with nothing of the guest's state in it (docs/decisions/0001).
-// Owns: the views, what waits for a safe point. Does not own: fragments, traces.
-// Keeps: M3 M4. Notifications only take note; enter() and apply() act. See docs/shadow-mmu.md.
+// Owns: the views, the notes that wait for a safe point. Does not own: fragments, traces. Keeps: M3
+// M4. Notifications only take note; enter() and apply() act. See docs/shadow-mmu.md.
 #pragma once
 
 #include <array>
@@ -58,9 +58,9 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   // The same of the supervisor's view that waits while paging is off, or on.
   void forget_parked();
 
-  // After a flush of many supervisor translations what we hold of them is not verified at once: a
-  // kernel with page-table isolation runs a few instructions on each set of tables and changes
-  // over. Those are interpreted. Code that stays gets the verification.
+  // After a flush of many supervisor translations the held ones are not verified at once: a kernel
+  // with page-table isolation runs a few instructions on each set of tables and changes over. Those
+  // are interpreted. Code that stays gets the verification.
   [[nodiscard]] bool supervisor_needs_verification() const { return supervisor_unverified_; }
   void verify_supervisor();
 
@@ -88,7 +88,7 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
   [[nodiscard]] const UserViews& users() const { return users_; }
   [[nodiscard]] CodeView& supervisor() { return supervisor_; }
   void verify_invariants() const;
-  // RAM may have been changed unseen: no table is what it was.
+  // RAM may have been changed unseen: no table is as it was.
   void forget_tables();
   // For tests: the page of RAM that the number falls on gets its other backing, if it can.
   void flip_backing(uint32_t number);
@@ -156,8 +156,8 @@ class AddressSpaces final : public PagingObserver, public FragmentObserver, publ
 
   TableHashes hashes_;
   CodeView supervisor_;  // its window is always there
-  // Of a guest that switches paging off and on: what is true of the other state. While paging is
-  // off nothing that tables say matters, and back on it is verified.
+  // For a guest that switches paging off and on: the view of the other state. While paging is off,
+  // changes of the tables do not matter; when it is on again the view is verified.
   CodeView parked_;
   uint32_t paging_switches_ = 0;
   UserViews users_;

@@ -1,5 +1,5 @@
-// AddressSpaces, second part: what is held is compared with the guest's tables after a flush, and
-// kept where they still say the same. A flush does not lose what is still true.
+// AddressSpaces, second part: compares held entries with the guest's tables after a flush, and
+// keeps those that the tables still say. A flush does not lose entries that are still true.
 #include <algorithm>
 #include <utility>
 
@@ -15,8 +15,8 @@ constexpr uint32_t kDeferrals = 10000;
 
 }  // namespace
 
-// What the tables say of a page that this privilege may hold as it is: nothing if it is absent, not
-// accessed yet, or the other privilege's.
+// The tables' translation of a page that this privilege may hold as it is: nothing if the page is
+// absent, not accessed yet, or the other privilege's.
 std::optional<Translation> AddressSpaces::tables_say(GuestVirtualPage page,
                                                      Privilege privilege) const {
   const WalkResult result = resources_.tables.probe(page.address(), AccessKind::Read, privilege);
@@ -50,7 +50,7 @@ bool AddressSpaces::still_maps(GuestVirtualPage page, CodePage& code, Privilege 
          GuestPhysicalPage::of(result.translation.physical) == code.physical;
 }
 
-// ---- comparing, and tracing what is compared often ----
+// ---- comparing tables, and tracing those that are compared often ----
 
 void AddressSpaces::begin_verification() {
   resources_.soft_tlbs.deliver_marks();
@@ -81,8 +81,8 @@ void AddressSpaces::note_soft_fill(const Translation& translation) {
       TableTraces::Finding::Same);
 }
 
-// What is held where the tables' number says that they are what it was true of. A read-only mapping
-// of a page that has become dirty since is true.
+// Checks the mappings of regions whose tables have the same number as when they were verified. A
+// read-only mapping of a page that has become dirty since is still right.
 void AddressSpaces::verify_what_is_unchanged(const CodeView& view, Privilege privilege) const {
   for (uint32_t i = 0; i < Region::kCount && view.window != nullptr; ++i) {
     const Region region(i);
@@ -134,8 +134,8 @@ void AddressSpaces::invalidate_in(ShadowSpace& space, GuestVirtualPage page, Pri
   if (!may_be_replaced || !replace_in(space, page, *now, view)) space.drop(page);
 }
 
-// What had been mapped there was in use, so the page the tables name now will be: mapping it at
-// once saves the fault that would come. False: it is not mapped; what was there may still be.
+// The old page was in use, so the new one will be: mapping it at once saves the fault that would
+// come. False: it is not mapped, and the old page may still be.
 bool AddressSpaces::replace_in(ShadowSpace& space, GuestVirtualPage page, const Translation& now,
                                CodeView& view) {
   const GuestPhysicalPage physical = GuestPhysicalPage::of(now.physical);

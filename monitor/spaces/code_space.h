@@ -1,6 +1,6 @@
 // CodeSpace: the guest's code as the translator asks for it: instruction bytes by linear address,
 // and the key under which they are translated in the address space of the moment. Does not own: the
-// views, in which it keeps what it has found. See docs/shadow-mmu.md, "Code views".
+// views, in which it keeps its results. See docs/shadow-mmu.md, "Code views".
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // CodeView: how one address space sees code: which guest-physical page each linear code page is,
 // and the jump table from EIP to fragments. Owns: the page map and the table's memory. A view
-// outlives CR3 loads; what it remembers is checked again after each guest TLB flush, before it is
+// outlives CR3 loads; its entries are checked again after each guest TLB flush, before they are
 // used. See docs/shadow-mmu.md.
 #pragma once
 
@@ -40,12 +40,12 @@ struct CodeView {
   std::array<uint64_t, Region::kCount> verified_tables{};
   // User views begin without one, on soft accesses; those that keep working get one.
   std::unique_ptr<ShadowSpace> window;
-  uint32_t id = 0;     // TranslationKey::view of its code; 0: it shares its code with others
-  uint32_t ticks = 0;  // how often attention has found its translated code at work
-  uint64_t work = 0;   // what soft accesses have cost it so far (AddressSpaces::note_user_work)
+  uint32_t id = 0;           // TranslationKey::view of its code; 0: it shares its code with others
+  uint32_t ticks = 0;        // how often attention has found its translated code at work
+  uint64_t work = 0;         // the cost of its soft accesses so far (AddressSpaces::note_user_work)
   uint64_t verified_in = 0;  // flush epoch in which all of `pages` were last checked
   uint64_t last_used = 0;
-  // Where its code runs untranslated, if it does, and whether it should.
+  // The process in which the view's code runs untranslated, if it does, and whether it should.
   std::unique_ptr<DirectSpace> direct;
   UserPolicy policy;
   // Pages that may not run untranslated, and how often that is believed before they are examined

@@ -1,5 +1,5 @@
-// CodeWatch: who has code from which page of RAM, which pages are the guest's page tables, and what
-// has to happen when such a page is written. Owns: the traces, the reverse map, the writes that
+// CodeWatch: the pages of RAM that code was made from, those that are the guest's page tables, and
+// the consequences of a write to such a page. Owns: the traces, the reverse map, the writes that
 // wait for a safe point. One a machine: RAM and the pages that are watched are the same for all
 // processors. Keeps: T2 M1 M2 M9. See docs/shadow-mmu.md, "Traces".
 #pragma once

@@ -1,6 +1,6 @@
-// GuestPages: what a guest-linear page is at this moment, in one answer: the guest's tables, the
-// A20 gate, RAM or not, traced or not. Every fill of a window, a soft TLB, a code view or a process
-// begins here. See docs/shadow-mmu.md, "One miss".
+// GuestPages: all facts about a guest-linear page at this moment, in one answer: the guest's
+// tables, the A20 gate, RAM or not, traced or not. Every fill of a window, a soft TLB, a code view
+// or a process begins here. See docs/shadow-mmu.md, "One miss".
 #pragma once
 
 #include <cstdint>
@@ -43,8 +43,8 @@ struct GuestAccess {
 struct MissingPages {
   GuestPage page;
   ShadowRun run;
-  // The access is a write to a page of the shared base, which has become the machine's own for it:
-  // what `space` had of it has followed.
+  // The access is a write to a page of the shared base. The page has become the machine's own for
+  // it, and the mappings of it in `space` have followed.
   bool was_copied = false;
 };
 
@@ -62,12 +62,13 @@ class GuestPages {
   // The page that a walk of the tables has come to, if it is RAM.
   [[nodiscard]] std::optional<GuestPage> in_ram(const WalkResult& result) const;
 
-  // The one miss: an access of the guest's was not served by `space`. What has to be mapped there;
+  // The one miss: an access of the guest's was not served by `space`. Returns the pages to map;
   // nothing if the access faults, does not reach RAM, or writes to a traced page or to one that
   // CR0.WP alone lets it write to: the interpreter does it. A page that is present already and
-  // needs more rights comes alone, not with the large page around it. Sets neither A nor D: who
-  // maps it calls mark() first. Who leaves the access to the interpreter does not, since that has a
-  // TLB of its own, and what the guest finds in its tables must not depend on who was asked before.
+  // needs more rights comes alone, not with the large page around it. Sets neither A nor D: the
+  // caller that maps the pages calls mark() first. A caller that leaves the access to the
+  // interpreter does not call it: the interpreter has a TLB of its own, and the guest's tables must
+  // not depend on who was asked before.
   [[nodiscard]] std::optional<MissingPages> miss(const GuestAccess& access,
                                                  const ShadowSpace& space) const;
   // A, and D for a write, of the tables behind an access that miss() or look() has allowed.

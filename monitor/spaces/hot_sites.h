@@ -1,7 +1,8 @@
 // HotSites: the guest's instructions whose plain memory access has failed so often that it is
-// translated as a soft access, until that has missed often where a plain one would have been
-// served; and its calls that other returns have come back to. Owns: the lists, by guest-physical
-// address. See docs/translator.md, "Adaptive memory access" and "Calls and returns".
+// translated as a soft access. One is plain again when the soft access has missed often where a
+// plain one would have been served. Also calls whose return points were reached by other returns.
+// Owns: the lists, by guest-physical address. See docs/translator.md, "Adaptive memory access" and
+// "Calls and returns".
 #pragma once
 
 #include <array>
@@ -109,8 +110,9 @@ class HotSites final : public SoftSites {
   [[nodiscard]] bool returns_elsewhere(GuestPhysical last_byte) const override {
     return odd_returns_.contains(last_byte);
   }
-  // The guest has returned to another place than the one behind this call, to what pairs calls with
-  // returns. True: the call compares by a branch from now on, and its fragment must be made anew.
+  // The guest has returned to another place than the one behind this call, in code that pairs calls
+  // with returns. True: the call compares by a branch from now on, and its fragment must be made
+  // anew.
   [[nodiscard]] bool note_odd_return(GuestPhysical last_byte) {
     if (faults_.size() >= kMostRemembered) faults_.clear();
     if (odd_returns_.size() >= kMostRemembered) odd_returns_.clear();

@@ -92,7 +92,8 @@ void JumpTable::clear_exact() {
   exact_pages_.clear();
 }
 
-// Of those that can be set, so that no others become memory.
+// Only entries that can have been set are cleared, so that no other pages of the table become
+// memory.
 void JumpTable::clear_exact_of(Eip first, uint32_t count) {
   if (exact_ == nullptr) return;
   for (uint32_t i = 0; i < count; ++i) {

@@ -28,7 +28,7 @@ class JumpTable {
   JumpTable& operator=(const JumpTable&) = delete;
 
   static constexpr size_t kBytes = (size_t{1} << 16) * sizeof(uint32_t);
-  // Where the table of this mode is. It may have been another mode's until now.
+  // The host address of this mode's table. It may have been another mode's until now.
   [[nodiscard]] uint64_t address_for(const CodeMode& mode) {
     return reinterpret_cast<uint64_t>(entries_for(mode));
   }
@@ -73,8 +73,8 @@ class JumpTable {
   void clear_exact_of(Eip first, uint32_t count);
   void publish_exact();
 
-  // The usual mode's. Before it, for generated code, stands the address of the exact table; the
-  // first other's memory follows it.
+  // The usual mode's table. The address of the exact table is stored before it, for generated code;
+  // the memory of the first other table follows it.
   uint32_t* entries_ = nullptr;
   uint32_t* exact_ = nullptr;                 // uint32_t[2^32], of which little is ever touched
   std::unordered_set<uint32_t> exact_pages_;  // of the table, with entries

@@ -13,8 +13,8 @@ namespace ringshift {
 
 class PageChurn {
  public:
-  // A window held the page, and the guest has changed what is mapped there. space: CR3 of a user
-  // view, kSupervisor for the supervisor's.
+  // A window held the page, and the guest has mapped another page there. space: CR3 of a user view,
+  // kSupervisor for the supervisor's.
   void note_change(GuestVirtualPage page, uint32_t space) {
     Entry& entry = place_of(page, space);
     if (!entry.is_of(page, space)) entry = {page, space};

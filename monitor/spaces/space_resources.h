@@ -1,4 +1,4 @@
-// SpaceResources: what the spaces of one processor share: the guest's tables and pages as they are
+// SpaceResources: shared by the spaces of one processor: the guest's tables and pages as they are
 // now, the soft TLBs, the pages a debugger watches, and how many of the host's mappings each space
 // may take. Owns: all of it but memory and the watch. See docs/shadow-mmu.md.
 #pragma once
@@ -59,8 +59,9 @@ struct SpaceResources {
     return tables.stamp(page, translation);
   }
   [[nodiscard]] bool keeps_entries() const { return watch.tables().policy() != ShadowPolicy::Tlb; }
-  // Something was added to the view that is true of the tables as they are. What else it holds of
-  // the region was true of those it was last verified against, which may be the same.
+  // Call when a mapping that is true of the present tables was added to the view. The view's other
+  // mappings of the region were true of the tables it was last verified against, which may be the
+  // same.
   void note_added(CodeView& view, Region region) {
     uint64_t& verified = view.verified_tables[region.index()];
     if (verified != 0 && verified != stamp(region)) verified = 0;
@@ -73,7 +74,7 @@ struct SpaceResources {
     return reinterpret_cast<uint64_t>(physical.ram().at(GuestPhysical(0)));
   }
 
-  // What PageChurn calls the space that this privilege's window belongs to.
+  // PageChurn's name of the space that this privilege's window belongs to.
   [[nodiscard]] uint32_t churn_space(Privilege privilege) const {
     return privilege == Privilege::Supervisor ? PageChurn::kSupervisor : state.cr3;
   }

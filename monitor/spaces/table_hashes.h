@@ -35,7 +35,7 @@ class TableHashes {
     return hash_[index] != 0 && view.verified_tables[index] == hash_[index];
   }
   // All that is left in the regions asked about has just been found true. Nothing is new in the
-  // others: what is held there was true of tables with the old hash. find(region, Finding): the
+  // others: their entries were true of tables with the old hash. find(region, Finding): the
   // region's tables had to be hashed.
   template <typename Find>
   void note_verified(CodeView& view, const Find& find) {

@@ -1,5 +1,5 @@
-// WatchedPages: linear pages whose accesses a debugger wants to see, and what of each it watches.
-// No window and no soft TLB holds them, so that translated code has each access to what is watched
+// WatchedPages: linear pages whose accesses a debugger wants to see, and the watched part of each.
+// No window and no soft TLB holds them, so each access of translated code to the watched part is
 // interpreted; accesses to the rest of such a page are served one page at a time
 // (SoftTlbs::fill_around). Does not own: the list, which is the debugger's. See docs/debugging.md.
 #pragma once
@@ -11,7 +11,7 @@
 
 namespace ringshift {
 
-// In one page, from the first watched byte to the last.
+// The range in one page from the first watched byte to the last.
 struct WatchedBytes {
   GuestVirtual first;
   GuestVirtual last;
@@ -21,7 +21,7 @@ using LinearPages = std::unordered_map<GuestVirtualPage, WatchedBytes>;
 
 class WatchedPages {
  public:
-  // Null: none. Whoever adds to them calls DataPaths::drop_watched.
+  // Null: none. The caller that adds pages to them calls DataPaths::drop_watched.
   void set(const LinearPages* pages) { pages_ = pages; }
   // Null: nothing is watched there.
   [[nodiscard]] const WatchedBytes* find(GuestVirtualPage page) const {

@@ -12,7 +12,7 @@ namespace ringshift::lab {
 namespace {
 
 constexpr uint16_t kHostCode32 = 0x23, kHostData = 0x2b;
-// Of EFLAGS the processor keeps these for deprivileged code; IF, IOPL and VM are virtual.
+// The bits of EFLAGS that the processor keeps for deprivileged code; IF, IOPL and VM are virtual.
 constexpr uint32_t kNativeFlags = kFlagsArithmetic | kFlagDf | kFlagNt | kFlagAc | kFlagId;
 
 uint64_t flushes_so_far() {
@@ -42,7 +42,7 @@ std::unique_ptr<Deprivileged> Deprivileged::create(
 }
 
 // A virtual segment that is flat can be a flat one of the host's; any other becomes null, so that
-// its use traps. What the guest has loaded past us since stays: we cannot know.
+// its use traps. Segments that the guest has loaded since without our knowledge stay as they are.
 void Deprivileged::load_registers(const GuestState& state, View* view,
                                   user_regs_struct* out) const {
   *out = {};
@@ -90,7 +90,7 @@ DeprivilegedRunner::Stop Deprivileged::give_up(std::string why) {
   return Stop::GiveUp;
 }
 
-// Fills as a shadow page table would; what the guest's tables refuse is the guest's own fault.
+// Fills as a shadow page table would; a refusal of the guest's tables is the guest's own fault.
 DeprivilegedRunner::Stop Deprivileged::handle_page_fault(View& view, const GuestState& state) {
   const uint64_t address = view.process->address();
   if (address >> 32 != 0) return give_up(fmt::format("64-bit code at {:#x}", address));

@@ -1,7 +1,7 @@
 // Deprivileged: the classical trap-and-emulate engine. Guest code, the kernel's too, runs as it is
-// on the processor; what traps goes to the monitor; what does not trap and should have is wrong.
-// Owns: one process for what CPL 0 to 2 sees and one for CPL 3. Wrong by design, and isolated: a
-// Tracee can reach nothing else. See docs/lab.md.
+// on the processor; instructions that trap go to the monitor; one that does not trap and should
+// have is wrong. Owns: one process for the view of CPL 0 to 2 and one for CPL 3. Wrong by design,
+// and isolated: a Tracee can reach nothing else. See docs/lab.md.
 #pragma once
 
 #include <sys/user.h>
@@ -23,7 +23,7 @@ class Deprivileged final : public DeprivilegedRunner {
  public:
   static std::unique_ptr<Deprivileged> create(LinearMemory& linear, PhysicalMemory& physical,
                                               std::string* error);
-  // In processes that there are already, and that others may have used.
+  // Uses processes that exist already, and that others may have used.
   static std::unique_ptr<Deprivileged> create(
       LinearMemory& linear, PhysicalMemory& physical,
       const std::array<std::shared_ptr<Tracee>, 2>& processes);

@@ -14,7 +14,7 @@ class DeprivilegedRunner {
   enum class Stop : uint8_t {
     Resume,     // nothing for the monitor: mappings were made, or the host's clock ticked
     Interpret,  // the instruction at EIP trapped: the monitor decides
-    GiveUp,     // what happened cannot be undone: message()
+    GiveUp,     // the event cannot be undone: message()
   };
   virtual ~DeprivilegedRunner() = default;
   [[nodiscard]] virtual Stop run(GuestState& state) = 0;

@@ -99,7 +99,7 @@ TraceStop Tracee::classify(int status) {
 
 // The host's clock interrupts the guest, or a loop in it would keep the monitor out for ever. It is
 // set anew after each tick: one that ran on while the monitor has its turn would leave the guest
-// none. How long it is stands behind the command.
+// none. The length is stored behind the command.
 bool Tracee::arm() {
   constexpr itimerval kTick{{0, 0}, {0, kTickMicroseconds}};
   DirectCommand& behind = process_->commands()[1];

@@ -37,7 +37,7 @@ class Tracee {
   [[nodiscard]] bool map(uint32_t linear, uint64_t ram_offset, bool writable);
   [[nodiscard]] bool unmap_all();
 
-  // Runs from `registers` to the next stop; they are what the process has afterwards. One
+  // Runs from `registers` to the next stop, and leaves the process's registers there. One
   // instruction only if `single`.
   [[nodiscard]] TraceStop run(user_regs_struct* registers, user_fpregs_struct* fpu, bool single);
   [[nodiscard]] uint64_t address() const { return address_; }

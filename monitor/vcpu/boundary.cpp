@@ -43,7 +43,7 @@ void Boundary::interpret_on() {
   }
 }
 
-// What the instruction at `eip` asks of the loop.
+// Does what the instruction at `eip` asks of the loop.
 void Boundary::finish(const StepResult& step, Eip eip) {
   switch (step.kind) {
     case StepKind::Done:
@@ -78,7 +78,7 @@ void Boundary::wait_with_x87_error() {
   if (parts_.events != nullptr) parts_.events->note_halt();
 }
 
-// Translated code does not ask what IGNNE# says: until the error is gone the guest is interpreted.
+// Translated code does not ask IGNNE#: until the error is gone the guest is interpreted.
 bool Boundary::ignores_x87_error() {
   CoprocessorError* const pins = parts_.cpu.x87_error;
   if (pins == nullptr || !pins->is_ignored()) return false;
@@ -97,7 +97,7 @@ void Boundary::note_fault(const GuestFault& fault) {
   if (parts_.observer != nullptr) parts_.observer->on_guest_fault(fault, state());
 }
 
-// What MOV SS has held off ends with the delivery of an event: the #DB comes before the first
+// A #DB held off by MOV SS waits until the delivery of an event: it comes before the first
 // instruction of that event's handler (SDM 3A 6.8.3).
 void Boundary::deliver_held_debug() {
   GuestState& guest = state();

@@ -1,7 +1,7 @@
-// Boundary: the guest between two instructions, and what may be done with it there: interpret the
-// next instruction, deliver an event, ask the machine to stop. The loop and every engine come back
-// to it, and share what one leaves for the next. Owns: the stop request, where translated code goes
-// on, the last user page fault. Keeps: V1 V3. Makes the only SafePoint outside tests. See
+// Boundary: the guest between two instructions, and the operations there: interpret the next
+// instruction, deliver an event, ask the machine to stop. The loop and every engine come back to
+// it, and share the state that one leaves for the next. Owns: the stop request, where translated
+// code goes on, the last user page fault. Keeps: V1 V3. Makes the only SafePoint outside tests. See
 // docs/faults-and-exits.md.
 #pragma once
 
@@ -23,11 +23,11 @@
 
 namespace ringshift {
 
-// Where translated code goes on, as the last exit left it.
+// The point at which translated code goes on, as the last exit left it.
 struct Continuation {
   uint64_t resume_pc = 0;        // host address in the same fragment; 0: look EIP up
-  Translator::PendingLink link;  // the branch to be connected to what is found at EIP
-  bool pending_jump = false;     // an indirect miss: enter what is found in the jump table
+  Translator::PendingLink link;  // the branch to be connected to the translation found at EIP
+  bool pending_jump = false;     // an indirect miss: enter the translation found in the jump table
   // The guest moves on without translated code, or its code may be gone.
   void forget() { *this = Continuation{}; }
 };
@@ -72,7 +72,7 @@ class Boundary {
     return parts_.events != nullptr && parts_.events->has_arrived();
   }
 
-  // Executes the instruction at EIP, and does what it asks: an event, a halt, a stop.
+  // Executes the instruction at EIP, and does its requests: an event, a halt, a stop.
   void interpret();
   // The same, and those after it for as long as nobody needs to look between them; at most some
   // microseconds.
@@ -82,7 +82,8 @@ class Boundary {
   void deliver(const Event& event, Eip instruction_eip);
   // An exception at EIP that no instruction of the interpreter's has raised.
   void raise(const GuestFault& fault);
-  // IGNNE# is asserted: what waits for an x87 error runs in spite of it, by interpretation.
+  // IGNNE# is asserted: instructions that wait for an x87 error run in spite of it, by
+  // interpretation.
   [[nodiscard]] bool ignores_x87_error();
   // Delivers an NMI or a hardware interrupt if one is due. True: the guest's state has changed.
   [[nodiscard]] bool deliver_interrupt();

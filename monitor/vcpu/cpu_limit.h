@@ -24,15 +24,15 @@ class CpuLimit {
   // How long it has stood still for this.
   [[nodiscard]] Nanoseconds held() const { return held_; }
 
-  // What is not used is kept for so long: over any time t, no more is used than the limit's share
-  // of t + kWindow, and what one look comes late.
+  // Unused time is kept for so long: over any time t, the guest uses no more than the limit's share
+  // of t + kWindow, plus the time by which one look is late.
   static constexpr Nanoseconds kWindow = 100'000'000;
-  // It stands still for at least so long: a shorter sleep would cost more than it saves.
+  // The guest stands still for at least so long: a shorter sleep would cost more than it saves.
   static constexpr Nanoseconds kShortestHold = 10'000'000;
 
  private:
   [[nodiscard]] Nanoseconds share_of(Nanoseconds time) const { return time * percent_ / 100; }
-  // In which the budget grows by this much.
+  // The time in which the budget grows by this much.
   [[nodiscard]] Nanoseconds time_for(Nanoseconds used) const { return used * 100 / percent_; }
 
   Nanoseconds percent_;

@@ -34,7 +34,7 @@ bool ExecutionControl::insert_breakpoint(GuestVirtual linear, BreakpointKind kin
   std::set<GuestVirtual>& set = breakpoints_[static_cast<size_t>(kind)];
   if (set.size() >= kMostBreakpoints && !set.contains(linear)) return false;
   set.insert(linear);
-  // Of those that are no more, all but the ones in use go.
+  // Removed breakpoints are forgotten; those in use stay.
   if (kept_out_.size() >= kMostKeptOut) {
     kept_out_.clear();
     for (const std::set<GuestVirtual>& used : breakpoints_)

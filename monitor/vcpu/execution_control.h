@@ -1,6 +1,6 @@
-// ExecutionControl: where and when a debugger wants the guest stopped: breakpoints, watched data, a
-// single step, a pause, and a stop that outlasts them all. Owns: the lists and the reason of the
-// last stop; knows no guest and no wire. Guest memory never holds a trace of it. Keeps: T7. See
+// ExecutionControl: a debugger's reasons to stop the guest: breakpoints, watched data, a single
+// step, a pause, and a stop that outlasts them all. Owns: the lists and the reason of the last
+// stop; knows no guest and no wire. Guest memory never holds a trace of it. Keeps: T7. See
 // docs/debugging.md.
 #pragma once
 
@@ -49,8 +49,8 @@ class ExecutionControl final : public DataWatcher {
 
   // ---- for debuggers ----
   enum class BreakpointKind : uint8_t { Software, Hardware };
-  // False: there are too many. Inserting what is there changes nothing, nor does removing what is
-  // not.
+  // False: there are too many. Inserting one that exists changes nothing, nor does removing one
+  // that does not.
   [[nodiscard]] bool insert_breakpoint(GuestVirtual linear, BreakpointKind kind);
   void remove_breakpoint(GuestVirtual linear, BreakpointKind kind);
   [[nodiscard]] bool insert_watch(const WatchedData& watched);
@@ -66,28 +66,27 @@ class ExecutionControl final : public DataWatcher {
   // One instruction, or one event; interrupts wait meanwhile.
   void step();
   [[nodiscard]] const DebugStop& last_stop() const { return last_stop_; }
-  // Whoever controls the machine has stopped it: it stands until release(). A debugger's resume()
-  // does not end that; its step() is executed.
+  // The controller of the machine has stopped it: it stays stopped until release(). A debugger's
+  // resume() does not end that; its step() is executed.
   void hold();
   void release();
   [[nodiscard]] bool is_held() const { return held_; }
   // A debugger, or the person at the prompt, has stopped it.
   [[nodiscard]] bool is_paused() const { return paused_; }
 
-  // ---- for replays ----
-  // What happens between instructions is to be what was recorded: interrupts never wait for a
-  // debugger. Null: nobody leads the guest any more, and they may.
+  // ---- for replays ---- Events between instructions must be the recorded ones: interrupts never
+  // wait for a debugger. Null: nobody leads the guest any more, and they may.
   void set_guide(ExecutionGuide* guide);
   [[nodiscard]] ExecutionGuide* guide() const { return guide_; }
   // The guest goes on, led by the guide: by single instructions of the interpreter's, or as usual.
   void lead(bool by_instruction);
-  // It stands, and is led no more.
+  // The guest stands, and is led no more.
   void end_lead(const DebugStop& stop);
   [[nodiscard]] bool is_leading() const { return leading_; }
 
   // ---- for the loop ----
   [[nodiscard]] bool is_standing() const { return paused_ || (held_ && !stepping_); }
-  // Where the guest is now that it stands.
+  // Notes the address at which the guest stands.
   void note_paused_at(GuestVirtual linear) { paused_at_ = linear; }
   // Interrupts wait: the instruction here is stepped, or passed although it has a breakpoint.
   [[nodiscard]] bool holds_interrupts(GuestVirtual linear) const {

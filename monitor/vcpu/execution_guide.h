@@ -22,12 +22,12 @@ class ExecutionGuide {
   virtual void on_point(const DebugStop& point) = 0;
   // While it leads: the interpreter is about to execute an instruction.
   virtual void before_instruction() = 0;
-  // The timers have been looked at, and the guest has what the tape has for it here.
+  // The timers have been looked at, and the guest has got the tape's inputs for this position.
   virtual void after_event() = 0;
   // The run is to end for this reason. True: the guest stands instead, and may be led back.
   [[nodiscard]] virtual bool keeps_from_ending(StopReason reason) = 0;
-  // Somebody has let the guest go. True: there is nothing behind this position, and it stands
-  // again.
+  // Called when somebody has let the guest go. True: there is nothing behind this position, and it
+  // stands again.
   [[nodiscard]] virtual bool is_at_end() = 0;
 };
 

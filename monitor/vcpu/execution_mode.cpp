@@ -18,8 +18,8 @@ bool is_flat(const GuestState& state) {
          !needs_own_mode(state.seg(SegmentRegister::Gs));
 }
 
-// Whether segments are what loads in virtual-8086 mode make of them. They are, unless somebody has
-// set them from outside.
+// True: segments are as loads in virtual-8086 mode make them. They are, unless somebody has set
+// them from outside.
 bool has_segments_of_virtual_8086(const GuestState& state) {
   constexpr uint32_t kLimit = 0xffff;
   constexpr uint16_t kAttributes = 0xf3;  // present, DPL 3, data, writable, accessed
@@ -28,7 +28,7 @@ bool has_segments_of_virtual_8086(const GuestState& state) {
   });
 }
 
-// Nothing, of what holds in every mode, that the interpreter has to see to.
+// The obstacle in every mode for which the interpreter is needed; Translatable: there is none.
 ModeReason obstacle(const GuestState& state) {
   if ((state.eflags & kFlagTf) != 0) return ModeReason::SingleStep;
   if (state.interrupt_shadow != 0) return ModeReason::InterruptShadow;

@@ -1,6 +1,6 @@
-// Execution mode: which engine may run the guest's next instruction, and why. Pure. What translated
-// code assumes and its key does not say is checked here: no single-stepping, CPL 0 or 3. Keeps: T1.
-// See docs/architecture.md.
+// Execution mode: the engine that may run the guest's next instruction, and why. Pure. Assumptions
+// of translated code that are not in its key are checked here: no single-stepping, CPL 0 or 3.
+// Keeps: T1. See docs/architecture.md.
 #pragma once
 
 #include <array>
@@ -36,7 +36,8 @@ enum class ModeReason : uint8_t {
 [[nodiscard]] ModeReason execution_mode(const GuestState& state);
 // The mode in which code is translated that goes on from here; nothing: it is interpreted.
 [[nodiscard]] std::optional<CodeMode> translated_mode(const GuestState& state);
-// What translated_mode() says, and is asked after each callout: the same as last time, as a rule.
+// Remembers the answer of translated_mode(), which is asked after each callout and is mostly the
+// same as last time.
 class ModeMemory {
  public:
   [[nodiscard]] const std::optional<CodeMode>& of(const GuestState& state);

@@ -1,4 +1,4 @@
-// ExecutionObserver: told at instruction boundaries of what the loop does beside translated code.
+// ExecutionObserver: told at instruction boundaries of the loop's work beside translated code.
 // Declared here because vcpu calls it; implemented by the laboratory. A machine without one pays a
 // test of a pointer at events that cost a thousand times as much. See docs/lab.md.
 #pragma once

@@ -7,7 +7,7 @@
 namespace ringshift {
 namespace {
 
-// SDM 2B MOV: what is asked of a descriptor for DS, ES, FS or GS.
+// SDM 2B MOV: the checks of a descriptor for DS, ES, FS or GS.
 bool loads_in_ring(unsigned cpl, const Descriptor& descriptor, uint16_t selector) {
   return descriptor.is_readable() && descriptor.present() &&
          (descriptor.is_conforming_code() ||
@@ -98,7 +98,7 @@ void LoadedDescriptors::note(SegmentRegister segment) {
 }
 
 void LoadedDescriptors::note_far(const CodeMode& from, const CodeMode& to, uint64_t body) {
-  // The usual mode's code does not know what FS and GS are, so another mode's may be any of
+  // The usual mode's code does not know the kinds of FS and GS, so another mode's may be any of
   // several.
   if (from.is_flat() && !to.is_flat()) return;
   check_table();
@@ -109,7 +109,7 @@ void LoadedDescriptors::note_far(const CodeMode& from, const CodeMode& to, uint6
   if (!from.has_real_selectors()) {
     const std::optional<Found> found = find(selector);
     if (!found) return;
-    // Through a gate, or to another ring, CS is not what the descriptor says.
+    // Through a gate, or to another ring, CS is not as the descriptor says.
     const Descriptor descriptor = descriptor_of(found->bytes);
     if (!descriptor.is_code() || descriptor.cache(with_rpl(selector, frame_.state.cpl)) != cs) {
       return;

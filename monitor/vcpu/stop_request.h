@@ -31,12 +31,12 @@ class StopRequest {
     StopReason none = StopReason::Running;
     reason_.compare_exchange_strong(none, reason);
   }
-  // vCPU thread. What is to be told to the user: one line.
+  // vCPU thread. message: one line for the user.
   void request(StopReason reason, std::string message) {
     message_ = std::move(message);
     request(reason);
   }
-  // It need not stop after all. vCPU thread.
+  // The guest need not stop after all.
   void withdraw() { reason_.store(StopReason::Running); }
   [[nodiscard]] StopReason reason() const { return reason_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool is_wanted() const { return reason() != StopReason::Running; }

@@ -9,9 +9,9 @@
 namespace ringshift {
 namespace {
 
-// A timer has found user code at work, which earns it a window of its own: by the guest's count and
-// not by the host's time, since pages are walked anew for it, which sets accessed bits. True: it
-// has got one, and goes on in other code.
+// A timer that finds user code at work earns it a window of its own. The guest's timers count, and
+// not the host's time, since pages are walked anew for the window, which sets accessed bits. True:
+// it has got one, and goes on in other code.
 bool note_user_timer(const VcpuParts& parts, const GuestState& guest) {
   constexpr uint64_t kWorkOfTimer = 1000;
   if (!parts.translating || guest.cpl != 3 || guest.activity != ActivityState::Running) {

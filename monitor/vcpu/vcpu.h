@@ -60,8 +60,8 @@ struct VcpuParts {
   ExecutionControl* control = nullptr;          // null: nobody can stop it
   EventClock* event_clock = nullptr;            // `clock`, if it is one; null: it is the host's
   EventPositions* events = nullptr;             // with an event clock
-  std::function<void()> service_host;           // what has come from the host, at a safe point
-  std::function<void()> feed_guest;             // what it gets from outside, at an event
+  std::function<void()> service_host;           // takes in events from the host, at a safe point
+  std::function<void()> feed_guest;             // gives it input from outside, at an event
   std::function<void()> before_sleep;           // show what the guest has printed
 };
 
@@ -73,11 +73,11 @@ class Vcpu {
 
   // Runs until something stops the machine.
   StopReason run();
-  // From devices during run(), or from another thread followed by Attention::raise(): takes effect
-  // before the next guest instruction. The first reason given stands.
+  // Called by devices during run(), or by another thread followed by Attention::raise(): takes
+  // effect before the next guest instruction. The first reason given stands.
   void request_stop(StopReason reason) { boundary_.stop().request(reason); }
   [[nodiscard]] bool is_stopping() { return boundary_.stop().is_wanted(); }
-  // Whatever has been asked for is asked for no more: the guest is somewhere else now.
+  // Forgets every request to stop: the guest is somewhere else now.
   void withdraw_stop() { boundary_.stop().withdraw(); }
   [[nodiscard]] const std::string& message() { return boundary_.stop().message(); }
   // How long it has stood still because of its limit, in nanoseconds of the host's time.
@@ -118,7 +118,7 @@ class Vcpu {
   std::unique_ptr<DirectEngine> direct_;     // null unless Engine::Translate
   std::unique_ptr<TranslateEngine> translate_;
   std::unique_ptr<TrapEngine> trap_;  // null unless Engine::Trap
-  // Those that are asked to run the guest, in this order; null: no more.
+  // The engines that are asked to run the guest, in this order; null: no more.
   std::array<ExecutionEngine*, 2> engines_{};
 };
 

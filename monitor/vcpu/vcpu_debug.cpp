@@ -1,4 +1,4 @@
-// The part of Vcpu that a debugger stops: what the loop does while ExecutionControl is engaged.
+// The part of Vcpu that a debugger stops: the loop while ExecutionControl is engaged.
 #include <x86intrin.h>
 
 #include "monitor/vcpu/vcpu.h"
@@ -29,7 +29,7 @@ bool Vcpu::run_controlled() {
   }
   if (is_halted) return false;
   if (control.stops_at(linear)) return true;
-  // Nothing is kept out of what the trap engine runs.
+  // The trap engine knows no addresses that are kept out.
   const bool is_traps = engine_ == Engine::Trap && control.has_points();
   if (!is_traps && !control.is_interpreted(linear)) return false;
   execute_controlled();

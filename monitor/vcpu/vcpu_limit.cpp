@@ -20,7 +20,7 @@ void Vcpu::keep_to_limit() {
   limit_timer_->arm(parts_.clock.now() + left);
 }
 
-// Whoever is outside is answered; the guest's timers wait, and its time goes on.
+// Requests from outside are answered; the guest's timers wait, and its time passes.
 void Vcpu::stand_still_until(Nanoseconds end) {
   const Nanoseconds began = HostClock::monotonic();
   parts_.clock.disarm();

@@ -1,6 +1,6 @@
 // Address kinds: guest and host addresses as different types, so that none is taken for another.
-// Values only. No implicit construction, no cross-kind arithmetic. See docs/glossary.md for what
-// each word means.
+// Values only. No implicit construction, no cross-kind arithmetic. See docs/glossary.md for the
+// meaning of each word.
 #pragma once
 
 #include <compare>
@@ -82,7 +82,7 @@ using GuestPhysicalPage = Page<GuestPhysical>;
 
 inline constexpr uint32_t kPageSize = 4096;
 
-// An aligned 4 MiB of linear space: what one page-directory entry translates, or two of a PAE
+// An aligned 4 MiB of linear space: translated by one page-directory entry, or by two of a PAE
 // directory (SDM 3A 4.3, 4.4). The largest guest page fills one.
 class Region {
  public:

@@ -5,8 +5,9 @@
 
 namespace ringshift {
 
-// Called once before the process aborts, if this thread has failed, to print what only the monitor
-// knows: the guest's state. Must not allocate much and must not return into the failed code.
+// Called once before the process aborts, if this thread has failed, to print a fact that only the
+// monitor knows: the guest's state. Must not allocate much and must not return into the failed
+// code.
 using CheckHook = void (*)();
 void set_check_hook(CheckHook hook);
 

@@ -1,5 +1,5 @@
 // Counters: every countable event by name, always compiled in; an event is one line where it
-// happens. Owns: one block a thread, so that additions are plain: what a machine does is counted on
+// happens. Owns: one block a thread, so that additions are plain: a machine's events are counted on
 // the thread that runs it.
 #pragma once
 
@@ -14,7 +14,7 @@ struct Counters {
 #undef COUNTER
 };
 
-// In the program itself, so that its address is an offset from the thread pointer.
+// A variable of the program itself, so that its address is an offset from the thread pointer.
 inline constinit thread_local Counters t_counters __attribute__((tls_model("initial-exec")));
 
 // Those of this thread.

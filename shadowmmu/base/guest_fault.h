@@ -43,8 +43,8 @@ struct GuestFault {
   uint32_t error_code = 0;
   uint32_t cr2 = 0;       // faulting linear address; meaningful for #PF only
   uint32_t dr6_bits = 0;  // bits to set in DR6; meaningful for #DB only
-  // Of FloatingPoint: no exception, but a signal on the FERR# pin, at which the processor waits for
-  // an interrupt (SDM 1 8.7.2).
+  // For FloatingPoint only: there is no exception, but a signal on the FERR# pin, at which the
+  // processor waits for an interrupt (SDM 1 8.7.2).
   bool is_external = false;
 
   [[nodiscard]] static GuestFault simple(Vector vector) { return {vector, false, 0, 0, 0, false}; }

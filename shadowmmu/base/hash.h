@@ -1,5 +1,5 @@
 // Hash: many bytes as one number, to tell whether they have changed. Not proof against somebody who
-// looks for collisions: what depends on it may be wrong only for the guest that made them.
+// looks for collisions: a wrong decision by it may harm only the guest that made them.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace ringshift {
 
-// `seed`: what else is to be told apart.
+// `seed`: anything else that is to be told apart.
 [[nodiscard]] uint64_t hash_bytes(std::span<const uint8_t> bytes, uint64_t seed);
 
 }  // namespace ringshift

@@ -16,7 +16,7 @@ struct ConnectionName {
   uint32_t host = 0;             // Tcp, IPv4, in the host's order of bytes
   uint16_t port = 0;
 
-  // It does not leave this host.
+  // True: the connection does not leave this host.
   [[nodiscard]] bool is_local() const { return kind == Kind::Unix || host >> 24 == 127; }
 };
 
@@ -33,7 +33,7 @@ struct ConnectionName {
 // A socket for datagrams to and from one other, that does not block. -1 with errno. Pre: both
 // TCP's.
 [[nodiscard]] int open_datagrams(const ConnectionName& own, const ConnectionName& other);
-// Whoever has come there; -1: nobody. Like all of these it does not block.
+// The connection of a client that has come; -1: none has. Does not block.
 [[nodiscard]] int accept_connection(int listener);
 
 // 0, or the errno with which connecting has ended.

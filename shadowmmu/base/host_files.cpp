@@ -91,7 +91,7 @@ int open_host_file(const std::string& path, FileUse use) {
 std::FILE* open_host_stream(const std::string& path, FileUse use) {
   const int descriptor = open_host_file(path, use);
   if (descriptor < 0) return nullptr;
-  // From here on whoever reads a FIFO waits for what comes.
+  // From here on a reader of a FIFO waits for bytes.
   if (use == FileUse::Read) (void)fcntl(descriptor, F_SETFL, O_RDONLY);
   std::FILE* stream = fdopen(descriptor, use == FileUse::Read ? "rb" : "wb");
   if (stream == nullptr) {

@@ -1,5 +1,5 @@
-// HostFiles: how the files that a command line names are opened: by the process itself, or, once it
-// has given that up, by whoever it has left behind to do so. Owns: which of the two. See
+// HostFiles: opens the files that a command line names: in the process itself, or, once the process
+// has given that up, by another one that it has left behind for this. Owns: which of the two. See
 // docs/security.md, "The monitor itself".
 #pragma once
 
@@ -16,7 +16,7 @@ enum class FileUse : uint8_t {
   Read,       // it exists; opening never waits for the other end of a FIFO
   Replace,    // written from its beginning; made if it does not exist
   Remove,     // its name goes
-  TakePlace,  // NAME.part, made by Replace, gets NAME in place of what had it
+  TakePlace,  // NAME.part, made by Replace, gets NAME in place of the file that had it
   Folder,     // nothing is opened: files of plain names in it may be, in the four ways above
   Connect,    // no file: a connection to it, as begin_connection() says (host_connection.h)
 };
@@ -36,9 +36,9 @@ void set_file_opener(FileOpener* opener);
 // The same as a stream that owns it. Null with errno.
 [[nodiscard]] std::FILE* open_host_stream(const std::string& path, FileUse use);
 void remove_host_file(const std::string& path);
-// Where a file that must be whole or not there is written: `path` with this at its end.
+// A file that must be whole or not there is written to `path` with this at its end.
 inline constexpr const char* kPartSuffix = ".part";
-// It is whole: it takes the place of `path`. False with errno.
+// The file is whole: it takes the place of `path`. False with errno.
 [[nodiscard]] bool take_place(const std::string& path);
 
 // Opens the file in this process, which may do so. async-signal-safe

@@ -1,4 +1,4 @@
-// HostThread: a thread of ours beside the vCPU's, for what may block in the host: consoles,
+// HostThread: a thread of ours beside the vCPU's, for work that may block in the host: consoles,
 // sockets, disks. It handles no signal but those of its own faults, has a name on the host, and its
 // end cannot hang: whatever host call it is in is interrupted until its work returns. Owns: the
 // thread, and the descriptor that wakes it. See docs/architecture.md, "Threads".
@@ -27,12 +27,13 @@ class HostThread {
   // Asks for the end of the work and waits for it. Does nothing if there is none.
   void join();
   // The same, and gives up after so long, since work that the host holds where no signal reaches
-  // cannot be ended. False: it goes on; who owns what it uses must keep that, and this, for ever.
+  // cannot be ended. False: it goes on; the owner must keep this object and everything that the
+  // thread uses for ever.
   [[nodiscard]] bool join_within(int milliseconds);
   [[nodiscard]] bool is_running() const { return thread_.joinable() && !has_ended_.load(); }
 
-  // Any thread: what the work waits for may have changed. Does nothing before start(), which finds
-  // everything as it is.
+  // Any thread: the condition that the work waits for may have changed. Does nothing before
+  // start(), which finds everything as it is.
   void wake();
   // For the work: readable (poll) from a wake() until take_wake(). Not owned by the caller.
   [[nodiscard]] int wake_descriptor() const { return wake_; }

@@ -9,7 +9,7 @@ namespace ringshift {
 
 // Sent again and again until the thread has noticed: one may come just before the call begins.
 [[nodiscard]] int interruption_signal();
-// Its handler, for the whole process. False: the host refuses.
+// Installs the signal's handler, for the whole process. False: the host refuses.
 [[nodiscard]] bool install_interruption();
 
 // A thread made while this lives handles no signals but those of its own faults, which give the

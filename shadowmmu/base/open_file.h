@@ -22,7 +22,7 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
   [[nodiscard]] bool is_open() const { return descriptor_ >= 0; }
   [[nodiscard]] int descriptor() const { return descriptor_; }
-  // It is the caller's now.
+  // Gives the descriptor to the caller.
   [[nodiscard]] int give() { return std::exchange(descriptor_, -1); }
 
  private:

@@ -31,7 +31,7 @@ void put(std::vector<uint8_t>& to, uint64_t value, size_t bytes) {
   for (size_t i = 0; i < bytes; ++i) to.push_back(static_cast<uint8_t>(value >> 8 * i));
 }
 
-// Names are shown to people, whoever wrote the file.
+// Names are shown to people, and the file may come from anywhere.
 bool is_name(std::string_view name) {
   constexpr auto kIsGood = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == ' ' || c == '-';
@@ -41,7 +41,7 @@ bool is_name(std::string_view name) {
 
 bool is_number_width(size_t width) { return width == 1 || width == 2 || width == 4 || width == 8; }
 
-// Reads from the front; what is not there ends in `false`, and nothing is taken.
+// Reads from the front; if there are too few bytes the answer is `false`, and nothing is taken.
 class Reader {
  public:
   explicit Reader(std::span<const uint8_t> bytes) : left_(bytes) {}
@@ -63,7 +63,7 @@ class Reader {
   std::span<const uint8_t> left_;
 };
 
-// Null, or what is wrong with the header.
+// Null, or the mistake in the header.
 const char* refusal_of(std::span<const uint8_t> saved) {
   if (saved.size() < kMagic.size() || std::memcmp(saved.data(), kMagic.data(), kMagic.size()) != 0)
     return "it is not a saved state";

@@ -1,7 +1,7 @@
 // StateArchive: the state of things as bytes. One visit_state() names each field once, and saves or
 // loads it, as the archive says: so the two directions cannot part. Owns: the bytes being written,
-// or where those being read are; the first thing that was wrong with them. What is read is never
-// trusted: it ends in one line of text, not in a CHECK. Keeps: D3. See docs/saved-state.md.
+// or where those being read are; the first thing that was wrong with them. Saved bytes are never
+// trusted: bad ones end in one line of text, not in a CHECK. Keeps: D3. See docs/saved-state.md.
 #pragma once
 
 #include <concepts>
@@ -24,7 +24,7 @@ class StateArchive {
   // False with one line in *error: a value is not one that could be loaded, which is our mistake.
   [[nodiscard]] static bool save(const Visit& visit, std::vector<uint8_t>* saved,
                                  std::string* error);
-  // False with one line in *error. Whatever was visited is then half loaded, and of no use.
+  // False with one line in *error. The objects visited are then loaded in part, and of no use.
   [[nodiscard]] static bool load(std::span<const uint8_t> saved, const Visit& visit,
                                  std::string* error);
   // A body of items with the header that load() looks for: for tests that make bodies of their own.
@@ -32,7 +32,7 @@ class StateArchive {
   static constexpr size_t kHeaderBytes = 28;
 
   [[nodiscard]] bool is_loading() const { return is_loading_; }
-  // Loading, and nothing was wrong so far: what is derived from the fields may be rebuilt.
+  // True while loading, if nothing was wrong so far: values derived from the fields may be rebuilt.
   [[nodiscard]] bool has_loaded() const { return is_loading_ && error_.empty(); }
   // The version of the section being visited, as it was saved: a field that came with version 2 is
   // visited if this is not less.
@@ -45,7 +45,7 @@ class StateArchive {
   }
   void section(std::string_view name, unsigned newest_version, const std::function<void()>& visit);
 
-  // A number or a bool: only what lies in [low, high] is saved and loaded.
+  // A number or a bool: only values in [low, high] are saved and loaded.
   template <std::integral T>
   void field(std::string_view name, T& value, std::type_identity_t<T> low,
              std::type_identity_t<T> high) {

@@ -126,7 +126,7 @@ bool is_x87_store(const GuestInstruction& instruction) {
          (memory->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
 }
 
-// What the manual leaves to the processor when an instruction faults.
+// The results that the manual leaves to the processor when an instruction faults.
 void exempt_fault(const GuestInstruction& instruction, Segments segments, Expected* expected) {
   Outcome& outcome = expected->outcome;
   const bool page_fault = outcome.vector == static_cast<uint32_t>(Vector::PageFault);

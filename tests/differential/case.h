@@ -29,12 +29,12 @@ struct Case {
   [[nodiscard]] std::span<const uint8_t> data() const;
 };
 
-// What the oracle found: the outcome, and what of it other runs may differ in.
+// The oracle's result: the outcome, and the parts of it in which other runs may differ.
 struct Expected {
   Outcome outcome;
   uint32_t undefined_flags = 0;
   bool depends_on_undefined = false;  // such a case says nothing
-  // Which of several addresses CR2 shows is the implementation's choice.
+  // If several addresses fault, the implementation chooses which one CR2 shows.
   uint32_t cr2_mask = ~0U;
   bool x87_compared = true;
   uint8_t mxcsr_mask = 0xff;  // of its exception flags

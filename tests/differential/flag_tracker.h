@@ -1,4 +1,4 @@
-// FlagTracker: which flags are undefined at a point of a case, instruction by instruction. Owns:
+// FlagTracker: the flags that are undefined at a point of a case, instruction by instruction. Owns:
 // one mask. Reasons: undefined_flags.def.
 #pragma once
 

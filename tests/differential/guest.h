@@ -17,7 +17,7 @@
 
 namespace ringshift::differential {
 
-// CPL and who owns the pages of code and data.
+// CPL and the owner (user or supervisor) of the pages of code and data.
 enum class Ring : uint8_t {
   Kernel,             // CPL 0, supervisor pages: the window serves them
   KernelOnUserPages,  // CPL 0, user pages: as when a kernel reads its caller's memory
@@ -54,7 +54,7 @@ class Guest final : private PortDevice {
   static constexpr uint64_t kMostInstructions = 1000000;
   [[nodiscard]] const std::string& message() const { return message_; }
   [[nodiscard]] PortBus& ports() { return machine_.ports; }
-  // By hand, for whoever wants to look in between.
+  // By hand, for a test that looks in between.
   [[nodiscard]] StepResult step() { return processor().interpreter().step(); }
   // The outcome as it stands after step()s, `fault` being what the last one returned (or null).
   [[nodiscard]] Outcome outcome_here(const GuestFault* fault) const;

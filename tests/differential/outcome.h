@@ -1,4 +1,4 @@
-// Outcome: what can be seen of a run when it has stopped, by whatever means it ran. Owns: values
+// Outcome: the visible state of a run when it has stopped, by whatever engine it ran. Owns: values
 // only. Vectors are the architecture's (SDM 3A 6.3.1); kStopped says that the code ran to its end.
 #pragma once
 
@@ -23,7 +23,7 @@ inline constexpr uint32_t kHole = kDataBase + 0xd000;
 inline constexpr uint32_t kReadOnly = kDataBase + 0xe000;
 inline constexpr uint32_t kFlagsCompared = kFlagsArithmetic | kFlagDf;
 
-// What ends a case: OUT 0xf4, AL. A machine's port stops it, a processor at CPL 3 raises #GP.
+// A case ends with OUT 0xf4, AL. A machine's port stops it, a processor at CPL 3 raises #GP.
 inline constexpr std::array<uint8_t, 2> kEndBytes = {0xe6, 0xf4};
 
 struct Outcome {

@@ -1,4 +1,4 @@
-// Report: where outcomes differ, and a failure as a person wants to read it. FIP, FDP and FOP of
+// Report: the differences between outcomes, and a failure as text for a person. FIP, FDP and FOP of
 // the FXSAVE area are not compared (docs/limitations.md), nor reserved bytes.
 #pragma once
 

@@ -1,6 +1,6 @@
-// What segments that are not flat change, on the processor itself, in the interpreter and in the
-// vCPU loop: random stack instructions on a 16-bit stack, where SP wraps and ESP's upper half
-// stays; and every instruction that reads and may write, through a segment that is read-only.
+// Segments that are not flat, on the processor itself, in the interpreter and in the vCPU loop:
+// random stack instructions on a 16-bit stack, where SP wraps and ESP's upper half stays; and every
+// instruction that reads and may write, through a segment that is read-only.
 #include <gtest/gtest.h>
 
 #include <array>

@@ -1,4 +1,4 @@
-// Settings: how much to test and from which seed, from the environment or the command line.
+// Settings: the number of cases and the seed, from the environment or the command line.
 // RINGSHIFT_SEED, RINGSHIFT_CASES, RINGSHIFT_CASE (one case only), RINGSHIFT_LONG=1.
 #pragma once
 

@@ -23,7 +23,7 @@ constexpr uint16_t kNarrowStack = 0x7, kReadOnlyData = 0xf, kNarrowCode = 0x17, 
                    kLimitedData = 0x27, kBasedData = 0x2f;
 constexpr uint16_t kFlatCode = 0x23;  // Linux's 32-bit user code segment
 
-// What the way in and the signal handler share. Offsets are in the assembly below.
+// Shared by the assembly that enters and the signal handler. Offsets are in the assembly below.
 struct alignas(64) Crossing {
   std::array<uint32_t, kGprCount> gpr{};            // 0
   uint64_t eflags = 0;                              // 32

@@ -1,6 +1,6 @@
 // SystemCase: a whole small machine with random system code: tables, handlers, pages, lines of
-// code. Owns: values. Code is in lines of 16 bytes that no instruction crosses; a handler notes
-// what happened and goes on at the next line, so that a case ends.
+// code. Owns: values. Code is in lines of 16 bytes that no instruction crosses; a handler notes the
+// exception and goes on at the next line, so that a case ends.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // Random unprivileged code on the processor itself, in the interpreter, and translated in both
 // styles: registers, flags, faults, FPU state and memory must agree. A comparison that differs is
-// printed as it was made, then shrunk, with what replays it.
+// printed as it was made, then shrunk, with the variables that replay it.
 #include <gtest/gtest.h>
 
 #include "tests/differential/comparison.h"

@@ -1,6 +1,6 @@
-// Random bytes and random requests to the debugger's protocol: every request is answered, what
-// makes no sense changes nothing it should not, memory stays bounded. Seeds are constants, so that
-// a failure repeats; RINGSHIFT_FUZZ_SEED tries another.
+// Random bytes and random requests to the debugger's protocol: every request is answered, nonsense
+// changes nothing, memory stays bounded. Seeds are constants, so that a failure repeats;
+// RINGSHIFT_FUZZ_SEED tries another.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -101,7 +101,7 @@ TEST_F(GdbFuzz, BytesThatAreNoPacketsDoNothing) {
     replies.clear();
     acknowledgements.clear();
   }
-  // Whatever has been begun, a new packet is heard.
+  // A new packet is heard, whatever was begun before it.
   EXPECT_EQ(ask("qAttached"), "1");
   EXPECT_FALSE(target.has_quit);
 }

@@ -2,7 +2,8 @@
 # Fuzzes one target for some time, beginning with its corpus, and says what came of it.
 # usage: tests/fuzz/run_campaign.sh TARGET SECONDS [--merge] [LIBFUZZER OPTION...]
 #   --merge  afterwards, the smallest set of small inputs that reaches as much becomes the corpus
-# What is found lies in build/fuzz/found, and runs again as: build/fuzz/tests/fuzz_TARGET FILE
+# Inputs that fail are stored in build/fuzz/found. To run one again:
+#   build/fuzz/tests/fuzz_TARGET FILE
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -107,7 +107,8 @@ TEST_F(TranslateFuzz, EveryHostInstructionOfARandomUnitLeadsBackToTheGuest) {
   }
 }
 
-// What must never run natively does not: no host instruction outside the families' own sequences.
+// Sensitive instructions never run natively: there is no host instruction outside the families' own
+// sequences.
 TEST_F(TranslateFuzz, NoSensitiveInstructionReachesTheHostCode) {
   constexpr uint32_t kUnits = 5000;
   for (uint32_t i = 0; i < kUnits; ++i) {

@@ -1,8 +1,8 @@
 // Golden tests: tests/golden/<family>/<name>.asm, assembled and translated, against
 // <name>.expected. A case's first lines may set "; style: soft", "; privilege: user", "; soft site:
 // N" (offset of an instruction), "; odd return: N" (of a call's last byte) and "; origin:
-// 0xc0001000". RINGSHIFT_ACCEPT=1 writes what is
-// found. --gtest_filter selects cases.
+// 0xc0001000". RINGSHIFT_ACCEPT=1 writes the present code to the expected file. --gtest_filter
+// selects cases.
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <unistd.h>

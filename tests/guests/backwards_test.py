@@ -48,7 +48,7 @@ class Debugged(Guest):
         super().__init__(stage, ["replay", str(folder), *more])
 
     def ask(self, *commands):
-        """What gdb prints, line by line."""
+        """Yields gdb's output, line by line."""
         text = self.gdb_text(self.stage.symbol_file, list(commands))
         return text.splitlines(), text
 
@@ -211,7 +211,7 @@ def lives(options):
 
 
 def debian(options):
-    """A Debian kernel that has been switched off: back to who did it, to what was written before, and to the
+    """A Debian kernel that has been switched off: back to the cause, to the last write before, and to the
     timer's last tick."""
     names = ["vfs_write", "ksys_write", "do_timer", "kernel_power_off"]
     with BackwardsStage(options.ringshift) as stage:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""What Linux is handed: command lines of several lengths, up to the longest that its header allows,
-and an initial RAM disk of tens of megabytes, arrive as they were given; one byte more is refused.
+"""The data that Linux is handed: command lines of several lengths, up to the longest that its
+header allows, and an initial RAM disk of tens of megabytes, arrive as they were given; one byte
+more is refused.
 """
 
 import hashlib

@@ -106,7 +106,7 @@ def cloned(ringshift, engine, seed):
 
 
 def figures(ringshift):
-    """What is shared, and what an earlier clone has had already."""
+    """Pages that are shared, and pages that an earlier clone has had already."""
     with Stage(ringshift) as stage:
         image = assemble(stage)
         wanted = whole_run(stage, image, "translated")
@@ -181,7 +181,7 @@ def resumed(ringshift):
 
 
 def ends_like_self_test(text):
-    """Of a clone: what it says is the rest of what was to be said."""
+    """A clone's output is the rest of the output that was to come."""
     if READY in text:
         check_self_test(text)
         return
@@ -376,7 +376,7 @@ def reset_after(ringshift, how):
 
 
 def ended(ringshift, seed):
-    """Whoever ends at whatever moment of a clone: the other one goes on, and nobody hangs."""
+    """Either side ends at any moment of a clone: the other one goes on, and nobody hangs."""
     with Stage(ringshift) as stage:
         image = assemble(stage)
         wanted = whole_run(stage, image, "translated")

@@ -314,7 +314,8 @@ def check_booted(stage, run, line):
     expect(code == EXIT_OF_GUEST, f"exit code {code}, not the guest's {EXIT_OF_GUEST}: {errors!r}")
     expect(re.fullmatch(r"(ringshift: without effect here: [^\n]+\n)?(ringshift: (gdb|vnc|--monitor|--serial)[^\n]*\n)*",
                         errors), f"it says {errors!r}")
-    # Of the debug console, which prints where the serial port does.
+    # Standard output without the debug console's lines, which are printed where the serial port's
+    # are.
     shown = run.text().replace("on screen\n", "")
     expect(line.says is None or shown == line.says, f"standard output has {run.text()!r}")
     if line.says is None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What people see and type: input given before the guest listens, lines ended by LF alone on a terminal,
-the text screen's last page.
+"""Input and output as people meet them: input given before the guest listens, lines ended by LF alone on
+a terminal, the text screen's last page.
 
 usage: console_test.py --ringshift PROGRAM
 """

@@ -15,7 +15,7 @@ from harness import (EXIT_POWER_OFF, Failure, Run, Stage, expect, guest_file, pa
 
 FILESYSTEM_AT = 1 << 20
 PROMPT = "root@ringshift:~# "
-# What no healthy run prints.
+# Words that no healthy run prints.
 COMPLAINTS = ("I/O error", "BUG:", "Oops", "Call Trace", "unstable", "soft lockup", "emergency mode",
               "failed command", "nobody cared", "spurious 8259A")
 MARKER = "written by the guest"
@@ -43,7 +43,7 @@ class Shell:
         self.at = run.wait_for(PROMPT, self.at)
 
     def do(self, command):
-        """What the command prints. Pre: it succeeds."""
+        """Returns the command's output. Pre: it succeeds."""
         begin = self.at
         self.run.type(f"{command}; echo status=$?\n")
         self.at = self.run.wait_for("\nstatus=", begin)

@@ -145,7 +145,8 @@ class DebugStage(Stage):
         return ["run", "--kernel", str(self.path / "points"), "--memory", "16M", *more]
 
 
-# What gdb is told, and what it must say: each line of its output that begins with "at ", in order.
+# Commands for gdb, and its expected answers: each line of its output that begins with "at ", in
+# order.
 TINY_SESSION = [
     ("break work", None),
     ("hbreak again", None),

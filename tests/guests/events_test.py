@@ -20,7 +20,7 @@ MIB = 1 << 20
 MEMORY, BALLOON, USED = 256, 96, 64
 DRIVERS = ("virtio_pci", "virtio_balloon", "pvpanic_pci", "i6300esb", "virtio_console")
 BEGIN = "for module in @MODULES@; do insmod /modules/$module.ko @OPTIONS@|| echo \"no $module\"; done\n"
-# What is written is no zeros: pages of these take no memory to begin with.
+# The bytes written are not zeros: pages of zeros take no memory to begin with.
 BALLOON_SCRIPT = BEGIN + r"""
 fill() { yes ringshift | dd of=/tmp/fill bs=64k iflag=fullblock count=$((16 * @USED@)) 2>/dev/null; }
 fill

@@ -24,7 +24,7 @@ EXIT_DIVERGED = 14
 READY = "ringshift-guest: ready"
 PROMPT = "ringshift:/root# "
 
-# What must not matter: how the guest is translated, and whether it is.
+# Options that must not matter: how the guest is translated, and whether it is.
 WAYS = {
     "translated": [],
     "interpreted": ["--engine", "interpret"],
@@ -43,7 +43,7 @@ X87_POINTERS = "x87_pointers.asm"
 
 
 def digest_of(stage, arguments, name):
-    """What a run prints, how it ends, and its digest."""
+    """Returns a run's output, its end, and its digest."""
     path = pathlib.Path(stage.write(name, b""))
     path.chmod(0o666)
     with Run(stage, [*arguments, "--digest", str(path)], TIMEOUT) as run:

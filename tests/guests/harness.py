@@ -1,4 +1,4 @@
-"""What the tests that boot ringshift share: the cached guests, a run without any privilege, its end.
+"""Shared by the tests that boot ringshift: the cached guests, a run without any privilege, its end.
 
 Everything runs as an unprivileged user: under root, from copies in a temporary directory, as
 uid 65534 without capabilities. Each run is asserted to be so, by what the host's kernel says of it.
@@ -60,7 +60,8 @@ def guest_file(name):
 
 @functools.lru_cache
 def findings(ringshift):
-    """What `doctor` says of this host: {name: verdict}. It is asked once: the host stays as it is."""
+    """Returns `doctor`'s verdicts on this host: {name: verdict}. It is asked once: the host stays as
+    it is."""
     told = subprocess.run([ringshift, "doctor", "--json"], check=False, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE).stdout
     return {finding["name"]: finding["verdict"] for finding in json.loads(told)["findings"]}
@@ -116,7 +117,8 @@ class Stage:
 
 
 def without_privilege():
-    """What to put before a command. setpriv replaces itself by it, so the process id stays."""
+    """Returns the words to put before a command. setpriv replaces itself by it, so the process id
+    stays."""
     if os.geteuid() != 0:
         return []
     return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",

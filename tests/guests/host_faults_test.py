@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What the host does to us: signals, closed descriptors, limits, full files.
+"""The host's acts against us: signals, closed descriptors, limits, full files.
 
-Whatever ends us gives the terminal back; what the host refuses is one line and a documented exit
-code; nothing that was to be written is lost without a word.
+The terminal is given back at every end; a refusal of the host is one line and a documented exit
+code; no output is lost without a word.
 usage: host_faults_test.py --ringshift PROGRAM [CASE...]
 """
 

@@ -52,7 +52,7 @@ class Chain:
         return run
 
     def place(self):
-        """Of the backup of the one that lives."""
+        """Returns the backup of the machine that lives."""
         return f"{self.folder}/place{self.runs.index(self.primary)}"
 
     def add(self, more=(), is_cut=False):
@@ -126,7 +126,7 @@ class Caller(Client):
         return at
 
     def longest(self, seconds):
-        """Of the answers of so long."""
+        """Asks for so many seconds; returns the longest time of an answer."""
         until, longest = time.monotonic() + seconds, 0.0
         while time.monotonic() < until:
             begin = time.monotonic()

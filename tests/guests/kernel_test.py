@@ -25,7 +25,7 @@ def words(kernel, way, engine, rounds, *more):
 
 
 def report_of(console):
-    """What the kernel counts at its end; nothing if it did not come to it."""
+    """Returns the kernel's counts at its end; nothing if it did not come to it."""
     lines = [line.split() for line in console.decode(errors="replace").replace("\r", "").splitlines()]
     found = {line[0]: int(line[1], 16) for line in lines if len(line) == 2 and line[0] in NAMES}
     return found if set(found) == set(NAMES) else None

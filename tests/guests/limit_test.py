@@ -50,7 +50,8 @@ def command(stage, percent, *more):
 
 
 def share(run, seconds):
-    """Of one host CPU that the run has used meanwhile, and that it has waited for, in per cent."""
+    """Returns the shares of one host CPU that the run has used meanwhile, and that it has waited
+    for, in per cent."""
     begin, used, late = time.monotonic(), processor_time(run.process.pid), waited(run.process.pid)
     time.sleep(seconds)
     passed = time.monotonic() - begin
@@ -59,7 +60,8 @@ def share(run, seconds):
 
 
 def check_share(run, what, options, is_translated=True):
-    """What processes of user code wait for the host is not known, and may be all that is missing."""
+    """The time that processes of user code wait for the host is not known, and may be all that is
+    missing."""
     used, late = share(run, options.seconds)
     limit = options.percent
     print(f"  {what}: {used:.1f} %, waited for the host {late:.1f} %")
@@ -151,7 +153,7 @@ def limited_disk(options):
 
 
 def limited_memory(options):
-    """What is too little is one line; a monitor that is refused memory ends in one."""
+    """A limit that is too small is one line; a monitor that is refused memory ends in one."""
     with Stage(options.ringshift) as stage:
         with Run(stage, [*command(stage, 100)[:-1], "memory=128M"], TIMEOUT) as run:
             expect(run.finish() == EXIT_USAGE, "128M is enough for 96M and a monitor")

@@ -182,7 +182,7 @@ def life(ringshift):
 
 
 def pipe(ringshift):
-    """What is piped to a console is typed; who follows a log sees it, and its end."""
+    """Text piped to a console is typed; a client that follows a log sees it, and its end."""
     with Managed(ringshift) as stage:
         stage.do("up", "machines.toml")
         following = subprocess.Popen(stage.line("logs", "--follow", "one"), stdout=subprocess.PIPE, text=True)
@@ -364,7 +364,7 @@ def fetch(where, path, token, **headers):
 
 
 def page(ringshift):
-    """All screens on one page, for whoever knows its token."""
+    """All screens on one page, for browsers that know its token."""
     with Managed(ringshift) as stage:
         expect(stage.ask("web").returncode == EXIT_USAGE, "a page of no manager")
         stage.do("up", "machines.toml")

@@ -117,7 +117,7 @@ class Qmp:
         return json.loads(line) if line.strip() else None
 
     def answer(self, command, **arguments):
-        """What comes back; None: the machine has ended."""
+        """Returns the answer; None: the machine has ended."""
         request = {"execute": command}
         if arguments:
             request["arguments"] = {name.replace("_", "-"): value for name, value in arguments.items()}
@@ -183,7 +183,7 @@ class Pair:
         wait_for_errors(self.target, "--incoming: waits at")
 
     def lines(self):
-        """What came out of both, in its order: the one goes on where the other has stopped."""
+        """Returns the output of both, in its order: the one goes on where the other has stopped."""
         return self.source.text() + self.target.text()
 
 
@@ -315,7 +315,7 @@ def refused(program):
 
 
 def bad_words(program):
-    """What makes no sense is said in one line, and nothing has happened."""
+    """Bad words are refused in one line, and nothing has happened."""
     with Stage(program) as stage:
         words = assemble(stage, 3)
         key, short = stage.write("key", b"k" * 32), stage.write("short", b"short\n")
@@ -399,7 +399,7 @@ def stopped(program):
 
 
 def never_began(target):
-    """Whether a target still waits for somebody: whoever had come has gone before he said who he is."""
+    """Whether a target still waits: a peer that had come has gone before it said its name."""
     deadline = time.monotonic() + 2
     while time.monotonic() < deadline and target.process.poll() is None:
         if "turned away" in target.errors():
@@ -411,7 +411,7 @@ def never_began(target):
 
 
 def kills(program, seed, number):
-    """Whoever is killed, whenever: one machine goes on, and has lost nothing."""
+    """Either side is killed, at any moment: one machine goes on, and has lost nothing."""
     dice = random.Random(seed)
     with Stage(program) as stage:
         words, wanted = counting(stage, 40)

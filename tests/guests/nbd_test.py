@@ -182,7 +182,7 @@ def nonsense(ringshift):
 
 
 def greeting(ringshift):
-    """What is no server, or none that can be used, is one line and exit code 2."""
+    """An address without a server that can be used is one line and exit code 2."""
     noise = random.Random(4)
     cases = [noise.randbytes(count) for count in (1, 8, 18, 400)]
     cases.append(struct.pack(">QQH", NBD_MAGIC, OPTION_MAGIC, 0xffff) + noise.randbytes(64))

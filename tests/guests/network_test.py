@@ -305,7 +305,7 @@ def ends(ringshift):
                 deadline = time.monotonic() + 5
                 while pathlib.Path(f"/proc/{process}").exists():
                     state = pathlib.Path(f"/proc/{process}/stat").read_text().split()[2]
-                    if state == "Z":  # of whoever inherits it
+                    if state == "Z":  # until its new parent waits for it
                         break
                     expect(time.monotonic() < deadline, "the process of the network is left")
                     time.sleep(0.05)

@@ -99,7 +99,7 @@ def check_steal(shell, run):
     told = (shell.steal() - before) / 100
     waited = (int(schedstat.read_text().split()[1]) - waited) / 1e9
     shell.do("kill %1")
-    # What the kernel had not accounted for yet at the first reading is in the second.
+    # Time that the kernel had not accounted for at the first reading is in the second.
     expect(told <= 1.2 * waited + 0.3, f"{told:.2f} s stolen, and the host says {waited:.2f} s")
     if waited > 0.5:
         expect(told >= 0.5 * waited, f"only {told:.2f} s stolen, and the host says {waited:.2f} s")

@@ -139,7 +139,7 @@ def connect(run, where):
 
 
 def said(run, pattern):
-    """What the run says on standard error, once it does."""
+    """Waits until standard error matches the pattern; returns its first group."""
     deadline = time.monotonic() + TIMEOUT
     while not (found := re.search(pattern, run.errors())):
         expect(run.process.poll() is None, f"ended: {run.errors()!r}")
@@ -189,7 +189,7 @@ def telnet(ringshift):
                 told = peer.heard[:end]
                 for option in (ECHO, SGA, BINARY):
                     expect(bytes([IAC, WILL, option]) in told, f"it does not offer {option}: {told!r}")
-                # What is the protocol's is answered, and not the guest's.
+                # The protocol's own bytes are answered, and the guest does not get them.
                 peer.say(bytes([IAC, WILL, 31, IAC, DO, 24]) + b"a\r\0b" + bytes([IAC, IAC]) + b"c")
                 peer.hear(b"A\rB" + bytes([IAC, IAC]) + b"C")
                 expect(bytes([IAC, DONT, 31]) in peer.heard and bytes([IAC, WONT, 24]) in peer.heard,
@@ -235,7 +235,7 @@ def connected_to(ringshift):
 
 
 def found_again(ringshift):
-    """reconnect=: nobody is there at first, and whoever leaves is looked for."""
+    """reconnect=: nobody is there at first, and a peer that leaves is looked for."""
     with Stage(ringshift) as stage, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -291,7 +291,7 @@ def answered(run):
 
 
 def bad_peers(ringshift):
-    """Who floods, who does not read, who goes in the middle: the machine can be ended whatever they do."""
+    """Peers that flood, do not read, or leave in the middle: the machine can be ended whatever they do."""
     with Stage(ringshift) as stage:
         where = str(stage.path / "port")
         words = [*echo_kernel(stage), "--serial", f"unix:{where},wait=on"]

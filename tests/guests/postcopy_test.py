@@ -124,7 +124,8 @@ def moved(program, where, more, rounds=0, sums=20):
 
 
 def slow(program):
-    """What is asked for does not wait for the rest, which may not go faster than 64 KiB a second."""
+    """A grain that is asked for does not wait for the rest, which may be sent at 64 KiB a second
+    only."""
     with Stage(program) as stage:
         words, wanted = summing(stage, 20)
         with Pair(stage, words) as pair, Qmp(pair.qmp_path) as qmp:
@@ -193,7 +194,8 @@ def saves_wait(program):
 
 
 def killed(program, seed, number):
-    """Whoever is killed while memory is on its way: the other side stops, says so, and its exit code does."""
+    """One side is killed while memory is on its way: the other side stops, says so, and its exit code
+    does."""
     dice = random.Random(seed)
     with Stage(program) as stage:
         words, _ = summing(stage, 40)

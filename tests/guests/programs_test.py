@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs tests/guests/programs in a Debian kernel, with user code run as --user says: what they print
 is the same on every engine, and with --user direct or auto the processor itself has run them.
-What `fpu` prints is compared with what it prints on the host itself.
+The output of `fpu` is compared with its output on the host itself.
 
 The programs are built for i386 here; without a compiler that can, the test is skipped.
 """
@@ -78,7 +78,7 @@ def arguments():
 
 
 def on_the_host(program):
-    """What it prints here; None where the host does not run i386 programs."""
+    """Returns its output here; None where the host does not run i386 programs."""
     try:
         return subprocess.run([str(program)], check=True, capture_output=True, text=True,
                               timeout=60).stdout
@@ -103,7 +103,7 @@ def check_output(text, fpu):
 
 
 def check_counters(user, counters):
-    """What `user` promises has really been done, where the host can do it."""
+    """The promises of `user` were really kept, where the host can keep them."""
     slices = counters["direct.slices"]
     if user == "auto" and counters["direct.offered"] == 0:
         print("note: this host has no direct execution (ringshift doctor)")

@@ -339,7 +339,7 @@ def discs(stage):
 
 
 def hostile(stage):
-    """Whatever comes, the guest counts on, and the next client is served."""
+    """Any bytes may come: the guest counts on, and the next client is served."""
     path = stage.socket()
     floods = (b"{" * 100000, b'{"a":"' + b"x" * 1000000, b"\0" * 70000, b"\xff\xfe{}" * 20000,
               b'{"execute":"qmp_capabilities"}' + b'{"execute":"query-commands"}' * 20000,
@@ -452,7 +452,7 @@ def connecting(stage):
 
 
 def taped(stage):
-    """What a client does to a machine that is recorded is on its tape, or refused by name."""
+    """A client's change to a machine that is recorded is on its tape, or refused by name."""
     path, folder, saved = stage.socket(), stage.files / "tape", stage.files / "saved"
     words = ("--record", str(folder), "--control-folder", str(stage.files))
     with start(stage, path, *words) as run, Client(path) as client:

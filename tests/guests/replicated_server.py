@@ -189,7 +189,7 @@ class Connection:
 
 
 class Rows:
-    """What a shell keeps in a file."""
+    """Entries that a shell keeps in a file."""
 
     script = SERVER
 
@@ -207,7 +207,7 @@ class Rows:
 
 
 class Database(Rows):
-    """What sqlite3 keeps."""
+    """Entries that sqlite3 keeps."""
 
     script = SERVER.replace("sh /tmp/serve </tmp/in", "(cat /tmp/begin /tmp/in) | sqlite3 /tmp/rows.db").replace(
         "mkfifo", "echo 'create table rows(number integer primary key autoincrement, text unique);' >/tmp/begin\nmkfifo")

@@ -199,7 +199,7 @@ class Client:
             pass  # it is sent again
 
     def read(self, wait):
-        """What has come; None: the other end has gone."""
+        """Returns the bytes that have come; None: the other end has gone."""
         if not select.select([self.line], [], [], wait)[0]:
             return b""
         try:
@@ -273,7 +273,7 @@ def end(run, number, wanted, limit=None):
     return took
 
 
-# What a backup may do otherwise than its primary: positions do not depend on it.
+# Options in which a backup may differ from its primary: positions do not depend on them.
 OTHERWISE = ((), ("--engine", "interpret"), ("--translator", "arena=256K,drop-every=50"), ())
 
 
@@ -395,7 +395,7 @@ def damaged(program, seed, times):
 
 
 def strangers(program, seed):
-    """Whoever comes first need not be a primary; over TCP a key is wanted."""
+    """The first peer need not be a primary; over TCP a key is wanted."""
     rng = random.Random(seed)
     with Stage(program) as stage:
         words = assemble(stage)
@@ -477,7 +477,7 @@ def at_consoles(program):
             backup.type("d")
             backup.wait_for("d\n")
             said = backup.text().splitlines()
-            # What is said again may begin within a line.
+            # Repeated output may begin within a line.
             expect(said[-1].startswith("00000004") and all(line[-1:] in ("", *"abc") for line in said[:-1]),
                    f"{said} {backup.errors()}")
             end(backup, signal.SIGTERM, EXIT_QUIT)
@@ -562,7 +562,7 @@ def controlled(program, seed):
 
 
 def bad_words(program):
-    """What makes no sense is said in one line, and nothing has happened."""
+    """Bad words are refused in one line, and nothing has happened."""
     with Stage(program) as stage:
         words = assemble(stage)
         tie = ["--tie-breaker", str(stage.path / "tie")]

@@ -112,7 +112,7 @@ class Client:
         return tuple(self.pixels[at:at + 3][::-1])
 
     def text(self, glyphs, columns, rows=1):
-        """What is written in the first cells, as the font says."""
+        """Returns the text in the first cells, as the font says."""
         known = {glyph: i for i, glyph in reversed(list(enumerate(glyphs)))} | {bytes(16): ord(" ")}
         lines = []
         for row in range(rows):

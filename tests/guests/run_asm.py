@@ -94,7 +94,8 @@ def assemble(source, image):
 
 
 def check_counters(wanted, path):
-    """What of `wanted`, NAME=NUMBER or NAME>NUMBER each, the statistics do not show."""
+    """Returns those of `wanted`, NAME=NUMBER or NAME>NUMBER each, that the statistics do not
+    show."""
     counters = json.loads(path.read_text())
     for each in wanted:
         name, relation, number = re.fullmatch(r"([a-z_.]+)([=>])(\d+)", each).groups()

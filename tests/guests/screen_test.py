@@ -256,7 +256,7 @@ def what_cannot_be(ringshift):
 
 
 def framebuffer_pixel(data, x, y):
-    """Of what Xvfb keeps its screen in: XWD, version 7, 32 bits a pixel."""
+    """Reads Xvfb's file of its screen: XWD, version 7, 32 bits a pixel."""
     fields = struct.unpack(">25I", data[:100])
     at = fields[0] + fields[19] * 12 + y * fields[12] + x * fields[11] // 8
     return tuple(data[at:at + 3][::-1])

@@ -63,7 +63,7 @@ def times(options, quick):
 
 
 def recorded(stage, words, folder, while_it_runs=lambda run: None, keyboard=False):
-    """What the console has shown, and the digest of the end."""
+    """Returns the console's output, and the digest of the end."""
     digest = pathlib.Path(stage.write("digest", b""))
     digest.chmod(0o666)
     with Run(stage, [*words, "--record", str(folder), "--digest", str(digest)], TIMEOUT, keyboard=keyboard) as run:
@@ -135,7 +135,7 @@ def disks(options):
         for i in range(times(options, 2)):
             same_again(stage, folder, shown, *(["--translator", "arena=4M"] if i == 1 else []))
         expect(afters == {name: md5(image.read_bytes()) for name, image in images.items()}, "a replay has written")
-        # What is not kept has to be what it was.
+        # A file that is not kept has to be unchanged.
         images["snapshot.img"].write_bytes(bytes(DISK_BYTES))
         _, code, errors = replay(stage, folder)
         expect(code == EXIT_USAGE and "is not what it was" in errors, f"another image: {code}: {errors}")

@@ -20,7 +20,7 @@ TIMEOUT = 60
 STOP = 2.5  # seconds: more than the second that usually is made up
 PIT_HERTZ, RTC_HERTZ, APIC_HERTZ = 1193182 / 1193, 128, 100
 GUEST_ENDS = 1
-# What was asked for when a tick was under way, at both ends.
+# Ticks that were under way at the time of the question, at both ends.
 LEEWAY = 3
 
 
@@ -37,7 +37,8 @@ class TimeStage(ControlStage):
 
 
 class Reading:
-    """What the guest told: ticks of its timers, its time in seconds, and the host's around it."""
+    """Returns the guest's figures: ticks of its timers, its time in seconds, and the host's around
+    it."""
 
     def __init__(self, words, begin, end):
         numbers = [int(word, 16) for word in words]

@@ -51,7 +51,7 @@ echo 'virtio-test: done'
 
 
 def bit(text, number):
-    """Of what the kernel says was agreed on: a character each, the lowest first."""
+    """Whether a feature was agreed on: the kernel prints a character for each, the lowest first."""
     return re.search(r"features ([01]+)", text).group(1)[number] == "1"
 
 

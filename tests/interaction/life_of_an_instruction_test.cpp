@@ -1,5 +1,5 @@
 // The steps of docs/life-of-an-instruction.md, one call each, on the machine's own classes;
-// counters are asserted after each step. What Vcpu does between them is done here by hand.
+// counters are asserted after each step. The test does by hand the work of Vcpu between them.
 #include <gtest/gtest.h>
 
 #include <cstring>

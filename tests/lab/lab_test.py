@@ -311,7 +311,8 @@ def test_trap_sleeping(lab):
 
 
 def test_trap_decisions(lab):
-    """What traps is emulated where it is legal, and the guest's own fault where it is not."""
+    """An instruction that traps is emulated where it is legal, and the guest's own fault where it
+    is not."""
     report = json.loads(lab.run("trap", lab.assemble("ring3"), "--json").stdout)
     for engine, run in report["runs"].items():
         if engine == "trap" and report["not_run_deprivileged"]:

@@ -280,7 +280,7 @@ FRAME = """<!DOCTYPE html><meta charset="utf-8"><title>waits</title>
 
 
 def look(browser, folder, page, scheme, width, use=""):
-    """What the scripts find on the page."""
+    """The elements that the scripts find on the page."""
     script = "<script>{" + TOOLS + "try {" + use + "} catch (error) { faults.push(`${error}`); }"
     watched = page.replace("<body>", "<body>" + WATCH, 1)
     (folder / "watched.html").write_text(watched.replace("</body>", script + LOOK + "}</script></body>"))

@@ -18,7 +18,7 @@ import time
 
 from support import expect, need, output, parser
 
-# What is typed before TAB -> what the line is after it.
+# The line typed before TAB -> the line after it.
 LINES = {
     "ringshift doc": "ringshift doctor ",
     "ringshift run --kern": "ringshift run --kernel ",

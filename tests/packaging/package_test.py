@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What is built can be installed: by cmake, and as a Debian package, which runs and can be removed.
+"""The build can be installed: by cmake, and as a Debian package, which runs and can be removed.
 
 usage: package_test.py --ringshift PROGRAM --build FOLDER install|debian|plain
   install  cmake --install into a folder

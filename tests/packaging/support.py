@@ -1,4 +1,4 @@
-"""What the tests of installing and packaging share."""
+"""Shared by the tests of installing and packaging."""
 
 import argparse
 import pathlib
@@ -30,7 +30,7 @@ def need(*programs):
 
 
 def output(command, **more):
-    """What the command prints; it must succeed."""
+    """Returns the command's output; it must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
                           stdin=subprocess.DEVNULL, **more)
     expect(done.returncode == 0,

@@ -1,5 +1,5 @@
-// Ringshift with a hole: a device at port 0x5a0 that runs what a guest gives it as host code. It is
-// what the product would be if a guest had taken it over; only tests/sandbox/hole_test.py runs it.
+// Ringshift with a hole: a device at port 0x5a0 that runs a guest's bytes as host code. It behaves
+// as the product would if a guest had taken it over; only tests/sandbox/hole_test.py runs it.
 #include <sys/mman.h>
 
 #include <cinttypes>
@@ -17,7 +17,7 @@ namespace {
 constexpr uint16_t kHolePort = 0x5a0;
 constexpr size_t kPayloadBytes = 8192;
 
-// A write of a guest-physical address: the 8 KiB there are copied and called. What they return is
+// A write of a guest-physical address: the 8 KiB there are copied and called. Their result is
 // printed, and read by the guest as zero or not.
 class Hole final : public PortDevice {
  public:

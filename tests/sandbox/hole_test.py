@@ -213,7 +213,7 @@ OPENED = {
     "openat to write": (257, [AT_FDCWD, "[fresh]", 0o101, 0o600]),
     "openat of our own memory": (257, [AT_FDCWD, "[memory]", 2, 0]),
 }
-# What any process of this user may do: with the sandbox off they succeed.
+# The acts that any process of this user may do: with the sandbox off they succeed.
 POSSIBLE = ["open", "openat", "openat to write", "stat", "readlink", "truncate", "unlink", "mkdir",
             "chmod", "socket", "socketpair", "fork", "kill", "tgkill", "ptrace: seize",
             "sched_setaffinity of another", "setpriority", "process_vm_readv", "shmget"]
@@ -367,7 +367,7 @@ def case_nothing_leaks(scene):
 
 
 def case_no_process_stays(scene, number):
-    """Whatever ends the monitor ends its broker, too."""
+    """The broker ends with the monitor, however that ends."""
     with Run(scene.stage, ["run", "--kernel", scene.image("  xor eax, eax", after="  jmp $"),
                            "--memory", "16M"], TIMEOUT) as run:
         deadline = time.monotonic() + TIMEOUT

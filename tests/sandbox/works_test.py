@@ -88,7 +88,7 @@ def command(image, *options):
 def folder(stage, name):
     made = stage.path / name
     made.mkdir(mode=0o777)
-    made.chmod(0o777)  # for whoever the run is
+    made.chmod(0o777)  # for the user of the run
     return made
 
 
@@ -228,7 +228,7 @@ def case_relative_and_linked(stage):
 
 
 def case_kernel_replaced(stage):
-    """Who builds a new kernel and resets the guest boots the new one."""
+    """A reset boots a kernel that was built anew meanwhile."""
     first, second = assemble(stage, "first", "reset"), assemble(stage, "second", "reset")
     kernel = stage.path / "kernel"
     shutil.copy(first, kernel)
@@ -286,7 +286,7 @@ def case_signals(stage):
 
 
 def case_whole_sandbox(stage):
-    """What `doctor` says is what `require` finds."""
+    """`doctor` says what `require` finds."""
     whole = all(verdict == "ok" for name, verdict in findings(stage.ringshift).items()
                 if name.startswith("sandbox-"))
     image = assemble(stage, "required", "exit")

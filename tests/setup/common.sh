@@ -84,7 +84,8 @@ build() {
     export CCACHE_DIR=${CCACHE_DIR:-$RINGSHIFT_CACHE/ccache}
     # A checkout in another folder finds what this one has compiled.
     export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
-    # What a source includes is known from its last compilation, without preprocessing it first.
+    # The cache knows a source's included files from its last compilation, without preprocessing it
+    # first.
     export CCACHE_DEPEND=1
     mkdir -p "$CCACHE_DIR"
     launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)

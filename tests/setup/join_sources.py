@@ -56,7 +56,7 @@ def joined(paths, most):
 
 
 def write_if_other(path, text):
-    """What is as it was keeps its time, and is not compiled again."""
+    """An unchanged file keeps its time, and is not compiled again."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ FOREIGN_COMMANDS = re.compile(
     r"(?:^|[\s|;&$(])(?:sudo\s+)?(cmake|ctest|ninja|git|apt-get|apt-cache|apt|qemu-system-i386|gdb|perf"
     r"|clang-format|clang-tidy|g\+\+|clang\+\+|nasm|objdump|setpriv|taskset|docker|python3 -m|compare\.py"
     r"|systemctl|systemd-run|ccache|dpkg-deb|podman|unshare)\b")
-# What a build or a run makes; not in the tree.
+# Made by a build or a run; not in the tree.
 MADE = ("build/", "ringshift_")
 SCRIPTS = ("demo", "check", ".ci/run")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

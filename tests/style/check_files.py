@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""What every source file has: a size that fits a head, a header that says what it is, no promises."""
+"""Rules for every source file: a size that fits a head, a header that says what it is, no
+promises."""
 
 import collections
 import re
@@ -9,7 +10,7 @@ from sources import comments_only, cpp_files, line_of, report
 
 MAX_LINES = 700
 MAX_LINES_OF_MONITOR = 350
-# Of a folder of these, tables and pages aside.
+# The bound for a folder of these, tables and pages aside.
 MAX_FILES = 25
 FOLDERS_WITH_FEW = ("monitor/", "devices/", "shadowmmu/")
 GUESTS = "monitor/lab/parts/guests/"  # what is in them is not C++

@@ -21,8 +21,8 @@ ALLOWED = {
     "bench": tuple(folder + "/" for folder in ALL_FOLDERS),
 }
 
-# The rooms of a folder, top floor first: a room includes itself and those below it. What lies in the
-# folder itself is above them all.
+# The rooms of a folder, top floor first: a room includes itself and those below it. The files in
+# the folder itself are above them all.
 ROOMS = {
     "monitor": ("lab", "manager", "command", "control", "debug", "machine", "replication", "migration", "replay", "vcpu", "trap", "interpreter", "spaces",
                 "direct", "paravirt", "cpu", "memory", "boot", "network", "share", "host"),
@@ -81,7 +81,7 @@ CODE_HOMES = (
      ("monitor/host/cpuid_faulting.cpp", "monitor/host/sandbox/confinement.cpp", "monitor/command/reports/host_probes.cpp",
       "monitor/direct/direct_*",
       "monitor/lab/matrix/silicon.cpp", "monitor/trap/tracee.cpp")),
-    # What opens a file by itself does so before the run is confined, or is not of a run.
+    # Code that opens a file by itself does so before the run is confined, or is not part of a run.
     ("files opened by name", r"\b(fopen|ifstream|ofstream|fstream)\b|(?<!\w)::open\s*\(",
      ("shadowmmu/base/host_files.cpp", "shadowmmu/host_mapping.cpp", "devices/host/host_disk.cpp", "devices/host/pseudo_terminal.cpp", "monitor/host/sockets/fifo_pair.cpp",
       "monitor/replication/tie_breaker.cpp", "monitor/command_line.cpp", "monitor/command/reports/run_report.cpp",
@@ -105,7 +105,7 @@ def at_home(name, homes):
 
 
 def floor_of(name, folder):
-    """Of a file in the folder: the higher the number, the lower the room."""
+    """The room of a file in the folder: the higher the number, the lower the room."""
     rest = name[len(folder) + 1:].split("/")
     return ROOMS[folder].index(rest[0]) if len(rest) > 1 else -1
 

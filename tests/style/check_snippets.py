@@ -59,7 +59,7 @@ def disassemble(code, origin, folder):
 
 
 def difference(given, rows, origin, folder):
-    """What is wrong if the snippet lies at `origin`; nothing: None."""
+    """Returns the mistake if the snippet lies at `origin`; None: there is none."""
     # Branches as short as they can be, or each as it is spelled.
     for optimization in ("-Ox", "-O1"):
         assembled, trouble = assemble(rows, origin, optimization, folder)

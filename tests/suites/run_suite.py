@@ -6,10 +6,10 @@ The list has one line an image: what is expected of it, its name below the folde
     fail emulator.flat       # why it fails
     skip taskswitch.flat     # why it is not run
     pass msr.flat -- --memory 256M --cpu model=core
-An image passes if it ends by the exit port with a value that --pass names. What the list does not
-name is run and reported as new; what it names and is not there is missing. The exit status is 0 if
-every image ended as the list says and none is missing.
-usage: run_suite.py --ringshift PROGRAM --images FOLDER --list FILE [-- more options for ringshift]
+An image passes if it ends by the exit port with a value that --pass names. An image that the list
+does not name is run and reported as new; a named one that is not there is missing. The exit status
+is 0 if every image ended as the list says and none is missing. usage: run_suite.py --ringshift
+PROGRAM --images FOLDER --list FILE [-- more options for ringshift]
 """
 import argparse
 import concurrent.futures

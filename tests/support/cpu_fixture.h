@@ -1,6 +1,6 @@
-// CpuFixture: one virtual CPU with RAM, buses and flat protected-mode tables, for tests of what it
-// does. Owns: everything CpuContext refers to. Starts in ring 0, 32-bit flat, paging off, with a
-// 32-bit TSS loaded. Layout: the constants below.
+// CpuFixture: one virtual CPU with RAM, buses and flat protected-mode tables, for tests of its
+// behaviour. Owns: everything CpuContext refers to. Starts in ring 0, 32-bit flat, paging off, with
+// a 32-bit TSS loaded. Layout: the constants below.
 #pragma once
 
 #include <gtest/gtest.h>

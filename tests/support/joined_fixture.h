@@ -1,4 +1,4 @@
-// What tests of a backup that joins share: a machine of some RAM and a few bytes of state.
+// Shared by tests of a backup that joins: a machine of some RAM and a few bytes of state.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What tests of migrations share: a stream whose bytes are there from the start, the bytes of
+// Shared by tests of migrations: a stream whose bytes are there from the start, the bytes of
 // messages, and a machine that arrives: RAM and a few bytes of state.
 #pragma once
 

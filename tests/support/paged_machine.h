@@ -53,13 +53,13 @@ class PagedMachine {
     for (SegmentCache& segment : guest.segment) segment = {0, 0xffffffffU, 0x2b, 0xc0f3};
     guest.seg(SegmentRegister::Cs) = {0, 0xffffffffU, 0x23, 0xc0fb};
   }
-  // What MOV CR3 does.
+  // As MOV CR3 does.
   void load_cr3(uint32_t directory) {
     state().cr3 = directory;
     processor().linear().flush();
     spaces().on_cr3_loaded();
   }
-  // What INVLPG does.
+  // As INVLPG does.
   void invalidate(uint32_t linear) {
     processor().linear().flush_page(GuestVirtual(linear));
     spaces().on_page_invalidated(GuestVirtual(linear));

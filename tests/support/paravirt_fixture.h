@@ -1,5 +1,5 @@
-// ParavirtFixture: a CPU, and RAM of its own for what a hypervisor interface writes, which a test
-// can look at as bytes and watch. Owns: both.
+// ParavirtFixture: a CPU, and RAM of its own for the structures of a hypervisor interface, which a
+// test can read as bytes and watch. Owns: both.
 #pragma once
 
 #include <cstdint>

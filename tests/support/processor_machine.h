@@ -1,5 +1,5 @@
 // ProcessorMachine: RAM, buses and one processor, the least that a processor runs in. Owns: all of
-// it. What cannot be made ends the test program.
+// it. If one of them cannot be made the test program ends.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What tests of pairs share: a tie-breaker's file in memory, and the two ends of a stream whose
+// Shared by tests of pairs: a tie-breaker's file in memory, and the two ends of a stream whose
 // sides have greeted each other.
 #pragma once
 

@@ -49,7 +49,7 @@ class RingshiftInterfaceFixture : public InterpreterFixture {
     state.reg(Gpr::Esi) = esi;
     return step({0x0f, 0x30});  // wrmsr
   }
-  // What it answers in EAX.
+  // Makes a call, and returns its answer in EAX.
   uint32_t ask(Call number, uint32_t edx = 0, uint32_t ebx = 0, uint32_t esi = 0) {
     const StepResult result = call(number, edx, ebx, esi);
     EXPECT_EQ(result.kind, StepKind::Done);

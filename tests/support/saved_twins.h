@@ -1,7 +1,7 @@
 // SavedTwins: a device is saved in the middle of random traffic and loaded into a second one, and
-// both get the rest of the traffic: every answer, what they do to what is around them and when they
-// want to be called next must be the same. And the test of the test: a field that is saved but left
-// as a fresh device has it must show.
+// both get the rest of the traffic. Their answers, their effects on everything around them and the
+// times at which they want to be called next must be the same. And the test of the test: a field
+// that is saved but left as a fresh device has it must show.
 //
 // A World is a device with a clock: `clock`, `outside` (a value: all that it acts on),
 // visit_state() and act(), which does one thing and returns what the device answered.
@@ -45,7 +45,7 @@ class Random {
 template <typename World>
 class SavedTwins {
  public:
-  // Of a failure, RINGSHIFT_SEED runs its seed alone.
+  // After a failure, RINGSHIFT_SEED runs its seed alone.
   SavedTwins(uint32_t seeds, int steps) : seeds_(seeds), steps_(steps) {
     if (const char* seed = std::getenv("RINGSHIFT_SEED"); seed != nullptr) {
       only_ = static_cast<uint32_t>(std::strtoul(seed, nullptr, 0));
@@ -61,11 +61,11 @@ class SavedTwins {
     }
   }
 
-  // Whoever forgets a field loads it as a fresh device has it. `unseen`: fields of which the
+  // A device that forgets a field loads it as a fresh device has it. `unseen`: fields of which the
   // traffic cannot tell, each for a reason that the caller knows. The clock and the order of timers
-  // of one deadline have tests of their own. Of things of one kind ("counter 0", "counter 1") it is
-  // enough that one shows the field: "counter N".
-  // `within`: only of the fields below it.
+  // of one deadline have tests of their own. If there are several things of one kind ("counter 0",
+  // "counter 1") it is enough that one of them shows the field: "counter N". `within`: only of the
+  // fields below it.
   void expect_that_each_field_shows(const std::set<std::string>& unseen,
                                     const std::string& within = "") const {
     std::map<std::string, bool> shows;

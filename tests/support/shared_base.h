@@ -1,5 +1,5 @@
 // SharedBase: a file with the bytes that a machine's RAM has, and RAM made to begin as that file.
-// Owns: the file. What cannot be made ends the test program.
+// Owns: the file. If one of them cannot be made the test program ends.
 #pragma once
 
 #include <unistd.h>

@@ -17,7 +17,7 @@ count() {
   i=0
   while [ $i -lt 20000 ]; do i=$((i + 1)); done
 }
-# What shell functions do is timed from a process of its own.
+# Shell functions are timed from a process of their own.
 if [ $# -gt 0 ]; then
   "$@"
   exit

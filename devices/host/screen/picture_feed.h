@@ -25,7 +25,7 @@ class PictureFeed {
   // it may be until the next call.
   [[nodiscard]] int ask(Clock::time_point now);
   // Takes the screen if it has come. False: it has not. Otherwise picture() is the new one;
-  // on_resize or, tile by tile, on_change have said what is new.
+  // on_resize or, tile by tile, on_change have reported the changes.
   [[nodiscard]] bool take(const std::function<void()>& on_resize,
                           const std::function<void(uint32_t column, uint32_t row)>& on_change);
   [[nodiscard]] const rfb::Picture& picture() const { return picture_; }

@@ -24,7 +24,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kToShakeHands{10};
-// How long a client may take nothing of what it is sent.
+// How long a client may take none of the bytes sent to it.
 constexpr seconds kToMove{60};
 // A wrong password keeps one of the few places that long: guessing is slow.
 constexpr seconds kAfterWrongPassword{1};
@@ -119,7 +119,8 @@ void RfbServer::serve() {
     const int patience = prepare_to_wait();
     if (poll(waiting_.data(), waiting_.size(), patience) < 0) continue;
     if (waiting_[0].revents != 0) thread_.take_wake();
-    // Of those that were waited for: whoever comes now has its turn in the next round.
+    // Only the clients that were waited for: a client that comes now has its turn in the next
+    // round.
     const size_t count = clients_.size();
     for (size_t i = 0; i < count; ++i) {
       const int16_t events = waiting_[i + 2].revents;

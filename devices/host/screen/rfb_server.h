@@ -1,6 +1,6 @@
 // RfbServer: the VNC server: listens, serves a few clients at a time on a thread of its own. Owns:
-// the listening and the connected descriptors, the thread, a session for each client; whoever is
-// slow or silent is given up after a time and delays nobody. Outlives the machine. See
+// the listening and the connected descriptors, the thread, a session for each client. A client that
+// is slow or silent is given up after a time and delays nobody. Outlives the machine. See
 // docs/screen.md.
 #pragma once
 

@@ -17,7 +17,7 @@ namespace ringshift {
 
 class ScreenPort {
  public:
-  // source: what HostInput says of its input.
+  // source: HostInput::source of its input.
   explicit ScreenPort(uint8_t source) : source_(source) {}
   ScreenPort(const ScreenPort&) = delete;
   ScreenPort& operator=(const ScreenPort&) = delete;
@@ -40,8 +40,8 @@ class ScreenPort {
   // Exchanges *content for the screen handed over last. False: none has been since the last call.
   [[nodiscard]] bool take(ScreenContent* content);
   enum class Loss : uint8_t { Allowed, Forbidden };
-  // False: too much is on its way, and it is lost. What is not allowed to be lost is the end of
-  // something that was not lost, and so bounded by that.
+  // False: too much is on its way, and these keys are lost. Keys that must not be lost end
+  // something that was not lost, and so are bounded by that.
   [[nodiscard]] bool put_keys(std::vector<uint8_t> codes, Loss loss);
   // Never lost: if too much is on its way, movements become one.
   void put_motion(const MouseMotion& motion);

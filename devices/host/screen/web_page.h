@@ -6,7 +6,7 @@
 
 namespace ringshift {
 
-// With a number for this run, by which the page's own scripts and styles are known.
+// The page with a number for this run, by which its own scripts and styles are known.
 [[nodiscard]] std::string web_page(const std::string& nonce);
 
 }  // namespace ringshift

@@ -18,8 +18,8 @@ namespace {
 
 constexpr lws_usec_t kTick = 40'000;
 constexpr unsigned kTicksBetweenFigures = 25;
-constexpr size_t kPiece = 32 * 1024;  // of what is sent at once
-// What waits for a page's control channel; one that does not read loses the middle of it.
+constexpr size_t kPiece = 32 * 1024;  // bytes sent at once
+// Bytes that wait for a page's control channel; a page that does not read loses the middle of them.
 constexpr size_t kMostWaiting = 256 * 1024;
 
 std::string quoted(std::string_view text) {
@@ -46,7 +46,7 @@ std::string quoted(std::string_view text) {
 
 namespace web {
 
-// What libwebsockets keeps for each connection: a pointer to ours.
+// The memory that libwebsockets keeps for each connection: a pointer to our viewer.
 struct Slot {
   struct Viewer* viewer;
   struct Controller* controller;
@@ -60,7 +60,7 @@ struct Viewer {
 
 struct Controller {
   lws* connection = nullptr;
-  uint64_t place = 0;  // in what the serial port has said
+  uint64_t place = 0;  // in the serial port's output
   std::vector<std::string> messages;
   size_t waiting = 0;  // bytes of them
 };
@@ -82,7 +82,7 @@ struct WebServer::Parts {
   Parts& operator=(const Parts&) = delete;
 
   [[nodiscard]] bool listen(std::string* error);
-  // What libwebsockets calls, on the server's thread.
+  // The callback of libwebsockets, on the server's thread.
   static int on_http(lws* connection, lws_callback_reasons reason, void* user, void* in,
                      size_t length);
   static int on_screen(lws* connection, lws_callback_reasons reason, void* user, void* in,

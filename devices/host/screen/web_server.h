@@ -1,7 +1,7 @@
 // WebServer: one page for a browser on this host: the screen by RFB over a WebSocket, the serial
 // port, figures and buttons over another. Owns: libwebsockets' context, its thread, a session for
-// each connection (bounded in number and size). Only who knows the token of the page's address gets
-// in. Outlives the machine. See docs/screen.md; RFC 6455.
+// each connection (bounded in number and size). Only a client with the token of the page's address
+// gets in. Outlives the machine. See docs/screen.md; RFC 6455.
 #pragma once
 
 #include <cstdint>

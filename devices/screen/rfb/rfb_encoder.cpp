@@ -10,7 +10,7 @@ namespace ringshift::rfb {
 namespace {
 
 constexpr uint32_t kTightWidth = 2048, kTileSize = 16;
-// What compresses badly must still fit into Tight's lengths of 22 bits.
+// Pixels that compress badly must still fit into Tight's lengths of 22 bits.
 constexpr uint32_t kTightPixels = 1'000'000;
 constexpr unsigned kZlibStream = 3;
 constexpr size_t kMostColors = 256;
@@ -206,7 +206,7 @@ void Encoder::append_tile(const Picture& picture, const Rectangle& tile,
   append_raw(picture, tile, out);
 }
 
-// What plain_ holds; fewer than twelve bytes go as they are.
+// Appends plain_; fewer than twelve bytes are sent uncompressed.
 void Encoder::append_compressed(unsigned number, std::vector<uint8_t>* out) {
   constexpr size_t kFewest = 12;
   if (plain_.size() < kFewest) {

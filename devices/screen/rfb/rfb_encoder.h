@@ -22,7 +22,7 @@ class Deflater {
   ~Deflater();
   Deflater(const Deflater&) = delete;
   Deflater& operator=(const Deflater&) = delete;
-  // All of the input, to a byte's border, behind what *out has.
+  // Appends all of the input, to a byte's border, to *out.
   void append(std::span<const uint8_t> input, std::vector<uint8_t>* out);
 
  private:
@@ -36,9 +36,8 @@ class Encoder {
   [[nodiscard]] bool set_format(const PixelFormat& format) { return pixels_.set(format); }
   [[nodiscard]] const PixelConverter& pixels() const { return pixels_; }
   void choose(Encoding encoding) { encoding_ = encoding; }
-  // Headers and content behind what *out has; returns how many rectangles it came to: Tight's are
-  // bounded (RFC 6143 leaves them out; its registry entry). Pre: it lies in the picture and is not
-  // empty.
+  // Appends headers and content to *out; returns the number of rectangles: Tight's are bounded (RFC
+  // 6143 leaves them out; its registry entry). Pre: it lies in the picture and is not empty.
   unsigned append(const Picture& picture, const Rectangle& rectangle, std::vector<uint8_t>* out);
 
  private:

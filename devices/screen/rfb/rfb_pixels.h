@@ -1,5 +1,5 @@
-// RfbPixels: what an RFB client is sent pixels as, and the picture they come from. See
-// docs/screen.md; RFC 6143, sections 7.4 and 7.7.
+// RfbPixels: the pixel format that an RFB client has chosen, and the picture that its pixels come
+// from. See docs/screen.md; RFC 6143, sections 7.4 and 7.7.
 #pragma once
 
 #include <array>

@@ -15,7 +15,7 @@ constexpr uint8_t kNone = 1, kVncAuthentication = 2;
 // Longer texts of a client's clipboard are no text.
 constexpr uint32_t kLongestText = 1U << 20;
 
-// Client messages, and what is needed of each before it can be taken.
+// Client messages, and the bytes of each that are needed before it can be taken.
 constexpr uint8_t kSetFormat = 0, kSetEncodings = 2, kRequest = 3, kKey = 4, kPointer = 5;
 constexpr uint8_t kText = 6, kQemu = 255, kQemuKey = 0;
 
@@ -149,7 +149,7 @@ void Session::take(std::span<const uint8_t> bytes) {
 
 // ---- handshake ----
 
-// "RFB xxx.yyy\n"; 3.3 is what unknown versions before 3.7 are taken for (RFC 6143, section 7.1.1).
+// "RFB xxx.yyy\n"; unknown versions before 3.7 are taken for 3.3 (RFC 6143, section 7.1.1).
 void Session::take_version(std::span<const uint8_t> bytes) {
   constexpr size_t kMinorAt = 8, kDigits = 3;
   const bool has_form = std::equal(bytes.begin(), bytes.begin() + 4, kVersion.begin()) &&

@@ -1,7 +1,7 @@
-// RfbSession: one client of the VNC server, as bytes in and bytes out: handshake, what it asks for,
-// what of the screen it has not seen. Owns: that, all of it bounded whatever the client sends. Does
-// not own: the socket, the picture. See docs/screen.md; RFC 6143; the registry of the RFB protocol
-// for QEMU's key and pointer messages.
+// RfbSession: one client of the VNC server, as bytes in and bytes out: handshake, requests, the
+// changes of the screen that the client has not seen. Owns: that, all of it bounded whatever the
+// client sends. Does not own: the socket, the picture. See docs/screen.md; RFC 6143; the registry
+// of the RFB protocol for QEMU's key and pointer messages.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@
 namespace ringshift::rfb {
 
 inline constexpr size_t kChallengeBytes = 16, kMostPassword = 8;
-// "Encodings" that are none, but tell what a client can do.
+// "Encodings" that are none, but tell of a client's abilities.
 inline constexpr int32_t kDesktopSize = -223, kCursor = -239, kRelativePointer = -257;
 inline constexpr int32_t kScanCodes = -258;
 
@@ -32,8 +32,8 @@ struct SessionConfig {
   std::function<void(const MouseMotion&)> on_motion;
 };
 
-// What the client must answer to a challenge (RFC 6143, section 7.2.2): DES by the password, the
-// bits of each byte the other way round.
+// The answer that a client must give to a challenge (RFC 6143, section 7.2.2): DES by the password,
+// the bits of each byte the other way round.
 [[nodiscard]] std::array<uint8_t, kChallengeBytes> answer_to(
     std::span<const uint8_t, kChallengeBytes> challenge, const std::string& password);
 
@@ -47,16 +47,17 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   void receive(std::span<const uint8_t> bytes);
-  // It has ended, or broken the protocol: close once output() is empty or nobody takes it.
+  // True: the client has ended, or broken the protocol. Close once output() is empty or nobody
+  // takes it.
   [[nodiscard]] bool is_over() const { return step_ == Step::Over; }
   [[nodiscard]] bool failed_to_authenticate() const { return failed_; }
   // Bytes for it are of use now; otherwise they wait with the host.
   [[nodiscard]] bool reads() const { return step_ != Step::Over && step_ != Step::Screen; }
   // The handshake is done.
   [[nodiscard]] bool is_running() const { return step_ >= Step::Message && step_ != Step::Over; }
-  // It wants the screen, and has taken all it was sent.
+  // True: the client wants the screen, and has taken all that it was sent.
   [[nodiscard]] bool waits_for_screen() const;
-  // To be sent; whoever sends takes from the front.
+  // The bytes to be sent; the sender takes them from the front.
   [[nodiscard]] std::vector<uint8_t>& output() { return output_; }
   // Keys it holds are let go.
   void leave() { keys_.release_all(); }
@@ -64,7 +65,7 @@ class Session {
   // The tile in column x, line y has changed.
   void note_change(uint32_t x, uint32_t y);
   void note_all_changed() { all_changed_ = true; }
-  // Answers what it waits for, if there is something new. Pre: waits_for_screen().
+  // Answers the client's request, if there is something new. Pre: waits_for_screen().
   void update(const Picture& picture);
 
  private:
@@ -119,11 +120,11 @@ class Session {
   std::vector<uint8_t> input_;  // the beginning of a message
   uint32_t left_ = 0;
   std::vector<uint8_t> output_;
-  // What the client can do.
+  // The client's abilities.
   bool has_chosen_encoding_ = false, can_resize_ = false;
   bool owes_cursor_ = false, owes_move_ = false, owes_scan_codes_ = false;
   bool owes_colors_ = false;  // of a colour map
-  // What it waits for, and what it has not seen.
+  // The update that the client waits for, and the changes that it has not seen.
   std::optional<Rectangle> request_;
   uint16_t width_ = 0, height_ = 0;  // of the screen as it knows it; 0: it was not told yet
   uint16_t columns_ = 0, rows_ = 0;  // tiles

@@ -1,4 +1,4 @@
-// Session, second part: what of the screen its client has not seen, and how that is sent.
+// Session, second part: the parts of the screen that the client has not seen, and their way to it.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -86,7 +86,8 @@ Rectangle Session::take_block(uint32_t column, uint32_t row) {
   return {column * kTile, row * kTile, (right - column) * kTile, (bottom - row) * kTile};
 }
 
-// What has changed and lies within; what does not lie there wholly stays noted.
+// Takes the changes that lie within the rectangle; a change that does not lie there wholly stays
+// noted.
 std::vector<Rectangle> Session::take_changes(const Rectangle& within) {
   const Rectangle screen{0, 0, width_, height_};
   std::vector<Rectangle> areas;
@@ -129,7 +130,7 @@ void Session::append_colors() {
   }
 }
 
-// Rectangles that are answers to what it can do.
+// Rectangles that answer the client's abilities.
 unsigned Session::append_owed() {
   unsigned count = 0;
   if (std::exchange(owes_scan_codes_, false)) {

@@ -7,8 +7,9 @@
 
 namespace ringshift {
 
-// From {"clone", SOCKET, WORD...}: {"resume", FILE, WORD...}, with the file of the clone. SOCKET is
-// "unix:PATH" or PATH. Waits for as long as the machine takes. False with one line in *problem.
+// Replaces {"clone", SOCKET, WORD...} by {"resume", FILE, WORD...}, with the file of the clone.
+// SOCKET is "unix:PATH" or PATH. Waits for as long as the machine takes. False with one line in
+// *problem.
 [[nodiscard]] bool cloned_words(std::vector<std::string>* words, std::string* problem);
 
 }  // namespace ringshift

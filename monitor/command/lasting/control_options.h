@@ -1,5 +1,5 @@
-// ControlOptions: --qmp, --monitor and what goes with them, from the words of the command line to
-// the sockets that are wanted. See docs/control.md.
+// ControlOptions: --qmp, --monitor and their relatives, from the words of the command line to the
+// wanted sockets. See docs/control.md.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ struct ControlOptions {
   std::vector<std::string> qmp, qmp_pretty, monitor;
   std::string name;    // of the machine, for people; empty: none
   std::string folder;  // where clients may have files read and written; empty: nowhere
-  // What finish_control_options makes of it.
+  // Filled in by finish_control_options.
   std::vector<control::ControlRequest> requests;
 };
 

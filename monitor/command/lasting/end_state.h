@@ -1,13 +1,13 @@
-// End state: what a run leaves of its machine when it is over, beside its statistics: the screen as
-// text or as a picture, and a digest. See docs/usage.md.
+// End state: a run's last words about its machine, beside the statistics: the screen as text or as
+// a picture, and a digest. See docs/usage.md.
 #pragma once
 
 #include "monitor/command/options/options.h"
 
 namespace ringshift {
 
-// --dump-screen, --screendump, --digest, or the last text page for whoever saw no display. False,
-// with a line on standard error: a file could not be written.
+// Writes --dump-screen, --screendump and --digest, or leaves the last text page for a user who saw
+// no display. False, with a line on standard error: a file could not be written.
 [[nodiscard]] bool leave_end_state(const RunOptions& options, const MachineOutcome& outcome,
                                    Machine& machine);
 

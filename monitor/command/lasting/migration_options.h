@@ -1,5 +1,5 @@
-// MigrationOptions: --incoming, --migrate-to and --migration-key: from where a machine comes, and
-// whom it may be moved to. See docs/migration.md.
+// MigrationOptions: --incoming, --migrate-to and --migration-key: the place that a machine comes
+// from, and the places that it may be moved to. See docs/migration.md.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ struct MigrationOptions {
 };
 
 void add_migration_options(CLI::App& command, MigrationOptions* options);
-// Reads the key. False with one line in *problem for what makes no sense.
+// Reads the key. False with one line in *problem for bad words.
 [[nodiscard]] bool finish_migration_options(const MigrationOptions& options, MachineConfig* machine,
                                             std::string* problem);
 // The name of the UNIX socket at which a machine is waited for; empty: there is none.

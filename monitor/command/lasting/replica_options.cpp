@@ -41,7 +41,7 @@ ReplicaConnection connection_of(int socket) {
   return connection;
 }
 
-// What a pair cannot have; empty: nothing.
+// An option that a pair cannot have; empty: none was given.
 std::string obstacle(const RunOptions& options) {
   if (!options.record.empty()) return "--record";
   for (const PortTarget* port : all_ports(options.machine.ports)) {
@@ -225,7 +225,7 @@ bool RunReplica::open(RunOptions* options, std::string* error) {
 
 namespace {
 
-// Where the machine, once it lives, looks for a backup when it has none; nothing: nowhere.
+// The place where the machine, once it runs, looks for a backup when it has none; nothing: nowhere.
 std::optional<JoinPlace> next_place(const RunOptions& options) {
   const ReplicaOptions& replica = options.replica;
   if (replica.to.empty()) return std::nullopt;
@@ -250,7 +250,7 @@ bool RunReplica::open_primary(RunOptions* options, std::string* error) {
   ReplicaConnection connection;
   std::string problem;
   const bool looks = replica.reconnect != 0;
-  bool is_alone = !options->machine.resume_path.empty();  // nobody else has what it begins as
+  bool is_alone = !options->machine.resume_path.empty();  // no other machine has its first state
   if (!is_alone &&
       (!reach_backup(
            place, [] { return true; }, &connection, &is_alone, &problem) ||

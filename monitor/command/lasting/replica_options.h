@@ -37,8 +37,8 @@ struct ReplicaOptions {
   [[nodiscard]] bool is_pair() const { return !to.empty() || from != nullptr; }
 };
 
-// From {"backup", WHERE, WORD...}: waits there for a primary; the words of its run with these after
-// them. False with one line in *problem.
+// Takes {"backup", WHERE, WORD...}, waits there for a primary, and replaces the words by those of
+// the primary's run with the given ones after them. False with one line in *problem.
 [[nodiscard]] bool backed_up_words(std::vector<std::string>* words, ReplicaOptions* options,
                                    ReplayRequest* run, std::string* problem);
 

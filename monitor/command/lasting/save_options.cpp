@@ -35,7 +35,7 @@ bool take_item(const std::string& item, SaveRequest* save) {
 
 enum class Dropped : uint8_t { Nothing, Word, WithNext };
 
-// The words, but for those of which `what` says so; it is given a word and the one behind it.
+// The words, except those for which `what` says so; it is given a word and the one behind it.
 template <typename What>
 std::vector<std::string> without(const std::vector<std::string>& words, const What& what) {
   std::vector<std::string> kept;
@@ -104,7 +104,7 @@ bool apply_share_pages(const std::string& text, MachineConfig* machine, std::str
 }
 
 std::vector<std::string> words_to_keep(const std::vector<std::string>& words) {
-  // Of a socket there can be one: whoever resumes the machine says where its own is.
+  // A socket cannot be there twice: the user who resumes the machine says where its own is.
   constexpr std::array<std::string_view, 10> kOfThisRun = {
       "--save",     "--verify-ram", "--qmp",           "--qmp-pretty", "--monitor",
       "--incoming", "--migrate-to", "--migration-key", "--record",     "--replicate-to"};

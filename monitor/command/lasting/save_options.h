@@ -25,8 +25,8 @@ namespace ringshift {
 // The words of a command line that make the same machine again: without --save and --verify-ram.
 [[nodiscard]] std::vector<std::string> words_to_keep(const std::vector<std::string>& words);
 
-// Of these what a clone takes over: nothing that says where the machine's output goes, or who may
-// reach it, which are the other machine's.
+// Those of these words that a clone takes over. Words that say where the machine's output goes, or
+// who may reach it, stay the other machine's.
 [[nodiscard]] std::vector<std::string> words_for_clone(const std::vector<std::string>& words);
 
 struct ResumedFiles {
@@ -34,8 +34,8 @@ struct ResumedFiles {
   std::vector<int> descriptors;  // of a clone: MachineConfig::resume_descriptors
 };
 
-// From {"resume", FILE, WORD...}: the kept words of the saved machine with these after them, of a
-// clone words_for_clone(). False with one line in *problem.
+// Replaces {"resume", FILE, WORD...} by the kept words of the saved machine with the given ones
+// after them; for a clone, by words_for_clone(). False with one line in *problem.
 [[nodiscard]] bool resumed_words(std::vector<std::string>* words, ResumedFiles* files,
                                  std::string* problem);
 

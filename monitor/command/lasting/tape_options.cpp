@@ -88,7 +88,7 @@ json described(const std::vector<TapeDisk>& disks) {
   return all;
 }
 
-// Places are file names: what is none of ours is not used (use_kept_disks).
+// Places are file names: a name that is none of ours is not used (use_kept_disks).
 std::vector<TapeDisk> described_disks(const json& all) {
   std::vector<TapeDisk> disks;
   for (const json& disk : all) {
@@ -227,7 +227,7 @@ bool replayed_words(std::vector<std::string>* words, ReplayRequest* request, std
 
 namespace {
 
-// The recorded machine's disks, and what it began as.
+// The recorded machine's disks, and the saved machine that it began as.
 bool apply_replay(RunOptions* options, std::string* problem) {
   const ReplayRequest& request = options->replay;
   options->machine.raw_console = false;

@@ -18,7 +18,7 @@ struct RunOptions;
 class TapePlayer;
 class TapeRecorder;
 
-// What `replay FOLDER` asks for; no folder: it is not a replay.
+// The request of `replay FOLDER`; no folder: it is not a replay.
 struct ReplayRequest {
   std::string folder;
   std::optional<uint64_t> until;  // a count of events
@@ -28,9 +28,9 @@ struct ReplayRequest {
   bool is_resumed = false;        // it began as a saved machine, which is in the folder
 };
 
-// From {"replay", FOLDER, WORD...}: the words of the recorded run with these after them, but for
-// --until and --verify. False with one line in *problem: there is no such recording, or a file that
-// it began with is another now.
+// Replaces {"replay", FOLDER, WORD...} by the words of the recorded run with the given ones after
+// them, except --until and --verify. False with one line in *problem: there is no such recording,
+// or a file that it began with is another now.
 [[nodiscard]] bool replayed_words(std::vector<std::string>* words, ReplayRequest* request,
                                   std::string* problem);
 
@@ -38,19 +38,19 @@ struct ReplayRequest {
 // replay does not. False with one line in *problem: something cannot be recorded.
 [[nodiscard]] bool apply_tape(RunOptions* options, std::string* problem);
 
-// In a recording's folder: the saved machine that it began as.
+// The path, in a recording's folder, of the saved machine that the recording began as.
 [[nodiscard]] std::string kept_machine_path(const std::string& folder);
 
 // A saved machine whose time-stamp counter would go on at another rate than the one its guest has
 // measured.
 [[nodiscard]] bool began_by_host_clock(const RunOptions& options);
 
-// What comes to a guest by a way that is on no tape; empty: nothing. A port at a socket is on one,
-// but its bytes are not in a recording's folder.
+// An option by which input would reach the guest past the tape; empty: there is none. A port at a
+// socket is on one, but its bytes are not in a recording's folder.
 [[nodiscard]] std::string unrecorded(const RunOptions& options);
 
-// A run as a text that another process can begin it by: its words, and hashes of what it begins
-// with. And back: false with one line in *problem, also where a file is another here.
+// A run as a text that another process can begin it by: its words, and hashes of the files that it
+// begins with. And back: false with one line in *problem, also where a file is another here.
 [[nodiscard]] std::string run_description(const RunOptions& options,
                                           const std::vector<std::string>& words,
                                           const std::vector<TapeDisk>& disks);
@@ -66,7 +66,7 @@ class RunTape {
   RunTape& operator=(const RunTape&) = delete;
   // Before files are out of reach. False with one line in *error.
   [[nodiscard]] bool open(RunOptions* options, std::string* error);
-  // After the run, which would end with `exit_code`: says what has been compared, and how it ends.
+  // After the run, which would end with `exit_code`: reports the comparisons, and how it ends.
   [[nodiscard]] int finish(int exit_code);
 
  private:

@@ -3,8 +3,9 @@
 namespace ringshift::manual {
 namespace {
 
-// What does not depend on our options. Bash takes a word apart at "=" and ":" (COMP_WORDBREAKS) and
-// replaces the last piece only, so a reply loses what stands before that piece.
+// The part of the script that does not depend on our options. Bash takes a word apart at "=" and
+// ":" (COMP_WORDBREAKS) and replaces the last piece only, so a reply loses the part before that
+// piece.
 constexpr char kMachinery[] = R"(
 _ringshift() {
   local line=${COMP_LINE:0:COMP_POINT} word piece=${COMP_WORDS[COMP_CWORD]} before='' at=2
@@ -89,7 +90,7 @@ struct Tables {
   std::string options, values, files;
 };
 
-// What a command can be given; `more`: besides its own.
+// Adds the words that can follow a command; `more`: options besides its own.
 void add_command(const CommandText& command, const std::vector<OptionText>& more, Tables* tables) {
   std::vector<std::string> words;
   for (const CommandText& part : command.commands) words.push_back(part.name);

@@ -1,4 +1,4 @@
-// CommandText: what the command line can say, as data: commands, their options, what each takes.
+// CommandText: the command line's language, as data: commands, their options, the values of each.
 // See docs/packaging.md.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace ringshift::manual {
 
-// What a shell can offer for a value.
+// The kinds of words that a shell can offer for a value.
 enum class Takes : uint8_t { Nothing, Text, File, Folder, Words };
 
 struct OptionText {
@@ -32,7 +32,7 @@ struct CommandText {
   bool takes_options_of_run = false;  // besides its own
 };
 
-// Of one of the program's commands; it must be there.
+// Finds one of the program's commands. Pre: it is there.
 [[nodiscard]] const CommandText& command_of(const CommandText& program, const std::string& name);
 
 }  // namespace ringshift::manual

@@ -1,5 +1,5 @@
-// Completions: what bash and zsh need to complete a command line, as scripts for them, written from
-// the option tables and from the table of QEMU's words. See docs/packaging.md.
+// Completions: scripts by which bash and zsh complete a command line, written from the option
+// tables and from the table of QEMU's words. See docs/packaging.md.
 #pragma once
 
 #include <string>

@@ -1,6 +1,5 @@
 // Describe command: `ringshift describe`: the manual page, or a shell's completions. They are made
-// of the parser's own tables, so they say what the program does. See
-// docs/packaging.md.
+// of the parser's own tables, so they agree with the program. See docs/packaging.md.
 #pragma once
 
 #include <string>
@@ -13,10 +12,10 @@ class App;
 
 namespace ringshift::manual {
 
-// Of a whole program. What is hidden from help is left out.
+// Describes a whole program, without the options that are hidden from its help.
 [[nodiscard]] CommandText read_commands(const CLI::App& app);
 
-// Hidden from help: it is for those who install the program. *form: what is wanted.
+// Hidden from help: it is for those who install the program. *form: the wanted form.
 void add_describe_command(CLI::App& app, std::string* form);
 
 // form: "man", "bash" or "zsh". version: a number, without a commit.

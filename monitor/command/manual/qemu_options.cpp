@@ -11,7 +11,8 @@ std::vector<OptionText> qemu_options(const CommandText& run) {
   for (const OptionText& option : run.options) {
     known.insert(option.names.begin(), option.names.end());
   }
-  // Of our option with this name; of an image that QEMU names with one dash, ours has two.
+  // Finds our option by its name; null: there is none. An image option that QEMU writes with one
+  // dash has two here.
   const auto ours = [&](const std::string& name) -> const OptionText* {
     for (const OptionText& option : run.options) {
       if (std::find(option.names.begin(), option.names.end(), name) != option.names.end()) {

@@ -98,7 +98,7 @@ bool parse_time(const std::string& text, TimePolicy* time, std::string* problem)
   return false;
 }
 
-// What would know the host's rate beside a guest of another.
+// An option by which the guest would meet the host's rate beside its own scaled one; empty: none.
 std::string obstacle_to_scale(const RunOptions& options) {
   if (options.machine.vcpu.engine == Engine::Trap) {
     return "--engine trap: the guest reads the processor's own time-stamp counter";
@@ -133,7 +133,7 @@ bool apply_time(RunOptions* options, std::string* problem) {
   return what.empty();
 }
 
-// What would bring the host's time, or its chance, into a run that is to repeat; empty: nothing.
+// An option that would bring the host's time, or chance, into a run that is to repeat; empty: none.
 std::string obstacle(const RunOptions& options) {
   const MachineConfig& machine = options.machine;
   if (machine.vcpu.engine == Engine::Trap) return "--engine trap: it runs on the processor itself";

@@ -1,4 +1,5 @@
-// Device options: the spellings of what is on the board, and where it leads. See docs/usage.md.
+// Device options: the spellings of the board's devices, and of the places that they lead to. See
+// docs/usage.md.
 #pragma once
 
 namespace CLI {

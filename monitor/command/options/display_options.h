@@ -1,5 +1,5 @@
-// DisplayOptions: --display: what shows the guest's screen, and where remote ones listen. See
-// docs/screen.md.
+// DisplayOptions: --display: the viewers of the guest's screen, and the places where remote ones
+// listen. See docs/screen.md.
 #pragma once
 
 #include <cstdint>

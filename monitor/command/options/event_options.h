@@ -1,4 +1,4 @@
-// Event options: --action, from its text to what is done when a guest panics or its watchdog runs
+// Event options: --action, from its text to the actions when a guest panics or its watchdog runs
 // out. See docs/devices.md, "Panics and watchdogs".
 #pragma once
 

@@ -7,7 +7,7 @@
 namespace ringshift {
 namespace {
 
-// "name=opt/me/answer,string=42"; a name may stand without its key.
+// "name=opt/me/answer,string=42"; the name may be given without its key.
 bool take_firmware_file(const std::string& text, FirmwareRequest* firmware, std::string* problem) {
   FirmwareFile file;
   bool has_content = false, good = true;

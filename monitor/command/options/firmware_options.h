@@ -1,5 +1,5 @@
-// Firmware options: what the BIOS is told, and what guests find at its configuration port: --boot,
-// --fw-cfg. See docs/usage.md.
+// Firmware options: --boot and --fw-cfg: facts for the BIOS, and files for guests at its
+// configuration port. See docs/usage.md.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ namespace ringshift {
 // "dc", "order=dc,menu=on". False with one line in *problem.
 [[nodiscard]] bool apply_boot(const std::string& text, FirmwareRequest* firmware,
                               std::string* problem);
-// "name=opt/me/answer,string=42" each; a name may stand without its key. False with one line.
+// "name=opt/me/answer,string=42" each; the name may be given without its key. False with one line.
 [[nodiscard]] bool apply_firmware_files(const std::vector<std::string>& texts,
                                         FirmwareRequest* firmware, std::string* problem);
 

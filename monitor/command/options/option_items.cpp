@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint64_t kMiB = 1U << 20;
 
-// Gives each key=value item to take; the first that it refuses ends it, with what would be known.
+// Gives each key=value item to take; the first that it refuses ends it, with the known ones named.
 bool apply_items(const char* option, const std::vector<std::string>& items, const char* known,
                  const std::function<bool(const KeyValue&)>& take, std::string* problem) {
   for (const std::string& item : items) {

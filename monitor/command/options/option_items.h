@@ -1,5 +1,5 @@
-// Option items: options whose value is a list of key=value items, each taken into what it sets. An
-// item that cannot be used is named, with what could. See docs/usage.md.
+// Option items: options whose value is a list of key=value items, each taken into its field. An
+// item that cannot be used is named, with those that could be. See docs/usage.md.
 #pragma once
 
 #include <string>

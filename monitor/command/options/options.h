@@ -1,4 +1,4 @@
-// Options of every command: each spelling, and what it sets in the MachineConfig. Long options with
+// Options of every command: each spelling, and its field in the MachineConfig. Long options with
 // key=value sub-options; the usual short spellings are translated first. See docs/usage.md.
 #pragma once
 

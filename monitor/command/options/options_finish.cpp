@@ -1,4 +1,4 @@
-// Options, second part: what was typed becomes what it means, or one line says why not.
+// Options, second part: typed words become values, or one line says why not.
 #include <algorithm>
 #include <map>
 #include <set>

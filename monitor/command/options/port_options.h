@@ -1,5 +1,5 @@
-// Port options: --serial, --serial2, --debugcon, --virtio-console: where what the guest prints
-// goes, and where what is typed comes from. False with one line in *problem. See docs/usage.md.
+// Port options: --serial, --serial2, --debugcon, --virtio-console: the places of the guest's
+// printed output and typed input. False with one line in *problem. See docs/usage.md.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace ringshift {
 // The terminal is the serial port's or the virtio console's.
 [[nodiscard]] bool has_one_terminal(const RunOptions& options, std::string* problem);
 
-// Where each of them leads, in PortsConfig or const PortsConfig.
+// The place that each port leads to, in PortsConfig or const PortsConfig.
 template <typename Ports>
 [[nodiscard]] auto all_ports(Ports& ports) {
   return std::array{&ports.serial, &ports.second_serial, &ports.debug_console,

@@ -1,5 +1,5 @@
-// SocketWords: where a socket is, as --qmp, --monitor and the ports take it:
-// unix:PATH or tcp:[HOST]:PORT, and items behind it. A value and its parser. See docs/control.md.
+// SocketWords: the place of a socket, as --qmp, --monitor and the ports take it: unix:PATH or
+// tcp:[HOST]:PORT, and items behind it. A value and its parser. See docs/control.md.
 #pragma once
 
 #include <functional>

@@ -1,5 +1,4 @@
-// The machine itself in QEMU's spelling: -machine, -cpu, -smp, -display and what has to do with
-// them.
+// The machine itself in QEMU's spelling: -machine, -cpu, -smp, -display and their relatives.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -70,7 +69,7 @@ struct CpuRow {
   const char* name;
   const char* model;  // of --cpu
 };
-// The nearest of two: by SSE and NX, which is what guests ask for.
+// The nearest of two: by SSE and NX, for which guests ask.
 constexpr CpuRow kCpus[] = {
     {"486", "pentium3"},        {"pentium", "pentium3"},    {"pentium2", "pentium3"},
     {"pentium3", "pentium3"},   {"athlon", "pentium3"},     {"qemu32", "core"},
@@ -86,7 +85,7 @@ constexpr CpuRow kCpus[] = {
     {"EPYC", "core"},           {"Denverton", "core"},      {"Snowridge", "core"},
 };
 
-// What a flag is called in ours; "" : every model has it; null: none has.
+// Our name of a CPU flag; "": every model has the flag; null: none has.
 const char* our_flag(const std::string& flag) {
   constexpr struct {
     const char* theirs;

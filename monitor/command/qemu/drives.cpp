@@ -11,8 +11,7 @@
 namespace ringshift::qemu {
 namespace {
 
-// What of -drive says something about how the host should go about it, and nothing that a guest or
-// an image could show.
+// Items of -drive that tell the host how to work, and show neither in the guest nor in an image.
 constexpr const char* kIdleItems[] = {"aio",
                                       "bps",
                                       "cache",
@@ -56,7 +55,8 @@ bool to_number(const std::string& text, std::optional<uint32_t>* number) {
   return error == std::errc() && end == text.data() + text.size() && !text.empty();
 }
 
-// What QEMU reaches by other ways than the host's files, known by what comes before the colon.
+// The protocols by which QEMU reaches data that is not in the host's files, known by the word
+// before the colon.
 struct ProtocolRow {
   const char* name;
   const char* why_not;
@@ -273,7 +273,7 @@ bool read_cdrom(QemuLine* line, const std::string& value) {
   return place_file(line, &line->ide[2], value, true, "-cdrom");
 }
 
-// What SeaBIOS is not told here makes no difference to which medium boots, but for `strict`.
+// The keys that SeaBIOS is not told here do not change which medium boots, except `strict`.
 bool read_boot(QemuLine* line, const std::string& value) {
   std::string kept;
   for (const Item& item : items_of(value, "order")) {

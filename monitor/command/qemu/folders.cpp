@@ -1,4 +1,4 @@
-// Shared folders in QEMU's spelling: -virtfs, -fsdev with its device; and what is as short: the
+// Shared folders in QEMU's spelling: -virtfs, -fsdev with its device; and two short ones: the
 // watchdog, the virtio console.
 #include <fmt/format.h>
 

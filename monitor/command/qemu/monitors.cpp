@@ -35,7 +35,7 @@ std::string with_defaults(const std::string& text) {
 
 namespace {
 
-// Of a monitor: it needs none of Telnet's ways.
+// A monitor needs none of Telnet's negotiation.
 std::string without_telnet(const std::string& text) {
   return text.rfind("telnet:", 0) == 0 ? "tcp:" + text.substr(7) : text;
 }
@@ -94,7 +94,7 @@ std::string spelled_backend(const std::vector<Item>& items) {
 
 }  // namespace
 
-// For people; what else it may say is about the host's processes.
+// For people; its other items are about the host's processes.
 bool read_name(QemuLine* line, const std::string& value) {
   const std::string name = value_of(items_of(value, "guest"), "guest");
   if (!name.empty()) line->add("--name", name);

@@ -85,7 +85,8 @@ class NetworkReader {
  public:
   NetworkReader(QemuLine* line, std::string option) : line_(line), option_(std::move(option)) {}
 
-  // Of `items` what is the network's; what is neither's own nor the card's is refused.
+  // Takes the items of `items` that describe the network; an item that is neither its own nor the
+  // card's is refused.
   bool take(const std::vector<Item>& items, bool has_card) {
     const std::string kind = items.empty() ? "" : items[0].value;
     const auto* row = std::find_if(std::begin(kBackends), std::end(kBackends),
@@ -177,7 +178,7 @@ class NetworkReader {
   Card card_;
 };
 
-// A card without a name is what QEMU's board has.
+// A card without a name is the one of QEMU's board.
 constexpr const char* kUsualModel = "e1000";
 
 // Random numbers are the host kernel's, whichever of its files is named.

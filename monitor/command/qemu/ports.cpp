@@ -9,7 +9,7 @@ namespace ringshift::qemu {
 namespace {
 
 struct BackendRow {
-  const char* name;  // what comes before the first colon; a -chardev's first word
+  const char* name;  // the part before the first colon; a -chardev's first word
   Target::Kind kind;
   const char* why_not;  // not null: it is refused
 };
@@ -49,7 +49,7 @@ const BackendRow* find_backend(const std::string& name) {
   return row != std::end(kBackends) ? row : nullptr;
 }
 
-// `text` is all of it, `path` what comes behind the name.
+// `text` is all of it, `path` the part behind the name.
 bool take_backend(QemuLine* line, const std::string& option, const std::string& text,
                   const std::string& name, const std::string& path, Target* target) {
   const BackendRow* row = find_backend(name);
@@ -148,7 +148,7 @@ bool put_floppy(QemuLine* line, const std::vector<Item>& items) {
 
 // The device that a virtconsole is a port of.
 bool put_nothing(QemuLine*, const std::vector<Item>&) { return true; }
-// Whose source is named has one of those that are all the same here.
+// All sources of random numbers are the same here; a source that is named must exist.
 bool put_random_source(QemuLine* line, const std::vector<Item>& items) {
   const std::string id = value_of(items, "rng");
   const auto& known = line->random_sources;
@@ -242,14 +242,15 @@ constexpr DeviceRow kDevices[] = {
     {"loader", nullptr, "nothing is put into memory but kernels and their modules"},
 };
 
-// Of the devices that are put together here. Which form of virtio a guest uses is its own choice.
+// Checks the items of devices that are put together here. The guest itself chooses which form of
+// virtio it uses.
 bool has_known_items(QemuLine* line, const std::vector<Item>& items) {
   constexpr std::string_view kKnown[] = {
       "driver", "id",     "drive",     "bus",  "unit",           "chardev",        "iobase",
       "irq",    "serial", "bootindex", "addr", "disable-legacy", "disable-modern", "index",
       "ver",    "scsi",   "netdev",    "mac",  "romfile",        "fsdev",          "mount_tag",
       "name",   "nr",     "max_ports", "rng"};
-  // How the host goes about it, and how fast; what a driver may use, and does without.
+  // The host's way of working, and its speed; features that a driver may use, and does without.
   constexpr std::string_view kIdle[] = {
       "iothread",     "ioeventfd",     "vectors",       "num-queues",    "queue-size", "mq",
       "packed",       "event_idx",     "rombar",        "write-cache",   "share-rw",   "max-bytes",

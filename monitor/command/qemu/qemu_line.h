@@ -1,6 +1,7 @@
-// QemuLine: what has been read of a command line in QEMU's spelling, and the words of ours that it
-// comes to. Parts that belong together in ours and apart in QEMU's (drives and their devices, ports
-// and their character devices) are gathered here until the line ends. See docs/usage.md.
+// QemuLine: the part of a command line in QEMU's spelling that has been read, and the words of ours
+// that it becomes. Parts that belong together in ours and apart in QEMU's (drives and their
+// devices, ports and their character devices) are gathered here until the line ends. See
+// docs/usage.md.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +20,8 @@ struct Item {
   std::string key;
   std::string value;
 };
-// A comma within a value is written twice. What comes first may leave its key out, if there is one
-// to be implied.
+// A comma within a value is written twice. The first item may leave its key out, if there is one to
+// be implied.
 [[nodiscard]] std::vector<Item> items_of(const std::string& text, const char* implied_key = "");
 
 // Whether a table of names has this one.
@@ -29,10 +30,10 @@ template <typename Names>
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
-// Of the first of them with this key; empty: there is none.
+// The value of the first item with this key; empty: there is none.
 [[nodiscard]] std::string value_of(const std::vector<Item>& items, const char* key);
 
-// What a port can be connected to here.
+// The ends that a port can be connected to here.
 struct Target {
   enum class Kind : uint8_t { Console, None, File, Socket };
   Kind kind = Kind::None;
@@ -54,7 +55,7 @@ struct Card {
 
 class QemuLine {
  public:
-  // Both are for lines of a table too: they return what a reader returns.
+  // refuse() and ignore() may end a line of a table: they return the value that a reader returns.
   bool refuse(const std::string& why) {
     if (problem.empty()) problem = why;
     return false;
@@ -68,7 +69,7 @@ class QemuLine {
   void add(const std::string& name) { words.push_back(name); }
   [[nodiscard]] bool has(const std::string& name) const;
 
-  // The end of the line: what was gathered becomes words. False: refused.
+  // The end of the line: the gathered parts become words. False: refused.
   [[nodiscard]] bool finish();
 
   std::vector<std::string> words;

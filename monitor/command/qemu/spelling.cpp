@@ -21,7 +21,7 @@ constexpr std::array kCommands{"run",    "resume", "clone",    "replay", "test",
                                "kill",   "logs",   "console",  "top",    "events", "down",
                                "web",    "keep",   "backup"};
 constexpr std::array kOfNoCommand{"--help", "-help", "-h", "--version", "-version"};
-// What the other commands understand besides two dashes.
+// Options with one dash that the other commands understand, too.
 constexpr std::array kOfEveryCommand{"-kernel", "-initrd", "-append", "-m",
                                      "-h",      "-help",   "-version"};
 
@@ -39,7 +39,7 @@ const Word* find_word(const std::string& name) {
   return found != words.end() ? &*found : nullptr;
 }
 
-// Of words that are not refused, the nearest; empty: none is near.
+// The word nearest to the typed one, among those that are not refused; empty: none is near.
 std::string nearest_word(const std::string& typed) {
   constexpr size_t kLongest = 40;
   if (typed.size() < 4 || typed.size() > kLongest) return "";
@@ -69,7 +69,7 @@ class Speller {
     // The saved machine, or the recording.
     if (goes_on && at_ < typed_.size()) line.words.push_back(typed_[at_++]);
     while (line_.problem.empty() && at_ < typed_.size()) is_run ? take_of_run() : take_of_other();
-    // What names things by id may stand before the words that make them.
+    // A word may name a thing by its id before the word that makes the thing.
     for (const auto& [word, value] : last_) {
       if (line_.problem.empty()) (void)word->read(&line_, value);
     }
@@ -82,7 +82,7 @@ class Speller {
   }
 
  private:
-  // The command, or none for what belongs to no command.
+  // The command, or none for words that belong to no command.
   std::vector<std::string> begin() {
     if (typed_.empty()) return {};
     const std::string& first = typed_[0];

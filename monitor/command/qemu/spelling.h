@@ -12,11 +12,12 @@ namespace ringshift {
 
 struct SpelledLine {
   std::vector<std::string> words;  // a command first, then its options with two dashes
-  std::string note;     // one line of what was understood and changes nothing; empty: nothing
+  std::string note;     // one line about words that were understood and change nothing; empty: none
   std::string problem;  // not empty: the line is refused, and this says why
 };
 
-// Of an option of `run` with its dashes: whether it takes a value; none: there is no such option.
+// Says whether an option of `run`, named with its dashes, takes a value; none: there is no such
+// option.
 using LongOptions = std::function<std::optional<bool>(const std::string& name)>;
 
 // A line that begins with an option or with the name of a file means `run`.

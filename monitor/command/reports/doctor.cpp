@@ -10,7 +10,7 @@ namespace ringshift {
 namespace {
 
 constexpr uint64_t kGiB = uint64_t{1} << 30;
-// Linux's default vm.max_map_count; the windows share out what fits in it.
+// Linux's default vm.max_map_count; the windows share it out.
 constexpr uint64_t kUsualMappings = 65530;
 
 // A facility no guest runs without.
@@ -23,13 +23,13 @@ Finding needed(std::string name, const HostAnswer& answer, std::string note) {
   return finding;
 }
 
-// One that something else can stand in for.
+// A feature that something slower replaces where it is missing.
 Finding useful(std::string name, bool there, std::string note, std::string otherwise) {
   if (there) return {std::move(name), Verdict::Ok, false, "yes", std::move(note)};
   return {std::move(name), Verdict::Slower, false, "no", std::move(otherwise)};
 }
 
-// One that only direct execution uses.
+// A facility that only direct execution uses.
 Finding optional_for_direct(std::string name, bool there, std::string note) {
   return {std::move(name), there ? Verdict::Ok : Verdict::Missing, false, there ? "yes" : "no",
           std::move(note)};
@@ -141,7 +141,7 @@ void examine_costs(const HostFacts& facts, std::vector<Finding>* out) {
                       "mmap of one page, each hidden fault"));
 }
 
-// What is left of the monitor's rights while a guest runs. Guests run without, too.
+// Reports which rights the monitor keeps while a guest runs. Guests run without a sandbox, too.
 void examine_sandbox(const HostFacts& facts, std::vector<Finding>* out) {
   Finding filter{"sandbox-seccomp", Verdict::Ok, false, "yes",
                  "a running machine has only the system calls it needs"};

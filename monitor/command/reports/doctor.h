@@ -1,5 +1,5 @@
-// Doctor: says of a host what will be used, what is slower than it could be, and what is missing.
-// Pure: facts in, findings out. See docs/usage.md, "doctor".
+// Doctor: says of a host which facilities will be used, which are slower than they could be, and
+// which are missing. Pure: facts in, findings out. See docs/usage.md, "doctor".
 #pragma once
 
 #include <cstdint>

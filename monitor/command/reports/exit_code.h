@@ -1,12 +1,12 @@
-// ExitCode: what a run's end is to whoever started it. See docs/usage.md.
+// ExitCode: the exit code that tells a run's end to the program that started it. See docs/usage.md.
 #pragma once
 
 #include "monitor/machine/machine.h"
 
 namespace ringshift {
 
-// The guest's run as a whole: what a file should have and has not is the host's failure, but for
-// reasons that are worse. Prints the line that a reason of ours has.
+// The guest's run as a whole: an incomplete file is the host's failure, unless there is a worse
+// reason. Prints the line that a reason of ours has.
 [[nodiscard]] int final_exit_code(const MachineOutcome& outcome, bool all_written);
 
 // All of them, for --help.

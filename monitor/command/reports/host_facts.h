@@ -1,6 +1,6 @@
-// HostFacts: what this host offers, found out by asking and, where asking is not enough, by trying.
-// A probe that could kill or change the process runs in a child process. See docs/usage.md,
-// "doctor".
+// HostFacts: the facilities that this host offers, found out by asking and, where asking is not
+// enough, by trying. A probe that could kill or change the process runs in a child process. See
+// docs/usage.md, "doctor".
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // Host probes: small experiments with signals, mappings and processor modes, each in a child
-// process. Whatever an experiment breaks (or is killed for) goes with the child. See docs/usage.md,
-// "doctor".
+// process. If an experiment breaks its process, or is killed, only the child ends. See
+// docs/usage.md, "doctor".
 #pragma once
 
 #include <cstdint>

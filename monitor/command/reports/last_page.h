@@ -1,4 +1,4 @@
-// LastPage: the guest's text screen as it was at the end, for who has not seen it. See
+// LastPage: the guest's text screen as it was at the end, for a user who has not seen it. See
 // docs/usage.md, "The console".
 #pragma once
 
@@ -6,11 +6,12 @@
 
 namespace ringshift {
 
-// Nobody has seen the text screen, and somebody is there to see it now. A machine that is saved has
-// not stopped.
+// True: nobody has seen the text screen, and somebody is there to see it now. A machine that is
+// saved has not stopped.
 [[nodiscard]] bool leaves_last_page(const RunOptions& options, const MachineOutcome& outcome);
 
-// On standard error, with one line that says what it is; nothing if it is blank or no text.
+// Prints the screen on standard error, under one line of explanation; nothing if it is blank or no
+// text.
 void leave_last_page(Machine& machine);
 
 }  // namespace ringshift

@@ -1,5 +1,5 @@
-// RunReport: the statistics of a run: what they need of the host, from before it is given up, and
-// where they go. See docs/usage.md, "Statistics".
+// RunReport: the statistics of a run: the host's files for them, opened before that right is given
+// up, and the place where they are printed. See docs/usage.md, "Statistics".
 #pragma once
 
 #include <cstdio>
@@ -35,10 +35,10 @@ struct RunMeter {
 };
 
 [[nodiscard]] ProcessFigures measure(Machine& machine, const RunMeter& meter);
-// False: a file cannot take them. Whoever closes standard error does not want them.
+// False: a file cannot take them. A user who closes standard error does not want them.
 [[nodiscard]] bool print_stats(const RunOptions& options, Machine& machine, const RunMeter& meter,
                                std::FILE* file);
-// A file has the newest statistics only; what is printed elsewhere is printed again.
+// A file has the newest statistics only; elsewhere they are printed again.
 void begin_report_again(const RunOptions& options, std::FILE* file);
 
 }  // namespace ringshift

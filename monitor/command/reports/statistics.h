@@ -1,5 +1,6 @@
-// Statistics: the counters and what follows from them, as the text and JSON of --stats. Making the
-// text is pure; measure_process asks the host about this process. See docs/usage.md, "statistics".
+// Statistics: the counters and the figures that follow from them, as the text and JSON of --stats.
+// Making the text is pure; measure_process asks the host about this process. See docs/usage.md,
+// "statistics".
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,8 @@ struct ProcessFigures {
   std::optional<uint64_t> monitor_bytes;            // resident memory that is not guest RAM
 };
 
-// Where the host counts the memory of this process: opened while files can be, read when asked.
+// The host's count of this process's memory: the files are opened while files can be, and read when
+// asked.
 class MemoryCount {
  public:
   MemoryCount();
@@ -47,7 +49,7 @@ class MemoryCount {
 
 enum class StatisticsDetail : uint8_t { NonZero, All };
 
-// Counters in groups by the first part of their name, then what follows from them.
+// Counters in groups by the first part of their name, then the figures that follow from them.
 [[nodiscard]] std::string statistics_as_text(const Counters& counters,
                                              const ProcessFigures& figures,
                                              StatisticsDetail detail);

@@ -7,8 +7,8 @@
 namespace ringshift {
 namespace {
 
-// XML 1.0, 2.2: of the characters below a space only tab and the ends of lines may be there. What
-// is no ASCII is left out: the guest's bytes need be no UTF-8.
+// XML 1.0, 2.2: of the characters below a space only tab and the ends of lines may be there. Bytes
+// that are not ASCII are left out: the guest's output need not be UTF-8.
 std::string escaped(const std::string& text) {
   std::string safe;
   for (const char c : text) {

@@ -1,4 +1,4 @@
-// TestReport: what a test has come to, as JUnit's XML for whoever shows results. See docs/ci.md.
+// TestReport: the result of a test, as JUnit's XML for programs that show results. See docs/ci.md.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Descriptor access: finding a descriptor in GDT or LDT, and what selectors and error codes look
-// like. Table accesses are supervisor accesses whatever the CPL (SDM 3A 5.12). Keeps: V1. See
+// Descriptor access: finding a descriptor in GDT or LDT, and the forms of selectors and error
+// codes. Table accesses are supervisor accesses whatever the CPL (SDM 3A 5.12). Keeps: V1. See
 // docs/faults-and-exits.md.
 #pragma once
 

@@ -18,7 +18,7 @@ namespace ringshift {
 
 class StackPusher {
  public:
-  // no_room: what a frame outside the segment limit raises.
+  // no_room: the fault of a frame outside the segment limit.
   StackPusher(CpuContext& cpu, const SegmentCache& ss, uint32_t esp, OperandSize size,
               Privilege privilege, const GuestFault& no_room)
       : cpu_(cpu), ss_(ss), esp_(esp), size_(size), privilege_(privilege), no_room_(no_room) {}

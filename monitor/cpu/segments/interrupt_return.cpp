@@ -32,7 +32,7 @@ uint32_t merge_flags(uint32_t old_flags, uint32_t new_flags, uint32_t writable) 
   return (old_flags & ~writable) | (new_flags & writable) | kFlagReservedOne;
 }
 
-// Which flags IRET may change in protected mode, by the CPL it runs at (SDM 2A IRET).
+// The flags that IRET may change in protected mode, by the CPL it runs at (SDM 2A IRET).
 uint32_t protected_mask(const GuestState& state, OperandSize size) {
   uint32_t mask = kFlagsAlwaysPopped;
   if (size == OperandSize::Bits32) {

@@ -1,6 +1,6 @@
-// Return target: where RET and IRET go back to, and the checks both share. Owns: values only. SDM
-// 2B RET, SDM 2A IRET: RETURN-TO-SAME and RETURN-TO-OUTER-PRIVILEGE-LEVEL. Keeps: V1 (nothing is
-// committed before every check). See docs/faults-and-exits.md.
+// Return target: the destination of RET and IRET, and the checks that both share. Owns: values
+// only. SDM 2B RET, SDM 2A IRET: RETURN-TO-SAME and RETURN-TO-OUTER-PRIVILEGE-LEVEL. Keeps: V1
+// (nothing is committed before every check). See docs/faults-and-exits.md.
 #pragma once
 
 #include <cstdint>

@@ -30,7 +30,7 @@ struct Descriptor {
   [[nodiscard]] bool is_code() const { return (high & 0x1800U) == 0x1800U; }
   [[nodiscard]] bool is_conforming_code() const { return (high & 0x1c00U) == 0x1c00U; }
   [[nodiscard]] bool is_writable_data() const { return (high & 0x1a00U) == 0x1200U; }
-  // Data, or code with the R bit: what DS, ES, FS and GS may hold.
+  // Data, or code with the R bit: DS, ES, FS and GS may hold these.
   [[nodiscard]] bool is_readable() const {
     return !is_system() && (!is_code() || (high & 0x200U) != 0);
   }
@@ -81,8 +81,7 @@ struct FastCallSegments {
 };
 [[nodiscard]] FastCallSegments fast_call_segments(const GuestState& state);
 
-// LAR, LSL, VERR, VERW: *valid is what ZF becomes. Only a page fault on the descriptor table
-// faults.
+// LAR, LSL, VERR, VERW: *valid becomes ZF. Only a page fault on the descriptor table faults.
 [[nodiscard]] MaybeFault query_access_rights(CpuContext& cpu, uint16_t selector, bool* valid,
                                              uint32_t* rights);
 [[nodiscard]] MaybeFault query_limit(CpuContext& cpu, uint16_t selector, bool* valid,

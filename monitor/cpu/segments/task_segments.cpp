@@ -63,7 +63,7 @@ MaybeFault load_new_stack(CpuContext& cpu, uint16_t selector) {
 }
 
 MaybeFault load_new_data(CpuContext& cpu, SegmentRegister segment, uint16_t selector) {
-  // As MOV to the register would, but what is #GP there is #TS here.
+  // As MOV to the register would, but with #TS in the place of #GP.
   MaybeFault fault = load_segment(cpu, segment, selector);
   if (fault && fault->vector == Vector::GeneralProtection) {
     fault->vector = Vector::InvalidTss;

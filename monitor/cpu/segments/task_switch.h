@@ -1,6 +1,6 @@
-// Task switch: what the callers inside this folder need beyond switch_task() of segmentation.h. SDM
-// 3A 7.3: checks, save, commit point, load; later faults are the new task's. See
-// docs/faults-and-exits.md.
+// Task switch: functions for the callers inside this folder, besides switch_task() of
+// segmentation.h. SDM 3A 7.3: checks, save, commit point, load; later faults are the new task's.
+// See docs/faults-and-exits.md.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // GdbSession: one debugger at the other end of the remote serial protocol: requests in, replies
-// out. Owns: the protocol's state. Does not own: the wire, the target. What comes in is hostile: a
-// request that makes no sense gets an error reply, and costs no more than a good one. See
+// out. Owns: the protocol's state. Does not own: the wire, the target. The requests are hostile
+// input: one that makes no sense gets an error reply, and costs no more than a good one. See
 // docs/debugging.md.
 #pragma once
 
@@ -31,7 +31,7 @@ class GdbSession {
   void report_stop();
   // The machine has ended with this exit code.
   void report_end(uint8_t exit_code);
-  // It has detached, or wants the guest killed: nothing more is to come.
+  // True: the debugger has detached, or wants the guest killed; no more packets are expected.
   [[nodiscard]] bool is_over() const { return over_; }
 
  private:

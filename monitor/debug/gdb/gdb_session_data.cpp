@@ -29,7 +29,7 @@ std::string GdbSession::read_registers(Arguments) {
   return text;
 }
 
-// Those that have not changed are not written: most of the system's cannot be.
+// Unchanged registers are not written: most system registers cannot be.
 std::string GdbSession::write_registers(Arguments arguments) {
   const std::optional<std::vector<uint8_t>> bytes = bytes_of_hex(arguments.rest());
   if (!bytes || bytes->size() != all_register_bytes()) return kMalformed;
@@ -74,7 +74,7 @@ std::string GdbSession::read_memory(Arguments arguments) {
   if (!address || !arguments.take(',')) return kMalformed;
   const std::optional<uint32_t> length = arguments.take_number();
   if (!length || !arguments.at_end()) return kMalformed;
-  // A reply may be shorter than what was asked for.
+  // A reply may be shorter than the request.
   std::vector<uint8_t> bytes(std::min<size_t>(*length, kMostPayload / 2));
   const size_t read = target_->read_memory(GuestVirtual(*address), bytes);
   if (read == 0 && !bytes.empty()) return kNoMemory;

@@ -48,7 +48,7 @@ std::optional<PacketEvent> PacketReader::take(uint8_t byte) {
         at_ = At::FirstDigit;
         return std::nullopt;
       }
-      // The other side has begun again: what it had sent before is lost.
+      // The other side has begun again: its earlier bytes are lost.
       if (character == '$') {
         begin();
         return std::nullopt;

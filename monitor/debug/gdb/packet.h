@@ -1,7 +1,7 @@
 // Packet: the framing of the remote serial protocol: bytes into packets, packets into bytes. Owns:
-// one packet under construction, bounded. Does not know what packets mean. What it is fed is
-// hostile: every input gives one of the events below, and memory stays within kMostPayload. See
-// docs/debugging.md.
+// one packet under construction, bounded. Does not know the meaning of packets. The bytes are
+// hostile input: every byte gives one of the events below, and memory stays within kMostPayload.
+// See docs/debugging.md.
 #pragma once
 
 #include <cstdint>

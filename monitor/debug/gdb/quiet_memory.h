@@ -1,5 +1,5 @@
-// QuietMemory: guest memory as somebody looks at it whom the guest is not to notice: no A and D
-// bits are set, and no device is read. See docs/debugging.md.
+// QuietMemory: reads guest memory without a trace: no A and D bits are set, and no device is read.
+// See docs/debugging.md.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,11 @@
 
 namespace ringshift::debug {
 
-// Where a linear address is now.
+// The physical address of a linear one at this moment, without setting A and D.
 [[nodiscard]] std::optional<GuestPhysical> translate_quietly(Machine& machine,
                                                              GuestVirtual address);
-// How many bytes could be read, from the first on: up to what is not there, or is a device's.
+// Returns how many bytes could be read, from the first on: up to an address that is not there, or
+// is a device's.
 [[nodiscard]] size_t read_linear_quietly(Machine& machine, GuestVirtual linear,
                                          std::span<uint8_t> bytes);
 [[nodiscard]] size_t read_physical_quietly(Machine& machine, GuestPhysical address,

@@ -247,7 +247,7 @@ bool write_register(GuestState* state, const Register& which, std::span<const ui
   }
   uint32_t plain = 0;
   std::memcpy(&plain, value.data(), sizeof(plain));
-  // Which mode the processor is in is not a flag that can be set from outside.
+  // Flags that choose the processor's mode cannot be set from outside.
   constexpr uint32_t kFlagsWritable = kFlagsArithmetic | kFlagTf | kFlagIf | kFlagDf | kFlagIopl |
                                       kFlagNt | kFlagRf | kFlagAc | kFlagId;
   constexpr uint32_t kMxcsrDefined = 0xffff;

@@ -1,7 +1,7 @@
-// Registers: those a debugger sees, in the order and the layout of the description it is sent.
-// Owns: the description. Reads any register of a GuestState; writes those whose value is theirs
-// alone. Selectors, descriptors and control registers have consequences: machine_target's. See
-// docs/debugging.md.
+// Registers: the registers that a debugger sees, in the order and the layout of the description it
+// is sent. Owns: the description. Reads any register of a GuestState; writes those whose value is
+// theirs alone. Selectors, descriptors and control registers have consequences: machine_target's.
+// See docs/debugging.md.
 #pragma once
 
 #include <cstdint>

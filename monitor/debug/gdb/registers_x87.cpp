@@ -8,7 +8,7 @@ namespace {
 constexpr unsigned kX87Registers = 8;
 constexpr unsigned kTagEmpty = 3;
 
-// What FSTENV would say of a register that is in use (SDM 1 8.1.7).
+// The tag that FSTENV would store for a register in use (SDM 1 8.1.7).
 unsigned tag_of(const GuestState& state, size_t at) {
   const auto mantissa = fxsave_field<uint64_t>(state, at);
   const unsigned exponent = fxsave_field<uint16_t>(state, at + 8) & 0x7fffU;

@@ -1,4 +1,4 @@
-// X87 registers: those that an FXSAVE image keeps in another form than debuggers show them.
+// X87 registers: the registers that an FXSAVE image keeps in another form than debuggers show them.
 #pragma once
 
 #include <cstddef>

@@ -120,7 +120,7 @@ std::string dump_memory(const Asked& asked) {
 
 // ---- translations ----
 
-// The guest's bytes as they are, whoever may execute them, and nothing is remembered of them.
+// The guest's bytes as they are, without a check of privilege; nothing is remembered of them.
 class QuietSource final : public CodeSource, public SoftSites {
  public:
   explicit QuietSource(Machine& machine) : machine_(machine) {}

@@ -1,5 +1,5 @@
-// Commands: what a person may ask of the machine, by gdb's `monitor` or at the prompt of Ctrl-A c.
-// None of them changes the guest. See docs/debugging.md.
+// Commands: a person's questions about the machine, by gdb's `monitor` or at the prompt of Ctrl-A
+// c. None of them changes the guest. See docs/debugging.md.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace ringshift::debug {
 
-// The answer to one line, as lines of text; what is not understood is answered in one line.
+// The answer to one line, as lines of text; a line that is not understood is answered in one line.
 [[nodiscard]] std::string run_command(Machine& machine, const ExecutionControl& control,
                                       const std::string& line);
 

@@ -23,7 +23,7 @@ class LineEditor {
   LineEditor(Print print, std::string prompt)
       : print_(std::move(print)), prompt_(std::move(prompt)) {}
 
-  // A new line is asked for; what was typed of another is gone.
+  // A new line is asked for; the typed part of another is gone.
   void ask();
   // The line, if this key ends it. complete: for this key only.
   [[nodiscard]] std::optional<std::string> take(uint8_t key, const Complete& complete);

@@ -28,7 +28,7 @@ const char* model_of(NetworkCard card) {
   return "?";
 }
 
-// The kind of the network, and what is to be said about it.
+// The kind of the network, and its description.
 std::pair<std::string, std::string> network_of(const NetworkRequest& request) {
   const char* const on_off[] = {"off", "on"};
   if (request.kind == NetworkRequest::Kind::User) {

@@ -295,7 +295,7 @@ const Command* find_command(const std::string& word) {
   return found != std::end(kCommands) ? found : nullptr;
 }
 
-// What may stand at this place of a line; empty: nothing is known.
+// The words that may follow at this place of a line; empty: none are known.
 std::vector<std::string> candidates(ControlTarget& target, const std::vector<std::string>& before) {
   std::vector<std::string> all;
   if (before.empty()) {

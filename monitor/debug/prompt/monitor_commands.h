@@ -1,5 +1,5 @@
-// MonitorCommands: what QEMU's monitor calls its commands, as lines: the same words by Ctrl-A c, on
-// a monitor's socket and in human-monitor-command. See docs/control.md.
+// MonitorCommands: the commands of QEMU's monitor, as lines: the same words by Ctrl-A c, on a
+// monitor's socket and in human-monitor-command. See docs/control.md.
 #pragma once
 
 #include <span>
@@ -11,7 +11,7 @@
 namespace ringshift::debug {
 
 // The answer, as lines of text, empty if there is nothing to say: to one of these commands, or to
-// one of commands.h. What is not understood is answered in one line.
+// one of commands.h. A line that is not understood is answered in one line.
 [[nodiscard]] std::string run_monitor_line(ControlTarget& target, const std::string& line);
 
 // One line for each command, those of commands.h not among them.

@@ -1,5 +1,5 @@
 // Prompt: the person at the console, after Ctrl-A c: keys into lines, lines into answers. Owns: the
-// line being typed, and those before it. Does not own: terminal, target. Of the commands it adds to
+// line being typed, and those before it. Does not own: terminal, target. Adds to the commands of
 // commands.h those that let the guest go on and say where it is to stop. See docs/debugging.md.
 #pragma once
 

@@ -19,7 +19,7 @@ class Daemon {
   // a terminal's input and output. Parent: the child is ready or has ended, *exit_code is to be
   // handed on. Failed: one line in *problem.
   [[nodiscard]] Side start(int* exit_code, std::string* problem);
-  // In the child, once: what goes wrong from here on is told nobody. Does nothing elsewhere.
+  // Called by the child, once: errors from here on are told nobody. Does nothing elsewhere.
   void note_ready();
 
  private:

@@ -29,7 +29,7 @@ constexpr size_t kMostWords = 4096;
 
 std::string reason() { return std::strerror(errno); }
 
-// What qemu-nbd takes for a protocol's name in front of a colon is a file's name here.
+// A relative name gets "./" in front: qemu-nbd would take a word before a colon for a protocol.
 std::string as_path(const std::string& path) {
   return !path.empty() && path[0] == '/' ? path : "./" + path;
 }

@@ -16,7 +16,7 @@ struct ServedImage {
   std::string path;
   std::string format;  // as qemu-nbd calls it: "qcow2"
   bool read_only = false;
-  bool snapshot = false;  // what is written is lost with the server
+  bool snapshot = false;  // writes are lost with the server
 };
 
 class ImageServer {
@@ -33,11 +33,12 @@ class ImageServer {
   ImageServer(const ImageServer&) = delete;
   ImageServer& operator=(const ImageServer&) = delete;
 
-  // Where to connect, once.
+  // The address to connect to, once.
   [[nodiscard]] std::string uri() const;
   // The connection is there, or never will be: the socket's name goes.
   void forget_name();
-  // What the server has said before it ended, in one line; empty: nothing, or it has not ended.
+  // The last line that the server printed before it ended; empty: it printed nothing, or has not
+  // ended.
   [[nodiscard]] std::string last_words();
 
  private:
@@ -50,7 +51,7 @@ class ImageServer {
   IsUnwanted is_unwanted_;
   std::string folder_;  // of the socket; empty: gone
   int listener_ = -1;   // the process's, once it is there
-  int said_ = -1;       // what it prints on standard error
+  int said_ = -1;       // its standard error
   std::string words_;
   pid_t process_ = -1;
 };

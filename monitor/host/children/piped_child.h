@@ -25,8 +25,8 @@ class PipedChild {
 
   // Typed as fast as it is read; never waits for that.
   void type(std::string_view text) { to_send_ += text; }
-  // What it has printed meanwhile, waiting for the first of it until `deadline` (the host's
-  // monotonic clock). False: its output has ended. Nothing, and true: the time is over, or a
+  // Takes the output since the last call, and waits for the first of it until `deadline` (the
+  // host's monotonic clock). False: its output has ended. Nothing, and true: the time is over, or a
   // signal has come.
   [[nodiscard]] bool read(Nanoseconds deadline, std::string* text);
   // Asks for its end (SIGTERM), and waits for it, a second at most; then it is killed.

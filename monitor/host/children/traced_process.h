@@ -1,5 +1,5 @@
-// Traced process: what may be done to a process that this thread traces, from a signal handler too.
-// The process is DirectProcess's. See docs/direct-execution.md.
+// Traced process: operations on a process that this thread traces, for a signal handler too. The
+// process is DirectProcess's. See docs/direct-execution.md.
 #pragma once
 
 #include <sys/types.h>

@@ -13,7 +13,7 @@
 namespace ringshift {
 namespace {
 
-// The first some KiB: what we look for is there. Empty: it cannot be read.
+// The first some KiB: the line that we look for is there. Empty: it cannot be read.
 std::string content_of(const std::string& path) {
   std::array<char, 4096> bytes{};
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(open_host_stream(path, FileUse::Read),
@@ -42,7 +42,8 @@ std::optional<uint64_t> of_host(const std::string& root) {
   return kib ? std::optional(*kib * 1024) : std::nullopt;
 }
 
-// Of the group and those that it is in. A group that says nothing limits nothing.
+// The bytes that our control group and those around it leave us. A group that names no limit has
+// none.
 std::optional<uint64_t> of_groups(const std::string& root) {
   std::string group = own_group_path(root);
   std::optional<uint64_t> least;

@@ -29,8 +29,9 @@
 namespace ringshift {
 namespace {
 
-// What a machine, its console, its disks, its debugger and its processes of user code use, whatever
-// the arguments: none of these reaches beyond what is open or mapped already.
+// System calls that a machine, its console, its disks, its debugger and its processes of user code
+// use, whatever the arguments: none of them reaches beyond descriptors and mappings that exist
+// already.
 constexpr int kAllowed[] = {
     // Memory.
     SCMP_SYS(mmap),
@@ -40,7 +41,7 @@ constexpr int kAllowed[] = {
     SCMP_SYS(madvise),
     SCMP_SYS(brk),
     SCMP_SYS(memfd_create),
-    // What is open.
+    // On open descriptors.
     SCMP_SYS(read),
     SCMP_SYS(write),
     SCMP_SYS(readv),
@@ -62,7 +63,7 @@ constexpr int kAllowed[] = {
     SCMP_SYS(ppoll),
     SCMP_SYS(eventfd2),
     SCMP_SYS(dup3),
-    // Connections that were made at the start, and who comes to the debugger's socket.
+    // Connections that were made at the start, and clients at the debugger's socket.
     SCMP_SYS(accept),
     SCMP_SYS(accept4),
     SCMP_SYS(recvfrom),
@@ -99,7 +100,7 @@ constexpr int kAllowed[] = {
     SCMP_SYS(getcpu),
     SCMP_SYS(exit),
     SCMP_SYS(exit_group),
-    // Who we are, and our children's ends.
+    // Our own identity, and the ends of our children.
     SCMP_SYS(getpid),
     SCMP_SYS(gettid),
     SCMP_SYS(getppid),
@@ -112,7 +113,8 @@ constexpr int kAllowed[] = {
     SCMP_SYS(uname),
 };
 
-// Of ptrace what works on a process that is traced already: none of these begins, and none ends it.
+// The requests of ptrace that work on a process that is traced already: none of them begins
+// tracing, and none ends it.
 constexpr int kTraceRequests[] = {
     PTRACE_CONT,      PTRACE_SYSEMU,    PTRACE_SINGLESTEP, PTRACE_SYSEMU_SINGLESTEP,
     PTRACE_INTERRUPT, PTRACE_KILL,      PTRACE_GETREGS,    PTRACE_SETREGS,
@@ -208,7 +210,7 @@ void add_signal_actions(FilterBuilder* filter) {
   }
 }
 
-// What libraries try first and have another way for.
+// System calls that libraries try first and have another way for.
 void add_refusals(FilterBuilder* filter) {
   filter->add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));  // its flags are out of a filter's reach
   // The C library's fstat, which could be any name's; streams do without.
@@ -234,9 +236,10 @@ void say(std::string_view text, int number) {
 
 std::atomic<bool> g_has_refused{false};
 
-// async-signal-safe. The call has not been made. Says so and ends the process: whoever makes such a
-// call is not us any more, or is a mistake of ours. But libraries look into files of the host's
-// when nobody expects it, and do without what they cannot open: that is refused, and said once.
+// async-signal-safe. The call has not been made. Says so and ends the process: code that makes such
+// a call is a mistake of ours, or is not ours any more. But libraries look into files of the host's
+// when nobody expects it, and do without those that they cannot open: that is refused, and said
+// once.
 void on_forbidden_call(int, siginfo_t* info, void* context) {
   const int number = info->si_syscall;
   const bool is_ours = info->si_arch == AUDIT_ARCH_X86_64;
@@ -268,8 +271,8 @@ bool filter_system_calls() {
   return catch_forbidden_calls() && filter.load();
 }
 
-// A core would have the guest's memory in it, and be a file that nobody named. Descriptors: what is
-// open, and room for what a reset opens and a debugger brings.
+// A core would have the guest's memory in it, and be a file that nobody named. Descriptors: those
+// that are open, and room for those that a reset opens and a debugger brings.
 void lower_limits() {
   constexpr rlim_t kDescriptors = 256;
   const rlimit none{0, 0};
@@ -291,7 +294,7 @@ ConfinementOutcome confine_this_process() {
   // One arena for all threads: for how many there may be, and for giving back memory of one that is
   // a thread's own, the C library would read files, later (glibc, malloc/arena.c).
   mallopt(M_ARENA_MAX, 1);
-  // What is asked of the host once, by way of a file.
+  // Facts about the host that are read once, from files.
   look_at_host_processor();
   (void)most_host_mappings();
   ConfinementOutcome outcome;

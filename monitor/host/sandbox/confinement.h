@@ -1,7 +1,8 @@
-// Confinement: after start-up the monitor gives up what it does not need: it opens nothing, starts
-// nothing, connects to nothing and reaches no other process but those it traces. Owns: the list of
-// system calls that are left, and the end of a process that makes another. What must be opened
-// later, file_broker opens. Keeps: S3 S4. See docs/security.md, "The monitor itself".
+// Confinement: after start-up the monitor gives up the rights that it does not need: it opens
+// nothing, starts nothing, connects to nothing and reaches no other process but those it traces.
+// Owns: the list of system calls that are left, and the end of a process that makes another. Files
+// that must be opened later are opened by file_broker. Keeps: S3 S4. See docs/security.md, "The
+// monitor itself".
 #pragma once
 
 #include <cstdint>

@@ -65,14 +65,14 @@ uint64_t rights_for(FileUse use) {
   return 0;
 }
 
-// Does the command line name anybody whom a machine may be moved to?
+// Does the command line name a place to which a machine may be moved?
 bool connects(const std::vector<NamedFile>& files) {
   return std::any_of(files.begin(), files.end(),
                      [](const NamedFile& file) { return file.use == FileUse::Connect; });
 }
 
-// Of each file itself, wherever links lead to it, and of its folder: it may be replaced by another
-// of its name, as who builds a kernel does, or made anew.
+// Allows each file itself, wherever links lead to it, and its folder: another file of its name may
+// take its place, as when a kernel is built anew, or it may be made anew.
 void restrict_to(const std::vector<NamedFile>& files) {
   Landlock rules(connects(files) ? Landlock::Tcp::Left : Landlock::Tcp::Forbidden);
   for (const NamedFile& file : files) {

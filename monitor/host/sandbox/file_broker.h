@@ -1,7 +1,7 @@
 // FileBroker: a small process, forked before anything else, that opens the files the command line
 // names when the monitor, which can open none any more, asks for one by its number. Owns: that
-// process and the socket to it. The monitor may be in a guest's hands: a request is a place in a
-// list that the broker made when nobody hostile had run yet, and, where that place is a folder, a
+// process and the socket to it. The monitor may be in a guest's hands. So a request is a place in a
+// list, which the broker made before hostile code could run, and, if that place is a folder, a
 // plain name in it. See docs/security.md.
 #pragma once
 
@@ -31,7 +31,7 @@ class FileBroker final : public FileOpener {
   FileBroker(const FileBroker&) = delete;
   FileBroker& operator=(const FileBroker&) = delete;
 
-  // EACCES for what the command line does not name. Any thread, one after the other.
+  // EACCES for a file that the command line does not name. Any thread, one after the other.
   [[nodiscard]] int open(const std::string& path, FileUse use) override;
   [[nodiscard]] pid_t process() const { return process_; }
   [[nodiscard]] int socket() const { return socket_; }

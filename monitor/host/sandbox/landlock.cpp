@@ -32,7 +32,7 @@ constexpr uint64_t kBindAndConnect = 3;
 // Signals are not in the scope: that of a parent's death would not reach a child outside the rules,
 // and the broker of files may be waiting for a FIFO when the monitor ends.
 constexpr uint64_t kAbstractSockets = 1;
-// What can be allowed of something that is no folder.
+// The rights that can be allowed for a path that is not a folder.
 constexpr uint64_t kRightsOfAFile = kLandlockWriteFile | kLandlockReadFile | kLandlockTruncate;
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Landlock: a process gives up the file system, TCP and signals to others, but for what it names.
-// By system call numbers: the C library has no functions, older headers no names. Owns: the rule
-// set until it is in force. See docs/security.md, "The monitor itself"; Linux,
+// Landlock: a process gives up the file system, TCP and signals to others, except those that it
+// names. By system call numbers: the C library has no functions, older headers no names. Owns: the
+// rule set until it is in force. See docs/security.md, "The monitor itself"; Linux,
 // Documentation/userspace-api/landlock.rst.
 #pragma once
 
@@ -29,9 +29,10 @@ class Landlock {
   Landlock(const Landlock&) = delete;
   Landlock& operator=(const Landlock&) = delete;
 
-  // Except for these rights at `path` and below. What is not there is not allowed, and no trouble.
+  // Adds an exception: these rights at `path` and below. A path that does not exist is passed over.
   void allow(const std::string& path, uint64_t rights);
-  // For the calling thread and what it starts, for good. Pre: no_new_privs. False: not in force.
+  // For the calling thread and its later children, for good. Pre: no_new_privs. False: not in
+  // force.
   [[nodiscard]] bool enforce();
 
  private:

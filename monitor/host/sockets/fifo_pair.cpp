@@ -9,7 +9,7 @@
 namespace ringshift {
 namespace {
 
-// For both ways, or the end of whoever is at the other end would be the FIFO's.
+// Opened for both ways, or the end of the process at the other end would be the FIFO's.
 int open_both_ways(const std::string& path) {
   return ::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 }

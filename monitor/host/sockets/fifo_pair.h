@@ -10,7 +10,7 @@ struct FifoPair {
   int written_to = -1;
 };
 
-// PATH.in and PATH.out, or PATH for both; neither blocks, and neither ends when whoever is at its
+// PATH.in and PATH.out, or PATH for both; neither blocks, and neither ends when the process at its
 // other end leaves. False with errno (EINVAL: one is no FIFO), and nothing is open.
 [[nodiscard]] bool open_fifo_pair(const std::string& path, FifoPair* pair);
 

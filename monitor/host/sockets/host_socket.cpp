@@ -90,12 +90,13 @@ void HostSocket::wait_and_read() {
   }
 }
 
-// Has somebody opened it, or closed it? What was to go to whoever has is lost.
+// Looks whether the terminal has been opened or closed. Output for a peer that has closed it is
+// lost.
 void HostSocket::look_at_terminal() {
   {
     const std::lock_guard lock(mutex_);
     pollfd waited{connected_, POLLIN, 0};
-    // What has been written before it was closed is still to be read.
+    // Bytes written before the terminal was closed can still be read.
     const bool hangs = poll(&waited, 1, 0) > 0 && waited.revents == POLLHUP;
     if (std::exchange(hung_up_, hangs) == hangs) return;
     if (hangs) outbox_.clear();
@@ -113,7 +114,7 @@ int HostSocket::until_next_try() {
   return static_cast<int>(std::clamp<int64_t>(left + 1, 0, address_.again_after.count()));
 }
 
-// Nobody is told what goes wrong: the next try may be better.
+// Errors are not reported: the next try may be better.
 void HostSocket::try_to_connect() {
   if (connecting_ >= 0 || thread_.is_stopping() || until_next_try() != 0) return;
   connecting_ = open_host_file(address_.name(), FileUse::Connect);
@@ -241,7 +242,7 @@ void HostSocket::send(std::string_view bytes) {
     if (connected_ < 0 || closing_ || broken_ || hung_up_) return;
     if (outbox_.size() + bytes.size() > kOutboxLimit) {
       give_up();
-      // Nothing more is read from it, so nothing else would tell whoever waits for its next words.
+      // Nothing more is read from it, so nothing else would tell the waiting reader.
       gave_up_ = true;
     } else {
       outbox_ += bytes;

@@ -1,8 +1,8 @@
-// HostSocket: listens for one peer at a time (a debugger, a control program, the other end of a
-// serial port), TCP or UNIX, or connects to it, once at the start or again and again; or is a
-// pseudo-terminal, a pair of FIFOs, or datagrams to and from one other. Owns:
-// the listening and the connected descriptor, the thread that waits on both, what has come and what
-// is to go (both bounded). See docs/debugging.md, docs/control.md.
+// HostSocket: one peer at a time (a debugger, a control program, the other end of a serial port)
+// over TCP or UNIX: listens for it, or connects to it, once at the start or again and again. It can
+// also be a pseudo-terminal, a pair of FIFOs, or datagrams to and from one other. Owns: the
+// listening and the connected descriptor, the thread that waits on both, the bytes received and
+// those to be sent (both bounded). See docs/debugging.md, docs/control.md.
 #pragma once
 
 #include <poll.h>
@@ -44,17 +44,17 @@ class HostSocket {
     bool ended = false;  // there will be no more: close() makes room for the next one
   };
   [[nodiscard]] Received receive();
-  // Nothing comes any more but what receive() has at once.
+  // Nothing comes any more but the bytes that receive() has at once.
   [[nodiscard]] bool has_ended();
   // A peer that lets more than 256 KiB wait does not read: it is given up. Nobody is there: lost.
   void send(std::string_view bytes);
-  // The peer takes what it is sent: less than 64 KiB waits. notify() tells of a change to that.
+  // The peer takes its bytes: less than 64 KiB waits. notify() tells of a change to that.
   [[nodiscard]] bool has_room();
   // Bytes that wait for the peer to take them.
   [[nodiscard]] size_t waiting();
-  // Nobody will read what is sent any more.
+  // True: nobody will read sent bytes any more.
   [[nodiscard]] bool is_broken();
-  // Once what has been sent is on its way, or nobody takes it. A pseudo-terminal stays.
+  // Closes once all sent bytes are on their way, or nobody takes them. A pseudo-terminal stays.
   void close();
 
  private:
@@ -67,7 +67,7 @@ class HostSocket {
   [[nodiscard]] bool open_fifos(std::string* error);
   [[nodiscard]] bool open_datagram_socket(std::string* error);
   [[nodiscard]] bool is_terminal() const { return address_.kind == SocketAddress::Kind::Pty; }
-  // Somebody can be there, and be gone.
+  // True for a kind whose peer can leave.
   [[nodiscard]] bool can_end() const {
     return address_.kind == SocketAddress::Kind::Tcp || address_.kind == SocketAddress::Kind::Unix;
   }
@@ -106,7 +106,7 @@ class HostSocket {
   bool ended_ = false;   // nothing more comes: the peer may still read
   bool broken_ = false;  // nothing more goes
   bool closing_ = false;
-  bool gave_up_ = false;           // whoever waits for news is to hear of it
+  bool gave_up_ = false;           // the waiting reader is to hear of it
   Clock::time_point given_up_at_;  // closing, or the thread is to end: no longer than until then
   // The thread's:
   int connecting_ = -1;

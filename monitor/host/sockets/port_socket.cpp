@@ -13,8 +13,8 @@ namespace ringshift {
 namespace {
 
 constexpr size_t kMostBuffered = 4096;
-// Input that has not found its reader: no more is read from a peer; of one that has gone, all of
-// whose words are here, what goes beyond the second is lost.
+// Input that has not found its reader. Beyond the first bound no more is read from a peer; input of
+// a peer that has gone, all of which is here, is lost beyond the second.
 constexpr size_t kReadAhead = 64 * 1024, kMostInput = 4 * kReadAhead;
 constexpr int kLookMilliseconds = 10;
 
@@ -114,7 +114,7 @@ void PortSocket::on_news() {
   if (machine_.inbox != nullptr) machine_.inbox->wake();
 }
 
-// What the peer has said is the machine's, as long as that takes it.
+// Gives the peer's bytes to the machine, as long as it takes them.
 void PortSocket::pull() {
   const std::lock_guard lock(mutex_);
   if (machine_.inbox == nullptr || !socket_->is_connected()) return;

@@ -1,7 +1,7 @@
 // PortSocket: a socket or a pseudo-terminal as the other end of a guest's serial port, debug
 // console or virtio console. Outlives the machine, as its peer does: a guest that resets goes on
-// with the same one. What nobody is there for is lost. Owns: the socket, output on its way, input
-// read ahead (all bounded). See docs/usage.md, "Ports".
+// with the same one. Output while nobody is connected is lost. Owns: the socket, output on its way,
+// input read ahead (all bounded). See docs/usage.md, "Ports".
 #pragma once
 
 #include <cstddef>
@@ -41,11 +41,11 @@ class PortSocket final : public SerialBackend {
   void wait_for_peer();
   // There is none yet, and it is to be waited for.
   [[nodiscard]] bool awaits_peer();
-  // Around the life of a machine. vCPU thread.
+  // The machine that the port serves, from attach to detach.
   struct Machine {
     Inbox* inbox = nullptr;
-    uint8_t source = 0;             // what its input says it comes from
-    bool takes_input = true;        // false: what the peer says is passed over
+    uint8_t source = 0;             // the source that its input names
+    bool takes_input = true;        // false: bytes from the peer are dropped
     std::function<void()> on_held;  // output begins to be buffered: flush() soon
   };
   void attach(Machine machine);
@@ -54,12 +54,11 @@ class PortSocket final : public SerialBackend {
   // vCPU thread. Never waits. Buffered: a peer gets it at a newline, at 4 KiB, or by flush().
   void transmit(uint8_t byte) override;
   void flush();
-  // The peer does not read what has been sent to it: the guest should stand still until it is
-  // woken.
+  // The peer does not read its bytes: the guest should stand still until it is woken.
   [[nodiscard]] bool is_full();
   // Bytes that the peer, if somebody is there, has not been sent.
   [[nodiscard]] size_t unsent() { return buffer_.size() + socket_->waiting(); }
-  // So many bytes of what was put into the inbox have found their reader.
+  // So many bytes that were put into the inbox have found their reader.
   void input_taken(size_t count);
 
  private:

@@ -5,7 +5,7 @@
 namespace ringshift {
 namespace {
 
-// What is left after one of these.
+// Removes one of these words from the front of the text.
 bool take_word(std::string* text, const char* word) {
   for (const char separator : {'=', ':'}) {
     const std::string prefix = std::string(word) + separator;

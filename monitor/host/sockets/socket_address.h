@@ -1,5 +1,6 @@
-// SocketAddress: where a peer outside of this process is waited for or connected to: a debugger, a
-// control program, the other end of a serial port. A value and its parser. See docs/usage.md.
+// SocketAddress: the place at which a peer outside of this process is waited for or connected to: a
+// debugger, a control program, the other end of a serial port. A value and its parser. See
+// docs/usage.md.
 #pragma once
 
 #include <chrono>
@@ -27,7 +28,8 @@ struct SocketAddress {
 
 // "tcp=:1234", "tcp=192.0.2.1:1234", "unix=PATH"; a colon for the equals sign, as others write it.
 [[nodiscard]] bool parse_socket_address(const std::string& text, SocketAddress* address);
-// "udp:[HOST]:PORT[@[HOST]:PORT]": whom datagrams go to, and where they come to.
+// "udp:[HOST]:PORT[@[HOST]:PORT]": the address that datagrams are sent to, and the one that they
+// come to.
 [[nodiscard]] bool parse_datagram_address(const std::string& text, SocketAddress* address);
 
 }  // namespace ringshift

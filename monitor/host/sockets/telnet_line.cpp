@@ -8,7 +8,7 @@
 namespace ringshift {
 namespace {
 
-// What we do (WILL) and ask of the peer (DO). All else is refused.
+// The options that we offer (WILL) and those that we ask of the peer (DO). All others are refused.
 constexpr telnet_telopt_t kOptions[] = {{TELNET_TELOPT_ECHO, TELNET_WILL, TELNET_DONT},
                                         {TELNET_TELOPT_SGA, TELNET_WILL, TELNET_DO},
                                         {TELNET_TELOPT_BINARY, TELNET_WILL, TELNET_DO},

@@ -1,6 +1,6 @@
-// TelnetLine: one peer's side of the Telnet protocol (RFC 854): what it says to the protocol is
-// answered, what it says to the guest comes out. The guest echoes, and every key is a byte. Owns:
-// the parser. See docs/usage.md.
+// TelnetLine: one peer's side of the Telnet protocol (RFC 854): answers the peer's protocol bytes,
+// and hands on those for the guest. The guest echoes, and every key is a byte. Owns: the parser.
+// See docs/usage.md.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +23,13 @@ class TelnetLine {
   TelnetLine(const TelnetLine&) = delete;
   TelnetLine& operator=(const TelnetLine&) = delete;
 
-  // Bytes from the peer; returns those that are for the guest. What makes no sense is passed over.
+  // Bytes from the peer; returns those that are for the guest. Sequences that make no sense are
+  // passed over.
   [[nodiscard]] std::vector<uint8_t> take(std::span<const uint8_t> bytes);
   // Bytes of the guest's.
   void put(std::string_view bytes);
 
-  // Of libtelnet's.
+  // Callbacks of libtelnet.
   void on_data(std::span<const uint8_t> bytes);
   void on_send(std::string_view bytes) { send_(bytes); }
   void on_binary(bool is_binary) { is_binary_ = is_binary; }

@@ -123,9 +123,9 @@ Nanoseconds HostClock::now() {
   return base_guest_ + policy_.scale.to_guest(host - base_host_);
 }
 
-// Both clocks at once: a guest that compares them would see what lies between (a kernel's watchdog
-// gives up a time-stamp counter for half a millisecond), and the host may give our processor to
-// somebody else between one reading and the other.
+// Both clocks are read at once. A guest that compares them would see the time between two readings
+// (a kernel's watchdog gives up a time-stamp counter for half a millisecond), and the host may give
+// our processor to somebody else between them.
 void HostClock::stop() {
   if (is_stopped()) return;
   const Instant now = read_both();

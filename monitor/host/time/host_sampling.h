@@ -1,6 +1,6 @@
-// HostSampling: where the calling thread is, many times a second, by a timer and a signal of its
-// own. Owns: the timer and what it has noted. The handler notes one number and decides nothing. See
-// docs/lab.md, part 6.
+// HostSampling: notes the calling thread's host PC many times a second, by a timer and a signal of
+// its own. Owns: the timer and the noted PCs. The handler notes one number and decides nothing. See
+// docs/lab.md, part 8.
 #pragma once
 
 #include <signal.h>

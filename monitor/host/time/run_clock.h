@@ -27,8 +27,9 @@ class RunClock : public VirtualClock {
   // So much of the host's time, as the guest's.
   [[nodiscard]] virtual Nanoseconds guest_time(Nanoseconds host) const { return host; }
 
-  // Between the two time and time_stamp() stand still, from the same instant and to the same one;
-  // where time passes all the same (passes_in_stops()), the guest finds itself that much later.
+  // Between stop() and go_on(), time and time_stamp() stand still, from the same instant and to the
+  // same one. If time passes all the same (passes_in_stops()), the guest finds itself that much
+  // later.
   virtual void stop() = 0;
   // How far time_stamp() has jumped without the guest's time: the guest's offset to it has to lose
   // as much.
@@ -38,8 +39,9 @@ class RunClock : public VirtualClock {
   // How long it has been stopped and told of it, in the host's time.
   [[nodiscard]] virtual Nanoseconds stops_passed() const { return 0; }
 
-  // What the guest's time-stamp counter is measured against (GuestState::tsc_offset): differences
-  // are what has passed for the guest meanwhile, unless it was not running.
+  // The count that the guest's time-stamp counter is measured against (GuestState::tsc_offset). A
+  // difference of two readings is the time that has passed for the guest between them, unless it
+  // was not running.
   [[nodiscard]] virtual uint64_t time_stamp() const = 0;
 
  protected:

@@ -11,7 +11,7 @@ namespace ringshift {
 
 class RunDelay {
  public:
-  // Of the calling thread. Null: this host does not count it.
+  // Measures the calling thread. Null: this host does not count it.
   static std::unique_ptr<RunDelay> of_this_thread();
   ~RunDelay();
   RunDelay(const RunDelay&) = delete;

@@ -124,7 +124,7 @@ class Reach {
   std::vector<uint32_t> waiting_, addresses_;
 };
 
-// Of one section. Names are made once for each kind of instruction.
+// Counts one section. Names are made once for each kind of instruction.
 class SectionCounter {
  public:
   explicit SectionCounter(const ImageRange& range) {

@@ -1,5 +1,5 @@
 // Census: how many sensitive instructions a kernel image has, how many are reached, and, after a
-// run, how often each executed and what it cost. Treatments are the translator's own decisions. See
+// run, how often each executed and its cost. Treatments are the translator's own decisions. See
 // docs/lab.md.
 #pragma once
 
@@ -60,7 +60,8 @@ struct Census {
   Costs costs;  // after a run
 };
 
-// Where the linear sweep has found instructions to begin, in each range of the image's code.
+// The addresses at which the linear sweep has found instructions to begin, in each range of the
+// image's code.
 using InstructionStarts = std::vector<std::vector<bool>>;
 
 // Decodes everything from each range's start on, one instruction after the other. 16 zeros or more
@@ -69,15 +70,15 @@ using InstructionStarts = std::vector<std::vector<bool>>;
 // Follows direct branches and fall-through from the entry point, and then from each address of code
 // (one where the linear sweep found an instruction) that reached code or the image's data holds.
 void census_reached(const CensusImage& image, const InstructionStarts& starts, Census* census);
-// Both of these, and says so (note_step).
+// Does both of these, and says so (note_step).
 void count_image(const CensusImage& image, Census* census);
 // Boots the machine and counts for `seconds`, or until the guest ends. False with one line.
 [[nodiscard]] bool census_run(const MachineConfig& config, double seconds, Census* census,
                               std::string* error);
 
 [[nodiscard]] std::string census_finding(const Census& census);
-// Where in the image they are and what becomes of them, as areas: the image, each large section,
-// and what the monitor has a hand in.
+// The instructions' places in the image and their treatments, as areas: the image, each large
+// section, and the instructions that the monitor has a hand in.
 struct CensusTree {
   std::string id, title;  // ids go into a page
   Picture picture;

@@ -66,7 +66,7 @@ bool CensusImage::add_range(std::span<const uint8_t> file, uint64_t offset, uint
     return false;
   }
   if (length == 0) return true;
-  copied_ += length;  // what lies in several ranges is copied for each
+  copied_ += length;  // bytes in several ranges are copied for each
   if (copied_ > 2 * file.size()) return false;
   const auto first = file.begin() + static_cast<std::ptrdiff_t>(offset);
   if (name.empty()) name = fmt::format("at {:08x}", address);
@@ -74,7 +74,7 @@ bool CensusImage::add_range(std::span<const uint8_t> file, uint64_t offset, uint
   return true;
 }
 
-// Sections where there are any (what a linker calls code), segments otherwise.
+// Sections where there are any (those that a linker calls code), segments otherwise.
 std::string CensusImage::read_elf(std::span<const uint8_t> file) {
   const ByteView view(file);
   if (auto problem = wrong_elf_machine(view); !problem.empty()) return problem;

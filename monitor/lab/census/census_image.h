@@ -23,7 +23,7 @@ class CensusImage final {
   static std::unique_ptr<CensusImage> open(const std::string& path, std::string* error);
 
   [[nodiscard]] const std::string& kind() const { return kind_; }
-  [[nodiscard]] const std::string& remark() const { return remark_; }  // what the census misses
+  [[nodiscard]] const std::string& remark() const { return remark_; }  // gaps of the census
   [[nodiscard]] bool can_boot() const { return can_boot_; }
   [[nodiscard]] uint32_t entry() const { return entry_; }
   [[nodiscard]] const std::vector<ImageRange>& code() const { return code_; }
@@ -32,7 +32,7 @@ class CensusImage final {
 
   // Kernels begin at physical addresses and are linked to linear ones.
   [[nodiscard]] uint32_t linked(uint32_t address) const;
-  // From there to the end of its range; empty if there is none.
+  // The bytes from the address to the end of its range; empty if it is in none.
   [[nodiscard]] std::span<const uint8_t> code_at(uint32_t linked_address) const;
 
  private:

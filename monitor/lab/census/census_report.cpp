@@ -16,7 +16,7 @@ namespace {
 
 using NamedRow = std::pair<std::string, CensusRow>;
 
-// What executes most first, then what there is most of.
+// Sorted by executions, then by occurrences in the code.
 std::vector<NamedRow> sorted_rows(const Census& census, Concern concern) {
   std::vector<NamedRow> rows;
   for (const auto& [name, row] : census.rows) {
@@ -67,7 +67,7 @@ std::string static_line(const Census& census) {
       census.undecodable, census.reached_by_branches, census.reached_instructions);
 }
 
-// What becomes of all instructions, and of those below that executed.
+// The treatment of all instructions, and of those below that executed.
 struct TreatmentRow {
   Treatment treatment;
   uint64_t linear, reached, executed, left, cycles;

@@ -1,4 +1,4 @@
-// What executes: the census of a run.
+// The census of a run: counts the instructions that execute.
 #include <x86intrin.h>
 
 #include <algorithm>
@@ -14,8 +14,9 @@
 namespace ringshift::lab {
 namespace {
 
-// Counts what the loop interprets. What the translator would do inline is interpreted, too
-// (TranslatorFeatures::interpret_inline), so every execution comes by here.
+// Counts the instructions that the loop interprets. Instructions that the translator would do
+// inline are interpreted, too (TranslatorFeatures::interpret_inline), so every execution is counted
+// here.
 class Counter final : public ExecutionObserver {
  public:
   Counter(Census* census, double seconds) : census_(census), limit_(seconds) {}
@@ -72,7 +73,7 @@ class Counter final : public ExecutionObserver {
     if (seconds() >= limit_) machine_->request_stop(StopReason::Quit);
   }
 
-  // The bytes at EIP decide; what they were last time is remembered.
+  // The bytes at EIP decide; those of last time are remembered.
   CensusRow* find(const GuestState& state) {
     const uint32_t linear = state.seg(SegmentRegister::Cs).base + state.eip;
     if (!state.protected_mode() || !state.seg(SegmentRegister::Cs).default_32()) return nullptr;

@@ -17,7 +17,7 @@ constexpr size_t kSectionsDrawn = 6, kLeavesDrawn = 24;
 
 using Counts = std::vector<std::pair<std::string, uint64_t>>;
 
-// Treatments as everywhere in the laboratory; what leaves translated code has a border.
+// Treatments as everywhere in the laboratory; those that leave translated code have a border.
 struct Look {
   const char* fill;
   const char* stroke;
@@ -45,7 +45,7 @@ uint64_t sum_of(const CensusSection& section) {
   return sum;
 }
 
-// A box with what is in it.
+// A box with its contents.
 struct Leaf {
   std::string name;
   uint64_t count = 0;

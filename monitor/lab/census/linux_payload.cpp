@@ -22,7 +22,7 @@ using Bytes = std::span<const uint8_t>;
 
 enum class Progress : uint8_t { More, End, Damaged };
 
-// Writes what comes next into `room`, and says how much that was.
+// Writes the next bytes into `room`, and returns their number.
 using Unpacker = std::function<Progress(std::span<uint8_t> room, size_t* made)>;
 
 // Where it all goes, and how much of it there may be.
@@ -97,7 +97,7 @@ std::string unpack_bzip2(Bytes packed, const Room& to) {
 std::string unpack_lzma(Bytes packed, const Room& to) {
   constexpr uint64_t kMemory = uint64_t{256} << 20;
   lzma_stream stream = LZMA_STREAM_INIT;
-  // Both formats of this library, .lzma and .xz, by what the file begins with.
+  // Both formats of this library, .lzma and .xz, by the file's first bytes.
   if (lzma_auto_decoder(&stream, kMemory, 0) != LZMA_OK) return "cannot be unpacked: no memory";
   const std::unique_ptr<lzma_stream, void (*)(lzma_stream*)> end(&stream, lzma_end);
   stream.next_in = packed.data();
@@ -130,8 +130,8 @@ std::string unpack_zstd(Bytes packed, const Room& to) {
       to);
 }
 
-// The legacy frame: blocks with their length before them, each of at most 8 MiB. What is left of
-// the file when no block begins is the size of it all.
+// The legacy frame: blocks with their length before them, each of at most 8 MiB. When no block
+// begins, the rest of the file is the size of the whole.
 std::string unpack_lz4(Bytes packed, const Room& to) {
   constexpr size_t kMagicBytes = 4, kLengthBytes = 4;
   const ByteView view(packed);

@@ -1,5 +1,5 @@
 // Linux payload: the kernel that a bzImage carries packed, unpacked as its own loader would. The
-// file is hostile input: a problem is one line, and what it unpacks to is bounded. Facts: the Linux
+// file is hostile input: a problem is one line, and its unpacked size is bounded. Facts: the Linux
 // boot protocol, payload_offset (2.08). See docs/lab.md.
 #pragma once
 
@@ -17,7 +17,7 @@ struct LinuxPayload {
   std::string method;          // "xz"
 };
 
-// Empty on success, otherwise what is wrong with the file. `image` is the whole bzImage.
+// Empty on success, otherwise the mistake in the file. `image` is the whole bzImage.
 [[nodiscard]] std::string unpack_linux(std::span<const uint8_t> image, LinuxPayload* payload,
                                        uint64_t limit = kLargestPayload);
 

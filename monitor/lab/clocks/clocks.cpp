@@ -14,7 +14,7 @@ namespace ringshift::lab {
 namespace {
 
 constexpr Nanoseconds kMillisecond = 1'000'000, kSecond = 1'000'000'000;
-// Of the guest's time; of the host's.
+// The first in the guest's time, the others in the host's.
 constexpr Nanoseconds kBetweenSamples = 5 * kMillisecond;
 constexpr Nanoseconds kStall = 400 * kMillisecond, kEnd = 2'400 * kMillisecond;
 constexpr Nanoseconds kStallBegins = 400 * kMillisecond, kStopBegins = 1'300 * kMillisecond;
@@ -39,7 +39,7 @@ std::array<Policy, 4> policies() {
            {"scaled=0.5", {.scale = TimeScale(0.5)}}}};
 }
 
-// Takes samples while a machine runs, and does to it what is to be seen. On its thread.
+// Takes samples while a machine runs, and disturbs it as planned. On its thread.
 class Sampler {
  public:
   Sampler(Machine& machine, ClocksReport* report, ClockRun* run)

@@ -238,7 +238,7 @@ bool run_and_count(const MachineConfig& config, const ExploreOptions& options, C
   *error = problem;
   const bool was_stopped = out->time_was_up || outcome.reason == StopReason::Quit;
   if (!error->empty() || was_stopped || out->instructions == 0) return error->empty();
-  // What ends by itself does the same once more: then its cycles are those of a guest alone.
+  // A guest that ends by itself is run a second time: its cycles are then those of a guest alone.
   note_step("runs the guest again, and looks where it is");
   out->samples = {};
   const SamplingSpan span{static_cast<Nanoseconds>(options.skip * 1e9), (*machine)->clock().now()};

@@ -1,8 +1,9 @@
 // Explorer: blocks of guest code beside the host code the translator makes of them. Without a run,
-// those reached from the entry point; with one, those that executed most, with counts: the guest
-// runs translated, and its follower (Lockstep) counts each instruction, while samples tell where
-// its cycles go; if it ends by itself, those are of further runs without a follower. Blocks are
-// translated anew from guest memory as it is at the end of the first run. See docs/lab.md.
+// they are the blocks reached from the entry point. With one, they are those that executed most,
+// with counts: the guest runs translated, its follower (Lockstep) counts each instruction, and
+// samples tell where its cycles go. If the guest ends by itself, the samples are of further runs
+// without a follower. Blocks are translated anew from guest memory as it is at the end of the first
+// run. See docs/lab.md.
 #pragma once
 
 #include <string>
@@ -30,7 +31,7 @@ struct ExploredBlock {
   std::vector<uint64_t> executed;  // by instruction of the unit, wherever it was come to from
   std::vector<uint64_t> sampled;   // the same of samples
   std::vector<bool> is_shared;     // by instruction: a hotter block has it, too
-  // Of the instructions that no hotter block has.
+  // Sums over the instructions that no hotter block has.
   [[nodiscard]] uint64_t executed_in_all() const;
   [[nodiscard]] uint64_t sampled_in_all() const;
 };

@@ -32,7 +32,8 @@ std::string block_title(const ExploredBlock& block) {
   return block.landmark.empty() ? text : text + ", " + block.landmark;
 }
 
-// Of the host's time-stamp counter, as the samples tell; empty without any, which says little.
+// Cycles of the host's time-stamp counter, as the samples tell; empty without samples, since zero
+// would say nothing.
 std::string cycles_text(const Exploration& exploration, uint64_t samples) {
   if (samples == 0) return "";
   return fmt::format("{:.0f}", static_cast<double>(samples) * exploration.samples.cycles_each());
@@ -210,7 +211,7 @@ nlohmann::ordered_json block_json(const Exploration& exploration, const Explored
   return out;
 }
 
-// What a reader may want to see first.
+// Links to the blocks that a reader may want to see first.
 std::string examples(const Exploration& exploration) {
   std::string links;
   for (const ExploredBlock& block : exploration.blocks) {

@@ -16,7 +16,7 @@ constexpr Nanoseconds kPeriod = 50'000;
 constexpr uint64_t kEnough = 20'000;
 constexpr Nanoseconds kLongEnough = 2'000'000'000;
 
-// Looks samples up wherever the loop comes by.
+// Looks samples up at each turn of the loop.
 class Sampler final : public ExecutionObserver {
  public:
   Sampler(const SamplingSpan& span, Samples* out) : span_(span), taker_(out) {}

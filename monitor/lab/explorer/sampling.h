@@ -1,6 +1,6 @@
-// Sampling: where a guest's time goes. The vCPU thread is looked at every 50 us, and what it was
-// about to execute is traced back to a guest instruction. A processor that is interrupted shows the
-// instruction it has got to, which may be the one after the one that took the time. See
+// Sampling: finds out in which code a guest spends its time. The vCPU thread is looked at every 50
+// us, and its host PC is traced back to a guest instruction. A processor that is interrupted shows
+// the instruction it has got to, which may be the one after the one that took the time. See
 // docs/lab.md.
 #pragma once
 
@@ -16,17 +16,17 @@ namespace ringshift::lab {
 struct Samples {
   uint64_t all = 0;       // these four add up to it
   uint64_t in_code = 0;   // of fragments
-  uint64_t in_stubs = 0;  // what all fragments share: soft accesses, jump table
+  uint64_t in_stubs = 0;  // code that all fragments share: soft accesses, jump table
   uint64_t outside = 0;  // interpreter, devices, sleep, translating; in a followed run the follower
   uint64_t untold = 0;   // the code was gone before it was looked up
   uint64_t cycles = 0;   // of the host's time-stamp counter, while it was looked at
   uint32_t runs = 0;     // of its own; 0: the run that was followed was looked at
   std::unordered_map<uint64_t, uint64_t> by_instruction;  // by place_of()
-  // What one sample stands for.
+  // The cycles that one sample stands for.
   [[nodiscard]] double cycles_each() const {
     return all == 0 ? 0 : static_cast<double>(cycles) / static_cast<double>(all);
   }
-  // What is the guest's: all of it, but for a follower's part.
+  // The guest's samples: all of them, but for a follower's part.
   [[nodiscard]] uint64_t of_guest() const { return runs == 0 ? in_code + in_stubs : all; }
 };
 
@@ -38,7 +38,7 @@ struct Samples {
 class SampleTaker {
  public:
   explicit SampleTaker(Samples* out) : out_(out) {}
-  // On the machine's thread. False with one line in *error.
+  // Call on the machine's thread. False with one line in *error.
   [[nodiscard]] bool start(Machine* machine, std::string* error);
   [[nodiscard]] bool is_started() const { return machine_ != nullptr; }
   void look_up();

@@ -110,7 +110,8 @@ std::unique_ptr<Follower> Follower::create(Machine& leader, std::deque<Input>& i
   return claimed ? std::move(made) : nullptr;
 }
 
-// What RDMSR reads besides the state. The APIC's other registers are device memory, and replayed.
+// Copies the values that RDMSR reads besides the state. The APIC's other registers are device
+// memory, and replayed.
 void Follower::join_processor(const CpuContext& leader) {
   cpu_->memory_types = leader.memory_types;
   if (leader.apic == nullptr) return;
@@ -183,7 +184,8 @@ void Follower::learn(std::span<const uint8_t> code, FollowedInstruction* out) co
   }
 }
 
-// Which words processors may fill as they like: the pointers, for instance, only after a fault.
+// Notes the words that processors may fill as they like: the pointers, for instance, only after a
+// fault.
 void Follower::note_fpu_image(const FollowedInstruction& instruction) {
   const GuestState& s = state();
   uint32_t address = s.seg(instruction.segment).base + instruction.displacement;
@@ -289,7 +291,7 @@ void Follower::deliver_event(const Event& event) {
   }
 }
 
-// What is undefined in the flags, in memory by PUSHF, and in the flags again by POPF.
+// Tracks undefined flags: in EFLAGS, in memory after PUSHF, and in EFLAGS again after POPF.
 void Follower::follow_flags(const FollowedInstruction& instruction) {
   if (instruction.flags_move == FlagsMove::Pushed && undefined_flags_ != 0) {
     stored_undefined_flags_ |= undefined_flags_;
@@ -303,7 +305,7 @@ void Follower::follow_flags(const FollowedInstruction& instruction) {
     undefined_flags_ = stored_undefined_flags_;
     return;
   }
-  // Shifts by zero write nothing, so what was undefined before them may still be.
+  // Shifts by zero write nothing, so flags undefined before them may still be.
   const uint32_t undefined = instruction.flags_undefined;
   undefined_flags_ &= ~(undefined == 0 ? instruction.flags_written : 0U);
   undefined_flags_ |= undefined;

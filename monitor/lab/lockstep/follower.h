@@ -1,7 +1,7 @@
-// Follower: the same guest in the interpreter alone, fed with what another machine has read from
-// its devices and clock, so that both can be compared at instruction boundaries. Owns: RAM of its
-// own, a copy of the leader's state, the queue of inputs. Does not own: devices. What cannot be
-// followed says so; it is never guessed. See docs/lab.md.
+// Follower: the same guest in the interpreter alone, fed with the values that another machine has
+// read from its devices and clock, so that both can be compared at instruction boundaries. Owns:
+// RAM of its own, a copy of the leader's state, the queue of inputs. Does not own: devices. An
+// input that it cannot follow is reported, and never guessed. See docs/lab.md.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ struct Input {
   uint64_t value = 0;
 };
 
-// Notes what the leader's processor exchanges with the world.
+// Notes the leader's exchanges with its devices.
 class Recorder {
  public:
   void attach(Machine* leader);
@@ -96,7 +96,7 @@ class Follower final : private PortDevice,
   static std::unique_ptr<Follower> create(Machine& leader, std::deque<Input>& inputs,
                                           std::string* error);
 
-  // One instruction, `next` being what next() said, and the delivery of what it raises. False:
+  // Executes one instruction, `next` being next()'s answer, and delivers its fault or event. False:
   // problem().
   [[nodiscard]] bool step(const FollowedInstruction* next);
   void deliver_event(const Event& event);
@@ -123,10 +123,10 @@ class Follower final : private PortDevice,
   // The pages written since forget_written(), as they were before.
   [[nodiscard]] std::deque<KeptPage>& kept() { return kept_; }
   [[nodiscard]] PhysicalMemory& physical() { return *physical_; }
-  // Guest-physical words that hold what processors may choose (FPU instruction pointers).
+  // Guest-physical words whose contents processors may choose (FPU instruction pointers).
   [[nodiscard]] bool is_open(uint64_t word) const { return open_words_.contains(word); }
   [[nodiscard]] const std::string& problem() const { return problem_; }
-  // Arithmetic flags that the manual leaves undefined after what has been executed.
+  // Arithmetic flags that the manual leaves undefined after the instructions so far.
   [[nodiscard]] uint32_t undefined_flags() const { return undefined_flags_; }
 
  private:
@@ -175,7 +175,7 @@ class Follower final : private PortDevice,
   std::unique_ptr<CpuContext> cpu_;
   std::unique_ptr<FpuUnit> fpu_;
   std::unique_ptr<Interpreter> interpreter_;
-  // By linear address, the newest of those that share a place.
+  // Decoded instructions by linear address, the newest of those that share a place.
   static constexpr size_t kKnown = 1U << 16;
   [[nodiscard]] static size_t place_of(uint32_t linear) {
     return (linear ^ (linear >> 16)) % kKnown;

@@ -118,7 +118,7 @@ void Lockstep::diverge(const GuestState& state, std::string what) {
   difference_.to_eip = state.eip;
   difference_.what = std::move(what);
   for (size_t i = 0; i <= last_eips_.size(); ++i) {
-    // First where they agreed last, then what was executed most recently.
+    // First where they agreed last, then the latest instructions.
     const uint32_t eip = i == 0 ? difference_.from_eip
                                 : last_eips_[(figures_.instructions + i - 1) % last_eips_.size()];
     std::string line = fmt::format("{:08x}:", eip);
@@ -201,7 +201,7 @@ bool Lockstep::step_once(const GuestState& state, std::string* nearest) {
   return true;
 }
 
-// The first word that is unlike, if any. Of words that differ in A and D only, one side has used
+// The first word that differs, if any. If two words differ in A and D only, one side has used
 // another translation lookaside buffer.
 std::optional<GuestPhysical> Lockstep::unlike_word(GuestPhysicalPage page,
                                                    uint64_t* accessed_dirty) {

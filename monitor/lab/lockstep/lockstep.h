@@ -1,4 +1,4 @@
-// Lockstep: a machine under any engine, compared with a Follower wherever its loop comes by. Owns:
+// Lockstep: a machine under any engine, compared with a Follower at each turn of its loop. Owns:
 // the recorder and the follower. A boundary agrees if all general and control registers, segments
 // and defined flags do, and the pages that the follower has written since the last one; RAM as a
 // whole is compared from time to time. See docs/lab.md.
@@ -32,7 +32,7 @@ struct Difference {
   std::vector<std::string> suspects;  // sensitive instructions on the way from there
 };
 
-// What the guest tried and was given a fault for.
+// An instruction for which the guest was given a fault.
 struct Refusal {
   uint32_t eip = 0;
   uint32_t address = 0;  // of the first page fault there
@@ -72,7 +72,7 @@ struct LockstepOptions {
   double seconds = 20;             // of our time: then it ends, in the middle of a way too
   bool keeps_way = false;          // name_first() will be called
   double skip = 0;                 // seconds of the guest's time that are not followed
-  // Told of each instruction before the follower executes it; null for code that is not 32-bit.
+  // Called for each instruction before the follower executes it; null for code that is not 32-bit.
   std::function<void(const GuestState&, const FollowedInstruction*)> on_instruction = nullptr;
   // Longest guest time between two comparisons. 0: compare only at the loop's own events.
   Nanoseconds come_by = 0;
@@ -85,7 +85,7 @@ class Lockstep final : public ExecutionObserver {
  public:
   explicit Lockstep(const LockstepOptions& options) : options_(options) {}
   [[nodiscard]] bool attach(Machine* leader, std::string* error);
-  // The leader comes by at every instruction from now on (or not): a step is an instruction.
+  // From now on the leader's loop turns at every instruction (or not): a step is an instruction.
   void set_single(bool single) { single_ = single; }
   // A boundary the loop does not tell of by itself.
   void at_boundary(const GuestState& state) { catch_up(state); }

@@ -21,7 +21,7 @@ class Probe {
 
   // Executes one instruction. False: it trapped, so a monitor decides; or it cannot be executed.
   bool execute(GuestState* state) {
-    // The process keeps what it has mapped; other page tables are for another one.
+    // The process keeps its mappings; other page tables are for another one.
     if (runner_ == nullptr || cr3_ != state->cr3 || cr0_ != state->cr0) {
       runner_ = Deprivileged::create(follower_.linear(), follower_.physical(), &why_not_);
       if (runner_ == nullptr) return false;
@@ -55,7 +55,7 @@ class Probe {
   uint32_t cr3_ = 0, cr0_ = 0;
 };
 
-// RAM against what the interpreter has made of it.
+// Compares RAM with the interpreter's result.
 std::string unlike_memory(Follower& follower, const std::deque<Follower::KeptPage>& right) {
   for (const Follower::KeptPage& page : right) {
     for (uint32_t at = 0; at < kPageSize; at += 4) {
@@ -70,7 +70,7 @@ std::string unlike_memory(Follower& follower, const std::deque<Follower::KeptPag
   return {};
 }
 
-// Exchanges what the pages hold with what is kept of them.
+// Exchanges the pages' contents with the kept copies.
 void exchange(Follower& follower, std::deque<Follower::KeptPage>* pages) {
   for (Follower::KeptPage& page : *pages) {
     std::array<uint8_t, kPageSize> now;
@@ -81,8 +81,8 @@ void exchange(Follower& follower, std::deque<Follower::KeptPage>* pages) {
   }
 }
 
-// One sensitive instruction, by the interpreter and then, from where it began, by the processor.
-// What is unlike; the follower is after it, as the interpreter has it.
+// Runs one sensitive instruction by the interpreter and then, from the same state, by the
+// processor. Returns the difference; the follower is left in the interpreter's state after it.
 std::string step_both(Follower& follower, const FollowedInstruction& next, Probe* probe,
                       WrongSearch* search) {
   follower.forget_written();

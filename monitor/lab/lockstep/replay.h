@@ -1,6 +1,6 @@
-// Replay: of a way that a deprivileged processor went wrong on, the first wrong instruction. A
-// process for deprivileged code while it looks. What traps is not wrong, since a monitor decides.
-// See docs/lab.md.
+// Replay: finds the first wrong instruction on a stretch on which a deprivileged processor went
+// wrong. A process for deprivileged code while it looks. An instruction that traps is not wrong,
+// since a monitor decides. See docs/lab.md.
 #pragma once
 
 #include <cstdint>

@@ -35,7 +35,7 @@ uint32_t cycles_of_loop(const Bytes& body, uint32_t turns) {
   return ended ? outcome.state.reg(Gpr::Eax) : 0;
 }
 
-// What `body` costs more than `rest`, the part of it that is there for the loop's sake.
+// The cycles that `body` costs more than `rest`, the part of it that only makes the loop.
 uint32_t cycles_each(const Bytes& body, const Bytes& rest, uint32_t turns) {
   const uint32_t with = cycles_of_loop(body, turns);
   const uint32_t without = cycles_of_loop(rest, turns);

@@ -1,6 +1,6 @@
 // Instructions of the laboratory: one 32-bit instruction each, with the state it is run from. Owns:
-// a constant table of what to run; nothing here says how any of them behaves, that is measured.
-// Facts: Robin and Irvine 2000, table 2 and section 4; SDM 2A, 2B. See docs/lab.md.
+// a constant table of the instructions to run; nothing here says how any of them behaves, that is
+// measured. Facts: Robin and Irvine 2000, table 2 and section 4; SDM 2A, 2B. See docs/lab.md.
 #pragma once
 
 #include <array>
@@ -12,7 +12,8 @@
 
 namespace ringshift::lab {
 
-// Where code and data lie: the same linear addresses on the virtual machine and on the processor.
+// The addresses of code and data: the same linear addresses on the virtual machine and on the
+// processor.
 inline constexpr uint32_t kCodeBase = 0x10000000;
 inline constexpr uint32_t kCodeBytes = 0x2000;
 inline constexpr uint32_t kDataBase = 0x20000000;
@@ -39,7 +40,7 @@ enum class Group : uint8_t {
 struct Instruction {
   std::string name;
   std::string form;     // in assembly
-  std::string purpose;  // what software has it for
+  std::string purpose;  // its use in software
   Group group = Group::Innocuous;
   std::vector<uint8_t> code;
   // EAX, ECX, EDX; the other registers are those of the constants above.

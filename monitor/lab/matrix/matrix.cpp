@@ -69,7 +69,8 @@ std::vector<std::string> changes_of(const Instruction& instruction, const Virtua
   return changes;
 }
 
-// What its visible result depends on: P and G's behaviour sensitivity leaves out what traps.
+// The resources on which the instruction's visible result depends: Popek and Goldberg's behaviour
+// sensitivity leaves out instructions that trap.
 std::vector<std::string> dependences(const Measurement& m) {
   std::vector<std::string> found;
   if (!m.truth.ran || m.truth.faulted) return found;
@@ -106,7 +107,7 @@ bool is_faked(const Measurement& m) {
   return m.umip && m.instruction.has_umip && m.cycles > kCyclesOfAnException;
 }
 
-// What a 64-bit process of Linux gives 32-bit code to start with.
+// The selectors that a 64-bit process of Linux gives 32-bit code to start with.
 constexpr std::array<uint16_t, kSegmentCount> kHostSelectors = {0x2b, 0x23, 0x2b, 0x2b, 0, 0};
 
 DeprivilegedEffect classify_silicon(const Measurement& m, const Row& row) {

@@ -1,4 +1,4 @@
-// Matrix: the theorem's condition, asked of each instruction: what was measured, and what follows.
+// Matrix: the theorem's condition, asked of each instruction: the measurements, and the conclusion.
 // `measure` runs an instruction everywhere, `judge` is pure and decides by comparing outcomes,
 // never by name. Facts: Popek and Goldberg 1974, definitions of sections 3 and 4. See docs/lab.md.
 #pragma once
@@ -31,7 +31,7 @@ enum class DeprivilegedEffect : uint8_t {
   NotMeasured,
   Traps,        // an exception the monitor would see
   SystemCall,   // enters the host kernel; caught by its number, not by its meaning
-  SameResult,   // runs, and gives what it gives at CPL 0
+  SameResult,   // runs, with the result that it has at CPL 0
   EffectLost,   // runs, without the effect on control that it has at CPL 0
   HostAnswers,  // runs, and shows the host's state instead of the virtual machine's
   HostSegment,  // runs, and loads a segment register from the host's table
@@ -56,7 +56,7 @@ struct Row {
   Group group = Group::Innocuous;
   bool privileged = false;           // runs at CPL 0, traps deprivileged
   std::vector<std::string> changes;  // control-sensitive: which control it changed
-  std::vector<std::string> depends;  // behaviour-sensitive: on what its result depends
+  std::vector<std::string> depends;  // behaviour-sensitive: the state that its result depends on
   std::string at_ring0;              // effects there
   DeprivilegedEffect deprivileged = DeprivilegedEffect::NotMeasured;
   std::string deprived;  // effects there, or the exception

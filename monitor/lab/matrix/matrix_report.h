@@ -1,5 +1,5 @@
-// Matrix report: the matrix as a terminal table, as JSON, as pictures, and as a page. What comes
-// from the host is escaped. See docs/lab.md.
+// Matrix report: the matrix as a terminal table, as JSON, as pictures, and as a page. Text from the
+// host is escaped. See docs/lab.md.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ namespace ringshift::lab {
 [[nodiscard]] std::string matrix_as_json(const Matrix& matrix);
 [[nodiscard]] std::vector<Picture> matrix_pictures(const Matrix& matrix);
 [[nodiscard]] std::string matrix_as_html(const Matrix& matrix, Company company);
-// Where the row of an instruction is in that page: "POPF" -> "i-popf".
+// The anchor of an instruction's row in that page: "POPF" -> "i-popf".
 [[nodiscard]] std::string matrix_anchor(std::string_view name);
 
 }  // namespace ringshift::lab

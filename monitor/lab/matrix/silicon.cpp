@@ -20,7 +20,7 @@
 namespace ringshift::lab {
 namespace {
 
-// What the child leaves behind, in memory both processes see.
+// The child's report, in memory that both processes see.
 struct Report {
   volatile uint32_t stage = 0;
   int32_t error = 0;

@@ -1,6 +1,6 @@
 // SmallMachine: the machine in which the matrix runs one instruction: RAM, page tables, descriptor
-// tables, a processor. Owns: all of it. What the interpreter's side asks of the machine around it
-// is counted.
+// tables, a processor. Owns: all of it. The interpreter's requests to the machine around it are
+// counted.
 #pragma once
 
 #include <x86intrin.h>
@@ -105,7 +105,7 @@ class SmallMachine {
   CodeWatch code_watch_{small_machine::kRamBytes};
   LabClock clock_;
   std::unique_ptr<Processor> processor_;
-  // The interpreter's side: what it asks of the machine around it is counted.
+  // The interpreter's side: its requests to the machine around it are counted.
   Watch watch_;
   CpuModel model_;
   std::unique_ptr<CpuContext> cpu_;

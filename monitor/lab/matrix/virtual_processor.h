@@ -1,6 +1,6 @@
 // Virtual processor: one instruction on the virtual CPU, interpreted or translated, at a ring.
 // Owns: a small machine: RAM, page tables, descriptor tables, interpreter, translator. One run
-// each. What the interpreter does at CPL 0 is the truth the others are held against. See
+// each. The interpreter at CPL 0 is the truth that the others are compared with. See
 // docs/lab.md.
 #pragma once
 
@@ -44,7 +44,7 @@ struct VirtualOutcome {
   bool software_event = false;
   uint32_t vector = 0;
   uint32_t error_code = 0;
-  GuestState state;           // after it, and after the delivery of what it raised
+  GuestState state;           // after it, and after the delivery of its fault
   std::vector<uint8_t> data;  // the data area
   std::vector<uint8_t> ram;   // all of it
   // Effects beyond registers and memory.

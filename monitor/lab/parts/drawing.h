@@ -14,7 +14,7 @@ struct Box {
 
 class Drawing {
  public:
-  // `label` says in a sentence what is to be seen; for those who cannot see it.
+  // `label` describes the picture in a sentence, for those who cannot see it.
   Drawing(double width, double height, std::string_view label);
 
   // Colours are names of monitor/lab/pages/style.css, without their dashes, or "none".
@@ -27,15 +27,15 @@ class Drawing {
   // `anchor`: start, middle or end.
   void text(double x, double y, std::string_view words, std::string_view fill = "ink",
             double size = 13, std::string_view anchor = "start", bool bold = false);
-  // Between these, all that is drawn leads to `target` in a page. `id` may be empty.
+  // Everything drawn between these two calls is a link to `target` in a page. `id` may be empty.
   void begin_link(std::string_view target, std::string_view id, std::string_view label);
   void end_link();
 
-  // Between these, all that is drawn can be shown and hidden together in a page.
+  // Everything drawn between these two calls can be shown and hidden together in a page.
   void begin_group(std::string_view name);
   void end_group();
 
-  // In a scroll box, never narrower than `least_width` pixels.
+  // The drawing for a page, in a scroll box, never narrower than `least_width` pixels.
   [[nodiscard]] std::string for_page(double least_width) const;
   // As wide as there is room, and all of it leads to `target`.
   [[nodiscard]] std::string for_preview(std::string_view target) const;
@@ -47,7 +47,7 @@ class Drawing {
   std::string label_, page_, file_;
 };
 
-// A picture that also stands in a file of its own, beside the pages.
+// A picture that is also written to a file of its own, beside the pages.
 struct Picture {
   std::string name;  // the file's, without ".svg"
   Drawing drawing;

@@ -1,6 +1,6 @@
-// Effects: what an instruction did to registers, memory and control, as comparable short texts.
-// Visible effects are what software can see without privilege; control is what decides over
-// resources (Popek and Goldberg's R, M and traps). See docs/lab.md.
+// Effects: the changes that an instruction made to registers, memory and control, as comparable
+// short texts. Visible effects are those that software can see without privilege; control is the
+// state that decides over resources (Popek and Goldberg's R, M and traps). See docs/lab.md.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace ringshift::lab {
 
-// One side of a comparison of what software sees.
+// One side of a comparison, as software sees it.
 struct Visible {
   uint32_t eip = 0;
   uint32_t eflags = 0;

@@ -84,7 +84,7 @@ std::string escape(std::string_view text) {
         out += "&quot;";
         break;
       default:
-        // Control characters have no place in a page, whoever wrote them.
+        // Control characters have no place in a page, no matter whose text it is.
         out += static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t' ? '?' : c;
     }
   }
@@ -96,7 +96,7 @@ std::span<const PageName> page_names() { return kPages; }
 std::string html_page(const Page& page, Company company) {
   const std::string title = escape(page.title);
   std::string out = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";
-  // The page itself forbids what it promises not to do.
+  // The page itself forbids the acts that it promises not to do.
   out +=
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
       "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n";

@@ -1,5 +1,5 @@
-// HTML: the frame every page of the laboratory stands in: self-contained, light and dark, for
-// screens of 400 to 1,600 pixels, keyboards and paper. What comes from a guest or the host goes
+// HTML: the frame around every page of the laboratory: self-contained, light and dark, for
+// screens of 400 to 1,600 pixels, keyboards and paper. Text from a guest or the host is passed
 // through escape(). See docs/lab.md.
 #pragma once
 

@@ -1,6 +1,6 @@
-// Progress: a sign of life on standard error of what takes more than two seconds. Owns: a thread
-// that writes it, every few seconds as a line, on a terminal as one line that changes and goes at
-// the end. See docs/lab.md.
+// Progress: a sign of life on standard error of a command that takes more than two seconds. Owns: a
+// thread that writes it, every few seconds as a line, on a terminal as one line that changes and
+// goes at the end. See docs/lab.md.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace ringshift::lab {
 
-// What the program is about now: "follows the code". Text that lives for ever; null: nothing in
+// Sets the program's current step: "follows the code". Text that lives for ever; null: nothing in
 // particular. From any thread.
 void note_step(const char* step);
 

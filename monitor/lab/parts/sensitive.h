@@ -1,4 +1,4 @@
-// Sensitive: which instructions of a kernel a monitor has to care about, and what they are called.
+// Sensitive: the instructions of a kernel that a monitor has to care about, and their names.
 // Segment moves, far transfers and control-register moves share mnemonics with plain ones, hence
 // names of our own. See docs/lab.md, SDM 2A and 2B.
 #pragma once

@@ -1,5 +1,5 @@
-// SerialCapture: what a machine prints on its serial port, in a file without a name. Owns: the
-// file. See docs/lab.md.
+// SerialCapture: a machine's output on its serial port, in a file without a name. Owns: the file.
+// See docs/lab.md.
 #pragma once
 
 #include <cstdio>

@@ -58,7 +58,7 @@ std::vector<Box> share_out(const Box& area, std::span<const double> weights) {
   std::span<const double> left = areas;
   while (!left.empty()) {
     const double side = std::min(rest.width, rest.height);
-    if (side <= 0) {  // what rounding has left over
+    if (side <= 0) {  // the remainder of rounding
       out.push_back({rest.x, rest.y, 0, 0});
       left = left.subspan(1);
       continue;

@@ -1,8 +1,8 @@
-// Ways: the ways past the theorem, measured on one machine: the same operations by a guest that
-// does not know, translated; by one that calls its monitor, translated and deprivileged; and, for
-// what goes wrong, by one that does not know, deprivileged. How often each has come to the monitor,
-// and how long it took. What a processor with a mode for guests would do is cited, and not
-// measured. See docs/lab.md, docs/paravirt.md.
+// Ways: the ways past the theorem, measured on one machine by the same operations. A guest that
+// does not know of its monitor runs translated and, to show the error, deprivileged; a guest that
+// calls its monitor runs translated and deprivileged. How often each has come to the monitor, and
+// how long it took. The costs of a processor with a mode for guests are cited, and not measured.
+// See docs/lab.md, docs/paravirt.md.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@ namespace ringshift::lab {
 
 struct WaysCell {
   bool is_measured = false;
-  bool is_right = false;  // the guest found what it expects, and interrupts are on, as they have
+  bool is_right = false;  // the guest found its result, and interrupts are on, as they have
                           // to be after each operation
   double entries = 0;     // to the monitor, for one operation
   double cycles = 0;      // of the host's time-stamp counter, for one; the least of some runs
@@ -33,7 +33,7 @@ struct Way {
   std::array<WaysCell, kWaysOperations.size()> cells;
 };
 
-// On processors that have a mode for guests, and nested page tables.
+// A cost on processors that have a mode for guests, and nested page tables.
 struct CitedCost {
   unsigned exits;
   const char* because;

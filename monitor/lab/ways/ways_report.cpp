@@ -9,7 +9,7 @@
 namespace ringshift::lab {
 namespace {
 
-// Landau, Ben-Yehuda and Gordon, SplitX, WIOV 2011, table 1: what one exit costs by itself.
+// Landau, Ben-Yehuda and Gordon, SplitX, WIOV 2011, table 1: the cost of one exit by itself.
 constexpr unsigned kCyclesOfAnExit = 2000;
 constexpr const char* kSources =
     "exits: Intel SDM volume 3C, \"Instructions That Cause VM Exits\"; 2,000 cycles for one, "

@@ -24,7 +24,7 @@ constexpr auto kLook = std::chrono::milliseconds(10);
 
 }  // namespace
 
-// What the thread uses. It outlives the disk if the thread does.
+// The state that the thread uses. It outlives the disk if the thread does.
 class BackgroundDisk::Worker {
  public:
   explicit Worker(std::shared_ptr<DiskBackend> medium) : medium_(std::move(medium)) {}
@@ -139,7 +139,7 @@ BackgroundDisk::~BackgroundDisk() {
   if (!worker_->end()) leave_behind(std::move(worker_));
 }
 
-// A thread that its host does not let go uses what it has for as long as the process lives.
+// A thread that its host does not let go uses its buffers for as long as the process lives.
 void BackgroundDisk::leave_behind(std::unique_ptr<Worker> worker) {
   static std::mutex mutex;
   static auto* const left_behind = new std::vector<std::unique_ptr<Worker>>;  // never destroyed

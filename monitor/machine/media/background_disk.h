@@ -1,7 +1,7 @@
-// BackgroundDisk: a medium whose host may take its time: what is asked of it by advance() is done
-// by a thread of its own, unless the host has it in memory, so that the guest runs on. What is
-// asked by the other calls waits for that thread first. Owns: the thread, the medium, the bytes
-// that are on their way. Does not own: who is told. See docs/devices.md, "Disks", and
+// BackgroundDisk: a medium whose host may take its time. A thread of its own does the requests of
+// advance(), unless the host has the bytes in memory, so that the guest runs on. All other calls
+// wait for that thread first. Owns: the thread, the medium, the bytes that are on their way. Does
+// not own: the listener. See docs/devices.md, "Disks", and
 // docs/decisions/0033-disks-beside-the-guest.md.
 #pragma once
 

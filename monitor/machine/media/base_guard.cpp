@@ -42,7 +42,8 @@ bool BaseGuard::compare_all() {
   return true;
 }
 
-// Names of a file may come and go; its bytes may not. Whoever writes to it changes its time.
+// Names of a file may come and go; its bytes may not. A process that writes to the file changes its
+// time.
 bool BaseGuard::is_as_it_was() const {
   struct stat now {};
   return describe_descriptor(descriptor_, &now) && now.st_size == before_.st_size &&

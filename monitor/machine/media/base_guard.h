@@ -25,7 +25,7 @@ enum class VerifyRam : uint8_t {
 
 class BaseGuard {
  public:
-  // on_problem: called on the thread, once; problem() says what it is.
+  // on_problem: called on the thread, once; problem() has the text.
   BaseGuard(int descriptor, SavedRam ram, std::function<void()> on_problem);
   ~BaseGuard() { thread_.join(); }
   BaseGuard(const BaseGuard&) = delete;

@@ -16,7 +16,7 @@ namespace {
 constexpr const char* kFormats[] = {kRawFormat, "qcow2", "qcow",      "vmdk", "vdi",   "vpc",
                                     "vhdx",     "qed",   "parallels", "dmg",  "bochs", "cloop"};
 
-// Enough for what each format has at its beginning.
+// Enough for the beginning of each format.
 constexpr size_t kHeadBytes = 512;
 
 struct Signature {
@@ -56,7 +56,7 @@ bool qcow2_rests_on_another(std::string_view head) {
           (number_at(head, kIncompatible, 8) & kExternalData) != 0);
 }
 
-// Zeros behind what the file has.
+// Zeros behind the end of the file.
 std::array<char, kHeadBytes> read_head(const std::string& path) {
   std::array<char, kHeadBytes> head{};
   const int descriptor = open_host_file(path, FileUse::Read);

@@ -41,7 +41,7 @@ bool take_item(const std::string& item, ImageName* name) {
   return true;
 }
 
-// Takes known items off the end; what is left is the path, which may have commas of its own.
+// Takes known items off the end; the rest is the path, which may have commas of its own.
 ImageName parse(const std::string& text, const MediaRequest& request, bool is_disc) {
   ImageName name{text, request.snapshot, false, is_disc, "", request.is_awaited};
   while (true) {
@@ -115,7 +115,7 @@ std::unique_ptr<DiskBackend> open_one(const ImageName& name, uint32_t unit, std:
                           unit, error);
 }
 
-// Of each medium: `what`, until it is false.
+// Calls `what` for each medium, until it returns false.
 template <typename What>
 bool each_of(const Media& media, const What& what) {
   for (size_t i = 0; i < kMediaSlots; ++i) {

@@ -1,6 +1,6 @@
-// Media: the disk images of a machine, from the words of the command line to what drives read. They
-// are opened once: a machine that resets gets the same ones again, so that a snapshot outlives the
-// reset. See docs/usage.md.
+// Media: the disk images of a machine, from the words of the command line to the drives' media.
+// They are opened once: a machine that resets gets the same ones again, so that a snapshot outlives
+// the reset. See docs/usage.md.
 #pragma once
 
 #include <array>
@@ -36,18 +36,18 @@ struct Media {
   // Images that may be written to are locked against other machines, or are not. False with one
   // line in *error: another one has one of them.
   [[nodiscard]] bool set_in_use(bool in_use, std::string* error) const;
-  // Images that may be written to stay as they are from now on (DiskBackend::freeze); *frozen says
-  // whether there are any. can_freeze() is false with one line in *error if one cannot, or, unless
-  // `may` says that it may be, need not be.
+  // Freezes the images that may be written to: they stay as they are from now on
+  // (DiskBackend::freeze). *frozen says whether there are any. can_freeze() is false with one line
+  // in *error if one of them cannot be frozen, or if `may` is false and one is written to.
   [[nodiscard]] bool can_freeze(bool may, std::string* error) const;
   [[nodiscard]] bool freeze(bool* frozen, std::string* error) const;
   // Everything that has been written is on the media for good. False: the host failed.
   [[nodiscard]] bool flush() const;
-  // Of all of them.
+  // The sum over all media.
   [[nodiscard]] DiskTraffic traffic() const;
   // The guest runs on while the host is at work on them. Once, before the machine is made.
   void work_beside_guest();
-  // Who is told, on any thread, that deliver() has something to do; empty: nobody.
+  // Sets the listener that is told, on any thread, that deliver() has something to do; empty: none.
   void set_on_news(const std::function<void()>& on_news) const;
   void deliver() const;
   static constexpr unsigned kStateVersion = 2;

@@ -212,7 +212,7 @@ bool read_table(std::span<const uint8_t> bytes, SavedRam* ram, std::string* erro
   return true;
 }
 
-// Of a clone: where its grains are.
+// Reads where the grains of a clone are.
 bool read_elsewhere(std::span<const uint8_t> bytes, SavedRam* ram, std::string* error) {
   ram->elsewhere.resize(MachinePages::kMostBases);
   std::memcpy(ram->elsewhere.data(), bytes.data(), bytes.size());
@@ -264,7 +264,7 @@ bool write_snapshot(int descriptor, const Snapshot& snapshot, const GuestMemory&
       !write_at(descriptor, sizeof(Header), body, error)) {
     return false;
   }
-  // Whatever comes last in RAM is there, hole or not.
+  // The last bytes of RAM are in the file, even if they are a hole.
   if (ftruncate(descriptor, static_cast<off_t>(ram.end())) != 0) {
     return fail(std::string("cannot make room: ") + std::strerror(errno), error);
   }

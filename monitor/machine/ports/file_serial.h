@@ -1,5 +1,5 @@
-// FileSerial: a file as the other end of a serial port or a log; what it cannot take is lost, and a
-// line says so once. Owns: the file. See docs/usage.md.
+// FileSerial: a file as the other end of a serial port or a log; output that it cannot take is
+// lost, and a line says so once. Owns: the file. See docs/usage.md.
 #pragma once
 
 #include <cstdio>

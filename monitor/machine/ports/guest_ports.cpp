@@ -87,7 +87,7 @@ void GuestPorts::go_live() {
   attach(debug_.socket, kNoInput);
 }
 
-// What the serial port is connected to: its end, and whoever else hears what it says.
+// The serial port's end of the line, with the page and the watch that also get its output.
 SerialBackend* GuestPorts::watched_serial() {
   SerialBackend* port = serial_end();
   if (around_.page != nullptr) {

@@ -1,6 +1,6 @@
-// GuestPorts: where the serial ports, the debug console and the virtio console of a machine lead on
-// the host, and what comes from there. Owns: consoles and files; sockets outlive the machine. vCPU
-// thread only. See docs/usage.md, "Ports".
+// GuestPorts: the host's ends of a machine's serial ports, debug console and virtio console, and
+// the input from them. Owns: consoles and files; sockets outlive the machine. vCPU thread only. See
+// docs/usage.md, "Ports".
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@
 
 namespace ringshift {
 
-// Where one of them leads.
+// The place that one of the ports leads to.
 struct PortTarget {
   enum class Kind : uint8_t { None, Console, File, Socket };
   Kind kind = Kind::None;
@@ -48,7 +48,7 @@ struct PortsConfig {
 
 class GuestPorts {
  public:
-  // What HostInput::source says of a console's input.
+  // The values of HostInput::source for a console's input.
   static constexpr uint8_t kSerialConsole = 0, kDisplayConsole = 1, kPageConsole = 2;
   static constexpr uint8_t kSerialSocket = 3, kSecondSocket = 4, kVirtioSocket = 5;
 
@@ -57,8 +57,8 @@ class GuestPorts {
     Inbox& inbox;
     ControlPort* page = nullptr;  // shows the serial port, and types into it; null: there is none
     std::string watched_text;     // of the serial port: it asks for a saved machine; empty: not
-    bool is_replay = false;       // what the guest takes did not come from here (go_live())
-    // With our terminal, on which only one of the ports can be.
+    bool is_replay = false;       // the guest's input does not come from here (go_live())
+    // Makes a console with our terminal, which only one of the ports can have.
     std::function<std::unique_ptr<HostConsole>(uint8_t source)> make_console;
   };
   // Null with one line in *error. Throws std::system_error when the host refuses a thread.
@@ -68,8 +68,7 @@ class GuestPorts {
   GuestPorts(const GuestPorts&) = delete;
   GuestPorts& operator=(const GuestPorts&) = delete;
 
-  // What the devices are given; null: what is sent there is lost, of the virtio console: there is
-  // none.
+  // The backends for the devices. Null: output is lost; for the virtio console: there is none.
   [[nodiscard]] SerialBackend* serial() { return serial_backend_; }
   [[nodiscard]] SerialBackend* second_serial() { return second_.backend(); }
   [[nodiscard]] SerialBackend* debug_console() { return debug_backend_; }
@@ -77,23 +76,23 @@ class GuestPorts {
 
   // Null: none of the ports is on our terminal.
   [[nodiscard]] HostConsole* console() { return console_; }
-  // What comes from the terminal.
+  // The input from the terminal.
   [[nodiscard]] ConsoleInlet& console_inlet() { return console_inlet_; }
   // Pre: source is none of a display's.
   [[nodiscard]] ConsoleInlet& inlet_of(uint8_t source);
-  // What has come, to the ports that take it now. virtio: null if there is none.
+  // Gives waiting input to the ports that take it now.
   void deliver(Uart16550& first, Uart16550& second, VirtioConsole* virtio);
 
-  // A backup's, when it has taken over: from here on what comes to the sockets is the guest's.
+  // For a backup that has taken over: from here on input at the sockets is the guest's.
   void go_live();
-  // Somebody is to be there before the guest goes on.
+  // True: the guest waits until somebody is there.
   [[nodiscard]] bool awaits_peer();
-  // Bytes of what the port was given that nobody has been shown; a console's may be of all of them.
+  // Bytes given to the port that nobody has been shown; a console's may be of all of them.
   [[nodiscard]] size_t unsent(HeldOutput::Port port);
   void flush();
   // Output waits that flush() would show: it is called soon.
   void flush_soon();
-  // Nobody reads what has been printed: the guest should stand still until it is woken.
+  // True: nobody reads the output, so the guest should stand still until it is woken.
   [[nodiscard]] bool is_unread();
   // All is where it goes. False: some of it never will be, which a line has said.
   [[nodiscard]] bool finish();

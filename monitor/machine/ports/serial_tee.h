@@ -1,5 +1,5 @@
-// SerialTee: hands on what a serial port sends, and gives a page that controls the machine the
-// same. Does not own: either. See docs/screen.md.
+// SerialTee: hands on a serial port's output, and gives a page that controls the machine the same.
+// Does not own: either. See docs/screen.md.
 #pragma once
 
 #include "devices/chips/serial_backend.h"

@@ -1,5 +1,5 @@
-// SerialWatch: hands on what a serial port sends, and says when a text has come by. Owns: how much
-// of the text the last bytes are. Does not own: what it hands on to. See docs/usage.md.
+// SerialWatch: hands on a serial port's output, and says when a text has been in it. Owns: how much
+// of the text the last bytes are. Does not own: the next receiver. See docs/usage.md.
 #pragma once
 
 #include <cstddef>

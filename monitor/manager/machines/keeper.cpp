@@ -23,7 +23,7 @@ using control::JsonValue;
 using Object = JsonValue::Object;
 
 constexpr size_t kMostTyped = 4096;  // then consoles are not read on
-constexpr size_t kMostShown = 4096;  // of what was printed before somebody came
+constexpr size_t kMostShown = 4096;  // bytes printed before the first client came
 constexpr size_t kMostClients = 16;  // at each of the two sockets
 constexpr size_t kLongestErrorLine = 1000;
 
@@ -141,7 +141,7 @@ void Keeper::serve_once() {
   take_input();
   take_orders();
   accept_all();
-  // Who sends no more may still read, as `echo ls | ringshift console NAME` does.
+  // A client that sends no more may still read, as `echo ls | ringshift console NAME` does.
   const auto is_done = [](const Wire& wire) { return !wire.is_open() || wire.has_gone(); };
   std::erase_if(orders_, is_done);
   std::erase_if(consoles_, is_done);
@@ -186,7 +186,7 @@ void Keeper::show(std::string_view bytes) {
   for (Wire& wire : consoles_) wire.send(bytes);
 }
 
-// What the monitor says is in the log, too, and its last line may be why it ends.
+// The monitor's messages are in the log, too, and its last line may say why it ends.
 void Keeper::note_errors(std::string_view bytes) {
   std::string shown;
   for (const char byte : bytes) {
@@ -243,7 +243,7 @@ void Keeper::leave(const MachineProcess::End& end) {
   has_left_ = true;
 }
 
-// Who reads gets the rest: what waits is bounded, and so is the time for it.
+// Clients that read get the rest of the output, which is bounded; so is the time for it.
 void Keeper::say_farewell() {
   constexpr Nanoseconds kLongest = 1'000'000'000;
   constexpr int kStep = 50;  // ms

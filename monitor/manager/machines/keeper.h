@@ -25,8 +25,9 @@ class Keeper {
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
 
-  // As a process of its own, until the machine has ended: what the folder's `command` says is
-  // started. What prevents that is in `ended`, as an end is. The exit code.
+  // Starts the command in the folder's file `command`, and runs until that machine has ended, as a
+  // process of its own. A start that fails is written to `ended`, as an end is. Returns the exit
+  // code.
   [[nodiscard]] int run();
 
  private:

@@ -25,7 +25,7 @@ std::optional<double> figure(const JsonValue& statistics, const char* name) {
   return std::nullopt;
 }
 
-// Of two figures together; nothing, if one is not there.
+// The sum of two figures; nothing if one of them is missing.
 std::optional<double> sum(std::optional<double> a, std::optional<double> b) {
   if (!a || !b) return std::nullopt;
   return *a + *b;

@@ -1,5 +1,5 @@
-// MachineFigures: what a machine has used so far, as the host's kernel and the machine's own
-// statistics count it. See docs/machines.md, "top".
+// MachineFigures: the resources that a machine has used so far, as the host's kernel and the
+// machine's own statistics count them. See docs/machines.md, "top".
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace ringshift::manager {
 struct MachineFigures {
   Nanoseconds at = 0;      // of the host's monotonic clock
   double processor_s = 0;  // of the machine's process and those below it
-  // Of the statistics, which may be a look old; nothing: there are none yet.
+  // Figures from the statistics, which may be a look old; nothing: there are none yet.
   std::optional<double> wall_s, held_s, memory_mib, exits;
   std::optional<double> disk_bytes, network_bytes;  // both ways
 };

@@ -17,7 +17,7 @@ using manual::OptionText;
 constexpr const char* kMachines = "machine";
 constexpr const char* kResume = "resume";
 
-// Options that the manager gives each machine itself, and what to do instead.
+// Options that the manager gives each machine itself, and advice for each.
 struct Reserved {
   const char* option;
   const char* instead;
@@ -114,7 +114,7 @@ class Reader {
     return true;
   }
 
-  // Of the option that the problem begins with, or of the machine.
+  // The line of the option that the problem begins with, or else the machine's line.
   [[nodiscard]] unsigned line_of_problem(const std::string& problem, unsigned machine) const {
     const std::string first = problem.substr(0, problem.find_first_of(": "));
     const auto found = first.starts_with("--") ? lines_.find(first.substr(2)) : lines_.end();

@@ -1,6 +1,6 @@
 // MachineFile: the file of `ringshift up`: machines by name, each with the options of run as keys.
-// What makes no sense is one line with the file, the line in it, and what was expected. Owns
-// nothing but what it has read. A file that begins with { is JSON, others are TOML. See
+// A mistake is reported as one line with the file, the line in it, and the expected words. Owns
+// nothing but the file's contents. A file that begins with { is JSON, others are TOML. See
 // docs/machines.md, "The file".
 #pragma once
 
@@ -22,7 +22,7 @@ struct MachineSpec {
 // Do these words make a machine? False with one line in *problem, which names the option first.
 using WordsCheck = std::function<bool(const std::vector<std::string>& words, std::string* problem)>;
 
-// run: what its options are. False with one line in *problem, which begins with NAME:LINE:.
+// run: the options of `run`. False with one line in *problem, which begins with NAME:LINE:.
 [[nodiscard]] bool read_machine_file(std::string_view text, const std::string& name,
                                      const manual::CommandText& run, const WordsCheck& check,
                                      std::vector<MachineSpec>* machines, std::string* problem);

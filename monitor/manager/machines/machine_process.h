@@ -29,7 +29,7 @@ class MachineProcess {
   // Neither blocks; -1: it has been closed.
   [[nodiscard]] int terminal() const { return terminal_; }
   [[nodiscard]] int errors() const { return errors_; }
-  // What has come of one of them is appended. False: it has ended.
+  // Appends the bytes that one of the two has for us. False: it has ended.
   [[nodiscard]] static bool read_some(int descriptor, std::string* bytes);
   // How many of these the terminal takes now.
   [[nodiscard]] size_t type(const std::string& bytes) const;

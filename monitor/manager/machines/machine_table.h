@@ -1,5 +1,5 @@
-// Machine table: what a manager knows of its machines, printed: ps, events, top, and what has
-// become of those that were to end. See docs/machines.md.
+// Machine table: a manager's knowledge of its machines, printed: ps, events, top, and the ends of
+// those that were to end. See docs/machines.md.
 #pragma once
 
 #include <string>

@@ -39,7 +39,7 @@ constexpr Nanoseconds kKeeperGrace = 10 * kSecond, kTermGrace = 5 * kSecond;
   _exit(kExitUsage);
 }
 
-// What QMP says of the guest, in the words of events.
+// The word of our events for a QMP event of the guest.
 const char* word_of_qmp(const std::string& event) {
   constexpr std::array<std::array<const char*, 2>, 8> kWords{{{"RESET", "reset"},
                                                               {"STOP", "paused"},
@@ -121,7 +121,7 @@ void ManagedMachine::adopt() {
   connect();
 }
 
-// ---- what is asked of it ----
+// ---- requests to the machine ----
 
 void ManagedMachine::stop(Nanoseconds grace) {
   if (!is_there() || term_at_ != 0 || kill_at_ != 0) return;
@@ -238,7 +238,7 @@ void ManagedMachine::take_keeper_messages() {
     since_ = number_of(*message, "since");
   }
   if (!keeper_.is_open() || !keeper_.has_ended()) return;
-  // It has gone without a word: what it wrote before, if it did, is the truth.
+  // It has gone without a word: its earlier words, if it wrote any, are the truth.
   keeper_.close();
   began_ = HostClock::monotonic() - kKeeperGrace;
 }
@@ -317,7 +317,7 @@ void ManagedMachine::be_lost() {
   tell_end("lost");
 }
 
-// What an earlier manager has told of is not told of again.
+// An end that an earlier manager has told is not told again.
 void ManagedMachine::tell_end(const char* word) {
   if (!was_adopted_ || !events_.has_told_end_of(name_)) events_.add(name_, word, end_text_);
 }

@@ -1,4 +1,4 @@
-// ManagedMachine: what a manager knows of one machine, and what it asks of it: by its keeper, which
+// ManagedMachine: one machine as its manager knows it; the manager talks to it by its keeper, which
 // is the machine's parent, and by QMP. Owns: both connections. It outlives neither keeper nor
 // machine in earnest: a later manager finds both again by their sockets. See docs/machines.md.
 #pragma once
@@ -34,21 +34,21 @@ class ManagedMachine {
   // Asks the guest by its power button; if it has not ended after `grace`, the machine.
   void stop(Nanoseconds grace);
   void kill();
-  // Its statistics are written to its folder soon.
+  // The machine's statistics are written to its folder soon.
   void ask_for_statistics();
   // A picture of its screen is in its folder soon.
   void ask_for_screen();
 
   // ---- of a poll() ----
   void add_to(std::vector<pollfd>* waiting) const;
-  // at: where it has added itself. What has come is taken, and what is due is done.
+  // at: where it has added itself. Takes messages that have come, and does work that is due.
   void serve(const std::vector<pollfd>& waiting, size_t at);
   static constexpr size_t kDescriptors = 2;
-  // Something is to be looked at soon, though nothing comes.
+  // True: the machine needs a look soon, though nothing comes.
   [[nodiscard]] bool is_in_motion() const;
 
-  // It answers, has ended, or takes so long that nobody should wait: it may wait itself, for a
-  // machine that is to come.
+  // True: the machine answers, has ended, or takes so long that nobody should wait: it may wait
+  // itself, for a machine that is to come.
   [[nodiscard]] bool has_settled() const;
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] MachineState state() const { return state_; }

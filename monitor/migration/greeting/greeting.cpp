@@ -39,7 +39,7 @@ bool answer_greeting(MigrationMessages& messages, const std::string& key,
   const bool is_one_of_us = read_hello(message.bytes, !key.empty(), &hello, problem);
   MigrationNonce other{};
   if (is_one_of_us) std::ranges::copy(hello.nonce, other.begin());
-  // A stranger hears from our own words what is the matter, if it is one of us.
+  // A stranger that is one of us understands the reason from our own words.
   const bool is_said =
       messages.send(MessageKind::Hello, bytes_of_hello({.has_key = !key.empty(), .nonce = nonce}));
   if (!is_one_of_us) return false;

@@ -9,11 +9,12 @@
 
 namespace ringshift {
 
-// Of the side that has come: its number is a new one. False: *problem has one line, or is empty,
-// and the messages say why.
+// The greeting of the side that has connected: its number is a new one. False: *problem has one
+// line, or is empty, and the messages say why.
 [[nodiscard]] bool greet(MigrationMessages& messages, const std::string& key, std::string* problem);
 
-// Of the side that has waited; `nonce` is new for each stranger. False with one line in *problem.
+// The greeting of the side that has waited; `nonce` is new for each stranger. False with one line
+// in *problem.
 [[nodiscard]] bool answer_greeting(MigrationMessages& messages, const std::string& key,
                                    const MigrationNonce& nonce, std::string* problem);
 

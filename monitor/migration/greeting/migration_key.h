@@ -1,6 +1,6 @@
 // MigrationKey: how two sides of a migration prove to each other that they know the same secret,
 // without saying it: HMAC-SHA256 (RFC 2104, FIPS 180-4) of both sides' random numbers. It proves
-// who is there when the connection begins; it neither hides nor protects what follows. See
+// who is there when the connection begins; it neither hides nor protects later messages. See
 // docs/security.md, "Migration".
 #pragma once
 
@@ -17,7 +17,7 @@ using MigrationNonce = std::array<uint8_t, kNonceBytes>;
 using MigrationProof = std::array<uint8_t, kProofBytes>;
 enum class MigrationSide : uint8_t { Source, Target };
 
-// What a side shows. Pre: the key is not empty.
+// The proof that a side shows. Pre: the key is not empty.
 [[nodiscard]] MigrationProof prove(const std::string& key, MigrationSide side,
                                    const MigrationNonce& of_source,
                                    const MigrationNonce& of_target);

@@ -26,14 +26,15 @@ void DataPaths::settle(Privilege privilege) {
 Miss DataPaths::fill_soft(GuestVirtual address, bool is_write, Privilege privilege) {
   const GuestVirtualPage linear = GuestVirtualPage::of(address);
   SoftTlbs& tlbs = resources_.soft_tlbs;
-  // It is there and yet it missed: the access crosses into the next page, or is to what is watched.
+  // The page is there and yet the access missed: it crosses into the next page, or is to the
+  // watched part.
   if (tlbs.holds(linear, is_write, privilege) || tlbs.holds_around(linear, is_write, privilege)) {
     return Miss::Interpret;
   }
   const GuestAccess access{address, data_access(is_write), privilege};
   std::optional<GuestPage> page = resources_.pages.look(access);
   if (!page) return Miss::Interpret;
-  // What a CR3 load takes is worth having back.
+  // An entry that a CR3 load drops is worth having back.
   const bool is_kept = !page->translation.global && resources_.keeps_entries();
   if (is_kept) spaces_.note_soft_fill(page->translation);
   if (is_write) page->translation.dirty = true;  // by mark()

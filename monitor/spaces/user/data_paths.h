@@ -30,7 +30,8 @@ class DataPaths {
   // The linear address a host address means in the window of the entered view, if it lies in it.
   [[nodiscard]] std::optional<GuestVirtual> window_address(uint64_t host_address,
                                                            Privilege privilege) const;
-  // Where supervisor code reads this address, if it may; the page is in its window now.
+  // The host address at which supervisor code reads this address, if it may; the page is in its
+  // window now.
   [[nodiscard]] std::optional<uint64_t> supervisor_host_address(GuestVirtual address);
   // Where the RAM lies that it reads there, for as long as translations_version() is the same: of a
   // page that the window does not hold, as it is the user's.
@@ -40,7 +41,7 @@ class DataPaths {
   [[nodiscard]] uint64_t supervisor_base() const;
   // Has the entered view a window?
   [[nodiscard]] bool has_window(Privilege privilege) const;
-  // Takes out of the host's tables what the window has dropped.
+  // Removes pages that the window has dropped from the host's tables.
   void settle(Privilege privilege);
   // A page has been added to those that are watched.
   void drop_watched();

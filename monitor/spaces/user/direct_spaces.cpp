@@ -14,9 +14,10 @@ namespace {
 constexpr size_t kDirectProcesses = 64;
 constexpr size_t kRememberedSensitivePages = 1024;
 constexpr uint32_t kBelievedSensitive = 1000;
-// Pages mapped when a program goes direct, before it asks: what it has touched so far.
+// The most pages mapped when a program begins to run directly, before it asks: those that it has
+// touched so far.
 constexpr uint32_t kPagesMappedAhead = 8192;
-// Of those with code, each of which has to be examined first, for some 30 us.
+// At most so many of them with code, since each has to be examined first, which takes some 30 us.
 constexpr size_t kCodePagesMappedAhead = 1024;
 // And those after one that it asks for.
 constexpr uint32_t kNeighbours = 15;
@@ -68,7 +69,7 @@ void DirectSpaces::end_all() {
   spaces_.users().for_each([](CodeView& view) { view.direct.reset(); });
 }
 
-// ---- what may be executed ----
+// ---- executable pages ----
 
 bool DirectSpaces::is_known_sensitive(Eip eip) {
   return believes_sensitive(spaces_.enter(Privilege::User),
@@ -201,7 +202,7 @@ bool DirectSpaces::fill_neighbour(CodeView& view, GuestVirtualPage page) {
 
 // ---- mapping ahead ----
 
-// What the program has touched so far, its code first.
+// Maps the pages that the program has touched so far, its code first.
 void DirectSpaces::map_ahead(CodeView& view) {
   std::vector<GuestVirtualPage> code;
   code.reserve(std::min(view.pages.size(), kCodePagesMappedAhead));

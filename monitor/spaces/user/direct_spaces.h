@@ -1,5 +1,5 @@
 // DirectSpaces: the sandboxed processes in which user code runs untranslated, one an address space,
-// and what is mapped in them. Answers their misses. Owns: the verdicts on pages of code. Does not
+// and the mappings in them. Answers their misses. Owns: the verdicts on pages of code. Does not
 // own: the processes, which belong to the views. Keeps: M5. See docs/direct-execution.md.
 #pragma once
 

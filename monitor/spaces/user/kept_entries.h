@@ -1,6 +1,6 @@
-// KeptEntries: what the soft TLBs held of address spaces that the guest has left. When it comes
-// back, those entries are in force again whose tables, all of them traced, are what they were: no
-// walk, no miss. Owns: the entries, bounded. See docs/shadow-mmu.md, "CR3 load".
+// KeptEntries: the soft TLBs' entries of address spaces that the guest has left. When it comes
+// back, those entries are in force again whose tables, all of them traced, are unchanged: no walk,
+// no miss. Owns: the entries, bounded. See docs/shadow-mmu.md, "CR3 load".
 #pragma once
 
 #include <array>
@@ -16,12 +16,12 @@ class KeptEntries {
  public:
   // The address space of this CR3 is left; its entries are still in the TLBs.
   void leave(uint32_t cr3, const SoftTlbs& tlbs);
-  // It has been entered; the TLBs hold nothing that its CR3 load flushes.
+  // The address space of this CR3 has been entered; the TLBs hold nothing that its CR3 load
+  // flushes.
   void come_back(uint32_t cr3, SpaceResources& resources);
   void forget_all() { ++generation_; }
 
-  // What has not been used is in the way of what is: an address space begins anew after so many
-  // returns.
+  // Unused entries crowd out used ones: an address space begins anew after so many returns.
   static constexpr uint32_t kReturnsUntilAnew = 64;
   static constexpr size_t kMostEntries = 96;  // of an address space
 

@@ -63,7 +63,7 @@ void SoftTlbs::fill_table(const Fill& fill) {
   set_bit(local_tables_, slot, !fill.is_global);
 }
 
-// What it has to tell is told first.
+// The entry's mark is delivered first.
 void SoftTlbs::drop_table(uint32_t slot) {
   deliver_marks();
   frame_->table_tlb[slot] = TableTlbEntry{};

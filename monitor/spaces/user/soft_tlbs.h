@@ -1,6 +1,6 @@
-// SoftTlbs: what the translations in the two soft TLBs came from, so that a flush takes no more
-// than it has to. Owns: that knowledge (the TLBs are the frame's, read by generated code). SDM 3A
-// 4.10.2.4 (global pages), 4.10.4.1 (what each instruction flushes).
+// SoftTlbs: the two soft TLBs and the sources of their entries, so that a flush takes no more than
+// it has to. Owns: the sources (the TLBs are the frame's, read by generated code). SDM 3A 4.10.2.4
+// (global pages), 4.10.4.1 (the effect of each instruction).
 #pragma once
 
 #include <array>
@@ -24,8 +24,8 @@ class SoftTlbs {
     bool may_write = false;
     bool is_global = false;
     bool is_large = false;  // it is part of a guest page larger than 4 KiB
-    // It may not be written plainly, but it is traced as a page table only: by a store that leaves
-    // a mark. Of supervisor code.
+    // The page may not be written plainly; it is traced as a page table only, so a store that
+    // leaves a mark may write it. Supervisor code only.
     bool may_mark = false;
     uint64_t stamp = 0;  // GuestTables::stamp of its region
     // It may not be written plainly, but bytes of it that are none of these. Null: none may.
@@ -41,8 +41,8 @@ class SoftTlbs {
   // Is the page there, for this access?
   [[nodiscard]] bool holds(GuestVirtualPage page, bool is_write, Privilege privilege) const;
   void fill(const Fill& fill, Privilege privilege);
-  // The page is served but for what is watched in it (both in that page), in place of the last one
-  // that was. T5: by the stubs, where the TLB misses.
+  // Accesses to the rest of the page are served, except to its watched part (both in that page), in
+  // place of the last such page. T5: by the stubs, where the TLB misses.
   void fill_around(const Fill& fill, GuestVirtual first, GuestVirtual last, Privilege privilege);
   // Is the page served so, for this access?
   [[nodiscard]] bool holds_around(GuestVirtualPage page, bool is_write, Privilege privilege) const;
@@ -93,7 +93,7 @@ class SoftTlbs {
       deliver_all_marks();
   }
 
-  // An entry that a CR3 load flushes, with what has to be known of it to have it back.
+  // An entry that a CR3 load flushes, with the facts needed to put it back.
   struct Kept {
     SoftTlbEntry entry;
     uint64_t stamp = 0;
@@ -102,19 +102,19 @@ class SoftTlbs {
     [[nodiscard]] GuestVirtualPage page() const {
       return GuestVirtualPage(0U - entry.negated_read_page);
     }
-    // The page of RAM, for who knows where RAM is.
+    // The page of RAM, as a host address.
     [[nodiscard]] uint64_t host_page() const { return entry.addend + page().address().value(); }
     [[nodiscard]] bool may_write() const {
       return entry.negated_write_page != SoftTlbEntry{}.negated_write_page;
     }
   };
-  // Of those that have a stamp.
+  // Visits the entries that have a stamp.
   template <typename Action>
   void for_each_local(Action action) const {
     for_each_set(used_by_user_, [&](uint32_t slot) { act(slot, Privilege::User, action); });
     for_each_set(local_, [&](uint32_t slot) { act(slot, Privilege::Supervisor, action); });
   }
-  // It is in force again, unless its place has been taken.
+  // Puts the entry in force again, unless its place has been taken.
   void put_back(const Kept& kept);
 
  private:

@@ -82,7 +82,7 @@ void UserViews::note_growth(uint32_t pages) {
 }
 
 // The least recently used views go, whatever of their parts is so large. The current one stays: by
-// the bounds of its parts it takes half of what there is at most.
+// the bounds of its parts it takes half of the whole at most.
 void UserViews::keep_in_bounds() {
   size_t held = bytes();
   while (held > kMostBytes && views_.size() > 1) {

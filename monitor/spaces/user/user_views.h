@@ -23,7 +23,7 @@ class UserViews {
   CodeView& enter(uint32_t cr3);
   // Null: none has been entered since leave().
   [[nodiscard]] CodeView* current() const { return current_; }
-  // CR3, or what it means, has changed.
+  // CR3, or its meaning, has changed.
   void leave() { current_ = nullptr; }
   // Every view goes.
   void drop_all();

@@ -171,8 +171,8 @@ void DirectEngine::handle(const DirectStop& stop) {
 }
 
 // The code reached, by way of bytes that were no instruction when its page was examined, a far
-// transfer, a segment load or a host system call. What it did in its process stays there, with the
-// process; the guest sees the #GP that most such instructions would have raised.
+// transfer, a segment load or a host system call. Its effects stay in its process, which ends; the
+// guest sees the #GP that most such instructions would have raised.
 void DirectEngine::punish_escape() {
   counters().direct_escapes++;
   if (counters().direct_escapes == 1) {

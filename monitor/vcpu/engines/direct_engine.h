@@ -29,7 +29,7 @@ class DirectEngine final : public ExecutionEngine {
   // Would user code of this view run untranslated, whatever else its state is?
   [[nodiscard]] bool may_want(const UserPolicy& policy) const;
 
-  // The guest is at this privilege now: entries into the kernel are what speaks against us.
+  // The guest is at this privilege now: entries into the kernel speak against direct execution.
   void note_privilege(Privilege now);
   // The same where the guest has changed rings by itself: it has entered the kernel so often.
   void follow(Privilege now, uint32_t kernel_entries);
@@ -41,7 +41,8 @@ class DirectEngine final : public ExecutionEngine {
   // The vCPU thread is at work by itself (`now`: the host's TSC), about to sleep, or done.
   void while_alone(uint64_t now);
   void before_sleep() { look_.cancel(); }
-  // Of the processes that have run guest code: nanoseconds, up to their last stops.
+  // The processor time of the processes that have run guest code: nanoseconds, up to their last
+  // stops.
   [[nodiscard]] Nanoseconds processor_time() const { return processor_time_; }
   void end() { cpuid_faulting_.end(); }
 

@@ -3,8 +3,8 @@
 namespace ringshift {
 namespace {
 
-// Null, or data that any offset may read and write: what a flat selector with a base of its own
-// gives in the sandboxed process.
+// Null, or data that any offset may read and write: a flat selector with a base of its own in the
+// sandboxed process does the same.
 bool is_null_or_unlimited(const SegmentCache& segment) {
   return !segment.usable() || segment.is_unlimited_data();
 }

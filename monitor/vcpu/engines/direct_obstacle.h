@@ -1,6 +1,6 @@
-// Direct obstacle: what keeps guest user code from running untranslated, as far as the guest's
-// registers say. What the sandboxed process cannot be given exactly is named here, and runs
-// translated or interpreted instead. Pure. See docs/direct-execution.md.
+// Direct obstacle: the reasons why guest user code may not run untranslated, as far as the guest's
+// registers say. Registers that the sandboxed process cannot be given exactly are named here; such
+// code runs translated or interpreted instead. Pure. See docs/direct-execution.md.
 #pragma once
 
 #include <cstdint>

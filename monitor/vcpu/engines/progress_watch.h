@@ -1,6 +1,6 @@
 // ProgressWatch: finds an instruction that faults for ever, since the host takes back one page of
-// it for each that it gives. Whoever asks interprets it then, which needs no page in a window.
-// Owns: what the guest's registers were. See docs/faults-and-exits.md.
+// it for each that it gives. The caller then interprets it, which needs no page in a window. Owns:
+// a copy of the guest's registers at the last fault. See docs/faults-and-exits.md.
 #pragma once
 
 #include <array>
@@ -12,7 +12,8 @@ namespace ringshift {
 
 class ProgressWatch {
  public:
-  // At each fault that a page would mend. True: the guest stands where it stood, once too often.
+  // Called at each fault that a page would mend. True: the guest has faulted in the same state once
+  // too often.
   [[nodiscard]] bool is_stuck(const GuestState& state) {
     const bool is_same = state.eip == eip_ && state.gpr == gpr_;
     repeats_ = is_same ? repeats_ + 1 : 0;

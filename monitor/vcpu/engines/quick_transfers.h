@@ -1,7 +1,7 @@
 // QuickTransfers: interrupts, exceptions and IRET between rings 0 and 3 through 32-bit gates and
-// flat stacks, which is how every kernel uses them. What it declines (false: nothing has changed),
-// event delivery and interrupt_return do, with all the checks of the manual. Owns: what descriptors
-// may be used for, by their bytes. Keeps: V1. See docs/faults-and-exits.md, "Callouts".
+// flat stacks, which is how every kernel uses them. Event delivery and interrupt_return do the
+// transfers that it declines (false: nothing has changed), with all the checks of the manual. Owns:
+// facts about descriptors, by their bytes. Keeps: V1. See docs/faults-and-exits.md, "Callouts".
 #pragma once
 
 #include <array>

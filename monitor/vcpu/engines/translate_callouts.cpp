@@ -1,7 +1,7 @@
-// TranslateEngine, second part: what translated code calls and expects back from. One instruction
-// is done as the loop would do it; then the guest goes on inside, unless the loop has something to
-// do first. Nothing here makes a SafePoint: what has been noted that could drop code ends the run
-// (T3).
+// TranslateEngine, second part: the functions that translated code calls and that return to it. One
+// instruction is done as the loop would do it; then the guest goes on inside, unless the loop has
+// something to do first. Nothing here makes a SafePoint: a noted event that could drop code ends
+// the run (T3).
 #include <utility>
 
 #include "monitor/cpu/segments/segmentation.h"

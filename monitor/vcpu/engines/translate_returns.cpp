@@ -17,9 +17,9 @@ bool TranslateEngine::handle_return_fault(const HostFault& fault, Privilege priv
   return true;
 }
 
-// The guest has returned to where no pending call expects it. What else is pending would be as
-// wrong, each at the price of a fault, and a call that this happens to again and again compares by
-// a branch from then on.
+// The guest has returned to a place where no pending call expects it. The other pending returns
+// would be as wrong, each at the price of a fault, so they are forgotten. A call that this happens
+// to again and again compares by a branch from then on.
 void TranslateEngine::handle_odd_return(const HostFault& fault, Privilege privilege) {
   parts_.gate.empty_return_stack(privilege);
   continuation().pending_jump = true;

@@ -1,5 +1,6 @@
 // TrapEngine: the classical trap-and-emulate engine in the loop: runs the guest directly on the
-// processor, and interprets what trapped. Wrong by design (docs/lab.md). Does not own: the runner.
+// processor, and interprets instructions that trap. Wrong by design (docs/lab.md). Does not own:
+// the runner.
 #pragma once
 
 #include "monitor/trap/deprivileged_runner.h"

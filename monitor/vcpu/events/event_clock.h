@@ -1,6 +1,6 @@
-// EventClock: virtual time as the number of events that the guest has come to, times a constant. It
-// passes with what the guest does and with nothing else, so a run that takes nothing from outside
-// repeats to the bit. See docs/exact-execution.md.
+// EventClock: virtual time as the number of events that the guest has come to, times a constant.
+// Only the guest's own progress moves it, so a run that takes nothing from outside repeats to the
+// bit. See docs/exact-execution.md.
 #pragma once
 
 #include "monitor/host/time/run_clock.h"
@@ -8,7 +8,7 @@
 
 namespace ringshift {
 
-// What happens while the guest is halted and a timer is due later.
+// The clock's course while the guest is halted and a timer is due later.
 enum class IdleTime : uint8_t {
   Skip,  // that is now
   Wait,  // the host's clock has to come to it, too

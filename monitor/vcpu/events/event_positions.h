@@ -1,9 +1,9 @@
-// EventPositions: where a machine that counts events (translator/event_counter.h) looks at its
-// timers and gives the guest what has come from outside: at an event that the budget ends at,
-// before it is counted, or while the guest is halted. Everything else that raises an interrupt is
-// an instruction of the guest's that the interpreter executes. So the position of each interrupt
-// depends on what the guest does and on nothing else. Owns: the counter, the budget. Keeps: T9. See
-// docs/exact-execution.md.
+// EventPositions: the events at which a machine that counts events (translator/event_counter.h)
+// looks at its timers and gives the guest its input: an event that the budget ends at, before it is
+// counted, or any time while the guest is halted. Everything else that raises an interrupt is an
+// instruction of the guest's that the interpreter executes. So the position of each interrupt
+// depends on the guest's own progress and on nothing else. Owns: the counter, the budget. Keeps:
+// T9. See docs/exact-execution.md.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ class EventPositions {
 
   [[nodiscard]] EventCounter& counter() { return counter_; }
 
-  // Something from outside is to be given to the guest: at the next event.
+  // Input from outside is to be given to the guest at the next event.
   void request_look() {
     is_look_wanted_ = true;
     aim();
@@ -42,8 +42,8 @@ class EventPositions {
     aim();
   }
   [[nodiscard]] std::optional<uint64_t> input_count() const { return input_count_; }
-  // Whoever leads the guest (ExecutionGuide) wants it to come to an event at this count, which
-  // changes nothing for the guest.
+  // The guest's leader (ExecutionGuide) wants it to come to an event at this count. This changes
+  // nothing for the guest.
   void set_guide_count(std::optional<uint64_t> count) {
     guide_count_ = count;
     aim();
@@ -58,7 +58,7 @@ class EventPositions {
   void arrive() { has_arrived_ = true; }
   [[nodiscard]] bool has_arrived() const { return has_arrived_; }
   [[nodiscard]] bool take_arrival() { return std::exchange(has_arrived_, false); }
-  // Somebody has looked: the event may be passed, whatever else is due at the same count.
+  // The event has been looked at and may be passed, whatever else is due at the same count.
   void go_on() {
     is_look_wanted_ = false;
     aim();

@@ -1,4 +1,4 @@
-// Every input of every corpus, once: what fuzzing has found stays fixed, in every build.
+// Every input of every corpus, once: bugs that fuzzing has found stay fixed, in every build.
 // A target that finds something ends the process, so each input is named before it runs.
 #include <gtest/gtest.h>
 

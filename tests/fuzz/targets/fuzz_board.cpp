@@ -7,7 +7,7 @@
 #include "shadowmmu/base/sanitizer.h"
 #include "shadowmmu/base/state_archive.h"
 
-// Of sanitizer/allocator_interface.h, which clang has and g++ has not.
+// From sanitizer/allocator_interface.h, which clang has and g++ has not.
 extern "C" size_t __sanitizer_get_current_allocated_bytes();
 
 namespace ringshift::fuzz {
@@ -39,7 +39,7 @@ constexpr std::array<uint16_t, 32> kPorts = {
     0xb0,  0xc0,  0xd0,  0xe8,  0xf4,  0x170, 0x1cc, 0x1f0, 0x2f8,  0x370, 0x3b0,
     0x3c0, 0x3d0, 0x3f0, 0x3f8, 0x400, 0x4d0, 0x510, 0xcf8, 0xb000, 0xc000};
 
-// What a drive knows; the bytes of an input choose among them as often as among all.
+// The commands that a drive knows; the bytes of an input choose among them as often as among all.
 constexpr std::array<uint8_t, 30> kCommands = {
     0x00, 0x08, 0x10, 0x20, 0x21, 0x24, 0x25, 0x27, 0x29, 0x30, 0x34, 0x35, 0x37, 0x39, 0x40,
     0x70, 0x90, 0x91, 0xa1, 0xc4, 0xc5, 0xc6, 0xc8, 0xca, 0xe1, 0xe7, 0xea, 0xec, 0xef, 0xf8};
@@ -222,7 +222,7 @@ void FuzzBoard::access_port_string(FuzzBytes& bytes) {
   }
 }
 
-// What a driver's loop writes to a controller, and never reads.
+// Writes to a controller without reading, as a driver's loop does.
 void FuzzBoard::repeat_writes(FuzzBytes& bytes) {
   const uint16_t first = choose_port(bytes);
   const uint16_t second = choose_port(bytes);

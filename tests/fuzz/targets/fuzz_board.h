@@ -32,15 +32,15 @@ class FuzzBoard {
   void act(FuzzBytes& bytes);
   // Whole requests to drives and the configuration port.
   void act_on_storage(FuzzBytes& bytes);
-  // What must hold whatever has been done.
+  // Checks the conditions that hold after any traffic.
   void check() const;
   [[nodiscard]] uint64_t digest() const { return digest_; }
   [[nodiscard]] std::optional<Nanoseconds> next_deadline() const { return clock_.next_deadline(); }
 
   // The clock and all devices.
   void visit_state(StateArchive& archive);
-  // Of another board of the same kind and shape: RAM, media, the digest. Before its state is
-  // loaded.
+  // Copies the RAM, the media and the digest of another board of the same kind and shape. Call
+  // before its state is loaded.
   void take_surroundings_of(const FuzzBoard& other);
   // RAM, media and what has been printed are the same.
   [[nodiscard]] bool has_surroundings_of(const FuzzBoard& other) const;

@@ -1,4 +1,4 @@
-// FuzzMedium: a medium in memory that holds drives to what they promise, and fails when told to.
+// FuzzMedium: a medium in memory that checks the promises of drives, and fails when told to.
 // Owns: the bytes.
 #pragma once
 

@@ -1,5 +1,6 @@
-// What a debugger may send: packets and bytes that are none. Every request is answered or lets the
-// guest go, replies and points stay bounded, and the session goes on until it is told to end.
+// The bytes that a debugger may send: packets, and bytes that are none. Every request is answered
+// or lets the guest go, replies and points stay bounded, and the session goes on until it is told
+// to end.
 #include <string>
 
 #include "monitor/debug/prompt/prompt.h"

@@ -1,5 +1,6 @@
-// Any file as an image: kernels with initial RAM disks and modules, firmware, disks, and what the
-// laboratory unpacks. It is taken, or refused in one line that leaves the guest's state as it was.
+// Any file as an image: kernels with initial RAM disks and modules, firmware, disks, and files that
+// the laboratory unpacks. It is taken, or refused in one line that leaves the guest's state as it
+// was.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -64,7 +65,7 @@ void read_firmware(FuzzBytes& bytes, uint8_t shape) {
   if (!read_video_bios(file.path(), &read, &error)) check_refusal(error);
 }
 
-// What has been written is read back; what has not is what the file held.
+// Written sectors read back as written; the others read as the file held them.
 void use_disk(FuzzBytes& bytes, uint8_t shape) {
   const auto access = static_cast<DiskAccess>(shape % 3);
   const uint64_t sectors = bytes.u16();

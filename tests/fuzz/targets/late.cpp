@@ -1,5 +1,5 @@
-// A source that says anything of memory that comes late: the target refuses it in one line, or what
-// has come is what was sent, where it was missing, and nobody sees anything else in the rest.
+// A source that says anything about memory that comes late. The target refuses it in one line, or
+// RAM holds the bytes that were sent, where they were missing, and nothing else changes.
 #include <algorithm>
 #include <array>
 #include <string>
@@ -77,7 +77,7 @@ void check_line(const std::string& problem) {
   CHECK(std::ranges::all_of(problem, [](char c) { return c >= ' ' && c <= '~'; }));
 }
 
-// What has come is in RAM's descriptor, whole.
+// Checks that a grain that has come is in RAM's descriptor, whole.
 void check_content(FakeArrival& machine, const MigrationMessage& message) {
   const uint32_t number = get_u32(message.bytes, 0);
   const auto sent = std::span(message.bytes).subspan(kGrainHeadBytes);

@@ -1,4 +1,4 @@
-// MemoryFile: bytes of an input as a file that has a path, for whoever opens files by name. Owns:
+// MemoryFile: bytes of an input as a file that has a path, for code that opens files by name. Owns:
 // the file, which is in memory only.
 #pragma once
 

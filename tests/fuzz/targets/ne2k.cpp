@@ -1,6 +1,6 @@
 // An RTL8029AS and a driver that means no good: registers of every page by accesses of every width,
-// rings anywhere, the data port in any mode, frames that come, a port with little room. What is
-// sent has a frame's length, what comes never waits for a ring that is none, and the same traffic
+// rings anywhere, the data port in any mode, frames that come, a port with little room. Every frame
+// sent has a frame's length, no frame received waits for a ring that is none, and the same traffic
 // gets the same answers, saved and loaded in the middle or not.
 #include <deque>
 #include <vector>

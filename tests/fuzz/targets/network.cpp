@@ -1,6 +1,6 @@
 // An 82540EM and a driver that means no good: registers by both ways, rings and buffers anywhere,
 // descriptors of every kind, frames that come, a port with little room; and a stream of frames of
-// any bytes. What is sent has a frame's length, no call moves more than some megabytes, and the
+// any bytes. Every frame sent has a frame's length, no call moves more than some megabytes, and the
 // same traffic gets the same answers, saved and loaded in the middle or not.
 #include <deque>
 #include <memory>

@@ -1,5 +1,5 @@
 // Any words as a command line, and the small languages in it: keys to type, sizes, addresses, media
-// with their settings. What is refused is refused in words; nothing is opened but files of ours.
+// with their settings. Bad words are refused in words; no files but ours are opened.
 #include "monitor/command/options/options.h"
 
 #include <CLI/CLI.hpp>

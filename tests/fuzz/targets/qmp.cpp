@@ -1,5 +1,5 @@
-// What a control program may send: QMP and a monitor's lines, whole, in parts, or nonsense. What is
-// held stays bounded, every answer is JSON on a line of its own, and the next line is heard.
+// The lines that a control program may send: QMP and a monitor's, whole, in parts, or nonsense.
+// Memory stays bounded, every answer is JSON on a line of its own, and the next line is heard.
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,7 +55,7 @@ void speak_qmp(FuzzBytes& bytes) {
   check_answers(said);
   CHECK(target.input.size() <= 64 * (text.size() + 1) * repeats);
   said.clear();
-  // Whatever was begun ends here: a string, brackets, a line that is passed over.
+  // These bytes end whatever was begun: a string, brackets, a line that is passed over.
   pour(session, target, "\"" + std::string(control::MessageReader::kLongest, '\n') + "\n", 0);
   said.clear();
   pour(session, target, "{\"execute\": \"none such\", \"id\": 4711}\n", 0);

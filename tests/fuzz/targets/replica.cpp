@@ -1,7 +1,7 @@
 // A primary that says anything: the backup ends with one line, or gives its guest what it was told,
 // in its order, and no further than the primary is known to be. An input that begins with J is of a
-// primary whose machine runs already, and is brought: what is refused is so in one line, and nobody
-// takes over from a primary that has not said that its output waits.
+// primary whose machine runs already, and is brought: a refusal is one line, and nobody takes over
+// from a primary that has not said that its output waits.
 #include <poll.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// What a VNC client may send: whatever it is, memory stays bounded, every update is one that a
-// client can read, and keys that are pressed can be let go.
+// Any bytes from a VNC client: memory stays bounded, every update is one that a client can read,
+// and keys that are pressed can be let go.
 #include <exception>
 #include <optional>
 #include <utility>
@@ -82,7 +82,7 @@ class Client {
   bool takes_next_ = false;
 };
 
-// Whatever the pixels are, a client of each encoding sees them.
+// A client of each encoding sees the same pixels, whatever they are.
 void encode(FuzzBytes& bytes) {
   constexpr rfb::Encoding kEncodings[] = {rfb::Encoding::Raw, rfb::Encoding::Hextile,
                                           rfb::Encoding::Zlib, rfb::Encoding::Tight};

@@ -77,7 +77,7 @@ bool is_one_line(const std::string& text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= ' ' && c < 127; });
 }
 
-// What a machine asks, in an order that positions have.
+// The questions of a machine, in an order that positions have.
 void play(TapePlayer& tape, FuzzBytes& bytes) {
   tape.begin_life();
   TapePosition at;

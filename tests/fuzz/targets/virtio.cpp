@@ -395,7 +395,7 @@ void World::write_descriptor(FuzzBytes& bytes) {
   put(at + 14, bytes.u8(), 2);
 }
 
-// What the device asks for, most of the time: header, data, status.
+// Mostly a request as the device expects it: header, data, status.
 void World::write_request(FuzzBytes& bytes) {
   static constexpr std::array<uint32_t, 8> kTypes = {0, 1, 4, 8, 11, 13, 0, 1};
   const uint64_t table = around_.rings[chosen_][queue_].descriptors;

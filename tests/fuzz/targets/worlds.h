@@ -1,4 +1,4 @@
-// Worlds: what targets of devices with a state of their own have in common: one traffic, run once,
+// Worlds: the common part of targets of devices with a state of their own: one traffic, run once,
 // run again, or saved and loaded in the middle, gives one digest.
 //
 // A World has act(bytes), check(), digest(), visit_state(archive), and what lies outside of what is

@@ -192,7 +192,7 @@ static void system_call(struct process* process) {
   }
 }
 
-// What a user program may not do ends it, with a result that says so.
+// A forbidden act ends a user program, with a result that says so.
 static void fault(struct process* process) {
   const struct frame* frame = &process->frame;
   if (frame->vector == PAGE_FAULT &&

@@ -1,6 +1,6 @@
 // The kernel of ours that is built in two ways from one source: for a bare processor, and for
-// Ringshift's paravirtual interface (docs/paravirt.md). What differs is declared here and defined
-// in native.c or paravirtual.c; everything else is the same.
+// Ringshift's paravirtual interface (docs/paravirt.md). The differences are declared here and
+// defined in native.c or paravirtual.c; everything else is the same.
 #pragma once
 
 typedef unsigned char u8;

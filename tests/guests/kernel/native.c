@@ -1,5 +1,5 @@
-// What a kernel does on a bare processor: flags and interrupt controller, page tables written where
-// they are, one invalidation after the other.
+// The kernel on a bare processor: flags and interrupt controller, page tables written where they
+// are, one invalidation after the other.
 #include "kernel.h"
 
 enum { PIC = 0x20, PIC_DATA = 0x21, PIT = 0x40, PIT_COMMAND = 0x43, SERIAL = 0x3f8 };

@@ -1,4 +1,4 @@
-// What a kernel asks of Ringshift instead (docs/paravirt.md).
+// The kernel by calls to Ringshift instead (docs/paravirt.md).
 #include "kernel.h"
 
 enum { IDENTITY = 0x52530000, CODE_PAGE, SHARED_PAGE };

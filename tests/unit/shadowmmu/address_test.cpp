@@ -52,7 +52,7 @@ static_assert(!std::is_convertible_v<uint64_t, GuestPhysicalPage>);
 static_assert(!std::is_convertible_v<GuestPhysical, uint64_t>);
 static_assert(!CanAdd<GuestVirtual, GuestVirtual>);
 
-// What one kind may do with itself.
+// The operations that one kind allows with itself.
 static_assert(CanSubtract<GuestVirtual, GuestVirtual>);
 static_assert(CanAdd<GuestPhysical, uint64_t>);
 static_assert(CanCompare<HostAddress, HostAddress>);

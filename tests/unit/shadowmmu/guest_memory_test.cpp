@@ -35,7 +35,7 @@ TEST(GuestMemory, ClearedRamIsAllZeroInEveryMappingAndTakesNothingFromTheHost) {
   EXPECT_TRUE(release(second, kMebibyte).ok());
 }
 
-// What has been given stays given, whatever empties it.
+// Memory given by the host stays given, whatever empties it.
 TEST(GuestMemory, ReservedRamKeepsItsMemory) {
   constexpr uint64_t kReserved = 5 * kPageSize, kBlock = 512;
   std::string error;

@@ -1,4 +1,4 @@
-// HostWindow: what it shows and hides, also when the host has no mapping left to give.
+// HostWindow: the pages that it shows and hides, also when the host has no mapping left to give.
 #include "shadowmmu/host_window.h"
 
 #include <gtest/gtest.h>

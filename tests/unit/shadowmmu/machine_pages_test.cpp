@@ -1,4 +1,4 @@
-// MachinePages: which pages the base has, and which change together.
+// MachinePages: the pages that the base has, and those that change together.
 #include "shadowmmu/machine_pages.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// ShadowSpace: what is dropped is forgotten at once and unmapped in runs; what is not global is
-// counted.
+// ShadowSpace: a dropped mapping is forgotten at once and unmapped in runs; mappings that are not
+// global are counted.
 #include "shadowmmu/shadow_space.h"
 
 #include <gtest/gtest.h>

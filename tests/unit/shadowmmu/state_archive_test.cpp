@@ -190,7 +190,7 @@ TEST(StateArchive, EveryFlippedBitIsNoticed) {
   }
 }
 
-// Whoever makes the hash right can still do no more than set fields to values that they may have.
+// A person who makes the hash right can still only set fields to values that they may have.
 TEST(StateArchive, NoFlippedBitOfABodyDoesHarm) {
   Thing thing = example();
   const std::vector<uint8_t> saved = save(thing);

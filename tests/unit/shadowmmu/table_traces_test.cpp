@@ -1,5 +1,5 @@
-// TableTraces: which tables are worth a trace under each policy, what a version tells, and when a
-// trace ends.
+// TableTraces: the tables that are worth a trace under each policy, the meaning of a version, and
+// the end of a trace.
 #include "shadowmmu/table_traces.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Callouts: what a callee sees, what it may change, and the three ways it may answer.
+// Callouts: the state that a callee sees, the state it may change, and its three answers.
 #include <functional>
 
 #include "tests/support/translator_fixture.h"

@@ -1,5 +1,4 @@
-// What the translator and direct execution make of BMI1, with and without it in the guest's
-// processor.
+// BMI1 in the translator and in direct execution, with and without it in the guest's processor.
 #include "translator/classify.h"
 
 #include <gtest/gtest.h>

@@ -34,7 +34,7 @@ TEST_F(Arena, GrowsFromBothEndsAndKnowsWhoseCodeIsWhere) {
   EXPECT_EQ(arena_->used_at_top(), 2 * CodeArena::kGranule);
 }
 
-// Whatever descriptor somebody writes to, it is not the one that code comes out of.
+// No descriptor of the process reaches the memory that code runs from.
 TEST_F(Arena, NoDescriptorReachesTheCode) {
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code gone;

@@ -1,4 +1,4 @@
-// Far transfers, executed: where a noted one leads, and that anything else is the monitor's.
+// Far transfers, executed: the target of a noted one, and that the monitor does all others.
 #include "tests/support/translator_fixture.h"
 
 namespace ringshift {

@@ -358,7 +358,7 @@ TEST_P(Memory, AccessAcrossAPageBoundary) {
   EXPECT_EQ(machine_.reg(Gpr::Eax), GetParam() == AccessStyle::Soft ? 0U : 0x11223344U);
 }
 
-// What is watched misses, and the rest of its page is served without the TLB.
+// Watched bytes miss, and the rest of their page is served without the TLB.
 TEST(WatchedPart, ServesTheRestOfThePage) {
   struct Access {
     const char* code;

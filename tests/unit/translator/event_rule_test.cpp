@@ -1,4 +1,4 @@
-// Which instructions are events, by their bytes; and the count that walks.
+// The instructions that are events, by their bytes; and the count that walks.
 #include "translator/event_rule.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Names for perf: what a line says, and that the code of an arena without a file works as any.
+// Names for perf: the text of a line, and that the code of an arena without a file works as any.
 
 #include "translator/perf_map.h"
 

@@ -1,4 +1,4 @@
-// Plan: which instructions go together. The machine is never run here.
+// Plan: the instructions that are translated together. The machine is never run here.
 #include "translator/plan.h"
 
 #include <gtest/gtest.h>
@@ -166,7 +166,7 @@ TEST_F(Plan, AJumpAcrossPagesContinuesAtItsDestination) {
   EXPECT_EQ(unit_.pieces[1].length, 3U);
 }
 
-// What follows the call of a function that does not return need not be code.
+// The bytes behind the call of a function that does not return need not be code.
 TEST_F(Plan, AUnitEndsBeforeWhatIsNoInstruction) {
   machine_.load(Machine::kCode, "e8 00 10 00 00 0f 0a ff ff");
   plan_at(Machine::kCode);

@@ -1,5 +1,4 @@
-// Returns of user code, checked by loads that fault: where they arrive, with which flags, from
-// everywhere.
+// Returns of user code, checked by loads that fault: their targets and flags, from everywhere.
 #include <array>
 #include <cstring>
 #include <random>
@@ -65,7 +64,7 @@ TEST_P(UserReturns, ToAnywhereElseStopThere) {
     elsewhere.push_back(kReturn + by);
     elsewhere.push_back(kReturn - by);
   }
-  // What would lead one of the two loads into a page that can be read.
+  // Values that would lead one of the two loads into a page that can be read.
   for (const uint64_t from : {kReturnFloorPage, kReturnCeilingPage}) {
     for (const uint64_t to : {uint64_t{0}, kReturnFloorPage, kReturnCeilingPage}) {
       for (const uint32_t more : {0U, 0x40U, 0xfffU, 0x1000U, 0x8000U}) {

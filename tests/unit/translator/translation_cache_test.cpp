@@ -240,7 +240,8 @@ class Relocated : public Cache, public ::testing::WithParamInterface<AccessStyle
     const uint8_t* bytes = machine_.translator->arena().write_view(fragment.code).bytes;
     return {bytes, bytes + fragment.size};
   }
-  // What the whole pipeline makes of the fragment's guest code, at the fragment's host address.
+  // The code that the whole pipeline makes of the fragment's guest code, at the fragment's host
+  // address.
   [[nodiscard]] EmittedCode emitted_again(const Fragment& fragment) {
     TranslationUnit unit;
     plan(fragment.key, machine_, machine_, {}, {}, &unit);

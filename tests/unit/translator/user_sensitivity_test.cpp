@@ -167,7 +167,7 @@ class Page {
  public:
   explicit Page(uint32_t before = kBytesBeforePage, uint32_t after = kMaxInstructionBytes)
       : before_(before), bytes_(before + kPageSize + after, kNop) {}
-  // at: offset in the page; negative: before it. What does not fit behind it is left out.
+  // at: offset in the page; negative: before it. Bytes that do not fit behind it are left out.
   Page& put(int at, const Bytes& what) {
     const auto first = static_cast<size_t>(static_cast<int>(before_) + at);
     std::copy_n(what.begin(), std::min(what.size(), bytes_.size() - first),

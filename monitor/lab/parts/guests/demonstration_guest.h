@@ -17,7 +17,8 @@ namespace ringshift::lab {
 [[nodiscard]] std::span<const uint8_t> sensitive_guest();
 [[nodiscard]] std::span<const uint8_t> paging_guest();
 [[nodiscard]] std::span<const uint8_t> working_guest();
-// Ticks that it has counted stand there, a doubleword; this count of the interval timer is a tick.
+// Where the ticking guest stores its count of ticks, a doubleword, and the counts of the interval
+// timer per tick.
 [[nodiscard]] std::span<const uint8_t> ticking_guest();
 inline constexpr uint32_t kTickCountAt = 0x180000;
 inline constexpr int64_t kTickCounts = 1193;

@@ -2,7 +2,7 @@
 
 // A small kernel with a user program: 32-bit code, assembled with the program; link addresses begin
 // at 1 MiB. The user program sieves, sorts and adds up checksums on pages that come as it touches
-// them, calls its kernel, and tries once what a user program may not do.
+// them, calls its kernel, and tries once an instruction that a user program may not use.
 // clang-format off
 asm(R"guest(
   .section .rodata

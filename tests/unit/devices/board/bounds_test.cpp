@@ -75,7 +75,7 @@ TEST(Bounds, SerialPortHoldsSixteenBytes) {
   EXPECT_LE(clock.armed_timers(), 1U);
 }
 
-// Whatever a guest writes wherever, each timer is in the queue once.
+// Each timer is in the queue once, whatever a guest writes wherever.
 TEST(Bounds, TimersAreAsManyAsTheBoardHas) {
   ManualClock clock;
   PortBus ports;

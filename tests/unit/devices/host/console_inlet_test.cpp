@@ -14,7 +14,7 @@ class ConsoleInletTest : public ::testing::Test {
     inlet_.put({HostInput::Kind::ConsoleBytes, 0, {text.begin(), text.end()}});
   }
   void type_prompt_key() { inlet_.put({HostInput::Kind::PromptKey, 0, {}}); }
-  // What a reader gets who takes at most `limit` bytes.
+  // The text of a reader who takes at most `limit` bytes.
   [[nodiscard]] static ConsoleInlet::Accept append_to(std::string* text, size_t limit) {
     return [text, limit](std::span<const uint8_t> bytes) {
       const auto part = bytes.first(std::min(limit, bytes.size()));

@@ -1,4 +1,4 @@
-// DesertedSocket: which names are taken away, and which stay.
+// DesertedSocket: names that are removed, and names that stay.
 #include "devices/host/deserted_socket.h"
 
 #include <gtest/gtest.h>

@@ -62,7 +62,7 @@ std::string read_available(int descriptor) {
   return text;
 }
 
-// What the console's writer has written by the time that `length` bytes are there.
+// The text that the console's writer has written by the time that `length` bytes are there.
 std::string read_eventually(int descriptor, size_t length) {
   std::string text;
   (void)eventually([&] { return (text += read_available(descriptor)).size() >= length; });
@@ -84,7 +84,7 @@ class Console : public ::testing::Test {
     config.on_quit = [this] { ++quits_; };
     return config;
   }
-  // What the vCPU does at its safe point.
+  // As the vCPU does at its safe point.
   void empty_inbox() {
     for (HostInput& input : inbox_.take()) {
       if (input.kind == HostInput::Kind::Quit) {

@@ -16,7 +16,7 @@ class KeyboardScriptTest : public ::testing::Test {
     EXPECT_TRUE(parse_keys(text, &steps, &problem_)) << problem_;
     return steps;
   }
-  // What a guest that reads every byte at once has seen, in scan code set 1.
+  // The bytes seen by a guest that reads every byte at once, in scan code set 1.
   std::vector<uint8_t> typed(Nanoseconds duration) {
     std::vector<uint8_t> bytes;
     for (Nanoseconds t = 0; t < duration; t += 10'000'000) {

@@ -124,8 +124,8 @@ TEST_F(IoApicTest, ThePairIsHeardBesideItUntilItsWireIsMasked) {
   EXPECT_EQ(interrupts_.acknowledge(), 0x24);
 }
 
-// Whatever is written anywhere, in whatever order with time and wires: no CHECK fails, and what is
-// pending can be acknowledged.
+// Random writes, in any order with time and wires: no CHECK fails, and pending interrupts can be
+// acknowledged.
 TEST_F(IoApicTest, AllThreeSurviveRandomTraffic) {
   std::minstd_rand random(11);
   const auto pick = [&](unsigned below) { return static_cast<unsigned>(random()) % below; };

@@ -239,7 +239,7 @@ TEST_F(Ne2kTest, EachFrameIsToldByItself) {
   come(E1000Bench::frame_of(60));
   EXPECT_EQ(port.waiting.size(), 1U);
   port.waiting.clear();
-  // Who looks by himself, from the reset on, gets what there is.
+  // A driver that looks by itself, from the reset on, gets the frames that are there.
   (void)get(0x1f);
   start(0x04, 0);
   for (int i = 0; i < 3; ++i) come(E1000Bench::frame_of(60));

@@ -1,4 +1,4 @@
-// The watchdog by its registers: two stages, the numbers that open it, what locks it.
+// The watchdog by its registers: two stages, the numbers that open it, the locks.
 #include "devices/pci/i6300esb.h"
 
 #include <gtest/gtest.h>

@@ -151,7 +151,7 @@ TEST(RfbPassword, TheAnswerIsDesOfTheChallenge) {
   EXPECT_EQ(answer_to(challenge, password), expected);
 }
 
-// What each encoding makes of pictures of few and of many colours is what a client sees.
+// A client of each encoding sees the same picture, of few colours and of many.
 TEST_F(Rfb, EveryEncodingShowsThePicture) {
   std::mt19937 random(20261129);
   for (const int32_t encoding : {0, 5, 6, 7}) {
@@ -196,7 +196,7 @@ TEST_F(Rfb, OnlyWhatHasChangedIsSent) {
   session_->note_change(100 / Session::kTile, 100 / Session::kTile);
   EXPECT_EQ(update(picture).size(), 4 + 12 + 32U * 32 * 4);
   EXPECT_FALSE(session_->waits_for_screen());
-  // What is asked for again is sent again.
+  // An area that is asked for again is sent again.
   request(false, {0, 0, 16, 16});
   EXPECT_EQ(update(picture).size(), 4 + 12 + 16U * 16 * 4);
 }

@@ -647,7 +647,7 @@ TEST_F(SlowIde, TheBusMasterWaitsWithTheDrive) {
   EXPECT_EQ(in(kBusMaster + 2) & 5, 4);
 }
 
-// Of several blocks: the table is not begun anew behind each wait.
+// With several blocks: the table is not begun anew behind each wait.
 TEST_F(SlowIde, TheBusMasterGoesOnWhereItWas) {
   constexpr unsigned kCount = 200;
   descriptor(0x1000, 0x8000, 512, false);
@@ -687,7 +687,7 @@ TEST_F(SlowIde, ACdromWaitsAndADeviceResetEndsThat) {
   EXPECT_EQ(in(kSecond + 7) & kBusy, 0);
 }
 
-// Who is told too early, or not at all, looks again by a timer.
+// A drive that is told too early, or not at all, looks again by a timer.
 TEST_F(SlowIde, TheDriveIsLookedAtAgain) {
   command(0x20, 5, 1);
   ASSERT_TRUE(clock_.next_deadline());

@@ -246,7 +246,7 @@ struct IdeWorld {
       second.write(0, AccessWidth::Word, packet[i] | uint32_t{packet[i + 1]} << 8);
     }
   }
-  // What a disk has been set to.
+  // Reads the settings of a disk.
   uint64_t identify(Random& random) {
     out8(channel(0), 6, 0xe0 | 0x10 * random.below(2));
     out8(channel(0), 7, 0xec);

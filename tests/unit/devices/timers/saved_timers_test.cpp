@@ -77,7 +77,7 @@ TEST(SavedTimers, ThePitGoesOn) {
   twins.expect_that_they_agree();
 }
 
-// Who waits for the edge at which a new count takes over has asked for it before.
+// A device that waits for the edge at which a new count takes over has asked for it before.
 TEST(SavedTimers, EachFieldOfThePitShows) {
   const SavedTwins<PitWorld> twins(800, 200);
   twins.expect_that_each_field_shows({"pit/counter N/second period"});

@@ -1,4 +1,4 @@
-// A port of a network card that keeps what is sent, and gives what it is given.
+// A port of a network card that keeps the frames sent, and delivers those of a test.
 #pragma once
 
 #include <gtest/gtest.h>

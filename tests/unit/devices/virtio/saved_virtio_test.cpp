@@ -58,7 +58,8 @@ class NotedMedium final : public DiskBackend {
     return note(1, offset, to.size());
   }
   [[nodiscard]] bool write(uint64_t offset, std::span<const uint8_t> from) override {
-    // What waits is taken again where the machine goes on, and this driver has changed it by then.
+    // Bytes that wait are taken again where the machine goes on, and this driver has changed them
+    // by then.
     return note(2, offset, from.size() ^ (outside_.pace.slow ? 0U : from.front()));
   }
   [[nodiscard]] bool flush() override { return note(3, 0, 0); }

@@ -1,4 +1,4 @@
-// Frames of TCP with sums that are right, made by other code than what is tested.
+// Frames of TCP with sums that are right, made by other code than the tested one.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,7 @@ inline uint64_t wide_at(std::span<const uint8_t> bytes, size_t at, unsigned coun
   return value;
 }
 
-// Not complemented: of what stands before TCP's header in its sum.
+// The sum of the pseudo-header before TCP's header, not complemented.
 inline uint32_t pseudo_sum_of(std::span<const uint8_t> frame, bool is_ipv6, size_t tcp) {
   const auto addresses = is_ipv6 ? frame.subspan(22, 32) : frame.subspan(26, 8);
   return plain_sum(addresses, static_cast<uint32_t>(6 + frame.size() - tcp));

@@ -1,4 +1,4 @@
-// What goes into a balloon, and what is reported as free, is given back, in pieces that touch only
+// Pages put into a balloon, and pages reported as free, are given back, in pieces that touch only
 // RAM; numbers of pages that are none break the device.
 #include "devices/virtio/virtio_balloon.h"
 

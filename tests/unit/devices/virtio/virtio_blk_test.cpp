@@ -136,7 +136,7 @@ TEST_P(VirtioBlkTest, ManyRequestsAtOnceAreOneInterrupt) {
   EXPECT_EQ(bench.line.rising_edges, 1);
 }
 
-// What is beyond a megabyte follows when the clock is looked at.
+// The part beyond a megabyte follows when the clock is looked at.
 TEST_P(VirtioBlkTest, ALongRequestIsDoneInParts) {
   set_header(kHeader, kRead, 0);
   bench.memory.bytes[kStatusAt] = 0xee;
@@ -326,7 +326,7 @@ TEST(VirtioBlkAtARate, RequestsWaitInTheRing) {
   EXPECT_TRUE(bench.next_used(0));
   EXPECT_FALSE(bench.next_used(0));
   ASSERT_EQ(bench.clock.armed_timers(), 1U);
-  bench.notify(0);  // whoever asks again is not served earlier
+  bench.notify(0);  // a second call is not served earlier
   EXPECT_FALSE(bench.next_used(0));
   host_time += 1'000'000'000;
   bench.clock.advance(1'000'000'000);

@@ -1,4 +1,4 @@
-// One port: what is printed comes out in order and in turns, what is typed waits for buffers.
+// One port: output is printed in order and in turns, input waits for buffers.
 #include "devices/virtio/virtio_console.h"
 
 #include <string>

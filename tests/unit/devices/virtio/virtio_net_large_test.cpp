@@ -28,7 +28,7 @@ class VirtioNetLarge : public ::testing::TestWithParam<Interface> {
       bench.add(kReceive, i, {{buffer(i), bytes, true}});
     }
   }
-  // What the port says is heard when the clock is looked at.
+  // The port's news is heard when the clock is looked at.
   void change() {
     port.change();
     bench.clock.run_due();
@@ -103,7 +103,7 @@ TEST_P(VirtioNetLarge, ATrainComesAsOnePacketInSeveralBuffers) {
   EXPECT_EQ(header, (std::array<uint8_t, kHeader>{1, 1, 54, 0, 0xe8, 3, 34, 0, 16, 0, 3, 0}));
   EXPECT_FALSE(bench.next_used(kReceive));
   EXPECT_TRUE(port.waiting.empty());
-  // What was not needed is used next.
+  // The buffers that were not needed are used next.
   port.waiting.push_back(make_frame(part(3)));
   change();
   EXPECT_EQ(next_received(&header), make_frame(part(3)));

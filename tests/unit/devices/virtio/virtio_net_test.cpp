@@ -34,7 +34,7 @@ class VirtioNetTest : public ::testing::TestWithParam<Interface> {
                {uint64_t{0x200000} + uint64_t{0x1000} * head, static_cast<uint32_t>(frame.size()),
                 false}});
   }
-  // What the port says is heard when the clock is looked at.
+  // The port's news is heard when the clock is looked at.
   void change() {
     port.change();
     bench.clock.run_due();

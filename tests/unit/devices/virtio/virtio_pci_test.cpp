@@ -1,4 +1,4 @@
-// The transport: what drivers of both interfaces find, and what they can do with it.
+// The transport: its registers for drivers of both interfaces, and their effects.
 #include "devices/virtio/virtio_pci.h"
 
 #include "devices/virtio/virtio_blk.h"
@@ -273,7 +273,7 @@ TEST_F(VirtioPciTest, InterruptsCanBeDisabledInTheCommandRegister) {
   EXPECT_TRUE(bench.line.level);
 }
 
-// 4.1.4.7: for who cannot reach device memory.
+// 4.1.4.7: for a driver that cannot reach device memory.
 TEST_F(VirtioPciTest, RegistersAreReachedByConfigurationSpace) {
   const auto window = [this](unsigned offset, unsigned length) {
     bench.function.write_config(0x88, kByte, 1);
@@ -293,7 +293,7 @@ TEST_F(VirtioPciTest, RegistersAreReachedByConfigurationSpace) {
   window(0x40, 1);
   EXPECT_EQ(config(0x94, kByte), 1U);
   EXPECT_FALSE(bench.line.level);
-  // What is none does nothing.
+  // Places outside of any range do nothing.
   for (const auto& [offset, length] :
        {std::pair{0x15U, 2U}, {0x14U, 3U}, {0x1000U, 1U}, {0xfffffffcU, 4U}, {0x14U, 0U}}) {
     window(offset, length);

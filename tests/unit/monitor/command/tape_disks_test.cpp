@@ -1,5 +1,5 @@
-// The media of a recording: written images are kept as they were and stand in for theirs; the
-// others have to be what they were; the command line of the replay has the last word.
+// The media of a recording: written images are kept as they were and used in place of the
+// originals; the others must be unchanged; the command line of the replay has the last word.
 #include "monitor/command/tape_disks.h"
 
 #include <gtest/gtest.h>

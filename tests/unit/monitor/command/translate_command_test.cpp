@@ -29,7 +29,7 @@ class TranslateCommand : public ::testing::Test {
   }
   ~TranslateCommand() override { std::filesystem::remove(path_); }
 
-  // What is printed, or what was wrong.
+  // The command's output, or its problem.
   std::string translate(const std::vector<uint8_t>& code) {
     std::ofstream(path_, std::ios::binary)
         .write(reinterpret_cast<const char*>(code.data()),

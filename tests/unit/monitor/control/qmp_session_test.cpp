@@ -1,5 +1,4 @@
-// QmpSession: negotiation, requests and answers in QMP's form, events; what is asked of the
-// machine.
+// QmpSession: negotiation, requests and answers in QMP's form, events; the calls to the machine.
 #include "monitor/control/qmp_session.h"
 
 #include <gtest/gtest.h>

@@ -237,7 +237,7 @@ TEST_F(DirectProcessTest, FpuStateMakesTheRoundTrip) {
   EXPECT_EQ(ram32(2 * kPageSize), kRoundDown);
   constexpr size_t kTagAt = 4;
   EXPECT_EQ(state_.fxsave[kTagAt], 0xc0) << "two x87 registers in use";
-  // What the monitor changes in between the code sees: fstp qword [kData]; hlt
+  // The code sees the monitor's changes in between: fstp qword [kData]; hlt
   constexpr size_t kStackTopExponentAt = 32 + 8;
   state_.fxsave[kStackTopExponentAt + 1] |= 0x80;  // sign of ST(0)
   expect_stop({0xdd, 0x1d, 0, 0, 0x20, 0, 0xf4}, Kind::Instruction, 6);

@@ -87,7 +87,7 @@ TEST_F(DirectMapperTest, OrderIsKept) {
   ASSERT_TRUE(mapper_.restrict_to(kAt + 1, HostAccess::Read));
   ASSERT_TRUE(mapper_.map(kAt + 2, kFrom + 2, 1, HostAccess::Read));
   EXPECT_EQ(queue_.size(), 5U);
-  // What has been carried out no longer grows.
+  // A command that has been carried out no longer grows.
   queue_.clear();
   ASSERT_TRUE(mapper_.map(kAt + 3, kFrom + 3, 1, HostAccess::Read));
   ASSERT_EQ(queue_.size(), 1U);

@@ -1,4 +1,4 @@
-// SandboxedProcess: what each policy lets a process ask of the host, and that nothing of ours is
+// SandboxedProcess: the host's calls that each policy allows a process, and that nothing of ours is
 // left in it.
 #include "monitor/direct/sandboxed_process.h"
 

@@ -1,4 +1,5 @@
-// Attention: after a raise has been looked into, nothing of it is left, whoever raised it and when.
+// Attention: after a raise has been looked into, nothing of it is left, from any thread and at any
+// time.
 #include "monitor/host/attention.h"
 
 #include <gtest/gtest.h>

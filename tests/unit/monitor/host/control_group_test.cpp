@@ -1,5 +1,5 @@
-// Control groups: which group is taken for delegated, and what is written to it. A folder of files
-// stands for the host's file system; the kernel's own rules are tested by
+// Control groups: the group that is taken for delegated, and the numbers written to it. A folder of
+// files stands for the host's file system; the kernel's own rules are tested by
 // tests/guests/limit_test.py where there is a group.
 #include "monitor/host/control_group.h"
 

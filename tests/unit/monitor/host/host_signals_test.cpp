@@ -1,5 +1,5 @@
-// HostSignals: what a signal ends in, by who has sent it and where it finds us. Each case is a
-// process of its own.
+// HostSignals: the effect of a signal, by its sender and the point at which it finds us. Each case
+// is a process of its own.
 #include "monitor/host/host_signals.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-// SharedCpu: who shares is tied after a hand-over that was free, for a time, and gets back what it
-// had.
+// SharedCpu: the threads that share are tied for a time after a hand-over that was free, and get
+// back the CPUs that they had.
 #include "monitor/host/shared_cpu.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// BMI1 in the interpreter: where it exists, what it does and when it is #UD. Exact flags are
+// BMI1 in the interpreter: its processors, its results and its #UD. Exact flags are
 // compared with the silicon by the differential tests.
 #include "tests/support/interpreter_fixture.h"
 

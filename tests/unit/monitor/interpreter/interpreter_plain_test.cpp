@@ -1,4 +1,4 @@
-// Runs of plain instructions: what they end at, and that they are what single steps are.
+// Runs of plain instructions: their ends, and that they equal single steps.
 #include <cstring>
 #include <random>
 

@@ -1,4 +1,4 @@
-// Random bytes as guest code, in every mode: whatever they are, a step ends in a value (V1), and no
+// Random bytes as guest code, in every mode: a step ends in a value (V1) whatever they are, and no
 // encoding that the model claims lacks a native floating-point unit.
 #include <random>
 

@@ -1,5 +1,6 @@
-// Everything that a guest can move about in the address spaces, moved in any order: who answers at
-// an address is what a plain model says of where things are now. RINGSHIFT_SEED replays a failure.
+// Everything that a guest can move about in the address spaces, moved in any order: the device that
+// answers at an address is the one that a plain model of the present places names. RINGSHIFT_SEED
+// replays a failure.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -202,7 +203,7 @@ class DecodeRandomTest : public ::testing::Test {
       EXPECT_TRUE(!nobody || physical_->readable_page(page) == nullptr) << std::hex << address;
       uint32_t value = 0;
       physical_->read(GuestPhysical(address), &value, sizeof value);
-      // What acts on a write is no business of this test.
+      // Devices that act on a write are no business of this test.
       const bool acts = expected.find("apic") != std::string::npos || expected == "hpet";
       if (!acts) physical_->write(GuestPhysical(address), &value, sizeof value);
     }

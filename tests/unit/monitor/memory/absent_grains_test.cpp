@@ -132,7 +132,7 @@ TEST_F(AbsentGrainsTest, EachPathFetches) {
   expect_fetches("a page to read", [&] { EXPECT_EQ(*memory_->readable_page(page), kAbsentGrain); });
 }
 
-// What is written is there, and the rest of the grain is what has come.
+// The written bytes are there, and the rest of the grain is as it came.
 TEST_F(AbsentGrainsTest, EachWriteFetchesTheRest) {
   const GuestPhysical at(kAbsent + kPageSize + 16);
   const GuestPhysicalPage page = GuestPhysicalPage::of(at);

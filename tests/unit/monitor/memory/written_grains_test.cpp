@@ -1,4 +1,4 @@
-// Which grains of RAM are written: every path to RAM tells, and each grain once.
+// The record of written grains: every path to RAM reports them, and each grain once.
 #include <gtest/gtest.h>
 
 #include <array>

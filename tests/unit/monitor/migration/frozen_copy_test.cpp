@@ -1,4 +1,4 @@
-// RAM of one moment: what is written meanwhile is not in the copy, and nobody writes to that.
+// RAM of one moment: later writes are not in the copy, and nobody writes to the copy.
 #include "monitor/migration/frozen_copy.h"
 
 #include <gtest/gtest.h>
@@ -114,7 +114,7 @@ TEST_F(FrozenCopyTest, WhatWasNotWrittenIsSharedFromThenOn) {
   EXPECT_EQ(read(6 * kGrain), 0x106U);
 }
 
-// What an earlier copy has is left out, unless all is wanted.
+// Grains that an earlier copy has are left out, unless all are wanted.
 TEST_F(FrozenCopyTest, RefersToWhatIsSealed) {
   memory_->freeze(0, kGrains);
   begin();

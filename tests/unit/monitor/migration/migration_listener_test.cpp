@@ -15,7 +15,7 @@ namespace {
 
 bool always() { return true; }
 
-// Words go both ways between whoever waits there and whoever connects by that name.
+// Words pass both ways between the listener and a peer that connects by its name.
 void expect_words(const std::string& where) {
   std::string error;
   const auto listener = MigrationListener::create(where, &error);
@@ -35,7 +35,7 @@ void expect_words(const std::string& where) {
     EXPECT_FALSE(here.has_news());
     ASSERT_TRUE(there.write(heard));
   }
-  // What was said before the end is heard before it.
+  // Words said before the end are heard before it.
   ASSERT_TRUE(here.read(heard));
   EXPECT_FALSE(here.read(heard));
   EXPECT_EQ(here.end(), MigrationStream::End::Closed);

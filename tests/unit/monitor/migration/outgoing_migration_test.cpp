@@ -135,7 +135,7 @@ class OutgoingMigrationTest : public ::testing::Test {
     }
     ASSERT_TRUE(is_over());
   }
-  // What the other side says by itself, after what has come up to a kind of message.
+  // The other side's own messages, after all up to a kind of message have come.
   void answer_until(MessageKind last, const std::function<void(MigrationMessages&)>& then) {
     other_ = std::thread([this, last, then] {
       auto stream = std::make_unique<SocketStream>(ends_[1], [] { return true; });
@@ -244,7 +244,7 @@ TEST_F(OutgoingMigrationTest, WithPostCopyTheOtherSidesEndLosesTheMachine) {
   EXPECT_FALSE(machine_.has_ended);
 }
 
-// What the other side wants is what it may want.
+// The other side may ask only for grains that have not come.
 TEST_F(OutgoingMigrationTest, WithPostCopyWhatMakesNoSenseLosesTheMachine) {
   rounds_ = 0;
   for (int i = 0; i < 2000; ++i) machine_.write_somewhere();

@@ -1,4 +1,4 @@
-// The guest's half of a port: what it sees depends on its inputs alone, whoever makes them up.
+// The guest's half of a port: its view depends on its inputs alone, no matter how they are made.
 #include "monitor/network/guest_packets.h"
 
 #include <gtest/gtest.h>

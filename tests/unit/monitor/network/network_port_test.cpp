@@ -119,7 +119,7 @@ TEST_F(NetworkPortTest, LittleLeavesAtOnceWhereThereIsNoDump) {
     EXPECT_EQ(got, framed(Frame(60, 7)));
   }
   EXPECT_GT(at_once, 0);
-  // What the peer does not read waits for it, in order.
+  // Frames that the peer does not read wait for it, in order.
   size_t sent = 0;
   for (; sent < 2000 && port_->has_room(); ++sent) {
     port_->send(Frame(1000, static_cast<uint8_t>(sent)));

@@ -56,7 +56,7 @@ class KvmInterfaceTest : public ParavirtFixture {
                         .time_of_day = [this] { return day_; },
                         .stolen = [this] { return stolen_time_; }});
   }
-  // What a guest computes from the structure and its counter, in the guest's own words.
+  // The time that a guest computes from the structure and its counter, by the guest's own formula.
   [[nodiscard]] uint64_t read_clock(uint32_t at) const {
     const uint64_t delta = tsc_.now - told<uint64_t>(at + 8);
     const auto shift = static_cast<int8_t>(told<uint8_t>(at + 28));
@@ -105,7 +105,7 @@ TEST_F(KvmInterfaceTest, TheProcessorLeadsToItsRegisters) {
 TEST_F(KvmInterfaceTest, TheClockGoesOnWithTheCounter) {
   tsc_.now += kHertz;
   for (const uint32_t index : {0x12U, 0x4b564d01U}) {
-    put<uint32_t>(kPage, 7);  // left by whoever had the memory before
+    put<uint32_t>(kPage, 7);  // left by the memory's earlier owner
     ASSERT_EQ(write_msr(cpu(), index, kPage | 1), kNoFault);
     EXPECT_EQ(told<uint32_t>(kPage) % 2, 0U);
     EXPECT_NE(told<uint32_t>(kPage), 8U) << "not the version of one who began to write before";

@@ -125,7 +125,7 @@ TEST_F(RingshiftCallsTest, AnythingMayBeAsked) {
     if (calls_->interrupts(pick(2) == 0)) (void)calls_->take_upcall();
     clock_.advance(pick(100));
     tsc_.now += pick(1000);
-    // What it has done to itself.
+    // The guest's own changes to its state.
     state.eflags = kFlagReservedOne | kFlagIf;
     enable_paging();
     unmap(0x75000);

@@ -1,5 +1,5 @@
-// A copy of an image has its bytes, its size and its holes; a disk of a recorded run tells of what
-// the host fails in, and offers what every host can do.
+// A copy of an image has its bytes, its size and its holes; a disk of a recorded run reports the
+// host's failures, and offers only features that every host has.
 #include "monitor/replay/disk_copy.h"
 
 #include <fcntl.h>

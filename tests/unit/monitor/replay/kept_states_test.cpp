@@ -1,5 +1,5 @@
-// KeptStates and RamImage: what is kept of a replay stays within its bounds, is denser where
-// somebody is, and is what it was.
+// KeptStates and RamImage: the states kept of a replay stay within their bounds, are denser near
+// the present position, and are unchanged.
 #include "monitor/replay/kept_states.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Tapes: what a recorder writes a player reads; damage anywhere is found; a run that is another is
-// said to be.
+// Tapes: a player reads a recorder's entries; damage anywhere is found; a different run is
+// reported.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -27,7 +27,7 @@ TapePosition at(uint64_t events, uint64_t halts = 0, bool is_halted = false) {
   return {.life = 0, .events = events, .halts = halts, .is_halted = is_halted};
 }
 
-// A file of memory, that whoever gets a descriptor of it may close.
+// A file of memory; the code that gets a descriptor of it may close it.
 class TapeFile {
  public:
   TapeFile() : descriptor_(memfd_create("tape", MFD_CLOEXEC)) {}

@@ -1,4 +1,4 @@
-// TimeTravel: the search for what came before, over a guest that only counts.
+// TimeTravel: the search for earlier events, over a guest that only counts.
 #include "monitor/replay/time_travel.h"
 
 #include <gtest/gtest.h>

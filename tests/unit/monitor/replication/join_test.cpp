@@ -65,7 +65,7 @@ class JoinTest : public ::testing::Test {
     primary_->service();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  // Whoever is found by the primary, up to where the machine comes.
+  // A peer that is found by the primary, up to the point where the machine comes.
   ReplicaConnection be_found() {
     int socket = -1;
     for (int i = 0; i < 5000 && socket < 0; ++i) {

@@ -1,5 +1,5 @@
-// The guest's half of a shared folder: what it sees depends on its inputs alone, whoever makes them
-// up.
+// The guest's half of a shared folder: its view depends on its inputs alone, no matter how they are
+// made.
 #include "monitor/share/guest_files.h"
 
 #include <gtest/gtest.h>

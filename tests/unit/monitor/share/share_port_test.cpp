@@ -1,6 +1,6 @@
-// A port with its thread and a link, over a socket whose other end is this test's: what is changed
-// on the way, what is counted, servers that leave or lie; and a real diod, if it is installed,
-// whose walls hold against names that lead out of the folder.
+// A port with its thread and a link, over a socket whose other end is this test's: changed and
+// counted messages, servers that leave or lie; and a real diod, if it is installed, whose
+// confinement holds against names that lead out of the folder.
 #include "monitor/share/share_port.h"
 
 #include <gtest/gtest.h>

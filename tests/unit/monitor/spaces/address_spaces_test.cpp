@@ -1,4 +1,5 @@
-// AddressSpaces: what each flush of the guest's takes from its views, and what it leaves.
+// AddressSpaces: the mappings that each flush of the guest removes from its views, and those that
+// it leaves.
 #include "monitor/spaces/address_spaces.h"
 
 #include <gtest/gtest.h>
@@ -87,7 +88,7 @@ TEST_F(AddressSpacesTest, AnotherPagingModeTakesEverything) {
   EXPECT_FALSE(spaces().has_pending_work());
 }
 
-// What a window holds does not depend on it.
+// The contents of a window do not depend on WP.
 TEST_F(AddressSpacesTest, TogglingWpKeepsWindows) {
   touch(Paged::kKernel + 0x7000);
   for (int i = 0; i < 2; ++i) {

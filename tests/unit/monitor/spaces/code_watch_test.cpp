@@ -1,5 +1,5 @@
-// CodeWatch: which writes are noted, what they drop at the next safe point, and when a page is no
-// longer traced.
+// CodeWatch: the writes that are noted, the fragments that they drop at the next safe point, and
+// the end of a page's trace.
 #include "monitor/spaces/code_watch.h"
 
 #include <gtest/gtest.h>

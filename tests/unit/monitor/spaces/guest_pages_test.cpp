@@ -1,4 +1,5 @@
-// GuestPages: the one miss. What an access has to have mapped for it, and what it is refused.
+// GuestPages: the one miss. The pages that an access has to have mapped, and the accesses that are
+// refused.
 #include "monitor/spaces/guest_pages.h"
 
 #include <gtest/gtest.h>
@@ -42,7 +43,7 @@ TEST_F(GuestPagesTest, AWriteSetsDAndMapsWritable) {
   EXPECT_NE(paged_.entry(Paged::kKernelTable, 7) & Paged::kDirty, 0U);
 }
 
-// What becomes of it is not known yet: the interpreter may do the access, by its own TLB.
+// The outcome is not known yet: the interpreter may do the access, by its own TLB.
 TEST_F(GuestPagesTest, AMissByItselfSetsNoBits) {
   for (const AccessKind kind : {AccessKind::Read, AccessKind::Write, AccessKind::Fetch}) {
     ASSERT_TRUE(miss(Paged::kKernel + 0x7123, kind));

@@ -1,4 +1,4 @@
-// HotSites: after how many faults an instruction is soft, and what forgets it.
+// HotSites: the number of faults after which an instruction is soft, and the events that forget it.
 #include "monitor/spaces/hot_sites.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Page tables that are traced: whoever writes to them, a flush leaves nothing of theirs that is no
-// more true, and looks at nothing that is.
+// Page tables that are traced: after a write by anybody, a flush drops every entry that is no
+// longer true, and looks at no entry that still is.
 #include <gtest/gtest.h>
 
 #include "tests/support/paged_machine.h"

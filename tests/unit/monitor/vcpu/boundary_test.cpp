@@ -1,4 +1,4 @@
-// Boundary: one instruction interpreted and what it asks for, events, interrupts, the stop request.
+// Boundary: one instruction interpreted and its requests, events, interrupts, the stop request.
 #include "monitor/vcpu/boundary.h"
 
 #include <gtest/gtest.h>

@@ -12,7 +12,8 @@ constexpr Nanoseconds kMillisecond = 1'000'000, kSecond = 1'000'000'000;
 // A guest on a host that takes its own time over everything.
 struct Host {
   explicit Host(unsigned percent) : limit(percent) {}
-  // What the guest uses of the CPU while it may, in per cent; how late the host is with all.
+  // busy: the guest's use of the CPU while it may run, in per cent. lateness: of the host, with
+  // everything.
   void run(Nanoseconds time, int busy, Nanoseconds lateness) {
     const Nanoseconds end = now + time;
     while (now < end) {

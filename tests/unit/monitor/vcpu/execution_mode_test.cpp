@@ -1,4 +1,4 @@
-// Which mode code is translated in, by what FS holds.
+// The mode that code is translated in, by the contents of FS.
 #include "monitor/vcpu/execution_mode.h"
 
 #include <gtest/gtest.h>

@@ -101,7 +101,7 @@ TEST_F(Port, WithoutAMachineInputIsGone) {
 
 class Feed : public Port {
  protected:
-  // What came: -1: nothing; -2: all of it; otherwise so many tiles.
+  // The changes that came: -1: nothing; -2: all of it; otherwise so many tiles.
   int taken() {
     int tiles = 0;
     bool all = false;

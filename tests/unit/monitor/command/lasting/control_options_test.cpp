@@ -1,4 +1,4 @@
-// ControlOptions: sockets as they are spelled, and what makes no sense.
+// ControlOptions: sockets as they are spelled, and contradictions.
 #include "monitor/command/lasting/control_options.h"
 
 #include <gtest/gtest.h>

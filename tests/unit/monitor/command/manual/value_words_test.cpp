@@ -9,7 +9,7 @@
 namespace ringshift::manual {
 namespace {
 
-// What the option says of a value that it cannot use.
+// The option's message about a value that it cannot use.
 std::string refusal(const std::string& option, const std::string& value) {
   TranslateOptions options;
   RunOptions& run = options.guest;

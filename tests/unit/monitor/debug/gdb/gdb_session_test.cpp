@@ -1,4 +1,4 @@
-// GdbSession: requests and replies, with a target that is none; what makes no sense is an error.
+// GdbSession: requests and replies, with a target without a machine; nonsense is an error.
 #include "monitor/debug/gdb/gdb_session.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Packet: framing, byte by byte, of what is right and what is not.
+// Packet: framing, byte by byte, of right and wrong packets.
 #include "monitor/debug/gdb/packet.h"
 
 #include <gtest/gtest.h>

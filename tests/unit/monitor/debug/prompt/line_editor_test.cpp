@@ -1,4 +1,4 @@
-// LineEditor: what is on the screen after each key, and what line comes of them.
+// LineEditor: the screen after each key, and the line that the keys make.
 #include "monitor/debug/prompt/line_editor.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ class LineEditorTest : public ::testing::Test {
     }
     return line;
   }
-  // What a terminal shows after what was printed.
+  // The line that a terminal shows after this output.
   [[nodiscard]] std::string screen() const {
     std::string line;
     size_t at = 0;

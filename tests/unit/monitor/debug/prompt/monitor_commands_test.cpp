@@ -1,4 +1,4 @@
-// MonitorCommands: QEMU's names, what they do, and what is said of what is wrong.
+// MonitorCommands: QEMU's names, their effects, and the messages about mistakes.
 #include "monitor/debug/prompt/monitor_commands.h"
 
 #include <gtest/gtest.h>

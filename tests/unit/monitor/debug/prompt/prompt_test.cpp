@@ -1,4 +1,4 @@
-// Prompt: what is typed, what is printed, and when the guest goes on.
+// Prompt: its input, its output, and when the guest goes on.
 #include "monitor/debug/prompt/prompt.h"
 
 #include <gtest/gtest.h>

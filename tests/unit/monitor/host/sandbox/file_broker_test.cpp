@@ -1,4 +1,5 @@
-// FileBroker: opens what its list names, and nothing whatever it is asked; its end is not ours.
+// FileBroker: opens the files of its list, and no other whatever it is asked; its end does not end
+// this process.
 #include "monitor/host/sandbox/file_broker.h"
 
 #include <fcntl.h>
@@ -146,7 +147,7 @@ TEST_F(FileBrokerTest, OfAFolderOpensFilesOfPlainNames) {
   EXPECT_EQ(content("other"), "secret");
 }
 
-// Whatever a monitor that is not ours any more sends: the broker ends, and nothing is opened.
+// A monitor that has been taken over may send anything: the broker ends, and nothing is opened.
 TEST_F(FileBrokerTest, NonsenseOnTheSocketEndsIt) {
   const std::vector<std::string> nonsense = {
       std::string(1, '\0'),         std::string("\3\0\0\0", 4), std::string("\xff\xff\xff\xff", 4),

@@ -1,4 +1,4 @@
-// HostSocket: one peer at a time; what it sends, when it goes, when it does not read.
+// HostSocket: one peer at a time; its bytes, its leaving, and a peer that does not read.
 #include "monitor/host/sockets/host_socket.h"
 
 #include <gtest/gtest.h>

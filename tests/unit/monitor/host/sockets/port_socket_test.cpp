@@ -1,4 +1,4 @@
-// PortSocket: both directions, peers one after another, what is bounded and what is lost.
+// PortSocket: both directions, peers one after another, bounds and losses.
 #include "monitor/host/sockets/port_socket.h"
 
 #include <fcntl.h>
@@ -75,7 +75,7 @@ class Port : public ::testing::Test {
     }
     return text;
   }
-  // What has come to the machine, until it is so much.
+  // The text that has come to the machine, once it has this many bytes.
   std::string come_in(size_t count) {
     std::string text;
     for (int i = 0; i < 2000 && text.size() < count; ++i) {
@@ -227,7 +227,7 @@ TEST_F(Port, APseudoTerminalChangesNoByte) {
   }
 }
 
-// Whoever is looked for is a listening socket of this test's.
+// A listening socket of this test's, for ports that look for somebody.
 class Listener {
  public:
   explicit Listener(const SocketAddress& where) {

@@ -1,4 +1,4 @@
-// TelnetLine: what is the protocol's and what is the guest's (RFC 854, 856, 857, 858).
+// TelnetLine: the bytes of the protocol and those of the guest (RFC 854, 856, 857, 858).
 #include "monitor/host/sockets/telnet_line.h"
 
 #include <gtest/gtest.h>
@@ -57,7 +57,7 @@ TEST_F(Telnet, TheGuestsBytesArriveWhole) {
 }
 
 TEST_F(Telnet, NothingAPeerSaysIsTooMuch) {
-  // Of a negotiation that is too long the rest is taken for text.
+  // The rest of a negotiation that is too long is taken for text.
   const std::string text = take("\xff\xfa\x1f"s + std::string(1 << 20, 'n') + "\xff\xf0" + "end");
   EXPECT_LT(text.size(), size_t{1} << 20);
   EXPECT_TRUE(text.ends_with("end"));

@@ -62,8 +62,8 @@ TEST_F(HostClockTest, ALoadedClockGoesOnWhereItWasSaved) {
   EXPECT_LT(now, 50 * kYear + 3600 * kSecond);
 }
 
-// Whoever stops the clock for long, and is kept from the processor meanwhile, moves the two apart
-// by no more than the readings of both take.
+// A thread that stops the clock for long, and is kept from the processor meanwhile, moves the two
+// apart by no more than both readings take.
 TEST_F(HostClockTest, TheTimeStampStandsWithTheClock) {
   std::string error;
   const auto clock = HostClock::create(&error);

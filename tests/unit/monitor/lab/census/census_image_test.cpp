@@ -1,4 +1,4 @@
-// Images: what is packed in a bzImage comes out whatever packed it, and bad files are one line.
+// Images: the kernel in a bzImage is unpacked whatever packed it, and bad files are one line.
 #include "monitor/lab/census/census_image.h"
 
 #include <bzlib.h>

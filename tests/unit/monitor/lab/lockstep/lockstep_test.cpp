@@ -1,4 +1,4 @@
-// Lockstep: what a machine does wrong is found, and where; what it may do is not held against it.
+// Lockstep: a machine's error is found, and its place; permitted differences are not reported.
 #include "monitor/lab/lockstep/lockstep.h"
 
 #include <gtest/gtest.h>

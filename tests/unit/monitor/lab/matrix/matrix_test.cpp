@@ -1,5 +1,5 @@
-// The matrix: every verdict follows from what was measured, and what was measured is what this
-// machine does.
+// The matrix: every verdict follows from measurements, and the measurements are those of this
+// machine.
 #include "monitor/lab/matrix/matrix.h"
 
 #include <asm/prctl.h>

@@ -1,4 +1,4 @@
-// What counts as sensitive, and what comes out of effects and pages as text.
+// The instructions that count as sensitive, and the text made of effects and pages.
 #include "monitor/lab/parts/sensitive.h"
 
 #include <gtest/gtest.h>

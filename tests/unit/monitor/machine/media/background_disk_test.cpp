@@ -17,11 +17,11 @@ namespace {
 using Progress = DiskBackend::Progress;
 using Kind = DiskRequest::Kind;
 
-// What a test knows of a medium that another thread uses, and that may outlive the test.
+// The test's view of a medium that another thread uses, and that may outlive the test.
 struct Host {
   std::mutex mutex;
   std::condition_variable changed;
-  bool is_held = false;  // whoever asks waits until it is not
+  bool is_held = false;  // a caller waits until it is not
   bool is_broken = false;
   bool is_cached = false;  // reads need not wait
   int begun = 0, flushes = 0;

@@ -1,4 +1,4 @@
-// Snapshot: what is written is read back; what is damaged is one line of text.
+// Snapshot: a written file is read back; a damaged one is one line of text.
 #include "monitor/machine/media/snapshot.h"
 
 #include <gtest/gtest.h>

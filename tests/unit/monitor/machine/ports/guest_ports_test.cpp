@@ -1,4 +1,4 @@
-// GuestPorts: which port leads where, and whose what has come is.
+// GuestPorts: the end of each port, and the port that received bytes belong to.
 #include "monitor/machine/ports/guest_ports.h"
 
 #include <gtest/gtest.h>

@@ -14,7 +14,7 @@ class Kept final : public SerialBackend {
   std::string text;
 };
 
-// After how many bytes of what was sent the text had just come by.
+// The numbers of sent bytes after which the text had just been complete.
 std::vector<size_t> found_in(std::string_view sent, const std::string& text) {
   Kept kept;
   std::vector<size_t> found;

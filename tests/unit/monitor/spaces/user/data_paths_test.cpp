@@ -1,4 +1,4 @@
-// DataPaths: which accesses of translated code a window or a soft TLB may serve.
+// DataPaths: the accesses of translated code that a window or a soft TLB may serve.
 #include "monitor/spaces/user/data_paths.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
-// DirectSpaces: what a sandboxed process is shown of an address space, and what is kept from it.
+// DirectSpaces: the pages of an address space that a sandboxed process is shown, and those kept
+// from it.
 #include "monitor/spaces/user/direct_spaces.h"
 
 #include <gtest/gtest.h>

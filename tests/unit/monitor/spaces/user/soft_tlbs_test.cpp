@@ -1,4 +1,5 @@
-// SoftTlbs: each flush takes what it must, and a CR3 load with global pages no more than that.
+// SoftTlbs: each flush removes the entries that it must, and a CR3 load with global pages no
+// others.
 #include "monitor/spaces/user/soft_tlbs.h"
 
 #include <gtest/gtest.h>
@@ -159,7 +160,7 @@ class TableStoresTest : public SoftTlbsTest {
   [[nodiscard]] bool holds_for_writing() const {
     return tlbs_.holds(kPage, true, Privilege::Supervisor);
   }
-  // What the stub does.
+  // As the stub does.
   void store() {
     TableTlbEntry& entry = frame_->table_tlb[kPage.number() % kSoftTlbEntries];
     ASSERT_EQ(entry.negated_page + kPage.number(), 0U);

@@ -1,4 +1,4 @@
-// UserViews: what all user views cost together stays in its bound, whatever a guest does with its
+// UserViews: the cost of all user views together stays in its bound, whatever a guest does with its
 // address spaces; and a host that refuses one more mapping costs speed only.
 #include <gtest/gtest.h>
 

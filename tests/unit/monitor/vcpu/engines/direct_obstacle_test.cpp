@@ -1,4 +1,4 @@
-// Direct obstacle: which user code the sandboxed process cannot be given exactly, by its registers.
+// Direct obstacle: user code that the sandboxed process cannot run exactly, by its registers.
 #include "monitor/vcpu/engines/direct_obstacle.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// ProgressWatch: who moves is not stuck, who stands still is, and not too soon.
+// ProgressWatch: a guest that moves is not stuck, one that stands still is, and not too soon.
 #include "monitor/vcpu/engines/progress_watch.h"
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// What QuickTransfers does is what event delivery and interrupt_return do; what it declines it has
-// not begun. Tables, frames and flags are damaged at random.
+// QuickTransfers does the same as event delivery and interrupt_return; a transfer that it declines
+// has not begun. Tables, frames and flags are damaged at random.
 #include "monitor/vcpu/engines/quick_transfers.h"
 
 #include <random>

@@ -1,4 +1,4 @@
-// Budgets of events: by the next timer, by what a replay has, by who wants to be looked at.
+// Budgets of events: by the next timer, by a replay's next input, by requests for a look.
 #include "monitor/vcpu/events/event_positions.h"
 
 #include <gtest/gtest.h>
