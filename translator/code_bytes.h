@@ -1,5 +1,5 @@
-// CodeBytes: which bytes of a page of RAM translated code was made from, a bit each. A value. Read
-// by generated stores, which may go to all others (Frame::code_bytes). Keeps: M2.
+// CodeBytes: the bytes of a page of RAM from which code was translated, a bit each. A value.
+// Generated stores read it, and may go to all other bytes (Frame::code_bytes). Keeps: M2.
 #pragma once
 
 #include <array>

@@ -382,7 +382,7 @@ void Emitter::emit_string(const UnitInstruction& instruction) {
   switch (repeat_of(instruction)) {
     case Repeat::None:
       if (!is_soft) return emit_string_once(instruction);
-      // What users do in callouts counts as work, by which they come to a window.
+      // User code earns its window by work, and callouts count as work.
       if (unit_->key.privilege == Privilege::User) return emit_callout(instruction);
       return emit_string_apart(instruction);
     case Repeat::WhileEqual:

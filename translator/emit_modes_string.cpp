@@ -139,10 +139,10 @@ bool Emitter::may_repeat_apart(const UnitInstruction& instruction) const {
   return is_known && unit_->key.privilege == Privilege::Supervisor && !stubs_.counts_events;
 }
 
-// Upwards, as much at a time as lies in one page of either side. What the TLB has not misses as any
-// soft access; what can be served only in part is for the monitor, with all that is left. The flags
-// are saved meanwhile, but not while bytes move. RAM does not fault there unless the host has lost
-// it, and then the machine ends.
+// Upwards, as much at a time as lies in one page of either side. A page that is not in the TLB
+// is a miss, as with any soft access; the monitor serves pages that can be served only in part, and
+// all that is left. The flags are saved meanwhile, but not while bytes move. RAM does not fault
+// there unless the host has lost it, and then the machine ends.
 void Emitter::emit_repeat_apart(const UnitInstruction& instruction) {
   const bool is_move = kind_of(instruction) == kMovs;
   const uint32_t size = element_bytes(instruction);

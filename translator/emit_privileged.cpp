@@ -421,7 +421,7 @@ void Emitter::guard_divide(const UnitInstruction& instruction) {
   a_.bind(divide);
 }
 
-// Of CPL 0, and in real mode, nothing is asked first.
+// Code at CPL 0 and in real mode uses ports without a check.
 bool Emitter::may_use_ports() const {
   return unit_->key.privilege == Privilege::Supervisor && !unit_->key.mode.is_virtual_8086();
 }

@@ -78,7 +78,7 @@ Computation computation_of(ZydisMnemonic mnemonic) {
 
 using Bytes = std::array<uint8_t, 16>;
 
-// What an operand holds; a memory operand is in the request's buffer.
+// The value of an operand; a memory operand is in the request's buffer.
 Bytes bytes_of(const ZydisDecodedOperand& operand, const FpuUnitRunner::Request& request) {
   Bytes bytes{};
   if (operand.type == ZYDIS_OPERAND_TYPE_MEMORY) {

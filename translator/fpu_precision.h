@@ -7,8 +7,9 @@
 
 namespace ringshift {
 
-// Of any element of the result. False for instructions that neither overflow nor underflow, and for
-// DPPS and DPPD, which round more than once. Pre: the request's state and operand are as before.
+// True if an element of the result is inexact, whatever its exponent. False for instructions that
+// neither overflow nor underflow, and for DPPS and DPPD, which round more than once. Pre: the
+// request's state and operand are as before.
 [[nodiscard]] bool is_inexact_in_any_range(const GuestInstruction& instruction,
                                            const FpuUnitRunner::Request& request);
 

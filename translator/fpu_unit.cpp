@@ -45,7 +45,7 @@ uint16_t pending_x87(const GuestState& state) {
   return static_cast<uint16_t>(status & ~control & kX87Flags);
 }
 
-// What PE is beside an unmasked overflow or underflow. A masked one of another element has made its
+// PE beside an unmasked overflow or underflow. A masked one of another element has made its
 // result inexact, as always.
 bool precision_is_lost(const FpuUnitRunner::Request& request, uint32_t raised, uint32_t unmasked) {
   if ((raised & ~unmasked & (kMxcsrOverflow | kMxcsrUnderflow)) != 0) return true;
@@ -116,7 +116,7 @@ FpuUnitRunner::Outcome FpuUnit::store_frame(const Request& request) {
   uint32_t raised = field<uint32_t>(frame_.guest, kMxcsr) & kMxcsrFlags;
   const uint32_t unmasked = raised & ~(mxcsr >> kMxcsrMaskShift);
   if (unmasked != 0) {
-    // What is found before computing keeps the rest from being looked at (SDM 1 11.5.2).
+    // Exceptions found before computing keep the others from being looked for (SDM 1 11.5.2).
     if ((unmasked & kBeforeComputing) != 0) {
       raised &= kBeforeComputing;
     } else if ((unmasked & (kMxcsrOverflow | kMxcsrUnderflow)) != 0) {

@@ -112,8 +112,8 @@ constexpr uint64_t far_tag(const CodeMode& mode, Privilege privilege, bool is_re
          uint64_t{is_return ? 1U : 0U} << kBitOfReturn;
 }
 
-// What CPUID answers to a leaf, or to one of its subleaves. Generated code answers from here. Kept
-// by the monitor, by cpuid_index, for as long as the guest's processor would answer the same.
+// CPUID's answer to a leaf, or to one of its subleaves. Generated code answers from here. The
+// monitor stores it, at cpuid_index, for as long as the guest's processor would answer the same.
 struct alignas(32) CpuidAnswer {
   uint32_t negated_leaf = 0;     // modulo 2^32
   uint32_t is_for_all = 0;       // 1: whatever ECX asks for
@@ -142,8 +142,8 @@ struct RingView {
 };
 using RingViews = std::array<RingView, 2>;  // by Privilege
 
-// Of EFLAGS, what the host's own flags hold while translated code runs; and what RFLAGS has beside
-// them at CPL 3, always.
+// The bits of EFLAGS that the host's own flags hold while translated code runs; and the bits that
+// RFLAGS has beside them at CPL 3, always.
 inline constexpr uint32_t kHostHeldFlags = kFlagsArithmetic | kFlagDf;
 inline constexpr uint32_t kHostFlagsConstant = kFlagIf | kFlagReservedOne;
 

@@ -67,7 +67,8 @@ class Gate {
   // select_return_stack would have done. Before anything else that is about a ring. Pre: the rings
   // were open (RingView) when the guest went on.
   void follow_ring();
-  // Of what generated code needs to come to this ring by itself, the return stack.
+  // Fills in the return stack of this ring, which generated code needs to come to the ring by
+  // itself.
   void describe_returns(Privilege privilege, RingView* view) const;
   [[nodiscard]] bool is_return_stack_guard(uint64_t host_address) const;
 

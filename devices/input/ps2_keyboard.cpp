@@ -124,7 +124,8 @@ void Ps2Keyboard::reset() {
   send(kSelfTestPassed);
 }
 
-// What follows a command. False: it is a command itself, which cancels the one before.
+// Takes the byte that follows a command. False: it is a command itself, which cancels the one
+// before.
 bool Ps2Keyboard::take_argument(uint8_t of, uint8_t byte) {
   if (byte >= kFirstCommand) return false;
   send(kAcknowledge);
@@ -142,7 +143,8 @@ bool Ps2Keyboard::take_argument(uint8_t of, uint8_t byte) {
   return true;
 }
 
-// What set 3 does with keys: with all (f7 to fa), or with those that are named next (fb to fd).
+// The key types of set 3: those of all keys (f7 to fa), or of the keys that are named next (fb to
+// fd).
 bool Ps2Keyboard::set_key_types(uint8_t command) {
   constexpr uint8_t kOfAll[] = {kRepeats, kBreaks, 0, kRepeats | kBreaks};
   if (command < 0xf7 || command > 0xfd) return false;

@@ -18,8 +18,9 @@ class Ps2Keyboard {
   Ps2Keyboard() { set_default_types(); }
   // Pre: nothing; any byte may come at any time.
   void command(uint8_t byte);
-  // What keys do, in the codes of set 2; a key that is pressed again is one that repeats. Returns
-  // how many bytes were accepted; a key code cut in half is the caller's to avoid.
+  // Keys that are pressed and released, in the codes of set 2; a key that is pressed again is one
+  // that repeats. Returns how many bytes were accepted; a key code cut in half is the caller's to
+  // avoid.
   size_t inject(std::span<const uint8_t> codes);
   [[nodiscard]] bool has_output() const { return !output_.empty(); }
   uint8_t take_output();
@@ -28,7 +29,7 @@ class Ps2Keyboard {
   void visit_state(StateArchive& archive);
 
  private:
-  // Of set 3: what a key says beside that it goes down, and whether it is down.
+  // Set 3: the codes that a key sends besides the one for going down, and whether it is down.
   enum KeyBits : uint8_t { kRepeats = 1, kBreaks = 2, kIsDown = 4 };
 
   bool take_argument(uint8_t of, uint8_t byte);

@@ -7,7 +7,7 @@
 
 namespace ringshift {
 
-// What an 8042 makes of a code of set 2 (0 to 0xff), its prefixes aside: the code of set 1.
+// The code of set 1 that an 8042 makes of a code of set 2 (0 to 0xff), its prefixes aside.
 [[nodiscard]] uint8_t set_1_of_set_2(uint8_t code);
 // The code of set 2 that translation makes this code (1 to 0x7f) of set 1 from; 0: none.
 [[nodiscard]] uint8_t set_2_of_set_1(uint8_t code);

@@ -26,7 +26,7 @@ constexpr uint32_t kMaxBasic = 0xa;
 constexpr uint32_t kMaxBasicWithClock = 0x16;
 constexpr uint32_t kMaxExtended = 0x80000008U;
 constexpr uint32_t kHypervisorLeaf = 0x40000000U;
-// Those that have subleaves.
+// The leaves that have subleaves.
 constexpr uint32_t kCacheLeaf = 4, kStructuredFeatureLeaf = 7;
 
 constexpr uint32_t kSignatureMerom = 0x6fb;     // family 6 model 15 stepping 11

@@ -1,5 +1,5 @@
-// Shown CPUID: what CPUID answers now: the leaves of the model, less what the guest has switched
-// off. See SDM 2A CPUID.
+// Shown CPUID: the present answers of CPUID: the leaves of the model, less the features that the
+// guest has switched off. See SDM 2A CPUID.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@
 namespace ringshift {
 
 [[nodiscard]] CpuidResult shown_cpuid(const CpuContext& cpu, uint32_t leaf, uint32_t subleaf);
-// What of the processor's state an answer depends on: while this is the same, so are all answers.
+// The part of the processor's state that answers depend on: while this is the same, so are all
+// answers.
 [[nodiscard]] inline uint64_t cpuid_state(const CpuContext& cpu) {
   constexpr unsigned kUnusedBit = 63;  // of IA32_MISC_ENABLE
   const bool hides_apic = cpu.apic != nullptr && !cpu.apic->enabled();

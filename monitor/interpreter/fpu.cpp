@@ -40,16 +40,16 @@ struct alignas(64) OperandBuffer {
   std::array<uint8_t, kLargestOperand> bytes;
 };
 
-// What the address of an operand without a rule of its own is checked for (SDM 3A table 6-7): its
-// size, and 8 for extended and decimal numbers. Of 128 bits that need not be aligned the manual
-// leaves open whether 8 are asked for, as here.
+// The alignment that is checked of an operand without a rule of its own (SDM 3A table 6-7): its
+// size, and 8 for extended and decimal numbers. The manual leaves open whether 8 are asked for, as
+// here, of 128 bits that need not be aligned.
 uint32_t alignment_of(uint32_t bytes) {
   constexpr uint32_t kMost = 8;
   return std::min(bytes, kMost);
 }
 
-// Checks and reads the operand. What will be written is probed first: once the unit has run there
-// is no way back.
+// Checks and reads the operand. Memory that will be written is probed first: once the unit has run
+// there is no way back.
 MaybeFault prepare_memory(Execution& x, const Operation& op, OperandBuffer* buffer,
                           GuestVirtual* linear) {
   const bool writes = (op.memory_access & kWrites) != 0;

@@ -318,7 +318,7 @@ std::string three_as_html(const ThreeReport& report, Company company) {
     page.body += fmt::format("<h2>{}</h2>\n<p class=\"faint\">{}</p>\n<ul>\n", section.name,
                              section.meaning);
     for (const std::string& line : section.lines) {
-      // What was refused, and neighbours, have tables of their own.
+      // Refusals and neighbours have tables of their own.
       if (line.starts_with("  ") || line.ends_with(":")) continue;
       page.body += fmt::format("<li>{}</li>\n", escape(line));
     }

@@ -324,37 +324,4 @@ void AddressSpaces::apply(const SafePoint& safe) {
 
 void AddressSpaces::flip_backing(uint32_t number) { resources_.physical.flip_some_backing(number); }
 
-void AddressSpaces::verify_invariants() const {
-  const GuestMemory& ram = resources_.physical.ram();
-  resources_.soft_tlbs.for_each_writable([this, &ram](uint64_t host_page) {
-    const GuestPhysicalPage page = resources_.page_at(host_page);
-    CHECK(!ram.is_shared(page) && !resources_.watch.watches(page));
-  });
-  resources_.soft_tlbs.for_each_beside_code(
-      [this, &ram](GuestVirtualPage linear, uint64_t host_page, uint64_t code_bytes) {
-        const GuestPhysicalPage page = resources_.page_at(host_page);
-        CHECK(!ram.is_shared(page));
-        CHECK(resources_.watch.are_code_bytes(page, code_bytes, linear));
-      });
-  resources_.soft_tlbs.deliver_marks();
-  verify_soft_entries();
-  verify_what_is_unchanged(supervisor_, Privilege::Supervisor);
-  if (const CodeView* user = users_.current()) verify_what_is_unchanged(*user, Privilege::User);
-  resources_.watch.tables().verify_invariants(
-      [&ram](GuestPhysicalPage page) { return ram.span(page.address(), kPageSize); });
-  ram.verify_invariants();
-  resources_.linear.verify_invariants();
-  supervisor_.window->verify_invariants();
-  if (parked_.window != nullptr) parked_.window->verify_invariants();
-  users_.for_each([](const CodeView& view) {
-    if (view.window != nullptr) view.window->verify_invariants();
-    if (view.direct != nullptr) view.direct->shadow().verify_invariants();
-  });
-  cache_->verify_invariants();
-  cache_->for_each([this](const Fragment& fragment) {
-    CHECK(resources_.watch.traces().is_traced_for(GuestPhysicalPage::of(fragment.key.physical),
-                                                  TraceReason::TranslatedCode));
-  });
-}
-
 }  // namespace ringshift

@@ -132,7 +132,8 @@ void CodeWatch::apply(const SafePoint& safe) {
     if (holder_ != nullptr) holder_->drop_code(write.address, write.length, safe);
     CodeBytes* bytes = written_code_.find(page);
     if (bytes != nullptr) refresh(page, bytes);
-    // Who writes code will run it soon. A second write that is seen finds none, and ends the trace.
+    // A guest that writes code will run it soon. A second write that is seen finds no code, and
+    // ends the trace.
     const bool is_awaited = had_code && bytes != nullptr;
     if (!is_awaited && (holder_ == nullptr || !holder_->has_code(page))) {
       traces_.remove(page, TraceReason::TranslatedCode);

@@ -66,8 +66,8 @@ class CodeWatch final : public WriteObserver, public CodeTraces {
     return traces_.is_traced_for(page, TraceReason::PageTable) && !traces_.is_traced_for_code(page);
   }
 
-  // Of a page that is traced for translated code and for nothing else: which bytes may not be
-  // written unseen. Valid until forget_write_paths(page). Null: all of them.
+  // The bytes that may not be written unseen, of a page that is traced for translated code and for
+  // nothing else. Valid until forget_write_paths(page). Null: all of them.
   [[nodiscard]] const CodeBytes* code_bytes(GuestPhysicalPage page);
   // Is this what generated code may go by?
   [[nodiscard]] bool are_code_bytes(GuestPhysicalPage page, uint64_t base,

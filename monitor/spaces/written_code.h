@@ -1,5 +1,5 @@
-// WrittenCode: which bytes are code of those pages that the guest stores into beside their code, or
-// in place of it. Owns: a CodeBytes for each, of at most kMost pages; the last page to want a place
+// WrittenCode: the bytes of code in pages into which the guest stores, beside the code or in its
+// place. Owns: a CodeBytes for each of at most kMost pages; the last page to want a place
 // has it. Keeps: M2. See docs/shadow-mmu.md, "Write to a code page".
 #pragma once
 

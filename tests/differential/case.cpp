@@ -143,7 +143,7 @@ void exempt_fault(const GuestInstruction& instruction, Segments segments, Expect
   if (is_misaligned && std::any_of(outcome.gpr.begin(), outcome.gpr.end(), wraps)) {
     expected->depends_on_undefined = true;
   }
-  // What a repeated comparison has compared before it faults shows in the flags of some processors;
+  // Some processors show in the flags how far a repeated comparison has come before it faults;
   // others restore them (SDM 2B REP).
   if (page_fault &&
       (instruction.facts.attributes & (ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)) != 0) {
@@ -176,8 +176,8 @@ void exempt_fault(const GuestInstruction& instruction, Segments segments, Expect
   if (is_x87_store(instruction)) expected->depends_on_undefined = true;
   if (outcome.vector == static_cast<uint32_t>(Vector::SimdFloatingPoint)) {
     expected->x87_compared = false;
-    // What else is flagged beside an unmasked overflow or underflow tells, for DPPS and DPPD, of
-    // which multiplication or addition came first.
+    // The flags beside an unmasked overflow or underflow tell, for DPPS and DPPD, which
+    // multiplication or addition came first.
     constexpr uint8_t kDenormal = 1U << 1, kOverflow = 1U << 3, kUnderflow = 1U << 4;
     constexpr size_t kMxcsr = 24;
     if (instruction.facts.mnemonic == ZYDIS_MNEMONIC_DPPS ||
@@ -189,7 +189,7 @@ void exempt_fault(const GuestInstruction& instruction, Segments segments, Expect
   }
 }
 
-// Of these the manual leaves to the processor how #AC asks for alignment, if at all, or for which
+// The manual leaves to the processor how #AC asks for alignment in these, if at all, or for which
 // of two operands first (SDM 3A 6.15; SDM 2A ENTER, FXSAVE).
 bool leaves_alignment_open(const GuestInstruction& instruction) {
   switch (instruction.facts.mnemonic) {

@@ -106,7 +106,7 @@ def systems(kernels):
 
 
 class Held:
-    """What the processes of one stage hold, by the host's lists: things that more than one machine must not share."""
+    """The files and sockets of the processes of one stage, by the host's lists, which two machines must not share."""
 
     def __init__(self, folder):
         self.files, self.sockets, self.processes = {}, set(), 0

@@ -356,7 +356,7 @@ def test_three(lab):
 
 
 def check_neighbours(runs, text, page):
-    """What each has had is the host's count: whatever else the host does, an attacker has no more than its part."""
+    """The host counts each one's time: whatever else the host does, an attacker has no more than its part."""
     alone, *others = runs
     expect(alone["doing"] == "nothing" and alone["neighbours_seconds"] == 0 and len(others) > 4, f"{runs}")
     for run in others:

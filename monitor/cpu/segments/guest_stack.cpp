@@ -24,7 +24,7 @@ MaybeFault StackPusher::check_room() const {
   return kNoFault;
 }
 
-// Of the current stack at CPL 3 alone: an inner stack is the supervisor's.
+// Only the current stack at CPL 3 is checked: an inner stack is the supervisor's.
 MaybeFault StackPusher::check_alignment(GuestVirtual address) const {
   const bool is_users = privilege_ == Privilege::User;
   if (!is_users || !is_misaligned(cpu_.state, address, static_cast<uint32_t>(size_))) {

@@ -75,7 +75,7 @@ struct Descriptor {
 [[nodiscard]] MaybeFault sysexit(CpuContext& cpu);
 // Neither of the two would fault, but for SYSEXIT outside CPL 0.
 [[nodiscard]] bool can_call_fast(const CpuContext& cpu);
-// What they load: by ring.
+// The segments that the two load, by ring.
 struct FastCallSegments {
   SegmentCache cs0, ss0, cs3, ss3;
 };

@@ -1,7 +1,7 @@
-// Neighbours: what a machine has of a host CPU that it shares with another machine, whatever that
-// one does. Two machines run at once, each on a thread of its own, and both on one CPU of the host:
-// one computes, the other attacks, without a limit and with one. See docs/lab.md, "The three
-// properties as numbers".
+// Neighbours: the shares that two machines have of one host CPU, whatever the second one does. Two
+// machines run at once, each on a thread of its own, and both on one CPU of the host: one computes,
+// the other attacks, without a limit and with one. See docs/lab.md, "The three properties as
+// numbers".
 #pragma once
 
 #include <string>

@@ -16,7 +16,7 @@ double rate_of(const NeighbourRun& run) {
   return run.seconds > 0 ? static_cast<double>(run.rounds) / run.seconds : 0;
 }
 
-// Of what the machine computes when it is alone, per cent.
+// The machine's work in a second, in per cent of its work when it is alone.
 double work_of(const NeighbourRun& run, const NeighbourRun& alone) {
   return rate_of(alone) > 0 ? 100 * rate_of(run) / rate_of(alone) : 0;
 }

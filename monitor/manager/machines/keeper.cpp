@@ -40,8 +40,8 @@ int signal_named(const std::string& name) {
   return name == "report" ? SIGUSR1 : 0;
 }
 
-// What the machine's --limit says of shares, if that makes sense; if not, the machine says so. 0:
-// nothing.
+// The shares in the machine's --limit. 0: it has none, or makes no sense, which the machine itself
+// will say.
 unsigned shares_of(const std::vector<std::string>& words) {
   constexpr std::string_view kOption = "--limit";
   VcpuConfig vcpu;

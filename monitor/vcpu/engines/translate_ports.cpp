@@ -22,7 +22,7 @@ bool TranslateEngine::nobody_looks_on() const {
          (control == nullptr || !control->is_engaged());
 }
 
-// Of ring 0: its instructions that reach devices change no segment register and no mode.
+// Serves ring 0 alone: its instructions that reach devices change no segment register and no mode.
 TranslateEngine::DeviceTurn TranslateEngine::reach_device(CalloutKind kind) {
   const GuestState& guest = state();
   if (guest.cpl != 0 || !nobody_looks_on()) return DeviceTurn::NotYet;
@@ -58,8 +58,8 @@ void TranslateEngine::access_port() {
   counters().interpreted_instructions++;
 }
 
-// Of what may_go_on_inside() looks at, what a device, or what is in the place of one, can have
-// changed. The mode and the view are what they were, or there is work to do. True: the guest may go
+// The part of may_go_on_inside() that a device, or a listener in its place, can have
+// changed. The mode and the view are as before, or there is work to do. True: the guest may go
 // on as it was.
 bool TranslateEngine::nothing_is_new() {
   if (parts_.torture.is_due_inside() || parts_.boundary.stop().is_wanted()) return false;

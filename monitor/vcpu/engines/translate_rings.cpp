@@ -17,12 +17,14 @@ uint32_t rights_of(const SegmentCache& cache) {
 
 }  // namespace
 
-// What does not depend on a view: the checks of the instructions, and who has to look on.
+// The conditions that do not depend on a view: the checks of the instructions, and nobody who has
+// to look on.
 bool TranslateEngine::may_change_rings() const {
   const GuestState& guest = state();
   if (!mode_.is_flat() || !can_call_fast(parts_.boundary.cpu())) return false;
   if (!nobody_looks_on()) return false;
-  // What is checked at CPL 3 only, and the page that is mapped there before it is asked for.
+  // Alignment is checked at CPL 3 only, and the page of a user's fault is mapped before it is asked
+  // for.
   if ((guest.eflags & kFlagAc) != 0 && (guest.cr0 & kCr0Am) != 0) return false;
   return !parts_.boundary.user_fault().is_known;
 }

@@ -113,7 +113,8 @@ TEST(SoftStrings, RepeatAsPlainOnesDo) {
   constexpr Range kRanges[] = {{0x10, 0x20, 0},      {0x10, 0x20, 1},    {0x10, 0x20, 100},
                                {0xf80, 0x40, 200},   {0x44, 0xf00, 300}, {0xff0, 0xfc0, 40},
                                {0x100, -0x3f04U, 60}};
-  // What comes first has the pages in the TLB: mov eax, [esi]; mov [edi], eax; the same 4 KiB on
+  // The first instructions put the pages into the TLB: mov eax, [esi]; mov [edi], eax; the same 4
+  // KiB on
   const std::string fill = "8b 06 89 07 8b 86 00 10 00 00 89 87 00 10 00 00 ";
   Machine plain, soft;
   soft.style = AccessStyle::Soft;

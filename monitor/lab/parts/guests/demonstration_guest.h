@@ -22,8 +22,8 @@ namespace ringshift::lab {
 [[nodiscard]] std::span<const uint8_t> ticking_guest();
 inline constexpr uint32_t kTickCountAt = 0x180000;
 inline constexpr int64_t kTickCounts = 1193;
-// What a neighbour does; its rounds of that are a doubleword at kNeighbourRoundsAt. It has no more
-// than 8 MiB of RAM.
+// The work of a neighbour; it counts its rounds in a doubleword at kNeighbourRoundsAt. It has no
+// more than 8 MiB of RAM.
 enum class NeighbourWay : uint8_t { Computes, TakesInterrupts, Prints, ChangesItsCode, WritesRam };
 [[nodiscard]] std::vector<uint8_t> neighbour_guest(NeighbourWay way);
 inline constexpr uint32_t kNeighbourRoundsAt = 0x180000;

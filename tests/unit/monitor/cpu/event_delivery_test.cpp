@@ -262,7 +262,7 @@ TEST_F(EventDelivery, AFrameForRingThreeIsCheckedForAlignment) {
   expect_handler(17, 1);
 }
 
-// A processor tries for ever; here each try is a step, and whoever wants to look gets in.
+// A processor tries for ever; here each try is a step, and a signal or a debugger gets in.
 TEST_F(EventDelivery, AMisalignedFrameOfAnAlignmentCheckLeavesTheInstructionToBeRunAgain) {
   set_idt(17, kConforming0, 0x8e);
   enter_ring(3);
