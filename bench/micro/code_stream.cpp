@@ -58,7 +58,7 @@ std::string busybox_path() {
   return home == nullptr ? "" : std::string(home) + "/.cache/ringshift/guests/busybox";
 }
 
-CodeBytes find_code_bytes() {
+CodeText find_code_bytes() {
   std::ifstream file(busybox_path(), std::ios::binary);
   const std::vector<uint8_t> whole{std::istreambuf_iterator<char>(file), {}};
   std::vector<uint8_t> text = executable_segment(whole);
@@ -72,14 +72,14 @@ CodeBytes find_code_bytes() {
 
 }  // namespace
 
-const CodeBytes& code_bytes() {
-  static const CodeBytes bytes = find_code_bytes();
+const CodeText& code_text() {
+  static const CodeText bytes = find_code_bytes();
   return bytes;
 }
 
 CodeStream::CodeStream(AccessStyle style) : machine(style) {
-  machine.load(kBase, code_bytes().bytes);
-  const uint32_t end = kBase + static_cast<uint32_t>(code_bytes().bytes.size());
+  machine.load(kBase, code_text().bytes);
+  const uint32_t end = kBase + static_cast<uint32_t>(code_text().bytes.size());
   TranslationUnit unit;
   // Bytes that decode to nothing are stepped over one by one.
   for (uint32_t eip = kBase; eip < end; eip += std::max(unit.byte_length(), 1U)) {

@@ -12,11 +12,11 @@
 
 namespace ringshift {
 
-struct CodeBytes {
+struct CodeText {
   std::vector<uint8_t> bytes;
   std::string origin;  // for the benchmark's label
 };
-[[nodiscard]] const CodeBytes& code_bytes();
+[[nodiscard]] const CodeText& code_text();
 
 class CodeStream {
  public:

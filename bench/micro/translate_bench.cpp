@@ -15,11 +15,11 @@ constexpr const char* kCyclesPerInstruction = "cycles/instruction";
 void finish(benchmark::State& state, const Cycles& cycles, uint64_t instructions) {
   cycles.report(state, kCyclesPerInstruction, instructions);
   state.SetItemsProcessed(static_cast<int64_t>(instructions));
-  state.SetLabel(code_bytes().origin);
+  state.SetLabel(code_text().origin);
 }
 
 void Decode(benchmark::State& state) {
-  const std::span<const uint8_t> text = code_bytes().bytes;
+  const std::span<const uint8_t> text = code_text().bytes;
   GuestInstruction instruction;
   Cycles cycles;
   uint64_t instructions = 0;
