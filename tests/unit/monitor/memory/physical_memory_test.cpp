@@ -92,14 +92,17 @@ TEST_F(PhysicalMemoryTest, TheObserverHearsOfWritesToWatchedPagesOnlyAndPageByPa
   EXPECT_EQ(observer.lengths, (std::vector<uint32_t>{2, 5}));
 }
 
-TEST_F(PhysicalMemoryTest, ReadsAndEntryBitUpdatesAreNotReported) {
+TEST_F(PhysicalMemoryTest, ReadsAreNotReportedAndEntryBitsWithoutALength) {
   RecordingObserver observer{GuestPhysicalPage(2)};
   physical_->set_observer(&observer);
   uint32_t value = 0;
   physical_->read(GuestPhysical(0x2000), &value, sizeof(value));
-  physical_->set_entry_bits(GuestPhysical(0x2000), 0x20);
   EXPECT_TRUE(observer.addresses.empty());
-  EXPECT_EQ(ram32(0x2000), 0x20U);
+  physical_->set_entry_bits(GuestPhysical(0x2010), 0x20);
+  physical_->set_entry_bits(GuestPhysical(0x1010), 0x20);
+  EXPECT_EQ(observer.addresses, std::vector<GuestPhysical>{GuestPhysical(0x2010)});
+  EXPECT_EQ(observer.lengths, std::vector<uint32_t>{0});
+  EXPECT_EQ(ram32(0x2010), 0x20U);
 }
 
 TEST_F(PhysicalMemoryTest, MaskedA20FoldsTheSecondMebibyteOntoTheFirst) {
