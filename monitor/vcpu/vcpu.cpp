@@ -113,8 +113,11 @@ StopReason Vcpu::reason_to_end() {
   return StopReason::Running;
 }
 
+// A timer that is due more often than it can be served raises attention again before an engine has
+// begun: the interpreter does not ask for it, so the guest comes on.
 void Vcpu::execute() {
-  if (boundary_.ignores_x87_error() || !engine_may_run()) return interpret();
+  const bool is_called_away = parts_.events == nullptr && parts_.attention.is_raised();
+  if (is_called_away || boundary_.ignores_x87_error() || !engine_may_run()) return interpret();
   if (direct_ != nullptr) direct_->note_privilege(state().privilege());
   for (ExecutionEngine* engine : engines_) {
     if (engine != nullptr && engine->run() == Turn::Done) return;

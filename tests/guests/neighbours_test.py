@@ -43,11 +43,11 @@ case "$(cat /proc/cmdline)" in
   *attack=disk*) while :; do dd if=/dev/zero of=/dev/sda bs=64k 2>/dev/null; dd if=/dev/sda of=/dev/null bs=64k 2>/dev/null; done ;;
 esac
 """
-# The interval timer at a quarter of a million interrupts a second, and nothing else.
+# 24,000 interrupts of the interval timer a second, and nothing else.
 STORM = """%include "guest.inc"
 main:
   say "attack begins"
-  mov ecx, 5
+  mov ecx, 50
   call start_timer
   sti
 .next:
