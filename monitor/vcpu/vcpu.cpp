@@ -85,6 +85,7 @@ void Vcpu::make_engines(const VcpuConfig& config) {
 
 StopReason Vcpu::run() {
   if (guide() != nullptr) guide()->begin();
+  keep_to_limit();  // a guest that nothing ever calls away is held all the same
   while (true) {
     if (parts_.attention.is_raised()) service_attention();
     if (parts_.events != nullptr && parts_.events->take_arrival()) service_event();
