@@ -120,6 +120,7 @@ def main():
     parser.add_argument("--memory", default="256M")
     parser.add_argument("--card", default="e1000", choices=sorted(DRIVERS))
     chosen = parser.parse_args()
+    chosen.ringshift = str(pathlib.Path(chosen.ringshift).resolve())
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-pickled-"))
     try:
         port = free_port()

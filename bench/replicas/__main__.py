@@ -229,6 +229,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3, help="for which all of them work")
     parser.add_argument("--tcg", action="store_true", help="QEMU's emulator, too")
     chosen = parser.parse_args()
+    chosen.ringshift = str(pathlib.Path(chosen.ringshift).resolve())
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-replicas-"))
     try:
         measure(chosen, folder)
