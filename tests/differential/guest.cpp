@@ -184,8 +184,8 @@ void Guest::prepare(const Start& start, Ring ring, std::span<const uint8_t> code
   write_tasks(guest.cr3);
   std::memset(machine_.ram->at(GuestPhysical(kCodePhysical)), 0xf4, kCodeBytes);
   const uint32_t in_area = code_base(start.segments) + start.eip - kCodeBase;
-  std::memcpy(machine_.ram->at(GuestPhysical(kCodePhysical + in_area)), code.data(), code.size());
-  std::memcpy(machine_.ram->at(GuestPhysical(kDataPhysical)), data.data(), data.size());
+  std::copy(code.begin(), code.end(), machine_.ram->at(GuestPhysical(kCodePhysical + in_area)));
+  std::copy(data.begin(), data.end(), machine_.ram->at(GuestPhysical(kDataPhysical)));
   translator()->cache().drop_all(SafePointForTest::get());
   if (loaded_cr3_ != guest.cr3) {
     loaded_cr3_ = guest.cr3;
