@@ -10,12 +10,10 @@ bench/clone [--ringshift PROGRAM] [--sizes 64,128,256,512,1024,2048] [--rounds N
 import argparse
 import json
 import pathlib
-import shutil
 import signal
 import socket
 import statistics
 import sys
-import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -110,18 +108,13 @@ def main():
     parser.add_argument("--sizes", default="64,128,256,512,1024,2048", help="MiB of RAM")
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-clone-"))
     heads = ("saved", "resumed", "answers", "stood", "ready", "MiB", "next stood", "ready", "MiB", "begun", "answers")
-    try:
+    with console.bench_folder("clone") as folder:
         print(f"{'MiB':>5}" + "".join(f"{head:>12}" for head in heads))
         for megabytes in (int(size) for size in chosen.sizes.split(",")):
             rounds = [one(chosen.ringshift, folder, megabytes) for _ in range(chosen.rounds)]
             columns = [statistics.median(column) for column in zip(*rounds)]
             print(f"{megabytes:5}" + "".join(f"{value:12.1f}" for value in columns), flush=True)
-    except console.Trouble as trouble:
-        sys.exit(str(trouble))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ import argparse
 import json
 import pathlib
 import re
-import shutil
 import socket
 import statistics
 import sys
-import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -95,8 +93,7 @@ def main():
     parser.add_argument("--sizes", default="64,128,256,512,1024", help="MiB of RAM")
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-migration-"))
-    try:
+    with console.bench_folder("migration") as folder:
         print(f"{'MiB':>5}{'guest':>9}{'in all':>10}{'stood':>9}{'sent MiB':>10}{'rounds':>8}{'dirty MiB/s':>13}")
         for megabytes in (int(size) for size in chosen.sizes.split(",")):
             for guest in GUESTS:
@@ -104,10 +101,6 @@ def main():
                 total, stood, sent, looks, dirty = (statistics.median(column) for column in zip(*rounds))
                 print(f"{megabytes:5}{guest:>9}{total:7.0f} ms{stood:6.0f} ms{sent:10.1f}{looks:8.0f}{dirty:13.0f}",
                       flush=True)
-    except console.Trouble as trouble:
-        sys.exit(str(trouble))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

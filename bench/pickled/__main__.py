@@ -9,12 +9,10 @@ usage: python3 bench/pickled [--ringshift PROGRAM] [--rounds N] [--memory 256M] 
 import argparse
 import contextlib
 import pathlib
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 
@@ -121,8 +119,7 @@ def main():
     parser.add_argument("--card", default="e1000", choices=sorted(DRIVERS))
     chosen = parser.parse_args()
     chosen.ringshift = str(pathlib.Path(chosen.ringshift).resolve())
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-pickled-"))
-    try:
+    with console.bench_folder("pickled") as folder:
         port = free_port()
         ways = Ways(chosen, folder, port)
         runs = {name: [] for name in ways.all}
@@ -134,10 +131,6 @@ def main():
             wall, cpu = (statistics.median(each) for each in zip(*values))
             size = f"{ways.sizes[name]:.0f}" if name in ways.sizes else "-"
             print(f"{name:14}{wall * 1000:11,.0f} ms{cpu * 1000:13,.0f} ms{size:>11}")
-    except console.Trouble as trouble:
-        sys.exit(str(trouble))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

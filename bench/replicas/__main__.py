@@ -23,7 +23,6 @@ import shutil
 import signal
 import statistics
 import sys
-import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -230,13 +229,8 @@ def main():
     parser.add_argument("--tcg", action="store_true", help="QEMU's emulator, too")
     chosen = parser.parse_args()
     chosen.ringshift = str(pathlib.Path(chosen.ringshift).resolve())
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="ringshift-replicas-"))
-    try:
+    with console.bench_folder("replicas") as folder:
         measure(chosen, folder)
-    except console.Trouble as trouble:
-        sys.exit(str(trouble))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,14 @@ be asked for: cpu_seconds_with_children.
 """
 
 import collections
+import contextlib
 import os
 import pathlib
 import select
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 
 Moment = collections.namedtuple("Moment", "wall cpu")
@@ -55,6 +58,16 @@ def cpu_seconds_with_children(leader):
         except OSError:
             continue
     return seconds
+
+
+@contextlib.contextmanager
+def bench_folder(name):
+    """A folder for a benchmark's files; a trouble ends the program with its text. Either way the folder goes."""
+    with tempfile.TemporaryDirectory(prefix=f"ringshift-{name}-", ignore_cleanup_errors=True) as folder:
+        try:
+            yield pathlib.Path(folder)
+        except Trouble as trouble:
+            sys.exit(str(trouble))
 
 
 class Session:

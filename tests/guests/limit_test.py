@@ -24,19 +24,25 @@ MOST_ABOVE = 3.0
 MOST_BELOW = 8.0
 
 
-def processor_time(process):
-    """Seconds, of the process with all of its threads, and of its children that live."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    total = 0
+def process_stats():
+    """(process, its fields of proc(5)'s stat from the state on) of each process of the host."""
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
-            name, fields = stat.read_text().rsplit(")", 1)
+            yield int(stat.parent.name), stat.read_text().rsplit(")", 1)[1].split()
         except OSError:
             continue
-        fields = fields.split()
-        if int(stat.parent.name) == process or int(fields[1]) == process:
-            total += int(fields[11]) + int(fields[12])
-    return total / ticks
+
+
+def processor_time(process):
+    """Seconds, of the process with all of its threads, and of its children that live."""
+    return sum(int(fields[11]) + int(fields[12]) for number, fields in process_stats()
+               if process in (number, int(fields[1]))) / os.sysconf("SC_CLK_TCK")
+
+
+def session_time(session):
+    """Seconds, of all processes of a session that live and of the children that they have waited for."""
+    return sum(sum(map(int, fields[11:15])) for _, fields in process_stats()
+               if int(fields[3]) == session) / os.sysconf("SC_CLK_TCK")
 
 
 def waited(process):
@@ -242,19 +248,6 @@ def control_group(options):
         finally:
             for folder in [*group.glob("ringshift-*"), group]:
                 folder.rmdir()
-
-
-def session_time(session):
-    """Seconds of processor time, of all processes of a session that live and of the children that they have waited for."""
-    total = 0
-    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[3]) == session:
-            total += sum(map(int, fields[11:15]))
-    return total / os.sysconf("SC_CLK_TCK")
 
 
 def groups_sessions():
